@@ -1,0 +1,216 @@
+package escrowgrid
+
+import (
+	"fmt"
+	"time"
+)
+
+// Books is the part of one institution's state that a batch of commands reads
+// and changes. The store loads what the commands' Needs name, Execute applies
+// the commands one after the other, and the store writes what they left: the
+// entries, and the rows that were created or updated.
+//
+// The books of the zero institution are the operator's: commands that make
+// institutions run there.
+type Books struct {
+	Head         Head
+	Institutions Rows[InstitutionID, Institution]
+	Keys         Rows[KeyID, APIKey]
+	Policies     Rows[Region, Policy]
+	Templates    Rows[TemplateID, AssetTemplate]
+	Assets       Rows[AssetID, Asset]
+	Positions    Rows[PositionID, Position]
+	Records      Rows[string, Record]
+	// Entries are those that Execute appended, in order of sequence.
+	Entries []Entry
+
+	institutionID InstitutionID
+	exists        bool
+}
+
+// NewBooks returns empty books of an institution; exists says whether there is
+// such an institution, and head is the end of its journal.
+func NewBooks(institution InstitutionID, head Head, exists bool) *Books {
+	return &Books{institutionID: institution, Head: head, exists: exists}
+}
+
+// InstitutionID returns whose books these are.
+func (b *Books) InstitutionID() InstitutionID { return b.institutionID }
+
+func (b *Books) institution() Institution {
+	institution, _ := b.Institutions.Get(b.institutionID)
+	return institution
+}
+
+// Needs names the rows that a command reads, all of its own institution.
+type Needs struct {
+	// Institution and Policies ask for the institution's row and its policies.
+	Institution, Policies bool
+	Keys                  []KeyID
+	Templates             []TemplateID
+	// Assets come with their templates.
+	Assets []AssetID
+	// Positions come with their events.
+	Positions []PositionID
+	// Records are named by their idempotency keys.
+	Records []string
+}
+
+// Command is one request to change something.
+type Command interface {
+	// Needs names what decide reads.
+	Needs() Needs
+	// decide returns what happens when the command is accepted, or the refusal.
+	// It changes nothing.
+	decide(*Books, Request, stamp) (event, error)
+}
+
+// Request is a command with who asks for it.
+type Request struct {
+	// Institution is whose books the command concerns; zero for a command that
+	// makes an institution.
+	Institution InstitutionID
+	Actor       Actor
+	// RequestID is 1 to 128 characters of [A-Za-z0-9._:-].
+	RequestID   string
+	Command     Command
+	Idempotency *Idempotency
+}
+
+// Needs names the rows that the request reads: its command's, its actor's key,
+// and the record under its idempotency key.
+func (r Request) Needs() Needs {
+	needs := r.Command.Needs()
+	if !r.Actor.Key.IsZero() {
+		needs.Keys = append(needs.Keys, r.Actor.Key)
+	}
+	if r.Idempotency != nil {
+		needs.Records = append(needs.Records, r.Idempotency.Key)
+	}
+	return needs
+}
+
+// Stamp is what execution takes from outside: the clock and random bits. The
+// same stamp gives the same result.
+type Stamp struct {
+	Now time.Time
+	// Random gives the ids of the new resource and of the entry their random bits.
+	Random [2]uint64
+}
+
+// stamp is a Stamp as a command sees it: the moment that its entry will bear and
+// an id for what it makes.
+type stamp struct {
+	at time.Time
+	id [16]byte
+}
+
+// Outcome is what became of a request. Exactly one of its refusal, its entry and
+// its repetition explains it: Refusal is nil for an accepted request; Sequence
+// is where the journal stands for its answer.
+type Outcome struct {
+	// Subject and Sequence name the answer: the subject as it was right after
+	// the entry of that sequence.
+	Subject  string
+	Sequence int64
+	Refusal  *Error
+	// Record is the earlier outcome under the same idempotency key, which is the
+	// answer; nil when the request was executed.
+	Record *Record
+}
+
+// Execute applies one request. A refused one leaves the books as they were, but
+// for the record of its idempotency key. The error is not nil only where the
+// books contradict themselves; they must then be thrown away.
+func (b *Books) Execute(r Request, s Stamp) (Outcome, error) {
+	at := b.nextMoment(s.Now)
+	if !b.exists {
+		return Outcome{Refusal: Errorf(CodeInstitutionNotFound, "There is no institution %s.", r.Institution)}, nil
+	}
+	if refusal := b.checkActor(r.Actor, at); refusal != nil {
+		return Outcome{Refusal: refusal}, nil
+	}
+	if record, refusal := b.repeated(r.Idempotency); record != nil || refusal != nil {
+		return Outcome{Record: record, Refusal: refusal}, nil
+	}
+	outcome, err := b.execute(r, at, s.Random)
+	if err != nil {
+		return Outcome{}, err
+	}
+	b.remember(r, outcome, at)
+	return outcome, nil
+}
+
+func (b *Books) execute(r Request, at time.Time, random [2]uint64) (Outcome, error) {
+	event, err := r.Command.decide(b, r, stamp{at: at, id: NewUUID(at, random[0])})
+	if err != nil {
+		refusal, ok := err.(*Error) //nolint:errorlint // decide returns refusals as they are.
+		if !ok {
+			return Outcome{}, err
+		}
+		return Outcome{Refusal: refusal}, nil
+	}
+	if same, ok := event.(unchanged); ok {
+		return Outcome{Subject: same.subject(), Sequence: b.Head.Sequence}, nil
+	}
+	entry := Entry{
+		InstitutionID: b.institutionID, Sequence: b.Head.Sequence + 1, ID: EntryID(NewUUID(at, random[1])), At: at,
+		Actor: r.Actor, RequestID: r.RequestID, Kind: event.kind(), Subject: event.subject(), event: event,
+	}
+	if created, ok := event.(institutionCreated); ok {
+		// A new institution's first entry opens its own journal.
+		entry.InstitutionID, entry.Sequence = created.ID, 1
+	}
+	if err := entry.encode(); err != nil {
+		return Outcome{}, fmt.Errorf("encode entry: %w", err)
+	}
+	return Outcome{Subject: entry.Subject, Sequence: entry.Sequence}, b.append(entry)
+}
+
+// append adds an entry to the journal and its event to the state.
+func (b *Books) append(entry Entry) error {
+	if err := entry.event.apply(b, entry); err != nil {
+		return fmt.Errorf("apply %s of %s, sequence %d: %w", entry.Kind, entry.InstitutionID, entry.Sequence, err)
+	}
+	b.Head.At = entry.At
+	if entry.InstitutionID == b.institutionID {
+		b.Head.Sequence = entry.Sequence
+	}
+	b.Entries = append(b.Entries, entry)
+	return nil
+}
+
+// Replay applies an entry that was read from the journal. Over all entries of a
+// journal, in order of sequence, it rebuilds the institution's rows.
+func (b *Books) Replay(entry Entry) error {
+	if entry.Sequence <= b.Head.Sequence {
+		return fmt.Errorf("entry %d of %s comes after entry %d", entry.Sequence, entry.InstitutionID, b.Head.Sequence)
+	}
+	return b.append(entry)
+}
+
+// nextMoment returns the time of the next entry: now, but always later than the
+// last entry, whatever the clocks of different servers say.
+func (b *Books) nextMoment(now time.Time) time.Time {
+	now = now.UTC().Truncate(time.Microsecond)
+	if earliest := b.Head.At.Add(time.Microsecond); now.Before(earliest) {
+		return earliest
+	}
+	return now
+}
+
+// checkActor refuses a key that may not write, as the key is at this moment
+// under the lock of its institution's journal.
+func (b *Books) checkActor(actor Actor, at time.Time) *Error {
+	if actor.Key.IsZero() {
+		return nil
+	}
+	key, ok := b.Keys.Get(actor.Key)
+	switch {
+	case !ok || !key.Active(at):
+		return Errorf(CodeInvalidKey, "The API key is not valid.")
+	case key.Role != RoleAdmin:
+		return Errorf(CodeForbidden, "The API key may only read.")
+	}
+	return nil
+}

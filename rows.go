@@ -1,0 +1,66 @@
+package escrowgrid
+
+// Rows holds rows of one table by key and remembers which of them are new or
+// changed. The zero value is ready for use.
+type Rows[K comparable, V any] struct {
+	rows    map[K]*row[V]
+	created []K
+	updated []K
+}
+
+type row[V any] struct {
+	value V
+	// stored: the row is in the database as well; touched: it is in created or
+	// updated.
+	stored, touched bool
+}
+
+// Load puts a row that the database has.
+func (r *Rows[K, V]) Load(key K, value V) { r.set(key, &row[V]{value: value, stored: true}) }
+
+// Get returns a row; ok is false where there is none.
+func (r *Rows[K, V]) Get(key K) (value V, ok bool) {
+	if row, ok := r.rows[key]; ok {
+		return row.value, true
+	}
+	return value, false
+}
+
+// Put makes or replaces a row.
+func (r *Rows[K, V]) Put(key K, value V) {
+	known, ok := r.rows[key]
+	if !ok {
+		known = &row[V]{}
+		r.set(key, known)
+	}
+	known.value = value
+	switch {
+	case known.touched:
+	case known.stored:
+		r.updated = append(r.updated, key)
+	default:
+		r.created = append(r.created, key)
+	}
+	known.touched = true
+}
+
+// Created returns the rows that the database does not have yet, oldest first.
+func (r *Rows[K, V]) Created() []V { return r.values(r.created) }
+
+// Updated returns the rows that the database has in an older form.
+func (r *Rows[K, V]) Updated() []V { return r.values(r.updated) }
+
+func (r *Rows[K, V]) set(key K, row_ *row[V]) {
+	if r.rows == nil {
+		r.rows = make(map[K]*row[V])
+	}
+	r.rows[key] = row_
+}
+
+func (r *Rows[K, V]) values(keys []K) []V {
+	values := make([]V, len(keys))
+	for i, key := range keys {
+		values[i] = r.rows[key].value
+	}
+	return values
+}
