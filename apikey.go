@@ -150,7 +150,7 @@ func (c RevokeKey) decide(b *Books, _ Request, s stamp) (event, error) {
 		return nil, Errorf(CodeKeyNotFound, "There is no API key %s.", c.Key)
 	}
 	if key.RevokedAt != nil {
-		return unchanged(c.Key.String()), nil
+		return unchanged{c.Key.String(), key}, nil
 	}
 	key.RevokedAt = &s.at
 	return keyRevoked{newKeyState(key)}, nil
@@ -162,7 +162,7 @@ type keyState struct {
 	ID        KeyID   `json:"id"`
 	Label     string  `json:"label"`
 	Role      Role    `json:"role"`
-	Hash      string  `json:"hash"`
+	Hash      string  `json:"hash,omitempty"`
 	CreatedAt string  `json:"createdAt"`
 	ExpiresAt *string `json:"expiresAt,omitempty"`
 	RevokedAt *string `json:"revokedAt,omitempty"`
@@ -192,6 +192,8 @@ func (keyRevoked) kind() Kind         { return KindKeyRevoked }
 func (keyRotated) kind() Kind         { return KindKeyRotated }
 func (e keyState) subject() string    { return e.ID.String() }
 func (e keyState) redacted() keyState { e.Hash = ""; return e }
+
+func (e keyState) resource(b *Books) Resource { return b.Keys.must(e.ID) }
 
 func (e keyState) apply(b *Books, entry Entry) error {
 	var reader storedReader

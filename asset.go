@@ -38,7 +38,7 @@ func NewCreateAsset(in AssetInput) (CreateAsset, error) {
 }
 
 // requiredID reads the id of another resource.
-func requiredID[K idKind](f *Faults, field, text string) ID[K] {
+func requiredID[K IDKind](f *Faults, field, text string) ID[K] {
 	if text == "" {
 		f.Add(field, "is required")
 	}
@@ -66,6 +66,8 @@ type assetCreated struct {
 
 func (e assetCreated) kind() Kind      { return KindAssetCreated }
 func (e assetCreated) subject() string { return e.ID.String() }
+
+func (e assetCreated) resource(b *Books) Resource { return b.Assets.must(e.ID) }
 
 func (e assetCreated) apply(b *Books, entry Entry) error {
 	b.Assets.Put(e.ID, Asset{

@@ -1,7 +1,9 @@
 package escrowgrid
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -56,6 +58,34 @@ type Needs struct {
 	Records []string
 }
 
+// MergeNeeds returns what several requests on the same books read together, each
+// row named once.
+func MergeNeeds(requests []Request) Needs {
+	var merged Needs
+	for _, request := range requests {
+		needs := request.Needs()
+		merged.Institution = merged.Institution || needs.Institution
+		merged.Policies = merged.Policies || needs.Policies
+		merged.Keys = append(merged.Keys, needs.Keys...)
+		merged.Templates = append(merged.Templates, needs.Templates...)
+		merged.Assets = append(merged.Assets, needs.Assets...)
+		merged.Positions = append(merged.Positions, needs.Positions...)
+		merged.Records = append(merged.Records, needs.Records...)
+	}
+	merged.Keys = distinctIDs(merged.Keys)
+	merged.Templates = distinctIDs(merged.Templates)
+	merged.Assets = distinctIDs(merged.Assets)
+	merged.Positions = distinctIDs(merged.Positions)
+	slices.Sort(merged.Records)
+	merged.Records = slices.Compact(merged.Records)
+	return merged
+}
+
+func distinctIDs[K IDKind](ids []ID[K]) []ID[K] {
+	slices.SortFunc(ids, ID[K].Compare)
+	return slices.Compact(ids)
+}
+
 // Command is one request to change something.
 type Command interface {
 	// Needs names what decide reads.
@@ -105,18 +135,17 @@ type stamp struct {
 	id [16]byte
 }
 
-// Outcome is what became of a request. Exactly one of its refusal, its entry and
-// its repetition explains it: Refusal is nil for an accepted request; Sequence
-// is where the journal stands for its answer.
+// Outcome is what became of a request: it was accepted, with a Resource; or
+// refused, with a Refusal; or repeated an earlier one, whose Record tells what
+// became of that.
 type Outcome struct {
-	// Subject and Sequence name the answer: the subject as it was right after
-	// the entry of that sequence.
+	Resource Resource
+	// Subject and Sequence name the resource and the state it is in: that right
+	// after the entry of the sequence.
 	Subject  string
 	Sequence int64
 	Refusal  *Error
-	// Record is the earlier outcome under the same idempotency key, which is the
-	// answer; nil when the request was executed.
-	Record *Record
+	Record   *Record
 }
 
 // Execute applies one request. A refused one leaves the books as they were, but
@@ -144,14 +173,13 @@ func (b *Books) Execute(r Request, s Stamp) (Outcome, error) {
 func (b *Books) execute(r Request, at time.Time, random [2]uint64) (Outcome, error) {
 	event, err := r.Command.decide(b, r, stamp{at: at, id: NewUUID(at, random[0])})
 	if err != nil {
-		refusal, ok := err.(*Error) //nolint:errorlint // decide returns refusals as they are.
-		if !ok {
-			return Outcome{}, err
+		if refusal, ok := errors.AsType[*Error](err); ok {
+			return Outcome{Refusal: refusal}, nil
 		}
-		return Outcome{Refusal: refusal}, nil
+		return Outcome{}, err
 	}
-	if same, ok := event.(unchanged); ok {
-		return Outcome{Subject: same.subject(), Sequence: b.Head.Sequence}, nil
+	if _, same := event.(unchanged); same {
+		return Outcome{Resource: event.resource(b), Subject: event.subject(), Sequence: b.Head.Sequence}, nil
 	}
 	entry := Entry{
 		InstitutionID: b.institutionID, Sequence: b.Head.Sequence + 1, ID: EntryID(NewUUID(at, random[1])), At: at,
@@ -164,7 +192,10 @@ func (b *Books) execute(r Request, at time.Time, random [2]uint64) (Outcome, err
 	if err := entry.encode(); err != nil {
 		return Outcome{}, fmt.Errorf("encode entry: %w", err)
 	}
-	return Outcome{Subject: entry.Subject, Sequence: entry.Sequence}, b.append(entry)
+	if err := b.append(entry); err != nil {
+		return Outcome{}, err
+	}
+	return Outcome{Resource: event.resource(b), Subject: entry.Subject, Sequence: entry.Sequence}, nil
 }
 
 // append adds an entry to the journal and its event to the state.

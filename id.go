@@ -13,7 +13,7 @@ import (
 // written as a TypeID: the kind's prefix, an underscore, and the UUID in 26
 // characters of Crockford's base32. IDs of one institution sort in the order in
 // which their resources were created.
-type ID[K idKind] [16]byte
+type ID[K IDKind] [16]byte
 
 // The kinds of ID. Distinct types keep an asset's id from standing where a
 // position's is meant.
@@ -26,7 +26,8 @@ type (
 	EntryID       = ID[entryKind]
 )
 
-type idKind interface{ prefix() string }
+// IDKind is a kind of resource that has ids; the kinds are those listed above.
+type IDKind interface{ prefix() string }
 
 type (
 	institutionKind struct{}
@@ -45,7 +46,7 @@ func (positionKind) prefix() string    { return "pos" }
 func (entryKind) prefix() string       { return "entry" }
 
 // ParseID reads a TypeID of the kind K. It accepts exactly what String writes.
-func ParseID[K idKind](text string) (ID[K], error) {
+func ParseID[K IDKind](text string) (ID[K], error) {
 	var kind K
 	suffix, ok := strings.CutPrefix(text, kind.prefix()+"_")
 	if !ok {
@@ -89,11 +90,11 @@ func NewUUID(at time.Time, random uint64) (uuid [16]byte) {
 	return uuid
 }
 
-// FirstID returns the lowest id that a resource created at or after the given
+// FirstUUID returns the lowest UUID that a resource created at or after the given
 // moment can have: the bound of a search by time of creation.
-func FirstID[K idKind](at time.Time) (id ID[K]) {
-	binary.BigEndian.PutUint64(id[:8], uuidTime(at))
-	return id
+func FirstUUID(at time.Time) (uuid [16]byte) {
+	binary.BigEndian.PutUint64(uuid[:8], uuidTime(at))
+	return uuid
 }
 
 // uuidTime returns the upper half of a UUIDv7: 48 bits of Unix milliseconds, the

@@ -60,6 +60,8 @@ type institutionCreated struct {
 func (e institutionCreated) kind() Kind      { return KindInstitutionCreated }
 func (e institutionCreated) subject() string { return e.ID.String() }
 
+func (e institutionCreated) resource(b *Books) Resource { return b.Institutions.must(e.ID) }
+
 func (e institutionCreated) apply(b *Books, entry Entry) error {
 	b.Institutions.Put(e.ID, Institution{
 		ID: e.ID, Name: e.Name, Regions: e.Regions, Verticals: e.Verticals, CreatedAt: entry.At,

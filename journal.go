@@ -3,6 +3,7 @@ package escrowgrid
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -66,15 +67,25 @@ type event interface {
 	kind() Kind
 	subject() string
 	apply(*Books, Entry) error
+	// resource returns the subject as the books have it.
+	resource(*Books) Resource
 }
 
-// unchanged stands for a command that asked for what is so already: it is
-// accepted and appends nothing. Its text is the subject.
-type unchanged string
+// Resource is what a command was about, as it is afterwards: an Institution,
+// APIKey, Policy, AssetTemplate, Asset or Position.
+type Resource any
 
-func (unchanged) kind() Kind                { return "" }
-func (u unchanged) subject() string         { return string(u) }
-func (unchanged) apply(*Books, Entry) error { return nil }
+// unchanged stands for a command that asked for what is so already: it is
+// accepted and appends nothing.
+type unchanged struct {
+	name  string
+	state Resource
+}
+
+func (unchanged) kind() Kind                 { return "" }
+func (u unchanged) subject() string          { return u.name }
+func (unchanged) apply(*Books, Entry) error  { return nil }
+func (u unchanged) resource(*Books) Resource { return u.state }
 
 // bodyVersion is the first member of every body. A change of the encoding makes
 // a new version; bodies that are stored keep theirs.
@@ -160,6 +171,21 @@ func decodeEvent[E event](body []byte) (event, error) {
 	var e E
 	err := json.Unmarshal(body, &e)
 	return e, err
+}
+
+// ResourceOf returns the resource that a subject's entries tell of, as it was
+// right after the last of them. The entries begin with the subject's first.
+func ResourceOf(entries []Entry) (Resource, error) {
+	if len(entries) == 0 {
+		return nil, errors.New("no entries")
+	}
+	books := NewBooks(entries[0].InstitutionID, Head{}, true)
+	for _, entry := range entries {
+		if err := books.Replay(entry); err != nil {
+			return nil, err
+		}
+	}
+	return entries[len(entries)-1].event.resource(books), nil
 }
 
 // Details returns what happened as JSON for a reader of the audit trail: the

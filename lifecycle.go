@@ -240,6 +240,8 @@ type positionStateChanged struct {
 func (e positionStateChanged) kind() Kind      { return KindPositionStateChanged }
 func (e positionStateChanged) subject() string { return e.ID.String() }
 
+func (e positionStateChanged) resource(b *Books) Resource { return b.Positions.must(e.ID) }
+
 func (e positionStateChanged) apply(b *Books, entry Entry) error {
 	p, ok := b.Positions.Get(e.ID)
 	if !ok || p.State != e.From {

@@ -161,6 +161,8 @@ type positionCreated struct {
 func (e positionCreated) kind() Kind      { return KindPositionCreated }
 func (e positionCreated) subject() string { return e.ID.String() }
 
+func (e positionCreated) resource(b *Books) Resource { return b.Positions.must(e.ID) }
+
 func (e positionCreated) apply(b *Books, entry Entry) error {
 	var reader storedReader
 	p := Position{

@@ -26,6 +26,9 @@ func (r *Rows[K, V]) Get(key K) (value V, ok bool) {
 	return value, false
 }
 
+// must returns a row that is known to be there, because it was just put.
+func (r *Rows[K, V]) must(key K) V { return r.rows[key].value }
+
 // Put makes or replaces a row.
 func (r *Rows[K, V]) Put(key K, value V) {
 	known, ok := r.rows[key]

@@ -344,6 +344,8 @@ type templateCreated struct {
 func (e templateCreated) kind() Kind      { return KindTemplateCreated }
 func (e templateCreated) subject() string { return e.ID.String() }
 
+func (e templateCreated) resource(b *Books) Resource { return b.Templates.must(e.ID) }
+
 func (e templateCreated) apply(b *Books, entry Entry) error {
 	b.Templates.Put(e.ID, AssetTemplate{
 		ID: e.ID, InstitutionID: entry.InstitutionID, Code: e.Code, Name: e.Name,

@@ -1,0 +1,266 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+)
+
+// pending is a command that waits for its batch.
+type pending struct {
+	ctx     context.Context //nolint:containedctx // It tells whether the caller still waits.
+	request escrowgrid.Request
+	done    chan result
+	state   atomic.Int32
+}
+
+// The states of a pending command. Its caller can give it up only while it is
+// queued: from then on it may be carried out.
+const (
+	queued int32 = iota
+	taken
+	abandoned
+)
+
+type result struct {
+	answer Answer
+	err    error
+}
+
+// committer commits the commands of one queue, batch by batch.
+type committer struct {
+	engine *Engine
+	ctx    context.Context //nolint:containedctx // It ends the committer's transactions.
+	queue  chan *pending
+	random *rand.Rand
+	// failing is set while the database was not there for the last batch: the
+	// batches behind it are not all to wait for the full time.
+	failing bool
+}
+
+func (c *committer) run() {
+	for first := range c.queue {
+		batch := c.collect(first)
+		if len(batch) > 0 {
+			c.settle(batch)
+		}
+	}
+}
+
+// collect takes what else is in the queue. Commands whose callers have gone are
+// dropped.
+func (c *committer) collect(first *pending) []*pending {
+	batch := c.take(nil, first)
+	for len(batch) < c.engine.config.BatchSize {
+		select {
+		case next, open := <-c.queue:
+			if !open {
+				return batch
+			}
+			batch = c.take(batch, next)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+func (c *committer) take(batch []*pending, p *pending) []*pending {
+	if p.ctx.Err() != nil || !p.state.CompareAndSwap(queued, taken) {
+		c.engine.metrics.dropped.Inc()
+		return batch
+	}
+	return append(batch, p)
+}
+
+// settle answers every command of a batch, whatever it takes: a database that is
+// not there is tried again within a bound, and a batch that fails as a whole is
+// cut in half until the command that makes it fail stands alone.
+func (c *committer) settle(batch []*pending) {
+	patience := c.engine.config.RetryFor
+	if c.failing {
+		patience = 0
+	}
+	err := c.retry(patience, func() error { return c.attempt(batch) })
+	c.failing = errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrSchemaBehind)
+	switch {
+	case err == nil:
+	case errors.Is(err, store.ErrOutcomeUnknown):
+		c.fail(batch, unknownOutcome(err))
+	case c.failing:
+		c.fail(batch, failure(err))
+	case len(batch) > 1:
+		c.engine.metrics.splits.Inc()
+		c.settle(batch[:len(batch)/2])
+		c.settle(batch[len(batch)/2:])
+	default:
+		c.engine.log.Error("command failed", "request_id", batch[0].request.RequestID, "error", err)
+		c.fail(batch, failure(err))
+	}
+}
+
+// retry calls work until it does something else than fail for want of a
+// database, with growing pauses, for so long.
+func (c *committer) retry(patience time.Duration, work func() error) error {
+	end := time.Now().Add(patience)
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
+		err := work()
+		if !errors.Is(err, store.ErrUnavailable) || time.Now().Add(pause).After(end) {
+			return err
+		}
+		c.engine.metrics.retries.Inc()
+		// Jitter keeps several servers from coming back in step.
+		select {
+		case <-time.After(pause/2 + rand.N(pause)): //nolint:gosec // Not a secret.
+		case <-c.ctx.Done():
+			return err
+		}
+	}
+}
+
+func (c *committer) fail(batch []*pending, err error) {
+	for _, p := range batch {
+		p.done <- result{err: err}
+	}
+}
+
+// attempt carries a batch out in one transaction and answers its commands. After
+// an error none of them is answered.
+func (c *committer) attempt(batch []*pending) (err error) {
+	ctx, cancel := context.WithTimeout(c.ctx, c.engine.config.AttemptTimeout)
+	defer cancel()
+	defer func() {
+		if problem := recover(); problem != nil {
+			err = fmt.Errorf("panic: %v\n%s", problem, debug.Stack())
+		}
+	}()
+	begun := time.Now()
+	transaction, err := c.engine.store.Begin(ctx, needsOf(batch))
+	if err != nil {
+		return err
+	}
+	defer transaction.Rollback(ctx)
+	outcomes, err := c.execute(transaction, batch)
+	if err != nil {
+		return err
+	}
+	entries := entriesOf(transaction, batch)
+	if err := c.commit(ctx, transaction, entries); err != nil {
+		return err
+	}
+	c.engine.metrics.committed(len(batch), entries, time.Since(begun))
+	c.engine.keys.forgetChanged(transaction, batch)
+	c.answer(ctx, batch, outcomes)
+	return nil
+}
+
+func needsOf(batch []*pending) map[escrowgrid.InstitutionID]escrowgrid.Needs {
+	requests := make(map[escrowgrid.InstitutionID][]escrowgrid.Request)
+	for _, p := range batch {
+		requests[p.request.Institution] = append(requests[p.request.Institution], p.request)
+	}
+	needs := make(map[escrowgrid.InstitutionID]escrowgrid.Needs, len(requests))
+	for id, list := range requests {
+		needs[id] = escrowgrid.MergeNeeds(list)
+	}
+	return needs
+}
+
+func (c *committer) execute(transaction store.Batch, batch []*pending) ([]escrowgrid.Outcome, error) {
+	outcomes := make([]escrowgrid.Outcome, len(batch))
+	for i, p := range batch {
+		stamp := escrowgrid.Stamp{Now: c.engine.config.Now(), Random: [2]uint64{c.random.Uint64(), c.random.Uint64()}}
+		var err error
+		outcomes[i], err = transaction.Books(p.request.Institution).Execute(p.request, stamp)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return outcomes, nil
+}
+
+// entriesOf returns what a batch appends to its journals.
+func entriesOf(transaction store.Batch, batch []*pending) []escrowgrid.Entry {
+	var entries []escrowgrid.Entry
+	seen := make(map[escrowgrid.InstitutionID]bool)
+	for _, p := range batch {
+		if id := p.request.Institution; !seen[id] {
+			seen[id] = true
+			entries = append(entries, transaction.Books(id).Entries...)
+		}
+	}
+	return entries
+}
+
+// commit commits, and finds out about a commit whose outcome is not known.
+func (c *committer) commit(ctx context.Context, transaction store.Batch, entries []escrowgrid.Entry) error {
+	err := transaction.Commit(ctx)
+	if !errors.Is(err, store.ErrOutcomeUnknown) {
+		return err
+	}
+	c.engine.metrics.unknown.Inc()
+	if len(entries) == 0 {
+		// Nothing that a second attempt could do twice.
+		return errors.Join(store.ErrUnavailable, err)
+	}
+	committed := false
+	lookErr := c.retry(c.engine.config.RetryFor, func() error {
+		ctx, cancel := context.WithTimeout(c.ctx, c.engine.config.AttemptTimeout)
+		defer cancel()
+		var err error
+		committed, err = c.engine.store.Committed(ctx, entries[0])
+		return err
+	})
+	switch {
+	case lookErr != nil:
+		// Only the unknown outcome must show: trying again could do it twice.
+		return fmt.Errorf("%w; looking for it: %v", store.ErrOutcomeUnknown, lookErr) //nolint:errorlint // See above.
+	case committed:
+		return nil
+	}
+	return fmt.Errorf("%w: the commit was lost", store.ErrUnavailable)
+}
+
+// answer tells each caller what became of its command.
+func (c *committer) answer(ctx context.Context, batch []*pending, outcomes []escrowgrid.Outcome) {
+	for i, p := range batch {
+		outcome := outcomes[i]
+		switch {
+		case outcome.Record != nil:
+			p.done <- c.replay(ctx, p.request.Institution, *outcome.Record)
+		case outcome.Refusal != nil:
+			p.done <- result{err: outcome.Refusal}
+		default:
+			p.done <- result{answer: Answer{Resource: outcome.Resource, RequestID: p.request.RequestID}}
+		}
+	}
+}
+
+// replay reads the answer of an earlier request again, out of the journal.
+func (c *committer) replay(ctx context.Context, institution escrowgrid.InstitutionID, record escrowgrid.Record) result {
+	answer := Answer{Replayed: true, Nonce: record.Nonce, RequestID: record.RequestID}
+	if record.Refusal != nil {
+		return result{answer, record.Refusal}
+	}
+	if institution.IsZero() {
+		// The record of a command that made an institution: its journal is its own.
+		if err := institution.UnmarshalText([]byte(record.Subject)); err != nil {
+			return result{err: failure(err)}
+		}
+	}
+	history, err := c.engine.store.Entries(ctx, institution,
+		escrowgrid.EntryFilter{Subject: record.Subject, UpTo: record.Sequence},
+		escrowgrid.PageRequest{Limit: escrowgrid.MaxPositionEvents + 1})
+	if err != nil {
+		return result{err: failure(err)}
+	}
+	answer.Resource, err = escrowgrid.ResourceOf(history.Items)
+	return result{answer, failure(err)}
+}

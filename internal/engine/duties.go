@@ -1,0 +1,149 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+)
+
+// The duties are what the engine does by itself, beside the commands.
+
+const (
+	// expiryPage is how many positions are expired before the next look for more.
+	expiryPage = 500
+	// purgePage bounds one DELETE, purgeInterval is how often one is due.
+	purgePage     = 1000
+	purgeInterval = time.Minute
+	// dutyTimeout bounds one round of a duty.
+	dutyTimeout = 30 * time.Second
+	// maxWaitingRefusals bounds the refused attempts that wait to be written; those
+	// beyond it are counted and forgotten.
+	maxWaitingRefusals = 1000
+	// refusalInterval is how long they wait: a flood of them is to cost the
+	// database no more than one transaction a second.
+	refusalInterval = time.Second
+)
+
+// every calls work at an interval until the engine closes.
+func (e *Engine) every(interval time.Duration, work func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-e.quit:
+			return
+		case <-ticker.C:
+		}
+		round, done := context.WithTimeout(ctx, dutyTimeout)
+		work(round)
+		done()
+	}
+}
+
+// expirePositions leads positions that have outlived their expiresAt to EXPIRED,
+// on one server at a time.
+func (e *Engine) expirePositions() {
+	e.every(e.config.ExpiryInterval, func(ctx context.Context) {
+		for more := true; more; {
+			more = false
+			_, err := e.store.Lead(ctx, store.LeadExpiry, func(ctx context.Context) error {
+				due, err := e.store.DuePositions(ctx, e.config.Now(), expiryPage)
+				e.metrics.due.Set(float64(len(due)))
+				if err == nil {
+					err = e.expire(ctx, due)
+				}
+				more = err == nil && len(due) == expiryPage
+				return err
+			})
+			e.dutyFailed("expiry", err)
+		}
+	})
+}
+
+// expire expires positions and waits for all of them. A position that was led to
+// a final state in the meantime refuses.
+func (e *Engine) expire(ctx context.Context, due []escrowgrid.DuePosition) error {
+	requestID := "expiry-" + rand.Text()
+	errs := make([]error, len(due))
+	var waiting sync.WaitGroup
+	for i, position := range due {
+		waiting.Go(func() {
+			_, errs[i] = e.Do(ctx, escrowgrid.Request{
+				Institution: position.InstitutionID, Actor: escrowgrid.ActorSystem(), RequestID: requestID,
+				Command: escrowgrid.ExpirePosition(position.PositionID),
+			})
+			if errs[i] == nil {
+				e.metrics.expired.Inc()
+			}
+			if escrowgrid.ErrorCode(errs[i]) == escrowgrid.CodeInvalidTransition {
+				errs[i] = nil
+			}
+		})
+	}
+	waiting.Wait()
+	return errors.Join(errs...)
+}
+
+// purge removes what has outlived its retention.
+func (e *Engine) purge() {
+	e.every(purgeInterval, func(ctx context.Context) {
+		for more := true; more; {
+			more = false
+			_, err := e.store.Lead(ctx, store.LeadPurge, func(ctx context.Context) error {
+				removed, err := e.store.Purge(ctx, e.config.Now(), purgePage)
+				more = err == nil && removed >= purgePage
+				return err
+			})
+			e.dutyFailed("purge", err)
+		}
+	})
+}
+
+// Refused notes a refused attempt that concerns security. It never waits.
+func (e *Engine) Refused(attempt escrowgrid.RefusedAttempt) {
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // It never fails.
+	attempt.At = e.config.Now()
+	attempt.ID = escrowgrid.EntryID(escrowgrid.NewUUID(attempt.At, uint64(random[0])<<56|uint64(random[1])<<48|
+		uint64(random[2])<<40|uint64(random[3])<<32|uint64(random[4])<<24|uint64(random[5])<<16|uint64(random[6])<<8|uint64(random[7])))
+	select {
+	case e.refusals <- attempt:
+	default:
+		e.metrics.unlogged.Inc()
+	}
+}
+
+// logRefusals writes the refused attempts that wait.
+func (e *Engine) logRefusals() {
+	flush := func(ctx context.Context) {
+		var attempts []escrowgrid.RefusedAttempt
+		for len(e.refusals) > 0 && len(attempts) < maxWaitingRefusals {
+			attempts = append(attempts, <-e.refusals)
+		}
+		if len(attempts) == 0 {
+			return
+		}
+		if err := e.store.LogRefusals(ctx, attempts); err != nil {
+			e.metrics.unlogged.Add(float64(len(attempts)))
+			e.dutyFailed("refusal log", err)
+		}
+	}
+	e.every(refusalInterval, flush)
+	ctx, cancel := context.WithTimeout(context.Background(), refusalInterval)
+	defer cancel()
+	flush(ctx)
+}
+
+func (e *Engine) dutyFailed(duty string, err error) {
+	if err != nil {
+		e.metrics.dutyFailures.WithLabelValues(duty).Inc()
+		e.log.Warn("duty failed; it will be tried again", "duty", duty, "error", err)
+	}
+}

@@ -1,0 +1,242 @@
+// Package engine carries out the platform's commands and queries.
+//
+// Commands go through group commit, as databases do it inside: those that wait
+// while a transaction is under way form the next one. There is no timer and no
+// added delay: an idle engine commits a single command at once, a loaded one
+// commits hundreds together.
+package engine
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+)
+
+// Config is what an engine needs. Fields without a note must be set.
+type Config struct {
+	Store  *store.Store
+	Logger *slog.Logger
+	// Now tells the time.
+	Now func() time.Time
+	// Random gives the random bits of ids; crypto/rand.Reader in production.
+	Random io.Reader
+	// Metrics registers the engine's metrics.
+	Metrics prometheus.Registerer
+
+	// The rest has defaults, which a zero value takes.
+
+	// QueueSize bounds the commands that wait; more are refused with
+	// CodeOverloaded. Default 4096.
+	QueueSize int
+	// BatchSize bounds the commands of one transaction. Default 512: beyond it a
+	// transaction gets longer, and the share of each command in it hardly less.
+	BatchSize int
+	// Committers is how many transactions can be under way at once, each for other
+	// institutions. Default 1 for a store that only this process writes to, else 4.
+	Committers int
+	// RetryFor bounds how long a batch is tried again while the database is not
+	// there. Default 5 s.
+	RetryFor time.Duration
+	// AttemptTimeout bounds one transaction. Default 10 s.
+	AttemptTimeout time.Duration
+	// ExpiryInterval is how often positions that are due are looked for. Default 1 s.
+	ExpiryInterval time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	if c.QueueSize == 0 {
+		c.QueueSize = 4096
+	}
+	if c.BatchSize == 0 {
+		c.BatchSize = 512
+	}
+	if c.Committers == 0 {
+		c.Committers = 4
+		if c.Store.Exclusive() {
+			c.Committers = 1
+		}
+	}
+	if c.RetryFor == 0 {
+		c.RetryFor = 5 * time.Second
+	}
+	if c.AttemptTimeout == 0 {
+		c.AttemptTimeout = 10 * time.Second
+	}
+	if c.ExpiryInterval == 0 {
+		c.ExpiryInterval = time.Second
+	}
+	return c
+}
+
+// Engine is safe for concurrent use.
+type Engine struct {
+	config     Config
+	store      *store.Store
+	log        *slog.Logger
+	metrics    *metrics
+	committers []*committer
+	keys       *keyCache
+	refusals   chan escrowgrid.RefusedAttempt
+
+	// accepting is held for reading while a command is put into a queue, and for
+	// writing to close the queues.
+	accepting sync.RWMutex
+	closed    bool
+	// stop ends the transactions that are still under way.
+	stop context.CancelFunc
+	// quit ends the background work.
+	quit chan struct{}
+	// loops are the committers, duties the background work.
+	loops, duties sync.WaitGroup
+}
+
+// New starts an engine. Close ends it.
+func New(config Config) (*Engine, error) {
+	config = config.withDefaults()
+	var seed [32]byte
+	if _, err := io.ReadFull(config.Random, seed[:]); err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	e := &Engine{
+		config: config, store: config.Store, log: config.Logger, metrics: newMetrics(config.Metrics),
+		keys: newKeyCache(), refusals: make(chan escrowgrid.RefusedAttempt, maxWaitingRefusals),
+		stop: stop, quit: make(chan struct{}),
+	}
+	e.metrics.observeQueues(config.Metrics, e)
+	for i := range config.Committers {
+		// Each committer has its own sequence of random bits.
+		binary.LittleEndian.PutUint64(seed[24:], binary.LittleEndian.Uint64(seed[24:])+uint64(i))
+		c := &committer{
+			engine: e, ctx: ctx, random: rand.New(rand.NewChaCha8(seed)), //nolint:gosec // Ids are no secrets.
+			queue: make(chan *pending, max(1, config.QueueSize/config.Committers)),
+		}
+		e.committers = append(e.committers, c)
+		e.loops.Go(c.run)
+	}
+	e.duties.Go(e.expirePositions)
+	e.duties.Go(e.purge)
+	e.duties.Go(e.logRefusals)
+	return e, nil
+}
+
+// Close stops accepting commands, finishes those that were accepted, and ends
+// the engine. What is not finished when the context ends is given up; its callers
+// get an error.
+func (e *Engine) Close(ctx context.Context) error {
+	e.accepting.Lock()
+	already := e.closed
+	e.closed = true
+	e.accepting.Unlock()
+	if already {
+		return nil
+	}
+	close(e.quit)
+	finished := make(chan struct{})
+	go func() {
+		e.duties.Wait()
+		for _, c := range e.committers {
+			close(c.queue)
+		}
+		e.loops.Wait()
+		close(finished)
+	}()
+	var err error
+	select {
+	case <-finished:
+	case <-ctx.Done():
+		err = ctx.Err()
+		e.stop()
+		<-finished
+	}
+	e.stop()
+	return err
+}
+
+// Answer is what an accepted request leads to.
+type Answer struct {
+	Resource escrowgrid.Resource
+	// Replayed says that the answer is that of an earlier request under the same
+	// idempotency key, of which Nonce and RequestID are.
+	Replayed  bool
+	Nonce     []byte
+	RequestID string
+}
+
+// Do carries out a request and returns when it is committed or refused. Errors
+// are *escrowgrid.Error. Among them, all with no effect: refusals of the domain;
+// CodeOverloaded when the queue is full; CodeShuttingDown; CodeRequestTimeout
+// when the context ended before the command's turn; CodeStoreUnavailable when the
+// database could not be had. CodeOutcomeUnknown says that the command may or may
+// not have been carried out; repeating it under its idempotency key finds out.
+//
+// A replayed refusal comes with an Answer that has Replayed set.
+func (e *Engine) Do(ctx context.Context, request escrowgrid.Request) (Answer, error) {
+	p := &pending{ctx: ctx, request: request, done: make(chan result, 1)}
+	if err := e.enqueue(p); err != nil {
+		e.metrics.refused(err)
+		return Answer{}, err
+	}
+	select {
+	case result := <-p.done:
+		e.metrics.refused(result.err)
+		return result.answer, result.err
+	case <-ctx.Done():
+		if p.state.CompareAndSwap(queued, abandoned) {
+			return Answer{}, escrowgrid.Wrap(escrowgrid.CodeRequestTimeout, ctx.Err(), "The request's time ran out before its turn; nothing was done.")
+		}
+		return Answer{}, unknownOutcome(ctx.Err())
+	}
+}
+
+func unknownOutcome(cause error) *escrowgrid.Error {
+	return escrowgrid.Wrap(escrowgrid.CodeOutcomeUnknown, cause,
+		"Whether the request was carried out is not known; repeat it with the same Idempotency-Key to find out.")
+}
+
+func (e *Engine) enqueue(p *pending) error {
+	e.accepting.RLock()
+	defer e.accepting.RUnlock()
+	if e.closed && p.request.Actor != escrowgrid.ActorSystem() {
+		return escrowgrid.Errorf(escrowgrid.CodeShuttingDown, "The server is shutting down; nothing was done.")
+	}
+	select {
+	case e.committerFor(p.request.Institution).queue <- p:
+		return nil
+	default:
+		return escrowgrid.Errorf(escrowgrid.CodeOverloaded, "The server has more to do than it can hold; nothing was done.")
+	}
+}
+
+// committerFor gives all of an institution's commands to the same committer:
+// they would wait for each other's lock otherwise.
+func (e *Engine) committerFor(institution escrowgrid.InstitutionID) *committer {
+	// The last bytes of a UUIDv7 are random.
+	return e.committers[binary.BigEndian.Uint32(institution[12:])%uint32(len(e.committers))]
+}
+
+// failure turns a store's error into one for clients.
+func failure(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, store.ErrSchemaBehind):
+		return escrowgrid.Wrap(escrowgrid.CodeStoreUnavailable, err, "The database is not migrated to this version's schema.")
+	case errors.Is(err, store.ErrUnavailable):
+		return escrowgrid.Wrap(escrowgrid.CodeStoreUnavailable, err, "The database is not available.")
+	}
+	if refusal, ok := errors.AsType[*escrowgrid.Error](err); ok {
+		return refusal
+	}
+	return escrowgrid.Wrap(escrowgrid.CodeInternal, err, "Something went wrong on the server.")
+}

@@ -1,0 +1,95 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+type metrics struct {
+	batchSize    prometheus.Histogram
+	batchSeconds prometheus.Histogram
+	entries      *prometheus.CounterVec
+	refusals     *prometheus.CounterVec
+	dropped      prometheus.Counter
+	splits       prometheus.Counter
+	retries      prometheus.Counter
+	unknown      prometheus.Counter
+	due          prometheus.Gauge
+	expired      prometheus.Counter
+	unlogged     prometheus.Counter
+	dutyFailures *prometheus.CounterVec
+}
+
+func newMetrics(registry prometheus.Registerer) *metrics {
+	factory := promauto.With(registry)
+	counter := func(name, help string) prometheus.Counter {
+		return factory.NewCounter(prometheus.CounterOpts{Name: "escrowgrid_" + name, Help: help})
+	}
+	return &metrics{
+		batchSize: factory.NewHistogram(prometheus.HistogramOpts{
+			Name: "escrowgrid_batch_commands", Help: "Commands that were committed together in one transaction.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 10),
+		}),
+		batchSeconds: factory.NewHistogram(prometheus.HistogramOpts{
+			Name: "escrowgrid_batch_duration_seconds", Help: "Time of one transaction, from its begin to after its commit.",
+			Buckets: prometheus.ExponentialBuckets(0.0002, 2, 16),
+		}),
+		entries: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "escrowgrid_journal_entries_total", Help: "Entries that this server appended to journals, by kind.",
+		}, []string{"kind"}),
+		refusals: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "escrowgrid_commands_refused_total", Help: "Commands that were refused or failed, by the code of the error.",
+		}, []string{"code"}),
+		dropped:  counter("commands_dropped_total", "Commands whose caller had gone before their turn."),
+		splits:   counter("batch_splits_total", "Batches that were cut in half because one of their commands failed in the database."),
+		retries:  counter("batch_retries_total", "Attempts that were made again because the database was not available."),
+		unknown:  counter("commits_unknown_total", "Commits whose outcome had to be looked up because the connection broke."),
+		expired:  counter("positions_expired_total", "Positions that this server expired."),
+		unlogged: counter("refusals_unlogged_total", "Refused attempts that did not fit into the security log's queue, or could not be written."),
+		due: factory.NewGauge(prometheus.GaugeOpts{
+			Name: "escrowgrid_positions_due", Help: "Positions past their expiresAt, up to 500, when this server last looked for them.",
+		}),
+		dutyFailures: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "escrowgrid_duty_failures_total", Help: "Rounds of background work that failed, by duty.",
+		}, []string{"duty"}),
+	}
+}
+
+// observeQueues registers what is read off the engine when it is asked for.
+func (m *metrics) observeQueues(registry prometheus.Registerer, e *Engine) {
+	gauge := func(name, help string, value func() int) {
+		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "escrowgrid_" + name, Help: help},
+			func() float64 { return float64(value()) }))
+	}
+	gauge("queue_commands", "Commands that wait for their batch.", func() int {
+		waiting := 0
+		for _, c := range e.committers {
+			waiting += len(c.queue)
+		}
+		return waiting
+	})
+	gauge("queue_limit", "Commands that can wait before more are refused.", func() int {
+		return cap(e.committers[0].queue) * len(e.committers)
+	})
+	gauge("store_connections_open", "Database connections that are open.", func() int { open, _, _ := e.store.Connections(); return open })
+	gauge("store_connections_used", "Database connections in use.", func() int { _, used, _ := e.store.Connections(); return used })
+	gauge("store_connections_limit", "Database connections that there can be.", func() int { _, _, limit := e.store.Connections(); return limit })
+}
+
+func (m *metrics) committed(commands int, entries []escrowgrid.Entry, duration time.Duration) {
+	m.batchSize.Observe(float64(commands))
+	m.batchSeconds.Observe(duration.Seconds())
+	for _, entry := range entries {
+		m.entries.WithLabelValues(string(entry.Kind)).Inc()
+	}
+}
+
+func (m *metrics) refused(err error) {
+	if err != nil {
+		m.refusals.WithLabelValues(string(escrowgrid.ErrorCode(err))).Inc()
+	}
+}

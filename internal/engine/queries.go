@@ -1,0 +1,154 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+// Ready returns nil when the engine can serve: the database answers and has this
+// program's schema.
+func (e *Engine) Ready(ctx context.Context) error { return failure(e.store.CheckSchema(ctx)) }
+
+// StoreName is the kind of database: "sqlite" or "postgres".
+func (e *Engine) StoreName() string { return e.store.Name() }
+
+// Authenticate returns the record of the key with a secret. It is
+// CodeInvalidKey when there is none, or it is revoked or expired.
+//
+// With mayBeOld the record may be one that another server has changed since. That
+// is right for a command, which finds the key as it is under the lock of the
+// journal; a query has nothing but this answer.
+func (e *Engine) Authenticate(ctx context.Context, secret string, mayBeOld bool) (escrowgrid.APIKey, error) {
+	invalid := escrowgrid.Errorf(escrowgrid.CodeInvalidKey, "The API key is not valid.")
+	if err := escrowgrid.CheckSecret(secret); err != nil {
+		return escrowgrid.APIKey{}, invalid
+	}
+	hash := escrowgrid.HashSecret(secret)
+	key, known, mark := e.keys.get(hash)
+	if !known || !mayBeOld && !e.store.Exclusive() {
+		var err error
+		key, known, err = e.store.KeyByHash(ctx, hash)
+		if err != nil {
+			return escrowgrid.APIKey{}, failure(err)
+		}
+		if known {
+			e.keys.put(key, mark)
+		}
+	}
+	if !known || !key.Active(e.config.Now()) {
+		return escrowgrid.APIKey{}, invalid
+	}
+	return key, nil
+}
+
+// found turns the absence of a resource into its refusal.
+func found[T any](value T, ok bool, err error, missing escrowgrid.Code, name string, id any) (T, error) {
+	if err != nil {
+		return value, failure(err)
+	}
+	if !ok {
+		return value, escrowgrid.Errorf(missing, "There is no %s %s.", name, id)
+	}
+	return value, nil
+}
+
+// listed passes a list on with its error made fit for clients.
+func listed[T any](page T, err error) (T, error) { return page, failure(err) }
+
+// Institution returns one institution.
+func (e *Engine) Institution(ctx context.Context, id escrowgrid.InstitutionID) (escrowgrid.Institution, error) {
+	institution, ok, err := e.store.Institution(ctx, id)
+	return found(institution, ok, err, escrowgrid.CodeInstitutionNotFound, "institution", id)
+}
+
+// Institutions lists all institutions.
+func (e *Engine) Institutions(
+	ctx context.Context, period escrowgrid.Period, page escrowgrid.PageRequest,
+) (escrowgrid.Page[escrowgrid.Institution], error) {
+	return listed(e.store.Institutions(ctx, period, page))
+}
+
+// Keys lists an institution's API keys.
+func (e *Engine) Keys(
+	ctx context.Context, of escrowgrid.InstitutionID, filter escrowgrid.KeyFilter, page escrowgrid.PageRequest,
+) (escrowgrid.Page[escrowgrid.APIKey], error) {
+	return listed(e.store.Keys(ctx, of, filter, page))
+}
+
+// Policies lists all of an institution's policies, in order of region.
+func (e *Engine) Policies(ctx context.Context, of escrowgrid.InstitutionID) ([]escrowgrid.Policy, error) {
+	return listed(e.store.Policies(ctx, of))
+}
+
+// Policy returns an institution's policy for a region.
+func (e *Engine) Policy(ctx context.Context, of escrowgrid.InstitutionID, region escrowgrid.Region) (escrowgrid.Policy, error) {
+	policies, err := e.store.Policies(ctx, of)
+	for _, policy := range policies {
+		if policy.Region == region {
+			return policy, nil
+		}
+	}
+	return found(escrowgrid.Policy{}, false, err, escrowgrid.CodePolicyNotFound, "policy for the region", region)
+}
+
+// Template returns one asset template.
+func (e *Engine) Template(
+	ctx context.Context, of escrowgrid.InstitutionID, id escrowgrid.TemplateID,
+) (escrowgrid.AssetTemplate, error) {
+	template, ok, err := e.store.Template(ctx, of, id)
+	return found(template, ok, err, escrowgrid.CodeTemplateNotFound, "asset template", id)
+}
+
+// Templates lists an institution's asset templates.
+func (e *Engine) Templates(
+	ctx context.Context, of escrowgrid.InstitutionID, period escrowgrid.Period, page escrowgrid.PageRequest,
+) (escrowgrid.Page[escrowgrid.AssetTemplate], error) {
+	return listed(e.store.Templates(ctx, of, period, page))
+}
+
+// Asset returns one asset.
+func (e *Engine) Asset(ctx context.Context, of escrowgrid.InstitutionID, id escrowgrid.AssetID) (escrowgrid.Asset, error) {
+	asset, ok, err := e.store.Asset(ctx, of, id)
+	return found(asset, ok, err, escrowgrid.CodeAssetNotFound, "asset", id)
+}
+
+// Assets lists an institution's assets.
+func (e *Engine) Assets(
+	ctx context.Context, of escrowgrid.InstitutionID, filter escrowgrid.AssetFilter, page escrowgrid.PageRequest,
+) (escrowgrid.Page[escrowgrid.Asset], error) {
+	return listed(e.store.Assets(ctx, of, filter, page))
+}
+
+// Position returns one position with its events.
+func (e *Engine) Position(
+	ctx context.Context, of escrowgrid.InstitutionID, id escrowgrid.PositionID,
+) (escrowgrid.Position, error) {
+	position, ok, err := e.store.Position(ctx, of, id)
+	return found(position, ok, err, escrowgrid.CodePositionNotFound, "position", id)
+}
+
+// Positions lists an institution's positions.
+func (e *Engine) Positions(
+	ctx context.Context, of escrowgrid.InstitutionID, filter escrowgrid.PositionFilter, page escrowgrid.PageRequest,
+) (escrowgrid.Page[escrowgrid.Position], error) {
+	return listed(e.store.Positions(ctx, of, filter, page))
+}
+
+// Entries lists entries of an institution's journal.
+func (e *Engine) Entries(
+	ctx context.Context, of escrowgrid.InstitutionID, filter escrowgrid.EntryFilter, page escrowgrid.PageRequest,
+) (escrowgrid.Page[escrowgrid.Entry], error) {
+	return listed(e.store.Entries(ctx, of, filter, page))
+}
+
+// Refusals lists the log of refused attempts.
+func (e *Engine) Refusals(
+	ctx context.Context, filter escrowgrid.RefusalFilter, page escrowgrid.PageRequest,
+) (escrowgrid.Page[escrowgrid.RefusedAttempt], error) {
+	return listed(e.store.Refusals(ctx, filter, page))
+}
+
+// Now is the engine's time.
+func (e *Engine) Now() time.Time { return e.config.Now() }

@@ -1,0 +1,45 @@
+package store
+
+import (
+	"context"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+const keyColumns = "institution_id, id, label, role, hash, created_at, expires_at, revoked_at"
+
+var keyTable = newTable("api_keys", 2,
+	[]string{
+		"institution_id uuid", "id uuid", "label text", "role text", "hash bytea", "created_at timestamptz",
+		"~expires_at timestamptz", "~revoked_at timestamptz",
+	},
+	func(k *escrowgrid.APIKey) ([]any, error) {
+		return []any{
+			idArg(k.InstitutionID), idArg(k.ID), k.Label, string(k.Role), k.Hash[:], k.CreatedAt, k.ExpiresAt, k.RevokedAt,
+		}, nil
+	})
+
+func scanKey(r row, k *escrowgrid.APIKey) error {
+	var hash []byte
+	err := r.Scan((*[16]byte)(&k.InstitutionID), (*[16]byte)(&k.ID), &k.Label, (*string)(&k.Role), &hash,
+		&k.CreatedAt, &k.ExpiresAt, &k.RevokedAt)
+	copy(k.Hash[:], hash)
+	return err
+}
+
+// KeyByHash returns the API key of a secret.
+func (s *Store) KeyByHash(ctx context.Context, hash escrowgrid.SecretHash) (escrowgrid.APIKey, bool, error) {
+	return one(ctx, s, "SELECT "+keyColumns+" FROM api_keys WHERE hash = $1", []any{hash[:]}, scanKey)
+}
+
+// Keys returns a page of an institution's API keys.
+func (s *Store) Keys(
+	ctx context.Context, institution escrowgrid.InstitutionID, filter escrowgrid.KeyFilter, page escrowgrid.PageRequest,
+) (escrowgrid.Page[escrowgrid.APIKey], error) {
+	l := &list{from: "SELECT " + keyColumns + " FROM api_keys", key: "id"}
+	l.where("institution_id = %s", idArg(institution))
+	if !filter.IncludeRevoked {
+		l.where("revoked_at IS NULL")
+	}
+	return idPage(ctx, s, l, filter.Period, page, scanKey)
+}

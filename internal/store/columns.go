@@ -1,0 +1,45 @@
+package store
+
+import (
+	"encoding/json"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+// How the domain's values stand in columns. Both drivers know strings, int64,
+// bytes, [16]byte for ids, and times; an optional text is NULL where it is
+// empty, and a list of words is a JSON array.
+
+// idArg is the parameter for an id.
+func idArg[K escrowgrid.IDKind](id escrowgrid.ID[K]) [16]byte { return [16]byte(id) }
+
+func optionalText(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+func optionalDecimal(d *escrowgrid.Decimal) *string {
+	if d == nil {
+		return nil
+	}
+	text := d.String()
+	return &text
+}
+
+func parseOptionalDecimal(text *string) (*escrowgrid.Decimal, error) {
+	if text == nil {
+		return nil, nil
+	}
+	d, err := escrowgrid.ParseDecimal(*text)
+	return &d, err
+}
+
+func jsonArray[T ~string](words []T) (string, error) {
+	if words == nil {
+		words = []T{}
+	}
+	text, err := json.Marshal(words)
+	return string(text), err
+}

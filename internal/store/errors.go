@@ -1,0 +1,87 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/ncruces/go-sqlite3"
+)
+
+var (
+	// ErrOutcomeUnknown is Commit's error where the connection broke before the
+	// database's answer: Committed finds out.
+	ErrOutcomeUnknown = errors.New("the outcome of the commit is not known")
+	// ErrUnavailable marks failures that may pass without a change of the
+	// request: no connection, a restart, a lock that could not be had in time.
+	ErrUnavailable = errors.New("the database is not available")
+	// ErrSchemaBehind means that the database has not been migrated to the level
+	// that this program needs.
+	ErrSchemaBehind = errors.New("the database schema is behind this program: run escrowgrid migrate")
+)
+
+// kinded adds one of the errors above to a driver's error, both of them visible
+// to errors.Is.
+type kinded struct{ kind, err error }
+
+func (k kinded) Error() string   { return k.kind.Error() + ": " + k.err.Error() }
+func (k kinded) Unwrap() []error { return []error{k.kind, k.err} }
+
+// classify marks a driver's error by its code. Unknown errors pass as they are:
+// they concern the statement.
+func classify(err error) error {
+	if err == nil {
+		return nil
+	}
+	if server, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return classifyPostgres(server, err)
+	}
+	if code, ok := errors.AsType[*sqlite3.Error](err); ok {
+		switch code.Code() {
+		case sqlite3.BUSY, sqlite3.LOCKED, sqlite3.IOERR, sqlite3.FULL, sqlite3.CANTOPEN, sqlite3.NOMEM, sqlite3.INTERRUPT:
+			return kinded{ErrUnavailable, err}
+		}
+		return err
+	}
+	if isConnectionError(err) {
+		return kinded{ErrUnavailable, err}
+	}
+	return err
+}
+
+// classifyPostgres goes by SQLSTATE; see the appendix "PostgreSQL Error Codes" of
+// its manual.
+func classifyPostgres(server *pgconn.PgError, err error) error {
+	switch server.Code[:2] {
+	case "08", // connection exception
+		"25", // a transaction the server has ended or made read-only: a standby
+		"40", // transaction rollback: deadlock, serialization
+		"53", // insufficient resources: disk full, too many connections
+		"55", // object not in prerequisite state: lock not available
+		"57", // operator intervention: shutdown, cancelled
+		"58": // system error outside PostgreSQL
+		return kinded{ErrUnavailable, err}
+	}
+	switch server.Code {
+	case "42P01", "42703", "42883": // undefined table, column, function
+		return kinded{ErrSchemaBehind, err}
+	case "28P01", "28000", "3D000": // password, authorization, no such database
+		return kinded{ErrUnavailable, err}
+	}
+	return err
+}
+
+func isConnectionError(err error) bool {
+	var network net.Error
+	var connect *pgconn.ConnectError
+	return errors.As(err, &network) || errors.As(err, &connect) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+		errors.Is(err, pgx.ErrTxClosed) || pgconn.SafeToRetry(err) ||
+		// pgconn has no error value for a connection that is gone.
+		strings.Contains(err.Error(), "conn closed") || strings.Contains(err.Error(), "closed pool")
+}

@@ -1,0 +1,66 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+const recordColumns = "institution_id, key, fingerprint, subject, sequence, refusal, nonce, request_id, created_at"
+
+var recordTable = newTable("idempotency_records", 2,
+	[]string{
+		"institution_id uuid", "key text", "fingerprint bytea", "subject text", "sequence bigint", "refusal text",
+		"nonce bytea", "request_id text", "created_at timestamptz",
+	},
+	func(r *ownedRecord) ([]any, error) {
+		refusal, err := refusalJSON(r.Refusal)
+		return []any{
+			idArg(r.institution), r.Key, r.Fingerprint[:], r.Subject, r.Sequence, refusal, r.Nonce, r.RequestID, r.CreatedAt,
+		}, err
+	})
+
+// ownedRecord is a record with the institution whose it is.
+type ownedRecord struct {
+	institution escrowgrid.InstitutionID
+	escrowgrid.Record
+}
+
+func scanRecord(r row, record *ownedRecord) error {
+	var fingerprint []byte
+	var refusal *string
+	err := r.Scan((*[16]byte)(&record.institution), &record.Key, &fingerprint, &record.Subject, &record.Sequence, &refusal,
+		&record.Nonce, &record.RequestID, &record.CreatedAt)
+	copy(record.Fingerprint[:], fingerprint)
+	if err == nil && refusal != nil {
+		err = json.Unmarshal([]byte(*refusal), &record.Refusal)
+	}
+	return err
+}
+
+// refusalJSON is the column of a record's refusal.
+func refusalJSON(refusal *escrowgrid.Error) (*string, error) {
+	if refusal == nil {
+		return nil, nil
+	}
+	text, err := json.Marshal(refusal)
+	asText := string(text)
+	return &asText, err
+}
+
+// Purge removes what has outlived its retention: idempotency records, and
+// refused attempts beyond MaxRefusals. It removes at most limit of each, so that
+// no purge holds locks for long, and returns how many went.
+func (s *Store) Purge(ctx context.Context, now time.Time, limit int) (int64, error) {
+	records, err := s.exec(ctx, `DELETE FROM idempotency_records WHERE (institution_id, key) IN (
+		SELECT institution_id, key FROM idempotency_records WHERE created_at < $1 ORDER BY created_at LIMIT $2)`,
+		[]any{now.Add(-escrowgrid.RecordRetention), int64(limit)})
+	if err != nil {
+		return 0, err
+	}
+	refusals, err := s.exec(ctx, `DELETE FROM refusals WHERE id IN (
+		SELECT id FROM refusals ORDER BY id DESC LIMIT $1 OFFSET $2)`, []any{int64(limit), int64(MaxRefusals)})
+	return records + refusals, err
+}

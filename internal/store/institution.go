@@ -1,0 +1,38 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+const institutionColumns = "id, name, regions, verticals, created_at"
+
+var institutionTable = newTable("institutions", 1,
+	[]string{"id uuid", "name text", "regions text", "verticals text", "created_at timestamptz"},
+	func(i *escrowgrid.Institution) ([]any, error) {
+		regions, err := jsonArray(i.Regions)
+		verticals, err2 := jsonArray(i.Verticals)
+		return []any{idArg(i.ID), i.Name, regions, verticals, i.CreatedAt}, errors.Join(err, err2)
+	})
+
+func scanInstitution(r row, i *escrowgrid.Institution) error {
+	var regions, verticals string
+	err := r.Scan((*[16]byte)(&i.ID), &i.Name, &regions, &verticals, &i.CreatedAt)
+	return errors.Join(err, json.Unmarshal([]byte(regions), &i.Regions), json.Unmarshal([]byte(verticals), &i.Verticals))
+}
+
+// Institution returns one institution.
+func (s *Store) Institution(ctx context.Context, id escrowgrid.InstitutionID) (escrowgrid.Institution, bool, error) {
+	return one(ctx, s, "SELECT "+institutionColumns+" FROM institutions WHERE id = $1", []any{idArg(id)}, scanInstitution)
+}
+
+// Institutions returns a page of all institutions.
+func (s *Store) Institutions(
+	ctx context.Context, period escrowgrid.Period, page escrowgrid.PageRequest,
+) (escrowgrid.Page[escrowgrid.Institution], error) {
+	l := &list{from: "SELECT " + institutionColumns + " FROM institutions", key: "id"}
+	return idPage(ctx, s, l, period, page, scanInstitution)
+}

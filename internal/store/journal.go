@@ -1,0 +1,136 @@
+package store
+
+import (
+	"context"
+	"sort"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+func scanEntry(r row, e *escrowgrid.Entry) error {
+	var body []byte
+	if err := r.Scan(&body); err != nil {
+		return err
+	}
+	var err error
+	*e, err = escrowgrid.ParseEntry(body)
+	return err
+}
+
+var entryTable = newTable("journal_entries", 2,
+	[]string{
+		"institution_id uuid", "sequence bigint", "at timestamptz", "actor text", "kind text", "subject text", "body bytea",
+	},
+	func(e *escrowgrid.Entry) ([]any, error) {
+		return []any{idArg(e.InstitutionID), e.Sequence, e.At, e.Actor.String(), string(e.Kind), e.Subject, e.Body}, nil
+	})
+
+// head is the end of a journal with the institution whose it is.
+type head struct {
+	institution escrowgrid.InstitutionID
+	escrowgrid.Head
+}
+
+var headTable = newTable("journal_heads", 1,
+	[]string{"institution_id uuid", "~sequence bigint", "~last_at timestamptz"},
+	func(h *head) ([]any, error) { return []any{idArg(h.institution), h.Sequence, h.At}, nil })
+
+func scanHead(r row, h *head) error {
+	return r.Scan((*[16]byte)(&h.institution), &h.Sequence, &h.At)
+}
+
+// otherKinds is the condition of the partial index on the other kinds, to the
+// letter.
+const otherKinds = "kind NOT IN ('POSITION_CREATED', 'POSITION_STATE_CHANGED')"
+
+// Entries returns a page of an institution's journal. A cursor is a sequence.
+func (s *Store) Entries(
+	ctx context.Context, institution escrowgrid.InstitutionID, filter escrowgrid.EntryFilter, page escrowgrid.PageRequest,
+) (escrowgrid.Page[escrowgrid.Entry], error) {
+	l := &list{from: "SELECT body FROM journal_entries", key: "sequence"}
+	l.where("institution_id = %s", idArg(institution))
+	if filter.LedgerOnly {
+		l.where("kind IN ('POSITION_CREATED', 'POSITION_STATE_CHANGED')")
+	}
+	if kind := filter.Kind; kind != "" {
+		l.where("kind = %s", string(kind))
+		if kind != escrowgrid.KindPositionCreated && kind != escrowgrid.KindPositionStateChanged {
+			l.where(otherKinds)
+		}
+	}
+	if filter.Actor != nil {
+		l.where("actor = %s", filter.Actor.String())
+	}
+	l.whereText("subject", filter.Subject)
+	if filter.UpTo != 0 {
+		l.where("sequence <= %s", filter.UpTo)
+	}
+	if err := s.entriesOf(ctx, l, institution, filter.Period); err != nil {
+		return escrowgrid.Page[escrowgrid.Entry]{}, err
+	}
+	if page.After != nil {
+		l.after(page, page.After.Sequence())
+	}
+	return pageOf(ctx, s, l, page, scanEntry)
+}
+
+// entriesOf restricts a list of entries to a period. The times of a journal rise
+// with its sequence, so the period is a range of sequences.
+func (s *Store) entriesOf(ctx context.Context, l *list, institution escrowgrid.InstitutionID, period escrowgrid.Period) error {
+	if period.From != nil {
+		sequence, err := s.firstSequence(ctx, institution, *period.From)
+		if err != nil {
+			return err
+		}
+		l.where("sequence >= %s", sequence)
+	}
+	if period.To != nil {
+		sequence, err := s.firstSequence(ctx, institution, *period.To)
+		if err != nil {
+			return err
+		}
+		l.where("sequence < %s", sequence)
+	}
+	return nil
+}
+
+// firstSequence returns the sequence of the first entry at or after a moment, by
+// bisection on the primary key; one past the last where there is none.
+func (s *Store) firstSequence(ctx context.Context, institution escrowgrid.InstitutionID, at time.Time) (int64, error) {
+	head, _, err := s.Head(ctx, institution)
+	if err != nil {
+		return 0, err
+	}
+	before := sort.Search(int(head.Sequence), func(i int) bool {
+		if err != nil {
+			return true
+		}
+		var entryAt time.Time
+		entryAt, _, err = one(ctx, s, "SELECT at FROM journal_entries WHERE institution_id = $1 AND sequence = $2",
+			[]any{idArg(institution), int64(i + 1)}, func(r row, at *time.Time) error { return r.Scan(at) })
+		return !entryAt.Before(at)
+	})
+	return int64(before) + 1, err
+}
+
+// Head returns the end of an institution's journal; found is false where there
+// is no such institution.
+func (s *Store) Head(ctx context.Context, institution escrowgrid.InstitutionID) (head escrowgrid.Head, found bool, err error) {
+	return one(ctx, s, "SELECT sequence, last_at FROM journal_heads WHERE institution_id = $1",
+		[]any{idArg(institution)}, func(r row, h *escrowgrid.Head) error { return r.Scan(&h.Sequence, &h.At) })
+}
+
+// Committed finds out whether a batch whose outcome is not known was committed,
+// by one of its entries. It waits for a transaction that the database may still
+// be ending: only then is an entry that is missing missing for good.
+func (s *Store) Committed(ctx context.Context, entry escrowgrid.Entry) (bool, error) {
+	batch, err := s.Begin(ctx, map[escrowgrid.InstitutionID]escrowgrid.Needs{entry.InstitutionID: {}})
+	if err != nil {
+		return false, err
+	}
+	defer batch.Rollback(ctx)
+	stored, found, err := one(ctx, s, "SELECT body FROM journal_entries WHERE institution_id = $1 AND sequence = $2",
+		[]any{idArg(entry.InstitutionID), entry.Sequence}, scanEntry)
+	return found && stored.ID == entry.ID, err
+}

@@ -1,0 +1,50 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+// SchemaLevel is the number of the last migration that this program knows. A
+// test compares it with the files.
+const SchemaLevel = 1
+
+//go:embed migrations
+var migrations embed.FS
+
+func newProvider(dialect goose.Dialect, db *sql.DB, directory string) (*goose.Provider, error) {
+	files, err := fs.Sub(migrations, directory)
+	if err != nil {
+		return nil, err
+	}
+	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
+	if dialect == goose.DialectPostgres {
+		// Servers that start together migrate one after the other.
+		locker, err := lock.NewPostgresSessionLocker()
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, goose.WithSessionLocker(locker))
+	}
+	return goose.NewProvider(dialect, db, files, options...)
+}
+
+// CheckSchema returns nil when the database answers and its schema is at the
+// level that this program needs, or above it.
+func (s *Store) CheckSchema(ctx context.Context) error {
+	level, _, err := one(ctx, s, "SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version WHERE is_applied", nil,
+		func(r row, level *int64) error { return r.Scan(level) })
+	if err != nil {
+		return err
+	}
+	if level < SchemaLevel {
+		return fmt.Errorf("%w (it is at level %d of %d)", ErrSchemaBehind, level, SchemaLevel)
+	}
+	return nil
+}

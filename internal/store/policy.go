@@ -1,0 +1,43 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+const policyColumns = "institution_id, region, min_amount, max_amount, allowed_currencies, created_at, updated_at"
+
+var policyTable = newTable("policies", 2,
+	[]string{
+		"institution_id uuid", "region text", "~min_amount text", "~max_amount text", "~allowed_currencies text",
+		"created_at timestamptz", "~updated_at timestamptz",
+	},
+	func(p *escrowgrid.Policy) ([]any, error) {
+		currencies, err := jsonArray(p.AllowedCurrencies)
+		return []any{
+			idArg(p.InstitutionID), string(p.Region), optionalDecimal(p.MinAmount), optionalDecimal(p.MaxAmount), currencies,
+			p.CreatedAt, p.UpdatedAt,
+		}, err
+	})
+
+func scanPolicy(r row, p *escrowgrid.Policy) error {
+	var low, high *string
+	var currencies string
+	err := r.Scan((*[16]byte)(&p.InstitutionID), (*string)(&p.Region), &low, &high, &currencies, &p.CreatedAt, &p.UpdatedAt)
+	if err != nil {
+		return err
+	}
+	var lowErr, highErr error
+	p.MinAmount, lowErr = parseOptionalDecimal(low)
+	p.MaxAmount, highErr = parseOptionalDecimal(high)
+	return errors.Join(lowErr, highErr, json.Unmarshal([]byte(currencies), &p.AllowedCurrencies))
+}
+
+// Policies returns all policies of an institution, at most one a region.
+func (s *Store) Policies(ctx context.Context, institution escrowgrid.InstitutionID) ([]escrowgrid.Policy, error) {
+	return all(ctx, s, "SELECT "+policyColumns+" FROM policies WHERE institution_id = $1 ORDER BY region",
+		[]any{idArg(institution)}, scanPolicy)
+}

@@ -1,0 +1,266 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+type postgres struct{ pool *pgxpool.Pool }
+
+// openPostgres prepares a pool; it connects when it is first used, so that a
+// server can start before its database.
+func openPostgres(ctx context.Context, databaseURL string, connections int) (backend, error) {
+	config, err := pgxpool.ParseConfig(databaseURL)
+	if err != nil {
+		// The driver's error holds the URL, and with it the password.
+		return nil, errors.New("the PostgreSQL URL is not valid")
+	}
+	if connections == 0 {
+		connections = max(16, 4*runtime.GOMAXPROCS(0))
+	}
+	config.MaxConns = int32(min(connections, 1000))
+	config.ConnConfig.ConnectTimeout = 5 * time.Second
+	for name, value := range map[string]string{
+		"application_name": "escrowgrid",
+		"timezone":         "UTC",
+		// A generic plan for a set-based statement is made while the tables are
+		// small, and is a scan of the whole table ever after.
+		"plan_cache_mode": "force_custom_plan",
+		// What an instance that was cut off still locks is given free.
+		"idle_in_transaction_session_timeout": "15s",
+	} {
+		config.ConnConfig.RuntimeParams[name] = value
+	}
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		// An acknowledged write survives a crash, whatever the server's default.
+		conn.TypeMap().RegisterType(&pgtype.Type{
+			Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+		})
+		_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false)
+			WHERE current_setting('synchronous_commit') = 'off'`)
+		return err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	return &postgres{pool}, nil
+}
+
+func (p *postgres) Name() string    { return "postgres" }
+func (p *postgres) Exclusive() bool { return false }
+
+func (p *postgres) Close() error {
+	p.pool.Close()
+	return nil
+}
+
+func (p *postgres) Connections() (open, used, limit int) {
+	stat := p.pool.Stat()
+	return int(stat.TotalConns()), int(stat.AcquiredConns()), int(stat.MaxConns())
+}
+
+func (p *postgres) query(ctx context.Context, sql string, args []any, scan func(row) error) error {
+	rows, err := p.pool.Query(ctx, sql, args...)
+	if err != nil {
+		return classify(err)
+	}
+	return classify(scanRows(rows, scan))
+}
+
+func scanRows(rows pgx.Rows, scan func(row) error) error {
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (p *postgres) transact(ctx context.Context, fill func(changeSink) error) error {
+	sink := &postgresSink{}
+	if err := fill(sink); err != nil {
+		return err
+	}
+	// The statements of a pipeline are one transaction.
+	return classify(p.pool.SendBatch(ctx, &sink.batch).Close())
+}
+
+func (p *postgres) exec(ctx context.Context, sql string, args []any) (int64, error) {
+	tag, err := p.pool.Exec(ctx, sql, args...)
+	return tag.RowsAffected(), classify(err)
+}
+
+// leaderClass is the first of the two numbers of the advisory locks; it spells
+// "escr".
+const leaderClass = 0x65736372
+
+func (p *postgres) Lead(ctx context.Context, name LeaderName, work func(context.Context) error) (bool, error) {
+	ran := false
+	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		// The lock ends with the transaction, also when this process dies.
+		err := tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1, $2)", int32(leaderClass), int32(name)).Scan(&ran)
+		if err != nil || !ran {
+			return err
+		}
+		return work(ctx)
+	})
+	return ran, classify(err)
+}
+
+func (p *postgres) Migrate(ctx context.Context) error {
+	db := stdlib.OpenDBFromPool(p.pool)
+	defer db.Close()
+	return migrate(ctx, goose.DialectPostgres, db, "migrations/postgres")
+}
+
+// postgresBatch is a transaction on one connection: a round trip for Begin, one
+// for Commit.
+type postgresBatch struct {
+	conn  *pgxpool.Conn
+	books bookSet
+}
+
+func (p *postgres) Begin(ctx context.Context, needs map[escrowgrid.InstitutionID]escrowgrid.Needs) (Batch, error) {
+	conn, err := p.pool.Acquire(ctx)
+	if err != nil {
+		return nil, classify(err)
+	}
+	batch := &postgresBatch{conn: conn, books: newBookSet(needs)}
+	var pipeline pgx.Batch
+	// Reading after the lock must see what was committed before it, which a
+	// snapshot of the whole transaction would not.
+	pipeline.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
+	batch.queueLoads(&pipeline, needs)
+	if err := conn.SendBatch(ctx, &pipeline).Close(); err != nil {
+		batch.Rollback(ctx)
+		return nil, classify(err)
+	}
+	return batch, nil
+}
+
+// queueLoads queues the lock on the journals and then what the commands need, a
+// statement a table.
+func (b *postgresBatch) queueLoads(pipeline *pgx.Batch, needs map[escrowgrid.InstitutionID]escrowgrid.Needs) {
+	queue := func(load func(row) error, sql string, args ...any) {
+		pipeline.Queue(sql, args...).Query(func(rows pgx.Rows) error { return scanRows(rows, load) })
+	}
+	all := uuids(sorted(needs))
+	queue(b.books.loadHead, `SELECT institution_id, sequence, last_at FROM journal_heads
+		WHERE institution_id = ANY ($1::uuid[]) ORDER BY institution_id FOR UPDATE`, all)
+
+	var refs references
+	for _, id := range sorted(needs) {
+		refs.add(id, needs[id])
+	}
+	if len(refs.institutions) > 0 {
+		queue(b.books.loadInstitution, "SELECT "+institutionColumns+" FROM institutions WHERE id = ANY ($1::uuid[])", refs.institutions)
+	}
+	if len(refs.policies) > 0 {
+		queue(b.books.loadPolicy, "SELECT "+policyColumns+" FROM policies WHERE institution_id = ANY ($1::uuid[])", refs.policies)
+	}
+	named := func(ids ref[[16]byte], load func(row) error, columns, from string) {
+		if len(ids.of) > 0 {
+			queue(load, "SELECT "+columns+" FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id) JOIN "+from, ids.of, ids.ids)
+		}
+	}
+	named(refs.keys, b.books.loadKey, keyColumns, "api_keys USING (institution_id, id)")
+	named(refs.templates, b.books.loadTemplate, templateColumns, "asset_templates USING (institution_id, id)")
+	named(refs.assets, b.books.loadAsset, assetColumns, "assets USING (institution_id, id)")
+	named(refs.assets, b.books.loadTemplate, prefixed("t", templateColumns),
+		`assets AS a ON a.institution_id = n.institution_id AND a.id = n.id
+		JOIN asset_templates AS t ON t.institution_id = a.institution_id AND t.id = a.template_id`)
+	named(refs.positions, b.books.loadPosition, positionColumns, "positions USING (institution_id, id)")
+	if len(refs.positions.of) > 0 {
+		queue(b.books.loadEvent, `SELECT body FROM unnest($1::uuid[], $2::text[]) AS n (institution_id, subject)
+			JOIN journal_entries USING (institution_id, subject) ORDER BY institution_id, subject, sequence`,
+			refs.positions.of, refs.subjects)
+	}
+	if len(refs.records.of) > 0 {
+		queue(b.books.loadRecord, "SELECT "+recordColumns+` FROM unnest($1::uuid[], $2::text[]) AS n (institution_id, key)
+			JOIN idempotency_records USING (institution_id, key)`, refs.records.of, refs.records.ids)
+	}
+}
+
+func (b *postgresBatch) Books(id escrowgrid.InstitutionID) *escrowgrid.Books { return b.books[id] }
+
+func (b *postgresBatch) Commit(ctx context.Context) error {
+	pipeline := &postgresSink{}
+	if err := writeBooks(pipeline, b.books.list()); err != nil {
+		b.Rollback(ctx)
+		return err
+	}
+	pipeline.batch.Queue("COMMIT")
+	err := b.conn.SendBatch(ctx, &pipeline.batch).Close()
+	if err == nil {
+		b.conn.Release()
+		b.conn = nil
+		return nil
+	}
+	defer b.Rollback(ctx)
+	// The server's word that a statement failed means that the COMMIT behind it
+	// was skipped. A severity above ERROR ends the connection, and says nothing of
+	// a commit that was under way.
+	if server, ok := errors.AsType[*pgconn.PgError](err); ok && server.SeverityUnlocalized == "ERROR" {
+		return classify(err)
+	}
+	return kinded{ErrOutcomeUnknown, err}
+}
+
+// rollbackTimeout bounds how long a batch that has failed is tidied up.
+const rollbackTimeout = 2 * time.Second
+
+func (b *postgresBatch) Rollback(ctx context.Context) {
+	if b.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+	defer cancel()
+	if _, err := b.conn.Exec(ctx, "ROLLBACK"); err != nil {
+		// A connection that is closed ends its transaction as well.
+		_ = b.conn.Conn().Close(ctx)
+	}
+	b.conn.Release()
+	b.conn = nil
+}
+
+// postgresSink queues one statement a table, with an array for each column.
+type postgresSink struct{ batch pgx.Batch }
+
+func (s *postgresSink) write(_, perSet string, rows [][]any) error {
+	columns := make([]any, len(rows[0]))
+	for i := range columns {
+		column := make([]any, len(rows))
+		for j, values := range rows {
+			column[j] = values[i]
+		}
+		columns[i] = column
+	}
+	s.batch.Queue(perSet, columns...)
+	return nil
+}
+
+func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB, directory string) error {
+	provider, err := newProvider(dialect, db, directory)
+	if err != nil {
+		return err
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return classify(fmt.Errorf("migrate: %w", err))
+	}
+	return nil
+}

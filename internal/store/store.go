@@ -1,0 +1,131 @@
+// Package store keeps the platform's state in SQLite or PostgreSQL. Both hold
+// the same tables and answer the same queries; what differs between them is
+// small and stands behind the backend interface.
+//
+// Reads are one statement each on any connection. Writes come in batches: Begin
+// locks the journals of a batch's institutions and loads their books, and the
+// batch commits what the books have become, whole or not at all.
+package store
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+// Store is an open database.
+type Store struct{ backend }
+
+// backend is what SQLite and PostgreSQL do each in their way.
+type backend interface {
+	// Name is "sqlite" or "postgres".
+	Name() string
+	// Exclusive reports whether no other process can write to the database.
+	Exclusive() bool
+	// Begin opens a batch on the books of the given institutions, with what they
+	// need. It holds the lock on their journals until the batch ends.
+	Begin(ctx context.Context, needs map[escrowgrid.InstitutionID]escrowgrid.Needs) (Batch, error)
+	// Lead runs work unless another process that shares the database is in Lead
+	// under the same name; it reports whether it ran.
+	Lead(ctx context.Context, name LeaderName, work func(context.Context) error) (ran bool, err error)
+	// Migrate brings the schema to the level that this program knows.
+	Migrate(ctx context.Context) error
+	// Connections counts the connections that are open, those in use, and the most there can be.
+	Connections() (open, used, limit int)
+	Close() error
+
+	// query runs a reading statement and calls scan for each row. Parameters are
+	// written $1, $2 and so on.
+	query(ctx context.Context, sql string, args []any, scan func(row) error) error
+	// transact writes what fill hands to the sink, in a transaction of its own.
+	transact(ctx context.Context, fill func(changeSink) error) error
+	// exec runs a writing statement in a transaction of its own.
+	exec(ctx context.Context, sql string, args []any) (affected int64, err error)
+}
+
+// Batch is a transaction over the books of some institutions.
+type Batch interface {
+	// Books returns the books of an institution that Begin was asked for.
+	Books(escrowgrid.InstitutionID) *escrowgrid.Books
+	// Commit writes what the books have become. After an error that is
+	// ErrOutcomeUnknown it may or may not be in the database.
+	Commit(ctx context.Context) error
+	// Rollback gives the batch up.
+	Rollback(ctx context.Context)
+}
+
+// LeaderName names a duty that one process at a time has.
+type LeaderName int64
+
+// The duties; their numbers must not change between versions.
+const (
+	LeadExpiry LeaderName = 1
+	LeadPurge  LeaderName = 2
+)
+
+// row is one row of a result.
+type row interface {
+	// Scan copies the columns in order. Destinations are pointers to string,
+	// int64, []byte, [16]byte, time.Time, *time.Time and *string.
+	Scan(destinations ...any) error
+}
+
+// Open opens the database that a URL names: sqlite:PATH, sqlite::memory:, or
+// postgres://…. Connections bounds the pool; 0 takes the default.
+func Open(ctx context.Context, databaseURL string, connections int) (*Store, error) {
+	scheme, rest, _ := strings.Cut(databaseURL, ":")
+	var opened backend
+	var err error
+	switch scheme {
+	case "sqlite":
+		opened, err = openSQLite(ctx, rest, connections)
+	case "postgres", "postgresql":
+		opened, err = openPostgres(ctx, databaseURL, connections)
+	default:
+		return nil, fmt.Errorf("database URL must begin with sqlite: or postgres://")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Store{opened}, nil
+}
+
+// RedactURL returns a database URL without its password.
+func RedactURL(databaseURL string) string {
+	if strings.HasPrefix(databaseURL, "sqlite:") {
+		return databaseURL
+	}
+	parsed, err := url.Parse(databaseURL)
+	if err != nil {
+		return "(not a URL)"
+	}
+	// Besides the user part, libpq takes a password among the parameters.
+	parsed.RawQuery = ""
+	return parsed.Redacted()
+}
+
+// one runs a query for at most one row.
+func one[T any](ctx context.Context, b backend, sql string, args []any, scan func(row, *T) error) (value T, found bool, err error) {
+	err = b.query(ctx, sql, args, func(r row) error {
+		found = true
+		return scan(r, &value)
+	})
+	return value, found, err
+}
+
+// all runs a query for every row.
+func all[T any](ctx context.Context, b backend, sql string, args []any, scan func(row, *T) error) ([]T, error) {
+	values := []T{}
+	err := b.query(ctx, sql, args, func(r row) error {
+		var value T
+		if err := scan(r, &value); err != nil {
+			return err
+		}
+		values = append(values, value)
+		return nil
+	})
+	return values, err
+}

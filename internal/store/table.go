@@ -1,0 +1,161 @@
+package store
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+// table says how a domain value stands in a table. Both backends write by it:
+// SQLite row by row, PostgreSQL with one statement for any number of rows.
+type table[T any] struct {
+	insertRow, insertSet string
+	updateRow, updateSet string
+	// updated holds the places, in the values, of what an update writes: the key
+	// and then the columns that change.
+	updated []int
+	// values returns a row's columns in order.
+	values func(*T) ([]any, error)
+}
+
+// newTable describes a table by its columns in order, each with its PostgreSQL
+// type. The first keys of them are the primary key; a name that begins with ~ is
+// a column that changes after the row was made.
+func newTable[T any](name string, keys int, columns []string, values func(*T) ([]any, error)) table[T] {
+	t := table[T]{values: values}
+	var names, places, sets, key, joined, assigned, aliases, types []string
+	for i, column := range columns {
+		column, changes := strings.CutPrefix(column, "~")
+		column, pgType, _ := strings.Cut(column, " ")
+		names = append(names, column)
+		places = append(places, fmt.Sprintf("$%d", i+1))
+		sets = append(sets, fmt.Sprintf("$%d::%s[]", i+1, pgType))
+		if !changes && i >= keys {
+			continue
+		}
+		t.updated = append(t.updated, i)
+		place := len(t.updated)
+		aliases = append(aliases, column)
+		types = append(types, fmt.Sprintf("$%d::%s[]", place, pgType))
+		if i < keys {
+			key = append(key, fmt.Sprintf("%s = $%d", column, place))
+			joined = append(joined, fmt.Sprintf("t.%s = n.%s", column, column))
+		} else {
+			assigned = append(assigned, fmt.Sprintf("%s = $%d", column, place))
+		}
+	}
+	list := strings.Join(names, ", ")
+	t.insertRow = fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", name, list, strings.Join(places, ", "))
+	t.insertSet = fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM unnest(%s)", name, list, strings.Join(sets, ", "))
+	if len(assigned) > 0 {
+		t.updateRow = fmt.Sprintf("UPDATE %s SET %s WHERE %s", name, strings.Join(assigned, ", "), strings.Join(key, " AND "))
+		setFrom := make([]string, 0, len(assigned))
+		for _, column := range aliases[keys:] {
+			setFrom = append(setFrom, column+" = n."+column)
+		}
+		t.updateSet = fmt.Sprintf("UPDATE %s AS t SET %s FROM unnest(%s) AS n (%s) WHERE %s", name, strings.Join(setFrom, ", "),
+			strings.Join(types, ", "), strings.Join(aliases, ", "), strings.Join(joined, " AND "))
+	}
+	return t
+}
+
+// changeSink takes what a batch writes, table by table.
+type changeSink interface {
+	// write queues or runs a statement of a table for rows of values.
+	write(perRow, perSet string, rows [][]any) error
+}
+
+// insert and update hand a table's rows to a sink.
+func insert[T any](sink changeSink, t table[T], rows []T) error {
+	return writeRows(sink, t, rows, t.insertRow, t.insertSet, nil)
+}
+
+func update[T any](sink changeSink, t table[T], rows []T) error {
+	return writeRows(sink, t, rows, t.updateRow, t.updateSet, t.updated)
+}
+
+func writeRows[T any](sink changeSink, t table[T], rows []T, perRow, perSet string, places []int) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	written := make([][]any, len(rows))
+	for i := range rows {
+		values, err := t.values(&rows[i])
+		if err != nil {
+			return err
+		}
+		if places != nil {
+			chosen := make([]any, len(places))
+			for j, place := range places {
+				chosen[j] = values[place]
+			}
+			values = chosen
+		}
+		written[i] = values
+	}
+	return sink.write(perRow, perSet, written)
+}
+
+// writeBooks hands everything that the books of a batch have become to a sink.
+func writeBooks(sink changeSink, batch []*escrowgrid.Books) error {
+	var changes changes
+	for _, books := range batch {
+		changes.add(books)
+	}
+	for _, write := range []func() error{
+		func() error { return insert(sink, institutionTable, changes.institutions) },
+		func() error { return insert(sink, headTable, changes.newHeads) },
+		func() error { return update(sink, headTable, changes.heads) },
+		func() error { return insert(sink, entryTable, changes.entries) },
+		func() error { return insert(sink, keyTable, changes.newKeys) },
+		func() error { return update(sink, keyTable, changes.keys) },
+		func() error { return insert(sink, policyTable, changes.newPolicies) },
+		func() error { return update(sink, policyTable, changes.policies) },
+		func() error { return insert(sink, templateTable, changes.templates) },
+		func() error { return insert(sink, assetTable, changes.assets) },
+		func() error { return insert(sink, positionTable, changes.newPositions) },
+		func() error { return update(sink, positionTable, changes.positions) },
+		func() error { return insert(sink, recordTable, changes.records) },
+	} {
+		if err := write(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// changes is what the books of a batch have become, by table.
+type changes struct {
+	institutions            []escrowgrid.Institution
+	newHeads, heads         []head
+	entries                 []escrowgrid.Entry
+	newKeys, keys           []escrowgrid.APIKey
+	newPolicies, policies   []escrowgrid.Policy
+	templates               []escrowgrid.AssetTemplate
+	assets                  []escrowgrid.Asset
+	newPositions, positions []escrowgrid.Position
+	records                 []ownedRecord
+}
+
+func (c *changes) add(b *escrowgrid.Books) {
+	for _, created := range b.Institutions.Created() {
+		c.institutions = append(c.institutions, created)
+		c.newHeads = append(c.newHeads, head{created.ID, escrowgrid.Head{Sequence: 1, At: created.CreatedAt}})
+	}
+	if len(b.Entries) > 0 {
+		c.heads = append(c.heads, head{b.InstitutionID(), b.Head})
+	}
+	c.entries = append(c.entries, b.Entries...)
+	c.newKeys = append(c.newKeys, b.Keys.Created()...)
+	c.keys = append(c.keys, b.Keys.Updated()...)
+	c.newPolicies = append(c.newPolicies, b.Policies.Created()...)
+	c.policies = append(c.policies, b.Policies.Updated()...)
+	c.templates = append(c.templates, b.Templates.Created()...)
+	c.assets = append(c.assets, b.Assets.Created()...)
+	c.newPositions = append(c.newPositions, b.Positions.Created()...)
+	c.positions = append(c.positions, b.Positions.Updated()...)
+	for _, record := range b.Records.Created() {
+		c.records = append(c.records, ownedRecord{b.InstitutionID(), record})
+	}
+}

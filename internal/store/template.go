@@ -1,0 +1,48 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+const templateColumns = "institution_id, id, code, name, vertical, region, config, created_at"
+
+var templateTable = newTable("asset_templates", 2,
+	[]string{
+		"institution_id uuid", "id uuid", "code text", "name text", "vertical text", "region text", "config text",
+		"created_at timestamptz",
+	},
+	func(t *escrowgrid.AssetTemplate) ([]any, error) {
+		config, err := json.Marshal(t.Config)
+		return []any{
+			idArg(t.InstitutionID), idArg(t.ID), string(t.Code), t.Name, string(t.Vertical), string(t.Region), string(config),
+			t.CreatedAt,
+		}, err
+	})
+
+func scanTemplate(r row, t *escrowgrid.AssetTemplate) error {
+	var config string
+	err := r.Scan((*[16]byte)(&t.InstitutionID), (*[16]byte)(&t.ID), (*string)(&t.Code), &t.Name,
+		(*string)(&t.Vertical), (*string)(&t.Region), &config, &t.CreatedAt)
+	return errors.Join(err, json.Unmarshal([]byte(config), &t.Config))
+}
+
+// Template returns one asset template of an institution.
+func (s *Store) Template(
+	ctx context.Context, institution escrowgrid.InstitutionID, id escrowgrid.TemplateID,
+) (escrowgrid.AssetTemplate, bool, error) {
+	return one(ctx, s, "SELECT "+templateColumns+" FROM asset_templates WHERE institution_id = $1 AND id = $2",
+		[]any{idArg(institution), idArg(id)}, scanTemplate)
+}
+
+// Templates returns a page of an institution's asset templates.
+func (s *Store) Templates(
+	ctx context.Context, institution escrowgrid.InstitutionID, period escrowgrid.Period, page escrowgrid.PageRequest,
+) (escrowgrid.Page[escrowgrid.AssetTemplate], error) {
+	l := &list{from: "SELECT " + templateColumns + " FROM asset_templates", key: "id"}
+	l.where("institution_id = %s", idArg(institution))
+	return idPage(ctx, s, l, period, page, scanTemplate)
+}
