@@ -114,6 +114,9 @@ func (f *Faults) Has(field string) bool {
 	})
 }
 
+// List returns the faults in the order in which they were found.
+func (f *Faults) List() []Fault { return f.list }
+
 // Merge adds another input's faults.
 func (f *Faults) Merge(other []Fault) {
 	for _, fault := range other {

@@ -204,20 +204,19 @@ func (e Entry) Details() ([]byte, error) {
 	return json.Marshal(details)
 }
 
-// PositionEvent returns the step of a position's life that the entry records,
-// with the position and its currency as far as the entry tells it; ok is false
-// for an entry of another kind.
+// PositionEvent returns the step of a position's life that the entry records, and
+// the position; ok is false for an entry of another kind.
 func (e Entry) PositionEvent() (position PositionID, step PositionEvent, ok bool) {
 	step = PositionEvent{ID: e.ID, Sequence: e.Sequence, Actor: e.Actor, At: e.At}
 	switch event := e.event.(type) {
 	case positionCreated:
 		amount, err := parseStored(event.Amount)
-		step.To, step.Amount = StateCreated, amount
+		step.To, step.Currency, step.Amount = StateCreated, event.Currency, amount
 		return event.ID, step, err == nil
 	case positionStateChanged:
 		var reader storedReader
 		step.From, step.To, step.Reason, step.Metadata = event.From, event.To, event.Reason, event.Metadata
-		step.Amount = reader.optionalAmount(event.Amount)
+		step.Currency, step.Amount = event.Currency, reader.optionalAmount(event.Amount)
 		return event.ID, step, reader.err == nil
 	}
 	return PositionID{}, PositionEvent{}, false

@@ -112,7 +112,7 @@ func (c TransitionPosition) decide(b *Books, _ Request, s stamp) (event, error) 
 		return nil, err
 	}
 	e := positionStateChanged{
-		ID: c.position, From: p.State, To: c.to, Reason: c.reason, Metadata: c.metadata,
+		ID: c.position, From: p.State, To: c.to, Currency: p.Currency, Reason: c.reason, Metadata: c.metadata,
 	}
 	if moved > 0 {
 		e.Amount = moved.Format(p.Currency)
@@ -211,7 +211,7 @@ func (p Position) move(to State, amount Amount) (Position, error) {
 
 // CheckMoney returns an error where a position's amounts do not add up: where
 // funded = released + refunded + held does not hold, an amount is negative, or
-// money is where the state allows none.
+// money is not where the state has it.
 func (p Position) CheckMoney() error {
 	switch {
 	case p.Amount <= 0 || p.Funded < 0 || p.Released < 0 || p.Refunded < 0 || p.Held < 0 || p.Retained < 0:
@@ -220,6 +220,12 @@ func (p Position) CheckMoney() error {
 		return errors.New("funded is not released + refunded + held")
 	case p.Funded != 0 && p.Funded != p.Amount:
 		return errors.New("funded is neither nothing nor the whole amount")
+	case p.State == StateCreated && p.Funded != 0:
+		return errors.New("money is there that was not funded yet")
+	case p.State == StateFunded && p.Held != p.Amount:
+		return errors.New("what was funded is not held")
+	case p.State == StateReleased && p.Released != p.Amount:
+		return errors.New("what was funded is not released")
 	case p.State.Final() && p.Held != 0:
 		return errors.New("a final state holds money")
 	case p.State == StatePartiallyReleased && (p.Held == 0 || p.Held < p.Retained):
@@ -232,6 +238,7 @@ type positionStateChanged struct {
 	ID       PositionID `json:"id"`
 	From     State      `json:"fromState"`
 	To       State      `json:"toState"`
+	Currency Currency   `json:"currency"`
 	Amount   string     `json:"amount,omitempty"`
 	Reason   string     `json:"reason,omitempty"`
 	Metadata Metadata   `json:"metadata,omitempty"`
@@ -261,7 +268,7 @@ func (e positionStateChanged) apply(b *Books, entry Entry) error {
 	// Appending to a copy keeps the events that other holders of the position see.
 	p.Events = append(slices.Clip(p.Events), PositionEvent{
 		ID: entry.ID, Sequence: entry.Sequence, Actor: entry.Actor, At: entry.At,
-		From: e.From, To: e.To, Amount: amount, Reason: e.Reason, Metadata: e.Metadata,
+		From: e.From, To: e.To, Currency: e.Currency, Amount: amount, Reason: e.Reason, Metadata: e.Metadata,
 	})
 	b.Positions.Put(e.ID, p)
 	return nil

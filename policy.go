@@ -77,7 +77,10 @@ func (f *Faults) bound(field string, digits *Digits) *Decimal {
 		return nil
 	}
 	bound, err := ParseDecimal(string(*digits))
-	f.check(field, err)
+	if err != nil {
+		f.check(field, err)
+		return nil
+	}
 	return &bound
 }
 

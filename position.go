@@ -48,6 +48,7 @@ type PositionEvent struct {
 	At       time.Time
 	From     State // empty for the creation
 	To       State
+	Currency Currency
 	Amount   Amount // what moved; 0 where nothing did
 	Reason   string
 	Metadata Metadata
@@ -173,7 +174,8 @@ func (e positionCreated) apply(b *Books, entry Entry) error {
 		Metadata: e.Metadata, CreatedAt: entry.At, UpdatedAt: entry.At,
 	}
 	p.Events = []PositionEvent{{
-		ID: entry.ID, Sequence: entry.Sequence, Actor: entry.Actor, At: entry.At, To: StateCreated, Amount: p.Amount,
+		ID: entry.ID, Sequence: entry.Sequence, Actor: entry.Actor, At: entry.At, To: StateCreated,
+		Currency: p.Currency, Amount: p.Amount,
 	}}
 	if reader.err == nil {
 		b.Positions.Put(e.ID, p)

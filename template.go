@@ -263,8 +263,12 @@ func (r *configReader) take(member string, required bool) json.RawMessage {
 }
 
 func (r *configReader) text(member string, required bool) (text string) {
-	if value := r.take(member, required); value != nil && json.Unmarshal(value, &text) != nil {
-		r.check(member, errors.New("must be a string"))
+	if value := r.take(member, required); value != nil {
+		if json.Unmarshal(value, &text) != nil {
+			r.check(member, errors.New("must be a string"))
+		} else if text == "" {
+			r.check(member, errors.New("must not be empty"))
+		}
 	}
 	return text
 }
@@ -272,16 +276,19 @@ func (r *configReader) text(member string, required bool) (text string) {
 func (r *configReader) digits(member string, required bool) (digits Digits) {
 	if value := r.take(member, required); value != nil {
 		r.check(member, digits.UnmarshalJSON(value))
+		if digits == "" {
+			r.check(member, errNotDecimal)
+		}
 	}
 	return digits
 }
 
 func (r *configReader) amount(member string, c Currency) Amount {
 	digits := r.digits(member, false)
-	if digits == "" || c == "" {
+	if digits == "" {
 		return 0
 	}
-	amount, err := ParseAmount(string(digits), c)
+	amount, err := parseNewAmount(digits, c)
 	r.check(member, err)
 	return amount
 }
@@ -307,9 +314,13 @@ func (r *configReader) days(member string) int64 {
 	return days
 }
 
+// notISO3166 are codes that the library knows, but that ISO 3166-1 has withdrawn
+// (AN, YU) or leaves to its users (XK).
+var notISO3166 = []countries.CountryCode{countries.Unknown, countries.ANT, countries.YUG, countries.XKX}
+
 func (r *configReader) country(member string) string {
 	code := strings.ToUpper(r.text(member, true))
-	if country := countries.ByName(code); len(code) != 2 || country == countries.Unknown || country.Alpha2() != code {
+	if country := countries.ByName(code); len(code) != 2 || slices.Contains(notISO3166, country) || country.Alpha2() != code {
 		r.check(member, errors.New("must be an ISO 3166-1 alpha-2 country code, like DE"))
 	}
 	return code

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -102,6 +103,9 @@ func checkMetadata(object []byte) error {
 	if len(object) > MaxMetadataSize {
 		return fmt.Errorf("must have at most %d bytes", MaxMetadataSize)
 	}
+	if !utf8.Valid(object) {
+		return errors.New("must be valid UTF-8")
+	}
 	tokens := json.NewDecoder(bytes.NewReader(object))
 	tokens.UseNumber()
 	for depth := 0; ; {
@@ -137,6 +141,10 @@ func isForbiddenInMetadata(r rune) bool {
 // timeLayout is RFC 3339 with microseconds, always in UTC.
 const timeLayout = "2006-01-02T15:04:05.000000Z"
 
+// rfc3339 is the whole form of a moment: time.Parse also reads texts that are not
+// RFC 3339, like "2027-01-31T1:00:00,5Z".
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
 // FormatTime writes a moment as RFC 3339 in UTC with exactly six decimals.
 func FormatTime(at time.Time) string { return at.UTC().Format(timeLayout) }
 
@@ -144,7 +152,7 @@ func FormatTime(at time.Time) string { return at.UTC().Format(timeLayout) }
 // microsecond are cut off.
 func ParseTime(text string) (time.Time, error) {
 	at, err := time.Parse(time.RFC3339, text)
-	if err != nil {
+	if err != nil || !rfc3339.MatchString(text) {
 		return time.Time{}, errors.New("must be an RFC 3339 time, like 2027-01-31T12:00:00Z")
 	}
 	// Beyond these years a time does not fit every format that it is written to.

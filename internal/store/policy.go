@@ -33,7 +33,12 @@ func scanPolicy(r row, p *escrowgrid.Policy) error {
 	var lowErr, highErr error
 	p.MinAmount, lowErr = parseOptionalDecimal(low)
 	p.MaxAmount, highErr = parseOptionalDecimal(high)
-	return errors.Join(lowErr, highErr, json.Unmarshal([]byte(currencies), &p.AllowedCurrencies))
+	err = errors.Join(lowErr, highErr, json.Unmarshal([]byte(currencies), &p.AllowedCurrencies))
+	if len(p.AllowedCurrencies) == 0 {
+		// No rule is nil, as it is where the policy was set.
+		p.AllowedCurrencies = nil
+	}
+	return err
 }
 
 // Policies returns all policies of an institution, at most one a region.

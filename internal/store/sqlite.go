@@ -155,7 +155,10 @@ func (s *sqlite) transact(ctx context.Context, fill func(changeSink) error) erro
 		return err
 	}
 	defer func() { s.writer <- conn }()
-	err = errors.Join(conn.run(ctx, "BEGIN IMMEDIATE", nil, nil), fill(sqliteSink{ctx, conn}))
+	err = conn.run(ctx, "BEGIN IMMEDIATE", nil, nil)
+	if err == nil {
+		err = fill(sqliteSink{ctx, conn})
+	}
 	if err == nil {
 		err = conn.run(ctx, "COMMIT", nil, nil)
 	}
@@ -363,6 +366,11 @@ func (c *sqliteConn) prepare(sql string) (*sqlite3.Stmt, error) {
 	}
 	// PostgreSQL's $1 is a name to SQLite; ?1 is its number.
 	statement, _, err := c.db.PrepareFlags(strings.ReplaceAll(sql, "$", "?"), sqlite3.PREPARE_PERSISTENT)
+	if errors.Is(err, sqlite3.ERROR) {
+		// SQLite has no code of its own for a table or column that is missing, but
+		// that is all that a statement of ours can have against it.
+		return nil, kinded{ErrSchemaBehind, err}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -190,3 +190,32 @@ CREATE TABLE refusals (
     client         text NOT NULL,
     request_id     text NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- The planner is told the shape that the tables will have: rows in all, then how
+-- many share the index's first column, its first two, and so on. Without this it
+-- takes the primary key for lists that another index holds in the same order, and
+-- walks a whole journal for one position's entries.
+ANALYZE;
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+    ('institutions', 'institutions', '1000 1'),
+    ('journal_heads', 'journal_heads', '1000 1'),
+    ('journal_entries', 'journal_entries', '20000000 20000 1'),
+    ('journal_entries', 'journal_entries_subject', '20000000 20000 3 1'),
+    ('journal_entries', 'journal_entries_actor', '20000000 20000 5000 1'),
+    ('journal_entries', 'journal_entries_kind', '100000 100 20 1'),
+    ('api_keys', 'api_keys', '10000 10 1'),
+    ('api_keys', 'api_keys_hash', '10000 1'),
+    ('policies', 'policies', '4000 4 1'),
+    ('asset_templates', 'asset_templates', '10000 10 1'),
+    ('assets', 'assets', '100000 100 1'),
+    ('assets', 'assets_template', '100000 100 10 1'),
+    ('positions', 'positions', '10000000 10000 1'),
+    ('positions', 'positions_asset', '10000000 10000 100 1'),
+    ('positions', 'positions_holder', '10000000 10000 10 1'),
+    ('positions', 'positions_external', '10000000 10000 2 1'),
+    ('positions', 'positions_state', '10000000 10000 2000 1'),
+    ('positions', 'positions_currency', '10000000 10000 5000 1'),
+    ('positions', 'positions_due', '1000000 2'),
+    ('idempotency_records', 'idempotency_records', '1000000 1000 1'),
+    ('idempotency_records', 'idempotency_records_created', '1000000 2'),
+    ('refusals', 'refusals', '100000 1');

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// defaultDatabase is where the data is unless it is said.
+const defaultDatabase = "sqlite:escrowgrid.db"
+
+// databaseFlags say where the data is.
+type databaseFlags struct {
+	DatabaseURL         string `env:"DATABASE_URL" help:"The database: sqlite:PATH, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME. ${database_default}"`
+	DatabaseConnections string `env:"DATABASE_CONNECTIONS" default:"0" help:"The most connections to the database; 0 takes a number that fits the processors."`
+}
+
+// logFlags say what is logged.
+type logFlags struct {
+	LogLevel  string `env:"LOG_LEVEL" help:"What is logged: debug, info, warn or error. Default info; warn for demo."`
+	LogFormat string `env:"LOG_FORMAT" default:"json" help:"How it is logged: json or text."`
+}
+
+// serverFlags are the configuration of a server. They are read as texts, so that a
+// wrong value can be answered in one line that names the variable.
+type serverFlags struct {
+	databaseFlags `embed:""`
+	logFlags      `embed:""`
+
+	Host               string `env:"HOST" default:"127.0.0.1" help:"The address to listen on."`
+	Port               string `env:"PORT" default:"4000" help:"The port to listen on; 0 takes a free one."`
+	RootAPIKey         string `env:"ROOT_API_KEY" name:"root-api-key" help:"The operator's key, 32 characters at least. On SQLite one is made at the first start and kept beside the database; on PostgreSQL it is required."`
+	RootAllowedIPs     string `env:"ROOT_API_KEY_ALLOWED_IPS" name:"root-api-key-allowed-ips" help:"Networks that the root key may come from, like 10.0.0.0/8,::1; anywhere when empty."`
+	MetricsAPIKey      string `env:"METRICS_API_KEY" name:"metrics-api-key" help:"A key that reads /metrics and nothing else, 32 characters at least."`
+	TrustedProxies     string `env:"TRUSTED_PROXIES" help:"Networks of proxies whose X-Forwarded-For is believed."`
+	PublicDocsEnabled  string `env:"PUBLIC_DOCS_ENABLED" help:"Whether /docs and /openapi.json need no key: true or false. True when HOST is a loopback address."`
+	CORSAllowedOrigins string `env:"CORS_ALLOWED_ORIGINS" name:"cors-allowed-origins" help:"Web origins that browsers may call from, like https://console.example.com; none when empty."`
+	RateLimitEnabled   string `env:"RATE_LIMIT_ENABLED" default:"true" help:"Whether keys are limited: true or false."`
+	RateLimitRPS       string `env:"RATE_LIMIT_RPS" name:"rate-limit-rps" default:"20000" help:"The steady rate of one key, in requests a second."`
+	RateLimitBurst     string `env:"RATE_LIMIT_BURST" name:"rate-limit-burst" default:"40000" help:"The requests that one key may send at once."`
+	RequestTimeout     string `env:"REQUEST_TIMEOUT" default:"15s" help:"The most time for one request, like 15s."`
+	ShutdownTimeout    string `env:"SHUTDOWN_TIMEOUT" default:"25s" help:"The most time to finish what was accepted when the server is stopped."`
+	QueueSize          string `env:"QUEUE_SIZE" default:"4096" help:"The most commands that wait; more are answered with 503."`
+	BatchSize          string `env:"BATCH_SIZE" default:"512" help:"The most commands in one transaction."`
+	ExpiryInterval     string `env:"EXPIRY_INTERVAL" default:"1s" help:"How often positions that are due are expired."`
+}
+
+// serverConfig is serverFlags, read.
+type serverConfig struct {
+	databaseURL         string
+	databaseConnections int
+	logger              *slog.Logger
+	address             string
+	rootKey             string
+	metricsKey          string
+	rootNetworks        []netip.Prefix
+	trustedProxies      []netip.Prefix
+	publicDocs          bool
+	allowedOrigins      []string
+	rateLimited         bool
+	rps, burst          int
+	requestTimeout      time.Duration
+	shutdownTimeout     time.Duration
+	queueSize           int
+	batchSize           int
+	expiryInterval      time.Duration
+}
+
+// usageError is a fault of whoever called the program.
+type usageError struct{ message string }
+
+func (e *usageError) Error() string { return e.message }
+
+// reader reads values and keeps the first that is wrong.
+type reader struct{ err error }
+
+func (r *reader) wrong(variable, value, takes string) {
+	if r.err == nil {
+		r.err = &usageError{fmt.Sprintf("%s: %q is not right: it takes %s", variable, value, takes)}
+	}
+}
+
+func (r *reader) whole(variable, value string, low, high int) int {
+	number, err := strconv.Atoi(value)
+	if err != nil || number < low || number > high {
+		r.wrong(variable, value, fmt.Sprintf("a whole number from %d to %d", low, high))
+	}
+	return number
+}
+
+func (r *reader) yesNo(variable, value string) bool {
+	if value != "true" && value != "false" {
+		r.wrong(variable, value, "true or false")
+	}
+	return value == "true"
+}
+
+func (r *reader) duration(variable, value string, low, high time.Duration) time.Duration {
+	duration, err := time.ParseDuration(value)
+	if err != nil || duration < low || duration > high {
+		r.wrong(variable, value, fmt.Sprintf("a duration from %s to %s, like 15s", low, high))
+	}
+	return duration
+}
+
+func (r *reader) networks(variable, value string) (networks []netip.Prefix) {
+	for _, text := range split(value) {
+		network, err := netip.ParsePrefix(text)
+		if address, single := netip.ParseAddr(text); single == nil {
+			network, err = netip.PrefixFrom(address, address.BitLen()), nil
+		}
+		if err != nil {
+			r.wrong(variable, value, "a list of networks, like 10.0.0.0/8,192.0.2.7")
+		}
+		networks = append(networks, network.Masked())
+	}
+	return networks
+}
+
+func (r *reader) origins(variable, value string) []string {
+	origins := split(value)
+	for _, origin := range origins {
+		parsed, err := url.Parse(origin)
+		if origin != "*" && (err != nil || parsed.Scheme == "" || parsed.Host == "" || origin != parsed.Scheme+"://"+parsed.Host) {
+			r.wrong(variable, value, "a list of origins, like https://console.example.com, or *")
+		}
+	}
+	return origins
+}
+
+// minKeyLength bounds the keys that the operator chooses.
+const minKeyLength = 32
+
+// secret reads a key of the operator's. The value goes into no message.
+func (r *reader) secret(variable, value string) string {
+	if value != "" && len(value) < minKeyLength {
+		r.wrong(variable, "(secret)", fmt.Sprintf("%d characters at least", minKeyLength))
+	}
+	if strings.ContainsFunc(value, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		r.wrong(variable, "(secret)", "visible ASCII characters only")
+	}
+	return value
+}
+
+func (r *reader) logger(flags logFlags, to io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cmp.Or(flags.LogLevel, "info"))); err != nil {
+		r.wrong("LOG_LEVEL", flags.LogLevel, "debug, info, warn or error")
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch flags.LogFormat {
+	case "json":
+		return slog.New(slog.NewJSONHandler(to, options))
+	case "text":
+		return slog.New(slog.NewTextHandler(to, options))
+	}
+	r.wrong("LOG_FORMAT", flags.LogFormat, "json or text")
+	return slog.New(slog.DiscardHandler)
+}
+
+func (r *reader) database(flags databaseFlags) (databaseURL string, connections int) {
+	databaseURL = cmp.Or(flags.DatabaseURL, defaultDatabase)
+	scheme, _, _ := strings.Cut(databaseURL, ":")
+	if scheme != "sqlite" && scheme != "postgres" && scheme != "postgresql" {
+		// What was given may hold a password.
+		r.wrong("DATABASE_URL", scheme+":…", "sqlite:PATH, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME")
+	}
+	return databaseURL, r.whole("DATABASE_CONNECTIONS", flags.DatabaseConnections, 0, 1000)
+}
+
+func split(list string) (parts []string) {
+	for part := range strings.SplitSeq(list, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return parts
+}
+
+// config reads the flags.
+func (f serverFlags) config(log io.Writer) (serverConfig, error) {
+	var r reader
+	config := serverConfig{
+		logger:          r.logger(f.logFlags, log),
+		address:         net.JoinHostPort(f.Host, strconv.Itoa(r.whole("PORT", f.Port, 0, 65535))),
+		rootKey:         r.secret("ROOT_API_KEY", f.RootAPIKey),
+		metricsKey:      r.secret("METRICS_API_KEY", f.MetricsAPIKey),
+		rootNetworks:    r.networks("ROOT_API_KEY_ALLOWED_IPS", f.RootAllowedIPs),
+		trustedProxies:  r.networks("TRUSTED_PROXIES", f.TrustedProxies),
+		allowedOrigins:  r.origins("CORS_ALLOWED_ORIGINS", f.CORSAllowedOrigins),
+		rateLimited:     r.yesNo("RATE_LIMIT_ENABLED", f.RateLimitEnabled),
+		rps:             r.whole("RATE_LIMIT_RPS", f.RateLimitRPS, 1, 1_000_000),
+		burst:           r.whole("RATE_LIMIT_BURST", f.RateLimitBurst, 1, 1_000_000),
+		requestTimeout:  r.duration("REQUEST_TIMEOUT", f.RequestTimeout, 100*time.Millisecond, 10*time.Minute),
+		shutdownTimeout: r.duration("SHUTDOWN_TIMEOUT", f.ShutdownTimeout, 0, 10*time.Minute),
+		queueSize:       r.whole("QUEUE_SIZE", f.QueueSize, 1, 1_000_000),
+		batchSize:       r.whole("BATCH_SIZE", f.BatchSize, 1, 10_000),
+		expiryInterval:  r.duration("EXPIRY_INTERVAL", f.ExpiryInterval, 10*time.Millisecond, time.Hour),
+	}
+	config.databaseURL, config.databaseConnections = r.database(f.databaseFlags)
+	config.publicDocs = isLoopback(f.Host)
+	if f.PublicDocsEnabled != "" {
+		config.publicDocs = r.yesNo("PUBLIC_DOCS_ENABLED", f.PublicDocsEnabled)
+	}
+	return config, r.err
+}
+
+func isLoopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.IsLoopback()
+}

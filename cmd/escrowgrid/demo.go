@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+)
+
+type demoCommand struct {
+	serverFlags `embed:""`
+}
+
+// Run starts a server, shows one position's life over its API, and serves on until
+// the context ends. The data is in a temporary place unless DATABASE_URL says where.
+func (c *demoCommand) Run(ctx context.Context, out output) (err error) {
+	c.LogLevel = cmp.Or(c.LogLevel, "warn")
+	if c.DatabaseURL == "" {
+		directory, err := os.MkdirTemp("", "escrowgrid-demo-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(directory)
+		c.DatabaseURL = "sqlite:" + filepath.Join(directory, "demo.db")
+	}
+	config, err := c.config(out.stderr)
+	if err != nil {
+		return err
+	}
+	if config.rootKey == "" {
+		config.rootKey = newSecret()
+	}
+	s, err := start(ctx, config, true)
+	if err != nil {
+		return err
+	}
+	d := &demonstration{ctx: ctx, out: out.stdout, url: s.url, rootKey: config.rootKey}
+	if err := d.show(); err != nil {
+		return errors.Join(err, s.close(ctx))
+	}
+	return s.wait(ctx)
+}
+
+// demonstration walks through one position's life as a client, and stops at its
+// first error.
+type demonstration struct {
+	ctx     context.Context //nolint:containedctx // It lives as long as one walk.
+	out     io.Writer
+	url     string
+	rootKey string
+	apiKey  string
+	steps   int
+	err     error
+}
+
+// answer is what the walk needs of an answer's body.
+type answer struct {
+	ID     string `json:"id"`
+	APIKey string `json:"apiKey"`
+}
+
+func (d *demonstration) show() error {
+	fmt.Fprintf(d.out, "EscrowGrid serves on %s. One position's life, step by step:\n", d.url)
+
+	institution := d.step("The operator makes an institution", http.MethodPost, "/institutions",
+		`{"name": "First Builders Bank", "regions": ["US"], "verticals": ["CONSTRUCTION"]}`, http.StatusCreated)
+	d.apiKey = d.step("and gives it an admin key, which acts from here on", http.MethodPost, "/institutions/"+institution.ID+"/api-keys",
+		`{"label": "demo", "role": "admin"}`, http.StatusCreated).APIKey
+	d.step("The institution sets a policy for the US", http.MethodPut, "/institutions/"+institution.ID+"/policies/US",
+		`{"position": {"minAmount": "100", "maxAmount": "5000000", "allowedCurrencies": ["USD"]}}`, http.StatusOK)
+	template := d.step("A template: construction escrow in dollars", http.MethodPost, "/asset-templates",
+		`{"code": "CONSTR_ESCROW", "name": "Tower escrow", "vertical": "CONSTRUCTION", "region": "US", "config": {"currency": "USD"}}`,
+		http.StatusCreated)
+	asset := d.step("An asset of it: one project's escrow", http.MethodPost, "/assets",
+		fmt.Sprintf(`{"templateId": %q, "label": "Harbour Tower, lot 3"}`, template.ID), http.StatusCreated)
+
+	position := d.step("A position: a contractor's claim of 1000 dollars", http.MethodPost, "/positions",
+		fmt.Sprintf(`{"assetId": %q, "holderReference": "ACME-4711", "currency": "USD", "amount": "1000.00"}`, asset.ID),
+		http.StatusCreated)
+	transition := "/positions/" + position.ID + "/transition"
+	d.step("The money is paid in", http.MethodPost, transition, `{"toState": "FUNDED"}`, http.StatusOK)
+	d.step("The first milestone is paid out", http.MethodPost, transition,
+		`{"toState": "PARTIALLY_RELEASED", "amount": "250.00", "reason": "foundations are done"}`, http.StatusOK)
+	d.step("And the rest", http.MethodPost, transition, `{"toState": "RELEASED", "reason": "handed over"}`, http.StatusOK)
+	d.step("What the ledger has of it", http.MethodGet, "/ledger-events?positionId="+position.ID, "", http.StatusOK)
+	d.step("A position that the policy refuses", http.MethodPost, "/positions",
+		fmt.Sprintf(`{"assetId": %q, "holderReference": "ACME-4712", "currency": "USD", "amount": "50.00"}`, asset.ID),
+		http.StatusUnprocessableEntity)
+	if d.err != nil {
+		return d.err
+	}
+	fmt.Fprintf(d.out, `
+For your own requests, in another shell (the API's pages are at %[1]s/docs):
+
+export API_URL=%[1]s
+export API_KEY=%[2]s
+export ASSET_ID=%[3]s
+
+curl -s -H "X-API-KEY: $API_KEY" "$API_URL/positions?include=events"
+
+Serving until Ctrl-C.
+`, d.url, d.apiKey, asset.ID)
+	return nil
+}
+
+// step sends one request and shows it with its answer.
+func (d *demonstration) step(title, method, path, body string, status int) (a answer) {
+	if d.err != nil {
+		return a
+	}
+	d.steps++
+	fmt.Fprintf(d.out, "\n%d. %s\n   %s %s\n", d.steps, title, method, path)
+	if body != "" {
+		fmt.Fprintf(d.out, "   %s\n", body)
+	}
+	a, d.err = d.send(method, path, body, status)
+	return a
+}
+
+func (d *demonstration) send(method, path, body string, status int) (a answer, err error) {
+	request, err := http.NewRequestWithContext(d.ctx, method, d.url+path, bytes.NewReader([]byte(body)))
+	if err != nil {
+		return a, err
+	}
+	request.Header.Set("X-API-KEY", cmp.Or(d.apiKey, d.rootKey))
+	if body != "" {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return a, err
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		return a, err
+	}
+	var shown bytes.Buffer
+	if err := json.Indent(&shown, content, "      ", "  "); err != nil {
+		return a, err
+	}
+	fmt.Fprintf(d.out, "   → %s\n      %s\n", response.Status, shown.Bytes())
+	if response.StatusCode != status {
+		return a, fmt.Errorf("%s %s was answered with %s", method, path, response.Status)
+	}
+	return a, json.Unmarshal(content, &a)
+}

@@ -1,0 +1,89 @@
+// Command escrowgrid is the whole platform in one binary: the server, its
+// migrations, a demonstration, and what describes them.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// The exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1 // the command was understood and failed
+	exitUsage   = 2 // the command, a flag or a variable was wrong
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// cli is the command line. The documentation of a flag is its help text, the name
+// of its variable stands behind it.
+type cli struct {
+	Serve   serveCommand   `cmd:"" help:"Run the server."`
+	Migrate migrateCommand `cmd:"" help:"Bring the database's schema to this version's level, and end."`
+	Demo    demoCommand    `cmd:"" help:"Run a server with an example in it, and lead one position through its life."`
+	OpenAPI openAPICommand `cmd:"" name:"openapi" help:"Print the OpenAPI 3.1 document of the API."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+const description = `EscrowGrid turns escrowable assets in construction and trade finance into positions, and leads each
+through its life with every step in a ledger.
+
+Try it:               escrowgrid demo
+Run it on SQLite:     escrowgrid serve
+Run it on PostgreSQL: DATABASE_URL=postgres://… ROOT_API_KEY=… escrowgrid serve --migrate
+
+Every flag can be given as the environment variable behind it; the flag wins. Exit codes: 0 success, 1 failure, 2 wrong
+usage or configuration.`
+
+// output is where commands write.
+type output struct{ stdout, stderr io.Writer }
+
+// run runs the program and returns its exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var commands cli
+	var helped bool
+	parser, err := kong.New(&commands, kong.Name("escrowgrid"), kong.Description(description),
+		kong.Writers(stdout, stderr), kong.Exit(func(int) { helped = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
+		kong.Vars{"database_default": "Default " + defaultDatabase + "; a temporary one for demo."},
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(output{stdout, stderr}))
+	if err != nil {
+		fmt.Fprintln(stderr, "escrowgrid:", err)
+		return exitFailure
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if helped {
+		return exitOK
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "escrowgrid: %s\nescrowgrid --help lists the commands and their flags.\n", err)
+		return exitUsage
+	}
+	switch err := parsed.Run(); {
+	case err == nil:
+		return exitOK
+	case errors.As(err, new(*usageError)):
+		fmt.Fprintln(stderr, "escrowgrid:", strings.TrimSpace(err.Error()))
+		return exitUsage
+	default:
+		fmt.Fprintln(stderr, "escrowgrid:", err)
+		return exitFailure
+	}
+}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/engine"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+)
+
+type serveCommand struct {
+	serverFlags `embed:""`
+	Migrate     bool `help:"Migrate a PostgreSQL database before serving. SQLite is always migrated."`
+}
+
+// Run serves until the context ends.
+func (c *serveCommand) Run(ctx context.Context, out output) error {
+	config, err := c.config(out.stderr)
+	if err != nil {
+		return err
+	}
+	s, err := start(ctx, config, c.Migrate)
+	if err != nil {
+		return err
+	}
+	return s.wait(ctx)
+}
+
+// service is a server that runs.
+type service struct {
+	config  serverConfig
+	store   *store.Store
+	engine  *engine.Engine
+	server  *http.Server
+	served  chan error
+	url     string
+	rootKey string
+}
+
+// start opens the database, starts the engine and listens.
+func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, err error) {
+	s := &service{config: config, served: make(chan error, 1)}
+	if s.store, err = store.Open(ctx, config.databaseURL, config.databaseConnections); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.store.Close())
+		}
+	}()
+	if migrate || s.store.Exclusive() {
+		if err := s.store.Migrate(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if s.rootKey, err = rootKey(config); err != nil {
+		return nil, err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
+	if s.engine, err = engine.New(engine.Config{
+		Store: s.store, Logger: config.logger, Now: time.Now, Random: rand.Reader, Metrics: registry,
+		QueueSize: config.queueSize, BatchSize: config.batchSize, ExpiryInterval: config.expiryInterval,
+	}); err != nil {
+		return nil, err
+	}
+	handler, err := httpapi.New(httpapi.Config{
+		Engine: s.engine, Logger: config.logger, Version: version(), Metrics: registry, Gatherer: registry,
+		RootKey: s.rootKey, MetricsKey: config.metricsKey, RootNetworks: config.rootNetworks,
+		TrustedProxies: config.trustedProxies, AllowedOrigins: config.allowedOrigins, PublicDocs: config.publicDocs,
+		RateLimit:      httpapi.RateLimit{Enabled: config.rateLimited, RPS: config.rps, Burst: config.burst},
+		RequestTimeout: config.requestTimeout,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, s.listen(ctx, handler)
+}
+
+// The bounds of a connection. A client that sends its headers or body more slowly
+// is cut off.
+const (
+	headerTimeout = 5 * time.Second
+	bodyTimeout   = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeaderSize = 32 << 10
+)
+
+func (s *service) listen(ctx context.Context, handler http.Handler) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.config.address)
+	if err != nil {
+		return errors.Join(fmt.Errorf("listen on %s: %w", s.config.address, err), s.engine.Close(ctx))
+	}
+	s.url = urlOf(listener.Addr())
+	s.server = &http.Server{
+		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout,
+		WriteTimeout: s.config.requestTimeout + bodyTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderSize,
+		ErrorLog: slog.NewLogLogger(s.config.logger.Handler(), slog.LevelWarn),
+	}
+	go func() { s.served <- s.server.Serve(listener) }()
+	s.config.logger.Info("serving", "url", s.url, "version", version(), "database", store.RedactURL(s.config.databaseURL))
+	return nil
+}
+
+// urlOf is how a client on this machine reaches an address that is listened on.
+func urlOf(address net.Addr) string {
+	host, port, err := net.SplitHostPort(address.String())
+	if err != nil {
+		return "http://" + address.String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// wait serves until the context ends, and then stops.
+func (s *service) wait(ctx context.Context) error {
+	select {
+	case err := <-s.served:
+		return errors.Join(err, s.close(ctx))
+	case <-ctx.Done():
+		return s.close(ctx)
+	}
+}
+
+// close accepts no more, finishes what was accepted within the shutdown timeout,
+// and closes the database.
+func (s *service) close(ctx context.Context) error {
+	s.config.logger.Info("shutting down", "timeout", s.config.shutdownTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.shutdownTimeout)
+	defer cancel()
+	err := errors.Join(s.server.Shutdown(ctx), s.engine.Close(ctx))
+	if err != nil {
+		// Whoever still waits for an answer does not get one.
+		err = errors.Join(fmt.Errorf("not all was finished within %s: %w", s.config.shutdownTimeout, err), s.server.Close())
+	}
+	err = errors.Join(err, s.store.Close())
+	s.config.logger.Info("stopped")
+	return err
+}
+
+// rootKey returns the operator's key: the one that was given, or, on SQLite, the
+// one kept beside the database, which is made at the first start.
+func rootKey(config serverConfig) (string, error) {
+	if config.rootKey != "" {
+		return config.rootKey, nil
+	}
+	path, isSQLite := strings.CutPrefix(config.databaseURL, "sqlite:")
+	if !isSQLite {
+		return "", &usageError{"ROOT_API_KEY: is required with PostgreSQL: it takes 32 characters at least"}
+	}
+	made := newSecret()
+	if path == ":memory:" {
+		return made, nil
+	}
+	path += ".root-key"
+	kept, err := os.ReadFile(path)
+	if err == nil {
+		key := strings.TrimSpace(string(kept))
+		if len(key) < minKeyLength {
+			return "", fmt.Errorf("the root key in %s has less than %d characters", path, minKeyLength)
+		}
+		return key, nil
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("read the root key: %w", err)
+	}
+	if err := os.WriteFile(path, []byte(made+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("keep the root key: %w", err)
+	}
+	// The one time that it is told; never in the log.
+	fmt.Fprintf(os.Stderr, "The root key is %s. It is kept in %s and not shown again.\n", made, path)
+	return made, nil
+}
+
+// newSecret makes a root key.
+func newSecret() string {
+	var random [32]byte
+	_, _ = rand.Read(random[:]) // It never fails.
+	return escrowgrid.NewSecret(random)
+}
+
+func buildInfo() prometheus.Collector {
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "escrowgrid_build_info", Help: "Always 1; its label is the version.",
+		ConstLabels: prometheus.Labels{"version": version()},
+	})
+	info.Set(1)
+	return info
+}

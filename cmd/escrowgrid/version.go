@@ -1,0 +1,46 @@
+package main
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	"github.com/escrowgrid/escrowgrid/internal/httpapi"
+)
+
+// release is set by the linker for a release: -ldflags "-X main.release=1.2.3".
+var release = ""
+
+// version is the release, or the commit of a build that is none.
+func version() string {
+	if release != "" {
+		return release
+	}
+	if build, ok := debug.ReadBuildInfo(); ok {
+		for _, setting := range build.Settings {
+			if setting.Key == "vcs.revision" && len(setting.Value) >= 12 {
+				return "dev-" + setting.Value[:12]
+			}
+		}
+	}
+	return "dev"
+}
+
+type versionCommand struct{}
+
+// Run prints the version.
+func (versionCommand) Run(out output) error {
+	_, err := fmt.Fprintln(out.stdout, "escrowgrid", version())
+	return err
+}
+
+type openAPICommand struct{}
+
+// Run prints the OpenAPI document.
+func (openAPICommand) Run(out output) error {
+	document, err := httpapi.Specification()
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(out.stdout, string(document))
+	return err
+}

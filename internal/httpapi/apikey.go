@@ -1,0 +1,158 @@
+package httpapi
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+type keyBody struct {
+	Label     string  `json:"label" required:"true" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"payments service"`
+	Role      string  `json:"role" required:"true" doc:"admin reads and writes, read_only reads." enum:"admin,read_only"`
+	ExpiresAt *string `json:"expiresAt" doc:"When the key ends; never when left out." format:"date-time"`
+}
+
+type rotationBody struct {
+	OverlapSeconds *int64 `json:"overlapSeconds" doc:"How long the old key lives on; 0 when left out." minimum:"0" maximum:"2592000"`
+}
+
+type keyQuery struct {
+	listQuery
+	IncludeRevoked string `query:"includeRevoked" doc:"true lists revoked keys too." enum:"true,false" default:"false"`
+}
+
+type keyView struct {
+	ID            escrowgrid.KeyID         `json:"id"`
+	InstitutionID escrowgrid.InstitutionID `json:"institutionId"`
+	Label         string                   `json:"label"`
+	Role          escrowgrid.Role          `json:"role"`
+	CreatedAt     timestamp                `json:"createdAt"`
+	ExpiresAt     *timestamp               `json:"expiresAt,omitempty"`
+	RevokedAt     *timestamp               `json:"revokedAt,omitempty"`
+}
+
+// newKeyView shows a key's secret, this once.
+type newKeyView struct {
+	keyView
+	APIKey string `json:"apiKey" doc:"The secret. It is shown this once; only its hash is kept." example:"egk_…"`
+}
+
+func viewKey(k escrowgrid.APIKey) keyView {
+	return keyView{
+		k.ID, k.InstitutionID, k.Label, k.Role, timestamp(k.CreatedAt), (*timestamp)(k.ExpiresAt), (*timestamp)(k.RevokedAt),
+	}
+}
+
+func (s *server) createKey(c *call) (reply, error) {
+	var body keyBody
+	read, err := c.readCommand(&body, &noQuery{})
+	if err != nil {
+		return reply{}, err
+	}
+	secret, nonce := c.newSecret()
+	command, err := escrowgrid.NewCreateKey(escrowgrid.KeyInput(body), escrowgrid.HashSecret(secret))
+	if err := read.check(err); err != nil {
+		return reply{}, err
+	}
+	return c.makeKey(read.body, command, nonce)
+}
+
+func (s *server) rotateKey(c *call) (reply, error) {
+	var body rotationBody
+	var given any
+	if c.request.ContentLength != 0 {
+		given = &body
+	}
+	read, err := c.readCommand(given, &noQuery{})
+	if err != nil {
+		return reply{}, err
+	}
+	var old escrowgrid.KeyID
+	if err := pathID(c, "keyId", &old, escrowgrid.CodeKeyNotFound); err != nil {
+		return reply{}, err
+	}
+	secret, nonce := c.newSecret()
+	command, err := escrowgrid.NewRotateKey(old, escrowgrid.RotationInput(body), escrowgrid.HashSecret(secret))
+	if err := read.check(err); err != nil {
+		return reply{}, err
+	}
+	return c.makeKey(read.body, command, nonce)
+}
+
+// makeKey carries out a command that makes a key, and shows the secret.
+func (c *call) makeKey(body []byte, command escrowgrid.Command, nonce []byte) (reply, error) {
+	institution, err := c.pathTenant()
+	if err != nil {
+		return reply{}, err
+	}
+	answer, err := c.do(institution, body, command, nonce)
+	if err != nil {
+		return reply{}, err
+	}
+	if answer.Replayed {
+		nonce = answer.Nonce
+	}
+	key := answer.Resource.(escrowgrid.APIKey)
+	secret := c.secretOf(nonce)
+	if escrowgrid.HashSecret(secret) != key.Hash {
+		// The operator's key was changed in between.
+		return reply{}, escrowgrid.Errorf(escrowgrid.CodeIdempotencyKeyReused,
+			"The secret can be shown again only to the key that asked for it first.")
+	}
+	return reply{
+		status: http.StatusCreated, body: newKeyView{viewKey(key), secret}, replayed: answer.Replayed,
+		location: "/institutions/" + institution.String() + "/api-keys",
+	}, nil
+}
+
+func (s *server) revokeKey(c *call) (reply, error) {
+	read, err := c.readCommand(nil, &noQuery{})
+	if err != nil {
+		return reply{}, err
+	}
+	if err := read.faults.Err(); err != nil {
+		return reply{}, err
+	}
+	institution, err := c.pathTenant()
+	if err != nil {
+		return reply{}, err
+	}
+	var command escrowgrid.RevokeKey
+	if err := pathID(c, "keyId", &command.Key, escrowgrid.CodeKeyNotFound); err != nil {
+		return reply{}, err
+	}
+	answer, err := c.do(institution, nil, command, nil)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{status: http.StatusOK, body: viewKey(answer.Resource.(escrowgrid.APIKey)), replayed: answer.Replayed}, nil
+}
+
+func (s *server) listKeys(c *call) (reply, error) {
+	var query keyQuery
+	read := c.readList(&query, &query.listQuery, escrowgrid.MaxPageSize)
+	if query.IncludeRevoked != "" && query.IncludeRevoked != "true" && query.IncludeRevoked != "false" {
+		read.faults.Add("includeRevoked", "must be true or false")
+	}
+	if err := read.faults.Err(); err != nil {
+		return reply{}, err
+	}
+	institution, err := c.existingTenant()
+	if err != nil {
+		return reply{}, err
+	}
+	keys, err := s.engine.Keys(c.request.Context(), institution,
+		escrowgrid.KeyFilter{Period: read.period, IncludeRevoked: query.IncludeRevoked == "true"}, read.page)
+	return listed(keys, read.page.Limit, viewKey, func(k escrowgrid.APIKey) escrowgrid.Cursor {
+		return escrowgrid.IDCursor(k.ID)
+	}), err
+}
+
+// timestamp is a time as the API writes it.
+type timestamp time.Time
+
+// MarshalText implements encoding.TextMarshaler.
+func (t timestamp) MarshalText() ([]byte, error) {
+	return []byte(escrowgrid.FormatTime(time.Time(t))), nil
+}

@@ -1,0 +1,90 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+type assetBody struct {
+	InstitutionID string `json:"institutionId" doc:"Whose asset; for the root key."`
+	assetFields
+}
+
+type assetFields struct {
+	TemplateID string              `json:"templateId" required:"true" doc:"The asset's template." example:"tmpl_01jd8m3q5yf7wbt0x4a2k9r6ce"`
+	Label      string              `json:"label" required:"true" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"Harbour Tower, lot 3"`
+	Metadata   escrowgrid.Metadata `json:"metadata" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
+}
+
+type assetQuery struct {
+	listQuery
+	tenantQuery
+	TemplateID string `query:"templateId" doc:"Only assets of this template."`
+}
+
+type assetView struct {
+	ID            escrowgrid.AssetID       `json:"id"`
+	InstitutionID escrowgrid.InstitutionID `json:"institutionId"`
+	TemplateID    escrowgrid.TemplateID    `json:"templateId"`
+	Label         string                   `json:"label"`
+	Metadata      escrowgrid.Metadata      `json:"metadata,omitempty"`
+	CreatedAt     timestamp                `json:"createdAt"`
+}
+
+func viewAsset(a escrowgrid.Asset) assetView {
+	return assetView{a.ID, a.InstitutionID, a.TemplateID, a.Label, a.Metadata, timestamp(a.CreatedAt)}
+}
+
+func (s *server) createAsset(c *call) (reply, error) {
+	var body assetBody
+	var query tenantQuery
+	read, err := c.readCommand(&body, &query)
+	if err != nil {
+		return reply{}, err
+	}
+	command, err := escrowgrid.NewCreateAsset(escrowgrid.AssetInput(body.assetFields))
+	if err := read.check(err); err != nil {
+		return reply{}, err
+	}
+	institution, err := c.tenant(body.InstitutionID, query.InstitutionID)
+	if err != nil {
+		return reply{}, err
+	}
+	answer, err := c.do(institution, read.body, command, nil)
+	if err != nil {
+		return reply{}, err
+	}
+	asset := answer.Resource.(escrowgrid.Asset)
+	return reply{
+		status: http.StatusCreated, body: viewAsset(asset), replayed: answer.Replayed, location: "/assets/" + asset.ID.String(),
+	}, nil
+}
+
+func (s *server) getAsset(c *call) (reply, error) {
+	institution, err := c.queriedTenant()
+	if err != nil {
+		return reply{}, err
+	}
+	var id escrowgrid.AssetID
+	if err := pathID(c, "id", &id, escrowgrid.CodeAssetNotFound); err != nil {
+		return reply{}, err
+	}
+	asset, err := s.engine.Asset(c.request.Context(), institution, id)
+	return ok(viewAsset(asset)), err
+}
+
+func (s *server) listAssets(c *call) (reply, error) {
+	var query assetQuery
+	read := c.readList(&query, &query.listQuery, escrowgrid.MaxPageSize)
+	filter := escrowgrid.AssetFilter{Period: read.period}
+	optionalID(&read.faults, "templateId", query.TemplateID, &filter.Template)
+	institution, err := c.listTenant(read, query.tenantQuery)
+	if err != nil {
+		return reply{}, err
+	}
+	assets, err := s.engine.Assets(c.request.Context(), institution, filter, read.page)
+	return listed(assets, read.page.Limit, viewAsset, func(a escrowgrid.Asset) escrowgrid.Cursor {
+		return escrowgrid.IDCursor(a.ID)
+	}), err
+}

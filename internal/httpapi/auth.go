@@ -1,0 +1,169 @@
+package httpapi
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+// caller is who sends a request, as its key tells.
+type caller struct {
+	// known: the key was found to be valid.
+	known bool
+	// root and metrics are the two keys that belong to no institution.
+	root, metrics bool
+	key           escrowgrid.KeyID
+	institution   escrowgrid.InstitutionID
+	role          escrowgrid.Role
+	// secret is the key itself; it goes into no log.
+	secret string
+}
+
+func (c caller) actor() escrowgrid.Actor {
+	if c.root {
+		return escrowgrid.ActorRoot()
+	}
+	return escrowgrid.ActorKey(c.key)
+}
+
+// name is the caller in logs.
+func (c caller) name() string {
+	switch {
+	case !c.known:
+		return "unknown"
+	case c.metrics:
+		return "metrics"
+	}
+	return c.actor().String()
+}
+
+// access is who may use a route.
+type access int
+
+const (
+	// public needs no key.
+	public access = iota
+	// anyKey is every institution's key, and root.
+	anyKey
+	// adminKey is an institution's admin key, and root.
+	adminKey
+	// rootKey is the operator's key alone.
+	rootKey
+	// metricsKey is the operator's key, and the key for metrics.
+	metricsKey
+)
+
+func (a access) String() string {
+	return [...]string{"no key", "any key", "an admin or root key", "the root key", "the root or the metrics key"}[a]
+}
+
+// check refuses a caller whose role does not suffice.
+func (a access) check(c *call) error {
+	allowed := false
+	switch a {
+	case public:
+		allowed = true
+	case anyKey:
+		allowed = c.caller.root || c.caller.role != ""
+	case adminKey:
+		allowed = c.caller.root || c.caller.role == escrowgrid.RoleAdmin
+	case rootKey:
+		allowed = c.caller.root
+	case metricsKey:
+		allowed = c.caller.root || c.caller.metrics
+	}
+	if !allowed {
+		return escrowgrid.Errorf(escrowgrid.CodeForbidden, "This takes %s.", a)
+	}
+	return nil
+}
+
+// authenticate finds out who sends the request.
+func (s *server) authenticate(c *call, withMetrics bool) error {
+	secret, err := presentedKey(c.request)
+	if err != nil {
+		return err
+	}
+	if s.config.RootKey != "" && sameSecret(secret, s.rootHash) {
+		c.caller = caller{known: true, root: true, secret: secret}
+		return s.checkRootAddress(c)
+	}
+	if withMetrics && s.config.MetricsKey != "" && sameSecret(secret, s.metricsHash) {
+		c.caller = caller{known: true, metrics: true}
+		return nil
+	}
+	if err := s.limits.checkFailures(c.client); err != nil {
+		return err
+	}
+	// A command finds its key again under the lock of the journal.
+	isCommand := c.request.Method == http.MethodPost || c.request.Method == http.MethodPut
+	key, err := s.engine.Authenticate(c.request.Context(), secret, isCommand)
+	if err != nil {
+		if escrowgrid.ErrorCode(err) == escrowgrid.CodeInvalidKey {
+			s.limits.countFailure(c.client)
+		}
+		return err
+	}
+	c.caller = caller{known: true, key: key.ID, institution: key.InstitutionID, role: key.Role, secret: secret}
+	return nil
+}
+
+// presentedKey reads the key from either of the headers that can carry it.
+func presentedKey(r *http.Request) (string, error) {
+	header := r.Header.Get("X-API-KEY")
+	scheme, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		bearer = ""
+	}
+	bearer = strings.TrimSpace(bearer)
+	switch {
+	case header == "" && bearer == "":
+		return "", escrowgrid.Errorf(codeUnauthorized, "Send an API key in X-API-KEY, or in Authorization as a Bearer token.")
+	case header != "" && bearer != "" && header != bearer:
+		return "", escrowgrid.Errorf(codeUnauthorized, "X-API-KEY and Authorization carry different keys.")
+	case header != "":
+		return header, nil
+	}
+	return bearer, nil
+}
+
+func (s *server) checkRootAddress(c *call) error {
+	networks := s.config.RootNetworks
+	if len(networks) == 0 || slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(c.client) }) {
+		return nil
+	}
+	return escrowgrid.Errorf(codeAddressForbidden, "The root key may not be used from this address.")
+}
+
+// clientAddress returns the address of the client: the peer's, or, where the peer
+// is a trusted proxy, the last one in X-Forwarded-For that is not.
+func (s *server) clientAddress(r *http.Request) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	client := peer.Addr().Unmap()
+	forwarded := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for _, hop := range slices.Backward(forwarded) {
+		if !slices.ContainsFunc(s.config.TrustedProxies, func(n netip.Prefix) bool { return n.Contains(client) }) {
+			break
+		}
+		address, err := netip.ParseAddr(strings.TrimSpace(hop))
+		if err != nil {
+			break
+		}
+		client = address.Unmap()
+	}
+	return client
+}
+
+// sameSecret compares a secret with a hash in constant time.
+func sameSecret(given string, hash [sha256.Size]byte) bool {
+	givenHash := sha256.Sum256([]byte(given))
+	return subtle.ConstantTimeCompare(givenHash[:], hash[:]) == 1
+}

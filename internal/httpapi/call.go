@@ -1,0 +1,135 @@
+package httpapi
+
+import (
+	"crypto/rand"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+// call is one request on its way to an answer.
+type call struct {
+	server    *server
+	request   *http.Request
+	writer    *countingWriter
+	requestID string
+	client    netip.Addr
+	// pattern is the path's template, for logs and metrics.
+	pattern string
+	caller  caller
+	// failure is the error that was answered.
+	failure error
+	// wait is how long the client is to wait before it tries again.
+	wait time.Duration
+}
+
+// reply is what a handler answers. A body is encoded as JSON; raw is sent as it
+// is, with the content type.
+type reply struct {
+	status      int
+	body        any
+	raw         []byte
+	contentType string
+	etag        string
+	location    string
+	replayed    bool
+}
+
+func ok(body any) reply { return reply{status: http.StatusOK, body: body} }
+
+func (c *call) write(r reply) {
+	header := c.writer.Header()
+	if r.etag != "" {
+		header.Set("ETag", r.etag)
+	}
+	if r.location != "" {
+		header.Set("Location", r.location)
+	}
+	if r.replayed {
+		header.Set("Idempotent-Replayed", "true")
+	}
+	content, contentType := r.raw, r.contentType
+	if r.body != nil {
+		var err error
+		if content, err = json.Marshal(r.body); err != nil {
+			c.writeError(escrowgrid.Wrap(escrowgrid.CodeInternal, err, "Something went wrong on the server."))
+			return
+		}
+		contentType = "application/json"
+	}
+	if contentType != "" {
+		header.Set("Content-Type", contentType)
+		header.Set("Content-Length", strconv.Itoa(len(content)))
+	}
+	c.writer.WriteHeader(r.status)
+	if len(content) > 0 && c.request.Method != http.MethodHead {
+		_, _ = c.writer.Write(content) // The client has gone; nobody is left to tell.
+	}
+}
+
+// countingWriter remembers the status that was sent.
+type countingWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *countingWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *countingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// maxRequestID bounds a request id that is taken over.
+const maxRequestID = 128
+
+// requestID takes the client's request id over, where it is safe to log, or makes
+// one.
+func requestID(r *http.Request) string {
+	for _, name := range []string{"X-Request-Id", "X-Correlation-Id"} {
+		if id := r.Header.Get(name); id != "" && len(id) <= maxRequestID && !strings.ContainsFunc(id, unsafeInID) {
+			return id
+		}
+	}
+	return "req_" + strings.ToLower(rand.Text())
+}
+
+func unsafeInID(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._:-", r))
+}
+
+// readBody returns a JSON body, or the refusal of one that is of another type,
+// too large or too slow.
+func (c *call) readBody() ([]byte, error) {
+	mediaType, parameters, err := mime.ParseMediaType(c.request.Header.Get("Content-Type"))
+	charset, hasCharset := parameters["charset"]
+	if err != nil || mediaType != "application/json" || hasCharset && !strings.EqualFold(charset, "utf-8") {
+		return nil, escrowgrid.Errorf(codeUnsupportedMedia, "The body must be application/json.")
+	}
+	tooLarge := escrowgrid.Errorf(codeBodyTooLarge, "The body has more than %d bytes.", MaxBodySize)
+	if c.request.ContentLength > MaxBodySize {
+		return nil, tooLarge
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(c.writer.ResponseWriter, c.request.Body, MaxBodySize))
+	if _, is := errors.AsType[*http.MaxBytesError](err); is {
+		return nil, tooLarge
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, escrowgrid.Wrap(codeBodyTimeout, err, "The body did not arrive in time.")
+	}
+	if err != nil {
+		return nil, escrowgrid.Wrap(codeMalformedBody, err, "The body could not be read to its end.")
+	}
+	return body, nil
+}

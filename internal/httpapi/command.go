@@ -1,0 +1,216 @@
+package httpapi
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/engine"
+)
+
+// Every command comes the same way: the body and the query are read and checked,
+// all faults are told at once, then the institution is found, then the engine
+// carries the command out.
+
+// reading is what a handler has read of a command so far.
+type reading struct {
+	body   []byte
+	faults escrowgrid.Faults
+}
+
+// noQuery is the query of a route that takes no parameters.
+type noQuery struct{}
+
+// readCommand reads a request's body and query into structs. A body that is nil
+// is not read at all.
+func (c *call) readCommand(body, query any) (*reading, error) {
+	read := &reading{}
+	decodeQuery(c.request.URL.Query(), query, &read.faults)
+	if body == nil {
+		return read, nil
+	}
+	var err error
+	if read.body, err = c.readBody(); err != nil {
+		return nil, err
+	}
+	faults, err := decodeBody(read.body, body)
+	if err != nil {
+		return nil, err
+	}
+	read.faults.Merge(faults.List())
+	return read, nil
+}
+
+// check adds what the domain found to the faults of the reading, and returns all
+// of them.
+func (r *reading) check(err error) error {
+	if found, ok := err.(*escrowgrid.Error); ok { //nolint:errorlint // The domain's constructors return it as it is.
+		r.faults.Merge(found.Faults)
+	}
+	return r.faults.Err()
+}
+
+// tenant returns the institution that the request concerns: that of a tenant's
+// key, which may name no other; and the one that root names.
+func (c *call) tenant(named ...string) (id escrowgrid.InstitutionID, err error) {
+	var faults escrowgrid.Faults
+	for _, name := range named {
+		if name == "" {
+			continue
+		}
+		var parsed escrowgrid.InstitutionID
+		if err := parsed.UnmarshalText([]byte(name)); err != nil {
+			faults.Add("institutionId", "%s", err)
+		} else if !id.IsZero() && parsed != id {
+			faults.Add("institutionId", "must be the same in body and query")
+		}
+		id = parsed
+	}
+	if id.IsZero() && c.caller.root {
+		faults.Add("institutionId", "is required with the root key")
+	}
+	if err := faults.Err(); err != nil {
+		return id, err
+	}
+	if c.caller.root {
+		return id, nil
+	}
+	if !id.IsZero() && id != c.caller.institution {
+		return id, escrowgrid.Errorf(escrowgrid.CodeForbidden, "The key acts for another institution.")
+	}
+	return c.caller.institution, nil
+}
+
+// pathTenant returns the institution that the path names. Another tenant's is
+// answered as one that does not exist.
+func (c *call) pathTenant() (escrowgrid.InstitutionID, error) {
+	var id escrowgrid.InstitutionID
+	name := c.request.PathValue("id")
+	if err := id.UnmarshalText([]byte(name)); err != nil || !c.caller.root && id != c.caller.institution {
+		return id, escrowgrid.Errorf(escrowgrid.CodeInstitutionNotFound, "There is no such institution.")
+	}
+	return id, nil
+}
+
+// existingTenant is pathTenant for queries, which do not find a missing
+// institution by themselves.
+func (c *call) existingTenant() (escrowgrid.InstitutionID, error) {
+	id, err := c.pathTenant()
+	if err != nil {
+		return id, err
+	}
+	_, err = c.server.engine.Institution(c.request.Context(), id)
+	return id, err
+}
+
+// queriedTenant returns the institution that the query of a single resource
+// names, or the key's own.
+func (c *call) queriedTenant() (escrowgrid.InstitutionID, error) {
+	var query tenantQuery
+	var faults escrowgrid.Faults
+	decodeQuery(c.request.URL.Query(), &query, &faults)
+	if err := faults.Err(); err != nil {
+		return escrowgrid.InstitutionID{}, err
+	}
+	return c.tenant(query.InstitutionID)
+}
+
+// listTenant returns the institution that a list concerns, once the list's query
+// has no faults.
+func (c *call) listTenant(read *listReading, query tenantQuery) (escrowgrid.InstitutionID, error) {
+	if err := read.faults.Err(); err != nil {
+		return escrowgrid.InstitutionID{}, err
+	}
+	return c.tenant(query.InstitutionID)
+}
+
+// pathID reads an id out of the path. One that is no id names nothing.
+func pathID[K escrowgrid.IDKind](c *call, name string, into *escrowgrid.ID[K], missing escrowgrid.Code) error {
+	if err := into.UnmarshalText([]byte(c.request.PathValue(name))); err != nil {
+		return escrowgrid.Errorf(missing, "There is nothing of this id.")
+	}
+	return nil
+}
+
+// maxIdempotencyKey bounds an Idempotency-Key, in characters.
+const maxIdempotencyKey = 255
+
+// do carries a command out. A nonce says that the answer holds a secret made with
+// it.
+func (c *call) do(
+	institution escrowgrid.InstitutionID, body []byte, what escrowgrid.Command, nonce []byte,
+) (engine.Answer, error) {
+	idempotency, err := c.idempotency(institution, body, nonce)
+	if err != nil {
+		return engine.Answer{}, err
+	}
+	answer, err := c.server.engine.Do(c.request.Context(), escrowgrid.Request{
+		Institution: institution, Actor: c.caller.actor(), RequestID: c.requestID, Command: what, Idempotency: idempotency,
+	})
+	if err != nil && answer.Replayed {
+		err = replayedRefusal{err, answer.RequestID}
+	}
+	return answer, err
+}
+
+// replayedRefusal is the refusal of an earlier request, repeated.
+type replayedRefusal struct {
+	error
+	requestID string
+}
+
+func (r replayedRefusal) Unwrap() error { return r.error }
+
+// idempotency reads the Idempotency-Key, if there is one. The fingerprint is over
+// what decides about the answer: method, path, institution, If-Match and the
+// body without its white space; for an answer that holds a secret, also who asks.
+func (c *call) idempotency(institution escrowgrid.InstitutionID, body, nonce []byte) (*escrowgrid.Idempotency, error) {
+	given := c.request.Header.Values("Idempotency-Key")
+	if len(given) == 0 {
+		return nil, nil
+	}
+	key := given[0]
+	if len(given) > 1 || key == "" || len(key) > maxIdempotencyKey || !visibleASCII(key) {
+		var faults escrowgrid.Faults
+		faults.Add("Idempotency-Key", "must be given once and be 1 to %d visible ASCII characters", maxIdempotencyKey)
+		return nil, faults.Err()
+	}
+	compact := jsontext.Value(append([]byte(nil), body...))
+	if len(compact) > 0 {
+		if err := compact.Compact(); err != nil {
+			return nil, malformed(err)
+		}
+	}
+	hash := sha256.New()
+	fmt.Fprintf(hash, "%s %s\n%s\n%q\n%s\n", c.request.Method, c.request.URL.Path, institution,
+		c.request.Header.Values("If-Match"), compact)
+	if nonce != nil {
+		fmt.Fprintf(hash, "%s\n", c.caller.actor())
+	}
+	return &escrowgrid.Idempotency{Key: key, Fingerprint: escrowgrid.Fingerprint(hash.Sum(nil)), Nonce: nonce}, nil
+}
+
+func visibleASCII(text string) bool {
+	for i := range len(text) {
+		if text[i] < '!' || text[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// newSecret makes the secret of a new key. It is derived from the caller's own,
+// so that a repeated request is answered with the same secret although only its
+// hash is kept; the random nonce alone leads nowhere.
+func (c *call) newSecret() (secret string, nonce []byte) {
+	nonce = make([]byte, 32)
+	_, _ = rand.Read(nonce) // It never fails.
+	return c.secretOf(nonce), nonce
+}
+
+func (c *call) secretOf(nonce []byte) string {
+	return escrowgrid.NewSecret(escrowgrid.DeriveSecret(c.caller.secret, nonce))
+}

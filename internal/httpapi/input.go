@@ -1,0 +1,153 @@
+package httpapi
+
+import (
+	"encoding/base64"
+	"net/url"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+// jsonName is the name in a json or query tag.
+func jsonName(tag string) string {
+	name, _, _ := strings.Cut(tag, ",")
+	return name
+}
+
+// decodeQuery reads the parameters of a query into the struct that into points
+// to, whose fields are strings with a query tag. Parameters that it does not have
+// and those given twice are faults: a filter that is misspelt must not list
+// everything.
+func decodeQuery(values url.Values, into any, faults *escrowgrid.Faults) {
+	structure := reflect.ValueOf(into).Elem()
+	known := make(map[string]bool)
+	for _, field := range reflect.VisibleFields(structure.Type()) {
+		name := field.Tag.Get("query")
+		if name == "" {
+			continue
+		}
+		known[name] = true
+		if given := values[name]; len(given) > 0 {
+			structure.FieldByIndex(field.Index).SetString(given[0])
+			if len(given) > 1 {
+				faults.Add(name, "must be given once")
+			}
+		}
+	}
+	for name := range values {
+		if !known[name] {
+			faults.Add(shortened(name), "is not a known parameter")
+		}
+	}
+}
+
+// listQuery is the parameters that every list takes.
+type listQuery struct {
+	Limit       string `query:"limit" doc:"How many items at the most, 1 to 1000." default:"100" pattern:"^[0-9]+$"`
+	Cursor      string `query:"cursor" doc:"Where to go on: the nextCursor of the page before."`
+	Order       string `query:"order" doc:"Order of creation; desc is newest first." enum:"asc,desc" default:"asc"`
+	CreatedFrom string `query:"createdFrom" doc:"Only what was created at or after this time." format:"date-time"`
+	CreatedTo   string `query:"createdTo" doc:"Only what was created before this time." format:"date-time"`
+}
+
+// tenantQuery is the parameter that names an institution.
+type tenantQuery struct {
+	InstitutionID string `query:"institutionId" doc:"Whose resources. The root key must name it; a tenant's key acts for its own institution and may leave it out."`
+}
+
+// listReading is what a handler has read of a list's query so far.
+type listReading struct {
+	page   escrowgrid.PageRequest
+	period escrowgrid.Period
+	faults escrowgrid.Faults
+}
+
+// readList reads a list's query; list is the listQuery within it.
+func (c *call) readList(query any, list *listQuery, largest int) *listReading {
+	read := &listReading{}
+	decodeQuery(c.request.URL.Query(), query, &read.faults)
+	read.page = list.page(&read.faults, largest)
+	read.period = list.period(&read.faults)
+	return read
+}
+
+func (q listQuery) page(faults *escrowgrid.Faults, largest int) escrowgrid.PageRequest {
+	page := escrowgrid.PageRequest{Limit: min(escrowgrid.DefaultPageSize, largest), Descending: q.Order == "desc"}
+	if q.Limit != "" {
+		limit, err := strconv.Atoi(q.Limit)
+		if err != nil || limit < 1 || limit > largest {
+			faults.Add("limit", "must be a whole number from 1 to %d", largest)
+		}
+		page.Limit = limit
+	}
+	if q.Order != "" && q.Order != "asc" && q.Order != "desc" {
+		faults.Add("order", "must be asc or desc")
+	}
+	if q.Cursor != "" {
+		cursor, err := base64.RawURLEncoding.Strict().DecodeString(q.Cursor)
+		if err != nil || len(cursor) != len(escrowgrid.Cursor{}) {
+			faults.Add("cursor", "must be the nextCursor of another page")
+			return page
+		}
+		page.After = (*escrowgrid.Cursor)(cursor)
+	}
+	return page
+}
+
+func (q listQuery) period(faults *escrowgrid.Faults) (period escrowgrid.Period) {
+	if q.CreatedFrom != "" {
+		at, err := escrowgrid.ParseTime(q.CreatedFrom)
+		addFault(faults, "createdFrom", err)
+		period.From = &at
+	}
+	if q.CreatedTo != "" {
+		at, err := escrowgrid.ParseTime(q.CreatedTo)
+		addFault(faults, "createdTo", err)
+		period.To = &at
+	}
+	return period
+}
+
+func addFault(faults *escrowgrid.Faults, field string, err error) {
+	if err != nil {
+		faults.Add(field, "%s", err)
+	}
+}
+
+// optionalID reads an id out of a parameter; it stays nil where none is given.
+func optionalID[K escrowgrid.IDKind](faults *escrowgrid.Faults, field, text string, into **escrowgrid.ID[K]) {
+	if text != "" {
+		id, err := escrowgrid.ParseID[K](text)
+		addFault(faults, field, err)
+		*into = &id
+	}
+}
+
+// listView is a page of a list.
+type listView[T any] struct {
+	Data       []T        `json:"data"`
+	Pagination pagination `json:"pagination"`
+}
+
+type pagination struct {
+	Limit int `json:"limit" doc:"How many items were asked for."`
+	// NextCursor is null on the last page.
+	NextCursor *string `json:"nextCursor" doc:"The cursor of the next page; null on the last."`
+	HasMore    bool    `json:"hasMore" doc:"Whether the list goes on."`
+}
+
+// listed makes the view of a page; cursor tells an item's place.
+func listed[T, V any](page escrowgrid.Page[T], limit int, view func(T) V, cursor func(T) escrowgrid.Cursor) reply {
+	list := listView[V]{Data: make([]V, len(page.Items)), Pagination: pagination{Limit: limit, HasMore: page.More}}
+	for i, item := range page.Items {
+		list.Data[i] = view(item)
+	}
+	if page.More && len(page.Items) > 0 {
+		last := cursor(page.Items[len(page.Items)-1])
+		next := base64.RawURLEncoding.EncodeToString(last[:])
+		list.Pagination.NextCursor = &next
+	}
+	return ok(list)
+}

@@ -1,0 +1,172 @@
+package httpapi
+
+import (
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+type ledgerQuery struct {
+	listQuery
+	tenantQuery
+	PositionID string `query:"positionId" doc:"Only what happened to this position."`
+	Kind       string `query:"kind" doc:"Only this kind." enum:"POSITION_CREATED,POSITION_STATE_CHANGED"`
+}
+
+type auditQuery struct {
+	listQuery
+	tenantQuery
+	Actor   string `query:"actor" doc:"Only what this actor did: the id of an API key, root or system."`
+	Kind    string `query:"kind" doc:"Only this kind of entry."`
+	Subject string `query:"subject" doc:"Only what concerns this resource: its id, or policy/ and a region."`
+	Outcome string `query:"outcome" doc:"refused lists, to root, the latest attempts that were refused for reasons of security, over all institutions or those of one." enum:"accepted,refused" default:"accepted"`
+}
+
+// ledgerEventView is an entry that concerns a position and its money.
+type ledgerEventView struct {
+	ID         escrowgrid.EntryID    `json:"id"`
+	Sequence   int64                 `json:"sequence" doc:"The entry's place in the institution's journal."`
+	Kind       escrowgrid.Kind       `json:"kind"`
+	PositionID escrowgrid.PositionID `json:"positionId"`
+	FromState  *escrowgrid.State     `json:"fromState" doc:"null for the creation."`
+	ToState    escrowgrid.State      `json:"toState"`
+	Currency   escrowgrid.Currency   `json:"currency"`
+	Amount     string                `json:"amount,omitempty" doc:"What moved; the promised amount for the creation."`
+	Reason     string                `json:"reason,omitempty"`
+	Metadata   escrowgrid.Metadata   `json:"metadata,omitempty"`
+	Actor      escrowgrid.Actor      `json:"actor" doc:"The id of an API key, root or system."`
+	RequestID  string                `json:"requestId"`
+	At         timestamp             `json:"at"`
+}
+
+// auditEventView is any entry, or a refused attempt.
+type auditEventView struct {
+	ID            escrowgrid.EntryID        `json:"id"`
+	InstitutionID *escrowgrid.InstitutionID `json:"institutionId" doc:"null for a refused attempt of nobody known."`
+	Sequence      int64                     `json:"sequence,omitempty" doc:"The entry's place in the journal; refused attempts have none."`
+	Outcome       string                    `json:"outcome" enum:"accepted,refused"`
+	Kind          escrowgrid.Kind           `json:"kind,omitempty"`
+	Subject       string                    `json:"subject,omitempty"`
+	Actor         string                    `json:"actor" doc:"The id of an API key, root, system, metrics or unknown."`
+	RequestID     string                    `json:"requestId"`
+	At            timestamp                 `json:"at"`
+	Details       jsontext.Value            `json:"details,omitempty" doc:"What happened, as the journal tells it."`
+	Refusal       *refusalView              `json:"refusal,omitempty"`
+}
+
+type refusalView struct {
+	Code   escrowgrid.Code `json:"code"`
+	Method string          `json:"method"`
+	Route  string          `json:"route"`
+	Client string          `json:"client" doc:"The client's address."`
+}
+
+func viewLedgerEvent(e escrowgrid.Entry) ledgerEventView {
+	position, step, _ := e.PositionEvent()
+	event := viewPositionEvent(step)
+	return ledgerEventView{
+		ID: e.ID, Sequence: e.Sequence, Kind: e.Kind, PositionID: position, FromState: event.FromState, ToState: event.ToState,
+		Currency: step.Currency, Amount: event.Amount, Reason: event.Reason, Metadata: event.Metadata, Actor: e.Actor, RequestID: e.RequestID,
+		At: event.At,
+	}
+}
+
+func viewAuditEvent(e escrowgrid.Entry) auditEventView {
+	details, err := e.Details()
+	if err != nil {
+		details = nil // An event that was read from JSON always has JSON.
+	}
+	return auditEventView{
+		ID: e.ID, InstitutionID: &e.InstitutionID, Sequence: e.Sequence, Outcome: "accepted", Kind: e.Kind, Subject: e.Subject,
+		Actor: e.Actor.String(), RequestID: e.RequestID, At: timestamp(e.At), Details: details,
+	}
+}
+
+func viewRefusal(a escrowgrid.RefusedAttempt) auditEventView {
+	view := auditEventView{
+		ID: a.ID, Outcome: "refused", Actor: a.Actor, RequestID: a.RequestID, At: timestamp(a.At),
+		Refusal: &refusalView{a.Code, a.Method, a.Path, a.Client},
+	}
+	if !a.InstitutionID.IsZero() {
+		view.InstitutionID = &a.InstitutionID
+	}
+	return view
+}
+
+func entryCursor(e escrowgrid.Entry) escrowgrid.Cursor { return escrowgrid.SequenceCursor(e.Sequence) }
+
+func (s *server) listLedgerEvents(c *call) (reply, error) {
+	var query ledgerQuery
+	read := c.readList(&query, &query.listQuery, escrowgrid.MaxPageSize)
+	filter := escrowgrid.EntryFilter{Period: read.period, LedgerOnly: true}
+	filter.Kind = readKind(read, query.Kind, escrowgrid.LedgerKinds())
+	var position *escrowgrid.PositionID
+	if optionalID(&read.faults, "positionId", query.PositionID, &position); position != nil {
+		filter.Subject = position.String()
+	}
+	institution, err := c.listTenant(read, query.tenantQuery)
+	if err != nil {
+		return reply{}, err
+	}
+	entries, err := s.engine.Entries(c.request.Context(), institution, filter, read.page)
+	return listed(entries, read.page.Limit, viewLedgerEvent, entryCursor), err
+}
+
+func readKind(read *listReading, kind string, known []escrowgrid.Kind) escrowgrid.Kind {
+	if kind != "" && !slices.Contains(known, escrowgrid.Kind(kind)) {
+		read.faults.Add("kind", "must be a kind of entry that this list has")
+	}
+	return escrowgrid.Kind(kind)
+}
+
+func (s *server) listAuditEvents(c *call) (reply, error) {
+	var query auditQuery
+	read := c.readList(&query, &query.listQuery, escrowgrid.MaxPageSize)
+	switch query.Outcome {
+	case "", "accepted":
+		return s.listEntries(c, read, query)
+	case "refused":
+		return s.listRefusals(c, read, query)
+	}
+	read.faults.Add("outcome", "must be accepted or refused")
+	return reply{}, read.faults.Err()
+}
+
+func (s *server) listEntries(c *call, read *listReading, query auditQuery) (reply, error) {
+	filter := escrowgrid.EntryFilter{Period: read.period, Subject: query.Subject}
+	filter.Kind = readKind(read, query.Kind, escrowgrid.Kinds())
+	if query.Actor != "" {
+		actor, err := escrowgrid.ParseActor(query.Actor)
+		addFault(&read.faults, "actor", err)
+		filter.Actor = &actor
+	}
+	institution, err := c.listTenant(read, query.tenantQuery)
+	if err != nil {
+		return reply{}, err
+	}
+	entries, err := s.engine.Entries(c.request.Context(), institution, filter, read.page)
+	return listed(entries, read.page.Limit, viewAuditEvent, entryCursor), err
+}
+
+// listRefusals lists the security log, over all institutions unless one is named.
+func (s *server) listRefusals(c *call, read *listReading, query auditQuery) (reply, error) {
+	if err := rootKey.check(c); err != nil {
+		return reply{}, err
+	}
+	filter := escrowgrid.RefusalFilter{Period: read.period, Actor: query.Actor}
+	optionalID(&read.faults, "institutionId", query.InstitutionID, &filter.Institution)
+	for name, value := range map[string]string{"kind": query.Kind, "subject": query.Subject} {
+		if value != "" {
+			read.faults.Add(name, "is not a parameter of refused attempts")
+		}
+	}
+	if err := read.faults.Err(); err != nil {
+		return reply{}, err
+	}
+	attempts, err := s.engine.Refusals(c.request.Context(), filter, read.page)
+	return listed(attempts, read.page.Limit, viewRefusal, func(a escrowgrid.RefusedAttempt) escrowgrid.Cursor {
+		return escrowgrid.IDCursor(a.ID)
+	}), err
+}

@@ -1,0 +1,84 @@
+package httpapi
+
+import (
+	"github.com/escrowgrid/escrowgrid"
+)
+
+type policyBody struct {
+	Position positionRules `json:"position" required:"true" doc:"What is asked of a new position."`
+}
+
+type positionRules struct {
+	MinAmount         *escrowgrid.Digits `json:"minAmount" doc:"The least amount, in units of the position's currency."`
+	MaxAmount         *escrowgrid.Digits `json:"maxAmount" doc:"The largest amount, in units of the position's currency."`
+	AllowedCurrencies *[]string          `json:"allowedCurrencies" doc:"ISO 4217 codes; any currency when left out." minItems:"1" uniqueItems:"true"`
+}
+
+type policyView struct {
+	InstitutionID escrowgrid.InstitutionID `json:"institutionId"`
+	Region        escrowgrid.Region        `json:"region"`
+	Position      rulesView                `json:"position"`
+	CreatedAt     timestamp                `json:"createdAt"`
+	UpdatedAt     timestamp                `json:"updatedAt"`
+}
+
+type rulesView struct {
+	MinAmount         string                `json:"minAmount,omitempty"`
+	MaxAmount         string                `json:"maxAmount,omitempty"`
+	AllowedCurrencies []escrowgrid.Currency `json:"allowedCurrencies,omitempty"`
+}
+
+func viewPolicy(p escrowgrid.Policy) policyView {
+	view := policyView{
+		InstitutionID: p.InstitutionID, Region: p.Region, Position: rulesView{AllowedCurrencies: p.AllowedCurrencies},
+		CreatedAt: timestamp(p.CreatedAt), UpdatedAt: timestamp(p.UpdatedAt),
+	}
+	if p.MinAmount != nil {
+		view.Position.MinAmount = p.MinAmount.String()
+	}
+	if p.MaxAmount != nil {
+		view.Position.MaxAmount = p.MaxAmount.String()
+	}
+	return view
+}
+
+func (s *server) setPolicy(c *call) (reply, error) {
+	var body policyBody
+	read, err := c.readCommand(&body, &noQuery{})
+	if err != nil {
+		return reply{}, err
+	}
+	command, err := escrowgrid.NewSetPolicy(c.request.PathValue("region"),
+		escrowgrid.PolicyInput{Position: escrowgrid.RulesInput(body.Position)})
+	if err := read.check(err); err != nil {
+		return reply{}, err
+	}
+	institution, err := c.pathTenant()
+	if err != nil {
+		return reply{}, err
+	}
+	answer, err := c.do(institution, read.body, command, nil)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{status: 200, body: viewPolicy(answer.Resource.(escrowgrid.Policy)), replayed: answer.Replayed}, nil
+}
+
+func (s *server) getPolicy(c *call) (reply, error) {
+	institution, err := c.existingTenant()
+	if err != nil {
+		return reply{}, err
+	}
+	policy, err := s.engine.Policy(c.request.Context(), institution, escrowgrid.Region(c.request.PathValue("region")))
+	return ok(viewPolicy(policy)), err
+}
+
+// listPolicies answers all of them: there is at most one a region.
+func (s *server) listPolicies(c *call) (reply, error) {
+	institution, err := c.existingTenant()
+	if err != nil {
+		return reply{}, err
+	}
+	policies, err := s.engine.Policies(c.request.Context(), institution)
+	return listed(escrowgrid.Page[escrowgrid.Policy]{Items: policies}, len(escrowgrid.Regions()), viewPolicy, nil), err
+}

@@ -1,0 +1,243 @@
+package httpapi
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+type positionBody struct {
+	InstitutionID string `json:"institutionId" doc:"Whose position; for the root key."`
+	positionFields
+}
+
+type positionFields struct {
+	AssetID           string              `json:"assetId" required:"true" doc:"The asset on which the claim is." example:"ast_01jd8m3q5yf7wbt0x4a2k9r6ce"`
+	HolderReference   string              `json:"holderReference" required:"true" doc:"Whose claim it is, in the client's own terms; 1 to 255 characters." minLength:"1" maxLength:"255" example:"ACME-4711"`
+	Currency          string              `json:"currency" required:"true" doc:"ISO 4217, in any case." minLength:"3" maxLength:"3" example:"USD"`
+	Amount            escrowgrid.Digits   `json:"amount" required:"true" doc:"In units of the currency, with its decimals at the most."`
+	ExternalReference *string             `json:"externalReference" doc:"The client's own name for the position; 1 to 255 characters." minLength:"1" maxLength:"255"`
+	ExpiresAt         *string             `json:"expiresAt" doc:"When the position ends by itself." format:"date-time"`
+	Metadata          escrowgrid.Metadata `json:"metadata" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
+}
+
+type transitionBody struct {
+	InstitutionID string `json:"institutionId" doc:"Whose position; for the root key."`
+	transitionFields
+}
+
+type transitionFields struct {
+	ToState  string              `json:"toState" required:"true" doc:"Where to." enum:"CREATED,FUNDED,PARTIALLY_RELEASED,RELEASED,CANCELLED,EXPIRED"`
+	Amount   *escrowgrid.Digits  `json:"amount" doc:"What a partial release moves; elsewhere it may be left out or must be all that moves."`
+	Reason   *string             `json:"reason" doc:"1 to 1000 characters." minLength:"1" maxLength:"1000"`
+	Metadata escrowgrid.Metadata `json:"metadata" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
+}
+
+type positionQuery struct {
+	listQuery
+	tenantQuery
+	AssetID           string `query:"assetId" doc:"Only positions on this asset."`
+	HolderReference   string `query:"holderReference" doc:"Only this holder's."`
+	ExternalReference string `query:"externalReference" doc:"Only those of this external reference."`
+	State             string `query:"state" doc:"Only those in this state." enum:"CREATED,FUNDED,PARTIALLY_RELEASED,RELEASED,CANCELLED,EXPIRED"`
+	Currency          string `query:"currency" doc:"Only those in this currency."`
+	Include           string `query:"include" doc:"events adds each position's events; limit is then 100 at the most." enum:"events"`
+}
+
+type positionView struct {
+	ID                escrowgrid.PositionID    `json:"id"`
+	InstitutionID     escrowgrid.InstitutionID `json:"institutionId"`
+	AssetID           escrowgrid.AssetID       `json:"assetId"`
+	HolderReference   string                   `json:"holderReference"`
+	ExternalReference string                   `json:"externalReference,omitempty"`
+	Currency          escrowgrid.Currency      `json:"currency"`
+	Amount            string                   `json:"amount" doc:"What was promised, in units of the currency." example:"1000.00"`
+	Funded            string                   `json:"funded" doc:"What was paid in; released + refunded + held." example:"1000.00"`
+	Released          string                   `json:"released" doc:"What went to the beneficiary." example:"250.00"`
+	Refunded          string                   `json:"refunded" doc:"What went back." example:"0.00"`
+	Held              string                   `json:"held" doc:"What is in escrow." example:"750.00"`
+	State             escrowgrid.State         `json:"state"`
+	Version           int64                    `json:"version" doc:"Counts the position's steps; also its ETag."`
+	ExpiresAt         *timestamp               `json:"expiresAt,omitempty"`
+	Metadata          escrowgrid.Metadata      `json:"metadata,omitempty"`
+	CreatedAt         timestamp                `json:"createdAt"`
+	UpdatedAt         timestamp                `json:"updatedAt"`
+	Events            *[]positionEventView     `json:"events,omitempty" doc:"The position's history; left out of lists without include=events."`
+}
+
+type positionEventView struct {
+	ID        escrowgrid.EntryID  `json:"id"`
+	Sequence  int64               `json:"sequence" doc:"The event's place in the institution's journal."`
+	FromState *escrowgrid.State   `json:"fromState" doc:"null for the creation."`
+	ToState   escrowgrid.State    `json:"toState"`
+	Amount    string              `json:"amount,omitempty" doc:"What moved; the promised amount for the creation."`
+	Reason    string              `json:"reason,omitempty"`
+	Metadata  escrowgrid.Metadata `json:"metadata,omitempty"`
+	Actor     escrowgrid.Actor    `json:"actor" doc:"The id of an API key, root or system."`
+	At        timestamp           `json:"at"`
+}
+
+// viewPosition shows a position; its events, where they were loaded.
+func viewPosition(p escrowgrid.Position) positionView {
+	view := positionView{
+		ID: p.ID, InstitutionID: p.InstitutionID, AssetID: p.AssetID, HolderReference: p.HolderReference,
+		ExternalReference: p.ExternalReference, Currency: p.Currency, Amount: p.Amount.Format(p.Currency),
+		Funded: p.Funded.Format(p.Currency), Released: p.Released.Format(p.Currency), Refunded: p.Refunded.Format(p.Currency),
+		Held: p.Held.Format(p.Currency), State: p.State, Version: p.Version, ExpiresAt: (*timestamp)(p.ExpiresAt),
+		Metadata: p.Metadata, CreatedAt: timestamp(p.CreatedAt), UpdatedAt: timestamp(p.UpdatedAt),
+	}
+	if p.Events != nil {
+		events := make([]positionEventView, len(p.Events))
+		for i, event := range p.Events {
+			events[i] = viewPositionEvent(event)
+		}
+		view.Events = &events
+	}
+	return view
+}
+
+func viewPositionEvent(e escrowgrid.PositionEvent) positionEventView {
+	view := positionEventView{
+		ID: e.ID, Sequence: e.Sequence, ToState: e.To, Reason: e.Reason, Metadata: e.Metadata, Actor: e.Actor, At: timestamp(e.At),
+	}
+	if e.From != "" {
+		view.FromState = &e.From
+	}
+	if e.Amount != 0 {
+		view.Amount = e.Amount.Format(e.Currency)
+	}
+	return view
+}
+
+// positionReply answers one position with its version as the ETag.
+func positionReply(status int, p escrowgrid.Position, replayed bool) reply {
+	return reply{status: status, body: viewPosition(p), etag: etag(p.Version), replayed: replayed}
+}
+
+func etag(version int64) string { return strconv.Quote(strconv.FormatInt(version, 10)) }
+
+func creationRefusals() codes {
+	return codes{
+		escrowgrid.CodeTemplateCurrency, escrowgrid.CodeTemplateMinAmount, escrowgrid.CodeTemplateMaxAmount,
+		escrowgrid.CodeTemplateTenor, escrowgrid.CodePolicyMinAmount, escrowgrid.CodePolicyMaxAmount, escrowgrid.CodePolicyCurrency,
+	}
+}
+
+func (s *server) createPosition(c *call) (reply, error) {
+	var body positionBody
+	var query tenantQuery
+	read, err := c.readCommand(&body, &query)
+	if err != nil {
+		return reply{}, err
+	}
+	command, err := escrowgrid.NewCreatePosition(escrowgrid.PositionInput(body.positionFields))
+	if err := read.check(err); err != nil {
+		return reply{}, err
+	}
+	institution, err := c.tenant(body.InstitutionID, query.InstitutionID)
+	if err != nil {
+		return reply{}, err
+	}
+	answer, err := c.do(institution, read.body, command, nil)
+	if err != nil {
+		return reply{}, err
+	}
+	position := answer.Resource.(escrowgrid.Position)
+	created := positionReply(http.StatusCreated, position, answer.Replayed)
+	created.location = "/positions/" + position.ID.String()
+	return created, nil
+}
+
+func transitionRefusals() codes {
+	return codes{
+		escrowgrid.CodeVersionMismatch, escrowgrid.CodeInvalidTransition, escrowgrid.CodePositionExpired,
+		escrowgrid.CodePositionEventLimit, escrowgrid.CodeTransitionAmount, escrowgrid.CodeTemplateRetainage,
+	}
+}
+
+func (s *server) transition(c *call) (reply, error) {
+	var body transitionBody
+	var query tenantQuery
+	read, err := c.readCommand(&body, &query)
+	if err != nil {
+		return reply{}, err
+	}
+	ifVersion, err := versions(c.request.Header.Values("If-Match"))
+	addFault(&read.faults, "If-Match", err)
+	var id escrowgrid.PositionID
+	missing := pathID(c, "id", &id, escrowgrid.CodePositionNotFound)
+	command, err := escrowgrid.NewTransitionPosition(id, escrowgrid.TransitionInput(body.transitionFields), ifVersion)
+	if err := read.check(err); err != nil {
+		return reply{}, err
+	}
+	institution, err := c.tenant(body.InstitutionID, query.InstitutionID)
+	if err != nil {
+		return reply{}, err
+	}
+	if missing != nil {
+		return reply{}, missing
+	}
+	answer, err := c.do(institution, read.body, command, nil)
+	if err != nil {
+		return reply{}, err
+	}
+	return positionReply(http.StatusOK, answer.Resource.(escrowgrid.Position), answer.Replayed), nil
+}
+
+func (s *server) getPosition(c *call) (reply, error) {
+	institution, err := c.queriedTenant()
+	if err != nil {
+		return reply{}, err
+	}
+	var id escrowgrid.PositionID
+	if err := pathID(c, "id", &id, escrowgrid.CodePositionNotFound); err != nil {
+		return reply{}, err
+	}
+	position, err := s.engine.Position(c.request.Context(), institution, id)
+	if err != nil {
+		return reply{}, err
+	}
+	known := strings.Join(c.request.Header.Values("If-None-Match"), ",")
+	if slices.Contains(etags(known), etag(position.Version)) || strings.TrimSpace(known) == "*" {
+		return reply{status: http.StatusNotModified, etag: etag(position.Version)}, nil
+	}
+	return positionReply(http.StatusOK, position, false), nil
+}
+
+func (s *server) listPositions(c *call) (reply, error) {
+	var query positionQuery
+	read := c.readList(&query, &query.listQuery, escrowgrid.MaxPageSize)
+	filter := escrowgrid.PositionFilter{
+		Period: read.period, HolderReference: query.HolderReference, ExternalReference: query.ExternalReference,
+		WithEvents: query.Include == "events",
+	}
+	optionalID(&read.faults, "assetId", query.AssetID, &filter.Asset)
+	if query.State != "" {
+		filter.State = escrowgrid.State(query.State)
+		if !slices.Contains(escrowgrid.States(), filter.State) {
+			read.faults.Add("state", "must be a state of a position")
+		}
+	}
+	if query.Currency != "" {
+		var err error
+		filter.Currency, err = escrowgrid.ParseCurrency(query.Currency)
+		addFault(&read.faults, "currency", err)
+	}
+	if query.Include != "" && !filter.WithEvents {
+		read.faults.Add("include", "must be events")
+	}
+	if filter.WithEvents {
+		read.page = query.page(&read.faults, escrowgrid.MaxPageWithEvents)
+	}
+	institution, err := c.listTenant(read, query.tenantQuery)
+	if err != nil {
+		return reply{}, err
+	}
+	positions, err := s.engine.Positions(c.request.Context(), institution, filter, read.page)
+	return listed(positions, read.page.Limit, viewPosition, func(p escrowgrid.Position) escrowgrid.Cursor {
+		return escrowgrid.IDCursor(p.ID)
+	}), err
+}

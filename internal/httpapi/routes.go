@@ -1,0 +1,87 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+// route is a method on a path. What stands behind handle describes it for the
+// OpenAPI document.
+type route struct {
+	method, path string
+	access       access
+	handle       func(*call) (reply, error)
+	// id, tag and summary name the operation.
+	id, tag, summary string
+	// query, body and answer are zero values of what the route takes and gives.
+	query, body, answer any
+	status              int
+	// refusals are the codes that the route can answer beside those of any route.
+	refusals []escrowgrid.Code
+	// limited routes have a stricter rate limit.
+	limited bool
+	// content is the answer's type where it is not JSON.
+	content string
+}
+
+const (
+	get  = http.MethodGet
+	post = http.MethodPost
+	put  = http.MethodPut
+)
+
+type codes = []escrowgrid.Code
+
+// table is every route there is.
+func (s *server) table() []route {
+	docs := public
+	if !s.config.PublicDocs {
+		docs = anyKey
+	}
+	var (
+		noInstitution = codes{escrowgrid.CodeInstitutionNotFound}
+		noKey         = codes{escrowgrid.CodeInstitutionNotFound, escrowgrid.CodeKeyNotFound}
+		rotation      = append(noKey, escrowgrid.CodeKeyInactive)
+		noPolicy      = codes{escrowgrid.CodeInstitutionNotFound, escrowgrid.CodePolicyNotFound}
+		noTemplate    = codes{escrowgrid.CodeInstitutionNotFound, escrowgrid.CodeTemplateNotFound}
+		noAsset       = codes{escrowgrid.CodeInstitutionNotFound, escrowgrid.CodeAssetNotFound}
+		noPosition    = codes{escrowgrid.CodeInstitutionNotFound, escrowgrid.CodePositionNotFound}
+	)
+	return []route{
+		{get, "/health", public, s.health, "getHealth", "Service", "Whether the process lives", nil, nil, healthView{}, 200, nil, false, ""},
+		{get, "/ready", public, s.ready, "getReady", "Service", "Whether the service can serve", nil, nil, readyView{}, 200, nil, false, ""},
+		{get, "/metrics", metricsKey, s.showMetrics, "getMetrics", "Service", "Metrics for Prometheus", nil, nil, nil, 200, nil, false, "text/plain"},
+		{get, "/openapi.json", docs, s.openAPI, "getOpenAPI", "Service", "This document", nil, nil, nil, 200, nil, false, "application/json"},
+		{get, "/docs", docs, s.docsPage, "getDocs", "Service", "This document as a page", nil, nil, nil, 200, nil, false, "text/html"},
+		{get, "/docs/redoc.js", docs, s.docsScript, "getDocsScript", "Service", "The script of the page", nil, nil, nil, 200, nil, false, "text/javascript"},
+
+		{post, "/institutions", rootKey, s.createInstitution, "createInstitution", "Institutions", "Create an institution", nil, institutionBody{}, institutionView{}, 201, nil, true, ""},
+		{get, "/institutions", anyKey, s.listInstitutions, "listInstitutions", "Institutions", "List institutions", listQuery{}, nil, listView[institutionView]{}, 200, nil, false, ""},
+		{get, "/institutions/{id}", anyKey, s.getInstitution, "getInstitution", "Institutions", "Get an institution", nil, nil, institutionView{}, 200, noInstitution, false, ""},
+
+		{post, "/institutions/{id}/api-keys", adminKey, s.createKey, "createApiKey", "API keys", "Create an API key", nil, keyBody{}, newKeyView{}, 201, noInstitution, true, ""},
+		{get, "/institutions/{id}/api-keys", adminKey, s.listKeys, "listApiKeys", "API keys", "List API keys", keyQuery{}, nil, listView[keyView]{}, 200, noInstitution, false, ""},
+		{post, "/institutions/{id}/api-keys/{keyId}/revoke", adminKey, s.revokeKey, "revokeApiKey", "API keys", "Revoke an API key", nil, nil, keyView{}, 200, noKey, false, ""},
+		{post, "/institutions/{id}/api-keys/{keyId}/rotate", adminKey, s.rotateKey, "rotateApiKey", "API keys", "Replace an API key", nil, rotationBody{}, newKeyView{}, 201, rotation, true, ""},
+
+		{put, "/institutions/{id}/policies/{region}", adminKey, s.setPolicy, "setPolicy", "Policies", "Set the policy of a region", nil, policyBody{}, policyView{}, 200, noInstitution, false, ""},
+		{get, "/institutions/{id}/policies/{region}", anyKey, s.getPolicy, "getPolicy", "Policies", "Get the policy of a region", nil, nil, policyView{}, 200, noPolicy, false, ""},
+		{get, "/institutions/{id}/policies", anyKey, s.listPolicies, "listPolicies", "Policies", "List policies", nil, nil, listView[policyView]{}, 200, noInstitution, false, ""},
+
+		{post, "/asset-templates", adminKey, s.createTemplate, "createAssetTemplate", "Assets", "Create an asset template", tenantQuery{}, templateBody{}, templateView{}, 201, noInstitution, false, ""},
+		{get, "/asset-templates", anyKey, s.listTemplates, "listAssetTemplates", "Assets", "List asset templates", templateQuery{}, nil, listView[templateView]{}, 200, nil, false, ""},
+		{get, "/asset-templates/{id}", anyKey, s.getTemplate, "getAssetTemplate", "Assets", "Get an asset template", tenantQuery{}, nil, templateView{}, 200, noTemplate, false, ""},
+		{post, "/assets", adminKey, s.createAsset, "createAsset", "Assets", "Create an asset", tenantQuery{}, assetBody{}, assetView{}, 201, noTemplate, false, ""},
+		{get, "/assets", anyKey, s.listAssets, "listAssets", "Assets", "List assets", assetQuery{}, nil, listView[assetView]{}, 200, nil, false, ""},
+		{get, "/assets/{id}", anyKey, s.getAsset, "getAsset", "Assets", "Get an asset", tenantQuery{}, nil, assetView{}, 200, noAsset, false, ""},
+
+		{post, "/positions", adminKey, s.createPosition, "createPosition", "Positions", "Create a position", tenantQuery{}, positionBody{}, positionView{}, 201, append(noAsset, creationRefusals()...), false, ""},
+		{get, "/positions", anyKey, s.listPositions, "listPositions", "Positions", "List positions", positionQuery{}, nil, listView[positionView]{}, 200, nil, false, ""},
+		{get, "/positions/{id}", anyKey, s.getPosition, "getPosition", "Positions", "Get a position with its events", tenantQuery{}, nil, positionView{}, 200, noPosition, false, ""},
+		{post, "/positions/{id}/transition", adminKey, s.transition, "transitionPosition", "Positions", "Lead a position to another state", tenantQuery{}, transitionBody{}, positionView{}, 200, append(noPosition, transitionRefusals()...), false, ""},
+
+		{get, "/ledger-events", anyKey, s.listLedgerEvents, "listLedgerEvents", "Journal", "List what happened to positions", ledgerQuery{}, nil, listView[ledgerEventView]{}, 200, nil, false, ""},
+		{get, "/audit-events", adminKey, s.listAuditEvents, "listAuditEvents", "Journal", "List everything that was done", auditQuery{}, nil, listView[auditEventView]{}, 200, nil, false, ""},
+	}
+}

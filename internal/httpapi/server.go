@@ -1,0 +1,225 @@
+// Package httpapi answers the platform's HTTP contract. A handler decodes, calls
+// one use case of the engine and encodes; it returns its error, and one function
+// writes it. All routes stand in routes.go.
+package httpapi
+
+import (
+	"context"
+	"crypto/sha256"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/engine"
+)
+
+// MaxBodySize bounds a request's body, in bytes.
+const MaxBodySize = 1 << 20
+
+// Config is what the API needs.
+type Config struct {
+	Engine  *engine.Engine
+	Logger  *slog.Logger
+	Version string
+	// Metrics registers the API's metrics; Gatherer is what /metrics shows.
+	Metrics  prometheus.Registerer
+	Gatherer prometheus.Gatherer
+
+	// RootKey acts for the operator, MetricsKey reads /metrics alone. An empty key
+	// is no key.
+	RootKey, MetricsKey string
+	// RootNetworks are where the root key may come from; none means anywhere.
+	RootNetworks []netip.Prefix
+	// TrustedProxies are the peers whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+	// AllowedOrigins are the web origins that browsers may call from; "*" is any.
+	AllowedOrigins []string
+	PublicDocs     bool
+	RateLimit      RateLimit
+	// RequestTimeout bounds the handling of one request.
+	RequestTimeout time.Duration
+}
+
+type server struct {
+	config    Config
+	engine    *engine.Engine
+	log       *slog.Logger
+	metrics   *metrics
+	limits    *limits
+	routes    []route
+	mux       *http.ServeMux
+	resources map[string]resource
+	specJSON  []byte
+	// rootHash and metricsHash are those of keys that may not be set.
+	rootHash, metricsHash [sha256.Size]byte
+}
+
+// New returns the handler of the whole API.
+func New(config Config) (http.Handler, error) {
+	s := &server{
+		config: config, engine: config.Engine, log: config.Logger, metrics: newMetrics(config.Metrics),
+		limits: newLimits(config.RateLimit, time.Now), mux: http.NewServeMux(), resources: make(map[string]resource),
+		rootHash: sha256.Sum256([]byte(config.RootKey)), metricsHash: sha256.Sum256([]byte(config.MetricsKey)),
+	}
+	s.routes = s.table()
+	var err error
+	if s.specJSON, err = specification(s.routes); err != nil {
+		return nil, err
+	}
+	for _, r := range s.routes {
+		if s.resources[r.path] == nil {
+			s.resources[r.path] = resource{}
+			s.mux.Handle(r.path, s.resources[r.path])
+		}
+		s.resources[r.path][r.method] = r
+	}
+	return s, nil
+}
+
+// resource is a path with its routes by method. The mux finds it and sets the
+// request's path values; the server answers.
+type resource map[string]route
+
+// ServeHTTP implements http.Handler and does nothing.
+func (resource) ServeHTTP(http.ResponseWriter, *http.Request) {}
+
+// match finds a request's resource.
+func (s *server) match(r *http.Request) resource {
+	s.mux.ServeHTTP(nowhere{}, r)
+	return s.resources[r.Pattern]
+}
+
+// nowhere takes what the mux writes itself for paths that it does not know.
+type nowhere struct{}
+
+func (nowhere) Header() http.Header               { return make(http.Header) }
+func (nowhere) Write(content []byte) (int, error) { return len(content), nil }
+func (nowhere) WriteHeader(int)                   {}
+
+// route finds what a method does here; HEAD is answered as GET without its body.
+func (r resource) route(method string) (route, bool) {
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	found, ok := r[method]
+	return found, ok
+}
+
+// allowed is the Allow header.
+func (r resource) allowed() string {
+	methods := slices.Sorted(maps.Keys(r))
+	if _, ok := r[http.MethodGet]; ok {
+		methods = append(methods, http.MethodHead)
+	}
+	return strings.Join(methods, ", ")
+}
+
+// ServeHTTP implements http.Handler.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	begun := time.Now()
+	s.metrics.inFlight.Inc()
+	defer s.metrics.inFlight.Dec()
+	c := &call{
+		server: s, request: r, writer: &countingWriter{ResponseWriter: w}, requestID: requestID(r),
+		client: s.clientAddress(r), pattern: "unmatched",
+	}
+	s.setHeaders(c)
+	defer func() {
+		if problem := recover(); problem != nil {
+			s.log.Error("panic in a handler", "request_id", c.requestID, "panic", problem, "stack", string(debug.Stack()))
+			if c.writer.status == 0 {
+				c.writeError(escrowgrid.Errorf(escrowgrid.CodeInternal, "Something went wrong on the server."))
+			}
+		}
+		s.finish(c, time.Since(begun))
+	}()
+	if s.answerPreflight(c) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), s.config.RequestTimeout)
+	defer cancel()
+	c.request = r.WithContext(ctx)
+	answer, err := s.serve(c)
+	if err != nil {
+		c.writeError(err)
+		return
+	}
+	c.write(answer)
+}
+
+// serve checks a request in the documented order (key, rate, route, method,
+// role) and calls its handler.
+func (s *server) serve(c *call) (reply, error) {
+	found := s.match(c.request)
+	if found != nil {
+		c.pattern = c.request.Pattern
+	}
+	matched, hasMethod := found.route(c.request.Method)
+	if !hasMethod || matched.access != public {
+		if err := s.authenticate(c, hasMethod && matched.access == metricsKey); err != nil {
+			return reply{}, err
+		}
+		if err := s.limits.check(c, matched); err != nil {
+			return reply{}, err
+		}
+	}
+	switch {
+	case found == nil:
+		return reply{}, escrowgrid.Errorf(codeRouteNotFound, "There is nothing at this path.")
+	case !hasMethod:
+		c.writer.Header().Set("Allow", found.allowed())
+		return reply{}, escrowgrid.Errorf(codeMethodNotAllowed, "This path takes %s.", found.allowed())
+	}
+	if err := matched.access.check(c); err != nil {
+		return reply{}, err
+	}
+	return matched.handle(c)
+}
+
+func (s *server) setHeaders(c *call) {
+	header := c.writer.Header()
+	header.Set("X-Request-Id", c.requestID)
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Cache-Control", "no-store")
+	header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	header.Set("X-Frame-Options", "DENY")
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	s.setOrigin(c)
+}
+
+// finish logs and counts a request that was answered.
+func (s *server) finish(c *call, duration time.Duration) {
+	method := c.loggedMethod()
+	s.metrics.observe(c.pattern, method, c.writer.status, duration)
+	level := slog.LevelInfo
+	if c.writer.status >= http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	if !s.log.Enabled(c.request.Context(), level) {
+		return
+	}
+	attributes := make([]slog.Attr, 0, 10)
+	attributes = append(attributes,
+		slog.String("request_id", c.requestID), slog.String("method", method), slog.String("route", c.pattern),
+		slog.Int("status", c.writer.status), slog.Duration("duration", duration), slog.String("client", c.client.String()),
+		slog.String("actor", c.caller.name()))
+	if !c.caller.institution.IsZero() {
+		attributes = append(attributes, slog.String("institution_id", c.caller.institution.String()))
+	}
+	if c.failure != nil {
+		attributes = append(attributes, slog.String("code", string(escrowgrid.ErrorCode(c.failure))))
+		if c.writer.status >= http.StatusInternalServerError {
+			attributes = append(attributes, slog.String("error", c.failure.Error()))
+		}
+	}
+	s.log.LogAttrs(c.request.Context(), level, "request", attributes...)
+}

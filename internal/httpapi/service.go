@@ -1,0 +1,54 @@
+package httpapi
+
+import (
+	"bytes"
+
+	"github.com/prometheus/common/expfmt"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+type healthView struct {
+	Status  string `json:"status" enum:"ok"`
+	Service string `json:"service" enum:"escrowgrid"`
+	Version string `json:"version"`
+	Store   string `json:"store" enum:"sqlite,postgres"`
+}
+
+type readyView struct {
+	Status string       `json:"status" enum:"ready"`
+	Checks []checkState `json:"checks"`
+}
+
+type checkState struct {
+	Name   string `json:"name" enum:"store"`
+	Status string `json:"status" enum:"ok"`
+}
+
+// health answers as long as the process lives; it asks nothing of the database.
+func (s *server) health(*call) (reply, error) {
+	return ok(healthView{"ok", "escrowgrid", s.config.Version, s.engine.StoreName()}), nil
+}
+
+func (s *server) ready(c *call) (reply, error) {
+	if err := s.engine.Ready(c.request.Context()); err != nil {
+		return reply{}, escrowgrid.Wrap(escrowgrid.CodeStoreUnavailable, err, "The check of the store failed: "+detailOf(err))
+	}
+	return ok(readyView{"ready", []checkState{{"store", "ok"}}}), nil
+}
+
+func (s *server) showMetrics(*call) (reply, error) {
+	families, err := s.config.Gatherer.Gather()
+	if err != nil {
+		return reply{}, err
+	}
+	var text bytes.Buffer
+	format := expfmt.NewFormat(expfmt.TypeTextPlain)
+	encoder := expfmt.NewEncoder(&text, format)
+	for _, family := range families {
+		if err := encoder.Encode(family); err != nil {
+			return reply{}, err
+		}
+	}
+	return reply{status: 200, raw: text.Bytes(), contentType: string(format)}, nil
+}

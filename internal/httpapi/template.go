@@ -1,0 +1,95 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+type templateBody struct {
+	InstitutionID string `json:"institutionId" doc:"Whose template; for the root key."`
+	templateFields
+}
+
+type templateFields struct {
+	Code     string              `json:"code" required:"true" doc:"The kind of asset, which decides what config has." enum:"CONSTR_ESCROW,CONSTR_RETAINAGE,TF_INVOICE,TF_LC"`
+	Name     string              `json:"name" required:"true" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"Tower escrow"`
+	Vertical string              `json:"vertical" required:"true" doc:"The code's own." enum:"CONSTRUCTION,TRADE_FINANCE"`
+	Region   string              `json:"region" required:"true" doc:"One of the institution's." enum:"US,EU_UK,SG,UAE"`
+	Config   escrowgrid.Metadata `json:"config" required:"true" doc:"The rules that the code knows; see the guide."`
+}
+
+type templateQuery struct {
+	listQuery
+	tenantQuery
+}
+
+type templateView struct {
+	ID            escrowgrid.TemplateID     `json:"id"`
+	InstitutionID escrowgrid.InstitutionID  `json:"institutionId"`
+	Code          escrowgrid.TemplateCode   `json:"code"`
+	Name          string                    `json:"name"`
+	Vertical      escrowgrid.Vertical       `json:"vertical"`
+	Region        escrowgrid.Region         `json:"region"`
+	Config        escrowgrid.TemplateConfig `json:"config"`
+	CreatedAt     timestamp                 `json:"createdAt"`
+}
+
+func viewTemplate(t escrowgrid.AssetTemplate) templateView {
+	return templateView{t.ID, t.InstitutionID, t.Code, t.Name, t.Vertical, t.Region, t.Config, timestamp(t.CreatedAt)}
+}
+
+func (s *server) createTemplate(c *call) (reply, error) {
+	var body templateBody
+	var query tenantQuery
+	read, err := c.readCommand(&body, &query)
+	if err != nil {
+		return reply{}, err
+	}
+	command, err := escrowgrid.NewCreateTemplate(escrowgrid.TemplateInput{
+		Code: body.Code, Name: body.Name, Vertical: body.Vertical, Region: body.Region, Config: json.RawMessage(body.Config),
+	})
+	if err := read.check(err); err != nil {
+		return reply{}, err
+	}
+	institution, err := c.tenant(body.InstitutionID, query.InstitutionID)
+	if err != nil {
+		return reply{}, err
+	}
+	answer, err := c.do(institution, read.body, command, nil)
+	if err != nil {
+		return reply{}, err
+	}
+	template := answer.Resource.(escrowgrid.AssetTemplate)
+	return reply{
+		status: http.StatusCreated, body: viewTemplate(template), replayed: answer.Replayed,
+		location: "/asset-templates/" + template.ID.String(),
+	}, nil
+}
+
+func (s *server) getTemplate(c *call) (reply, error) {
+	institution, err := c.queriedTenant()
+	if err != nil {
+		return reply{}, err
+	}
+	var id escrowgrid.TemplateID
+	if err := pathID(c, "id", &id, escrowgrid.CodeTemplateNotFound); err != nil {
+		return reply{}, err
+	}
+	template, err := s.engine.Template(c.request.Context(), institution, id)
+	return ok(viewTemplate(template)), err
+}
+
+func (s *server) listTemplates(c *call) (reply, error) {
+	var query templateQuery
+	read := c.readList(&query, &query.listQuery, escrowgrid.MaxPageSize)
+	institution, err := c.listTenant(read, query.tenantQuery)
+	if err != nil {
+		return reply{}, err
+	}
+	templates, err := s.engine.Templates(c.request.Context(), institution, read.period, read.page)
+	return listed(templates, read.page.Limit, viewTemplate, func(t escrowgrid.AssetTemplate) escrowgrid.Cursor {
+		return escrowgrid.IDCursor(t.ID)
+	}), err
+}
