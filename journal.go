@@ -174,7 +174,8 @@ func decodeEvent[E event](body []byte) (event, error) {
 }
 
 // ResourceOf returns the resource that a subject's entries tell of, as it was
-// right after the last of them. The entries begin with the subject's first.
+// right after the last of them. A position takes all of its entries; of anything
+// else the last tells the whole.
 func ResourceOf(entries []Entry) (Resource, error) {
 	if len(entries) == 0 {
 		return nil, errors.New("no entries")

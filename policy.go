@@ -103,11 +103,17 @@ func (f *Faults) currencies(field string, codes []string) []Currency {
 // Needs implements Command.
 func (c SetPolicy) Needs() Needs { return Needs{Institution: true, Policies: true} }
 
-func (c SetPolicy) decide(b *Books, _ Request, _ stamp) (event, error) {
+func (c SetPolicy) decide(b *Books, _ Request, s stamp) (event, error) {
 	if !slices.Contains(b.institution().Regions, c.region) {
 		return nil, invalid("region", "must be a region of the institution")
 	}
-	e := policySet{Region: c.region, Position: rulesState{AllowedCurrencies: c.rules.AllowedCurrencies}}
+	createdAt := s.at
+	if earlier, ok := b.Policies.Get(c.region); ok {
+		createdAt = earlier.CreatedAt
+	}
+	e := policySet{
+		Region: c.region, Position: rulesState{AllowedCurrencies: c.rules.AllowedCurrencies}, CreatedAt: FormatTime(createdAt),
+	}
 	if c.rules.MinAmount != nil {
 		e.Position.MinAmount = c.rules.MinAmount.String()
 	}
@@ -117,9 +123,11 @@ func (c SetPolicy) decide(b *Books, _ Request, _ stamp) (event, error) {
 	return e, nil
 }
 
+// policySet tells the whole policy, so that each entry by itself tells what it was.
 type policySet struct {
-	Region   Region     `json:"region"`
-	Position rulesState `json:"position"`
+	Region    Region     `json:"region"`
+	Position  rulesState `json:"position"`
+	CreatedAt string     `json:"createdAt"`
 }
 
 type rulesState struct {
@@ -138,15 +146,13 @@ func (e policySet) resource(b *Books) Resource { return b.Policies.must(e.Region
 
 func (e policySet) apply(b *Books, entry Entry) error {
 	var reader storedReader
-	policy, known := b.Policies.Get(e.Region)
-	if !known {
-		policy = Policy{InstitutionID: entry.InstitutionID, Region: e.Region, CreatedAt: entry.At}
-	}
-	policy.UpdatedAt = entry.At
-	policy.PositionRules = PositionRules{
-		MinAmount:         reader.decimal(e.Position.MinAmount),
-		MaxAmount:         reader.decimal(e.Position.MaxAmount),
-		AllowedCurrencies: e.Position.AllowedCurrencies,
+	policy := Policy{
+		InstitutionID: entry.InstitutionID, Region: e.Region, CreatedAt: reader.time(e.CreatedAt), UpdatedAt: entry.At,
+		PositionRules: PositionRules{
+			MinAmount:         reader.decimal(e.Position.MinAmount),
+			MaxAmount:         reader.decimal(e.Position.MaxAmount),
+			AllowedCurrencies: e.Position.AllowedCurrencies,
+		},
 	}
 	if reader.err == nil {
 		b.Policies.Put(e.Region, policy)

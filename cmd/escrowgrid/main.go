@@ -42,9 +42,9 @@ type cli struct {
 const description = `EscrowGrid turns escrowable assets in construction and trade finance into positions, and leads each
 through its life with every step in a ledger.
 
-Try it:               escrowgrid demo
-Run it on SQLite:     escrowgrid serve
-Run it on PostgreSQL: DATABASE_URL=postgres://… ROOT_API_KEY=… escrowgrid serve --migrate
+  Try it:                escrowgrid demo
+  Run it on SQLite:      escrowgrid serve
+  Run it on PostgreSQL:  DATABASE_URL=postgres://… ROOT_API_KEY=… escrowgrid serve --migrate
 
 Every flag can be given as the environment variable behind it; the flag wins. Exit codes: 0 success, 1 failure, 2 wrong
 usage or configuration.`

@@ -29,9 +29,11 @@ const (
 	abandoned
 )
 
+// result is what became of a pending command: an error, or an outcome that is
+// committed.
 type result struct {
-	answer Answer
-	err    error
+	outcome escrowgrid.Outcome
+	err     error
 }
 
 // committer commits the commands of one queue, batch by batch.
@@ -151,13 +153,21 @@ func (c *committer) attempt(batch []*pending) (err error) {
 	if err != nil {
 		return err
 	}
-	entries := entriesOf(transaction, batch)
+	books := booksOf(transaction, batch)
+	var entries []escrowgrid.Entry
+	for _, b := range books {
+		entries = append(entries, b.Entries...)
+	}
 	if err := c.commit(ctx, transaction, entries); err != nil {
 		return err
 	}
 	c.engine.metrics.committed(len(batch), entries, time.Since(begun))
-	c.engine.keys.forgetChanged(transaction, batch)
-	c.answer(ctx, batch, outcomes)
+	for _, b := range books {
+		c.engine.keys.forget(b.Keys.Updated())
+	}
+	for i, p := range batch {
+		p.done <- result{outcome: outcomes[i]}
+	}
 	return nil
 }
 
@@ -186,17 +196,17 @@ func (c *committer) execute(transaction store.Batch, batch []*pending) ([]escrow
 	return outcomes, nil
 }
 
-// entriesOf returns what a batch appends to its journals.
-func entriesOf(transaction store.Batch, batch []*pending) []escrowgrid.Entry {
-	var entries []escrowgrid.Entry
+// booksOf returns the books of a batch, each once.
+func booksOf(transaction store.Batch, batch []*pending) []*escrowgrid.Books {
+	var books []*escrowgrid.Books
 	seen := make(map[escrowgrid.InstitutionID]bool)
 	for _, p := range batch {
 		if id := p.request.Institution; !seen[id] {
 			seen[id] = true
-			entries = append(entries, transaction.Books(id).Entries...)
+			books = append(books, transaction.Books(id))
 		}
 	}
-	return entries
+	return books
 }
 
 // commit commits, and finds out about a commit whose outcome is not known.
@@ -226,41 +236,4 @@ func (c *committer) commit(ctx context.Context, transaction store.Batch, entries
 		return nil
 	}
 	return fmt.Errorf("%w: the commit was lost", store.ErrUnavailable)
-}
-
-// answer tells each caller what became of its command.
-func (c *committer) answer(ctx context.Context, batch []*pending, outcomes []escrowgrid.Outcome) {
-	for i, p := range batch {
-		outcome := outcomes[i]
-		switch {
-		case outcome.Record != nil:
-			p.done <- c.replay(ctx, p.request.Institution, *outcome.Record)
-		case outcome.Refusal != nil:
-			p.done <- result{err: outcome.Refusal}
-		default:
-			p.done <- result{answer: Answer{Resource: outcome.Resource, RequestID: p.request.RequestID}}
-		}
-	}
-}
-
-// replay reads the answer of an earlier request again, out of the journal.
-func (c *committer) replay(ctx context.Context, institution escrowgrid.InstitutionID, record escrowgrid.Record) result {
-	answer := Answer{Replayed: true, Nonce: record.Nonce, RequestID: record.RequestID}
-	if record.Refusal != nil {
-		return result{answer, record.Refusal}
-	}
-	if institution.IsZero() {
-		// The record of a command that made an institution: its journal is its own.
-		if err := institution.UnmarshalText([]byte(record.Subject)); err != nil {
-			return result{err: failure(err)}
-		}
-	}
-	history, err := c.engine.store.Entries(ctx, institution,
-		escrowgrid.EntryFilter{Subject: record.Subject, UpTo: record.Sequence},
-		escrowgrid.PageRequest{Limit: escrowgrid.MaxPositionEvents + 1})
-	if err != nil {
-		return result{err: failure(err)}
-	}
-	answer.Resource, err = escrowgrid.ResourceOf(history.Items)
-	return result{answer, failure(err)}
 }

@@ -13,6 +13,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -189,14 +190,51 @@ func (e *Engine) Do(ctx context.Context, request escrowgrid.Request) (Answer, er
 	}
 	select {
 	case result := <-p.done:
-		e.metrics.refused(result.err)
-		return result.answer, result.err
+		answer, err := e.answer(ctx, request, result)
+		e.metrics.refused(err)
+		return answer, err
 	case <-ctx.Done():
 		if p.state.CompareAndSwap(queued, abandoned) {
 			return Answer{}, escrowgrid.Wrap(escrowgrid.CodeRequestTimeout, ctx.Err(), "The request's time ran out before its turn; nothing was done.")
 		}
 		return Answer{}, unknownOutcome(ctx.Err())
 	}
+}
+
+// answer is what a caller is told of its command's result.
+func (e *Engine) answer(ctx context.Context, request escrowgrid.Request, r result) (Answer, error) {
+	switch {
+	case r.err != nil:
+		return Answer{}, r.err
+	case r.outcome.Record != nil:
+		return e.replay(ctx, request.Institution, *r.outcome.Record)
+	case r.outcome.Refusal != nil:
+		return Answer{}, r.outcome.Refusal
+	}
+	return Answer{Resource: r.outcome.Resource, RequestID: request.RequestID}, nil
+}
+
+// replay reads the answer of an earlier request again, out of the journal.
+func (e *Engine) replay(ctx context.Context, institution escrowgrid.InstitutionID, record escrowgrid.Record) (Answer, error) {
+	answer := Answer{Replayed: true, Nonce: record.Nonce, RequestID: record.RequestID}
+	if record.Refusal != nil {
+		return answer, record.Refusal
+	}
+	if institution.IsZero() {
+		// The record of a command that made an institution: its journal is its own.
+		if err := institution.UnmarshalText([]byte(record.Subject)); err != nil {
+			return Answer{}, failure(err)
+		}
+	}
+	history, err := e.store.Entries(ctx, institution,
+		escrowgrid.EntryFilter{Subject: record.Subject, UpTo: record.Sequence},
+		escrowgrid.PageRequest{Limit: escrowgrid.MaxPositionEvents + 1, Descending: true})
+	if err != nil {
+		return Answer{}, failure(err)
+	}
+	slices.Reverse(history.Items)
+	answer.Resource, err = escrowgrid.ResourceOf(history.Items)
+	return answer, failure(err)
 }
 
 func unknownOutcome(cause error) *escrowgrid.Error {

@@ -6,7 +6,6 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/escrowgrid/escrowgrid"
-	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
 // maxCachedKeys bounds the keys whose records are kept in memory, about 300
@@ -17,7 +16,7 @@ const maxCachedKeys = 10_000
 type keyCache struct {
 	mu   sync.Mutex
 	keys *lru.Cache[escrowgrid.SecretHash, escrowgrid.APIKey]
-	// changes counts what forgetChanged forgot: a record that was read before a
+	// changes counts the calls of forget: a record that was read before a
 	// change must not be kept after it.
 	changes uint64
 }
@@ -47,18 +46,15 @@ func (c *keyCache) put(key escrowgrid.APIKey, mark uint64) {
 	}
 }
 
-// forgetChanged forgets the keys that a batch has changed.
-func (c *keyCache) forgetChanged(transaction store.Batch, batch []*pending) {
-	for _, p := range batch {
-		changed := transaction.Books(p.request.Institution).Keys.Updated()
-		if len(changed) == 0 {
-			continue
-		}
-		c.mu.Lock()
-		c.changes++
-		for _, key := range changed {
-			c.keys.Remove(key.Hash)
-		}
-		c.mu.Unlock()
+// forget forgets keys that have changed.
+func (c *keyCache) forget(changed []escrowgrid.APIKey) {
+	if len(changed) == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changes++
+	for _, key := range changed {
+		c.keys.Remove(key.Hash)
 	}
 }

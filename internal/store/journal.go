@@ -125,7 +125,12 @@ func (s *Store) Head(ctx context.Context, institution escrowgrid.InstitutionID) 
 // by one of its entries. It waits for a transaction that the database may still
 // be ending: only then is an entry that is missing missing for good.
 func (s *Store) Committed(ctx context.Context, entry escrowgrid.Entry) (bool, error) {
-	batch, err := s.Begin(ctx, map[escrowgrid.InstitutionID]escrowgrid.Needs{entry.InstitutionID: {}})
+	locks := map[escrowgrid.InstitutionID]escrowgrid.Needs{entry.InstitutionID: {}}
+	if entry.Kind == escrowgrid.KindInstitutionCreated {
+		// The batch that opens a journal holds the lock of the operator's.
+		locks[escrowgrid.InstitutionID{}] = escrowgrid.Needs{}
+	}
+	batch, err := s.Begin(ctx, locks)
 	if err != nil {
 		return false, err
 	}
