@@ -100,10 +100,7 @@ func (c *call) makeKey(body []byte, command escrowgrid.Command, nonce []byte) (r
 		return reply{}, escrowgrid.Errorf(escrowgrid.CodeIdempotencyKeyReused,
 			"The secret can be shown again only to the key that asked for it first.")
 	}
-	return reply{
-		status: http.StatusCreated, body: newKeyView{viewKey(key), secret}, replayed: answer.Replayed,
-		location: "/institutions/" + institution.String() + "/api-keys",
-	}, nil
+	return created("/institutions/"+institution.String()+"/api-keys", newKeyView{viewKey(key), secret}, answer), nil
 }
 
 func (s *server) revokeKey(c *call) (reply, error) {

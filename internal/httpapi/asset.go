@@ -1,8 +1,6 @@
 package httpapi
 
 import (
-	"net/http"
-
 	"github.com/escrowgrid/escrowgrid"
 )
 
@@ -38,27 +36,14 @@ func viewAsset(a escrowgrid.Asset) assetView {
 
 func (s *server) createAsset(c *call) (reply, error) {
 	var body assetBody
-	var query tenantQuery
-	read, err := c.readCommand(&body, &query)
-	if err != nil {
-		return reply{}, err
-	}
-	command, err := escrowgrid.NewCreateAsset(escrowgrid.AssetInput(body.assetFields))
-	if err := read.check(err); err != nil {
-		return reply{}, err
-	}
-	institution, err := c.tenant(body.InstitutionID, query.InstitutionID)
-	if err != nil {
-		return reply{}, err
-	}
-	answer, err := c.do(institution, read.body, command, nil)
+	answer, err := c.tenantCommand(&body, &body.InstitutionID, func(*reading) (escrowgrid.Command, error) {
+		return escrowgrid.NewCreateAsset(escrowgrid.AssetInput(body.assetFields))
+	})
 	if err != nil {
 		return reply{}, err
 	}
 	asset := answer.Resource.(escrowgrid.Asset)
-	return reply{
-		status: http.StatusCreated, body: viewAsset(asset), replayed: answer.Replayed, location: "/assets/" + asset.ID.String(),
-	}, nil
+	return created("/assets/"+asset.ID.String(), viewAsset(asset), answer), nil
 }
 
 func (s *server) getAsset(c *call) (reply, error) {

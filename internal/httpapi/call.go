@@ -15,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/engine"
 )
 
 // call is one request on its way to an answer.
@@ -46,6 +47,11 @@ type reply struct {
 }
 
 func ok(body any) reply { return reply{status: http.StatusOK, body: body} }
+
+// created answers what a command has made, and where it is.
+func created(location string, body any, answer engine.Answer) reply {
+	return reply{status: http.StatusCreated, body: body, location: location, replayed: answer.Replayed}
+}
 
 func (c *call) write(r reply) {
 	header := c.writer.Header()

@@ -53,6 +53,26 @@ func (r *reading) check(err error) error {
 	return r.faults.Err()
 }
 
+// tenantCommand reads a command on a tenant's resource and carries it out. The body
+// is read into a struct before build makes the command of it; named points to the
+// institution that the body names.
+func (c *call) tenantCommand(body any, named *string, build func(*reading) (escrowgrid.Command, error)) (engine.Answer, error) {
+	var query tenantQuery
+	read, err := c.readCommand(body, &query)
+	if err != nil {
+		return engine.Answer{}, err
+	}
+	command, err := build(read)
+	if err := read.check(err); err != nil {
+		return engine.Answer{}, err
+	}
+	institution, err := c.tenant(*named, query.InstitutionID)
+	if err != nil {
+		return engine.Answer{}, err
+	}
+	return c.do(institution, read.body, command, nil)
+}
+
 // tenant returns the institution that the request concerns: that of a tenant's
 // key, which may name no other; and the one that root names.
 func (c *call) tenant(named ...string) (id escrowgrid.InstitutionID, err error) {

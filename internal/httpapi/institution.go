@@ -1,8 +1,6 @@
 package httpapi
 
 import (
-	"net/http"
-
 	"github.com/escrowgrid/escrowgrid"
 )
 
@@ -39,10 +37,7 @@ func (s *server) createInstitution(c *call) (reply, error) {
 		return reply{}, err
 	}
 	institution := answer.Resource.(escrowgrid.Institution)
-	return reply{
-		status: http.StatusCreated, body: viewInstitution(institution), replayed: answer.Replayed,
-		location: "/institutions/" + institution.ID.String(),
-	}, nil
+	return created("/institutions/"+institution.ID.String(), viewInstitution(institution), answer), nil
 }
 
 func (s *server) getInstitution(c *call) (reply, error) {

@@ -112,11 +112,7 @@ func viewPositionEvent(e escrowgrid.PositionEvent) positionEventView {
 	return view
 }
 
-// positionReply answers one position with its version as the ETag.
-func positionReply(status int, p escrowgrid.Position, replayed bool) reply {
-	return reply{status: status, body: viewPosition(p), etag: etag(p.Version), replayed: replayed}
-}
-
+// etag is a position's version as an entity tag.
 func etag(version int64) string { return strconv.Quote(strconv.FormatInt(version, 10)) }
 
 func creationRefusals() codes {
@@ -128,27 +124,16 @@ func creationRefusals() codes {
 
 func (s *server) createPosition(c *call) (reply, error) {
 	var body positionBody
-	var query tenantQuery
-	read, err := c.readCommand(&body, &query)
-	if err != nil {
-		return reply{}, err
-	}
-	command, err := escrowgrid.NewCreatePosition(escrowgrid.PositionInput(body.positionFields))
-	if err := read.check(err); err != nil {
-		return reply{}, err
-	}
-	institution, err := c.tenant(body.InstitutionID, query.InstitutionID)
-	if err != nil {
-		return reply{}, err
-	}
-	answer, err := c.do(institution, read.body, command, nil)
+	answer, err := c.tenantCommand(&body, &body.InstitutionID, func(*reading) (escrowgrid.Command, error) {
+		return escrowgrid.NewCreatePosition(escrowgrid.PositionInput(body.positionFields))
+	})
 	if err != nil {
 		return reply{}, err
 	}
 	position := answer.Resource.(escrowgrid.Position)
-	created := positionReply(http.StatusCreated, position, answer.Replayed)
-	created.location = "/positions/" + position.ID.String()
-	return created, nil
+	answered := created("/positions/"+position.ID.String(), viewPosition(position), answer)
+	answered.etag = etag(position.Version)
+	return answered, nil
 }
 
 func transitionRefusals() codes {
@@ -160,31 +145,21 @@ func transitionRefusals() codes {
 
 func (s *server) transition(c *call) (reply, error) {
 	var body transitionBody
-	var query tenantQuery
-	read, err := c.readCommand(&body, &query)
-	if err != nil {
-		return reply{}, err
-	}
-	ifVersion, err := versions(c.request.Header.Values("If-Match"))
-	addFault(&read.faults, "If-Match", err)
 	var id escrowgrid.PositionID
-	missing := pathID(c, "id", &id, escrowgrid.CodePositionNotFound)
-	command, err := escrowgrid.NewTransitionPosition(id, escrowgrid.TransitionInput(body.transitionFields), ifVersion)
-	if err := read.check(err); err != nil {
-		return reply{}, err
-	}
-	institution, err := c.tenant(body.InstitutionID, query.InstitutionID)
+	// What is no id leaves it zero, and there is no such position.
+	_ = id.UnmarshalText([]byte(c.request.PathValue("id")))
+	answer, err := c.tenantCommand(&body, &body.InstitutionID, func(read *reading) (escrowgrid.Command, error) {
+		ifVersion, err := versions(c.request.Header.Values("If-Match"))
+		addFault(&read.faults, "If-Match", err)
+		return escrowgrid.NewTransitionPosition(id, escrowgrid.TransitionInput(body.transitionFields), ifVersion)
+	})
 	if err != nil {
 		return reply{}, err
 	}
-	if missing != nil {
-		return reply{}, missing
-	}
-	answer, err := c.do(institution, read.body, command, nil)
-	if err != nil {
-		return reply{}, err
-	}
-	return positionReply(http.StatusOK, answer.Resource.(escrowgrid.Position), answer.Replayed), nil
+	position := answer.Resource.(escrowgrid.Position)
+	return reply{
+		status: http.StatusOK, body: viewPosition(position), etag: etag(position.Version), replayed: answer.Replayed,
+	}, nil
 }
 
 func (s *server) getPosition(c *call) (reply, error) {
@@ -204,7 +179,7 @@ func (s *server) getPosition(c *call) (reply, error) {
 	if slices.Contains(etags(known), etag(position.Version)) || strings.TrimSpace(known) == "*" {
 		return reply{status: http.StatusNotModified, etag: etag(position.Version)}, nil
 	}
-	return positionReply(http.StatusOK, position, false), nil
+	return reply{status: http.StatusOK, body: viewPosition(position), etag: etag(position.Version)}, nil
 }
 
 func (s *server) listPositions(c *call) (reply, error) {

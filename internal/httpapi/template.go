@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"encoding/json"
-	"net/http"
 
 	"github.com/escrowgrid/escrowgrid"
 )
@@ -42,30 +41,16 @@ func viewTemplate(t escrowgrid.AssetTemplate) templateView {
 
 func (s *server) createTemplate(c *call) (reply, error) {
 	var body templateBody
-	var query tenantQuery
-	read, err := c.readCommand(&body, &query)
-	if err != nil {
-		return reply{}, err
-	}
-	command, err := escrowgrid.NewCreateTemplate(escrowgrid.TemplateInput{
-		Code: body.Code, Name: body.Name, Vertical: body.Vertical, Region: body.Region, Config: json.RawMessage(body.Config),
+	answer, err := c.tenantCommand(&body, &body.InstitutionID, func(*reading) (escrowgrid.Command, error) {
+		return escrowgrid.NewCreateTemplate(escrowgrid.TemplateInput{
+			Code: body.Code, Name: body.Name, Vertical: body.Vertical, Region: body.Region, Config: json.RawMessage(body.Config),
+		})
 	})
-	if err := read.check(err); err != nil {
-		return reply{}, err
-	}
-	institution, err := c.tenant(body.InstitutionID, query.InstitutionID)
-	if err != nil {
-		return reply{}, err
-	}
-	answer, err := c.do(institution, read.body, command, nil)
 	if err != nil {
 		return reply{}, err
 	}
 	template := answer.Resource.(escrowgrid.AssetTemplate)
-	return reply{
-		status: http.StatusCreated, body: viewTemplate(template), replayed: answer.Replayed,
-		location: "/asset-templates/" + template.ID.String(),
-	}, nil
+	return created("/asset-templates/"+template.ID.String(), viewTemplate(template), answer), nil
 }
 
 func (s *server) getTemplate(c *call) (reply, error) {
