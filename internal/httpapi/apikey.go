@@ -8,13 +8,13 @@ import (
 )
 
 type keyBody struct {
-	Label     string  `json:"label" required:"true" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"payments service"`
-	Role      string  `json:"role" required:"true" doc:"admin reads and writes, read_only reads." enum:"admin,read_only"`
-	ExpiresAt *string `json:"expiresAt" doc:"When the key ends; never when left out." format:"date-time"`
+	Label     string  `json:"label" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"payments service"`
+	Role      string  `json:"role" doc:"admin reads and writes, read_only reads." enum:"admin,read_only"`
+	ExpiresAt *string `json:"expiresAt,omitempty" doc:"When the key ends; never when left out." format:"date-time"`
 }
 
 type rotationBody struct {
-	OverlapSeconds *int64 `json:"overlapSeconds" doc:"How long the old key lives on; 0 when left out." minimum:"0" maximum:"2592000"`
+	OverlapSeconds *int64 `json:"overlapSeconds,omitempty" doc:"How long the old key lives on; 0 when left out." minimum:"0" maximum:"2592000"`
 }
 
 type keyQuery struct {
@@ -22,7 +22,7 @@ type keyQuery struct {
 	IncludeRevoked string `query:"includeRevoked" doc:"true lists revoked keys too." enum:"true,false" default:"false"`
 }
 
-type keyView struct {
+type KeyView struct {
 	ID            escrowgrid.KeyID         `json:"id"`
 	InstitutionID escrowgrid.InstitutionID `json:"institutionId"`
 	Label         string                   `json:"label"`
@@ -34,12 +34,12 @@ type keyView struct {
 
 // newKeyView shows a key's secret, this once.
 type newKeyView struct {
-	keyView
+	KeyView
 	APIKey string `json:"apiKey" doc:"The secret. It is shown this once; only its hash is kept." example:"egk_…"`
 }
 
-func viewKey(k escrowgrid.APIKey) keyView {
-	return keyView{
+func viewKey(k escrowgrid.APIKey) KeyView {
+	return KeyView{
 		k.ID, k.InstitutionID, k.Label, k.Role, timestamp(k.CreatedAt), (*timestamp)(k.ExpiresAt), (*timestamp)(k.RevokedAt),
 	}
 }

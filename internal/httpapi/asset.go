@@ -5,14 +5,14 @@ import (
 )
 
 type assetBody struct {
-	InstitutionID string `json:"institutionId" doc:"Whose asset; for the root key."`
-	assetFields
+	InstitutionID string `json:"institutionId,omitempty" doc:"Whose asset; for the root key."`
+	AssetFields
 }
 
-type assetFields struct {
-	TemplateID string              `json:"templateId" required:"true" doc:"The asset's template." example:"tmpl_01jd8m3q5yf7wbt0x4a2k9r6ce"`
-	Label      string              `json:"label" required:"true" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"Harbour Tower, lot 3"`
-	Metadata   escrowgrid.Metadata `json:"metadata" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
+type AssetFields struct {
+	TemplateID string              `json:"templateId" doc:"The asset's template." example:"tmpl_01jd8m3q5yf7wbt0x4a2k9r6ce"`
+	Label      string              `json:"label" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"Harbour Tower, lot 3"`
+	Metadata   escrowgrid.Metadata `json:"metadata,omitempty" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
 }
 
 type assetQuery struct {
@@ -37,7 +37,7 @@ func viewAsset(a escrowgrid.Asset) assetView {
 func (s *server) createAsset(c *call) (reply, error) {
 	var body assetBody
 	answer, err := c.tenantCommand(&body, &body.InstitutionID, func(*reading) (escrowgrid.Command, error) {
-		return escrowgrid.NewCreateAsset(escrowgrid.AssetInput(body.assetFields))
+		return escrowgrid.NewCreateAsset(escrowgrid.AssetInput(body.AssetFields))
 	})
 	if err != nil {
 		return reply{}, err

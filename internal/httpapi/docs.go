@@ -1,30 +1,21 @@
 package httpapi
 
 import (
-	_ "embed"
+	"embed"
+	"path"
+
+	"github.com/escrowgrid/escrowgrid"
 )
 
-// The page of the OpenAPI document. Its script is Redoc, which stands in assets
-// as its makers publish it, so that the page asks nothing of another host.
+// The page of the OpenAPI document. It is drawn by Swagger UI, which stands in
+// assets as its makers publish it, so that the page asks nothing of another host.
 
-//go:embed assets/redoc.standalone.js
-var redocScript []byte
+//go:embed assets/docs.html assets/docs.js assets/swagger-ui.css assets/swagger-ui-bundle.js
+var assets embed.FS
 
-const docsHTML = `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>EscrowGrid API</title>
-<style>body { margin: 0 }</style>
-<redoc spec-url="/openapi.json"></redoc>
-<script src="/docs/redoc.js"></script>
-</html>
-`
-
-// docsPolicy lets the page run its own script, which styles what it draws and
-// searches in a worker.
-const docsPolicy = "default-src 'none'; script-src 'self'; worker-src blob:; style-src 'unsafe-inline'; " +
-	"img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+// docsPolicy lets the page run its own scripts, which write styles into it.
+const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
+	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 func (s *server) openAPI(*call) (reply, error) {
 	return reply{status: 200, raw: s.specJSON, contentType: "application/json"}, nil
@@ -32,11 +23,20 @@ func (s *server) openAPI(*call) (reply, error) {
 
 func (s *server) docsPage(c *call) (reply, error) {
 	c.writer.Header().Set("Content-Security-Policy", docsPolicy)
-	return reply{status: 200, raw: []byte(docsHTML), contentType: "text/html; charset=utf-8"}, nil
+	page, err := assets.ReadFile("assets/docs.html")
+	return reply{status: 200, raw: page, contentType: "text/html; charset=utf-8"}, err
 }
 
-func (s *server) docsScript(c *call) (reply, error) {
-	// The script changes only with the program, and is a megabyte.
+// docsAsset answers a file of the page.
+func (s *server) docsAsset(c *call) (reply, error) {
+	types := map[string]string{".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+	name := c.request.PathValue("file")
+	content, err := assets.ReadFile("assets/" + name)
+	contentType, isPart := types[path.Ext(name)]
+	if err != nil || !isPart {
+		return reply{}, escrowgrid.Errorf(codeRouteNotFound, "There is nothing at this path.")
+	}
+	// They change only with the program, and are two megabytes.
 	c.writer.Header().Set("Cache-Control", "private, max-age=3600")
-	return reply{status: 200, raw: redocScript, contentType: "text/javascript; charset=utf-8"}, nil
+	return reply{status: 200, raw: content, contentType: contentType}, nil
 }

@@ -127,7 +127,7 @@ func optionalID[K escrowgrid.IDKind](faults *escrowgrid.Faults, field, text stri
 
 // listView is a page of a list.
 type listView[T any] struct {
-	Data       []T        `json:"data"`
+	Data       []T        `json:"data" nullable:"false"`
 	Pagination pagination `json:"pagination"`
 }
 

@@ -5,16 +5,16 @@ import (
 )
 
 type institutionBody struct {
-	Name      string    `json:"name" required:"true" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"First Builders Bank"`
-	Regions   []string  `json:"regions" required:"true" doc:"Where it is active." minItems:"1" uniqueItems:"true" enum:"US,EU_UK,SG,UAE"`
-	Verticals *[]string `json:"verticals" doc:"In which branches it is active; all when left out." minItems:"1" uniqueItems:"true" enum:"CONSTRUCTION,TRADE_FINANCE"`
+	Name      string    `json:"name" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"First Builders Bank"`
+	Regions   []string  `json:"regions" nullable:"false" doc:"Where it is active." minItems:"1" uniqueItems:"true" enum:"US,EU_UK,SG,UAE"`
+	Verticals *[]string `json:"verticals,omitempty" doc:"In which branches it is active; all when left out." minItems:"1" uniqueItems:"true" enum:"CONSTRUCTION,TRADE_FINANCE"`
 }
 
 type institutionView struct {
 	ID        escrowgrid.InstitutionID `json:"id"`
 	Name      string                   `json:"name"`
-	Regions   []escrowgrid.Region      `json:"regions"`
-	Verticals []escrowgrid.Vertical    `json:"verticals"`
+	Regions   []escrowgrid.Region      `json:"regions" nullable:"false"`
+	Verticals []escrowgrid.Vertical    `json:"verticals" nullable:"false"`
 	CreatedAt timestamp                `json:"createdAt"`
 }
 

@@ -30,7 +30,7 @@ type ledgerEventView struct {
 	Sequence   int64                 `json:"sequence" doc:"The entry's place in the institution's journal."`
 	Kind       escrowgrid.Kind       `json:"kind"`
 	PositionID escrowgrid.PositionID `json:"positionId"`
-	FromState  *escrowgrid.State     `json:"fromState" doc:"null for the creation."`
+	FromState  *previousState        `json:"fromState" doc:"null for the creation."`
 	ToState    escrowgrid.State      `json:"toState"`
 	Currency   escrowgrid.Currency   `json:"currency"`
 	Amount     string                `json:"amount,omitempty" doc:"What moved; the promised amount for the creation."`
@@ -44,7 +44,7 @@ type ledgerEventView struct {
 // auditEventView is any entry, or a refused attempt.
 type auditEventView struct {
 	ID            escrowgrid.EntryID        `json:"id"`
-	InstitutionID *escrowgrid.InstitutionID `json:"institutionId" doc:"null for a refused attempt of nobody known."`
+	InstitutionID *escrowgrid.InstitutionID `json:"institutionId" nullable:"true" doc:"null for a refused attempt of nobody known."`
 	Sequence      int64                     `json:"sequence,omitempty" doc:"The entry's place in the journal; refused attempts have none."`
 	Outcome       string                    `json:"outcome" enum:"accepted,refused"`
 	Kind          escrowgrid.Kind           `json:"kind,omitempty"`

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/escrowgrid/escrowgrid"
 )
@@ -151,9 +152,10 @@ func queryParameters(registry huma.Registry, query any) (params []*huma.Param) {
 		if name == "" {
 			continue
 		}
-		params = append(params, &huma.Param{
-			Name: name, In: "query", Description: field.Tag.Get("doc"), Schema: huma.SchemaFromField(registry, field, ""),
-		})
+		schema := huma.SchemaFromField(registry, field, "")
+		description := schema.Description
+		schema.Description = ""
+		params = append(params, &huma.Param{Name: name, In: "query", Description: description, Schema: schema})
 	}
 	return params
 }
@@ -207,6 +209,7 @@ func newRegistry() huma.Registry {
 		reflect.TypeFor[escrowgrid.Actor]():          reflect.TypeFor[actorSchema](),
 		reflect.TypeFor[escrowgrid.Digits]():         reflect.TypeFor[digitsSchema](),
 		reflect.TypeFor[escrowgrid.Metadata]():       reflect.TypeFor[objectSchema](),
+		reflect.TypeFor[jsontext.Value]():            reflect.TypeFor[objectSchema](),
 		reflect.TypeFor[escrowgrid.TemplateConfig](): reflect.TypeFor[configSchema](),
 		reflect.TypeFor[escrowgrid.State]():          reflect.TypeFor[stateSchema](),
 		reflect.TypeFor[escrowgrid.Region]():         reflect.TypeFor[regionSchema](),
@@ -296,6 +299,14 @@ func (configSchema) Schema(huma.Registry) *huma.Schema {
 			"country": text, "issuingBankCountry": text,
 		},
 	}
+}
+
+// Schema implements huma.SchemaProvider.
+func (previousState) Schema(huma.Registry) *huma.Schema {
+	schema := wordSchema(escrowgrid.States())
+	schema.Nullable = true
+	schema.Enum = append(schema.Enum, nil)
+	return schema
 }
 
 // Schema implements huma.SchemaProvider.

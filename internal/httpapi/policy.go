@@ -5,13 +5,13 @@ import (
 )
 
 type policyBody struct {
-	Position positionRules `json:"position" required:"true" doc:"What is asked of a new position."`
+	Position positionRules `json:"position" doc:"What is asked of a new position."`
 }
 
 type positionRules struct {
-	MinAmount         *escrowgrid.Digits `json:"minAmount" doc:"The least amount, in units of the position's currency."`
-	MaxAmount         *escrowgrid.Digits `json:"maxAmount" doc:"The largest amount, in units of the position's currency."`
-	AllowedCurrencies *[]string          `json:"allowedCurrencies" doc:"ISO 4217 codes; any currency when left out." minItems:"1" uniqueItems:"true"`
+	MinAmount         *escrowgrid.Digits `json:"minAmount,omitempty" doc:"The least amount, in units of the position's currency."`
+	MaxAmount         *escrowgrid.Digits `json:"maxAmount,omitempty" doc:"The largest amount, in units of the position's currency."`
+	AllowedCurrencies *[]string          `json:"allowedCurrencies,omitempty" doc:"ISO 4217 codes; any currency when left out." minItems:"1" uniqueItems:"true"`
 }
 
 type policyView struct {

@@ -10,30 +10,30 @@ import (
 )
 
 type positionBody struct {
-	InstitutionID string `json:"institutionId" doc:"Whose position; for the root key."`
-	positionFields
+	InstitutionID string `json:"institutionId,omitempty" doc:"Whose position; for the root key."`
+	PositionFields
 }
 
-type positionFields struct {
-	AssetID           string              `json:"assetId" required:"true" doc:"The asset on which the claim is." example:"ast_01jd8m3q5yf7wbt0x4a2k9r6ce"`
-	HolderReference   string              `json:"holderReference" required:"true" doc:"Whose claim it is, in the client's own terms; 1 to 255 characters." minLength:"1" maxLength:"255" example:"ACME-4711"`
-	Currency          string              `json:"currency" required:"true" doc:"ISO 4217, in any case." minLength:"3" maxLength:"3" example:"USD"`
-	Amount            escrowgrid.Digits   `json:"amount" required:"true" doc:"In units of the currency, with its decimals at the most."`
-	ExternalReference *string             `json:"externalReference" doc:"The client's own name for the position; 1 to 255 characters." minLength:"1" maxLength:"255"`
-	ExpiresAt         *string             `json:"expiresAt" doc:"When the position ends by itself." format:"date-time"`
-	Metadata          escrowgrid.Metadata `json:"metadata" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
+type PositionFields struct {
+	AssetID           string              `json:"assetId" doc:"The asset on which the claim is." example:"ast_01jd8m3q5yf7wbt0x4a2k9r6ce"`
+	HolderReference   string              `json:"holderReference" doc:"Whose claim it is, in the client's own terms; 1 to 255 characters." minLength:"1" maxLength:"255" example:"ACME-4711"`
+	Currency          string              `json:"currency" doc:"ISO 4217, in any case." minLength:"3" maxLength:"3" example:"USD"`
+	Amount            escrowgrid.Digits   `json:"amount" doc:"In units of the currency, with its decimals at the most."`
+	ExternalReference *string             `json:"externalReference,omitempty" doc:"The client's own name for the position; 1 to 255 characters." minLength:"1" maxLength:"255"`
+	ExpiresAt         *string             `json:"expiresAt,omitempty" doc:"When the position ends by itself." format:"date-time"`
+	Metadata          escrowgrid.Metadata `json:"metadata,omitempty" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
 }
 
 type transitionBody struct {
-	InstitutionID string `json:"institutionId" doc:"Whose position; for the root key."`
-	transitionFields
+	InstitutionID string `json:"institutionId,omitempty" doc:"Whose position; for the root key."`
+	TransitionFields
 }
 
-type transitionFields struct {
-	ToState  string              `json:"toState" required:"true" doc:"Where to." enum:"CREATED,FUNDED,PARTIALLY_RELEASED,RELEASED,CANCELLED,EXPIRED"`
-	Amount   *escrowgrid.Digits  `json:"amount" doc:"What a partial release moves; elsewhere it may be left out or must be all that moves."`
-	Reason   *string             `json:"reason" doc:"1 to 1000 characters." minLength:"1" maxLength:"1000"`
-	Metadata escrowgrid.Metadata `json:"metadata" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
+type TransitionFields struct {
+	ToState  string              `json:"toState" doc:"Where to." enum:"CREATED,FUNDED,PARTIALLY_RELEASED,RELEASED,CANCELLED,EXPIRED"`
+	Amount   *escrowgrid.Digits  `json:"amount,omitempty" doc:"What a partial release moves; elsewhere it may be left out or must be all that moves."`
+	Reason   *string             `json:"reason,omitempty" doc:"1 to 1000 characters." minLength:"1" maxLength:"1000"`
+	Metadata escrowgrid.Metadata `json:"metadata,omitempty" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
 }
 
 type positionQuery struct {
@@ -71,7 +71,7 @@ type positionView struct {
 type positionEventView struct {
 	ID        escrowgrid.EntryID  `json:"id"`
 	Sequence  int64               `json:"sequence" doc:"The event's place in the institution's journal."`
-	FromState *escrowgrid.State   `json:"fromState" doc:"null for the creation."`
+	FromState *previousState      `json:"fromState" doc:"null for the creation."`
 	ToState   escrowgrid.State    `json:"toState"`
 	Amount    string              `json:"amount,omitempty" doc:"What moved; the promised amount for the creation."`
 	Reason    string              `json:"reason,omitempty"`
@@ -79,6 +79,9 @@ type positionEventView struct {
 	Actor     escrowgrid.Actor    `json:"actor" doc:"The id of an API key, root or system."`
 	At        timestamp           `json:"at"`
 }
+
+// previousState is where a position came from; null for its creation.
+type previousState escrowgrid.State
 
 // viewPosition shows a position; its events, where they were loaded.
 func viewPosition(p escrowgrid.Position) positionView {
@@ -104,7 +107,7 @@ func viewPositionEvent(e escrowgrid.PositionEvent) positionEventView {
 		ID: e.ID, Sequence: e.Sequence, ToState: e.To, Reason: e.Reason, Metadata: e.Metadata, Actor: e.Actor, At: timestamp(e.At),
 	}
 	if e.From != "" {
-		view.FromState = &e.From
+		view.FromState = (*previousState)(&e.From)
 	}
 	if e.Amount != 0 {
 		view.Amount = e.Amount.Format(e.Currency)
@@ -125,7 +128,7 @@ func creationRefusals() codes {
 func (s *server) createPosition(c *call) (reply, error) {
 	var body positionBody
 	answer, err := c.tenantCommand(&body, &body.InstitutionID, func(*reading) (escrowgrid.Command, error) {
-		return escrowgrid.NewCreatePosition(escrowgrid.PositionInput(body.positionFields))
+		return escrowgrid.NewCreatePosition(escrowgrid.PositionInput(body.PositionFields))
 	})
 	if err != nil {
 		return reply{}, err
@@ -151,7 +154,7 @@ func (s *server) transition(c *call) (reply, error) {
 	answer, err := c.tenantCommand(&body, &body.InstitutionID, func(read *reading) (escrowgrid.Command, error) {
 		ifVersion, err := versions(c.request.Header.Values("If-Match"))
 		addFault(&read.faults, "If-Match", err)
-		return escrowgrid.NewTransitionPosition(id, escrowgrid.TransitionInput(body.transitionFields), ifVersion)
+		return escrowgrid.NewTransitionPosition(id, escrowgrid.TransitionInput(body.TransitionFields), ifVersion)
 	})
 	if err != nil {
 		return reply{}, err

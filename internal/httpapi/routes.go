@@ -54,15 +54,15 @@ func (s *server) table() []route {
 		{get, "/metrics", metricsKey, s.showMetrics, "getMetrics", "Service", "Metrics for Prometheus", nil, nil, nil, 200, nil, false, "text/plain"},
 		{get, "/openapi.json", docs, s.openAPI, "getOpenAPI", "Service", "This document", nil, nil, nil, 200, nil, false, "application/json"},
 		{get, "/docs", docs, s.docsPage, "getDocs", "Service", "This document as a page", nil, nil, nil, 200, nil, false, "text/html"},
-		{get, "/docs/redoc.js", docs, s.docsScript, "getDocsScript", "Service", "The script of the page", nil, nil, nil, 200, nil, false, "text/javascript"},
+		{get, "/docs/{file}", docs, s.docsAsset, "getDocsFile", "Service", "A file of the page", nil, nil, nil, 200, codes{codeRouteNotFound}, false, "*/*"},
 
 		{post, "/institutions", rootKey, s.createInstitution, "createInstitution", "Institutions", "Create an institution", nil, institutionBody{}, institutionView{}, 201, nil, true, ""},
 		{get, "/institutions", anyKey, s.listInstitutions, "listInstitutions", "Institutions", "List institutions", listQuery{}, nil, listView[institutionView]{}, 200, nil, false, ""},
 		{get, "/institutions/{id}", anyKey, s.getInstitution, "getInstitution", "Institutions", "Get an institution", nil, nil, institutionView{}, 200, noInstitution, false, ""},
 
 		{post, "/institutions/{id}/api-keys", adminKey, s.createKey, "createApiKey", "API keys", "Create an API key", nil, keyBody{}, newKeyView{}, 201, noInstitution, true, ""},
-		{get, "/institutions/{id}/api-keys", adminKey, s.listKeys, "listApiKeys", "API keys", "List API keys", keyQuery{}, nil, listView[keyView]{}, 200, noInstitution, false, ""},
-		{post, "/institutions/{id}/api-keys/{keyId}/revoke", adminKey, s.revokeKey, "revokeApiKey", "API keys", "Revoke an API key", nil, nil, keyView{}, 200, noKey, false, ""},
+		{get, "/institutions/{id}/api-keys", adminKey, s.listKeys, "listApiKeys", "API keys", "List API keys", keyQuery{}, nil, listView[KeyView]{}, 200, noInstitution, false, ""},
+		{post, "/institutions/{id}/api-keys/{keyId}/revoke", adminKey, s.revokeKey, "revokeApiKey", "API keys", "Revoke an API key", nil, nil, KeyView{}, 200, noKey, false, ""},
 		{post, "/institutions/{id}/api-keys/{keyId}/rotate", adminKey, s.rotateKey, "rotateApiKey", "API keys", "Replace an API key", nil, rotationBody{}, newKeyView{}, 201, rotation, true, ""},
 
 		{put, "/institutions/{id}/policies/{region}", adminKey, s.setPolicy, "setPolicy", "Policies", "Set the policy of a region", nil, policyBody{}, policyView{}, 200, noInstitution, false, ""},

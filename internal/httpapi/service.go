@@ -17,7 +17,7 @@ type healthView struct {
 
 type readyView struct {
 	Status string       `json:"status" enum:"ready"`
-	Checks []checkState `json:"checks"`
+	Checks []checkState `json:"checks" nullable:"false"`
 }
 
 type checkState struct {

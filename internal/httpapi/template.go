@@ -7,16 +7,16 @@ import (
 )
 
 type templateBody struct {
-	InstitutionID string `json:"institutionId" doc:"Whose template; for the root key."`
-	templateFields
+	InstitutionID string `json:"institutionId,omitempty" doc:"Whose template; for the root key."`
+	TemplateFields
 }
 
-type templateFields struct {
-	Code     string              `json:"code" required:"true" doc:"The kind of asset, which decides what config has." enum:"CONSTR_ESCROW,CONSTR_RETAINAGE,TF_INVOICE,TF_LC"`
-	Name     string              `json:"name" required:"true" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"Tower escrow"`
-	Vertical string              `json:"vertical" required:"true" doc:"The code's own." enum:"CONSTRUCTION,TRADE_FINANCE"`
-	Region   string              `json:"region" required:"true" doc:"One of the institution's." enum:"US,EU_UK,SG,UAE"`
-	Config   escrowgrid.Metadata `json:"config" required:"true" doc:"The rules that the code knows; see the guide."`
+type TemplateFields struct {
+	Code     string              `json:"code" doc:"The kind of asset, which decides what config has." enum:"CONSTR_ESCROW,CONSTR_RETAINAGE,TF_INVOICE,TF_LC"`
+	Name     string              `json:"name" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"Tower escrow"`
+	Vertical string              `json:"vertical" doc:"The code's own." enum:"CONSTRUCTION,TRADE_FINANCE"`
+	Region   string              `json:"region" doc:"One of the institution's." enum:"US,EU_UK,SG,UAE"`
+	Config   escrowgrid.Metadata `json:"config" doc:"The rules that the code knows; see the guide."`
 }
 
 type templateQuery struct {
