@@ -139,12 +139,17 @@ func (c *call) queriedTenant() (escrowgrid.InstitutionID, error) {
 }
 
 // listTenant returns the institution that a list concerns, once the list's query
-// has no faults.
+// has no faults. One that root names must exist: an empty list would hide a
+// mistyped id.
 func (c *call) listTenant(read *listReading, query tenantQuery) (escrowgrid.InstitutionID, error) {
 	if err := read.faults.Err(); err != nil {
 		return escrowgrid.InstitutionID{}, err
 	}
-	return c.tenant(query.InstitutionID)
+	id, err := c.tenant(query.InstitutionID)
+	if err == nil && c.caller.root {
+		_, err = c.server.engine.Institution(c.request.Context(), id)
+	}
+	return id, err
 }
 
 // pathID reads an id out of the path. One that is no id names nothing.

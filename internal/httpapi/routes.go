@@ -70,18 +70,18 @@ func (s *server) table() []route {
 		{get, "/institutions/{id}/policies", anyKey, s.listPolicies, "listPolicies", "Policies", "List policies", nil, nil, listView[policyView]{}, 200, noInstitution, false, ""},
 
 		{post, "/asset-templates", adminKey, s.createTemplate, "createAssetTemplate", "Assets", "Create an asset template", tenantQuery{}, templateBody{}, templateView{}, 201, noInstitution, false, ""},
-		{get, "/asset-templates", anyKey, s.listTemplates, "listAssetTemplates", "Assets", "List asset templates", templateQuery{}, nil, listView[templateView]{}, 200, nil, false, ""},
+		{get, "/asset-templates", anyKey, s.listTemplates, "listAssetTemplates", "Assets", "List asset templates", templateQuery{}, nil, listView[templateView]{}, 200, noInstitution, false, ""},
 		{get, "/asset-templates/{id}", anyKey, s.getTemplate, "getAssetTemplate", "Assets", "Get an asset template", tenantQuery{}, nil, templateView{}, 200, noTemplate, false, ""},
 		{post, "/assets", adminKey, s.createAsset, "createAsset", "Assets", "Create an asset", tenantQuery{}, assetBody{}, assetView{}, 201, noTemplate, false, ""},
-		{get, "/assets", anyKey, s.listAssets, "listAssets", "Assets", "List assets", assetQuery{}, nil, listView[assetView]{}, 200, nil, false, ""},
+		{get, "/assets", anyKey, s.listAssets, "listAssets", "Assets", "List assets", assetQuery{}, nil, listView[assetView]{}, 200, noInstitution, false, ""},
 		{get, "/assets/{id}", anyKey, s.getAsset, "getAsset", "Assets", "Get an asset", tenantQuery{}, nil, assetView{}, 200, noAsset, false, ""},
 
 		{post, "/positions", adminKey, s.createPosition, "createPosition", "Positions", "Create a position", tenantQuery{}, positionBody{}, positionView{}, 201, append(noAsset, creationRefusals()...), false, ""},
-		{get, "/positions", anyKey, s.listPositions, "listPositions", "Positions", "List positions", positionQuery{}, nil, listView[positionView]{}, 200, nil, false, ""},
+		{get, "/positions", anyKey, s.listPositions, "listPositions", "Positions", "List positions", positionQuery{}, nil, listView[positionView]{}, 200, noInstitution, false, ""},
 		{get, "/positions/{id}", anyKey, s.getPosition, "getPosition", "Positions", "Get a position with its events", tenantQuery{}, nil, positionView{}, 200, noPosition, false, ""},
 		{post, "/positions/{id}/transition", adminKey, s.transition, "transitionPosition", "Positions", "Lead a position to another state", tenantQuery{}, transitionBody{}, positionView{}, 200, append(noPosition, transitionRefusals()...), false, ""},
 
-		{get, "/ledger-events", anyKey, s.listLedgerEvents, "listLedgerEvents", "Journal", "List what happened to positions", ledgerQuery{}, nil, listView[ledgerEventView]{}, 200, nil, false, ""},
-		{get, "/audit-events", adminKey, s.listAuditEvents, "listAuditEvents", "Journal", "List everything that was done", auditQuery{}, nil, listView[auditEventView]{}, 200, nil, false, ""},
+		{get, "/ledger-events", anyKey, s.listLedgerEvents, "listLedgerEvents", "Journal", "List what happened to positions", ledgerQuery{}, nil, listView[ledgerEventView]{}, 200, noInstitution, false, ""},
+		{get, "/audit-events", adminKey, s.listAuditEvents, "listAuditEvents", "Journal", "List everything that was done", auditQuery{}, nil, listView[auditEventView]{}, 200, noInstitution, false, ""},
 	}
 }
