@@ -64,7 +64,7 @@ type CreateKey struct {
 func NewCreateKey(in KeyInput, hash SecretHash) (CreateKey, error) {
 	var faults Faults
 	command := CreateKey{
-		label:     faults.text("label", in.Label, MaxTextLength),
+		label:     faults.text("label", in.Label),
 		expiresAt: faults.optionalTime("expiresAt", in.ExpiresAt),
 		hash:      hash,
 	}

@@ -31,7 +31,7 @@ func NewCreateAsset(in AssetInput) (CreateAsset, error) {
 	var faults Faults
 	command := CreateAsset{
 		template: requiredID[templateKind](&faults, "templateId", in.TemplateID),
-		label:    faults.text("label", in.Label, MaxTextLength),
+		label:    faults.text("label", in.Label),
 		metadata: faults.metadata("metadata", in.Metadata),
 	}
 	return command, faults.Err()

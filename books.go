@@ -153,14 +153,9 @@ type Outcome struct {
 // books contradict themselves; they must then be thrown away.
 func (b *Books) Execute(r Request, s Stamp) (Outcome, error) {
 	at := b.nextMoment(s.Now)
-	if !b.exists {
-		return Outcome{Refusal: Errorf(CodeInstitutionNotFound, "There is no institution %s.", r.Institution)}, nil
-	}
-	if refusal := b.checkActor(r.Actor, at); refusal != nil {
-		return Outcome{Refusal: refusal}, nil
-	}
-	if record, refusal := b.repeated(r.Idempotency); record != nil || refusal != nil {
-		return Outcome{Record: record, Refusal: refusal}, nil
+	outcome := b.checkRequest(r, at)
+	if outcome.Refusal != nil || outcome.Record != nil {
+		return outcome, nil
 	}
 	outcome, err := b.execute(r, at, s.Random)
 	if err != nil {
@@ -170,12 +165,25 @@ func (b *Books) Execute(r Request, s Stamp) (Outcome, error) {
 	return outcome, nil
 }
 
+// checkRequest returns the outcome of a request that is not to be executed: one of
+// nobody who may, or one that repeats an earlier one.
+func (b *Books) checkRequest(r Request, at time.Time) Outcome {
+	if !b.exists {
+		return Outcome{Refusal: Errorf(CodeInstitutionNotFound, "There is no institution %s.", r.Institution)}
+	}
+	if refusal := b.checkActor(r.Actor, at); refusal != nil {
+		return Outcome{Refusal: refusal}
+	}
+	record, refusal := b.repeated(r.Idempotency)
+	return Outcome{Record: record, Refusal: refusal}
+}
+
 func (b *Books) execute(r Request, at time.Time, random [2]uint64) (Outcome, error) {
 	event, err := r.Command.decide(b, r, stamp{at: at, id: NewUUID(at, random[0])})
+	if refusal, ok := errors.AsType[*Error](err); ok {
+		return Outcome{Refusal: refusal}, nil
+	}
 	if err != nil {
-		if refusal, ok := errors.AsType[*Error](err); ok {
-			return Outcome{Refusal: refusal}, nil
-		}
 		return Outcome{}, err
 	}
 	if _, same := event.(unchanged); same {
@@ -189,7 +197,7 @@ func (b *Books) execute(r Request, at time.Time, random [2]uint64) (Outcome, err
 		// A new institution's first entry opens its own journal.
 		entry.InstitutionID, entry.Sequence = created.ID, 1
 	}
-	if err := entry.encode(); err != nil {
+	if entry.Body, err = entry.encode(); err != nil {
 		return Outcome{}, fmt.Errorf("encode entry: %w", err)
 	}
 	if err := b.append(entry); err != nil {

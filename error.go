@@ -74,14 +74,15 @@ func Wrap(code Code, cause error, detail string) *Error {
 
 // Error implements error with the code, the detail and the cause.
 func (e *Error) Error() string {
-	text := string(e.Code) + ": " + e.Detail
+	var text strings.Builder
+	text.WriteString(string(e.Code) + ": " + e.Detail)
 	for _, fault := range e.Faults {
-		text += "; " + fault.Field + " " + fault.Message
+		text.WriteString("; " + fault.Field + " " + fault.Message)
 	}
 	if e.cause != nil {
-		text += ": " + e.cause.Error()
+		text.WriteString(": " + e.cause.Error())
 	}
-	return text
+	return text.String()
 }
 
 // Unwrap returns what caused the error, if anything did.

@@ -15,15 +15,20 @@ import (
 // which their resources were created.
 type ID[K IDKind] [16]byte
 
-// The kinds of ID. Distinct types keep an asset's id from standing where a
-// position's is meant.
+// Distinct types keep an asset's id from standing where a position's is meant.
 type (
+	// InstitutionID names an Institution: inst_….
 	InstitutionID = ID[institutionKind]
-	KeyID         = ID[keyKind]
-	TemplateID    = ID[templateKind]
-	AssetID       = ID[assetKind]
-	PositionID    = ID[positionKind]
-	EntryID       = ID[entryKind]
+	// KeyID names an APIKey: key_….
+	KeyID = ID[keyKind]
+	// TemplateID names an AssetTemplate: tmpl_….
+	TemplateID = ID[templateKind]
+	// AssetID names an Asset: ast_….
+	AssetID = ID[assetKind]
+	// PositionID names a Position: pos_….
+	PositionID = ID[positionKind]
+	// EntryID names an Entry or a RefusedAttempt: entry_….
+	EntryID = ID[entryKind]
 )
 
 // IDKind is a kind of resource that has ids; the kinds are those listed above.

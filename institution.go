@@ -31,7 +31,7 @@ type CreateInstitution struct {
 func NewCreateInstitution(in InstitutionInput) (CreateInstitution, error) {
 	var faults Faults
 	command := CreateInstitution{
-		name:      faults.text("name", in.Name, MaxTextLength),
+		name:      faults.text("name", in.Name),
 		regions:   severalOf(&faults, "regions", in.Regions, Regions()),
 		verticals: Verticals(),
 	}
@@ -44,7 +44,7 @@ func NewCreateInstitution(in InstitutionInput) (CreateInstitution, error) {
 // Needs implements Command.
 func (CreateInstitution) Needs() Needs { return Needs{} }
 
-func (c CreateInstitution) decide(_ *Books, _ Request, s stamp) (event, error) {
+func (c CreateInstitution) decide(_ *Books, _ Request, s stamp) (event, error) { //nolint:unparam // Of Command.
 	return institutionCreated{
 		ID: InstitutionID(s.id), Name: c.name, Regions: c.regions, Verticals: c.verticals,
 	}, nil

@@ -106,8 +106,8 @@ type entryBody[E any] struct {
 	Event         E             `json:"event"`
 }
 
-// encode sets the entry's body from its other fields.
-func (e *Entry) encode() error {
+// encode returns the entry's body, made of its other fields.
+func (e Entry) encode() ([]byte, error) {
 	var body bytes.Buffer
 	encoder := json.NewEncoder(&body)
 	encoder.SetEscapeHTML(false)
@@ -115,8 +115,7 @@ func (e *Entry) encode() error {
 		Version: bodyVersion, InstitutionID: e.InstitutionID, Sequence: e.Sequence, ID: e.ID, At: FormatTime(e.At),
 		Actor: e.Actor, RequestID: e.RequestID, Kind: e.Kind, Subject: e.Subject, Event: e.event,
 	})
-	e.Body = bytes.TrimSuffix(body.Bytes(), []byte("\n"))
-	return err
+	return bytes.TrimSuffix(body.Bytes(), []byte("\n")), err
 }
 
 // ParseEntry reads an entry from its body.

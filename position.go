@@ -81,7 +81,7 @@ func NewCreatePosition(in PositionInput) (CreatePosition, error) {
 	var faults Faults
 	command := CreatePosition{
 		asset:             requiredID[assetKind](&faults, "assetId", in.AssetID),
-		holderReference:   faults.text("holderReference", in.HolderReference, MaxTextLength),
+		holderReference:   faults.text("holderReference", in.HolderReference),
 		externalReference: faults.optionalText("externalReference", in.ExternalReference, MaxTextLength),
 		expiresAt:         faults.optionalTime("expiresAt", in.ExpiresAt),
 		metadata:          faults.metadata("metadata", in.Metadata),

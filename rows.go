@@ -53,11 +53,11 @@ func (r *Rows[K, V]) Created() []V { return r.values(r.created) }
 // Updated returns the rows that the database has in an older form.
 func (r *Rows[K, V]) Updated() []V { return r.values(r.updated) }
 
-func (r *Rows[K, V]) set(key K, row_ *row[V]) {
+func (r *Rows[K, V]) set(key K, entry *row[V]) {
 	if r.rows == nil {
 		r.rows = make(map[K]*row[V])
 	}
-	r.rows[key] = row_
+	r.rows[key] = entry
 }
 
 func (r *Rows[K, V]) values(keys []K) []V {

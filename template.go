@@ -180,7 +180,7 @@ type CreateTemplate struct {
 func NewCreateTemplate(in TemplateInput) (CreateTemplate, error) {
 	var faults Faults
 	var err error
-	command := CreateTemplate{name: faults.text("name", in.Name, MaxTextLength)}
+	command := CreateTemplate{name: faults.text("name", in.Name)}
 	command.code, err = oneOf(in.Code, TemplateCodes())
 	faults.check("code", err)
 	vertical, err := oneOf(in.Vertical, Verticals())

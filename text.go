@@ -25,14 +25,14 @@ const (
 	MaxMetadataDepth = 10
 )
 
-// text reads a required text: trimmed, 1 to limit characters, none of them a
-// control character.
-func (f *Faults) text(field, value string, limit int) string {
+// text reads a required text: trimmed, 1 to MaxTextLength characters, none of
+// them a control character.
+func (f *Faults) text(field, value string) string {
 	value = strings.TrimSpace(value)
 	if value == "" {
 		f.Add(field, "is required")
 	}
-	f.check(field, checkText(value, limit))
+	f.check(field, checkText(value, MaxTextLength))
 	return value
 }
 

@@ -26,7 +26,7 @@ func (c *demoCommand) Run(ctx context.Context, out output) (err error) {
 		if err != nil {
 			return err
 		}
-		defer os.RemoveAll(directory)
+		defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()
 		c.DatabaseURL = "sqlite:" + filepath.Join(directory, "demo.db")
 	}
 	config, err := c.config(out.stderr)
@@ -149,5 +149,6 @@ func (d *demonstration) send(method, path, body string, status int) (a answer, e
 	if response.StatusCode != status {
 		return a, fmt.Errorf("%s %s was answered with %s", method, path, response.Status)
 	}
-	return a, json.Unmarshal(content, &a)
+	err = json.Unmarshal(content, &a)
+	return a, err
 }

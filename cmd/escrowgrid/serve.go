@@ -87,7 +87,10 @@ func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, 
 	if err != nil {
 		return nil, err
 	}
-	return s, s.listen(ctx, handler)
+	if err := s.listen(ctx, handler); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // The bounds of a connection. A client that sends its headers or body more slowly
@@ -168,7 +171,7 @@ func rootKey(config serverConfig) (string, error) {
 		return made, nil
 	}
 	path += ".root-key"
-	kept, err := os.ReadFile(path)
+	kept, err := os.ReadFile(path) //nolint:gosec // The operator says where.
 	if err == nil {
 		key := strings.TrimSpace(string(kept))
 		if len(key) < minKeyLength {

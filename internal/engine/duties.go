@@ -29,10 +29,9 @@ const (
 	refusalInterval = time.Second
 )
 
-// every calls work at an interval until the engine closes.
-func (e *Engine) every(interval time.Duration, work func(context.Context)) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+// every calls work at an interval until the engine closes. The context ends what
+// is under way.
+func (e *Engine) every(ctx context.Context, interval time.Duration, work func(context.Context)) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
@@ -49,8 +48,8 @@ func (e *Engine) every(interval time.Duration, work func(context.Context)) {
 
 // expirePositions leads positions that have outlived their expiresAt to EXPIRED,
 // on one server at a time.
-func (e *Engine) expirePositions() {
-	e.every(e.config.ExpiryInterval, func(ctx context.Context) {
+func (e *Engine) expirePositions(ctx context.Context) {
+	e.every(ctx, e.config.ExpiryInterval, func(ctx context.Context) {
 		for more := true; more; {
 			more = false
 			_, err := e.store.Lead(ctx, store.LeadExpiry, func(ctx context.Context) error {
@@ -92,8 +91,8 @@ func (e *Engine) expire(ctx context.Context, due []escrowgrid.DuePosition) error
 }
 
 // purge removes what has outlived its retention.
-func (e *Engine) purge() {
-	e.every(purgeInterval, func(ctx context.Context) {
+func (e *Engine) purge(ctx context.Context) {
+	e.every(ctx, purgeInterval, func(ctx context.Context) {
 		for more := true; more; {
 			more = false
 			_, err := e.store.Lead(ctx, store.LeadPurge, func(ctx context.Context) error {
@@ -121,7 +120,7 @@ func (e *Engine) Refused(attempt escrowgrid.RefusedAttempt) {
 }
 
 // logRefusals writes the refused attempts that wait.
-func (e *Engine) logRefusals() {
+func (e *Engine) logRefusals(ctx context.Context) {
 	flush := func(ctx context.Context) {
 		var attempts []escrowgrid.RefusedAttempt
 		for len(e.refusals) > 0 && len(attempts) < maxWaitingRefusals {
@@ -135,10 +134,10 @@ func (e *Engine) logRefusals() {
 			e.dutyFailed("refusal log", err)
 		}
 	}
-	e.every(refusalInterval, flush)
-	ctx, cancel := context.WithTimeout(context.Background(), refusalInterval)
+	e.every(ctx, refusalInterval, flush)
+	last, cancel := context.WithTimeout(context.Background(), refusalInterval)
 	defer cancel()
-	flush(ctx)
+	flush(last)
 }
 
 func (e *Engine) dutyFailed(duty string, err error) {

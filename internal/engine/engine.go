@@ -93,7 +93,7 @@ type Engine struct {
 	// writing to close the queues.
 	accepting sync.RWMutex
 	closed    bool
-	// stop ends the transactions that are still under way.
+	// stop ends the transactions and the duties that are still under way.
 	stop context.CancelFunc
 	// quit ends the background work.
 	quit chan struct{}
@@ -125,9 +125,9 @@ func New(config Config) (*Engine, error) {
 		e.committers = append(e.committers, c)
 		e.loops.Go(c.run)
 	}
-	e.duties.Go(e.expirePositions)
-	e.duties.Go(e.purge)
-	e.duties.Go(e.logRefusals)
+	e.duties.Go(func() { e.expirePositions(ctx) })
+	e.duties.Go(func() { e.purge(ctx) })
+	e.duties.Go(func() { e.logRefusals(ctx) })
 	return e, nil
 }
 

@@ -22,6 +22,7 @@ type keyQuery struct {
 	IncludeRevoked string `query:"includeRevoked" doc:"true lists revoked keys too." enum:"true,false" default:"false"`
 }
 
+// KeyView is a key as the API shows it, without its secret.
 type KeyView struct {
 	ID            escrowgrid.KeyID         `json:"id"`
 	InstitutionID escrowgrid.InstitutionID `json:"institutionId"`
@@ -86,21 +87,18 @@ func (c *call) makeKey(body []byte, command escrowgrid.Command, nonce []byte) (r
 	if err != nil {
 		return reply{}, err
 	}
-	answer, err := c.do(institution, body, command, nonce)
+	done, err := do[escrowgrid.APIKey](c, institution, body, command, nonce)
 	if err != nil {
 		return reply{}, err
 	}
-	if answer.Replayed {
-		nonce = answer.Nonce
-	}
-	key := answer.Resource.(escrowgrid.APIKey)
-	secret := c.secretOf(nonce)
+	key := done.resource
+	secret := c.secretOf(done.nonce)
 	if escrowgrid.HashSecret(secret) != key.Hash {
 		// The operator's key was changed in between.
 		return reply{}, escrowgrid.Errorf(escrowgrid.CodeIdempotencyKeyReused,
 			"The secret can be shown again only to the key that asked for it first.")
 	}
-	return created("/institutions/"+institution.String()+"/api-keys", newKeyView{viewKey(key), secret}, answer), nil
+	return created("/institutions/"+institution.String()+"/api-keys", newKeyView{viewKey(key), secret}, done.replayed), nil
 }
 
 func (s *server) revokeKey(c *call) (reply, error) {
@@ -119,16 +117,16 @@ func (s *server) revokeKey(c *call) (reply, error) {
 	if err := pathID(c, "keyId", &command.Key, escrowgrid.CodeKeyNotFound); err != nil {
 		return reply{}, err
 	}
-	answer, err := c.do(institution, nil, command, nil)
+	done, err := do[escrowgrid.APIKey](c, institution, nil, command, nil)
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{status: http.StatusOK, body: viewKey(answer.Resource.(escrowgrid.APIKey)), replayed: answer.Replayed}, nil
+	return reply{status: http.StatusOK, body: viewKey(done.resource), replayed: done.replayed}, nil
 }
 
 func (s *server) listKeys(c *call) (reply, error) {
 	var query keyQuery
-	read := c.readList(&query, &query.listQuery, escrowgrid.MaxPageSize)
+	read := c.readList(&query, &query.listQuery)
 	if query.IncludeRevoked != "" && query.IncludeRevoked != "true" && query.IncludeRevoked != "false" {
 		read.faults.Add("includeRevoked", "must be true or false")
 	}

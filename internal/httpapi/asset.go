@@ -9,6 +9,7 @@ type assetBody struct {
 	AssetFields
 }
 
+// AssetFields is what a client gives to make an asset.
 type AssetFields struct {
 	TemplateID string              `json:"templateId" doc:"The asset's template." example:"tmpl_01jd8m3q5yf7wbt0x4a2k9r6ce"`
 	Label      string              `json:"label" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"Harbour Tower, lot 3"`
@@ -36,14 +37,14 @@ func viewAsset(a escrowgrid.Asset) assetView {
 
 func (s *server) createAsset(c *call) (reply, error) {
 	var body assetBody
-	answer, err := c.tenantCommand(&body, &body.InstitutionID, func(*reading) (escrowgrid.Command, error) {
+	done, err := tenantCommand[escrowgrid.Asset](c, &body, &body.InstitutionID, func(*reading) (escrowgrid.Command, error) {
 		return escrowgrid.NewCreateAsset(escrowgrid.AssetInput(body.AssetFields))
 	})
 	if err != nil {
 		return reply{}, err
 	}
-	asset := answer.Resource.(escrowgrid.Asset)
-	return created("/assets/"+asset.ID.String(), viewAsset(asset), answer), nil
+	asset := done.resource
+	return created("/assets/"+asset.ID.String(), viewAsset(asset), done.replayed), nil
 }
 
 func (s *server) getAsset(c *call) (reply, error) {
@@ -61,7 +62,7 @@ func (s *server) getAsset(c *call) (reply, error) {
 
 func (s *server) listAssets(c *call) (reply, error) {
 	var query assetQuery
-	read := c.readList(&query, &query.listQuery, escrowgrid.MaxPageSize)
+	read := c.readList(&query, &query.listQuery)
 	filter := escrowgrid.AssetFilter{Period: read.period}
 	optionalID(&read.faults, "templateId", query.TemplateID, &filter.Template)
 	institution, err := c.listTenant(read, query.tenantQuery)

@@ -15,7 +15,6 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/escrowgrid/escrowgrid"
-	"github.com/escrowgrid/escrowgrid/internal/engine"
 )
 
 // call is one request on its way to an answer.
@@ -49,8 +48,8 @@ type reply struct {
 func ok(body any) reply { return reply{status: http.StatusOK, body: body} }
 
 // created answers what a command has made, and where it is.
-func created(location string, body any, answer engine.Answer) reply {
-	return reply{status: http.StatusCreated, body: body, location: location, replayed: answer.Replayed}
+func created(location string, body any, replayed bool) reply {
+	return reply{status: http.StatusCreated, body: body, location: location, replayed: replayed}
 }
 
 func (c *call) write(r reply) {

@@ -8,7 +8,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/escrowgrid/escrowgrid"
-	"github.com/escrowgrid/escrowgrid/internal/engine"
 )
 
 // Every command comes the same way: the body and the query are read and checked,
@@ -56,21 +55,23 @@ func (r *reading) check(err error) error {
 // tenantCommand reads a command on a tenant's resource and carries it out. The body
 // is read into a struct before build makes the command of it; named points to the
 // institution that the body names.
-func (c *call) tenantCommand(body any, named *string, build func(*reading) (escrowgrid.Command, error)) (engine.Answer, error) {
+func tenantCommand[R escrowgrid.Resource](
+	c *call, body any, named *string, build func(*reading) (escrowgrid.Command, error),
+) (done[R], error) {
 	var query tenantQuery
 	read, err := c.readCommand(body, &query)
 	if err != nil {
-		return engine.Answer{}, err
+		return done[R]{}, err
 	}
 	command, err := build(read)
 	if err := read.check(err); err != nil {
-		return engine.Answer{}, err
+		return done[R]{}, err
 	}
 	institution, err := c.tenant(*named, query.InstitutionID)
 	if err != nil {
-		return engine.Answer{}, err
+		return done[R]{}, err
 	}
-	return c.do(institution, read.body, command, nil)
+	return do[R](c, institution, read.body, command, nil)
 }
 
 // tenant returns the institution that the request concerns: that of a tenant's
@@ -163,31 +164,49 @@ func pathID[K escrowgrid.IDKind](c *call, name string, into *escrowgrid.ID[K], m
 // maxIdempotencyKey bounds an Idempotency-Key, in characters.
 const maxIdempotencyKey = 255
 
-// do carries a command out. A nonce says that the answer holds a secret made with
-// it.
-func (c *call) do(
-	institution escrowgrid.InstitutionID, body []byte, what escrowgrid.Command, nonce []byte,
-) (engine.Answer, error) {
-	idempotency, err := c.idempotency(institution, body, nonce)
-	if err != nil {
-		return engine.Answer{}, err
-	}
-	answer, err := c.server.engine.Do(c.request.Context(), escrowgrid.Request{
-		Institution: institution, Actor: c.caller.actor(), RequestID: c.requestID, Command: what, Idempotency: idempotency,
-	})
-	if err != nil && answer.Replayed {
-		err = replayedRefusal{err, answer.RequestID}
-	}
-	return answer, err
+// done is what a command that was carried out led to.
+type done[R escrowgrid.Resource] struct {
+	resource R
+	// replayed says that this is the answer to an earlier request, of which nonce is.
+	replayed bool
+	nonce    []byte
 }
 
-// replayedRefusal is the refusal of an earlier request, repeated.
-type replayedRefusal struct {
+// do carries out a command on a resource of the type R. A nonce says that the
+// answer holds a secret made with it.
+func do[R escrowgrid.Resource](
+	c *call, institution escrowgrid.InstitutionID, body []byte, command escrowgrid.Command, nonce []byte,
+) (done[R], error) {
+	idempotency, err := c.idempotency(institution, body, nonce)
+	if err != nil {
+		return done[R]{}, err
+	}
+	answer, err := c.server.engine.Do(c.request.Context(), escrowgrid.Request{
+		Institution: institution, Actor: c.caller.actor(), RequestID: c.requestID, Command: command, Idempotency: idempotency,
+	})
+	if err != nil {
+		if answer.Replayed {
+			err = replayedError{err, answer.RequestID}
+		}
+		return done[R]{}, err
+	}
+	resource, ok := answer.Resource.(R)
+	if !ok {
+		return done[R]{}, fmt.Errorf("%T led to a %T", command, answer.Resource)
+	}
+	if answer.Replayed {
+		nonce = answer.Nonce
+	}
+	return done[R]{resource, answer.Replayed, nonce}, nil
+}
+
+// replayedError is the refusal of an earlier request, repeated.
+type replayedError struct {
 	error
 	requestID string
 }
 
-func (r replayedRefusal) Unwrap() error { return r.error }
+func (r replayedError) Unwrap() error { return r.error }
 
 // idempotency reads the Idempotency-Key, if there is one. The fingerprint is over
 // what decides about the answer: method, path, institution, If-Match and the
@@ -195,7 +214,7 @@ func (r replayedRefusal) Unwrap() error { return r.error }
 func (c *call) idempotency(institution escrowgrid.InstitutionID, body, nonce []byte) (*escrowgrid.Idempotency, error) {
 	given := c.request.Header.Values("Idempotency-Key")
 	if len(given) == 0 {
-		return nil, nil
+		return nil, nil //nolint:nilnil // No key is no fault.
 	}
 	key := given[0]
 	if len(given) > 1 || key == "" || len(key) > maxIdempotencyKey || !visibleASCII(key) {
@@ -209,13 +228,12 @@ func (c *call) idempotency(institution escrowgrid.InstitutionID, body, nonce []b
 			return nil, malformed(err)
 		}
 	}
-	hash := sha256.New()
-	fmt.Fprintf(hash, "%s %s\n%s\n%q\n%s\n", c.request.Method, c.request.URL.Path, institution,
+	decisive := fmt.Appendf(nil, "%s %s\n%s\n%q\n%s\n", c.request.Method, c.request.URL.Path, institution,
 		c.request.Header.Values("If-Match"), compact)
 	if nonce != nil {
-		fmt.Fprintf(hash, "%s\n", c.caller.actor())
+		decisive = fmt.Appendln(decisive, c.caller.actor())
 	}
-	return &escrowgrid.Idempotency{Key: key, Fingerprint: escrowgrid.Fingerprint(hash.Sum(nil)), Nonce: nonce}, nil
+	return &escrowgrid.Idempotency{Key: key, Fingerprint: sha256.Sum256(decisive), Nonce: nonce}, nil
 }
 
 func visibleASCII(text string) bool {

@@ -18,8 +18,7 @@ import (
 // JSON at all is an error; values of the wrong type and members that the struct
 // does not have are faults, and all of them are found. A null is the same as no
 // value. Duplicate names and invalid UTF-8 are no JSON here.
-func decodeBody(body []byte, into any) (escrowgrid.Faults, error) {
-	var faults escrowgrid.Faults
+func decodeBody(body []byte, into any) (faults escrowgrid.Faults, err error) {
 	decoder := jsontext.NewDecoder(bytes.NewReader(body))
 	if err := decoder.SkipValue(); err != nil {
 		return faults, malformed(err)
@@ -32,7 +31,8 @@ func decodeBody(body []byte, into any) (escrowgrid.Faults, error) {
 		faults.Add("body", "must be a JSON object")
 		return faults, nil
 	}
-	return faults, decodeObject(object, "", reflect.ValueOf(into).Elem(), &faults)
+	err = decodeObject(object, "", reflect.ValueOf(into).Elem(), &faults)
+	return faults, err
 }
 
 // malformed tells where the JSON breaks, without repeating what is there.
@@ -155,7 +155,7 @@ var knownFields sync.Map // reflect.Type → map[string][]int
 
 func fieldsOf(structure reflect.Type) map[string][]int {
 	if fields, ok := knownFields.Load(structure); ok {
-		return fields.(map[string][]int)
+		return fields.(map[string][]int) //nolint:errcheck,forcetypeassert // Nothing else is stored.
 	}
 	fields := make(map[string][]int)
 	for _, field := range reflect.VisibleFields(structure) {

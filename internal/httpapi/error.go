@@ -115,7 +115,7 @@ func (c *call) writeError(err error) {
 		Type: "urn:escrowgrid:error:" + string(kind.Code), Title: kind.Title, Status: kind.Status, Detail: failure.Detail,
 		Code: kind.Code, RequestID: c.requestID, Errors: failure.Faults,
 	}
-	if earlier, ok := errors.AsType[replayedRefusal](err); ok {
+	if earlier, ok := errors.AsType[replayedError](err); ok {
 		// The same answer once and for all includes whose answer it was.
 		document.RequestID = earlier.requestID
 		c.writer.Header().Set("Idempotent-Replayed", "true")

@@ -65,10 +65,10 @@ type listReading struct {
 }
 
 // readList reads a list's query; list is the listQuery within it.
-func (c *call) readList(query any, list *listQuery, largest int) *listReading {
+func (c *call) readList(query any, list *listQuery) *listReading {
 	read := &listReading{}
 	decodeQuery(c.request.URL.Query(), query, &read.faults)
-	read.page = list.page(&read.faults, largest)
+	read.page = list.page(&read.faults, escrowgrid.MaxPageSize)
 	read.period = list.period(&read.faults)
 	return read
 }

@@ -32,12 +32,11 @@ func (s *server) createInstitution(c *call) (reply, error) {
 	if err := read.check(err); err != nil {
 		return reply{}, err
 	}
-	answer, err := c.do(escrowgrid.InstitutionID{}, read.body, command, nil)
+	done, err := do[escrowgrid.Institution](c, escrowgrid.InstitutionID{}, read.body, command, nil)
 	if err != nil {
 		return reply{}, err
 	}
-	institution := answer.Resource.(escrowgrid.Institution)
-	return created("/institutions/"+institution.ID.String(), viewInstitution(institution), answer), nil
+	return created("/institutions/"+done.resource.ID.String(), viewInstitution(done.resource), done.replayed), nil
 }
 
 func (s *server) getInstitution(c *call) (reply, error) {
@@ -52,7 +51,7 @@ func (s *server) getInstitution(c *call) (reply, error) {
 // listInstitutions lists all of them to root, and to a tenant its own.
 func (s *server) listInstitutions(c *call) (reply, error) {
 	var query listQuery
-	read := c.readList(&query, &query, escrowgrid.MaxPageSize)
+	read := c.readList(&query, &query)
 	if err := read.faults.Err(); err != nil {
 		return reply{}, err
 	}

@@ -99,11 +99,12 @@ func entryCursor(e escrowgrid.Entry) escrowgrid.Cursor { return escrowgrid.Seque
 
 func (s *server) listLedgerEvents(c *call) (reply, error) {
 	var query ledgerQuery
-	read := c.readList(&query, &query.listQuery, escrowgrid.MaxPageSize)
+	read := c.readList(&query, &query.listQuery)
 	filter := escrowgrid.EntryFilter{Period: read.period, LedgerOnly: true}
 	filter.Kind = readKind(read, query.Kind, escrowgrid.LedgerKinds())
 	var position *escrowgrid.PositionID
-	if optionalID(&read.faults, "positionId", query.PositionID, &position); position != nil {
+	optionalID(&read.faults, "positionId", query.PositionID, &position)
+	if position != nil {
 		filter.Subject = position.String()
 	}
 	institution, err := c.listTenant(read, query.tenantQuery)
@@ -123,7 +124,7 @@ func readKind(read *listReading, kind string, known []escrowgrid.Kind) escrowgri
 
 func (s *server) listAuditEvents(c *call) (reply, error) {
 	var query auditQuery
-	read := c.readList(&query, &query.listQuery, escrowgrid.MaxPageSize)
+	read := c.readList(&query, &query.listQuery)
 	switch query.Outcome {
 	case "", "accepted":
 		return s.listEntries(c, read, query)

@@ -184,7 +184,7 @@ func (r route) describeErrors(registry huma.Registry, operation *huma.Operation)
 	byStatus := make(map[int][]string)
 	for _, kind := range ErrorKinds() {
 		if slices.Contains(possible, kind.Code) {
-			byStatus[kind.Status] = append(byStatus[kind.Status], fmt.Sprintf("`%s`: %s", kind.Code, kind.Meaning))
+			byStatus[kind.Status] = append(byStatus[kind.Status], "`"+string(kind.Code)+"`: "+kind.Meaning)
 		}
 	}
 	schema := registry.Schema(reflect.TypeFor[problem](), true, "")
@@ -270,10 +270,12 @@ func (assetIDSchema) Schema(huma.Registry) *huma.Schema    { return idSchema(esc
 func (positionIDSchema) Schema(huma.Registry) *huma.Schema { return idSchema(escrowgrid.PositionID{}) }
 func (entryIDSchema) Schema(huma.Registry) *huma.Schema    { return idSchema(escrowgrid.EntryID{}) }
 func (actorSchema) Schema(huma.Registry) *huma.Schema      { return &huma.Schema{Type: "string"} }
-func (stateSchema) Schema(huma.Registry) *huma.Schema      { return wordSchema(escrowgrid.States()) }
-func (regionSchema) Schema(huma.Registry) *huma.Schema     { return wordSchema(escrowgrid.Regions()) }
-func (verticalSchema) Schema(huma.Registry) *huma.Schema   { return wordSchema(escrowgrid.Verticals()) }
-func (kindSchema) Schema(huma.Registry) *huma.Schema       { return wordSchema(escrowgrid.Kinds()) }
+func (stateSchema) Schema(huma.Registry) *huma.Schema { return wordSchema(escrowgrid.States()) }
+
+func (regionSchema) Schema(huma.Registry) *huma.Schema { return wordSchema(escrowgrid.Regions()) }
+
+func (verticalSchema) Schema(huma.Registry) *huma.Schema { return wordSchema(escrowgrid.Verticals()) }
+func (kindSchema) Schema(huma.Registry) *huma.Schema     { return wordSchema(escrowgrid.Kinds()) }
 
 func (digitsSchema) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{

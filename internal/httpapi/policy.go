@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"net/http"
+
 	"github.com/escrowgrid/escrowgrid"
 )
 
@@ -57,11 +59,11 @@ func (s *server) setPolicy(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	answer, err := c.do(institution, read.body, command, nil)
+	done, err := do[escrowgrid.Policy](c, institution, read.body, command, nil)
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{status: 200, body: viewPolicy(answer.Resource.(escrowgrid.Policy)), replayed: answer.Replayed}, nil
+	return reply{status: http.StatusOK, body: viewPolicy(done.resource), replayed: done.replayed}, nil
 }
 
 func (s *server) getPolicy(c *call) (reply, error) {

@@ -14,6 +14,7 @@ type positionBody struct {
 	PositionFields
 }
 
+// PositionFields is what a client gives to make a position.
 type PositionFields struct {
 	AssetID           string              `json:"assetId" doc:"The asset on which the claim is." example:"ast_01jd8m3q5yf7wbt0x4a2k9r6ce"`
 	HolderReference   string              `json:"holderReference" doc:"Whose claim it is, in the client's own terms; 1 to 255 characters." minLength:"1" maxLength:"255" example:"ACME-4711"`
@@ -29,6 +30,7 @@ type transitionBody struct {
 	TransitionFields
 }
 
+// TransitionFields is what a client gives to lead a position to another state.
 type TransitionFields struct {
 	ToState  string              `json:"toState" doc:"Where to." enum:"CREATED,FUNDED,PARTIALLY_RELEASED,RELEASED,CANCELLED,EXPIRED"`
 	Amount   *escrowgrid.Digits  `json:"amount,omitempty" doc:"What a partial release moves; elsewhere it may be left out or must be all that moves."`
@@ -127,14 +129,14 @@ func creationRefusals() codes {
 
 func (s *server) createPosition(c *call) (reply, error) {
 	var body positionBody
-	answer, err := c.tenantCommand(&body, &body.InstitutionID, func(*reading) (escrowgrid.Command, error) {
+	done, err := tenantCommand[escrowgrid.Position](c, &body, &body.InstitutionID, func(*reading) (escrowgrid.Command, error) {
 		return escrowgrid.NewCreatePosition(escrowgrid.PositionInput(body.PositionFields))
 	})
 	if err != nil {
 		return reply{}, err
 	}
-	position := answer.Resource.(escrowgrid.Position)
-	answered := created("/positions/"+position.ID.String(), viewPosition(position), answer)
+	position := done.resource
+	answered := created("/positions/"+position.ID.String(), viewPosition(position), done.replayed)
 	answered.etag = etag(position.Version)
 	return answered, nil
 }
@@ -151,7 +153,7 @@ func (s *server) transition(c *call) (reply, error) {
 	var id escrowgrid.PositionID
 	// What is no id leaves it zero, and there is no such position.
 	_ = id.UnmarshalText([]byte(c.request.PathValue("id")))
-	answer, err := c.tenantCommand(&body, &body.InstitutionID, func(read *reading) (escrowgrid.Command, error) {
+	done, err := tenantCommand[escrowgrid.Position](c, &body, &body.InstitutionID, func(read *reading) (escrowgrid.Command, error) {
 		ifVersion, err := versions(c.request.Header.Values("If-Match"))
 		addFault(&read.faults, "If-Match", err)
 		return escrowgrid.NewTransitionPosition(id, escrowgrid.TransitionInput(body.TransitionFields), ifVersion)
@@ -159,9 +161,9 @@ func (s *server) transition(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	position := answer.Resource.(escrowgrid.Position)
+	position := done.resource
 	return reply{
-		status: http.StatusOK, body: viewPosition(position), etag: etag(position.Version), replayed: answer.Replayed,
+		status: http.StatusOK, body: viewPosition(position), etag: etag(position.Version), replayed: done.replayed,
 	}, nil
 }
 
@@ -187,7 +189,7 @@ func (s *server) getPosition(c *call) (reply, error) {
 
 func (s *server) listPositions(c *call) (reply, error) {
 	var query positionQuery
-	read := c.readList(&query, &query.listQuery, escrowgrid.MaxPageSize)
+	read := c.readList(&query, &query.listQuery)
 	filter := escrowgrid.PositionFilter{
 		Period: read.period, HolderReference: query.HolderReference, ExternalReference: query.ExternalReference,
 		WithEvents: query.Include == "events",

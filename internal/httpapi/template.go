@@ -11,6 +11,7 @@ type templateBody struct {
 	TemplateFields
 }
 
+// TemplateFields is what a client gives to make a template.
 type TemplateFields struct {
 	Code     string              `json:"code" doc:"The kind of asset, which decides what config has." enum:"CONSTR_ESCROW,CONSTR_RETAINAGE,TF_INVOICE,TF_LC"`
 	Name     string              `json:"name" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"Tower escrow"`
@@ -41,7 +42,7 @@ func viewTemplate(t escrowgrid.AssetTemplate) templateView {
 
 func (s *server) createTemplate(c *call) (reply, error) {
 	var body templateBody
-	answer, err := c.tenantCommand(&body, &body.InstitutionID, func(*reading) (escrowgrid.Command, error) {
+	done, err := tenantCommand[escrowgrid.AssetTemplate](c, &body, &body.InstitutionID, func(*reading) (escrowgrid.Command, error) {
 		return escrowgrid.NewCreateTemplate(escrowgrid.TemplateInput{
 			Code: body.Code, Name: body.Name, Vertical: body.Vertical, Region: body.Region, Config: json.RawMessage(body.Config),
 		})
@@ -49,8 +50,8 @@ func (s *server) createTemplate(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	template := answer.Resource.(escrowgrid.AssetTemplate)
-	return created("/asset-templates/"+template.ID.String(), viewTemplate(template), answer), nil
+	template := done.resource
+	return created("/asset-templates/"+template.ID.String(), viewTemplate(template), done.replayed), nil
 }
 
 func (s *server) getTemplate(c *call) (reply, error) {
@@ -68,7 +69,7 @@ func (s *server) getTemplate(c *call) (reply, error) {
 
 func (s *server) listTemplates(c *call) (reply, error) {
 	var query templateQuery
-	read := c.readList(&query, &query.listQuery, escrowgrid.MaxPageSize)
+	read := c.readList(&query, &query.listQuery)
 	institution, err := c.listTenant(read, query.tenantQuery)
 	if err != nil {
 		return reply{}, err

@@ -30,7 +30,7 @@ func optionalDecimal(d *escrowgrid.Decimal) *string {
 
 func parseOptionalDecimal(text *string) (*escrowgrid.Decimal, error) {
 	if text == nil {
-		return nil, nil
+		return nil, nil //nolint:nilnil // NULL is no number.
 	}
 	d, err := escrowgrid.ParseDecimal(*text)
 	return &d, err

@@ -40,8 +40,8 @@ func classify(err error) error {
 	if server, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return classifyPostgres(server, err)
 	}
-	if code, ok := errors.AsType[*sqlite3.Error](err); ok {
-		switch code.Code() {
+	if code, ok := errors.AsType[sqlite3.ErrorCode](err); ok {
+		switch code {
 		case sqlite3.BUSY, sqlite3.LOCKED, sqlite3.IOERR, sqlite3.FULL, sqlite3.CANTOPEN, sqlite3.NOMEM, sqlite3.INTERRUPT:
 			return kinded{ErrUnavailable, err}
 		}

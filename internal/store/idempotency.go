@@ -43,7 +43,7 @@ func scanRecord(r row, record *ownedRecord) error {
 // refusalJSON is the column of a record's refusal.
 func refusalJSON(refusal *escrowgrid.Error) (*string, error) {
 	if refusal == nil {
-		return nil, nil
+		return nil, nil //nolint:nilnil // No refusal is NULL.
 	}
 	text, err := json.Marshal(refusal)
 	asText := string(text)

@@ -123,7 +123,7 @@ func (s *Store) Head(ctx context.Context, institution escrowgrid.InstitutionID) 
 
 // Committed finds out whether a batch whose outcome is not known was committed,
 // by one of its entries. It waits for a transaction that the database may still
-// be ending: only then is an entry that is missing missing for good.
+// be ending: an entry that is not there after it will never be.
 func (s *Store) Committed(ctx context.Context, entry escrowgrid.Entry) (bool, error) {
 	locks := map[escrowgrid.InstitutionID]escrowgrid.Needs{entry.InstitutionID: {}}
 	if entry.Kind == escrowgrid.KindInstitutionCreated {

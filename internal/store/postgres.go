@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"time"
 
@@ -33,7 +34,7 @@ func openPostgres(ctx context.Context, databaseURL string, connections int) (bac
 	}
 	config.MaxConns = int32(min(connections, 1000))
 	config.ConnConfig.ConnectTimeout = 5 * time.Second
-	for name, value := range map[string]string{
+	maps.Copy(config.ConnConfig.RuntimeParams, map[string]string{
 		"application_name": "escrowgrid",
 		"timezone":         "UTC",
 		// Every statement has one sensible plan: nested loops over an index. Planned
@@ -44,9 +45,7 @@ func openPostgres(ctx context.Context, databaseURL string, connections int) (bac
 		"enable_mergejoin": "off", "enable_bitmapscan": "off",
 		// What an instance that was cut off still locks is given free.
 		"idle_in_transaction_session_timeout": "15s",
-	} {
-		config.ConnConfig.RuntimeParams[name] = value
-	}
+	})
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		// An acknowledged write survives a crash, whatever the server's default.
 		conn.TypeMap().RegisterType(&pgtype.Type{
@@ -116,7 +115,7 @@ func (p *postgres) Lead(ctx context.Context, name LeaderName, work func(context.
 	ran := false
 	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
 		// The lock ends with the transaction, also when this process dies.
-		err := tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1, $2)", int32(leaderClass), int32(name)).Scan(&ran)
+		err := tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1, $2)", int32(leaderClass), name).Scan(&ran)
 		if err != nil || !ran {
 			return err
 		}
@@ -127,8 +126,7 @@ func (p *postgres) Lead(ctx context.Context, name LeaderName, work func(context.
 
 func (p *postgres) Migrate(ctx context.Context) error {
 	db := stdlib.OpenDBFromPool(p.pool)
-	defer db.Close()
-	return migrate(ctx, goose.DialectPostgres, db, "migrations/postgres")
+	return errors.Join(migrate(ctx, goose.DialectPostgres, db, "migrations/postgres"), db.Close())
 }
 
 // postgresBatch is a transaction on one connection: a round trip for Begin, one

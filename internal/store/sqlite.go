@@ -78,7 +78,7 @@ func (s *sqlite) openFile(path string) error {
 	if !locked {
 		return fmt.Errorf("%w: %s", ErrInUse, path)
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // The operator says where.
 	if err != nil {
 		return errors.Join(err, s.unlock())
 	}
@@ -190,8 +190,7 @@ func (s *sqlite) Migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	return migrate(ctx, goose.DialectSQLite3, db, "migrations/sqlite")
+	return errors.Join(migrate(ctx, goose.DialectSQLite3, db, "migrations/sqlite"), db.Close())
 }
 
 // sqliteBatch is a transaction on the writing connection.
@@ -350,9 +349,13 @@ func (c *sqliteConn) run(ctx context.Context, sql string, args []any, scan func(
 			failed = scan(sqliteRow{statement})
 		}
 	}
-	// Reset repeats the error that Step had.
+	// Reset repeats SQLite's error, but forgets an interrupt that came before a step.
+	interrupted := statement.Err()
 	if err := statement.Reset(); err != nil {
 		return err
+	}
+	if interrupted != nil {
+		return interrupted
 	}
 	return failed
 }

@@ -58,7 +58,7 @@ type Batch interface {
 }
 
 // LeaderName names a duty that one process at a time has.
-type LeaderName int64
+type LeaderName int32
 
 // The duties; their numbers must not change between versions.
 const (
@@ -93,17 +93,19 @@ func Open(ctx context.Context, databaseURL string, connections int) (*Store, err
 	return &Store{opened}, nil
 }
 
-// RedactURL returns a database URL without its password.
+// RedactURL returns a database URL without its password. A text that does not
+// read like one is not shown at all: a typing error can put the password anywhere.
 func RedactURL(databaseURL string) string {
 	if strings.HasPrefix(databaseURL, "sqlite:") {
 		return databaseURL
 	}
 	parsed, err := url.Parse(databaseURL)
-	if err != nil {
+	if err != nil || !strings.HasPrefix(databaseURL, "postgres://") && !strings.HasPrefix(databaseURL, "postgresql://") ||
+		strings.Contains(parsed.Path+parsed.RawQuery+parsed.Fragment, "@") {
 		return "(not a URL)"
 	}
 	// Besides the user part, libpq takes a password among the parameters.
-	parsed.RawQuery = ""
+	parsed.RawQuery, parsed.Fragment = "", ""
 	return parsed.Redacted()
 }
 
