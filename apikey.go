@@ -87,7 +87,8 @@ func (c CreateKey) decide(_ *Books, _ Request, s stamp) (event, error) {
 }
 
 // RotateKey makes a new key of the same label, role and expiry, and lets the old
-// one expire after the overlap.
+// one expire after the overlap. A key that was rotated already, and lives on in
+// its overlap, hands on the little time that it has.
 type RotateKey struct {
 	old     KeyID
 	overlap time.Duration

@@ -23,7 +23,7 @@ type Books struct {
 	Assets       Rows[AssetID, Asset]
 	Positions    Rows[PositionID, Position]
 	Records      Rows[string, Record]
-	// Entries are those that Execute appended, in order of sequence.
+	// Entries are those that were appended, in order of sequence.
 	Entries []Entry
 
 	institutionID InstitutionID
@@ -152,6 +152,9 @@ type Outcome struct {
 // for the record of its idempotency key. The error is not nil only where the
 // books contradict themselves; they must then be thrown away.
 func (b *Books) Execute(r Request, s Stamp) (Outcome, error) {
+	if r.Institution != b.institutionID {
+		return Outcome{}, fmt.Errorf("a request of %s met the books of %s", r.Institution, b.institutionID)
+	}
 	at := b.nextMoment(s.Now)
 	outcome := b.checkRequest(r, at)
 	if outcome.Refusal != nil || outcome.Record != nil {
@@ -168,6 +171,9 @@ func (b *Books) Execute(r Request, s Stamp) (Outcome, error) {
 // checkRequest returns the outcome of a request that is not to be executed: one of
 // nobody who may, or one that repeats an earlier one.
 func (b *Books) checkRequest(r Request, at time.Time) Outcome {
+	if _, operators := r.Command.(CreateInstitution); operators != b.institutionID.IsZero() || operators && r.Actor != ActorRoot() {
+		return Outcome{Refusal: Errorf(CodeForbidden, "Institutions are made by the operator, in the operator's books, and nothing else is.")}
+	}
 	if !b.exists {
 		return Outcome{Refusal: Errorf(CodeInstitutionNotFound, "There is no institution %s.", r.Institution)}
 	}
@@ -219,11 +225,12 @@ func (b *Books) append(entry Entry) error {
 	return nil
 }
 
-// Replay applies an entry that was read from the journal. Over all entries of a
-// journal, in order of sequence, it rebuilds the institution's rows.
+// Replay applies the next entry that was read from the journal. Over all entries
+// of a journal, from the first, it rebuilds the institution's rows.
 func (b *Books) Replay(entry Entry) error {
-	if entry.Sequence <= b.Head.Sequence {
-		return fmt.Errorf("entry %d of %s comes after entry %d", entry.Sequence, entry.InstitutionID, b.Head.Sequence)
+	if entry.InstitutionID != b.institutionID || entry.Sequence != b.Head.Sequence+1 {
+		return fmt.Errorf("entry %d of %s cannot follow entry %d of %s",
+			entry.Sequence, entry.InstitutionID, b.Head.Sequence, b.institutionID)
 	}
 	return b.append(entry)
 }

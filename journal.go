@@ -181,7 +181,7 @@ func ResourceOf(entries []Entry) (Resource, error) {
 	}
 	books := NewBooks(entries[0].InstitutionID, Head{}, true)
 	for _, entry := range entries {
-		if err := books.Replay(entry); err != nil {
+		if err := books.append(entry); err != nil {
 			return nil, err
 		}
 	}

@@ -1,0 +1,496 @@
+package escrowgrid_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+// The lifecycle as it is documented: each state, and the states that follow it.
+func TestStatesFollowTheDocumentedLifecycle(t *testing.T) {
+	t.Parallel()
+	want := map[escrowgrid.State]string{
+		"CREATED":            "FUNDED CANCELLED EXPIRED",
+		"FUNDED":             "PARTIALLY_RELEASED RELEASED CANCELLED EXPIRED",
+		"PARTIALLY_RELEASED": "PARTIALLY_RELEASED RELEASED CANCELLED EXPIRED",
+		"RELEASED":           "",
+		"CANCELLED":          "",
+		"EXPIRED":            "",
+	}
+	got := make(map[escrowgrid.State]string)
+	for _, state := range escrowgrid.States() {
+		got[state] = strings.Trim(fmt.Sprint(state.Next()), "[]")
+		if state.Final() != (want[state] == "") {
+			t.Errorf("%s is final: %t", state, state.Final())
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("next states wanted (-) and given (+):\n%s", diff)
+	}
+	if next := escrowgrid.State("LOST").Next(); next != nil {
+		t.Errorf("an unknown state leads to %v", next)
+	}
+}
+
+// in leads a new position of 100.00 USD to a state.
+func (d *desk) in(state escrowgrid.State) escrowgrid.PositionID {
+	d.t.Helper()
+	id := d.position(d.escrow(), "100", "USD")
+	if state == escrowgrid.StateCreated {
+		return id
+	}
+	if state != escrowgrid.StateCancelled && state != escrowgrid.StateExpired {
+		d.accept(transition(id, escrowgrid.StateFunded, ""))
+	}
+	switch state {
+	case escrowgrid.StateCreated, escrowgrid.StateFunded:
+	case escrowgrid.StatePartiallyReleased:
+		d.accept(transition(id, state, "30"))
+	case escrowgrid.StateReleased, escrowgrid.StateCancelled, escrowgrid.StateExpired:
+		d.accept(transition(id, state, ""))
+	}
+	return id
+}
+
+// Every state with every other: what moves where, or the refusal that names both
+// states and the allowed ones.
+func TestTransitionsMoveMoneyAsDocumented(t *testing.T) {
+	t.Parallel()
+	type money struct{ Funded, Released, Refunded, Held escrowgrid.Amount }
+	const (
+		fromCreated = "it can become FUNDED, CANCELLED, EXPIRED."
+		fromFunded  = "it can become PARTIALLY_RELEASED, RELEASED, CANCELLED, EXPIRED."
+		final       = "the state is final."
+	)
+	for _, test := range []struct {
+		from, to string
+		want     money
+		refusal  string
+	}{
+		{"CREATED", "CREATED", money{}, fromCreated},
+		{"CREATED", "FUNDED", money{100_00, 0, 0, 100_00}, ""},
+		{"CREATED", "PARTIALLY_RELEASED", money{}, fromCreated},
+		{"CREATED", "RELEASED", money{}, fromCreated},
+		{"CREATED", "CANCELLED", money{}, ""},
+		{"CREATED", "EXPIRED", money{}, ""},
+
+		{"FUNDED", "CREATED", money{}, fromFunded},
+		{"FUNDED", "FUNDED", money{}, fromFunded},
+		{"FUNDED", "PARTIALLY_RELEASED", money{100_00, 10_00, 0, 90_00}, ""},
+		{"FUNDED", "RELEASED", money{100_00, 100_00, 0, 0}, ""},
+		{"FUNDED", "CANCELLED", money{100_00, 0, 100_00, 0}, ""},
+		{"FUNDED", "EXPIRED", money{100_00, 0, 100_00, 0}, ""},
+
+		{"PARTIALLY_RELEASED", "CREATED", money{}, fromFunded},
+		{"PARTIALLY_RELEASED", "FUNDED", money{}, fromFunded},
+		{"PARTIALLY_RELEASED", "PARTIALLY_RELEASED", money{100_00, 40_00, 0, 60_00}, ""},
+		{"PARTIALLY_RELEASED", "RELEASED", money{100_00, 100_00, 0, 0}, ""},
+		{"PARTIALLY_RELEASED", "CANCELLED", money{100_00, 30_00, 70_00, 0}, ""},
+		{"PARTIALLY_RELEASED", "EXPIRED", money{100_00, 30_00, 70_00, 0}, ""},
+
+		{"RELEASED", "CREATED", money{}, final},
+		{"RELEASED", "FUNDED", money{}, final},
+		{"RELEASED", "PARTIALLY_RELEASED", money{}, final},
+		{"RELEASED", "RELEASED", money{}, final},
+		{"RELEASED", "CANCELLED", money{}, final},
+		{"RELEASED", "EXPIRED", money{}, final},
+
+		{"CANCELLED", "CREATED", money{}, final},
+		{"CANCELLED", "FUNDED", money{}, final},
+		{"CANCELLED", "PARTIALLY_RELEASED", money{}, final},
+		{"CANCELLED", "RELEASED", money{}, final},
+		{"CANCELLED", "CANCELLED", money{}, final},
+		{"CANCELLED", "EXPIRED", money{}, final},
+
+		{"EXPIRED", "CREATED", money{}, final},
+		{"EXPIRED", "FUNDED", money{}, final},
+		{"EXPIRED", "PARTIALLY_RELEASED", money{}, final},
+		{"EXPIRED", "RELEASED", money{}, final},
+		{"EXPIRED", "CANCELLED", money{}, final},
+		{"EXPIRED", "EXPIRED", money{}, final},
+	} {
+		t.Run(test.from+" to "+test.to, func(t *testing.T) {
+			t.Parallel()
+			d := openDesk(t)
+			id := d.in(escrowgrid.State(test.from))
+			var amount string
+			if test.to == "PARTIALLY_RELEASED" {
+				amount = "10"
+			}
+			command := transition(id, escrowgrid.State(test.to), amount)
+			if test.refusal != "" {
+				refusal := d.refusal(command, escrowgrid.CodeInvalidTransition)
+				if want := "A position that is " + test.from + " cannot become " + test.to + "; " + test.refusal; refusal.Detail != want {
+					t.Errorf("the refusal is %q, want %q", refusal.Detail, want)
+				}
+				return
+			}
+			before := d.get(id)
+			d.accept(command)
+			got := d.get(id)
+			if diff := cmp.Diff(test.want, money{got.Funded, got.Released, got.Refunded, got.Held}); diff != "" {
+				t.Errorf("money wanted (-) and kept (+):\n%s", diff)
+			}
+			if got.State != escrowgrid.State(test.to) || got.Version != before.Version+1 || got.UpdatedAt != d.lastEntry().At {
+				t.Errorf("the position is %+v", got)
+			}
+		})
+	}
+}
+
+func TestTransitionTellsItsStep(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	id := d.in(escrowgrid.StateFunded)
+	before := d.get(id)
+	key := d.key(escrowgrid.RoleAdmin, nil)
+	d.actor = escrowgrid.ActorKey(key)
+	outcome := d.accept(must(escrowgrid.NewTransitionPosition(id, escrowgrid.TransitionInput{
+		ToState: "PARTIALLY_RELEASED", Amount: new(escrowgrid.Digits("30.5")), Reason: new("Milestone 1"),
+		Metadata: escrowgrid.Metadata(`{"invoice": 7}`),
+	}, nil)))
+	entry := d.lastEntry()
+	want := escrowgrid.PositionEvent{
+		ID: entry.ID, Sequence: outcome.Sequence, Actor: d.actor, At: entry.At, From: "FUNDED", To: "PARTIALLY_RELEASED",
+		Currency: "USD", Amount: 30_50, Reason: "Milestone 1", Metadata: escrowgrid.Metadata(`{"invoice":7}`),
+	}
+	if diff := cmp.Diff(append(before.Events, want), d.get(id).Events, exactly()); diff != "" {
+		t.Errorf("events wanted (-) and kept (+):\n%s", diff)
+	}
+	if len(before.Events) != 2 {
+		t.Errorf("the position that was read before has %d events now", len(before.Events))
+	}
+}
+
+// Books that were loaded with the same position do not write into each other's
+// history: a batch that was rolled back leaves nothing behind for the next one.
+func TestHoldersOfAPositionDoNotShareItsNextStep(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	position := d.get(d.in(escrowgrid.StateFunded))
+	position.Events = slices.Grow(position.Events, 10)
+	history := func(to escrowgrid.State) []escrowgrid.PositionEvent {
+		batch := newDesk(t, d.books.InstitutionID())
+		batch.books.Positions.Load(position.ID, position)
+		batch.accept(transition(position.ID, to, ""))
+		return batch.get(position.ID).Events
+	}
+	rolledBack, next := history(escrowgrid.StateReleased), history(escrowgrid.StateCancelled)
+	if rolledBack[2].To != escrowgrid.StateReleased || next[2].To != escrowgrid.StateCancelled {
+		t.Errorf("the histories end with %s and %s", rolledBack[2].To, next[2].To)
+	}
+}
+
+func TestNewTransitionPositionTellsEveryFault(t *testing.T) {
+	t.Parallel()
+	const (
+		states   = "toState must be one of CREATED, FUNDED, PARTIALLY_RELEASED, RELEASED, CANCELLED, EXPIRED"
+		noNumber = "amount must be a plain decimal number, like 1000 or 1000.50, without sign or exponent"
+	)
+	for _, test := range []struct {
+		name  string
+		input escrowgrid.TransitionInput
+		want  []string
+	}{
+		{"nothing", escrowgrid.TransitionInput{}, []string{states}},
+		{
+			"everything wrong",
+			escrowgrid.TransitionInput{
+				ToState: "funded", Amount: new(escrowgrid.Digits("-1")), Reason: new(""), Metadata: escrowgrid.Metadata(`[]`),
+			},
+			[]string{
+				"reason must not be empty: leave it out instead", "metadata must be a JSON object", states, noNumber,
+			},
+		},
+		{
+			"a partial release of nothing",
+			escrowgrid.TransitionInput{ToState: "PARTIALLY_RELEASED"},
+			[]string{"amount is required to go to PARTIALLY_RELEASED"},
+		},
+		{
+			"an empty amount",
+			escrowgrid.TransitionInput{ToState: "RELEASED", Amount: new(escrowgrid.Digits)},
+			[]string{noNumber},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := escrowgrid.NewTransitionPosition(escrowgrid.PositionID{}, test.input, nil)
+			checkFaults(t, err, test.want...)
+		})
+	}
+}
+
+func TestAnAmountThatIsGivenMustBeWhatMoves(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		from, to, amount string
+		want             escrowgrid.Code
+	}{
+		{"CREATED", "FUNDED", "100", ""},
+		{"CREATED", "FUNDED", "99.99", escrowgrid.CodeTransitionAmount},
+		{"CREATED", "FUNDED", "100.01", escrowgrid.CodeTransitionAmount},
+		{"CREATED", "CANCELLED", "100", escrowgrid.CodeTransitionAmount},
+		{"CREATED", "EXPIRED", "0.01", escrowgrid.CodeTransitionAmount},
+		{"CREATED", "CANCELLED", "0", escrowgrid.CodeInvalidInput},
+		{"FUNDED", "RELEASED", "100.00", ""},
+		{"FUNDED", "RELEASED", "99", escrowgrid.CodeTransitionAmount},
+		{"FUNDED", "CANCELLED", "100", ""},
+		{"FUNDED", "EXPIRED", "1", escrowgrid.CodeTransitionAmount},
+		{"PARTIALLY_RELEASED", "RELEASED", "70", ""},
+		{"PARTIALLY_RELEASED", "RELEASED", "100", escrowgrid.CodeTransitionAmount},
+		{"PARTIALLY_RELEASED", "CANCELLED", "70.00", ""},
+		{"PARTIALLY_RELEASED", "CANCELLED", "30", escrowgrid.CodeTransitionAmount},
+		{"FUNDED", "PARTIALLY_RELEASED", "0.01", ""},
+		{"FUNDED", "PARTIALLY_RELEASED", "99.99", ""},
+		{"FUNDED", "PARTIALLY_RELEASED", "100", escrowgrid.CodeTransitionAmount},
+		{"FUNDED", "PARTIALLY_RELEASED", "1000000000000000", escrowgrid.CodeTransitionAmount},
+		{"FUNDED", "PARTIALLY_RELEASED", "0", escrowgrid.CodeInvalidInput},
+		{"FUNDED", "PARTIALLY_RELEASED", "0.001", escrowgrid.CodeInvalidInput},
+		{"FUNDED", "PARTIALLY_RELEASED", "1000000000000001", escrowgrid.CodeInvalidInput},
+		{"PARTIALLY_RELEASED", "PARTIALLY_RELEASED", "69.99", ""},
+		{"PARTIALLY_RELEASED", "PARTIALLY_RELEASED", "70", escrowgrid.CodeTransitionAmount},
+	} {
+		t.Run(test.from+" to "+test.to+" with "+test.amount, func(t *testing.T) {
+			t.Parallel()
+			d := openDesk(t)
+			command := transition(d.in(escrowgrid.State(test.from)), escrowgrid.State(test.to), test.amount)
+			if test.want == "" {
+				d.accept(command)
+			} else {
+				d.refuse(command, test.want)
+			}
+		})
+	}
+}
+
+func TestRetainageStaysHeldUntilReleased(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	asset := d.asset(d.template(escrowgrid.ConstructionRetainage, `{"currency":"USD","retainagePercentage":10}`))
+	id := d.position(asset, "100", "USD")
+	d.accept(transition(id, escrowgrid.StateFunded, ""))
+	d.accept(transition(id, escrowgrid.StatePartiallyReleased, "60"))
+	refusal := d.refusal(transition(id, escrowgrid.StatePartiallyReleased, "30.01"), escrowgrid.CodeTemplateRetainage)
+	if want := "Of the 40.00 USD that are held, 10.00 stay retained until RELEASED."; refusal.Detail != want {
+		t.Errorf("the refusal is %q, want %q", refusal.Detail, want)
+	}
+	d.accept(transition(id, escrowgrid.StatePartiallyReleased, "30"))
+	d.refuse(transition(id, escrowgrid.StatePartiallyReleased, "0.01"), escrowgrid.CodeTemplateRetainage)
+	d.accept(transition(id, escrowgrid.StateReleased, "10"))
+}
+
+func TestRetainageOfTheWholeAllowsNoPartialRelease(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	asset := d.asset(d.template(escrowgrid.ConstructionRetainage, `{"currency":"USD","retainagePercentage":100}`))
+	id := d.position(asset, "100", "USD")
+	d.accept(transition(id, escrowgrid.StateFunded, ""))
+	d.refuse(transition(id, escrowgrid.StatePartiallyReleased, "0.01"), escrowgrid.CodeTemplateRetainage)
+	d.accept(transition(id, escrowgrid.StateReleased, ""))
+}
+
+func TestAnExpiredPositionCanOnlyBecomeExpiredOrCancelled(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		to      escrowgrid.State
+		amount  string
+		allowed bool
+	}{
+		{escrowgrid.StatePartiallyReleased, "1", false},
+		{escrowgrid.StateReleased, "", false},
+		{escrowgrid.StateCancelled, "", true},
+		{escrowgrid.StateExpired, "", true},
+	} {
+		t.Run(string(test.to), func(t *testing.T) {
+			t.Parallel()
+			for _, late := range []time.Duration{-time.Microsecond, 0, time.Hour} {
+				d := openDesk(t)
+				expiresAt := opening().Add(time.Hour)
+				id := subjectID[escrowgrid.PositionID](d.accept(newPosition(d.escrow(), "100", "USD", &expiresAt)))
+				d.accept(transition(id, escrowgrid.StateFunded, ""))
+				d.now = expiresAt.Add(late)
+				if late < 0 || test.allowed {
+					d.accept(transition(id, test.to, test.amount))
+					continue
+				}
+				refusal := d.refusal(transition(id, test.to, test.amount), escrowgrid.CodePositionExpired)
+				if want := "The position expired at 2027-03-01T10:00:00.000000Z; it can only become EXPIRED or CANCELLED."; refusal.Detail != want {
+					t.Errorf("the refusal is %q, want %q", refusal.Detail, want)
+				}
+			}
+		})
+	}
+	t.Run("FUNDED", func(t *testing.T) {
+		t.Parallel()
+		d := openDesk(t)
+		id := subjectID[escrowgrid.PositionID](d.accept(newPosition(d.escrow(), "100", "USD", new(opening().Add(time.Hour)))))
+		d.now = opening().Add(time.Hour)
+		d.refuse(transition(id, escrowgrid.StateFunded, ""), escrowgrid.CodePositionExpired)
+	})
+}
+
+func TestTheSystemExpiresAPositionThatIsDue(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	expiresAt := opening().Add(time.Hour)
+	id := subjectID[escrowgrid.PositionID](d.accept(newPosition(d.escrow(), "100", "USD", &expiresAt)))
+	d.accept(transition(id, escrowgrid.StateFunded, ""))
+	never := d.position(d.escrow(), "100", "USD")
+	d.actor = escrowgrid.ActorSystem()
+	d.now = expiresAt.Add(-time.Microsecond)
+	d.refuse(escrowgrid.ExpirePosition(id), escrowgrid.CodeInvalidTransition)
+	d.now = expiresAt
+	d.accept(escrowgrid.ExpirePosition(id))
+	got := d.get(id)
+	step := got.Events[len(got.Events)-1]
+	if got.State != escrowgrid.StateExpired || got.Refunded != 100_00 || step.Reason != "expiresAt has passed" || step.Actor != d.actor {
+		t.Errorf("the position is %+v", got)
+	}
+	d.refuse(escrowgrid.ExpirePosition(id), escrowgrid.CodeInvalidTransition)
+	d.refuse(escrowgrid.ExpirePosition(never), escrowgrid.CodeInvalidTransition)
+	d.refuse(escrowgrid.ExpirePosition(escrowgrid.PositionID{1}), escrowgrid.CodePositionNotFound)
+}
+
+func TestATransitionCanDependOnTheVersion(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	id := d.in(escrowgrid.StateFunded) // version 2
+	d.refuse(transition(id, escrowgrid.StateReleased, "", 1), escrowgrid.CodeVersionMismatch)
+	d.refuse(transition(id, escrowgrid.StateReleased, "", 1, 3), escrowgrid.CodeVersionMismatch)
+	none := must(escrowgrid.NewTransitionPosition(id, escrowgrid.TransitionInput{ToState: "RELEASED"}, []int64{}))
+	d.refuse(none, escrowgrid.CodeVersionMismatch)
+	d.accept(transition(id, escrowgrid.StatePartiallyReleased, "1", 1, 2))
+	d.accept(transition(id, escrowgrid.StateReleased, "", 3))
+}
+
+// One request breaks every rule, in its turn each rule is met, and the next one
+// refuses: position, version, state, expiry, events, amount, retainage.
+func TestTransitionRefusesInItsDocumentedOrder(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	asset := d.asset(d.template(escrowgrid.ConstructionRetainage, `{"currency":"USD","retainagePercentage":50}`))
+	expiresAt := opening().Add(time.Hour)
+	fund := func() escrowgrid.PositionID {
+		id := subjectID[escrowgrid.PositionID](d.accept(newPosition(asset, "2000", "USD", &expiresAt)))
+		d.accept(transition(id, escrowgrid.StateFunded, ""))
+		return id
+	}
+	unknown, young, full := escrowgrid.PositionID{1}, fund(), fund()
+	for len(d.get(full).Events) < escrowgrid.MaxPositionEvents {
+		d.accept(transition(full, escrowgrid.StatePartiallyReleased, "1"))
+	}
+	const partial = escrowgrid.StatePartiallyReleased
+	for _, step := range []struct {
+		now     time.Time
+		command escrowgrid.Command
+		want    escrowgrid.Code
+	}{
+		{expiresAt, transition(unknown, escrowgrid.StateFunded, "0.001", 1), escrowgrid.CodePositionNotFound},
+		{expiresAt, transition(full, escrowgrid.StateFunded, "0.001", 1), escrowgrid.CodeVersionMismatch},
+		{expiresAt, transition(full, escrowgrid.StateFunded, "0.001"), escrowgrid.CodeInvalidTransition},
+		{expiresAt, transition(full, partial, "0.001"), escrowgrid.CodePositionExpired},
+		{opening(), transition(full, partial, "0.001"), escrowgrid.CodePositionEventLimit},
+		{opening(), transition(young, partial, "0.001"), escrowgrid.CodeInvalidInput},
+		{opening(), transition(young, partial, "2000"), escrowgrid.CodeTransitionAmount},
+		{opening(), transition(young, partial, "1999"), escrowgrid.CodeTemplateRetainage},
+	} {
+		d.now = step.now
+		_ = d.refusal(step.command, step.want)
+	}
+	d.accept(transition(young, partial, "1000"))
+}
+
+func TestAPositionsEventsAreBoundedButItsEndIsNot(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	id := d.position(d.escrow(), "1000", "USD")
+	d.accept(transition(id, escrowgrid.StateFunded, ""))
+	for range escrowgrid.MaxPositionEvents - 2 {
+		d.accept(transition(id, escrowgrid.StatePartiallyReleased, "1"))
+	}
+	full := d.get(id)
+	for _, to := range []escrowgrid.State{escrowgrid.StateReleased, escrowgrid.StateCancelled, escrowgrid.StateExpired} {
+		batch := newDesk(t, d.books.InstitutionID())
+		batch.books.Positions.Load(id, full)
+		refusal := batch.refusal(transition(id, escrowgrid.StatePartiallyReleased, "1"), escrowgrid.CodePositionEventLimit)
+		want := "The position has 1000 events, the most that it can have; it can only become RELEASED, CANCELLED, EXPIRED."
+		if refusal.Detail != want {
+			t.Errorf("the refusal is %q, want %q", refusal.Detail, want)
+		}
+		batch.accept(transition(id, to, ""))
+		if got := len(batch.get(id).Events); got != escrowgrid.MaxPositionEvents+1 {
+			t.Errorf("the position ends with %d events", got)
+		}
+	}
+}
+
+func TestCheckMoneyFindsEveryContradiction(t *testing.T) {
+	t.Parallel()
+	sound := escrowgrid.Position{
+		Amount: 100, Funded: 100, Released: 30, Held: 70, Retained: 10, State: escrowgrid.StatePartiallyReleased,
+	}
+	const negative, sum = "an amount is negative", "funded is not released + refunded + held"
+	for _, test := range []struct {
+		name   string
+		change func(p *escrowgrid.Position)
+		want   string
+	}{
+		{"a sound position", func(*escrowgrid.Position) {}, ""},
+		{"released in full", func(p *escrowgrid.Position) { p.Released, p.Held, p.State = 100, 0, "RELEASED" }, ""},
+		{"refunded in part", func(p *escrowgrid.Position) { p.Refunded, p.Held, p.State = 70, 0, "CANCELLED" }, ""},
+		{"not funded", func(p *escrowgrid.Position) { p.Funded, p.Released, p.Held, p.State = 0, 0, 0, "CREATED" }, ""},
+		{"no amount", func(p *escrowgrid.Position) { p.Amount = 0 }, negative},
+		{"negative funded", func(p *escrowgrid.Position) { p.Funded, p.Held = -100, -130 }, negative},
+		{"negative released", func(p *escrowgrid.Position) { p.Released, p.Held = -30, 130 }, negative},
+		{"negative refunded", func(p *escrowgrid.Position) { p.Refunded, p.Held = -1, 71 }, negative},
+		{"negative held", func(p *escrowgrid.Position) { p.Released, p.Held = 110, -10 }, negative},
+		{"negative retained", func(p *escrowgrid.Position) { p.Retained = -1 }, negative},
+		{"money lost", func(p *escrowgrid.Position) { p.Held-- }, sum},
+		{"money made", func(p *escrowgrid.Position) { p.Refunded++ }, sum},
+		{
+			"funded in part", func(p *escrowgrid.Position) { p.Funded, p.Held = 99, 69 },
+			"funded is neither nothing nor the whole amount",
+		},
+		{"funded while created", func(p *escrowgrid.Position) { p.State = "CREATED" }, "money is there that was not funded yet"},
+		{"released while funded", func(p *escrowgrid.Position) { p.State = "FUNDED" }, "what was funded is not held"},
+		{
+			"nothing funded while funded", func(p *escrowgrid.Position) { p.Funded, p.Released, p.Held, p.State = 0, 0, 0, "FUNDED" },
+			"what was funded is not held",
+		},
+		{"held when released", func(p *escrowgrid.Position) { p.State = "RELEASED" }, "what was funded is not released"},
+		{
+			"refunded when released", func(p *escrowgrid.Position) { p.Refunded, p.Held, p.State = 70, 0, "RELEASED" },
+			"what was funded is not released",
+		},
+		{"held when cancelled", func(p *escrowgrid.Position) { p.State = "CANCELLED" }, "a final state holds money"},
+		{"held when expired", func(p *escrowgrid.Position) { p.State = "EXPIRED" }, "a final state holds money"},
+		{
+			"nothing held between partial releases", func(p *escrowgrid.Position) { p.Released, p.Held, p.Retained = 100, 0, 0 },
+			"a partial release holds less than it must",
+		},
+		{
+			"less held than retained", func(p *escrowgrid.Position) { p.Retained = 71 },
+			"a partial release holds less than it must",
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			p := sound
+			test.change(&p)
+			var got string
+			if err := p.CheckMoney(); err != nil {
+				got = err.Error()
+			}
+			if got != test.want {
+				t.Errorf("CheckMoney says %q, want %q", got, test.want)
+			}
+		})
+	}
+}
