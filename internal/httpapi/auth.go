@@ -157,7 +157,8 @@ func (s *server) clientAddress(r *http.Request) netip.Addr {
 		if err != nil {
 			break
 		}
-		client = address.Unmap()
+		// A zone is any text, and means nothing beyond the proxy's own machine.
+		client = address.Unmap().WithZone("")
 	}
 	return client
 }

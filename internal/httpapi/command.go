@@ -27,7 +27,8 @@ type noQuery struct{}
 // is not read at all.
 func (c *call) readCommand(body, query any) (*reading, error) {
 	read := &reading{}
-	decodeQuery(c.request.URL.Query(), query, &read.faults)
+	decodeQuery(c.request.URL.RawQuery, query, &read.faults)
+	c.checkIdempotencyKey(&read.faults)
 	if body == nil {
 		return read, nil
 	}
@@ -43,13 +44,19 @@ func (c *call) readCommand(body, query any) (*reading, error) {
 	return read, nil
 }
 
-// check adds what the domain found to the faults of the reading, and returns all
-// of them.
-func (r *reading) check(err error) error {
-	if found, ok := err.(*escrowgrid.Error); ok { //nolint:errorlint // The domain's constructors return it as it is.
-		r.faults.Merge(found.Faults)
+// check adds what others found to the faults of the reading, and returns all of
+// them.
+func (r *reading) check(errs ...error) error { return allFaults(&r.faults, errs...) }
+
+// allFaults adds the faults of errors to those that are known, and returns all of
+// them.
+func allFaults(known *escrowgrid.Faults, errs ...error) error {
+	for _, err := range errs {
+		if found, ok := err.(*escrowgrid.Error); ok { //nolint:errorlint // The domain's constructors return it as it is.
+			known.Merge(found.Faults)
+		}
 	}
-	return r.faults.Err()
+	return known.Err()
 }
 
 // tenantCommand reads a command on a tenant's resource and carries it out. The body
@@ -64,12 +71,12 @@ func tenantCommand[R escrowgrid.Resource](
 		return done[R]{}, err
 	}
 	command, err := build(read)
-	if err := read.check(err); err != nil {
+	institution, forbidden := c.tenant(*named, query.InstitutionID)
+	if err := read.check(err, forbidden); err != nil {
 		return done[R]{}, err
 	}
-	institution, err := c.tenant(*named, query.InstitutionID)
-	if err != nil {
-		return done[R]{}, err
+	if forbidden != nil {
+		return done[R]{}, forbidden
 	}
 	return do[R](c, institution, read.body, command, nil)
 }
@@ -132,21 +139,22 @@ func (c *call) existingTenant() (escrowgrid.InstitutionID, error) {
 func (c *call) queriedTenant() (escrowgrid.InstitutionID, error) {
 	var query tenantQuery
 	var faults escrowgrid.Faults
-	decodeQuery(c.request.URL.Query(), &query, &faults)
-	if err := faults.Err(); err != nil {
-		return escrowgrid.InstitutionID{}, err
+	decodeQuery(c.request.URL.RawQuery, &query, &faults)
+	id, forbidden := c.tenant(query.InstitutionID)
+	if err := allFaults(&faults, forbidden); err != nil {
+		return id, err
 	}
-	return c.tenant(query.InstitutionID)
+	return id, forbidden
 }
 
 // listTenant returns the institution that a list concerns, once the list's query
 // has no faults. One that root names must exist: an empty list would hide a
 // mistyped id.
 func (c *call) listTenant(read *listReading, query tenantQuery) (escrowgrid.InstitutionID, error) {
-	if err := read.faults.Err(); err != nil {
-		return escrowgrid.InstitutionID{}, err
-	}
 	id, err := c.tenant(query.InstitutionID)
+	if err := allFaults(&read.faults, err); err != nil {
+		return id, err
+	}
 	if err == nil && c.caller.root {
 		_, err = c.server.engine.Institution(c.request.Context(), id)
 	}
@@ -208,19 +216,21 @@ type replayedError struct {
 
 func (r replayedError) Unwrap() error { return r.error }
 
-// idempotency reads the Idempotency-Key, if there is one. The fingerprint is over
+// checkIdempotencyKey notes an Idempotency-Key that is none.
+func (c *call) checkIdempotencyKey(faults *escrowgrid.Faults) {
+	given := c.request.Header.Values("Idempotency-Key")
+	if len(given) > 0 && (len(given) > 1 || given[0] == "" || len(given[0]) > maxIdempotencyKey || !visibleASCII(given[0])) {
+		faults.Add("Idempotency-Key", "must be given once and be 1 to %d visible ASCII characters", maxIdempotencyKey)
+	}
+}
+
+// idempotency reads the Idempotency-Key, if there is one; it was checked. The fingerprint is over
 // what decides about the answer: method, path, institution, If-Match and the
 // body without its white space; for an answer that holds a secret, also who asks.
 func (c *call) idempotency(institution escrowgrid.InstitutionID, body, nonce []byte) (*escrowgrid.Idempotency, error) {
 	given := c.request.Header.Values("Idempotency-Key")
 	if len(given) == 0 {
 		return nil, nil //nolint:nilnil // No key is no fault.
-	}
-	key := given[0]
-	if len(given) > 1 || key == "" || len(key) > maxIdempotencyKey || !visibleASCII(key) {
-		var faults escrowgrid.Faults
-		faults.Add("Idempotency-Key", "must be given once and be 1 to %d visible ASCII characters", maxIdempotencyKey)
-		return nil, faults.Err()
 	}
 	compact := jsontext.Value(append([]byte(nil), body...))
 	if len(compact) > 0 {
@@ -233,7 +243,7 @@ func (c *call) idempotency(institution escrowgrid.InstitutionID, body, nonce []b
 	if nonce != nil {
 		decisive = fmt.Appendln(decisive, c.caller.actor())
 	}
-	return &escrowgrid.Idempotency{Key: key, Fingerprint: sha256.Sum256(decisive), Nonce: nonce}, nil
+	return &escrowgrid.Idempotency{Key: given[0], Fingerprint: sha256.Sum256(decisive), Nonce: nonce}, nil
 }
 
 func visibleASCII(text string) bool {

@@ -43,6 +43,10 @@ func malformed(err error) error {
 	return escrowgrid.Wrap(codeMalformedBody, err, "The body is not valid JSON.")
 }
 
+// maxFaults bounds the faults that are told of one request: the body of a
+// mebibyte holds a hundred thousand unknown fields.
+const maxFaults = 100
+
 // decodeObject reads an object that is known to be well-formed.
 func decodeObject(object jsontext.Value, path string, into reflect.Value, faults *escrowgrid.Faults) error {
 	fields := fieldsOf(into.Type())
@@ -50,7 +54,7 @@ func decodeObject(object jsontext.Value, path string, into reflect.Value, faults
 	if _, err := decoder.ReadToken(); err != nil {
 		return malformed(err)
 	}
-	for decoder.PeekKind() != '}' {
+	for decoder.PeekKind() != '}' && len(faults.List()) < maxFaults {
 		name, err := decoder.ReadToken()
 		if err != nil {
 			return malformed(err)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/escrowgrid/escrowgrid"
 )
@@ -130,9 +131,11 @@ func (c *call) writeError(err error) {
 		c.noteRefusal(kind.Code)
 	}
 	c.server.metrics.refusals.WithLabelValues(string(kind.Code)).Inc()
-	body, err := json.Marshal(document)
+	// A name or a path that the client made up, and that an error repeats, may be
+	// no UTF-8.
+	body, err := json.Marshal(document, jsontext.AllowInvalidUTF8(true))
 	if err != nil {
-		// A detail that is no UTF-8 cannot be: details are ours.
+		// Texts and numbers can always be written.
 		body = []byte(`{"status":500,"code":"internal"}`)
 	}
 	c.write(reply{status: kind.Status, raw: body, contentType: "application/problem+json"})

@@ -2,10 +2,15 @@ package httpapi
 
 import (
 	"encoding/base64"
+	"maps"
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/escrowgrid/escrowgrid"
 )
@@ -17,10 +22,14 @@ func jsonName(tag string) string {
 }
 
 // decodeQuery reads the parameters of a query into the struct that into points
-// to, whose fields are strings with a query tag. Parameters that it does not have
-// and those given twice are faults: a filter that is misspelt must not list
-// everything.
-func decodeQuery(values url.Values, into any, faults *escrowgrid.Faults) {
+// to, whose fields are strings with a query tag. Parameters that it does not have,
+// those given twice and what cannot be read are faults: a filter that is misspelt
+// must not list everything.
+func decodeQuery(query string, into any, faults *escrowgrid.Faults) {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		faults.Add("query", "must be pairs like name=value, joined by &, in percent-encoding")
+	}
 	structure := reflect.ValueOf(into).Elem()
 	known := make(map[string]bool)
 	for _, field := range reflect.VisibleFields(structure.Type()) {
@@ -29,15 +38,20 @@ func decodeQuery(values url.Values, into any, faults *escrowgrid.Faults) {
 			continue
 		}
 		known[name] = true
-		if given := values[name]; len(given) > 0 {
+		given := values[name]
+		switch {
+		case len(given) == 0:
+		case len(given) > 1:
+			faults.Add(name, "must be given once")
+		case !utf8.ValidString(given[0]) || strings.ContainsFunc(given[0], unicode.IsControl):
+			// No text that is kept is like this, and PostgreSQL takes no such parameter.
+			faults.Add(name, "must be valid UTF-8 without control characters")
+		default:
 			structure.FieldByIndex(field.Index).SetString(given[0])
-			if len(given) > 1 {
-				faults.Add(name, "must be given once")
-			}
 		}
 	}
-	for name := range values {
-		if !known[name] {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if !known[name] && len(faults.List()) < maxFaults {
 			faults.Add(shortened(name), "is not a known parameter")
 		}
 	}
@@ -67,7 +81,7 @@ type listReading struct {
 // readList reads a list's query; list is the listQuery within it.
 func (c *call) readList(query any, list *listQuery) *listReading {
 	read := &listReading{}
-	decodeQuery(c.request.URL.Query(), query, &read.faults)
+	decodeQuery(c.request.URL.RawQuery, query, &read.faults)
 	read.page = list.page(&read.faults, escrowgrid.MaxPageSize)
 	read.period = list.period(&read.faults)
 	return read
@@ -76,11 +90,12 @@ func (c *call) readList(query any, list *listQuery) *listReading {
 func (q listQuery) page(faults *escrowgrid.Faults, largest int) escrowgrid.PageRequest {
 	page := escrowgrid.PageRequest{Limit: min(escrowgrid.DefaultPageSize, largest), Descending: q.Order == "desc"}
 	if q.Limit != "" {
-		limit, err := strconv.Atoi(q.Limit)
-		if err != nil || limit < 1 || limit > largest {
+		// ParseUint takes no sign.
+		limit, err := strconv.ParseUint(q.Limit, 10, 16)
+		if err != nil || limit < 1 || int(limit) > largest {
 			faults.Add("limit", "must be a whole number from 1 to %d", largest)
 		}
-		page.Limit = limit
+		page.Limit = int(limit)
 	}
 	if q.Order != "" && q.Order != "asc" && q.Order != "desc" {
 		faults.Add("order", "must be asc or desc")
@@ -108,6 +123,33 @@ func (q listQuery) period(faults *escrowgrid.Faults) (period escrowgrid.Period) 
 		period.To = &at
 	}
 	return period
+}
+
+// pageOf cuts the page that was asked for out of a list that is short enough to be
+// read as a whole.
+func pageOf[T any](
+	whole []T, read *listReading, createdAt func(T) time.Time, cursor func(T) escrowgrid.Cursor,
+) (page escrowgrid.Page[T]) {
+	slices.SortStableFunc(whole, func(a, b T) int { return createdAt(a).Compare(createdAt(b)) })
+	if read.page.Descending {
+		slices.Reverse(whole)
+	}
+	after := read.page.After
+	for _, item := range whole {
+		at := createdAt(item)
+		switch {
+		case after != nil:
+			if *after == cursor(item) {
+				after = nil
+			}
+		case read.period.From != nil && at.Before(*read.period.From) || read.period.To != nil && !at.Before(*read.period.To):
+		case len(page.Items) == read.page.Limit:
+			page.More = true
+		default:
+			page.Items = append(page.Items, item)
+		}
+	}
+	return page
 }
 
 func addFault(faults *escrowgrid.Faults, field string, err error) {

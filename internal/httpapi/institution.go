@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"time"
+
 	"github.com/escrowgrid/escrowgrid"
 )
 
@@ -55,17 +57,15 @@ func (s *server) listInstitutions(c *call) (reply, error) {
 	if err := read.faults.Err(); err != nil {
 		return reply{}, err
 	}
-	page, period := read.page, read.period
+	cursor := func(i escrowgrid.Institution) escrowgrid.Cursor { return escrowgrid.IDCursor(i.ID) }
 	var institutions escrowgrid.Page[escrowgrid.Institution]
 	var err error
 	if c.caller.root {
-		institutions, err = s.engine.Institutions(c.request.Context(), period, page)
+		institutions, err = s.engine.Institutions(c.request.Context(), read.period, read.page)
 	} else {
 		var own escrowgrid.Institution
 		own, err = s.engine.Institution(c.request.Context(), c.caller.institution)
-		institutions.Items = []escrowgrid.Institution{own}
+		institutions = pageOf([]escrowgrid.Institution{own}, read, func(i escrowgrid.Institution) time.Time { return i.CreatedAt }, cursor)
 	}
-	return listed(institutions, page.Limit, viewInstitution, func(i escrowgrid.Institution) escrowgrid.Cursor {
-		return escrowgrid.IDCursor(i.ID)
-	}), err
+	return listed(institutions, read.page.Limit, viewInstitution, cursor), err
 }

@@ -2,12 +2,13 @@ package httpapi
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/escrowgrid/escrowgrid"
 )
 
 type policyBody struct {
-	Position positionRules `json:"position" doc:"What is asked of a new position."`
+	Position *positionRules `json:"position" doc:"What is asked of a new position."`
 }
 
 type positionRules struct {
@@ -50,8 +51,13 @@ func (s *server) setPolicy(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if body.Position == nil {
+		// No rules at all are {}: what was forgotten must not take them away.
+		read.faults.Add("position", "is required")
+		body.Position = &positionRules{}
+	}
 	command, err := escrowgrid.NewSetPolicy(c.request.PathValue("region"),
-		escrowgrid.PolicyInput{Position: escrowgrid.RulesInput(body.Position)})
+		escrowgrid.PolicyInput{Position: escrowgrid.RulesInput(*body.Position)})
 	if err := read.check(err); err != nil {
 		return reply{}, err
 	}
@@ -75,12 +81,24 @@ func (s *server) getPolicy(c *call) (reply, error) {
 	return ok(viewPolicy(policy)), err
 }
 
-// listPolicies answers all of them: there is at most one a region.
+// listPolicies reads all of them: there is at most one a region.
 func (s *server) listPolicies(c *call) (reply, error) {
+	var query listQuery
+	read := c.readList(&query, &query)
+	if err := read.faults.Err(); err != nil {
+		return reply{}, err
+	}
 	institution, err := c.existingTenant()
 	if err != nil {
 		return reply{}, err
 	}
 	policies, err := s.engine.Policies(c.request.Context(), institution)
-	return listed(escrowgrid.Page[escrowgrid.Policy]{Items: policies}, len(escrowgrid.Regions()), viewPolicy, nil), err
+	page := pageOf(policies, read, func(p escrowgrid.Policy) time.Time { return p.CreatedAt }, policyCursor)
+	return listed(page, read.page.Limit, viewPolicy, policyCursor), err
+}
+
+// policyCursor is a policy's place: it has no id, but its region.
+func policyCursor(p escrowgrid.Policy) (cursor escrowgrid.Cursor) {
+	copy(cursor[:], p.Region)
+	return cursor
 }

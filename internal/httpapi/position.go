@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/escrowgrid/escrowgrid"
 )
@@ -180,8 +179,7 @@ func (s *server) getPosition(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	known := strings.Join(c.request.Header.Values("If-None-Match"), ",")
-	if slices.Contains(etags(known), etag(position.Version)) || strings.TrimSpace(known) == "*" {
+	if isKnown(c.request.Header.Values("If-None-Match"), position.Version) {
 		return reply{status: http.StatusNotModified, etag: etag(position.Version)}, nil
 	}
 	return reply{status: http.StatusOK, body: viewPosition(position), etag: etag(position.Version)}, nil

@@ -25,11 +25,23 @@ func versions(headers []string) ([]int64, error) {
 		if !quoted || !closed || len(tag) < 2 {
 			return nil, errors.New(`must be * or a list of quoted versions, like "3"`)
 		}
-		if version, err := strconv.ParseInt(text, 10, 64); err == nil {
+		// Tags are compared as they stand: "03" is not "3".
+		if version, err := strconv.ParseInt(text, 10, 64); err == nil && etag(version) == tag {
 			matched = append(matched, version)
 		}
 	}
 	return matched, nil
+}
+
+// isKnown tells whether If-None-Match names a version. Here a weak tag is as good
+// as the strong one: a proxy that compresses answers weakens their tags.
+func isKnown(headers []string, version int64) bool {
+	for _, tag := range etags(strings.Join(headers, ",")) {
+		if tag == "*" || strings.TrimPrefix(tag, "W/") == etag(version) {
+			return true
+		}
+	}
+	return false
 }
 
 // etags splits a list of entity tags. Ours have no comma in them.

@@ -67,7 +67,7 @@ func (s *server) table() []route {
 
 		{put, "/institutions/{id}/policies/{region}", adminKey, s.setPolicy, "setPolicy", "Policies", "Set the policy of a region", nil, policyBody{}, policyView{}, 200, noInstitution, false, ""},
 		{get, "/institutions/{id}/policies/{region}", anyKey, s.getPolicy, "getPolicy", "Policies", "Get the policy of a region", nil, nil, policyView{}, 200, noPolicy, false, ""},
-		{get, "/institutions/{id}/policies", anyKey, s.listPolicies, "listPolicies", "Policies", "List policies", nil, nil, listView[policyView]{}, 200, noInstitution, false, ""},
+		{get, "/institutions/{id}/policies", anyKey, s.listPolicies, "listPolicies", "Policies", "List policies", listQuery{}, nil, listView[policyView]{}, 200, noInstitution, false, ""},
 
 		{post, "/asset-templates", adminKey, s.createTemplate, "createAssetTemplate", "Assets", "Create an asset template", tenantQuery{}, templateBody{}, templateView{}, 201, noInstitution, false, ""},
 		{get, "/asset-templates", anyKey, s.listTemplates, "listAssetTemplates", "Assets", "List asset templates", templateQuery{}, nil, listView[templateView]{}, 200, noInstitution, false, ""},

@@ -93,16 +93,21 @@ func (resource) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
 // match finds a request's resource.
 func (s *server) match(r *http.Request) resource {
-	s.mux.ServeHTTP(nowhere{}, r)
+	var written nowhere
+	s.mux.ServeHTTP(&written, r)
+	if written {
+		return nil
+	}
 	return s.resources[r.Pattern]
 }
 
-// nowhere takes what the mux writes itself for paths that it does not know.
-type nowhere struct{}
+// nowhere notes that the mux writes itself: for paths that it does not know, and
+// those that it would redirect, like //positions.
+type nowhere bool
 
-func (nowhere) Header() http.Header               { return make(http.Header) }
-func (nowhere) Write(content []byte) (int, error) { return len(content), nil }
-func (nowhere) WriteHeader(int)                   {}
+func (n *nowhere) Header() http.Header               { return make(http.Header) }
+func (n *nowhere) Write(content []byte) (int, error) { return len(content), nil }
+func (n *nowhere) WriteHeader(int)                   { *n = true }
 
 // route finds what a method does here; HEAD is answered as GET without its body.
 func (r resource) route(method string) (route, bool) {

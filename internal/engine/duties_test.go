@@ -1,0 +1,232 @@
+package engine_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/engine"
+	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+)
+
+// watchful is an engine that looks for due positions all the time.
+func watchful(c *engine.Config) { c.ExpiryInterval = 5 * time.Millisecond }
+
+// step is a transition of a position that is not made yet.
+type step struct {
+	to     escrowgrid.State
+	amount string
+}
+
+// life is what a position has gone through when the clock strikes.
+type life struct {
+	expiresAt *time.Time
+	steps     []step
+	// expires says that it then expires, with so much refunded.
+	expires  bool
+	refunded escrowgrid.Amount
+}
+
+// live makes a position and leads it through its life.
+func (s *server) live(of escrowgrid.InstitutionID, asset escrowgrid.AssetID, l life) escrowgrid.PositionID {
+	s.t.Helper()
+	in := escrowgrid.PositionInput{AssetID: asset.String(), HolderReference: "h", Currency: "USD", Amount: "10"}
+	if l.expiresAt != nil {
+		in.ExpiresAt = new(escrowgrid.FormatTime(*l.expiresAt))
+	}
+	id := accept[escrowgrid.Position](s, root(of, must(escrowgrid.NewCreatePosition(in)))).ID
+	for _, step := range l.steps {
+		accept[escrowgrid.Position](s, root(of, transition(id, step.to, step.amount)))
+	}
+	return id
+}
+
+// Every open position that has outlived its expiresAt is expired, once, by the
+// system, and what it held goes back; the others stay as they are.
+func TestDuePositionsExpire(t *testing.T) {
+	eachPair(t, func(t *testing.T, servers [2]*server) {
+		s, clock := servers[0], servers[0].clock
+		due, later := clock.now().Add(time.Hour), clock.now().Add(time.Hour+time.Microsecond)
+		fund, some := step{escrowgrid.StateFunded, ""}, step{escrowgrid.StatePartiallyReleased, "4"}
+		lives := []life{
+			{&due, nil, true, 0},
+			{&due, []step{fund}, true, 1000},
+			{&due, []step{fund, some}, true, 600},
+			{&due, []step{fund, some, some}, true, 200},
+			{&due, []step{{escrowgrid.StateCancelled, ""}}, false, 0},
+			{&due, []step{fund, {escrowgrid.StateCancelled, ""}}, false, 0},
+			{&due, []step{fund, {escrowgrid.StateReleased, ""}}, false, 0},
+			{&later, []step{fund}, false, 0},
+			{nil, []step{fund}, false, 0},
+		}
+		expected := make(map[escrowgrid.PositionID]life)
+		institutions := []escrowgrid.InstitutionID{s.institution(), s.institution()}
+		before := make(map[escrowgrid.PositionID]escrowgrid.Position)
+		for _, of := range institutions {
+			asset := s.asset(of)
+			for _, life := range lives {
+				expected[s.live(of, asset, life)] = life
+			}
+			for _, position := range s.tables(of).Positions {
+				before[position.ID] = position
+			}
+		}
+
+		clock.advance(time.Hour)
+		eventually(t, "the due positions are expired", func() bool {
+			return total(servers, "positions_expired_total") >= 8
+		})
+		eventually(t, "a server has looked again and found none", func() bool {
+			return total(servers, "positions_due") == 0
+		})
+		for _, of := range institutions {
+			system := 0
+			for _, entry := range s.checkJournal(of) {
+				if entry.Actor == escrowgrid.ActorSystem() {
+					system++
+				}
+			}
+			if system != 4 {
+				t.Errorf("the system made %d entries, want 4", system)
+			}
+			for _, position := range s.tables(of).Positions {
+				checkExpiry(t, expected[position.ID], before[position.ID], position)
+			}
+		}
+	}, watchful)
+}
+
+func checkExpiry(t *testing.T, l life, before, after escrowgrid.Position) {
+	t.Helper()
+	if !l.expires {
+		if diff := cmp.Diff(before, after, exactly()); diff != "" {
+			t.Errorf("a position that was not due (-) became (+):\n%s", diff)
+		}
+		return
+	}
+	last := after.Events[len(after.Events)-1]
+	if after.State != escrowgrid.StateExpired || after.Refunded != l.refunded || after.Held != 0 || after.Version != before.Version+1 ||
+		last.Actor != escrowgrid.ActorSystem() || last.To != escrowgrid.StateExpired || last.Amount != l.refunded {
+		t.Errorf("after %v the position is %+v, want it EXPIRED by the system with %d refunded", l.steps, after, l.refunded)
+	}
+}
+
+// A round takes more positions than one look finds.
+func TestManyDuePositionsExpire(t *testing.T) {
+	eachPair(t, func(t *testing.T, servers [2]*server) {
+		const positions = 1100
+		s, clock := servers[0], servers[0].clock
+		of := s.institution()
+		create := must(escrowgrid.NewCreatePosition(escrowgrid.PositionInput{
+			AssetID: s.asset(of).String(), HolderReference: "h", Currency: "USD", Amount: "10",
+			ExpiresAt: new(escrowgrid.FormatTime(clock.now().Add(time.Hour))),
+		}))
+		var attempts []*attempt
+		for range positions {
+			attempts = append(attempts, s.begin(t.Context(), root(of, create)))
+		}
+		for _, a := range attempts {
+			if code := a.code(); code != "" {
+				t.Fatal(a.err)
+			}
+		}
+		clock.advance(time.Hour)
+		eventually(t, "all are expired", func() bool { return total(servers, "positions_expired_total") >= positions })
+		expired := 0
+		for _, entry := range s.journal(of, escrowgrid.EntryFilter{Kind: escrowgrid.KindPositionStateChanged}) {
+			if entry.Actor == escrowgrid.ActorSystem() {
+				expired++
+			}
+		}
+		if expired != positions {
+			t.Errorf("%d entries expire %d positions", expired, positions)
+		}
+	}, watchful, func(c *engine.Config) { c.QueueSize = 10_000 })
+}
+
+// Refused attempts reach the log without the request that made them waiting.
+func TestRefusedAttemptsAreLogged(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, d database) {
+		s := d.start(t, newClock())
+		of := s.institution()
+		want := escrowgrid.RefusedAttempt{
+			InstitutionID: of, Actor: "unknown", Code: escrowgrid.CodeInvalidKey, Method: "POST", Path: "/positions", Client: "192.0.2.1", RequestID: "r",
+		}
+		s.Refused(want)
+		var logged []escrowgrid.RefusedAttempt
+		eventually(t, "the attempt is in the log", func() bool {
+			logged = must(s.Refusals(t.Context(), escrowgrid.RefusalFilter{Institution: &of}, escrowgrid.PageRequest{Limit: 10})).Items
+			return len(logged) > 0
+		})
+		want.At, want.ID = s.clock.now(), logged[0].ID
+		if diff := cmp.Diff([]escrowgrid.RefusedAttempt{want}, logged); diff != "" {
+			t.Errorf("attempts made (-) and logged (+):\n%s", diff)
+		}
+		if page, err := s.Refusals(t.Context(), escrowgrid.RefusalFilter{Institution: &escrowgrid.InstitutionID{}}, escrowgrid.PageRequest{Limit: 10}); err != nil || len(page.Items) != 0 {
+			t.Errorf("of nobody's institution there are %+v, %v", page.Items, err)
+		}
+
+		// A flood of them is dropped and counted rather than waited for.
+		const flood = 5000
+		for range flood {
+			s.Refused(want)
+		}
+		if unlogged := s.metric("refusals_unlogged_total"); unlogged < flood/2 || unlogged >= flood {
+			t.Errorf("of %d attempts at once %d were dropped", flood, unlogged)
+		}
+	})
+}
+
+// syncBuffer is a log that may be written and read at once.
+type syncBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *syncBuffer) Write(text []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(text)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// A duty that hangs in the database ends with the engine, not with its own time.
+func TestCloseEndsADutyThatHangs(t *testing.T) {
+	d := newPostgres(t, pgtest.Shared(t))
+	var log syncBuffer
+	s := d.start(t, newClock(), watchful, func(c *engine.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	release := d.hold(t, "BEGIN", "LOCK TABLE positions IN ACCESS EXCLUSIVE MODE")
+	eventually(t, "the duty waits for the lock", func() bool { return d.waiting(t) == 1 })
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Close(ctx); err == nil {
+		t.Error("close says that all was done")
+	}
+	release()
+	if text := log.String(); strings.Contains(text, context.DeadlineExceeded.Error()) || !strings.Contains(text, context.Canceled.Error()) {
+		t.Errorf("the duty ended by itself:\n%s", text)
+	}
+}
+
+// waiting counts the connections that wait for a lock.
+func (d database) waiting(t *testing.T) (count int) {
+	t.Helper()
+	err := d.raw.QueryRowContext(t.Context(),
+		"SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&count)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return count
+}

@@ -1,0 +1,406 @@
+package engine_test
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	"github.com/ncruces/go-sqlite3/driver"
+	"github.com/prometheus/client_golang/prometheus"
+	"pgregory.net/rapid"
+
+	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/engine"
+	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+)
+
+func TestMain(m *testing.M) {
+	// Runs of a property take a real database each; -rapid.checks asks for more.
+	if err := flag.Set("rapid.checks", "25"); err != nil {
+		panic(err)
+	}
+	os.Exit(pgtest.Run(m))
+}
+
+// database is a migrated database for the engines of one test.
+type database struct {
+	name, url string
+	// raw reaches it past the store.
+	raw *sql.DB
+}
+
+// eachDatabase runs a test on both databases.
+func eachDatabase(t *testing.T, test func(*testing.T, database)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { test(t, newSQLite(t)) })
+	t.Run("postgres", func(t *testing.T) { test(t, newPostgres(t, pgtest.Shared(t))) })
+}
+
+func newSQLite(t *testing.T) database {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "e.db")
+	raw, err := driver.Open("file:" + path)
+	return newDatabase(t, database{"sqlite", "sqlite:" + path, raw}, err)
+}
+
+func newPostgres(t *testing.T, server *pgtest.Server) database {
+	t.Helper()
+	databaseURL := server.NewDatabase(t)
+	raw, err := sql.Open("pgx", databaseURL)
+	return newDatabase(t, database{"postgres", databaseURL, raw}, err)
+}
+
+func newDatabase(t *testing.T, d database, err error) database {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.raw.Close() })
+	s, err := store.Open(t.Context(), d.url, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Migrate(t.Context()), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// exec runs statements past the store: the first on SQLite, the others on
+// PostgreSQL.
+func (d database) exec(t *testing.T, sqlite string, postgres ...string) {
+	t.Helper()
+	statements := postgres
+	if d.name == "sqlite" {
+		statements = []string{sqlite}
+	}
+	for _, statement := range statements {
+		if _, err := d.raw.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+}
+
+// block holds the lock that a batch on an institution needs, until it is released.
+func (d database) block(t *testing.T, institution escrowgrid.InstitutionID) (release func()) {
+	t.Helper()
+	if d.name == "sqlite" {
+		return d.hold(t, "BEGIN IMMEDIATE")
+	}
+	return d.hold(t, "BEGIN", fmt.Sprintf("SELECT 1 FROM journal_heads WHERE institution_id = '%x' FOR UPDATE", institution[:]))
+}
+
+// hold runs statements and keeps their locks, until they are released.
+func (d database) hold(t *testing.T, statements ...string) (release func()) {
+	t.Helper()
+	conn, err := d.raw.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range statements {
+		if _, err := conn.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	released := false
+	release = func() {
+		if released {
+			return
+		}
+		released = true
+		if _, err := conn.ExecContext(context.Background(), "ROLLBACK"); err != nil {
+			t.Errorf("release: %v", err)
+		}
+		_ = conn.Close()
+	}
+	t.Cleanup(release)
+	return release
+}
+
+// clock is what the engines of a test take for the time.
+type clock struct{ micros atomic.Int64 }
+
+func newClock() *clock {
+	c := &clock{}
+	c.micros.Store(time.Date(2027, time.March, 1, 9, 0, 0, 0, time.UTC).UnixMicro())
+	return c
+}
+
+func (c *clock) now() time.Time           { return time.UnixMicro(c.micros.Load()).UTC() }
+func (c *clock) advance(by time.Duration) { c.micros.Add(by.Microseconds()) }
+
+// server is an engine with what a test sees of it.
+type server struct {
+	*engine.Engine
+	t        rapid.TB
+	store    *store.Store
+	clock    *clock
+	registry *prometheus.Registry
+	// closeStore closes the store, once.
+	closeStore func() error
+}
+
+// option changes the configuration of a server's engine.
+type option = func(*engine.Config)
+
+// patient is an engine that does not give up on a database while a test has it
+// blocked, and looks for nothing by itself.
+func patient(c *engine.Config) {
+	c.RetryFor, c.AttemptTimeout, c.ExpiryInterval = time.Minute, time.Minute, time.Hour
+}
+
+// start starts an engine on the database, which is closed when the test ends.
+func (d database) start(t *testing.T, clock *clock, options ...option) *server {
+	t.Helper()
+	s, err := store.Open(t.Context(), d.url, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry := prometheus.NewRegistry()
+	config := engine.Config{
+		Store: s, Logger: slog.New(slog.DiscardHandler), Now: clock.now, Random: rand.Reader, Metrics: registry,
+	}
+	patient(&config)
+	for _, change := range options {
+		change(&config)
+	}
+	e, err := engine.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeStore := sync.OnceValue(s.Close)
+	t.Cleanup(func() {
+		if err := e.Close(context.Background()); err != nil {
+			t.Errorf("close the engine: %v", err)
+		}
+		if err := closeStore(); err != nil {
+			t.Errorf("close the store: %v", err)
+		}
+	})
+	return &server{e, t, s, clock, registry, closeStore}
+}
+
+// eachPair runs a test with two engines: two servers that share PostgreSQL, and
+// SQLite's only one in both places.
+func eachPair(t *testing.T, test func(t *testing.T, servers [2]*server), options ...option) {
+	t.Helper()
+	eachDatabase(t, func(t *testing.T, d database) { test(t, d.pair(t, options...)) })
+}
+
+func (d database) pair(t *testing.T, options ...option) [2]*server {
+	t.Helper()
+	clock := newClock()
+	first := d.start(t, clock, options...)
+	second := first
+	if d.name == "postgres" {
+		second = d.start(t, clock, options...)
+	}
+	return [2]*server{first, second}
+}
+
+// total sums a metric over the servers of a pair.
+func total(servers [2]*server, name string) int {
+	sum := servers[0].metric(name)
+	if servers[1] != servers[0] {
+		sum += servers[1].metric(name)
+	}
+	return sum
+}
+
+// metric returns the sum of a metric over its labels; of a histogram, how often
+// something was observed.
+func (s *server) metric(name string) int {
+	s.t.Helper()
+	families, err := s.registry.Gather()
+	if err != nil {
+		s.t.Fatalf("gather: %v", err)
+	}
+	for _, family := range families {
+		if family.GetName() != "escrowgrid_"+name {
+			continue
+		}
+		sum := 0.0
+		for _, m := range family.GetMetric() {
+			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+		return int(sum)
+	}
+	return 0
+}
+
+// root is a request of the operator's.
+func root(institution escrowgrid.InstitutionID, command escrowgrid.Command) escrowgrid.Request {
+	return escrowgrid.Request{Institution: institution, Actor: escrowgrid.ActorRoot(), RequestID: "req-1", Command: command}
+}
+
+// by is a request of a key's.
+func by(key escrowgrid.APIKey, command escrowgrid.Command) escrowgrid.Request {
+	r := root(key.InstitutionID, command)
+	r.Actor = escrowgrid.ActorKey(key.ID)
+	return r
+}
+
+// under gives a request an idempotency key; what is the content of the request.
+func under(key, what string, r escrowgrid.Request) escrowgrid.Request {
+	r.Idempotency = &escrowgrid.Idempotency{Key: key, Fingerprint: sha256.Sum256([]byte(what)), Nonce: []byte(key)}
+	return r
+}
+
+// accept carries out a request that must be accepted.
+func accept[T any](s *server, r escrowgrid.Request) T {
+	s.t.Helper()
+	answer, err := s.Do(context.Background(), r)
+	if err != nil {
+		s.t.Fatalf("%T: %v", r.Command, err)
+	}
+	return resource[T](answer)
+}
+
+// resource is what an answer is about.
+func resource[T any](a engine.Answer) T {
+	return a.Resource.(T) //nolint:errcheck // A panic fails the test and says where.
+}
+
+// refuse carries out a request that must be refused with a code.
+func refuse(s *server, r escrowgrid.Request, want escrowgrid.Code) {
+	s.t.Helper()
+	if answer, err := s.Do(context.Background(), r); err == nil || escrowgrid.ErrorCode(err) != want {
+		s.t.Errorf("%T: answer %+v, error %v; want the code %s", r.Command, answer, err, want)
+	}
+}
+
+// attempt is a request that is carried out beside the test.
+type attempt struct {
+	answer engine.Answer
+	err    error
+	done   chan struct{}
+}
+
+// begin carries out a request beside the test.
+func (s *server) begin(ctx context.Context, r escrowgrid.Request) *attempt {
+	a := &attempt{done: make(chan struct{})}
+	go func() {
+		defer close(a.done)
+		a.answer, a.err = s.Do(ctx, r)
+	}()
+	return a
+}
+
+// code waits for an attempt's end and returns its code, "" for success.
+func (a *attempt) code() escrowgrid.Code {
+	<-a.done
+	if a.err == nil {
+		return ""
+	}
+	return escrowgrid.ErrorCode(a.err)
+}
+
+// beginInOrder carries out requests beside the test, each put into the queue
+// after the one before it. The first is alone in a batch that waits for a lock;
+// the others wait for their batch behind it.
+func (s *server) beginInOrder(ctx context.Context, requests ...escrowgrid.Request) []*attempt {
+	s.t.Helper()
+	attempts := make([]*attempt, len(requests))
+	for i, r := range requests {
+		attempts[i] = s.begin(ctx, r)
+		eventually(s.t, "the command is in its place", func() bool {
+			return s.metric("queue_commands") == i && s.metric("store_connections_used") > 0
+		})
+	}
+	return attempts
+}
+
+// eventually waits until something is so.
+func eventually(t rapid.TB, what string, is func() bool) {
+	t.Helper()
+	deadline := time.After(time.Minute)
+	ticker := time.NewTicker(2 * time.Millisecond)
+	defer ticker.Stop()
+	for !is() {
+		select {
+		case <-deadline:
+			t.Fatalf("it is not so after a minute: %s", what)
+		case <-ticker.C:
+		}
+	}
+}
+
+// The commands that tests begin with.
+
+func createInstitution() escrowgrid.Command {
+	return must(escrowgrid.NewCreateInstitution(escrowgrid.InstitutionInput{
+		Name: "Meridian Bank", Regions: []string{"US", "EU_UK", "SG", "UAE"},
+	}))
+}
+
+func (s *server) institution() escrowgrid.InstitutionID {
+	s.t.Helper()
+	return accept[escrowgrid.Institution](s, root(escrowgrid.InstitutionID{}, createInstitution())).ID
+}
+
+// key makes a key and returns it with its secret.
+func (s *server) key(of escrowgrid.InstitutionID, role escrowgrid.Role, expiresAt *time.Time) (escrowgrid.APIKey, string) {
+	s.t.Helper()
+	var random [32]byte
+	_, _ = rand.Read(random[:])
+	secret := escrowgrid.NewSecret(random)
+	in := escrowgrid.KeyInput{Label: "A key", Role: string(role)}
+	if expiresAt != nil {
+		in.ExpiresAt = new(escrowgrid.FormatTime(*expiresAt))
+	}
+	command := must(escrowgrid.NewCreateKey(in, escrowgrid.HashSecret(secret)))
+	return accept[escrowgrid.APIKey](s, root(of, command)), secret
+}
+
+// asset makes an asset on which any amount of US dollars can be placed.
+func (s *server) asset(of escrowgrid.InstitutionID) escrowgrid.AssetID {
+	s.t.Helper()
+	return s.assetOf(of, "US", "CONSTR_ESCROW", `{"currency":"USD"}`)
+}
+
+func (s *server) assetOf(of escrowgrid.InstitutionID, region, code, config string) escrowgrid.AssetID {
+	s.t.Helper()
+	template := accept[escrowgrid.AssetTemplate](s, root(of, must(escrowgrid.NewCreateTemplate(escrowgrid.TemplateInput{
+		Code: code, Name: "A template", Vertical: string(escrowgrid.TemplateCode(code).Vertical()), Region: region, Config: []byte(config),
+	})))).ID
+	return accept[escrowgrid.Asset](s, root(of, must(escrowgrid.NewCreateAsset(
+		escrowgrid.AssetInput{TemplateID: template.String(), Label: "An asset"},
+	)))).ID
+}
+
+func createPosition(asset escrowgrid.AssetID, holder, amount string) escrowgrid.Command {
+	return must(escrowgrid.NewCreatePosition(escrowgrid.PositionInput{
+		AssetID: asset.String(), HolderReference: holder, Currency: "USD", Amount: escrowgrid.Digits(amount),
+	}))
+}
+
+// transition makes the command that leads a position to a state; an empty amount
+// gives none.
+func transition(position escrowgrid.PositionID, to escrowgrid.State, amount string) escrowgrid.Command {
+	in := escrowgrid.TransitionInput{ToState: string(to)}
+	if amount != "" {
+		in.Amount = new(escrowgrid.Digits(amount))
+	}
+	return must(escrowgrid.NewTransitionPosition(position, in, nil))
+}
+
+// must returns a value that a test could not do without.
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}

@@ -1,0 +1,250 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/engine"
+	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+)
+
+// throughProxy starts an engine that reaches PostgreSQL through a proxy.
+func throughProxy(t *testing.T, options ...option) (database, *proxy, *server) {
+	t.Helper()
+	d := newPostgres(t, pgtest.Shared(t))
+	proxy, databaseURL := newProxy(t, d.url)
+	through := d
+	through.url = databaseURL
+	return d, proxy, through.start(t, newClock(), options...)
+}
+
+// Where the answer to a COMMIT is lost, the engine finds out what became of it:
+// the client is told the truth, and the command is done once, idempotency key or
+// not.
+func TestACommitWithoutAnAnswerIsLookedUp(t *testing.T) {
+	for name, test := range map[string]struct {
+		fate    int32
+		retries int
+	}{
+		"committed, and the answer lost":  {loseAnswer, 0},
+		"lost before the server had it":   {loseCommit, 1},
+		"not broken, for the comparison":  {forward, 0},
+		"committed by a server left with": {cutBehind, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, proxy, s := throughProxy(t)
+			of := s.institution()
+			asset := s.asset(of)
+			before := len(s.journal(of, escrowgrid.EntryFilter{}))
+			unknown := 0
+			for i := range 3 {
+				proxy.next.Store(test.fate)
+				position := accept[escrowgrid.Position](s, root(of, createPosition(asset, "h", "10")))
+				if got := must(s.Position(t.Context(), of, position.ID)); got.Version != 1 || len(got.Events) != 1 {
+					t.Errorf("the position is %+v", got)
+				}
+				if after := len(s.journal(of, escrowgrid.EntryFilter{})); after != before+i+1 {
+					t.Errorf("after %d commands there are %d entries more", i+1, after-before)
+				}
+				if test.fate != forward {
+					unknown++
+				}
+			}
+			if got, retries := s.metric("commits_unknown_total"), s.metric("batch_retries_total"); got != unknown || retries != test.retries*unknown {
+				t.Errorf("%d commits were looked up and %d batches tried again, want %d and %d", got, retries, unknown, test.retries*unknown)
+			}
+			s.checkJournal(of)
+		})
+	}
+}
+
+// The same for the making of an institution, whose entry is in a journal that
+// nobody can have locked before.
+func TestANewInstitutionWithoutAnAnswerIsLookedUp(t *testing.T) {
+	for name, fate := range map[string]int32{"committed": loseAnswer, "lost": loseCommit} {
+		t.Run(name, func(t *testing.T) {
+			_, proxy, s := throughProxy(t)
+			proxy.next.Store(fate)
+			made := s.institution()
+			page, err := s.Institutions(t.Context(), escrowgrid.Period{}, escrowgrid.PageRequest{Limit: 10})
+			if err != nil || len(page.Items) != 1 || page.Items[0].ID != made {
+				t.Errorf("there are the institutions %+v, %v; want the one that was acknowledged", page.Items, err)
+			}
+			if s.metric("commits_unknown_total") != 1 {
+				t.Error("the commit was not looked up")
+			}
+		})
+	}
+}
+
+// A commit that the server is still busy with when its client is cut off is
+// neither lost nor done: the engine waits until it is one of the two.
+func TestACommitUnderWayIsWaitedFor(t *testing.T) {
+	for name, test := range map[string]struct {
+		table   string
+		request func(*server) escrowgrid.Request
+	}{
+		"position": {"positions", func(s *server) escrowgrid.Request {
+			of := s.institution()
+			return root(of, createPosition(s.asset(of), "h", "10"))
+		}},
+		"institution": {"institutions", func(*server) escrowgrid.Request {
+			return root(escrowgrid.InstitutionID{}, createInstitution())
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, proxy, s := throughProxy(t)
+			request := test.request(s)
+			if _, err := s.Do(t.Context(), request); err != nil { // Its statements are prepared.
+				t.Fatal(err)
+			}
+			count := func() (count int) {
+				if err := d.raw.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM "+test.table).Scan(&count); err != nil {
+					t.Fatal(err)
+				}
+				return count
+			}
+			before := count()
+			release := d.hold(t, "BEGIN", "LOCK TABLE "+test.table+" IN SHARE MODE")
+			proxy.next.Store(cutBehind)
+			a := s.begin(t.Context(), request)
+			eventually(t, "the server waits with the commit, and the engine for the server", func() bool {
+				return s.metric("commits_unknown_total") == 1 && d.waiting(t) == 2
+			})
+			release()
+			if code := a.code(); code != "" || count() != before+1 || s.metric("batch_retries_total") != 0 {
+				t.Errorf("error %v; there are %d more in %s after %d retries, want the one that was under way",
+					a.err, count()-before, test.table, s.metric("batch_retries_total"))
+			}
+		})
+	}
+}
+
+// While the outcome cannot be found out, the client is not told a guess.
+func TestAnOutcomeThatStaysUnknownIsSaidToBe(t *testing.T) {
+	d, proxy, s := throughProxy(t, func(c *engine.Config) { c.RetryFor, c.AttemptTimeout = time.Millisecond, 200*time.Millisecond })
+	of := s.institution()
+	create := root(of, createPosition(s.asset(of), "h", "10"))
+	accept[escrowgrid.Position](s, create) // Its statements are prepared.
+	request := under("k", "position", create)
+	accept[escrowgrid.Position](s, under("other", "position", create))
+	release := d.hold(t, "BEGIN", "LOCK TABLE positions IN SHARE MODE")
+	proxy.next.Store(cutBehind)
+	refuse(s, request, escrowgrid.CodeOutcomeUnknown)
+	release()
+	// The client repeats its request, and finds out.
+	var answer engine.Answer
+	eventually(t, "the repetition is answered", func() (done bool) {
+		var err error
+		answer, err = s.Do(t.Context(), request)
+		return err == nil
+	})
+	if positions := s.tables(of).Positions; len(positions) != 3 || !answer.Replayed || resource[escrowgrid.Position](answer).ID != positions[2].ID {
+		t.Errorf("the answer is %+v, the positions are %+v", answer, positions)
+	}
+}
+
+// client carries out a request under its idempotency key until it is answered.
+func (s *server) client(ctx context.Context, r escrowgrid.Request, failed *atomic.Int64) (escrowgrid.Position, error) {
+	for {
+		answer, err := s.Do(ctx, r)
+		switch code := escrowgrid.ErrorCode(err); {
+		case err == nil:
+			return resource[escrowgrid.Position](answer), nil
+		case code != escrowgrid.CodeStoreUnavailable && code != escrowgrid.CodeOutcomeUnknown:
+			return escrowgrid.Position{}, err
+		}
+		failed.Add(1)
+	}
+}
+
+// PostgreSQL crashes under load and comes back, more than once: the engines carry
+// on by themselves, and everything that was acknowledged is there, once.
+func TestAcknowledgedWritesOutliveCrashesOfPostgreSQL(t *testing.T) {
+	const clients, each = 8, 15
+	postgres := pgtest.Start(t, pgtest.WithDurability())
+	d := newPostgres(t, postgres)
+	servers := d.pair(t, func(c *engine.Config) { c.RetryFor, c.AttemptTimeout = 50*time.Millisecond, 5*time.Second })
+	of := servers[0].institution()
+	asset := servers[0].asset(of)
+
+	var acknowledged, failed atomic.Int64
+	made := make([]map[string]escrowgrid.PositionID, clients)
+	var busy sync.WaitGroup
+	for client := range clients {
+		made[client] = make(map[string]escrowgrid.PositionID)
+		busy.Go(func() {
+			for i := range each {
+				holder := fmt.Sprintf("client-%d-%d", client, i)
+				position, err := servers[client%2].client(t.Context(), under(holder, holder, root(of, createPosition(asset, holder, "10"))), &failed)
+				if err != nil {
+					t.Errorf("%s: %v", holder, err)
+					return
+				}
+				made[client][holder] = position.ID
+				acknowledged.Add(1)
+			}
+		})
+	}
+	for _, after := range []int64{20, 70} {
+		eventually(t, "clients are answered", func() bool { return acknowledged.Load() >= after || t.Failed() })
+		before := failed.Load()
+		postgres.Stop(t)
+		eventually(t, "clients notice that the database is gone", func() bool { return failed.Load() > before || t.Failed() })
+		postgres.Restart(t)
+	}
+	busy.Wait()
+
+	held := make(map[string]escrowgrid.PositionID)
+	for _, position := range servers[0].tables(of).Positions {
+		if other, twice := held[position.HolderReference]; twice {
+			t.Errorf("%s has two positions, %s and %s", position.HolderReference, other, position.ID)
+		}
+		held[position.HolderReference] = position.ID
+	}
+	for _, positions := range made {
+		for holder, id := range positions {
+			if held[holder] != id {
+				t.Errorf("%s was told of %s, and there is %s", holder, id, held[holder])
+			}
+		}
+	}
+	if len(held) != clients*each || acknowledged.Load() != clients*each {
+		t.Errorf("%d positions were acknowledged and %d are there, want %d", acknowledged.Load(), len(held), clients*each)
+	}
+	servers[1].checkJournal(of)
+}
+
+// Without a database a command fails, and is not carried out when it comes back.
+func TestACommandWithoutADatabaseHasNoEffect(t *testing.T) {
+	postgres := pgtest.Start(t)
+	d := newPostgres(t, postgres)
+	s := d.start(t, newClock(), func(c *engine.Config) { c.RetryFor = time.Millisecond })
+	of := s.institution()
+	asset := s.asset(of)
+	key, secret := s.key(of, escrowgrid.RoleAdmin, nil)
+	if err := s.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	postgres.Stop(t)
+	refuse(s, by(key, createPosition(asset, "h", "10")), escrowgrid.CodeStoreUnavailable)
+	_, authenticated := s.Authenticate(t.Context(), secret, false)
+	_, read := s.Institution(t.Context(), of)
+	for what, err := range map[string]error{"readiness": s.Ready(t.Context()), "authentication": authenticated, "a query": read} {
+		if escrowgrid.ErrorCode(err) != escrowgrid.CodeStoreUnavailable {
+			t.Errorf("%s: %v, want %s", what, err, escrowgrid.CodeStoreUnavailable)
+		}
+	}
+	postgres.Restart(t)
+	eventually(t, "the engine is ready again", func() bool { return s.Ready(t.Context()) == nil })
+	if positions := s.tables(of).Positions; len(positions) != 0 {
+		t.Errorf("there are %+v", positions)
+	}
+	accept[escrowgrid.Position](s, by(key, createPosition(asset, "h", "10")))
+	s.checkJournal(of)
+}

@@ -1,0 +1,137 @@
+package engine_test
+
+import (
+	"context"
+	"slices"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+// rows are what the tables, or books, hold of an institution.
+type rows struct {
+	Institutions []escrowgrid.Institution
+	Keys         []escrowgrid.APIKey
+	Policies     []escrowgrid.Policy
+	Templates    []escrowgrid.AssetTemplate
+	Assets       []escrowgrid.Asset
+	Positions    []escrowgrid.Position
+}
+
+// exactly compares the domain's values whole; of an entry, what its body tells.
+func exactly() cmp.Options {
+	return cmp.Options{
+		cmp.AllowUnexported(escrowgrid.Decimal{}, escrowgrid.Actor{}),
+		cmpopts.IgnoreUnexported(escrowgrid.Entry{}, escrowgrid.Error{}),
+		cmpopts.EquateEmpty(),
+	}
+}
+
+// wholeList reads a list page by page.
+func wholeList[T any](
+	s *server, cursor func(T) escrowgrid.Cursor, list func(escrowgrid.PageRequest) (escrowgrid.Page[T], error),
+) (items []T) {
+	s.t.Helper()
+	request := escrowgrid.PageRequest{Limit: escrowgrid.MaxPageSize}
+	for {
+		page, err := list(request)
+		if err != nil {
+			s.t.Fatalf("list: %v", err)
+		}
+		items = append(items, page.Items...)
+		if !page.More {
+			return items
+		}
+		request.After = new(cursor(items[len(items)-1]))
+	}
+}
+
+// journal reads an institution's whole journal.
+func (s *server) journal(of escrowgrid.InstitutionID, filter escrowgrid.EntryFilter) []escrowgrid.Entry {
+	s.t.Helper()
+	return wholeList(s, func(e escrowgrid.Entry) escrowgrid.Cursor { return escrowgrid.SequenceCursor(e.Sequence) },
+		func(page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.Entry], error) {
+			return s.Entries(context.Background(), of, filter, page)
+		})
+}
+
+// tables reads all that the tables hold of an institution.
+func (s *server) tables(of escrowgrid.InstitutionID) rows {
+	s.t.Helper()
+	ctx := context.Background()
+	institution, err := s.Institution(ctx, of)
+	if err != nil {
+		s.t.Fatalf("institution: %v", err)
+	}
+	policies, err := s.Policies(ctx, of)
+	if err != nil {
+		s.t.Fatalf("policies: %v", err)
+	}
+	return rows{
+		Institutions: []escrowgrid.Institution{institution},
+		Policies:     policies,
+		Keys: wholeList(s, func(k escrowgrid.APIKey) escrowgrid.Cursor { return escrowgrid.IDCursor(k.ID) },
+			func(page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.APIKey], error) {
+				return s.Keys(ctx, of, escrowgrid.KeyFilter{IncludeRevoked: true}, page)
+			}),
+		Templates: wholeList(s, func(t escrowgrid.AssetTemplate) escrowgrid.Cursor { return escrowgrid.IDCursor(t.ID) },
+			func(page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.AssetTemplate], error) {
+				return s.Templates(ctx, of, escrowgrid.Period{}, page)
+			}),
+		Assets: wholeList(s, func(a escrowgrid.Asset) escrowgrid.Cursor { return escrowgrid.IDCursor(a.ID) },
+			func(page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.Asset], error) {
+				return s.Assets(ctx, of, escrowgrid.AssetFilter{}, page)
+			}),
+		Positions: wholeList(s, func(p escrowgrid.Position) escrowgrid.Cursor { return escrowgrid.IDCursor(p.ID) },
+			func(page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.Position], error) {
+				return s.Positions(ctx, of, escrowgrid.PositionFilter{WithEvents: true}, page)
+			}),
+	}
+}
+
+// checkJournal checks that an institution's journal is gapless and in order, that
+// its entries alone rebuild every row of the tables, and that the money of every
+// position adds up at every moment. It returns the journal.
+func (s *server) checkJournal(of escrowgrid.InstitutionID) []escrowgrid.Entry {
+	s.t.Helper()
+	entries := s.journal(of, escrowgrid.EntryFilter{})
+	books := escrowgrid.NewBooks(of, escrowgrid.Head{}, true)
+	for i, stored := range entries {
+		entry, err := escrowgrid.ParseEntry(stored.Body)
+		if err != nil {
+			s.t.Fatalf("entry %d: %v", i+1, err)
+		}
+		if entry.Sequence != int64(i+1) || entry.InstitutionID != of {
+			s.t.Fatalf("entry %d is %d of %s", i+1, entry.Sequence, entry.InstitutionID)
+		}
+		if i > 0 && !entry.At.After(entries[i-1].At) {
+			s.t.Errorf("entry %d is of %s, not after %s", i+1, entry.At, entries[i-1].At)
+		}
+		if err := books.Replay(entry); err != nil {
+			s.t.Fatalf("entry %d does not follow from those before it: %v", i+1, err)
+		}
+		if id, _, ok := entry.PositionEvent(); ok {
+			position, _ := books.Positions.Get(id)
+			if position.Funded != position.Released+position.Refunded+position.Held || position.CheckMoney() != nil {
+				s.t.Errorf("after entry %d the money of %s does not add up: %+v", i+1, id, position)
+			}
+		}
+	}
+	head, found, err := s.store.Head(context.Background(), of)
+	if err != nil || !found || head != books.Head {
+		s.t.Errorf("the head of the journal is %+v, %v; want %+v", head, err, books.Head)
+	}
+	rebuilt := rows{
+		Institutions: books.Institutions.Created(), Keys: books.Keys.Created(), Policies: books.Policies.Created(),
+		Templates: books.Templates.Created(), Assets: books.Assets.Created(), Positions: books.Positions.Created(),
+	}
+	slices.SortFunc(rebuilt.Policies, func(a, b escrowgrid.Policy) int {
+		return slices.Compare([]byte(a.Region), []byte(b.Region))
+	})
+	if diff := cmp.Diff(rebuilt, s.tables(of), exactly()); diff != "" {
+		s.t.Errorf("rows of the journal (-) and of the tables (+) differ:\n%s", diff)
+	}
+	return entries
+}

@@ -1,0 +1,150 @@
+package engine_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+// What is another institution's answers exactly as what does not exist, to
+// queries and commands alike.
+func TestInstitutionsDoNotSeeEachOther(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, d database) {
+		s := d.start(t, newClock())
+		ctx := t.Context()
+		theirs, ours := s.institution(), s.institution()
+		asset := s.asset(theirs)
+		template := must(s.Asset(ctx, theirs, asset)).TemplateID
+		position := accept[escrowgrid.Position](s, root(theirs, createPosition(asset, "h", "10"))).ID
+		key, _ := s.key(theirs, escrowgrid.RoleAdmin, nil)
+		before := len(s.journal(theirs, escrowgrid.EntryFilter{}))
+		do := func(command escrowgrid.Command) error { _, err := s.Do(ctx, root(ours, command)); return err }
+
+		for name, test := range map[string]struct {
+			want escrowgrid.Code
+			// ask asks for what is theirs, or for what is nobody's.
+			ask func(nobodys bool) (id fmt.Stringer, err error)
+		}{
+			"template": {escrowgrid.CodeTemplateNotFound, func(nobodys bool) (fmt.Stringer, error) {
+				id := either(template, nobodys)
+				_, err := s.Template(ctx, ours, id)
+				return id, err
+			}},
+			"asset": {escrowgrid.CodeAssetNotFound, func(nobodys bool) (fmt.Stringer, error) {
+				id := either(asset, nobodys)
+				_, err := s.Asset(ctx, ours, id)
+				return id, err
+			}},
+			"position": {escrowgrid.CodePositionNotFound, func(nobodys bool) (fmt.Stringer, error) {
+				id := either(position, nobodys)
+				_, err := s.Position(ctx, ours, id)
+				return id, err
+			}},
+			"asset of a template": {escrowgrid.CodeTemplateNotFound, func(nobodys bool) (fmt.Stringer, error) {
+				id := either(template, nobodys)
+				return id, do(must(escrowgrid.NewCreateAsset(escrowgrid.AssetInput{TemplateID: id.String(), Label: "l"})))
+			}},
+			"position on an asset": {escrowgrid.CodeAssetNotFound, func(nobodys bool) (fmt.Stringer, error) {
+				id := either(asset, nobodys)
+				return id, do(createPosition(id, "h", "10"))
+			}},
+			"transition": {escrowgrid.CodePositionNotFound, func(nobodys bool) (fmt.Stringer, error) {
+				id := either(position, nobodys)
+				return id, do(transition(id, escrowgrid.StateFunded, ""))
+			}},
+			"expiry": {escrowgrid.CodePositionNotFound, func(nobodys bool) (fmt.Stringer, error) {
+				id := either(position, nobodys)
+				return id, do(escrowgrid.ExpirePosition(id))
+			}},
+			"revocation": {escrowgrid.CodeKeyNotFound, func(nobodys bool) (fmt.Stringer, error) {
+				id := either(key.ID, nobodys)
+				return id, do(escrowgrid.RevokeKey{Key: id})
+			}},
+			"rotation": {escrowgrid.CodeKeyNotFound, func(nobodys bool) (fmt.Stringer, error) {
+				id := either(key.ID, nobodys)
+				return id, do(must(escrowgrid.NewRotateKey(id, escrowgrid.RotationInput{}, escrowgrid.SecretHash{})))
+			}},
+		} {
+			id, err := test.ask(false)
+			none, missing := test.ask(true)
+			if codeOf(err) != test.want || missing == nil {
+				t.Errorf("%s: %v, want the code %s", name, err, test.want)
+				continue
+			}
+			if got, want := strings.ReplaceAll(err.Error(), id.String(), "ID"), strings.ReplaceAll(missing.Error(), none.String(), "ID"); got != want {
+				t.Errorf("%s: what is another's answers %q, and what does not exist %q", name, got, want)
+			}
+		}
+
+		seen := s.tables(ours)
+		seen.Institutions = nil
+		if diff := cmp.Diff(rows{}, seen, exactly()); diff != "" {
+			t.Errorf("lists hold what is another institution's (+):\n%s", diff)
+		}
+		if entries := s.checkJournal(ours); len(entries) != 1 {
+			t.Errorf("our journal has %d entries, want that of the institution alone", len(entries))
+		}
+		if after := len(s.checkJournal(theirs)); after != before {
+			t.Errorf("their journal has %d entries more", after-before)
+		}
+	})
+}
+
+// either returns an id, or one that nobody has.
+func either[K escrowgrid.IDKind](id escrowgrid.ID[K], nobodys bool) escrowgrid.ID[K] {
+	if nobodys {
+		return escrowgrid.ID[K]{1}
+	}
+	return id
+}
+
+func TestWhatDoesNotExistIsNotFound(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, d database) {
+		s := d.start(t, newClock())
+		of := s.institution()
+		nobody := escrowgrid.InstitutionID{1}
+		_, institution := s.Institution(t.Context(), nobody)
+		_, policy := s.Policy(t.Context(), of, "US")
+		_, command := s.Do(t.Context(), root(nobody, createPosition(escrowgrid.AssetID{1}, "h", "10")))
+		for want, err := range map[escrowgrid.Code][]error{
+			escrowgrid.CodeInstitutionNotFound: {institution, command},
+			escrowgrid.CodePolicyNotFound:      {policy},
+		} {
+			for _, err := range err {
+				if codeOf(err) != want {
+					t.Errorf("%v, want the code %s", err, want)
+				}
+			}
+		}
+		accept[escrowgrid.Policy](s, root(of, must(escrowgrid.NewSetPolicy("US", escrowgrid.PolicyInput{}))))
+		if policy, err := s.Policy(t.Context(), of, "US"); err != nil || policy.Region != "US" {
+			t.Errorf("the policy is %+v, %v", policy, err)
+		}
+	})
+}
+
+// A server on a database that was not migrated says so, and does nothing.
+func TestADatabaseThatIsNotMigratedIsNotReady(t *testing.T) {
+	migrated := newSQLite(t)
+	migrated.url = "sqlite:" + filepath.Join(t.TempDir(), "empty.db")
+	s := migrated.start(t, newClock())
+	_, listed := s.Institutions(t.Context(), escrowgrid.Period{}, escrowgrid.PageRequest{Limit: 1})
+	_, done := s.Do(t.Context(), root(escrowgrid.InstitutionID{}, createInstitution()))
+	for what, err := range map[string]error{"readiness": s.Ready(t.Context()), "a query": listed, "a command": done} {
+		if codeOf(err) != escrowgrid.CodeStoreUnavailable {
+			t.Errorf("%s: %v, want %s", what, err, escrowgrid.CodeStoreUnavailable)
+		}
+	}
+	if err := s.store.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Ready(t.Context()); err != nil {
+		t.Errorf("after the migration: %v", err)
+	}
+	s.institution()
+}

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/escrowgrid/escrowgrid/internal/httpapi"
+)
+
+// errorTables writes a table for each status, in the order of httpapi.ErrorKinds.
+func errorTables() string {
+	var text strings.Builder
+	status := 0
+	for _, kind := range httpapi.ErrorKinds() {
+		if kind.Status != status {
+			if status != 0 {
+				text.WriteString("\n")
+			}
+			status = kind.Status
+			fmt.Fprintf(&text, "### %d %s\n\n", status, http.StatusText(status))
+			row(&text, "code", "title", "meaning")
+			row(&text, "---", "---", "---")
+		}
+		row(&text, "`"+string(kind.Code)+"`", kind.Title, kind.Meaning)
+	}
+	return text.String()
+}

@@ -1,0 +1,110 @@
+// Command gendocs writes the parts of the documentation that the code decides:
+//
+//	docs/openapi.json      the description of the API
+//	docs/errors.md         the table of errors
+//	docs/configuration.md  the table of variables and flags
+//
+// Its argument is the root of the repository. In the Markdown files it replaces
+// what stands between a pair of markers and leaves the rest alone.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/escrowgrid/escrowgrid/internal/httpapi"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "gendocs:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	if len(args) != 1 {
+		return errors.New("usage: gendocs REPOSITORY")
+	}
+	files, err := generate(args[0])
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		// A file that is right already keeps its time.
+		if bytes.Equal(file.before, file.after) {
+			continue
+		}
+		if err := os.WriteFile(file.path, file.after, 0o644); err != nil { //nolint:gosec // Documentation is for everyone.
+			return err
+		}
+	}
+	return nil
+}
+
+// file is a file of the documentation as it is and as it should be.
+type file struct {
+	path          string
+	before, after []byte
+}
+
+// generate works out all files; it writes none.
+func generate(root string) ([]file, error) {
+	var files []file
+	for _, g := range []struct {
+		name string
+		make func(before []byte) ([]byte, error)
+	}{
+		{"openapi.json", openAPI},
+		{"errors.md", func(before []byte) ([]byte, error) { return replaceSection(before, "errors", errorTables()) }},
+		{"configuration.md", func(before []byte) ([]byte, error) {
+			table, err := configurationTable(filepath.Join(root, "cmd", "escrowgrid"))
+			if err != nil {
+				return nil, err
+			}
+			return replaceSection(before, "configuration", table)
+		}},
+	} {
+		path := filepath.Join(root, "docs", g.name)
+		before, err := os.ReadFile(path) //nolint:gosec // Whoever runs it says where.
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+		after, err := g.make(before)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", g.name, err)
+		}
+		files = append(files, file{path, before, after})
+	}
+	return files, nil
+}
+
+func openAPI([]byte) ([]byte, error) {
+	document, err := httpapi.Specification()
+	return append(document, '\n'), err
+}
+
+// replaceSection replaces what stands between the markers of a section, which a
+// reader of the page does not see.
+func replaceSection(page []byte, name, content string) ([]byte, error) {
+	begin := fmt.Appendf(nil, "<!-- begin generated: %s -->\n", name)
+	end := fmt.Appendf(nil, "<!-- end generated: %s -->\n", name)
+	before, rest, hasBegin := bytes.Cut(page, begin)
+	_, after, hasEnd := bytes.Cut(rest, end)
+	if !hasBegin || !hasEnd {
+		return nil, fmt.Errorf("the markers of the section %q are missing", name)
+	}
+	return bytes.Join([][]byte{before, begin, []byte("\n" + content + "\n"), end, after}, nil), nil
+}
+
+// row writes a line of a Markdown table.
+func row(to io.Writer, cells ...string) {
+	for _, cell := range cells {
+		fmt.Fprintf(to, "| %s ", bytes.ReplaceAll([]byte(cell), []byte("|"), []byte(`\|`)))
+	}
+	fmt.Fprintln(to, "|")
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const root = "../.."
+
+func TestGeneratedDocumentationIsCurrent(t *testing.T) {
+	files, err := generate(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if !bytes.Equal(file.before, file.after) {
+			t.Errorf("%s is not what go generate ./... makes: run it, and commit what it changes", file.path)
+		}
+	}
+}
+
+func TestRunWritesFilesThatSettle(t *testing.T) {
+	copied := t.TempDir()
+	for _, directory := range []string{"docs", filepath.Join("cmd", "escrowgrid")} {
+		if err := os.MkdirAll(filepath.Join(copied, directory), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sources, err := filepath.Glob(filepath.Join(root, "cmd", "escrowgrid", "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, source := range sources {
+		content, err := os.ReadFile(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(copied, "cmd", "escrowgrid", filepath.Base(source)), string(content))
+	}
+	for _, name := range []string{"errors", "configuration"} {
+		write(t, filepath.Join(copied, "docs", name+".md"), "# Head\n\n<!-- begin generated: "+name+" -->\nold\n<!-- end generated: "+
+			name+" -->\n\nFoot\n")
+	}
+	var last map[string]string
+	for round := range 2 {
+		if err := run([]string{copied}); err != nil {
+			t.Fatal(err)
+		}
+		written := make(map[string]string)
+		for _, name := range []string{"openapi.json", "errors.md", "configuration.md"} {
+			content, err := os.ReadFile(filepath.Join(copied, "docs", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			written[name] = string(content)
+		}
+		if round > 0 {
+			if diff := cmp.Diff(last, written); diff != "" {
+				t.Errorf("the second run changed what the first had made:\n%s", diff)
+			}
+		}
+		last = written
+	}
+	for name, expected := range map[string]string{
+		"openapi.json": `"openapi": "3.1.0"`, "errors.md": "| `invalid_input` | Invalid input |", "configuration.md": "| `PORT` | `4000` |",
+	} {
+		if !strings.Contains(last[name], expected) {
+			t.Errorf("%s does not have %s", name, expected)
+		}
+	}
+	for _, name := range []string{"errors.md", "configuration.md"} {
+		if text := last[name]; !strings.HasPrefix(text, "# Head\n") || !strings.HasSuffix(text, "\nFoot\n") || strings.Contains(text, "old\n") {
+			t.Errorf("%s has not kept what is around the section, or not replaced it:\n%s", name, text)
+		}
+	}
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRunRefusesWhatItCannotDo(t *testing.T) {
+	if err := run(nil); err == nil {
+		t.Error("no argument was accepted")
+	}
+	if err := run([]string{t.TempDir()}); err == nil {
+		t.Error("a directory that is no repository was accepted")
+	}
+	if _, err := replaceSection([]byte("# No markers\n"), "errors", ""); err == nil {
+		t.Error("a page without markers was accepted")
+	}
+}
+
+// A configuration that the generator cannot read must stop it, rather than make a
+// table with holes.
+func TestConfigurationTableRefusesWhatItCannotRead(t *testing.T) {
+	for name, source := range map[string]string{
+		"no struct":           `package main`,
+		"a syntax error":      `package main; type serverFlags struct {`,
+		"an unknown part":     "package main\ntype serverFlags struct { A string `env:\"A\" help:\"${nothing}\"` }",
+		"a part not constant": "package main\ntype serverFlags struct { A string `env:\"A\" help:\"${a}\"` }\nvar v = kong.Vars{\"a\": f()}",
+		"a foreign struct":    "package main\ntype serverFlags struct { other.Flags }",
+		"a missing struct":    "package main\ntype serverFlags struct { more }",
+	} {
+		t.Run(name, func(t *testing.T) {
+			directory := t.TempDir()
+			write(t, filepath.Join(directory, "main.go"), source)
+			if table, err := configurationTable(directory); err == nil {
+				t.Errorf("got %q", table)
+			}
+		})
+	}
+}
+
+func TestRowKeepsABarInItsCell(t *testing.T) {
+	var line bytes.Buffer
+	row(&line, "a|b", "c")
+	if got, want := line.String(), "| a\\|b | c |\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

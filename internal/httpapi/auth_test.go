@@ -1,0 +1,128 @@
+package httpapi_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+)
+
+func TestHowAKeyIsSent(t *testing.T) {
+	s := serve(t, onSQLite(t), nil)
+	b := s.bank(t)
+	nobody, key := s.As(""), b.Admin.Key
+	for _, headers := range [][]string{
+		{"X-API-KEY: " + key}, {"x-api-key:  " + key + " "}, {"Authorization: Bearer " + key}, {"Authorization: bearer " + key}, {"Authorization: BEARER  " + key},
+		{"X-API-KEY: " + key, "Authorization: Bearer " + key}, {"X-API-KEY: " + key, "Authorization: Basic YTpi"},
+	} {
+		nobody.Get(t, "/positions", headers...).Want(t, 200)
+	}
+	for _, headers := range [][]string{
+		nil, {"X-API-KEY:"}, {"Authorization:"}, {"Authorization: Bearer"}, {"Authorization: Bearer "}, {"Authorization: Basic " + key}, {"Authorization: " + key},
+		{"X-API-KEY: " + key, "Authorization: Bearer " + b.ReadOnly.Key}, {"Cookie: X-API-KEY=" + key},
+	} {
+		nobody.Get(t, "/positions", headers...).Refused(t, 401, "unauthorized")
+	}
+	nobody.Get(t, "/positions?apiKey="+key).Refused(t, 401, "unauthorized")
+	for _, wrong := range []string{
+		key[:len(key)-1], key + "x", strings.ToLower(key), "egk_", strings.Repeat("x", 10_000), key[:10] + "x" + key[11:], "root", "'", "\xff",
+	} {
+		nobody.Get(t, "/positions", "X-API-KEY: "+wrong).Refused(t, 401, "invalid_api_key")
+		nobody.Post(t, "/positions", "{}", "Authorization: Bearer "+wrong).Refused(t, 401, "invalid_api_key")
+	}
+}
+
+func TestMetricsKeyReadsMetricsAlone(t *testing.T) {
+	s := serve(t, onSQLite(t), nil)
+	s.As(metricsKey).Get(t, "/metrics").Want(t, 200)
+	s.As("").Get(t, "/metrics", "Authorization: Bearer "+metricsKey).Want(t, 200)
+	s.As(metricsKey).Post(t, "/metrics", "{}").Refused(t, 401, "invalid_api_key")
+	s.As(metricsKey).Get(t, "/positions").Refused(t, 401, "invalid_api_key")
+	without := serve(t, onSQLite(t), func(c *settings) { c.MetricsKey, c.RootKey = "", "" })
+	without.As("").Get(t, "/metrics").Refused(t, 401, "unauthorized")
+	without.As(metricsKey).Get(t, "/metrics").Refused(t, 401, "invalid_api_key")
+	without.As(rootKey).Get(t, "/positions").Refused(t, 401, "invalid_api_key")
+}
+
+func TestDocumentationMayBePublic(t *testing.T) {
+	s := serve(t, onSQLite(t), func(c *settings) { c.PublicDocs = true })
+	for _, path := range []string{"/openapi.json", "/docs", "/docs/docs.js"} {
+		s.As("").Get(t, path).Want(t, 200)
+		s.As("egk_wrong").Get(t, path).Want(t, 200)
+	}
+	s.As("").Get(t, "/positions").Refused(t, 401, "unauthorized")
+}
+
+// networks reads a list of networks.
+func networks(list ...string) (read []netip.Prefix) {
+	for _, network := range list {
+		read = append(read, netip.MustParsePrefix(network))
+	}
+	return read
+}
+
+func TestTheRootKeysNetworks(t *testing.T) {
+	refused := serve(t, onSQLite(t), func(c *settings) { c.RootNetworks = networks("10.0.0.0/8", "::1/128") })
+	refused.Get(t, "/institutions").Refused(t, 403, "address_not_allowed")
+	refused.Post(t, "/institutions", newInstitution(bank{}).String()).Refused(t, 403, "address_not_allowed")
+	refused.Get(t, "/metrics").Refused(t, 403, "address_not_allowed")
+	refused.Get(t, "/institutions", "X-Forwarded-For: 10.0.0.1").Refused(t, 403, "address_not_allowed")
+	refused.As(metricsKey).Get(t, "/metrics").Want(t, 200)
+	allowed := serve(t, onSQLite(t), func(c *settings) { c.RootNetworks = networks("10.0.0.0/8", "127.0.0.1/32") })
+	allowed.Get(t, "/institutions").Want(t, 200)
+	b := allowed.bank(t)
+	t.Run("bind nobody else", func(t *testing.T) {
+		behind := serve(t, onSQLite(t), func(c *settings) {
+			c.RootNetworks, c.TrustedProxies = networks("10.0.0.0/8"), networks("127.0.0.0/8")
+		})
+		_ = b
+		inside := behind.bankFrom(t, "X-Forwarded-For: 10.1.2.3")
+		inside.Admin.Get(t, "/positions").Want(t, 200)
+		behind.Get(t, "/institutions").Refused(t, 403, "address_not_allowed")
+	})
+}
+
+// bankFrom makes an institution with an admin key by requests with a header.
+func (s *service) bankFrom(t *testing.T, header string) (b bank) {
+	t.Helper()
+	b.ID = s.Post(t, "/institutions", newInstitution(b).String(), header).Want(t, 201).Text("id")
+	b.Admin = s.As(s.Post(t, "/institutions/"+b.ID+"/api-keys", newKey(b).String(), header).Want(t, 201).Text("apiKey"))
+	return b
+}
+
+// What X-Forwarded-For says is believed of trusted proxies alone, from the last
+// of them on.
+func TestTheClientsAddress(t *testing.T) {
+	for _, test := range []struct {
+		behaviour string
+		trusted   []string
+		headers   []string
+		want      string
+	}{
+		{"without trusted proxies the peer is the client", nil, []string{"X-Forwarded-For: 10.0.0.1"}, "127.0.0.1"},
+		{"nor is another header believed", []string{"127.0.0.1/32"}, []string{"X-Real-IP: 10.0.0.1", "Forwarded: for=10.0.0.1"}, "127.0.0.1"},
+		{"a trusted proxy tells the client", []string{"127.0.0.1/32"}, []string{"X-Forwarded-For: 10.0.0.1"}, "10.0.0.1"},
+		{"what the client made up before it does not count", []string{"127.0.0.1/32"}, []string{"X-Forwarded-For: 10.0.0.1, 192.0.2.7"}, "192.0.2.7"},
+		{"in a header of its own neither", []string{"127.0.0.1/32"}, []string{"X-Forwarded-For: 10.0.0.1", "X-Forwarded-For: 192.0.2.7"}, "192.0.2.7"},
+		{"proxies in a row are passed", []string{"127.0.0.0/8", "192.0.2.0/24"}, []string{"X-Forwarded-For: 6.6.6.6, 10.0.0.1, 192.0.2.7"}, "10.0.0.1"},
+		{"the first of a chain of proxies is the client", []string{"127.0.0.0/8", "192.0.2.0/24"}, []string{"X-Forwarded-For: 192.0.2.9"}, "192.0.2.9"},
+		{"what is no address ends the chain", []string{"127.0.0.1/32"}, []string{"X-Forwarded-For: 10.0.0.1, unknown"}, "127.0.0.1"},
+		{"with a port neither", []string{"127.0.0.1/32"}, []string{"X-Forwarded-For: 10.0.0.1:80"}, "127.0.0.1"},
+		{"an IPv4 address in IPv6 is the IPv4 address", []string{"127.0.0.1/32"}, []string{"X-Forwarded-For: ::ffff:10.0.0.1"}, "10.0.0.1"},
+		{"a zone is left out", []string{"127.0.0.1/32"}, []string{"X-Forwarded-For: fe80::1%<\xff>"}, "fe80::1"},
+	} {
+		t.Run(test.behaviour, func(t *testing.T) {
+			s := serve(t, onSQLite(t), func(c *settings) { c.TrustedProxies = networks(test.trusted...) })
+			s.As("").Get(t, "/positions", test.headers...).Refused(t, 401, "unauthorized")
+			eventually(t, "the client is in the log", func() bool { return strings.Contains(s.logs.String(), `"client":"`+test.want+`"`) })
+		})
+	}
+	t.Run("what a proxy makes up does not spoil the log of refusals", func(t *testing.T) {
+		s := serve(t, pgtest.Shared(t).NewDatabase(t), func(c *settings) { c.TrustedProxies = networks("127.0.0.1/32") })
+		s.As("").Get(t, "/positions", "X-Forwarded-For: fe80::1%<\xff>").Refused(t, 401, "unauthorized")
+		eventually(t, "the refusal is written", func() bool {
+			return s.Get(t, "/audit-events?outcome=refused").Text("data.0.refusal.client") == "fe80::1"
+		})
+	})
+}

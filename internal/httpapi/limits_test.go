@@ -1,0 +1,117 @@
+package httpapi_test
+
+import (
+	"net/http"
+	"strconv"
+	"testing"
+
+	"github.com/escrowgrid/escrowgrid/internal/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi"
+)
+
+// limited serves with a rate limit that no test waits for.
+func limited(t *testing.T, rps, burst int) *service {
+	t.Helper()
+	return serve(t, onSQLite(t), func(c *settings) { c.RateLimit = httpapi.RateLimit{Enabled: true, RPS: rps, Burst: burst} })
+}
+
+// exhaust sends a request until it is refused for its rate, and returns the
+// refusal and how many were let through.
+func exhaust(t *testing.T, client apitest.Client, r apitest.Request, atMost int) (apitest.Answer, int) {
+	t.Helper()
+	const together = 25
+	for passed := 0; passed <= atMost; {
+		requests := make([]apitest.Request, together)
+		for i := range requests {
+			requests[i] = r
+		}
+		for _, answer := range atOnce(t, client, requests) {
+			if answer.Status == http.StatusTooManyRequests {
+				return answer.Refused(t, 429, "rate_limited"), passed
+			}
+			passed++
+		}
+	}
+	t.Fatalf("%d requests passed", atMost)
+	return apitest.Answer{}, 0
+}
+
+func TestAKeyIsLimited(t *testing.T) {
+	s := limited(t, 1, 40)
+	b := s.bank(t)
+	get := apitest.Request{Method: http.MethodGet, Path: "/positions"}
+	refused, _ := exhaust(t, b.Admin, get, 1000)
+	if seconds, err := strconv.Atoi(refused.Header.Get("Retry-After")); err != nil || seconds != 1 {
+		t.Errorf("Retry-After is %q", refused.Header.Get("Retry-After"))
+	}
+	t.Run("whatever it asks for", func(t *testing.T) {
+		for _, path := range []string{"/positions", "/nothing", "/institutions/" + b.ID} {
+			exhaust(t, b.Admin, apitest.Request{Method: http.MethodGet, Path: path}, 1000)
+		}
+		exhaust(t, b.Admin, apitest.Request{Method: http.MethodDelete, Path: "/positions"}, 1000)
+		exhaust(t, b.Admin, apitest.Request{Method: http.MethodPost, Path: "/positions", Body: "{}"}, 1000)
+	})
+	t.Run("no other key is", func(t *testing.T) {
+		b.ReadOnly.Get(t, "/positions").Want(t, 200)
+		s.Get(t, "/institutions").Want(t, 200)
+		s.As(metricsKey).Get(t, "/metrics").Want(t, 200)
+	})
+	t.Run("public routes are not", func(t *testing.T) {
+		for range 50 {
+			b.Admin.Get(t, "/health").Want(t, 200)
+		}
+	})
+	t.Run("it may go on later", func(t *testing.T) {
+		eventually(t, "the key may go on", func() bool { return b.Admin.Get(t, "/positions").Status == 200 })
+	})
+	t.Run("the refusals are counted and logged", func(t *testing.T) {
+		eventually(t, "a refusal is written", func() bool {
+			return s.Get(t, "/audit-events?outcome=refused&limit=1").Text("data.0.refusal.code") == "rate_limited"
+		})
+	})
+}
+
+// Making keys and institutions has a stricter limit of its own.
+func TestCreationIsLimited(t *testing.T) {
+	s := limited(t, 100_000, 100_000)
+	b := s.bank(t)
+	_, passed := exhaust(t, b.Admin, apitest.Request{Method: http.MethodPost, Path: "/institutions/" + b.ID + "/api-keys", Body: "{}"}, 5000)
+	if passed < 99 {
+		t.Errorf("only %d passed at once", passed)
+	}
+	b.Admin.Get(t, "/positions").Want(t, 200)
+	b.Admin.Post(t, "/positions", b.claim().String()).Want(t, 201)
+	exhaust(t, b.Admin, apitest.Request{Method: http.MethodPost, Path: "/institutions/" + b.ID + "/api-keys/x/rotate"}, 1000)
+	exhaust(t, s.Client, apitest.Request{Method: http.MethodPost, Path: "/institutions", Body: "{}"}, 5000)
+}
+
+// An address that sends one wrong key after the other is refused for a while.
+func TestFailedAuthenticationIsLimited(t *testing.T) {
+	s := serve(t, onSQLite(t), func(c *settings) {
+		c.RateLimit = httpapi.RateLimit{Enabled: true, RPS: 100_000, Burst: 100_000}
+		c.TrustedProxies = networks("127.0.0.1/32")
+	})
+	const here, elsewhere = "X-Forwarded-For: 192.0.2.1", "X-Forwarded-For: 192.0.2.2"
+	wrong := apitest.Request{Method: http.MethodGet, Path: "/positions", Headers: []string{here}}
+	if _, passed := exhaust(t, s.As("egk_wrong"), wrong, 20_000); passed < 999 {
+		t.Errorf("only %d passed at once", passed)
+	}
+	s.As("egk_wrong").Get(t, "/positions", elsewhere).Refused(t, 401, "invalid_api_key")
+	s.Get(t, "/institutions", here).Want(t, 200)
+	s.As("").Get(t, "/health", here).Want(t, 200)
+	s.As("").Get(t, "/positions", here).Refused(t, 401, "unauthorized")
+}
+
+func TestLimitsCanBeOff(t *testing.T) {
+	s := serve(t, onSQLite(t), func(c *settings) { c.RateLimit = httpapi.RateLimit{Enabled: false, RPS: 1, Burst: 1} })
+	b := s.bank(t)
+	for range 50 {
+		b.Admin.Get(t, "/positions").Want(t, 200)
+	}
+	for range 150 {
+		b.Admin.Post(t, "/institutions/"+b.ID+"/api-keys", "{}").Want(t, 422)
+	}
+	for range 1100 {
+		s.As("egk_wrong").Get(t, "/positions").Want(t, 401)
+	}
+}

@@ -1,0 +1,371 @@
+package httpapi_test
+
+import (
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi"
+)
+
+// agreed is a line of the contract: a route, the callers that it takes, and what
+// it answers.
+type agreed struct {
+	route string
+	takes string
+	// names is where the request names an institution: "path" or "query".
+	names  string
+	status int
+	// missing is the code for a resource that the institution does not have.
+	missing string
+	// body makes a request's body, and ids what is named in the path.
+	body func(bank) fields
+	ids  func(testing.TB, bank) []string
+}
+
+// The callers that a route can take.
+const (
+	public  = "everyone"
+	reading = "read_only admin root"
+	writing = "admin root"
+	root    = "root"
+	metrics = "metrics root"
+)
+
+// contractTable is the table of docs/api.md once more: the tests of the API's
+// access go by it, and not by the code that they test.
+var contractTable = []agreed{
+	{route: "GET /health", takes: public, status: 200},
+	{route: "GET /ready", takes: public, status: 200},
+	{route: "GET /metrics", takes: metrics, status: 200},
+	{route: "GET /openapi.json", takes: reading, status: 200},
+	{route: "GET /docs", takes: reading, status: 200},
+	{route: "GET /docs/{file}", takes: reading, status: 200, ids: aFile},
+
+	{route: "POST /institutions", takes: root, status: 201, body: newInstitution},
+	{route: "GET /institutions", takes: reading, status: 200},
+	{route: "GET /institutions/{id}", takes: reading, names: "path", status: 200},
+
+	{route: "POST /institutions/{id}/api-keys", takes: writing, names: "path", status: 201, body: newKey},
+	{route: "GET /institutions/{id}/api-keys", takes: writing, names: "path", status: 200},
+	{route: "POST /institutions/{id}/api-keys/{keyId}/revoke", takes: writing, names: "path", status: 200, missing: "api_key_not_found", ids: aKey},
+	{route: "POST /institutions/{id}/api-keys/{keyId}/rotate", takes: writing, names: "path", status: 201, missing: "api_key_not_found", ids: aKey},
+
+	{route: "PUT /institutions/{id}/policies/{region}", takes: writing, names: "path", status: 200, body: newPolicy, ids: aRegion},
+	{route: "GET /institutions/{id}/policies/{region}", takes: reading, names: "path", status: 200, ids: aPolicy},
+	{route: "GET /institutions/{id}/policies", takes: reading, names: "path", status: 200},
+
+	{route: "POST /asset-templates", takes: writing, names: "query", status: 201, body: newTemplate},
+	{route: "GET /asset-templates", takes: reading, names: "query", status: 200},
+	{route: "GET /asset-templates/{id}", takes: reading, names: "query", status: 200, missing: "asset_template_not_found", ids: aTemplate},
+	{route: "POST /assets", takes: writing, names: "query", status: 201, missing: "asset_template_not_found", body: newAsset},
+	{route: "GET /assets", takes: reading, names: "query", status: 200},
+	{route: "GET /assets/{id}", takes: reading, names: "query", status: 200, missing: "asset_not_found", ids: anAsset},
+
+	{route: "POST /positions", takes: writing, names: "query", status: 201, missing: "asset_not_found", body: bank.claim},
+	{route: "GET /positions", takes: reading, names: "query", status: 200},
+	{route: "GET /positions/{id}", takes: reading, names: "query", status: 200, missing: "position_not_found", ids: aPosition},
+	{route: "POST /positions/{id}/transition", takes: writing, names: "query", status: 200, missing: "position_not_found", body: newStep, ids: aPosition},
+
+	{route: "GET /ledger-events", takes: reading, names: "query", status: 200},
+	{route: "GET /audit-events", takes: writing, names: "query", status: 200},
+}
+
+func newInstitution(bank) fields { return fields{"name": "Another Bank", "regions": []string{"US"}} }
+func newKey(bank) fields         { return fields{"label": "payments", "role": "admin"} }
+func newPolicy(bank) fields      { return fields{"position": fields{"minAmount": "1"}} }
+func newTemplate(bank) fields    { return templateOf("TF_LC") }
+func newAsset(b bank) fields     { return fields{"templateId": b.Template, "label": "Lot 3"} }
+func newStep(bank) fields        { return step("FUNDED") }
+
+func aFile(testing.TB, bank) []string         { return []string{"docs.js"} }
+func aRegion(testing.TB, bank) []string       { return []string{"US"} }
+func aTemplate(_ testing.TB, b bank) []string { return []string{b.Template} }
+func anAsset(_ testing.TB, b bank) []string   { return []string{b.Asset} }
+
+func aKey(tb testing.TB, b bank) []string {
+	tb.Helper()
+	return []string{b.Admin.Post(tb, "/institutions/"+b.ID+"/api-keys", newKey(b).String()).Want(tb, 201).Text("id")}
+}
+
+func aPolicy(tb testing.TB, b bank) []string {
+	tb.Helper()
+	b.Admin.Put(tb, "/institutions/"+b.ID+"/policies/US", newPolicy(b).String()).Want(tb, 200)
+	return []string{"US"}
+}
+
+func aPosition(tb testing.TB, b bank) []string {
+	tb.Helper()
+	return []string{b.position(tb).Text("id")}
+}
+
+// target is whose resources a request means, and how it says so.
+type target string
+
+const (
+	own                target = "its own institution"
+	ownNamed           target = "its own institution by name"
+	foreign            target = "another institution by name"
+	foreignResource    target = "another institution's resource by its id"
+	missingInstitution target = "an institution that does not exist"
+	missingResource    target = "a resource that does not exist"
+)
+
+// want is what the contract says of a caller's request.
+func (a agreed) want(caller string, of target) (status int, code string) {
+	switch {
+	case a.takes == public:
+		return a.status, ""
+	case caller == "no key":
+		return 401, "unauthorized"
+	case strings.Contains(" malformed wrong revoked expired ", " "+caller+" "), caller == "metrics" && a.takes != metrics:
+		return 401, "invalid_api_key"
+	case !slices.Contains(strings.Fields(a.takes), caller):
+		return 403, "forbidden"
+	}
+	isCommand, isList := !strings.HasPrefix(a.route, "GET"), a.ids == nil
+	switch of {
+	case own, ownNamed:
+	case foreign:
+		switch {
+		case caller == root:
+		case a.names == "path":
+			return 404, "institution_not_found"
+		default:
+			return 403, "forbidden"
+		}
+	case missingInstitution:
+		switch {
+		case a.names == "path":
+			return 404, "institution_not_found"
+		case caller != root:
+			return 403, "forbidden"
+		case isCommand || isList:
+			return 404, "institution_not_found"
+		default:
+			return 404, a.missing
+		}
+	case foreignResource, missingResource:
+		return 404, a.missing
+	}
+	return a.status, ""
+}
+
+// targets are those that a route can have.
+func (a agreed) targets() []target {
+	targets := []target{own}
+	if a.names == "query" {
+		targets = append(targets, ownNamed)
+	}
+	if a.names != "" {
+		targets = append(targets, foreign, missingInstitution)
+	}
+	if a.missing != "" {
+		targets = append(targets, foreignResource, missingResource)
+	}
+	return targets
+}
+
+// Ids that nothing has.
+const noInstitution = "inst_01jd8m3q5yf7wbt0x4a2k9r6ce"
+
+var resourceIDs = regexp.MustCompile(`\b(key|tmpl|ast|pos)_[0-9a-z]{26}`)
+
+// request makes a request for a target. The resources that it names are new where
+// the route uses them up.
+func (a agreed) request(tb testing.TB, mine, other bank, caller string, of target) apitest.Request {
+	tb.Helper()
+	owner := mine
+	if of == foreign || of == foreignResource {
+		owner = other
+	}
+	method, path, _ := strings.Cut(a.route, " ")
+	if a.names == "path" {
+		path = strings.Replace(path, "{id}", owner.ID, 1)
+	}
+	if a.ids != nil {
+		for _, id := range a.ids(tb, owner) {
+			path = regexp.MustCompile(`\{\w+\}`).ReplaceAllLiteralString(path, id)
+		}
+	}
+	if a.names == "query" && (of != own || caller == root) {
+		path += "?institutionId=" + owner.ID
+	}
+	r := apitest.Request{Method: method, Path: path}
+	if a.body != nil {
+		r.Body = a.body(owner).String()
+	}
+	switch of {
+	case foreignResource:
+		r.Path = strings.ReplaceAll(r.Path, other.ID, mine.ID)
+	case missingInstitution:
+		r.Path = strings.ReplaceAll(r.Path, mine.ID, noInstitution)
+	case missingResource:
+		r.Path = resourceIDs.ReplaceAllString(r.Path, "${1}_01jd8m3q5yf7wbt0x4a2k9r6ce")
+		r.Body = resourceIDs.ReplaceAllString(r.Body, "${1}_01jd8m3q5yf7wbt0x4a2k9r6ce")
+	case own, ownNamed, foreign:
+	}
+	return r
+}
+
+func TestContractListsEveryRoute(t *testing.T) {
+	var listed []string
+	for _, route := range contractTable {
+		listed = append(listed, route.route)
+	}
+	slices.Sort(listed)
+	served := httpapi.Routes()
+	slices.Sort(served)
+	if !slices.Equal(listed, served) {
+		t.Errorf("the routes are%s\nthe contract of these tests has%s", lines(served), lines(listed))
+	}
+	if documented := contract(true).Operations(); !slices.Equal(served, documented) {
+		t.Errorf("the routes are%s\nthe OpenAPI document has%s", lines(served), lines(documented))
+	}
+}
+
+// Every route, by every caller, for every institution.
+func TestEveryRouteTakesWhomItMay(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *service) {
+		mine, other := s.bank(t), s.bank(t)
+		callers := s.callers(t, mine)
+		for _, route := range contractTable {
+			for _, caller := range callers {
+				for _, of := range route.targets() {
+					t.Run(route.route+" by "+caller.name+" for "+string(of), func(t *testing.T) {
+						answer := s.As(caller.secret).Send(t, route.request(t, mine, other, caller.name, of))
+						if status, code := route.want(caller.name, of); code == "" {
+							answer.Want(t, status)
+						} else {
+							answer.Refused(t, status, code)
+						}
+					})
+				}
+			}
+		}
+		for _, b := range []bank{mine, other} {
+			for _, actor := range s.Walk(t, "/audit-events?institutionId="+b.ID, "actor") {
+				if actor != root && !slices.Contains(s.Walk(t, "/institutions/"+b.ID+"/api-keys", "id")[:2], actor) {
+					t.Errorf("%s wrote into the journal of %s", actor, b.ID)
+				}
+			}
+		}
+	})
+}
+
+type caller struct{ name, secret string }
+
+// callers returns one of each kind, of an institution where they have one.
+func (s *service) callers(t *testing.T, b bank) []caller {
+	t.Helper()
+	revoked := s.Post(t, "/institutions/"+b.ID+"/api-keys", newKey(b).String()).Want(t, 201)
+	s.Post(t, "/institutions/"+b.ID+"/api-keys/"+revoked.Text("id")+"/revoke", "").Want(t, 200)
+	expired := s.Post(t, "/institutions/"+b.ID+"/api-keys", newKey(b).with("expiresAt", s.clock.at(time.Minute)).String()).Want(t, 201)
+	s.As(expired.Text("apiKey")).Get(t, "/positions").Want(t, 200)
+	s.clock.advance(time.Hour)
+	return []caller{
+		{"no key", ""},
+		{"malformed", "egk_" + strings.Repeat("x", 49)},
+		{"wrong", "egk_" + strings.Repeat("0", 43) + "22Yo4H"},
+		{"revoked", revoked.Text("apiKey")},
+		{"expired", expired.Text("apiKey")},
+		{"metrics", metricsKey},
+		{"read_only", b.ReadOnly.Key},
+		{"admin", b.Admin.Key},
+		{root, rootKey},
+	}
+}
+
+// Another tenant's resource must answer exactly as one that does not exist.
+func TestForeignResourcesAnswerAsMissingOnes(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *service) {
+		mine, other := s.bank(t), s.bank(t)
+		anonymous := func(caller apitest.Client, r apitest.Request) string {
+			answer := caller.Send(t, r)
+			text := resourceIDs.ReplaceAllString(string(answer.Body), "$1")
+			text = strings.NewReplacer(answer.Header.Get("X-Request-Id"), "", other.ID, "ID", noInstitution, "ID").Replace(text)
+			answer.Header.Del("X-Request-Id")
+			answer.Header.Del("Date")
+			answer.Header.Del("Content-Length")
+			for _, header := range []string{"Retry-After", "ETag", "Location"} {
+				if answer.Header.Get(header) != "" {
+					t.Errorf("%s %s has a %s", r.Method, r.Path, header)
+				}
+			}
+			return text
+		}
+		for _, route := range contractTable {
+			for caller, client := range map[string]apitest.Client{"admin": mine.Admin, "read_only": mine.ReadOnly} {
+				for there, missing := range map[target]target{foreign: missingInstitution, foreignResource: missingResource} {
+					if !slices.Contains(route.targets(), there) {
+						continue
+					}
+					got := anonymous(client, route.request(t, mine, other, caller, there))
+					want := anonymous(client, route.request(t, mine, other, caller, missing))
+					if got != want {
+						t.Errorf("%s by %s for %s is answered\n\t%s\nand for %s\n\t%s", route.route, caller, there, got, missing, want)
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestUnknownPathsAndMethods(t *testing.T) {
+	s := serve(t, onSQLite(t), nil)
+	b := s.bank(t)
+	t.Run("a path that is nothing's", func(t *testing.T) {
+		for _, path := range []string{
+			"/", "/nothing", "/positions/", "/positions/x/y", "/Positions", "/v1/positions", "/institutions/" + b.ID + "/api-keys/",
+			"//positions", "/./positions", "/assets/../positions", "/positions//transition",
+		} {
+			b.Admin.Get(t, path).Refused(t, 404, "route_not_found")
+			b.Admin.Post(t, path, b.claim().String()).Refused(t, 404, "route_not_found")
+			s.As("").Get(t, path).Refused(t, 401, "unauthorized")
+		}
+	})
+	t.Run("a method that the path does not take", func(t *testing.T) {
+		allowed := make(map[string][]string)
+		for _, route := range contractTable {
+			method, path, _ := strings.Cut(route.route, " ")
+			allowed[path] = append(allowed[path], method)
+			if method == http.MethodGet {
+				allowed[path] = append(allowed[path], http.MethodHead)
+			}
+		}
+		for path, methods := range allowed {
+			for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "get"} {
+				if slices.Contains(methods, method) {
+					continue
+				}
+				r := apitest.Request{Method: method, Path: regexp.MustCompile(`\{\w+\}`).ReplaceAllString(path, "x")}
+				answer := s.Send(t, r).Refused(t, 405, "method_not_allowed")
+				named := strings.Split(answer.Header.Get("Allow"), ", ")
+				slices.Sort(named)
+				slices.Sort(methods)
+				if !slices.Equal(named, methods) {
+					t.Errorf("%s %s: Allow is %q, want %q", method, path, named, methods)
+				}
+				s.As("").Send(t, r).Refused(t, 401, "unauthorized")
+			}
+		}
+	})
+	t.Run("HEAD is GET without its body", func(t *testing.T) {
+		for _, path := range []string{"/health", "/positions", "/positions/" + b.position(t).Text("id"), "/institutions/" + b.ID, "/assets/x"} {
+			get := b.Admin.Get(t, path)
+			head := b.Admin.Send(t, apitest.Request{Method: http.MethodHead, Path: path}).Want(t, get.Status)
+			for _, header := range []string{"Content-Type", "Content-Length", "ETag"} {
+				if got, want := head.Header.Get(header), get.Header.Get(header); got != want && get.Status < 400 {
+					t.Errorf("HEAD %s: %s is %q, of GET it is %q", path, header, got, want)
+				}
+			}
+			if len(head.Body) > 0 {
+				t.Errorf("HEAD %s has a body", path)
+			}
+		}
+	})
+}

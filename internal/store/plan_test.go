@@ -1,0 +1,492 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+)
+
+// planned is a database that notes how it would run each statement. Statements
+// that change something are not run.
+type planned struct {
+	backend
+	plans *[]string
+}
+
+func (p planned) query(ctx context.Context, sql string, args []any, scan func(row) error) error {
+	if err := p.explain(ctx, sql, args); err != nil {
+		return err
+	}
+	return p.backend.query(ctx, sql, args, scan)
+}
+
+func (p planned) exec(ctx context.Context, sql string, args []any) (int64, error) {
+	return 0, p.explain(ctx, sql, args)
+}
+
+func (p planned) explain(ctx context.Context, sql string, args []any) (err error) {
+	var lines []string
+	switch db := p.backend.(type) {
+	case *postgres:
+		lines, err = db.genericPlan(ctx, sql, len(args))
+	default:
+		lines, err = all(ctx, p.backend, "EXPLAIN QUERY PLAN "+sql, args, func(r row, line *string) error {
+			var id, parent, unused int64
+			return r.Scan(&id, &parent, &unused, line)
+		})
+	}
+	*p.plans = append(*p.plans, strings.Join(lines, "\n"))
+	return err
+}
+
+// genericPlan returns the plan that a connection makes for all values of a
+// statement's parameters.
+func (p *postgres) genericPlan(ctx context.Context, sql string, parameters int) ([]string, error) {
+	conn, err := p.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Release()
+	values := ""
+	if parameters > 0 {
+		values = "(" + strings.Repeat("NULL, ", parameters-1) + "NULL)"
+	}
+	results, err := conn.Conn().PgConn().Exec(ctx,
+		"PREPARE planned AS "+sql+"; EXPLAIN (COSTS OFF) EXECUTE planned"+values+"; DEALLOCATE planned").ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for _, line := range results[1].Rows {
+		lines = append(lines, string(line[0]))
+	}
+	return lines, nil
+}
+
+// fill gives every table of PostgreSQL so many rows that to scan it is the
+// cheapest plan nowhere.
+func fill(ctx context.Context, tx pgx.Tx, body []byte) error {
+	for _, sql := range []string{
+		`SET LOCAL session_replication_role = replica`, // It looks up no foreign keys.
+		`CREATE FUNCTION u(i bigint) RETURNS uuid LANGUAGE sql AS $$ SELECT lpad(to_hex(i), 32, '0')::uuid $$`,
+		`CREATE FUNCTION n() RETURNS SETOF bigint LANGUAGE sql AS $$ SELECT generate_series(1, 20000)::bigint $$`,
+		`INSERT INTO institutions SELECT u(i), 'n', '["US"]', '["CONSTRUCTION"]', now() FROM n() AS i`,
+		`INSERT INTO journal_heads SELECT u(i), 6666, now() FROM n() AS i`,
+		`INSERT INTO policies (institution_id, region, allowed_currencies, created_at, updated_at)
+			SELECT u(i / 4 + 1), i % 4, '[]', now(), now() FROM n() AS i`,
+		`INSERT INTO api_keys (institution_id, id, label, role, hash, created_at)
+			SELECT u(i % 3 + 1), u(i), 'l', 'admin', sha256(i::text::bytea), now() FROM n() AS i`,
+		`INSERT INTO asset_templates SELECT u(i % 3 + 1), u(i), 'c', 'n', 'v', 'r', '{"currency":"USD"}', now() FROM n() AS i`,
+		`INSERT INTO assets SELECT u(i % 3 + 1), u(i), u(i % 99 + 99), 'l', NULL, now() FROM n() AS i`,
+		`INSERT INTO positions SELECT u(i % 3 + 1), u(i), u(i % 99), 'h' || i % 999, CASE i % 10 WHEN 0 THEN 'x' || i END,
+			CASE i % 2 WHEN 0 THEN 'USD' ELSE 'JPY' END, 9, 9 * (i % 2), 0, 0, 9 * (i % 2), 0,
+			CASE i % 2 WHEN 0 THEN 'CREATED' ELSE 'FUNDED' END, 1, CASE i % 5 WHEN 0 THEN now() + i * interval '1 h' END, NULL, now(), now()
+			FROM n() AS i`,
+		`INSERT INTO journal_entries SELECT u((i - 1) % 3 + 1), (i - 1) / 3 + 1, now() + i * interval '1 s', 'a' || i % 99,
+			CASE WHEN i % 50 = 0 THEN 'API_KEY_CREATED' ELSE 'POSITION_CREATED' END, 's' || i % 9999, $1 FROM n() AS i`,
+		`INSERT INTO idempotency_records (institution_id, key, fingerprint, subject, sequence, request_id, created_at)
+			SELECT u(i % 3 + 1), i, '', 's', 1, 'r', now() + i * interval '1 m' FROM n() AS i`,
+		`INSERT INTO refusals SELECT u(i), now(), u(i % 3), 'root', 'c', 'm', 'p', 'c', 'r' FROM n() AS i`,
+		`ANALYZE`,
+	} {
+		var args []any
+		if strings.Contains(sql, "$1") {
+			args = []any{body}
+		}
+		if _, err := tx.Exec(ctx, sql, args...); err != nil {
+			return fmt.Errorf("%s: %w", sql, err)
+		}
+	}
+	return nil
+}
+
+// anEntry is one that can be read.
+func anEntry(t *testing.T) escrowgrid.Entry {
+	t.Helper()
+	command, err := escrowgrid.NewCreateInstitution(escrowgrid.InstitutionInput{Name: "n", Regions: []string{"US"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	books := escrowgrid.NewBooks(escrowgrid.InstitutionID{}, escrowgrid.Head{}, true)
+	if _, err := books.Execute(escrowgrid.Request{Actor: escrowgrid.ActorRoot(), Command: command}, escrowgrid.Stamp{Now: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	return books.Entries[0]
+}
+
+// reading is a query that must go straight to its rows, by an index and the
+// columns that it seeks in it. A list's last one is where its page goes on.
+type reading struct {
+	name  string
+	index string
+	seeks []string
+	run   func(*Store) error
+}
+
+// primary stands for the index of a table's primary key.
+const primary = "primary"
+
+func readings(ctx context.Context) []reading {
+	const institution, id, sequence = "institution_id", "id", "sequence"
+	of := escrowgrid.InstitutionID{15: 1}
+	byID := escrowgrid.PageRequest{Limit: 100, After: &escrowgrid.Cursor{15: 9}}
+	newest := escrowgrid.PageRequest{Limit: 100, After: &escrowgrid.Cursor{14: 99}, Descending: true}
+	bySequence := escrowgrid.PageRequest{Limit: 100, After: new(escrowgrid.SequenceCursor(9))}
+	positions := func(filter escrowgrid.PositionFilter) func(*Store) error {
+		return func(s *Store) error { _, err := s.Positions(ctx, of, filter, byID); return err }
+	}
+	entries := func(filter escrowgrid.EntryFilter) func(*Store) error {
+		return func(s *Store) error { _, err := s.Entries(ctx, of, filter, bySequence); return err }
+	}
+	hour := time.Now()
+	return []reading{
+		{"institution", primary, []string{id}, func(s *Store) error {
+			_, _, err := s.Institution(ctx, of)
+			return err
+		}},
+		{"institutions", primary, []string{id}, func(s *Store) error {
+			_, err := s.Institutions(ctx, escrowgrid.Period{}, byID)
+			return err
+		}},
+		{"key by hash", "api_keys_hash", []string{"hash"}, func(s *Store) error {
+			_, _, err := s.KeyByHash(ctx, escrowgrid.SecretHash{})
+			return err
+		}},
+		{"keys", primary, []string{institution, id}, func(s *Store) error {
+			_, err := s.Keys(ctx, of, escrowgrid.KeyFilter{}, byID)
+			return err
+		}},
+		{"policies", primary, []string{institution}, func(s *Store) error {
+			_, err := s.Policies(ctx, of)
+			return err
+		}},
+		{"template", primary, []string{institution, id}, func(s *Store) error {
+			_, _, err := s.Template(ctx, of, escrowgrid.TemplateID{})
+			return err
+		}},
+		{"templates", primary, []string{institution, id}, func(s *Store) error {
+			_, err := s.Templates(ctx, of, escrowgrid.Period{}, byID)
+			return err
+		}},
+		{"asset", primary, []string{institution, id}, func(s *Store) error {
+			_, _, err := s.Asset(ctx, of, escrowgrid.AssetID{})
+			return err
+		}},
+		{"assets", primary, []string{institution, id}, func(s *Store) error {
+			_, err := s.Assets(ctx, of, escrowgrid.AssetFilter{}, byID)
+			return err
+		}},
+		{"assets of a template", "assets_template", []string{institution, "template_id", id}, func(s *Store) error {
+			_, err := s.Assets(ctx, of, escrowgrid.AssetFilter{Template: &escrowgrid.TemplateID{15: 99}}, byID)
+			return err
+		}},
+		{"position", primary, []string{institution, id}, func(s *Store) error {
+			_, _, err := s.Position(ctx, of, escrowgrid.PositionID{})
+			return err
+		}},
+		{"positions", primary, []string{institution, id}, positions(escrowgrid.PositionFilter{})},
+		{"newest positions", primary, []string{institution, id}, func(s *Store) error {
+			_, err := s.Positions(ctx, of, escrowgrid.PositionFilter{}, newest)
+			return err
+		}},
+		{"positions of a period", primary, []string{institution, id}, func(s *Store) error {
+			filter := escrowgrid.PositionFilter{Period: escrowgrid.Period{From: &hour, To: &hour}}
+			_, err := s.Positions(ctx, of, filter, escrowgrid.PageRequest{Limit: 100})
+			return err
+		}},
+		{
+			"positions on an asset", "positions_asset",
+			[]string{institution, "asset_id", id},
+			positions(escrowgrid.PositionFilter{Asset: &escrowgrid.AssetID{15: 9}}),
+		},
+		{
+			"positions of a holder", "positions_holder",
+			[]string{institution, "holder_reference", id},
+			positions(escrowgrid.PositionFilter{HolderReference: "h9"}),
+		},
+		{
+			"positions under a reference", "positions_external",
+			[]string{institution, "external_reference", id},
+			positions(escrowgrid.PositionFilter{ExternalReference: "x10"}),
+		},
+		{
+			"positions in a state", "positions_state",
+			[]string{institution, "state", id},
+			positions(escrowgrid.PositionFilter{State: "FUNDED"}),
+		},
+		{
+			"positions in a currency", "positions_currency",
+			[]string{institution, "currency", id},
+			positions(escrowgrid.PositionFilter{Currency: "JPY"}),
+		},
+		{"due positions", "positions_due", []string{"expires_at"}, func(s *Store) error {
+			_, err := s.DuePositions(ctx, hour, 500)
+			return err
+		}},
+		{"head", primary, []string{institution}, func(s *Store) error {
+			_, _, err := s.Head(ctx, of)
+			return err
+		}},
+		{"entries", primary, []string{institution, sequence}, entries(escrowgrid.EntryFilter{})},
+		{"entries of the ledger", primary, []string{institution, sequence}, entries(escrowgrid.EntryFilter{LedgerOnly: true})},
+		{
+			"entries of a frequent kind", primary,
+			[]string{institution, sequence},
+			entries(escrowgrid.EntryFilter{Kind: escrowgrid.KindPositionCreated}),
+		},
+		{
+			"entries of another kind", "journal_entries_kind",
+			[]string{institution, "kind", sequence},
+			entries(escrowgrid.EntryFilter{Kind: escrowgrid.KindKeyCreated}),
+		},
+		{
+			"entries of an actor", "journal_entries_actor",
+			[]string{institution, "actor", sequence},
+			entries(escrowgrid.EntryFilter{Actor: new(escrowgrid.ActorRoot())}),
+		},
+		{
+			"entries on a subject", "journal_entries_subject",
+			[]string{institution, "subject", sequence},
+			entries(escrowgrid.EntryFilter{Subject: "s9"}),
+		},
+		{"the place of a moment", primary, []string{institution, sequence}, func(s *Store) error {
+			_, err := s.firstSequence(ctx, of, hour)
+			if p, ok := s.backend.(planned); ok {
+				*p.plans = (*p.plans)[1:] // The first is that of the head.
+			}
+			return err
+		}},
+		{"refused attempts", primary, []string{id}, func(s *Store) error {
+			_, err := s.Refusals(ctx, escrowgrid.RefusalFilter{}, byID)
+			return err
+		}},
+		{"old records", "idempotency_records_created", []string{"created_at"}, func(s *Store) error {
+			_, err := s.Purge(ctx, hour, 10)
+			return err
+		}},
+	}
+}
+
+// checkNoScan refuses a plan that reads a table from end to end. The log of
+// refused attempts, which is bounded, is counted along its primary key.
+func checkNoScan(t *testing.T, name, plan string) {
+	t.Helper()
+	rest := strings.ReplaceAll(plan, "SCAN refusals", "")
+	if scan := regexp.MustCompile(`Seq Scan on|(?m)^SCAN `).FindString(rest); scan != "" {
+		t.Errorf("%s: the plan has a %s:\n%s", name, scan, plan)
+	}
+}
+
+// checkPlan refuses a plan that does not seek by its index, in the index's order.
+func checkPlan(t *testing.T, r reading, plan string) {
+	t.Helper()
+	index := r.index
+	if index == primary {
+		index = `(PRIMARY KEY|\w+_pkey|sqlite_autoindex_\w+)`
+	}
+	access := regexp.MustCompile(`(USING|using|Bitmap Index Scan on)( COVERING)?( INDEX)? ` + index + `[ \n].*(\n.*Index Cond.*)?`).FindString(plan)
+	for _, column := range r.seeks {
+		if !regexp.MustCompile(`\b` + column + ` ?[=<>]`).MatchString(access) {
+			t.Errorf("%s: the index %s is not sought by %s:\n%s", r.name, r.index, column, plan)
+		}
+	}
+	if regexp.MustCompile(`TEMP B-TREE|\bSort\b`).MatchString(plan) {
+		t.Errorf("%s: the plan sorts what the index has in order:\n%s", r.name, plan)
+	}
+}
+
+// What a request costs does not grow with the tables.
+func TestPlans(t *testing.T) {
+	for name, filled := range map[string]bool{
+		"sqlite":           false, // Its migration tells the planner what the tables will be like.
+		"postgres, filled": true,
+		// Statements that were planned on empty tables keep their plan until the tables
+		// are analyzed. Those of batches must be right even then; lists may not yet have
+		// the best of their indexes.
+		"postgres, empty": false,
+	} {
+		t.Run(name, func(t *testing.T) {
+			databaseURL := "sqlite::memory:"
+			if strings.HasPrefix(name, "postgres") {
+				databaseURL = pgtest.Shared(t).NewDatabase(t)
+			}
+			s, err := Open(t.Context(), databaseURL, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = s.Close() })
+			if err := s.Migrate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if db, ok := s.backend.(*postgres); ok && filled {
+				body := anEntry(t).Body
+				if err := pgx.BeginFunc(t.Context(), db.pool, func(tx pgx.Tx) error { return fill(t.Context(), tx, body) }); err != nil {
+					t.Fatal(err)
+				}
+			} else if err := s.transact(t.Context(), func(sink changeSink) error {
+				// One journal that is to be searched.
+				return insert(sink, headTable, []head{{escrowgrid.InstitutionID{15: 1}, escrowgrid.Head{Sequence: 1}}})
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if name != "postgres, empty" {
+				t.Run("queries seek by an index", func(t *testing.T) { testQueries(t, s) })
+			}
+			t.Run("lists with several filters scan nothing", func(t *testing.T) { testFilters(t, s) })
+			t.Run("batches scan nothing", func(t *testing.T) { testBatches(t, s) })
+		})
+	}
+}
+
+func testQueries(t *testing.T, s *Store) {
+	for _, r := range readings(t.Context()) {
+		var plans []string
+		if err := r.run(&Store{planned{s.backend, &plans}}); err != nil || len(plans) == 0 {
+			t.Fatalf("%s: %d plans, %v", r.name, len(plans), err)
+		}
+		for _, plan := range plans {
+			checkNoScan(t, r.name, plan)
+		}
+		checkPlan(t, r, plans[0])
+	}
+}
+
+// Of several conditions the planner may choose the best.
+func testFilters(t *testing.T, s *Store) {
+	var plans []string
+	planned := &Store{planned{s.backend, &plans}}
+	of, page := escrowgrid.InstitutionID{15: 1}, escrowgrid.PageRequest{Limit: 100, After: &escrowgrid.Cursor{15: 9}}
+	var positions escrowgrid.PositionFilter
+	everyChoice([]func(){
+		func() { positions = escrowgrid.PositionFilter{} },
+		func() { positions.Asset = &escrowgrid.AssetID{15: 9} },
+		func() { positions.HolderReference = "h9" },
+		func() { positions.ExternalReference = "x10" },
+		func() { positions.State = "FUNDED" },
+		func() { positions.Currency = "JPY" },
+		func() { positions.To = new(time.Now()) },
+		func() { positions.WithEvents = true },
+	}, func() {
+		if _, err := planned.Positions(t.Context(), of, positions, page); err != nil {
+			t.Fatal(err)
+		}
+	})
+	var entries escrowgrid.EntryFilter
+	everyChoice([]func(){
+		func() { entries = escrowgrid.EntryFilter{} },
+		func() { entries.LedgerOnly = true },
+		func() { entries.Kind = escrowgrid.KindKeyCreated },
+		func() { entries.Kind = escrowgrid.KindPositionCreated },
+		func() { entries.Actor = new(escrowgrid.ActorRoot()) },
+		func() { entries.Subject = "s9" },
+		func() { entries.UpTo = 99 },
+	}, func() {
+		if _, err := planned.Entries(t.Context(), of, entries, page); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for _, plan := range plans {
+		checkNoScan(t, "list", plan)
+	}
+}
+
+// everyChoice calls the first function, some of the others, and run, for every
+// choice of others.
+func everyChoice(set []func(), run func()) {
+	for chosen := range 1 << (len(set) - 1) {
+		set[0]()
+		for i, f := range set[1:] {
+			if chosen>>i&1 == 1 {
+				f()
+			}
+		}
+		run()
+	}
+}
+
+func testBatches(t *testing.T, s *Store) {
+	of, other := escrowgrid.InstitutionID{15: 1}, escrowgrid.InstitutionID{15: 2}
+	needs := map[escrowgrid.InstitutionID]escrowgrid.Needs{other: {Institution: true}, of: {
+		Institution: true, Policies: true, Keys: []escrowgrid.KeyID{{15: 3}, {15: 6}}, Templates: []escrowgrid.TemplateID{{15: 3}},
+		Assets: []escrowgrid.AssetID{{15: 3}, {15: 6}}, Positions: []escrowgrid.PositionID{{15: 3}, {15: 6}}, Records: []string{"3", "6"},
+	}}
+	var plans []string
+	sink := &planSink{t, planned{s.backend, &plans}}
+	switch db := s.backend.(type) {
+	case *postgres:
+		var pipeline pgx.Batch
+		(&postgresBatch{books: newBookSet(needs)}).queueLoads(&pipeline, needs)
+		sink.explainAll(&pipeline)
+	case *sqlite:
+		batch, err := s.Begin(t.Context(), needs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch.Rollback(t.Context())
+		conn := <-db.writer
+		for sql := range conn.statements {
+			if strings.HasPrefix(sql, "SELECT ") {
+				sink.explain(sql, nil)
+			}
+		}
+		db.writer <- conn
+	}
+	loads := len(plans)
+
+	now := escrowgrid.Head{Sequence: 1, At: time.Now()}
+	err := errors.Join(
+		update(sink, headTable, []head{{of, now}, {other, now}}),
+		update(sink, keyTable, []escrowgrid.APIKey{{InstitutionID: of, ID: escrowgrid.KeyID{15: 3}}, {InstitutionID: of}}),
+		update(sink, policyTable, []escrowgrid.Policy{{InstitutionID: of, Region: "1"}, {InstitutionID: other, Region: "2"}}),
+		update(sink, positionTable, []escrowgrid.Position{{InstitutionID: of, ID: escrowgrid.PositionID{15: 3}}, {InstitutionID: of}}),
+	)
+	if err != nil || loads < 10 || len(plans) != loads+4 {
+		t.Fatalf("%d plans of loads and %d of updates, %v", loads, len(plans)-loads, err)
+	}
+	for _, plan := range plans {
+		checkNoScan(t, "batch", plan)
+		if strings.Contains(plan, "Filter:") {
+			t.Errorf("the plan reads rows that it drops:\n%s", plan)
+		}
+	}
+}
+
+// planSink explains what it is to write.
+type planSink struct {
+	t *testing.T
+	planned
+}
+
+func (s *planSink) write(perRow, perSet string, rows [][]any) error {
+	if s.Name() == "sqlite" {
+		s.explain(perRow, rows[0])
+		return nil
+	}
+	var sink postgresSink
+	err := sink.write(perRow, perSet, rows)
+	s.explainAll(&sink.batch)
+	return err
+}
+
+func (s *planSink) explainAll(pipeline *pgx.Batch) {
+	s.t.Helper()
+	for _, queued := range pipeline.QueuedQueries {
+		s.explain(queued.SQL, queued.Arguments)
+	}
+}
+
+func (s *planSink) explain(sql string, args []any) {
+	s.t.Helper()
+	if err := s.planned.explain(s.t.Context(), sql, args); err != nil {
+		s.t.Errorf("%s: %v", sql, err)
+	}
+}

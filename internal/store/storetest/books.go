@@ -1,0 +1,333 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+)
+
+// Books hold the rows that a batch's needs name, of their own institution, and
+// no others.
+func testBooksHoldNeeds(f *fixture) {
+	one, other := f.institution(), f.institution()
+	ours, theirs := f.samples(one), f.samples(other)
+	theirs.institutions = nil
+	f.writeSamples(one, ours)
+	f.writeSamples(other, theirs)
+
+	for name, asked := range map[string]escrowgrid.Needs{
+		"nothing":        {},
+		"institution":    {Institution: true},
+		"policies":       {Policies: true},
+		"two keys":       {Keys: []escrowgrid.KeyID{ours.keys[1].ID, ours.keys[3].ID}},
+		"a template":     {Templates: []escrowgrid.TemplateID{ours.templates[2].ID}},
+		"two assets":     {Assets: []escrowgrid.AssetID{ours.assets[0].ID, ours.assets[4].ID}},
+		"a position":     {Positions: []escrowgrid.PositionID{ours.positions[7].ID}},
+		"two records":    {Records: []string{ours.records[0].Key, ours.records[9].Key}},
+		"of the other":   needsOf(theirs),
+		"missing record": {Records: []string{"missing"}},
+		"all":            needsOf(ours),
+	} {
+		want := wanted(ours, asked)
+		batch := f.begin(needs{one: asked, other: {}})
+		equal(f.t, name+": rows in the books", want, held(batch.Books(one), one, ours, theirs))
+		if got := held(batch.Books(other), other, ours, theirs); len(got) != 0 {
+			f.t.Errorf("%s: the other books, of which nothing was asked, hold %v", name, got)
+		}
+		if head := batch.Books(one).Head; head.Sequence != 1 {
+			f.t.Errorf("%s: the head is %+v, want that of the first entry", name, head)
+		}
+		batch.Rollback(f.t.Context())
+	}
+}
+
+// held lists those of the sample rows that books hold, by a name.
+func held(b *escrowgrid.Books, institution escrowgrid.InstitutionID, all ...samples) map[string]any {
+	rows := make(map[string]any)
+	keep := func(name string, row any, ok bool) {
+		if ok {
+			rows[name] = row
+		}
+	}
+	i, ok := b.Institutions.Get(institution)
+	keep("institution", i.ID, ok)
+	for _, s := range all {
+		for _, known := range s.keys {
+			row, ok := b.Keys.Get(known.ID)
+			keep(known.ID.String(), row, ok)
+		}
+		for _, known := range s.policies {
+			row, ok := b.Policies.Get(known.Region)
+			keep(string(known.Region), row, ok)
+		}
+		for _, known := range s.templates {
+			row, ok := b.Templates.Get(known.ID)
+			keep(known.ID.String(), row, ok)
+		}
+		for _, known := range s.assets {
+			row, ok := b.Assets.Get(known.ID)
+			keep(known.ID.String(), row, ok)
+		}
+		for _, known := range s.positions {
+			row, ok := b.Positions.Get(known.ID)
+			keep(known.ID.String(), row, ok)
+		}
+		for _, known := range s.records {
+			row, ok := b.Records.Get(known.Key)
+			keep("record "+known.Key, row.Subject, ok)
+		}
+	}
+	return rows
+}
+
+// wanted lists the sample rows that needs name, as held does.
+func wanted(s samples, n escrowgrid.Needs) map[string]any {
+	rows := make(map[string]any)
+	templates := make(map[escrowgrid.TemplateID]bool)
+	if n.Institution {
+		rows["institution"] = s.positions[0].InstitutionID
+	}
+	for _, row := range s.policies {
+		if n.Policies {
+			rows[string(row.Region)] = row
+		}
+	}
+	for _, row := range s.keys {
+		keepNamed(rows, n.Keys, row.ID, row)
+	}
+	for _, row := range s.assets {
+		// Assets come with their templates.
+		if keepNamed(rows, n.Assets, row.ID, row) {
+			templates[row.TemplateID] = true
+		}
+	}
+	for _, row := range s.templates {
+		if templates[row.ID] {
+			rows[row.ID.String()] = row
+		}
+		keepNamed(rows, n.Templates, row.ID, row)
+	}
+	for _, row := range s.positions {
+		keepNamed(rows, n.Positions, row.ID, row)
+	}
+	for _, row := range s.records {
+		if slices.Contains(n.Records, row.Key) {
+			rows["record "+row.Key] = row.Subject
+		}
+	}
+	return rows
+}
+
+func keepNamed[K escrowgrid.IDKind](rows map[string]any, named []escrowgrid.ID[K], id escrowgrid.ID[K], row any) bool {
+	if !slices.Contains(named, id) {
+		return false
+	}
+	rows[id.String()] = row
+	return true
+}
+
+// An institution that does not exist has books in which every command is
+// refused, and leaves nothing behind.
+func testBooksOfNobody(f *fixture) {
+	f.moment()
+	nobody := escrowgrid.InstitutionID(f.uuid())
+	batch := f.begin(needs{nobody: {}})
+	r := request(nobody, must(escrowgrid.NewCreateKey(escrowgrid.KeyInput{Label: "k", Role: "admin"}, escrowgrid.SecretHash{})))
+	r.Idempotency = &escrowgrid.Idempotency{Key: "k"}
+	if outcome := f.executeRequest(batch.Books(nobody), r); escrowgrid.ErrorCode(outcome.Refusal) != escrowgrid.CodeInstitutionNotFound {
+		f.t.Errorf("the outcome is %+v, want a refusal with %s", outcome, escrowgrid.CodeInstitutionNotFound)
+	}
+	f.commit(batch)
+	if head, found, err := f.Head(f.t.Context(), nobody); found || err != nil {
+		f.t.Errorf("the head is %+v, %t, %v; want none", head, found, err)
+	}
+	if record, found := f.load(nobody, escrowgrid.Needs{Records: []string{"k"}}).Records.Get("k"); found {
+		f.t.Errorf("a record was kept: %+v", record)
+	}
+}
+
+// batchOfTwo returns a batch on two institutions with a new position in each.
+func (f *fixture) batchOfTwo(one, other escrowgrid.InstitutionID) (store.Batch, []escrowgrid.PositionID) {
+	f.t.Helper()
+	assets := map[escrowgrid.InstitutionID]escrowgrid.AssetID{one: f.asset(one), other: f.asset(other)}
+	batch := f.begin(needs{
+		one:   {Assets: []escrowgrid.AssetID{assets[one]}, Records: []string{"k"}},
+		other: {Assets: []escrowgrid.AssetID{assets[other]}},
+	})
+	var ids []escrowgrid.PositionID
+	for _, of := range []escrowgrid.InstitutionID{one, other} {
+		r := request(of, createPosition(assets[of], "holder-1"))
+		r.Idempotency = &escrowgrid.Idempotency{Key: "k"}
+		outcome := f.executeRequest(batch.Books(of), r)
+		position, ok := outcome.Resource.(escrowgrid.Position)
+		if !ok {
+			f.t.Fatalf("the outcome is %+v, want a position", outcome)
+		}
+		ids = append(ids, position.ID)
+	}
+	return batch, ids
+}
+
+// checkTwo checks whether the state, the entry and the record of each command in
+// a batchOfTwo are there.
+func (f *fixture) checkTwo(one, other escrowgrid.InstitutionID, ids []escrowgrid.PositionID, want bool) {
+	f.t.Helper()
+	for i, of := range []escrowgrid.InstitutionID{one, other} {
+		position, found, err := f.Position(f.t.Context(), of, ids[i])
+		if found != want || err != nil || found && len(position.Events) != 1 {
+			f.t.Errorf("position %d: found is %t (want %t), error %v, events %+v", i, found, want, err, position.Events)
+		}
+		entries := must(f.Entries(f.t.Context(), of, escrowgrid.EntryFilter{Subject: ids[i].String()}, everything())).Items
+		if (len(entries) == 1) != want {
+			f.t.Errorf("position %d has the entries %+v", i, entries)
+		}
+		sequence := int64(3) // institution, template, asset
+		if want {
+			sequence = 4
+		}
+		if head, _, err := f.Head(f.t.Context(), of); head.Sequence != sequence || err != nil {
+			f.t.Errorf("journal %d stands at %d, %v; want %d", i, head.Sequence, err, sequence)
+		}
+		record, found := f.load(of, escrowgrid.Needs{Records: []string{"k"}}).Records.Get("k")
+		if found != want || found && (record.Subject != ids[i].String() || record.Sequence != 4) {
+			f.t.Errorf("record %d: found is %t (want %t), %+v", i, found, want, record)
+		}
+	}
+}
+
+func testBatchCommits(f *fixture) {
+	one, other := f.institution(), f.institution()
+	batch, ids := f.batchOfTwo(one, other)
+	f.commit(batch)
+	f.checkTwo(one, other, ids, true)
+	batch.Rollback(f.t.Context()) // It does nothing any more.
+	f.checkTwo(one, other, ids, true)
+
+	// A second batch goes on where the first ended.
+	f.do(other, transition(ids[1], escrowgrid.StateFunded, ""))
+	if head, _, err := f.Head(f.t.Context(), other); head.Sequence != 5 || err != nil {
+		f.t.Errorf("after another entry the journal stands at %d, %v; want 5", head.Sequence, err)
+	}
+}
+
+// A row that the database refuses takes the whole batch with it, and leaves the
+// store in order.
+func testBatchFails(f *fixture) {
+	one, other := f.institution(), f.institution()
+	batch, ids := f.batchOfTwo(one, other)
+	f.moment()
+	bad := escrowgrid.Position{
+		ID: escrowgrid.PositionID(f.uuid()), InstitutionID: other, HolderReference: "h", Currency: "USD", Amount: 5,
+		Funded: 5, Held: 4, State: escrowgrid.StateFunded, Version: 1, CreatedAt: f.now, UpdatedAt: f.now,
+	}
+	batch.Books(other).Positions.Put(bad.ID, bad)
+	err := batch.Commit(f.t.Context())
+	if err == nil || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrOutcomeUnknown) {
+		f.t.Errorf("commit says %v, want an error of the statement's own", err)
+	}
+	f.checkTwo(one, other, ids, false)
+	if _, used, _ := f.Connections(); used != 0 {
+		f.t.Errorf("%d connections are in use by nobody", used)
+	}
+	f.do(other, must(escrowgrid.NewCreateKey(escrowgrid.KeyInput{Label: "k", Role: "admin"}, escrowgrid.HashSecret("k"))))
+}
+
+func testBatchRollback(f *fixture) {
+	one, other := f.institution(), f.institution()
+	batch, ids := f.batchOfTwo(one, other)
+	batch.Rollback(f.t.Context())
+	batch.Rollback(f.t.Context())
+	f.checkTwo(one, other, ids, false)
+	if _, used, _ := f.Connections(); used != 0 {
+		f.t.Errorf("%d connections are in use by nobody", used)
+	}
+}
+
+// impatient is a context that ends while a lock is waited for.
+func (f *fixture) impatient() context.Context {
+	ctx, cancel := context.WithTimeout(f.t.Context(), 50*time.Millisecond)
+	f.t.Cleanup(cancel)
+	return ctx
+}
+
+// While a batch is open nobody else begins one on the same journals, and who
+// waits for it then sees what it did.
+func testBatchLocks(f *fixture) {
+	one, other := f.institution(), f.institution()
+	asset := f.asset(one)
+	batch := f.begin(needs{one: {Assets: []escrowgrid.AssetID{asset}}})
+	if second, err := f.Begin(f.impatient(), needs{one: {}, other: {}}); !errors.Is(err, store.ErrUnavailable) {
+		f.t.Fatalf("a second batch began with %v while the first was open: %v", second, err)
+	}
+	if !f.Exclusive() {
+		// Other institutions do not wait.
+		f.begin(needs{other: {}}).Rollback(f.t.Context())
+	}
+	heads := make(chan escrowgrid.Head)
+	go func() {
+		defer close(heads)
+		second, err := f.Begin(f.t.Context(), needs{one: {}})
+		if err != nil {
+			f.t.Errorf("begin after the first batch: %v", err)
+			return
+		}
+		defer second.Rollback(f.t.Context())
+		heads <- second.Books(one).Head
+	}()
+	f.execute(batch.Books(one), createPosition(asset, "holder-1"))
+	want := batch.Books(one).Head
+	f.commit(batch)
+	if got := <-heads; got != want {
+		f.t.Errorf("the batch after it begins at %+v, want %+v", got, want)
+	}
+	<-heads // It is closed when the second batch has ended.
+}
+
+func testCommitted(f *fixture) {
+	ctx := f.t.Context()
+	of := f.institution()
+	asset := f.asset(of)
+	propose := func() (store.Batch, escrowgrid.Entry) {
+		batch := f.begin(needs{of: {Assets: []escrowgrid.AssetID{asset}}})
+		f.execute(batch.Books(of), createPosition(asset, "holder-1"))
+		return batch, batch.Books(of).Entries[0]
+	}
+	check := func(what string, entry escrowgrid.Entry, want bool) {
+		f.t.Helper()
+		if got, err := f.Committed(ctx, entry); got != want || err != nil {
+			f.t.Errorf("%s: committed is %t, %v; want %t", what, got, err, want)
+		}
+	}
+	batch, lost := propose()
+	if committed, err := f.Committed(f.impatient(), lost); !errors.Is(err, store.ErrUnavailable) {
+		f.t.Errorf("before the batch has ended the answer is %t, %v; want none", committed, err)
+	}
+	batch.Rollback(ctx)
+	check("rolled back", lost, false)
+
+	batch, kept := propose()
+	f.commit(batch)
+	check("committed", kept, true)
+	check("rolled back, and its place taken by another", lost, false)
+
+	// An institution's first entry is made in the operator's books.
+	found := func() (store.Batch, escrowgrid.Entry) {
+		batch := f.begin(needs{operator(): {}})
+		f.execute(batch.Books(operator()), must(escrowgrid.NewCreateInstitution(
+			escrowgrid.InstitutionInput{Name: "Harbour Fund", Regions: []string{"US"}})))
+		return batch, batch.Books(operator()).Entries[0]
+	}
+	batch, lost = found()
+	if committed, err := f.Committed(f.impatient(), lost); !errors.Is(err, store.ErrUnavailable) {
+		f.t.Errorf("before the batch of a new institution has ended the answer is %t, %v; want none", committed, err)
+	}
+	batch.Rollback(ctx)
+	check("new institution rolled back", lost, false)
+	batch, kept = found()
+	f.commit(batch)
+	check("new institution committed", kept, true)
+}

@@ -1,0 +1,288 @@
+package storetest
+
+import (
+	"slices"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+func entryCursor(e escrowgrid.Entry) escrowgrid.Cursor { return escrowgrid.SequenceCursor(e.Sequence) }
+
+// journal writes a journal with entries of every kind by two actors, at times
+// that now stand still and now leap, and reads it.
+func (f *fixture) journal() (escrowgrid.InstitutionID, []escrowgrid.Entry) {
+	f.t.Helper()
+	of := resource[escrowgrid.Institution](f.do(operator(), must(escrowgrid.NewCreateInstitution(
+		escrowgrid.InstitutionInput{Name: "Harbour Fund", Regions: []string{"US", "SG"}}))))[0].ID
+	key := resource[escrowgrid.APIKey](f.do(of, must(escrowgrid.NewCreateKey(
+		escrowgrid.KeyInput{Label: "k", Role: "admin"}, escrowgrid.HashSecret("k")))))[0].ID
+	other := resource[escrowgrid.APIKey](f.do(of, must(escrowgrid.NewRotateKey(
+		key, escrowgrid.RotationInput{OverlapSeconds: new(int64(3600 * 24))}, escrowgrid.HashSecret("other")))))[0].ID
+	f.do(of, must(escrowgrid.NewSetPolicy("US", escrowgrid.PolicyInput{})), escrowgrid.RevokeKey{Key: other})
+	asset := f.asset(of)
+	for i := range 8 {
+		f.now = f.now.Add(time.Duration(i%3) * time.Hour / 3)
+		create := request(of, createPosition(asset, "holder-1"))
+		create.Actor = escrowgrid.ActorKey(key)
+		f.write(of, create.Needs(), func(b *escrowgrid.Books) {
+			position := resource[escrowgrid.Position]([]escrowgrid.Outcome{f.executeRequest(b, create)})[0].ID
+			f.execute(b, transition(position, escrowgrid.StateFunded, ""), transition(position, escrowgrid.StateReleased, ""))
+		})
+	}
+	return of, must(f.Entries(f.t.Context(), of, escrowgrid.EntryFilter{}, everything())).Items
+}
+
+func testEntryList(f *fixture) {
+	f.journal() // A neighbour, whose entries must not appear.
+	of, entries := f.journal()
+	for i, entry := range entries {
+		if entry.Sequence != int64(i+1) || entry.InstitutionID != of {
+			f.t.Fatalf("entry %d is %d of %s", i, entry.Sequence, entry.InstitutionID)
+		}
+	}
+	type restricted = restriction[escrowgrid.EntryFilter, escrowgrid.Entry]
+	last := entries[len(entries)-1]
+	period := inPeriod(func(e escrowgrid.Entry) time.Time { return e.At }, entries[2], entries[24],
+		func(filter *escrowgrid.EntryFilter) *escrowgrid.Period { return &filter.Period })
+	restrictions := append(
+		slices.Clone(period),
+		restricted{
+			"kind", func(filter *escrowgrid.EntryFilter) { filter.Kind = last.Kind },
+			func(e escrowgrid.Entry) bool { return e.Kind == last.Kind },
+		},
+		restricted{
+			"ledger only", func(filter *escrowgrid.EntryFilter) { filter.LedgerOnly = true },
+			func(e escrowgrid.Entry) bool { return slices.Contains(escrowgrid.LedgerKinds(), e.Kind) },
+		},
+		restricted{
+			"actor", func(filter *escrowgrid.EntryFilter) { filter.Actor = new(escrowgrid.ActorRoot()) },
+			func(e escrowgrid.Entry) bool { return e.Actor == escrowgrid.ActorRoot() },
+		},
+		restricted{
+			"up to", func(filter *escrowgrid.EntryFilter) { filter.UpTo = 20 },
+			func(e escrowgrid.Entry) bool { return e.Sequence <= 20 },
+		},
+		restricted{
+			"subject", func(filter *escrowgrid.EntryFilter) { filter.Subject = last.Subject },
+			func(e escrowgrid.Entry) bool { return e.Subject == last.Subject },
+		},
+	)
+	list := func(filter escrowgrid.EntryFilter, page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.Entry], error) {
+		return f.Entries(f.t.Context(), of, filter, page)
+	}
+	checkList(f.t, entries, restrictions, entryCursor, list)
+	for _, kind := range escrowgrid.Kinds() {
+		ofKind := slices.DeleteFunc(slices.Clone(entries), func(e escrowgrid.Entry) bool { return e.Kind != kind })
+		if len(ofKind) == 0 {
+			f.t.Errorf("the journal has no entry of the kind %s", kind)
+		}
+		checkList(f.t, ofKind, period, entryCursor,
+			func(filter escrowgrid.EntryFilter, page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.Entry], error) {
+				filter.Kind = kind
+				return list(filter, page)
+			})
+	}
+}
+
+// Wherever a period begins and ends, it holds the entries in it to the
+// microsecond.
+func testEntryPeriod(f *fixture) {
+	of, entries := f.journal()
+	var bounds []time.Time
+	for _, entry := range entries {
+		bounds = append(bounds, entry.At.Add(-time.Microsecond), entry.At, entry.At.Add(time.Microsecond))
+	}
+	check := func(period escrowgrid.Period) {
+		f.t.Helper()
+		want := slices.DeleteFunc(slices.Clone(entries), func(e escrowgrid.Entry) bool {
+			return period.From != nil && e.At.Before(*period.From) || period.To != nil && !e.At.Before(*period.To)
+		})
+		got := must(f.Entries(f.t.Context(), of, escrowgrid.EntryFilter{Period: period}, everything()))
+		if len(want) != len(got.Items) {
+			f.t.Errorf("from %s to %s there are %d entries, want %d", period.From, period.To, len(got.Items), len(want))
+			return
+		}
+		for i := range want {
+			if want[i].Sequence != got.Items[i].Sequence {
+				f.t.Errorf("from %s to %s there is entry %d, want %d", period.From, period.To, got.Items[i].Sequence, want[i].Sequence)
+			}
+		}
+	}
+	for i, bound := range bounds {
+		check(escrowgrid.Period{From: &bound})
+		check(escrowgrid.Period{To: &bound})
+		check(escrowgrid.Period{From: &bound, To: &bounds[(i*7)%len(bounds)]})
+	}
+	f.moment()
+	page, err := f.Entries(f.t.Context(), escrowgrid.InstitutionID(f.uuid()), escrowgrid.EntryFilter{
+		Period: escrowgrid.Period{From: &bounds[0], To: &bounds[1]},
+	}, everything())
+	if err != nil || len(page.Items) != 0 {
+		f.t.Errorf("an institution that does not exist has the entries %+v, %v", page.Items, err)
+	}
+}
+
+func testKeyByHash(f *fixture) {
+	one, other := f.institution(), f.institution()
+	ours, theirs := f.samples(one), f.samples(other)
+	ours.institutions, theirs.institutions = nil, nil
+	f.writeSamples(one, ours)
+	f.writeSamples(other, theirs)
+	for _, want := range append(ours.keys, theirs.keys...) {
+		got, found, err := f.KeyByHash(f.t.Context(), want.Hash)
+		f.compare("key by its hash", want, got, found, err)
+	}
+	if key, found, err := f.KeyByHash(f.t.Context(), escrowgrid.HashSecret("unknown")); found || err != nil {
+		f.t.Errorf("an unknown hash finds %+v, %v", key, err)
+	}
+}
+
+// steps writes a position with a long life and returns it as it must be read.
+func (f *fixture) steps(of escrowgrid.InstitutionID, asset escrowgrid.AssetID) escrowgrid.Position {
+	f.t.Helper()
+	id := f.position(of, asset)
+	f.do(of, transition(id, escrowgrid.StateFunded, ""))
+	outcomes := f.do(of,
+		transition(id, escrowgrid.StatePartiallyReleased, "0.01", []byte(`{"certificate":"«7»"}`)...),
+		transition(id, escrowgrid.StatePartiallyReleased, "999.98"), transition(id, escrowgrid.StateCancelled, ""))
+	position := resource[escrowgrid.Position](outcomes)[2]
+	if len(position.Events) != 5 || position.Version != 5 || position.Refunded != 1 {
+		f.t.Fatalf("the position is %+v, want five events and a cent refunded", position)
+	}
+	return position
+}
+
+func testPositionEvents(f *fixture) {
+	ctx := f.t.Context()
+	of, other := f.institution(), f.institution()
+	asset := f.asset(of)
+	var want []escrowgrid.Position
+	for range 3 {
+		want = append(want, f.steps(of, asset))
+	}
+	f.steps(other, f.asset(other))
+
+	page, err := f.Positions(ctx, of, escrowgrid.PositionFilter{WithEvents: true}, everything())
+	f.compare("list with events", want, page.Items, !page.More, err)
+	batch := f.begin(needs{
+		of:    {Positions: []escrowgrid.PositionID{want[0].ID, want[2].ID}},
+		other: {Positions: []escrowgrid.PositionID{want[0].ID}},
+	})
+	defer batch.Rollback(ctx)
+	if position, found := batch.Books(other).Positions.Get(want[0].ID); found {
+		f.t.Errorf("the books of another institution hold the position: %+v", position)
+	}
+	for i, position := range want {
+		got, found, err := f.Position(ctx, of, position.ID)
+		f.compare("position", position, got, found, err)
+		got, found = batch.Books(of).Positions.Get(position.ID)
+		if i == 1 {
+			if found {
+				f.t.Errorf("the books hold a position that was not asked for: %+v", got)
+			}
+			continue
+		}
+		f.compare("position in the books", position, got, found, nil)
+	}
+	if got, found, err := f.Position(ctx, other, want[0].ID); found || err != nil {
+		f.t.Errorf("another institution reads the position: %+v, %v", got, err)
+	}
+	page, err = f.Positions(ctx, of, escrowgrid.PositionFilter{}, everything())
+	for i := range want {
+		want[i].Events = nil
+	}
+	f.compare("list without events", want, page.Items, !page.More, err)
+}
+
+// A page ends early where its events would be too much to hold, and the next one
+// goes on after it.
+func testEventsBound(f *fixture) {
+	of := f.institution()
+	asset := f.asset(of)
+	var want []escrowgrid.PositionID
+	for range 2 {
+		id := f.position(of, asset)
+		large := transition(id, escrowgrid.StatePartiallyReleased, "1", metadata()[4]...)
+		// 150 of 64 KiB each: two such positions are over 16 MiB, one is not.
+		f.do(of, append([]escrowgrid.Command{transition(id, escrowgrid.StateFunded, "")}, slices.Repeat([]escrowgrid.Command{large}, 150)...)...)
+		want = append(want, id)
+	}
+	var got []escrowgrid.PositionID
+	page := escrowgrid.PageRequest{Limit: escrowgrid.MaxPageWithEvents}
+	for more := true; more; {
+		found, err := f.Positions(f.t.Context(), of, escrowgrid.PositionFilter{WithEvents: true}, page)
+		if err != nil || len(found.Items) == 0 {
+			f.t.Fatalf("after %d positions: %d more, %v", len(got), len(found.Items), err)
+		}
+		if more = found.More; more && len(found.Items) > 1 {
+			f.t.Errorf("a page has %d positions, of over 9 MiB of events each", len(found.Items))
+		}
+		for _, position := range found.Items {
+			got = append(got, position.ID)
+			if len(position.Events) != 152 || position.Version != 152 {
+				f.t.Errorf("position %d has version %d and %d events, want 152", len(got), position.Version, len(position.Events))
+			}
+		}
+		page.After = new(escrowgrid.IDCursor(got[len(got)-1]))
+	}
+	equal(f.t, "positions on all pages", want, got)
+}
+
+// A reader never sees a state with more or fewer steps than lead to it.
+func testPositionWhileItChanges(f *fixture) {
+	ctx := f.t.Context()
+	of := f.institution()
+	id := f.position(of, f.asset(of))
+	f.do(of, transition(id, escrowgrid.StateFunded, ""))
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		for range 50 {
+			batch, err := f.Begin(ctx, needs{of: {Positions: []escrowgrid.PositionID{id}}})
+			if err != nil {
+				f.t.Errorf("begin: %v", err)
+				return
+			}
+			books := batch.Books(of)
+			_, executeErr := books.Execute(request(of, transition(id, escrowgrid.StatePartiallyReleased, "1")), escrowgrid.Stamp{
+				Now: f.now, Random: [2]uint64{1, 2},
+			})
+			if err := batch.Commit(ctx); err != nil || executeErr != nil {
+				f.t.Errorf("step: %v, %v", executeErr, err)
+				return
+			}
+		}
+	}()
+	check := func(p escrowgrid.Position) {
+		f.t.Helper()
+		released := escrowgrid.Amount(0)
+		for _, event := range p.Events {
+			if event.To == escrowgrid.StatePartiallyReleased {
+				released += event.Amount
+			}
+		}
+		if int64(len(p.Events)) != p.Version || released != p.Released {
+			f.t.Errorf("version %d with %d released has %d events that release %d", p.Version, p.Released, len(p.Events), released)
+		}
+	}
+	for done := false; !done && !f.t.Failed(); {
+		select {
+		case <-written:
+			done = true
+		default:
+		}
+		position, _, err := f.Position(ctx, of, id)
+		if err != nil {
+			f.t.Errorf("read: %v", err)
+		}
+		check(position)
+		for _, position := range must(f.Positions(ctx, of, escrowgrid.PositionFilter{WithEvents: true}, everything())).Items {
+			check(position)
+		}
+	}
+	<-written
+	if position, _, err := f.Position(ctx, of, id); position.Version != 52 || err != nil {
+		f.t.Errorf("the position has version %d, %v; want 52", position.Version, err)
+	}
+}

@@ -1,0 +1,257 @@
+// Package storetest is the conformance suite of the store: what it must do
+// whatever database is behind it. Each database runs all of it.
+package storetest
+
+import (
+	"context"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+)
+
+// Run runs the suite. Open opens a store on an empty database that no other test
+// uses, and closes it when the test ends.
+func Run(t *testing.T, open func(t *testing.T) *store.Store) {
+	t.Run("schema", func(t *testing.T) { testSchema(t, open(t)) })
+
+	shared := migrated(t, open)
+	for i, test := range []struct {
+		behaviour string
+		run       func(*fixture)
+		// alone is a test that minds what others write, into whatever institution.
+		alone bool
+	}{
+		{"rows come back as they were written", testRoundTrip, false},
+		{"rows come back as they were changed", testUpdates, false},
+		{"rows of one id in two institutions are two rows", testSameIDs, false},
+		{"entries keep the bytes of their bodies", testEntryBodies, false},
+		{"books hold what was asked for and nothing else", testBooksHoldNeeds, false},
+		{"books of an institution that does not exist", testBooksOfNobody, false},
+		{"a batch commits whole", testBatchCommits, false},
+		{"a batch that fails leaves nothing", testBatchFails, false},
+		{"a batch that is rolled back leaves nothing", testBatchRollback, false},
+		{"a batch holds the lock on its journals", testBatchLocks, false},
+		{"a commit can be looked up", testCommitted, false},
+		{"lists give every item once", testLists, true},
+		{"a journal lists its entries", testEntryList, false},
+		{"a period of a journal is exact", testEntryPeriod, false},
+		{"positions come with their events", testPositionEvents, false},
+		{"a page of positions with events is bounded", testEventsBound, false},
+		{"a position's events are those of its version", testPositionWhileItChanges, false},
+		{"a key is found by the hash of its secret", testKeyByHash, false},
+		{"the longest overdue position is due first", testDuePositions, true},
+		{"old idempotency records are purged", testPurgeRecords, true},
+		{"refused attempts beyond the bound are purged", testPurgeRefusals, true},
+		{"work with a lead is run", testLead, false},
+		{"a context that ends never shortens an answer", testEndedContext, false},
+	} {
+		t.Run(test.behaviour, func(t *testing.T) {
+			s := shared
+			if test.alone {
+				s = migrated(t, open)
+			}
+			// A day and a seed of its own for each test. Half a millisecond shows
+			// whether times keep their microseconds.
+			start := time.Date(2027, time.March, 1+i, 9, 0, 0, 500_000, time.UTC)
+			test.run(&fixture{Store: s, t: t, now: start, random: rand.New(rand.NewPCG(2027, uint64(i)))})
+		})
+	}
+}
+
+func migrated(t *testing.T, open func(t *testing.T) *store.Store) *store.Store {
+	t.Helper()
+	s := open(t)
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// fixture is a migrated store with what a test writes into it: a clock that the
+// test moves and random bits that are the same in every run.
+type fixture struct {
+	*store.Store
+	t      *testing.T
+	now    time.Time
+	random *rand.Rand
+}
+
+type needs = map[escrowgrid.InstitutionID]escrowgrid.Needs
+
+// moment moves the clock to the next microsecond.
+func (f *fixture) moment() time.Time {
+	f.now = f.now.Add(time.Microsecond)
+	return f.now
+}
+
+// uuid makes an id for something that is created now.
+func (f *fixture) uuid() [16]byte { return escrowgrid.NewUUID(f.now, f.random.Uint64()) }
+
+func (f *fixture) begin(n needs) store.Batch {
+	f.t.Helper()
+	batch, err := f.Begin(f.t.Context(), n)
+	if err != nil {
+		f.t.Fatalf("begin: %v", err)
+	}
+	// A test that fails in the middle must not keep its locks.
+	f.t.Cleanup(func() { batch.Rollback(context.Background()) })
+	return batch
+}
+
+func (f *fixture) commit(batch store.Batch) {
+	f.t.Helper()
+	if err := batch.Commit(f.t.Context()); err != nil {
+		f.t.Fatalf("commit: %v", err)
+	}
+}
+
+// load returns the books that a batch would have, and gives the batch up.
+func (f *fixture) load(of escrowgrid.InstitutionID, n escrowgrid.Needs) *escrowgrid.Books {
+	f.t.Helper()
+	batch := f.begin(needs{of: n})
+	defer batch.Rollback(f.t.Context())
+	return batch.Books(of)
+}
+
+// write commits what fill does to the books of an institution.
+func (f *fixture) write(of escrowgrid.InstitutionID, n escrowgrid.Needs, fill func(*escrowgrid.Books)) {
+	f.t.Helper()
+	batch := f.begin(needs{of: n})
+	fill(batch.Books(of))
+	f.commit(batch)
+}
+
+// operator is whose books the making of institutions runs in.
+func operator() escrowgrid.InstitutionID { return escrowgrid.InstitutionID{} }
+
+// institution makes an institution that is active everywhere.
+func (f *fixture) institution() escrowgrid.InstitutionID {
+	f.t.Helper()
+	institution := escrowgrid.Institution{
+		Name: "Meridian Bank", Regions: escrowgrid.Regions(), Verticals: escrowgrid.Verticals(), CreatedAt: f.moment(),
+	}
+	institution.ID = f.uuid()
+	f.write(operator(), escrowgrid.Needs{}, func(b *escrowgrid.Books) {
+		b.Institutions.Put(institution.ID, institution)
+	})
+	return institution.ID
+}
+
+// request is a command of the operator's.
+func request(of escrowgrid.InstitutionID, command escrowgrid.Command) escrowgrid.Request {
+	return escrowgrid.Request{Institution: of, Actor: escrowgrid.ActorRoot(), RequestID: "req-1", Command: command}
+}
+
+// execute carries out commands in the books of a batch; all of them must be
+// accepted.
+func (f *fixture) execute(books *escrowgrid.Books, commands ...escrowgrid.Command) []escrowgrid.Outcome {
+	f.t.Helper()
+	outcomes := make([]escrowgrid.Outcome, len(commands))
+	for i, command := range commands {
+		outcomes[i] = f.executeRequest(books, request(books.InstitutionID(), command))
+		if outcomes[i].Refusal != nil {
+			f.t.Fatalf("%T was refused: %v", command, outcomes[i].Refusal)
+		}
+	}
+	return outcomes
+}
+
+func (f *fixture) executeRequest(books *escrowgrid.Books, r escrowgrid.Request) escrowgrid.Outcome {
+	f.t.Helper()
+	outcome, err := books.Execute(r, escrowgrid.Stamp{
+		Now: f.now, Random: [2]uint64{f.random.Uint64(), f.random.Uint64()},
+	})
+	if err != nil {
+		f.t.Fatalf("the books contradict themselves: %v", err)
+	}
+	return outcome
+}
+
+// do commits commands on one institution in one batch.
+func (f *fixture) do(of escrowgrid.InstitutionID, commands ...escrowgrid.Command) []escrowgrid.Outcome {
+	f.t.Helper()
+	requests := make([]escrowgrid.Request, len(commands))
+	for i, command := range commands {
+		requests[i] = request(of, command)
+	}
+	var outcomes []escrowgrid.Outcome
+	f.write(of, escrowgrid.MergeNeeds(requests), func(b *escrowgrid.Books) { outcomes = f.execute(b, commands...) })
+	return outcomes
+}
+
+// asset makes a template and an asset on which any amount of US dollars can be
+// placed.
+func (f *fixture) asset(of escrowgrid.InstitutionID) escrowgrid.AssetID {
+	f.t.Helper()
+	template := f.do(of, must(escrowgrid.NewCreateTemplate(escrowgrid.TemplateInput{
+		Code: "CONSTR_ESCROW", Name: "Project escrow", Vertical: "CONSTRUCTION", Region: "US",
+		Config: []byte(`{"currency":"USD"}`),
+	})))[0].Subject
+	return resource[escrowgrid.Asset](f.do(of, must(escrowgrid.NewCreateAsset(
+		escrowgrid.AssetInput{TemplateID: template, Label: "Tower"}))))[0].ID
+}
+
+func createPosition(asset escrowgrid.AssetID, holder string) escrowgrid.Command {
+	return must(escrowgrid.NewCreatePosition(escrowgrid.PositionInput{
+		AssetID: asset.String(), HolderReference: holder, Currency: "USD", Amount: "1000",
+	}))
+}
+
+func (f *fixture) position(of escrowgrid.InstitutionID, asset escrowgrid.AssetID) escrowgrid.PositionID {
+	f.t.Helper()
+	return resource[escrowgrid.Position](f.do(of, createPosition(asset, "holder-1")))[0].ID
+}
+
+// transition makes the command that leads a position to a state; an empty amount
+// gives none.
+func transition(id escrowgrid.PositionID, to escrowgrid.State, amount string, metadata ...byte) escrowgrid.Command {
+	in := escrowgrid.TransitionInput{ToState: string(to), Metadata: metadata}
+	if amount != "" {
+		in.Amount = new(escrowgrid.Digits(amount))
+	}
+	return must(escrowgrid.NewTransitionPosition(id, in, nil))
+}
+
+// resource returns what accepted commands led to.
+func resource[T any](outcomes []escrowgrid.Outcome) []T {
+	resources := make([]T, len(outcomes))
+	for i, outcome := range outcomes {
+		resources[i] = outcome.Resource.(T) //nolint:errcheck // A panic fails the test and says where.
+	}
+	return resources
+}
+
+// must returns a value that a test could not do without.
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+// equal compares a value of the domain, whole, with the one that is wanted.
+func equal[T any](t *testing.T, what string, want, got T) {
+	t.Helper()
+	if reflect.DeepEqual(want, got) {
+		return // To find no difference is slow work for cmp.
+	}
+	if diff := cmp.Diff(want, got, exactly()); diff != "" {
+		t.Errorf("%s wanted (-) and given (+):\n%s", what, diff)
+	}
+}
+
+// exactly compares the domain's values whole: of an entry, what its body tells;
+// of an error, what a client sees.
+func exactly() cmp.Options {
+	return cmp.Options{
+		cmp.AllowUnexported(escrowgrid.Decimal{}, escrowgrid.Actor{}),
+		cmpopts.IgnoreUnexported(escrowgrid.Entry{}, escrowgrid.Error{}),
+	}
+}

@@ -1,0 +1,189 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+)
+
+func testDuePositions(f *fixture) {
+	one, other := f.institution(), f.institution()
+	now := f.now.Add(time.Hour)
+	s := samples{assets: []escrowgrid.Asset{{}}}
+	var want []escrowgrid.DuePosition
+	for i, overdue := range []time.Duration{time.Second, 0, -time.Microsecond, time.Hour, time.Microsecond, 24 * time.Hour} {
+		for _, state := range escrowgrid.States() {
+			f.moment()
+			p := withMoney(escrowgrid.Position{
+				ID: escrowgrid.PositionID(f.uuid()), InstitutionID: pick([]escrowgrid.InstitutionID{one, other}, i), HolderReference: "h",
+				Currency: "USD", Version: 1, CreatedAt: f.now, UpdatedAt: f.now,
+				// States apart, so that the order is one.
+				ExpiresAt: new(now.Add(-overdue - time.Duration(slices.Index(escrowgrid.States(), state))*time.Minute)),
+			}, state, 1000)
+			if overdue < 0 {
+				p.ExpiresAt = new(now.Add(-overdue))
+			}
+			s.positions = append(s.positions, p)
+			if overdue >= 0 && !state.Final() {
+				want = append(want, escrowgrid.DuePosition{InstitutionID: p.InstitutionID, PositionID: p.ID})
+			}
+		}
+	}
+	never := s.positions[0]
+	f.moment()
+	never.ID, never.ExpiresAt = escrowgrid.PositionID(f.uuid()), nil
+	s.positions = append(s.positions, never)
+	for _, of := range []escrowgrid.InstitutionID{one, other} {
+		f.write(of, escrowgrid.Needs{}, func(b *escrowgrid.Books) {
+			for _, p := range s.positions {
+				if p.InstitutionID == of {
+					b.Positions.Put(p.ID, p)
+				}
+			}
+		})
+	}
+	expiry := make(map[escrowgrid.PositionID]time.Time)
+	for _, p := range s.positions[:len(s.positions)-1] {
+		expiry[p.ID] = *p.ExpiresAt
+	}
+	slices.SortFunc(want, func(a, b escrowgrid.DuePosition) int { return expiry[a.PositionID].Compare(expiry[b.PositionID]) })
+	for _, limit := range []int{1, len(want) - 1, len(want), 1000} {
+		got, err := f.DuePositions(f.t.Context(), now, limit)
+		f.compare(fmt.Sprintf("due positions, at most %d", limit), want[:min(limit, len(want))], got, true, err)
+	}
+}
+
+// purgeAll purges with a limit and returns how many rows went each time, until
+// none does.
+func (f *fixture) purgeAll(now time.Time, limit int) (rounds []int64) {
+	f.t.Helper()
+	for {
+		removed, err := f.Purge(f.t.Context(), now, limit)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		if removed == 0 {
+			return rounds
+		}
+		rounds = append(rounds, removed)
+	}
+}
+
+func testPurgeRecords(f *fixture) {
+	one, other := f.institution(), f.institution()
+	now := f.now.Add(365 * 24 * time.Hour)
+	kept := map[string]bool{}
+	n := escrowgrid.Needs{}
+	for i, age := range []time.Duration{
+		-time.Hour, 0, escrowgrid.RecordRetention - time.Microsecond, escrowgrid.RecordRetention,
+		escrowgrid.RecordRetention + time.Microsecond, 2 * escrowgrid.RecordRetention, 3 * escrowgrid.RecordRetention,
+	} {
+		record := escrowgrid.Record{Key: age.String(), Subject: "s", RequestID: "r", CreatedAt: now.Add(-age)}
+		kept[record.Key] = i <= 3
+		n.Records = append(n.Records, record.Key)
+		for _, of := range []escrowgrid.InstitutionID{one, other} {
+			f.write(of, escrowgrid.Needs{}, func(b *escrowgrid.Books) { b.Records.Put(record.Key, record) })
+		}
+	}
+	equal(f.t, "records removed with each purge of at most 4", []int64{4, 2}, f.purgeAll(now, 4))
+	for _, of := range []escrowgrid.InstitutionID{one, other} {
+		books := f.load(of, n)
+		for key, want := range kept {
+			if _, found := books.Records.Get(key); found != want {
+				f.t.Errorf("the record of the age %s is there: %t, want %t", key, found, want)
+			}
+		}
+	}
+}
+
+func testPurgeRefusals(f *fixture) {
+	const surplus = 5
+	attempts := make([]escrowgrid.RefusedAttempt, store.MaxRefusals+surplus)
+	for i := range attempts {
+		attempts[i].At = f.moment()
+		attempts[i].ID = escrowgrid.EntryID(f.uuid())
+	}
+	for part := range slices.Chunk(attempts, 20_000) {
+		if err := f.LogRefusals(f.t.Context(), part); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	equal(f.t, "attempts removed with each purge of at most 3", []int64{3, 2}, f.purgeAll(f.now, 3))
+	page, err := f.Refusals(f.t.Context(), escrowgrid.RefusalFilter{}, escrowgrid.PageRequest{Limit: 1})
+	if err != nil || len(page.Items) != 1 || page.Items[0].ID != attempts[surplus].ID {
+		f.t.Errorf("the oldest that is left is %+v, %v; want the one after the %d oldest", page.Items, err, surplus)
+	}
+}
+
+func testLead(f *fixture) {
+	for name, want := range map[string]error{"success": nil, "failure": errors.New("it failed")} {
+		calls := 0
+		ran, err := f.Lead(f.t.Context(), store.LeadExpiry, func(context.Context) error { calls++; return want })
+		if !ran || calls != 1 || !errors.Is(err, want) {
+			f.t.Errorf("%s: ran is %t after %d calls, error %v", name, ran, calls, err)
+		}
+	}
+}
+
+// ending is a context that ends after it was asked so many times whether it has.
+type ending struct {
+	context.Context //nolint:containedctx // It is a context.
+
+	left atomic.Int64
+}
+
+func (e *ending) Err() error {
+	if e.left.Add(-1) < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// A read whose time runs out is an error, never an answer that lacks what was not
+// read any more.
+func testEndedContext(f *fixture) {
+	of := f.institution()
+	s := f.samples(of)
+	f.writeSamples(of, s)
+	for asked := range int64(60) {
+		ctx := &ending{Context: f.t.Context()}
+		ctx.left.Store(asked)
+		if page, err := f.Positions(ctx, of, escrowgrid.PositionFilter{}, everything()); err == nil {
+			equal(f.t, "positions", s.positions, page.Items)
+		}
+		ctx.left.Store(asked)
+		if batch, err := f.Begin(ctx, needs{of: needsOf(s)}); err == nil {
+			equal(f.t, "rows in the books", wanted(s, needsOf(s)), held(batch.Books(of), of, s))
+			batch.Rollback(f.t.Context())
+		}
+	}
+
+	ended, end := context.WithCancel(f.t.Context())
+	end()
+	for name, call := range map[string]func() error{
+		"Begin":        func() error { _, err := f.Begin(ended, needs{of: {}}); return err },
+		"Position":     func() error { _, _, err := f.Position(ended, of, s.positions[0].ID); return err },
+		"KeyByHash":    func() error { _, _, err := f.KeyByHash(ended, s.keys[0].Hash); return err },
+		"Entries":      func() error { _, err := f.Entries(ended, of, escrowgrid.EntryFilter{}, everything()); return err },
+		"DuePositions": func() error { _, err := f.DuePositions(ended, f.now, 1); return err },
+		"Purge":        func() error { _, err := f.Purge(ended, f.now, 1); return err },
+		"CheckSchema":  func() error { return f.CheckSchema(ended) },
+		"Committed":    func() error { _, err := f.Committed(ended, escrowgrid.Entry{InstitutionID: of}); return err },
+		"LogRefusals": func() error {
+			return f.LogRefusals(ended, []escrowgrid.RefusedAttempt{{ID: escrowgrid.EntryID(f.uuid())}})
+		},
+	} {
+		if err := call(); !errors.Is(err, store.ErrUnavailable) {
+			f.t.Errorf("%s with a context that has ended says %v, want %v", name, err, store.ErrUnavailable)
+		}
+	}
+	if _, used, _ := f.Connections(); used != 0 {
+		f.t.Errorf("%d connections are in use by nobody", used)
+	}
+}
