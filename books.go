@@ -158,7 +158,7 @@ func (b *Books) Execute(r Request, s Stamp) (Outcome, error) {
 	at := b.nextMoment(s.Now)
 	outcome := b.checkRequest(r, at)
 	if outcome.Refusal != nil || outcome.Record != nil {
-		return outcome, nil
+		return outcome, nil //nolint:nilerr // A refusal is an outcome.
 	}
 	outcome, err := b.execute(r, at, s.Random)
 	if err != nil {

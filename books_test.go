@@ -742,6 +742,7 @@ func TestInstitutionsAreMadeInTheOperatorsBooksAlone(t *testing.T) {
 		{"the system makes no institution", escrowgrid.NewBooks(nobody, escrowgrid.Head{}, true), create, escrowgrid.ActorSystem()},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			entries := len(test.books.Entries)
 			outcome, err := test.books.Execute(escrowgrid.Request{
 				Institution: test.books.InstitutionID(), Actor: test.actor, RequestID: "r", Command: test.command,

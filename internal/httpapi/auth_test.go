@@ -13,14 +13,26 @@ func TestHowAKeyIsSent(t *testing.T) {
 	b := s.bank(t)
 	nobody, key := s.As(""), b.Admin.Key
 	for _, headers := range [][]string{
-		{"X-API-KEY: " + key}, {"x-api-key:  " + key + " "}, {"Authorization: Bearer " + key}, {"Authorization: bearer " + key}, {"Authorization: BEARER  " + key},
-		{"X-API-KEY: " + key, "Authorization: Bearer " + key}, {"X-API-KEY: " + key, "Authorization: Basic YTpi"},
+		{"X-API-KEY: " + key},
+		{"x-api-key:  " + key + " "},
+		{"Authorization: Bearer " + key},
+		{"Authorization: bearer " + key},
+		{"Authorization: BEARER  " + key},
+		{"X-API-KEY: " + key, "Authorization: Bearer " + key},
+		{"X-API-KEY: " + key, "Authorization: Basic YTpi"},
 	} {
 		nobody.Get(t, "/positions", headers...).Want(t, 200)
 	}
 	for _, headers := range [][]string{
-		nil, {"X-API-KEY:"}, {"Authorization:"}, {"Authorization: Bearer"}, {"Authorization: Bearer "}, {"Authorization: Basic " + key}, {"Authorization: " + key},
-		{"X-API-KEY: " + key, "Authorization: Bearer " + b.ReadOnly.Key}, {"Cookie: X-API-KEY=" + key},
+		nil,
+		{"X-API-KEY:"},
+		{"Authorization:"},
+		{"Authorization: Bearer"},
+		{"Authorization: Bearer "},
+		{"Authorization: Basic " + key},
+		{"Authorization: " + key},
+		{"X-API-KEY: " + key, "Authorization: Bearer " + b.ReadOnly.Key},
+		{"Cookie: X-API-KEY=" + key},
 	} {
 		nobody.Get(t, "/positions", headers...).Refused(t, 401, "unauthorized")
 	}

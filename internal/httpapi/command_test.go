@@ -182,7 +182,11 @@ func TestIdempotencyKeysThatAreNone(t *testing.T) {
 	s := serve(t, onSQLite(t), nil)
 	b := s.bank(t)
 	for _, headers := range [][]string{
-		{"Idempotency-Key:"}, {"Idempotency-Key: a b"}, {"Idempotency-Key: ä"}, {"Idempotency-Key: a\tb"}, {"Idempotency-Key: " + strings.Repeat("x", 256)},
+		{"Idempotency-Key:"},
+		{"Idempotency-Key: a b"},
+		{"Idempotency-Key: ä"},
+		{"Idempotency-Key: a\tb"},
+		{"Idempotency-Key: " + strings.Repeat("x", 256)},
 		{"Idempotency-Key: a", "Idempotency-Key: a"},
 	} {
 		for _, route := range contractTable {

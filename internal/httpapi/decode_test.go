@@ -34,7 +34,8 @@ func forms(t *testing.T, b bank) []form {
 		},
 		{
 			"POST /institutions/{id}/api-keys/{keyId}/rotate", institution + "/api-keys/" + aKey(t, b)[0] + "/rotate",
-			fields{"overlapSeconds": 60}, map[string]string{"overlapSeconds": "whole"},
+			fields{"overlapSeconds": 60},
+			map[string]string{"overlapSeconds": "whole"},
 		},
 		{
 			"PUT /institutions/{id}/policies/{region}", institution + "/policies/US",
@@ -68,7 +69,8 @@ func forms(t *testing.T, b bank) []form {
 			},
 		},
 		{
-			"POST /positions/{id}/transition", "/positions/" + aPosition(t, b)[0] + "/transition", fields{"toState": "PARTIALLY_RELEASED", "amount": 1},
+			"POST /positions/{id}/transition", "/positions/" + aPosition(t, b)[0] + "/transition",
+			fields{"toState": "PARTIALLY_RELEASED", "amount": 1},
 			map[string]string{"toState": "word!", "amount": "form!", "reason": "reason", "metadata": "metadata", "institutionId": "id"},
 		},
 	}
@@ -379,8 +381,10 @@ func TestBodiesThatDoNotArrive(t *testing.T) {
 func TestQueriesThatAreWrong(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *service) {
 		b := s.bank(t)
-		lists := []string{"/institutions", "/institutions/" + b.ID + "/api-keys", "/institutions/" + b.ID + "/policies", "/asset-templates",
-			"/assets", "/positions", "/ledger-events", "/audit-events"}
+		lists := []string{
+			"/institutions", "/institutions/" + b.ID + "/api-keys", "/institutions/" + b.ID + "/policies", "/asset-templates",
+			"/assets", "/positions", "/ledger-events", "/audit-events",
+		}
 		for query, field := range map[string]string{
 			"limit=0": "limit", "limit=1001": "limit", "limit=-1": "limit", "limit=x": "limit", "limit=1.5": "limit", "limit=1e2": "limit",
 			"limit=9999999999999999999": "limit", "limit=%2B5": "limit", "limit=%2010": "limit",

@@ -270,7 +270,7 @@ func (assetIDSchema) Schema(huma.Registry) *huma.Schema    { return idSchema(esc
 func (positionIDSchema) Schema(huma.Registry) *huma.Schema { return idSchema(escrowgrid.PositionID{}) }
 func (entryIDSchema) Schema(huma.Registry) *huma.Schema    { return idSchema(escrowgrid.EntryID{}) }
 func (actorSchema) Schema(huma.Registry) *huma.Schema      { return &huma.Schema{Type: "string"} }
-func (stateSchema) Schema(huma.Registry) *huma.Schema { return wordSchema(escrowgrid.States()) }
+func (stateSchema) Schema(huma.Registry) *huma.Schema      { return wordSchema(escrowgrid.States()) }
 
 func (regionSchema) Schema(huma.Registry) *huma.Schema { return wordSchema(escrowgrid.Regions()) }
 

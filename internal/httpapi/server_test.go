@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -195,10 +196,7 @@ func (f fields) String() string {
 
 // with returns the object with another value at a path, like "config.currency".
 func (f fields) with(path string, value any) fields {
-	changed := fields{}
-	for name, old := range f {
-		changed[name] = old
-	}
+	changed := maps.Clone(f)
 	if first, rest, nested := strings.Cut(path, "."); nested {
 		inner, _ := f[first].(fields)
 		changed[first] = inner.with(rest, value)

@@ -198,35 +198,32 @@ func testPositionEvents(f *fixture) {
 // A page ends early where its events would be too much to hold, and the next one
 // goes on after it.
 func testEventsBound(f *fixture) {
+	if f.Name() != "postgres" {
+		return // The bound is kept in code that all databases share, and is costly to reach.
+	}
 	of := f.institution()
 	asset := f.asset(of)
 	var want []escrowgrid.PositionID
-	for range 2 {
+	for _, large := range []int{250, 10} { // of 64 KiB each: the first are below 16 MiB, all are above it
 		id := f.position(of, asset)
-		large := transition(id, escrowgrid.StatePartiallyReleased, "1", metadata()[4]...)
-		// 150 of 64 KiB each: two such positions are over 16 MiB, one is not.
-		f.do(of, append([]escrowgrid.Command{transition(id, escrowgrid.StateFunded, "")}, slices.Repeat([]escrowgrid.Command{large}, 150)...)...)
+		release := transition(id, escrowgrid.StatePartiallyReleased, "1", metadata()[4]...)
+		commands := []escrowgrid.Command{transition(id, escrowgrid.StateFunded, "")}
+		f.do(of, append(commands, slices.Repeat([]escrowgrid.Command{release}, large)...)...)
 		want = append(want, id)
 	}
-	var got []escrowgrid.PositionID
-	page := escrowgrid.PageRequest{Limit: escrowgrid.MaxPageWithEvents}
-	for more := true; more; {
-		found, err := f.Positions(f.t.Context(), of, escrowgrid.PositionFilter{WithEvents: true}, page)
-		if err != nil || len(found.Items) == 0 {
-			f.t.Fatalf("after %d positions: %d more, %v", len(got), len(found.Items), err)
+	for i, id := range want {
+		page := escrowgrid.PageRequest{Limit: escrowgrid.MaxPageWithEvents}
+		if i > 0 {
+			page.After = new(escrowgrid.IDCursor(want[i-1]))
 		}
-		if more = found.More; more && len(found.Items) > 1 {
-			f.t.Errorf("a page has %d positions, of over 9 MiB of events each", len(found.Items))
+		got, err := f.Positions(f.t.Context(), of, escrowgrid.PositionFilter{WithEvents: true}, page)
+		if err != nil || len(got.Items) != 1 || got.More != (i == 0) {
+			f.t.Fatalf("page %d has %d positions, and more is %t, %v; want one position on each of two pages", i, len(got.Items), got.More, err)
 		}
-		for _, position := range found.Items {
-			got = append(got, position.ID)
-			if len(position.Events) != 152 || position.Version != 152 {
-				f.t.Errorf("position %d has version %d and %d events, want 152", len(got), position.Version, len(position.Events))
-			}
+		if p := got.Items[0]; p.ID != id || int64(len(p.Events)) != p.Version {
+			f.t.Errorf("page %d has the position %s in version %d with %d events", i, p.ID, p.Version, len(p.Events))
 		}
-		page.After = new(escrowgrid.IDCursor(got[len(got)-1]))
 	}
-	equal(f.t, "positions on all pages", want, got)
 }
 
 // A reader never sees a state with more or fewer steps than lead to it.

@@ -48,7 +48,6 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"a key is found by the hash of its secret", testKeyByHash, false},
 		{"the longest overdue position is due first", testDuePositions, true},
 		{"old idempotency records are purged", testPurgeRecords, true},
-		{"refused attempts beyond the bound are purged", testPurgeRefusals, true},
 		{"work with a lead is run", testLead, false},
 		{"a context that ends never shortens an answer", testEndedContext, false},
 	} {

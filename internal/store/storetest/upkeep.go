@@ -102,25 +102,6 @@ func testPurgeRecords(f *fixture) {
 	}
 }
 
-func testPurgeRefusals(f *fixture) {
-	const surplus = 5
-	attempts := make([]escrowgrid.RefusedAttempt, store.MaxRefusals+surplus)
-	for i := range attempts {
-		attempts[i].At = f.moment()
-		attempts[i].ID = escrowgrid.EntryID(f.uuid())
-	}
-	for part := range slices.Chunk(attempts, 20_000) {
-		if err := f.LogRefusals(f.t.Context(), part); err != nil {
-			f.t.Fatal(err)
-		}
-	}
-	equal(f.t, "attempts removed with each purge of at most 3", []int64{3, 2}, f.purgeAll(f.now, 3))
-	page, err := f.Refusals(f.t.Context(), escrowgrid.RefusalFilter{}, escrowgrid.PageRequest{Limit: 1})
-	if err != nil || len(page.Items) != 1 || page.Items[0].ID != attempts[surplus].ID {
-		f.t.Errorf("the oldest that is left is %+v, %v; want the one after the %d oldest", page.Items, err, surplus)
-	}
-}
-
 func testLead(f *fixture) {
 	for name, want := range map[string]error{"success": nil, "failure": errors.New("it failed")} {
 		calls := 0
