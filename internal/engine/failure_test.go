@@ -127,25 +127,21 @@ func TestACommitUnderWayIsWaitedFor(t *testing.T) {
 
 // While the outcome cannot be found out, the client is not told a guess.
 func TestAnOutcomeThatStaysUnknownIsSaidToBe(t *testing.T) {
-	d, proxy, s := throughProxy(t, func(c *engine.Config) { c.RetryFor, c.AttemptTimeout = time.Millisecond, 200*time.Millisecond })
+	d, proxy, s := throughProxy(t, func(c *engine.Config) { c.RetryFor = time.Millisecond })
 	of := s.institution()
 	create := root(of, createPosition(s.asset(of), "h", "10"))
-	accept[escrowgrid.Position](s, create) // Its statements are prepared.
-	request := under("k", "position", create)
-	accept[escrowgrid.Position](s, under("other", "position", create))
+	accept[escrowgrid.Position](s, under("another", "position", create)) // Its statements are prepared.
 	release := d.hold(t, "BEGIN", "LOCK TABLE positions IN SHARE MODE")
-	proxy.next.Store(cutBehind)
+	proxy.next.Store(cutOff)
+	request := under("k", "position", create)
 	refuse(s, request, escrowgrid.CodeOutcomeUnknown)
 	release()
+	proxy.down.Store(false)
 	// The client repeats its request, and finds out.
-	var answer engine.Answer
-	eventually(t, "the repetition is answered", func() (done bool) {
-		var err error
-		answer, err = s.Do(t.Context(), request)
-		return err == nil
-	})
-	if positions := s.tables(of).Positions; len(positions) != 3 || !answer.Replayed || resource[escrowgrid.Position](answer).ID != positions[2].ID {
-		t.Errorf("the answer is %+v, the positions are %+v", answer, positions)
+	var failed atomic.Int64
+	position, err := s.client(t.Context(), request, &failed)
+	if positions := s.tables(of).Positions; err != nil || len(positions) != 2 || position.ID != positions[1].ID {
+		t.Errorf("the answer is %+v, %v; the positions are %+v", position, err, positions)
 	}
 }
 

@@ -21,6 +21,7 @@ type proxy struct {
 	server   string
 	// next is what becomes of the next COMMIT; the one after it goes through.
 	next atomic.Int32
+	down atomic.Bool
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -35,6 +36,8 @@ const (
 	loseAnswer
 	// cutBehind hands the COMMIT to the server and leaves it alone with it.
 	cutBehind
+	// cutOff does that, and lets nothing through any more until it is restored.
+	cutOff
 )
 
 // newProxy returns a proxy and the URL that leads to the database through it.
@@ -53,15 +56,21 @@ func newProxy(t *testing.T, databaseURL string) (*proxy, string) {
 	serving.Go(func() { p.serve(&serving) })
 	t.Cleanup(func() {
 		_ = listener.Close()
-		p.mu.Lock()
-		for _, conn := range p.conns {
-			_ = conn.Close()
-		}
-		p.mu.Unlock()
+		p.closeAllBut(nil)
 		serving.Wait()
 	})
 	parsed.Host = listener.Addr().String()
 	return p, parsed.String()
+}
+
+func (p *proxy) closeAllBut(kept net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, conn := range p.conns {
+		if conn != kept {
+			_ = conn.Close()
+		}
+	}
 }
 
 func (p *proxy) serve(serving *sync.WaitGroup) {
@@ -71,7 +80,7 @@ func (p *proxy) serve(serving *sync.WaitGroup) {
 			return // closed
 		}
 		server, err := net.Dial("tcp", p.server) //nolint:noctx // It ends with the test.
-		if err != nil {
+		if err != nil || p.down.Load() {
 			_ = client.Close()
 			continue
 		}
@@ -93,6 +102,9 @@ type link struct {
 	// fate is what becomes of the COMMIT that is under way.
 	fate atomic.Int32
 }
+
+// leavesServer says that the server is to go on when the client is cut off.
+func (l *link) leavesServer() bool { return l.fate.Load() >= cutBehind }
 
 func (l *link) close() {
 	_ = l.client.Close()
@@ -123,8 +135,12 @@ func (l *link) requests() {
 		}
 		_, err = l.server.Write(message)
 		// A message of the type S ends what belongs to the COMMIT.
-		if l.fate.Load() == cutBehind && message[0] == 'S' {
+		if l.leavesServer() && message[0] == 'S' {
 			_ = l.client.Close()
+			if l.fate.Load() == cutOff {
+				l.proxy.down.Store(true)
+				l.proxy.closeAllBut(l.server)
+			}
 			return // The server's side stays open.
 		}
 	}
@@ -160,7 +176,7 @@ func (l *link) answers() {
 			l.close()
 			return
 		}
-		if _, err := l.client.Write(message); err != nil && l.fate.Load() != cutBehind {
+		if _, err := l.client.Write(message); err != nil && !l.leavesServer() {
 			l.close()
 			return
 		}

@@ -29,6 +29,8 @@ type call struct {
 	caller  caller
 	// failure is the error that was answered.
 	failure error
+	// gone says that the request failed after its client had gone.
+	gone bool
 	// wait is how long the client is to wait before it tries again.
 	wait time.Duration
 }

@@ -154,11 +154,17 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.request = r.WithContext(ctx)
 	answer, err := s.serve(c)
 	if err != nil {
+		c.gone = r.Context().Err() != nil
 		c.writeError(err)
 		return
 	}
 	c.write(answer)
 }
+
+// statusClientGone is how a request is logged and counted that failed because its
+// client did not wait for the answer: it is no failure of the server's. nginx made
+// the number known.
+const statusClientGone = 499
 
 // serve checks a request in the documented order (key, rate, route, method,
 // role) and calls its handler.
@@ -203,10 +209,13 @@ func (s *server) setHeaders(c *call) {
 
 // finish logs and counts a request that was answered.
 func (s *server) finish(c *call, duration time.Duration) {
-	method := c.loggedMethod()
-	s.metrics.observe(c.pattern, method, c.writer.status, duration)
+	method, status := c.loggedMethod(), c.writer.status
+	if c.gone {
+		status = statusClientGone
+	}
+	s.metrics.observe(c.pattern, method, status, duration)
 	level := slog.LevelInfo
-	if c.writer.status >= http.StatusInternalServerError {
+	if status >= http.StatusInternalServerError {
 		level = slog.LevelError
 	}
 	if !s.log.Enabled(c.request.Context(), level) {
@@ -215,14 +224,14 @@ func (s *server) finish(c *call, duration time.Duration) {
 	attributes := make([]slog.Attr, 0, 10)
 	attributes = append(attributes,
 		slog.String("request_id", c.requestID), slog.String("method", method), slog.String("route", c.pattern),
-		slog.Int("status", c.writer.status), slog.Duration("duration", duration), slog.String("client", c.client.String()),
+		slog.Int("status", status), slog.Duration("duration", duration), slog.String("client", c.client.String()),
 		slog.String("actor", c.caller.name()))
 	if !c.caller.institution.IsZero() {
 		attributes = append(attributes, slog.String("institution_id", c.caller.institution.String()))
 	}
 	if c.failure != nil {
 		attributes = append(attributes, slog.String("code", string(escrowgrid.ErrorCode(c.failure))))
-		if c.writer.status >= http.StatusInternalServerError {
+		if status >= http.StatusInternalServerError {
 			attributes = append(attributes, slog.String("error", c.failure.Error()))
 		}
 	}

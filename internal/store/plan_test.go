@@ -78,7 +78,7 @@ func fill(ctx context.Context, tx pgx.Tx, body []byte) error {
 	for _, sql := range []string{
 		`SET LOCAL session_replication_role = replica`, // It looks up no foreign keys.
 		`CREATE FUNCTION u(i bigint) RETURNS uuid LANGUAGE sql AS $$ SELECT lpad(to_hex(i), 32, '0')::uuid $$`,
-		`CREATE FUNCTION n() RETURNS SETOF bigint LANGUAGE sql AS $$ SELECT generate_series(1, 20000)::bigint $$`,
+		`CREATE FUNCTION n(rows bigint DEFAULT 5000) RETURNS SETOF bigint LANGUAGE sql AS $$ SELECT generate_series(1, rows) $$`,
 		`INSERT INTO institutions SELECT u(i), 'n', '["US"]', '["CONSTRUCTION"]', now() FROM n() AS i`,
 		`INSERT INTO journal_heads SELECT u(i), 6666, now() FROM n() AS i`,
 		`INSERT INTO policies (institution_id, region, allowed_currencies, created_at, updated_at)
@@ -90,9 +90,9 @@ func fill(ctx context.Context, tx pgx.Tx, body []byte) error {
 		`INSERT INTO positions SELECT u(i % 3 + 1), u(i), u(i % 99), 'h' || i % 999, CASE i % 10 WHEN 0 THEN 'x' || i END,
 			CASE i % 2 WHEN 0 THEN 'USD' ELSE 'JPY' END, 9, 9 * (i % 2), 0, 0, 9 * (i % 2), 0,
 			CASE i % 2 WHEN 0 THEN 'CREATED' ELSE 'FUNDED' END, 1, CASE i % 5 WHEN 0 THEN now() + i * interval '1 h' END, NULL, now(), now()
-			FROM n() AS i`,
+			FROM n(20000) AS i`,
 		`INSERT INTO journal_entries SELECT u((i - 1) % 3 + 1), (i - 1) / 3 + 1, now() + i * interval '1 s', 'a' || i % 99,
-			CASE WHEN i % 50 = 0 THEN 'API_KEY_CREATED' ELSE 'POSITION_CREATED' END, 's' || i % 9999, $1 FROM n() AS i`,
+			CASE WHEN i % 50 = 0 THEN 'API_KEY_CREATED' ELSE 'POSITION_CREATED' END, 's' || i % 9999, $1 FROM n(20000) AS i`,
 		`INSERT INTO idempotency_records (institution_id, key, fingerprint, subject, sequence, request_id, created_at)
 			SELECT u(i % 3 + 1), i, '', 's', 1, 'r', now() + i * interval '1 m' FROM n() AS i`,
 		`INSERT INTO refusals SELECT u(i), now(), u(i % 3), 'root', 'c', 'm', 'p', 'c', 'r' FROM n() AS i`,

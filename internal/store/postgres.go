@@ -43,6 +43,9 @@ func openPostgres(ctx context.Context, databaseURL string, connections int) (bac
 		// after, were the other ways not closed.
 		"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_hashjoin": "off",
 		"enable_mergejoin": "off", "enable_bitmapscan": "off",
+		// Where a scan is the only way, as of a table of migrations, its price of being
+		// switched off would have it compiled first.
+		"jit": "off",
 		// What an instance that was cut off still locks is given free.
 		"idle_in_transaction_session_timeout": "15s",
 	})

@@ -89,38 +89,47 @@ func (r raw) refuse(t *testing.T, statement string, reasons ...string) {
 	t.Errorf("%s: %v; want it refused with %q", statement, err, reasons)
 }
 
-func TestDatabaseRefusesToChangeAJournal(t *testing.T) {
+// What the database itself refuses, whatever the program does.
+func TestTheDatabaseItselfRefuses(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, r raw) {
-		const (
-			into  = "INTO journal_entries (institution_id, sequence, at, actor, kind, subject, body) "
-			entry = into + "VALUES ({id}, 1, {time}, 'root', 'k', 's', {hash})"
-			other = into + "VALUES ({id}, 1, {time}, 'nobody', 'k', 's', {hash})"
-		)
-		r.accept(t, "INSERT "+entry)
-		attempts := map[string][]string{
-			"": {
-				"UPDATE journal_entries SET actor = 'nobody'",
-				"UPDATE journal_entries SET sequence = 2 WHERE institution_id = {id}",
-				"DELETE FROM journal_entries",
-				"DELETE FROM journal_entries WHERE institution_id = {id} AND sequence = 1",
-				"INSERT " + other + " ON CONFLICT (institution_id, sequence) DO UPDATE SET actor = 'nobody'",
-			},
-			"sqlite":   {"INSERT OR REPLACE " + other, "REPLACE " + other, "UPDATE OR REPLACE journal_entries SET sequence = 2"},
-			"postgres": {"TRUNCATE journal_entries", "TRUNCATE journal_entries CASCADE"},
-		}
-		for _, attempt := range append(attempts[""], attempts[r.name]...) {
-			r.refuse(t, attempt, "journal_entries is append-only")
-		}
-		r.refuse(t, "INSERT "+other, "append-only", "journal_entries_pkey")
-		var entries int
-		err := r.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM journal_entries WHERE actor = 'root' AND sequence = 1").Scan(&entries)
-		if err != nil || entries != 1 {
-			t.Errorf("of the entry there are %d afterwards, %v", entries, err)
-		}
+		t.Run("changes of a journal", func(t *testing.T) { testAppendOnly(t, r) })
+		t.Run("money that does not add up", func(t *testing.T) { testMoney(t, r) })
+		t.Run("rows that cannot be", func(t *testing.T) { testOtherRows(t, r) })
 	})
 }
 
-func TestDatabaseRefusesMoneyThatDoesNotAddUp(t *testing.T) {
+func testAppendOnly(t *testing.T, r raw) {
+	t.Helper()
+	const (
+		into  = "INTO journal_entries (institution_id, sequence, at, actor, kind, subject, body) "
+		entry = into + "VALUES ({id}, 1, {time}, 'root', 'k', 's', {hash})"
+		other = into + "VALUES ({id}, 1, {time}, 'nobody', 'k', 's', {hash})"
+	)
+	r.accept(t, "INSERT "+entry)
+	attempts := map[string][]string{
+		"": {
+			"UPDATE journal_entries SET actor = 'nobody'",
+			"UPDATE journal_entries SET sequence = 2 WHERE institution_id = {id}",
+			"DELETE FROM journal_entries",
+			"DELETE FROM journal_entries WHERE institution_id = {id} AND sequence = 1",
+			"INSERT " + other + " ON CONFLICT (institution_id, sequence) DO UPDATE SET actor = 'nobody'",
+		},
+		"sqlite":   {"INSERT OR REPLACE " + other, "REPLACE " + other, "UPDATE OR REPLACE journal_entries SET sequence = 2"},
+		"postgres": {"TRUNCATE journal_entries", "TRUNCATE journal_entries CASCADE"},
+	}
+	for _, attempt := range append(attempts[""], attempts[r.name]...) {
+		r.refuse(t, attempt, "journal_entries is append-only")
+	}
+	r.refuse(t, "INSERT "+other, "append-only", "journal_entries_pkey")
+	var entries int
+	err := r.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM journal_entries WHERE actor = 'root' AND sequence = 1").Scan(&entries)
+	if err != nil || entries != 1 {
+		t.Errorf("of the entry there are %d afterwards, %v", entries, err)
+	}
+}
+
+func testMoney(t *testing.T, r raw) {
+	t.Helper()
 	const (
 		accepted  = ""
 		negative  = "positions_not_negative"
@@ -128,64 +137,63 @@ func TestDatabaseRefusesMoneyThatDoesNotAddUp(t *testing.T) {
 		whole     = "positions_funded_whole"
 		inState   = "positions_state_money"
 	)
-	eachDatabase(t, func(t *testing.T, r raw) {
-		for _, test := range []struct {
-			state                                             string
-			amount, funded, released, refunded, held, retains int
-			constraint                                        string
-		}{
-			{"CREATED", 9223372036854775807, 0, 0, 0, 0, 0, accepted},
-			{"FUNDED", 9, 9, 0, 0, 9, 9, accepted},
-			{"PARTIALLY_RELEASED", 9, 9, 8, 0, 1, 1, accepted},
-			{"RELEASED", 9, 9, 9, 0, 0, 3, accepted},
-			{"CANCELLED", 9, 0, 0, 0, 0, 3, accepted},
-			{"CANCELLED", 9, 9, 4, 5, 0, 3, accepted},
-			{"EXPIRED", 9, 0, 0, 0, 0, 3, accepted},
-			{"EXPIRED", 9, 9, 4, 5, 0, 3, accepted},
+	for _, test := range []struct {
+		state                                             string
+		amount, funded, released, refunded, held, retains int
+		constraint                                        string
+	}{
+		{"CREATED", 9223372036854775807, 0, 0, 0, 0, 0, accepted},
+		{"FUNDED", 9, 9, 0, 0, 9, 9, accepted},
+		{"PARTIALLY_RELEASED", 9, 9, 8, 0, 1, 1, accepted},
+		{"RELEASED", 9, 9, 9, 0, 0, 3, accepted},
+		{"CANCELLED", 9, 0, 0, 0, 0, 3, accepted},
+		{"CANCELLED", 9, 9, 4, 5, 0, 3, accepted},
+		{"EXPIRED", 9, 0, 0, 0, 0, 3, accepted},
+		{"EXPIRED", 9, 9, 4, 5, 0, 3, accepted},
 
-			{"CREATED", 0, 0, 0, 0, 0, 0, negative},
-			{"CREATED", -9, 0, 0, 0, 0, 0, negative},
-			{"CREATED", 9, 0, 0, 0, 0, -1, negative},
-			{"CREATED", 9, 0, -1, 1, 0, 0, negative},
-			{"CREATED", 9, 0, 1, -1, 0, 0, negative},
-			{"CREATED", 9, 0, 1, 0, -1, 0, negative},
-			{"FUNDED", 9, 9, 0, 0, 8, 0, conserved},
-			{"FUNDED", 9, 9, 1, 0, 9, 0, conserved},
-			{"CREATED", 9, 0, 0, 1, 0, 0, conserved},
-			{"EXPIRED", 9, 9, 0, 0, 0, 0, conserved},
-			{"CANCELLED", 9, 8, 0, 8, 0, 0, whole},
-			{"CANCELLED", 9, 10, 0, 10, 0, 0, whole},
-			{"CREATED", 9, 9, 0, 0, 9, 0, inState},
-			{"FUNDED", 9, 9, 1, 0, 8, 0, inState},
-			{"FUNDED", 9, 0, 0, 0, 0, 0, inState},
-			{"PARTIALLY_RELEASED", 9, 9, 9, 0, 0, 0, inState},
-			{"PARTIALLY_RELEASED", 9, 9, 7, 0, 2, 3, inState},
-			{"PARTIALLY_RELEASED", 9, 9, 0, 0, 9, 0, inState},
-			{"RELEASED", 9, 9, 8, 1, 0, 0, inState},
-			{"RELEASED", 9, 9, 8, 0, 1, 0, inState},
-			{"RELEASED", 9, 0, 0, 0, 0, 0, inState},
-			{"CANCELLED", 9, 9, 4, 4, 1, 0, inState},
-			{"EXPIRED", 9, 9, 4, 4, 1, 0, inState},
-			{"LOST", 9, 9, 0, 0, 9, 0, inState},
-		} {
-			statement := fmt.Sprintf(`INSERT INTO positions (institution_id, id, asset_id, holder_reference, currency, version, created_at,
-				updated_at, state, amount, funded, released, refunded, held, retained)
-				VALUES ({id}, {id}, {id}, 'h', 'USD', 1, {time}, {time}, '%s', %d, %d, %d, %d, %d, %d)`,
-				test.state, test.amount, test.funded, test.released, test.refunded, test.held, test.retains)
-			if test.constraint == accepted {
-				r.accept(t, statement, "DELETE FROM positions")
-				continue
-			}
-			r.refuse(t, statement, test.constraint)
+		{"CREATED", 0, 0, 0, 0, 0, 0, negative},
+		{"CREATED", -9, 0, 0, 0, 0, 0, negative},
+		{"CREATED", 9, 0, 0, 0, 0, -1, negative},
+		{"CREATED", 9, 0, -1, 1, 0, 0, negative},
+		{"CREATED", 9, 0, 1, -1, 0, 0, negative},
+		{"CREATED", 9, 0, 1, 0, -1, 0, negative},
+		{"FUNDED", 9, 9, 0, 0, 8, 0, conserved},
+		{"FUNDED", 9, 9, 1, 0, 9, 0, conserved},
+		{"CREATED", 9, 0, 0, 1, 0, 0, conserved},
+		{"EXPIRED", 9, 9, 0, 0, 0, 0, conserved},
+		{"CANCELLED", 9, 8, 0, 8, 0, 0, whole},
+		{"CANCELLED", 9, 10, 0, 10, 0, 0, whole},
+		{"CREATED", 9, 9, 0, 0, 9, 0, inState},
+		{"FUNDED", 9, 9, 1, 0, 8, 0, inState},
+		{"FUNDED", 9, 0, 0, 0, 0, 0, inState},
+		{"PARTIALLY_RELEASED", 9, 9, 9, 0, 0, 0, inState},
+		{"PARTIALLY_RELEASED", 9, 9, 7, 0, 2, 3, inState},
+		{"PARTIALLY_RELEASED", 9, 9, 0, 0, 9, 0, inState},
+		{"RELEASED", 9, 9, 8, 1, 0, 0, inState},
+		{"RELEASED", 9, 9, 8, 0, 1, 0, inState},
+		{"RELEASED", 9, 0, 0, 0, 0, 0, inState},
+		{"CANCELLED", 9, 9, 4, 4, 1, 0, inState},
+		{"EXPIRED", 9, 9, 4, 4, 1, 0, inState},
+		{"LOST", 9, 9, 0, 0, 9, 0, inState},
+	} {
+		statement := fmt.Sprintf(`INSERT INTO positions (institution_id, id, asset_id, holder_reference, currency, version, created_at,
+			updated_at, state, amount, funded, released, refunded, held, retained)
+			VALUES ({id}, {id}, {id}, 'h', 'USD', 1, {time}, {time}, '%s', %d, %d, %d, %d, %d, %d)`,
+			test.state, test.amount, test.funded, test.released, test.refunded, test.held, test.retains)
+		if test.constraint == accepted {
+			r.accept(t, statement, "DELETE FROM positions")
+			continue
 		}
-		// What 64 bits cannot add up does not come out right by chance.
-		r.accept(t, `INSERT INTO positions (institution_id, id, asset_id, holder_reference, currency, version, created_at, updated_at, state,
-			amount, funded, released, refunded, held, retained) VALUES ({id}, {id}, {id}, 'h', 'USD', 1, {time}, {time}, 'CREATED', 9, 0, 0, 0, 0, 0)`)
-		r.refuse(t, "UPDATE positions SET released = 9223372036854775807, refunded = 9223372036854775807, held = 2", conserved, "out of range")
-	})
+		r.refuse(t, statement, test.constraint)
+	}
+	// What 64 bits cannot add up does not come out right by chance.
+	r.accept(t, `INSERT INTO positions (institution_id, id, asset_id, holder_reference, currency, version, created_at, updated_at, state,
+		amount, funded, released, refunded, held, retained) VALUES ({id}, {id}, {id}, 'h', 'USD', 1, {time}, {time}, 'CREATED', 9, 0, 0, 0, 0, 0)`)
+	r.refuse(t, "UPDATE positions SET released = 9223372036854775807, refunded = 9223372036854775807, held = 2", conserved, "out of range")
 }
 
-func TestDatabaseRefusesRowsThatCannotBe(t *testing.T) {
+func testOtherRows(t *testing.T, r raw) {
+	t.Helper()
 	const (
 		head     = "INSERT INTO journal_heads (institution_id, last_at, sequence) VALUES ({id}, {time}, "
 		entry    = "INSERT INTO journal_entries (institution_id, at, actor, kind, subject, body, sequence) VALUES ({id}, {time}, 'a', 'k', 's', {hash}, "
@@ -197,28 +205,26 @@ func TestDatabaseRefusesRowsThatCannotBe(t *testing.T) {
 		position = `INSERT INTO positions (institution_id, id, asset_id, holder_reference, state, amount, funded, released, refunded, held,
 			retained, created_at, updated_at, currency, version) VALUES ({id}, {id}, {id}, 'h', 'CREATED', 9, 0, 0, 0, 0, 0, {time}, {time}, `
 	)
-	eachDatabase(t, func(t *testing.T, r raw) {
-		r.accept(t, "INSERT INTO institutions (id, name, regions, verticals, created_at) VALUES ({id}, 'n', '[]', '[]', {time})")
-		for _, test := range []struct{ insert, bad, good string }{
-			{head, "-1)", "0)"},
-			{entry, "0)", "1)"},
-			{key, "{id}, 'owner', {hash})", "{id}, 'admin', {hash})"},
-			{key, "{id}, 'admin', {short})", ""},
-			{key, "{other}, 'admin', {hash})", ""}, // There is no such institution.
-			{policy, "{other})", "{id})"},
-			{template, "{other})", "{id})"},
-			{asset, "{id}, {other})", "{id}, {id})"}, // There is no such template.
-			{asset, "{other}, {id})", ""},            // It is not this institution's template.
-			{position, "'US', 1)", "'USD', 1)"},
-			{position, "'EURO', 1)", ""},
-			{position, "'USD', 0)", ""},
-		} {
-			r.refuse(t, test.insert+test.bad, "constraint failed", "check constraint", "foreign key constraint")
-			if test.good != "" {
-				r.accept(t, test.insert+test.good)
-			}
+	r.accept(t, "INSERT INTO institutions (id, name, regions, verticals, created_at) VALUES ({id}, 'n', '[]', '[]', {time})")
+	for _, test := range []struct{ insert, bad, good string }{
+		{head, "-1)", "0)"},
+		{entry, "0)", "1)"},
+		{key, "{id}, 'owner', {hash})", "{id}, 'admin', {hash})"},
+		{key, "{id}, 'admin', {short})", ""},
+		{key, "{other}, 'admin', {hash})", ""}, // There is no such institution.
+		{policy, "{other})", "{id})"},
+		{template, "{other})", "{id})"},
+		{asset, "{id}, {other})", "{id}, {id})"}, // There is no such template.
+		{asset, "{other}, {id})", ""},            // It is not this institution's template.
+		{position, "'US', 1)", "'USD', 1)"},
+		{position, "'EURO', 1)", ""},
+		{position, "'USD', 0)", ""},
+	} {
+		r.refuse(t, test.insert+test.bad, "constraint failed", "check constraint", "foreign key constraint")
+		if test.good != "" {
+			r.accept(t, test.insert+test.good)
 		}
-	})
+	}
 }
 
 func TestSchemaLevelIsThatOfTheNewestMigration(t *testing.T) {

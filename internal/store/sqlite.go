@@ -78,17 +78,23 @@ func (s *sqlite) openFile(path string) error {
 	if !locked {
 		return fmt.Errorf("%w: %s", ErrInUse, path)
 	}
+	if err := makePrivate(path); err != nil {
+		return errors.Join(err, s.unlock())
+	}
+	// modeof gives the log beside the database the permissions of the database.
+	// busy_timeout comes first: the pragmas behind it may have to wait.
+	s.dsn = "file:" + (&url.URL{Path: path}).EscapedPath() + "?modeof=" + url.QueryEscape(path) +
+		"&_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)"
+	return nil
+}
+
+// makePrivate makes a file that its owner alone can read, where there is none.
+func makePrivate(path string) error {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // The operator says where.
 	if err != nil {
-		return errors.Join(err, s.unlock())
+		return err
 	}
-	if err := file.Close(); err != nil {
-		return errors.Join(err, s.unlock())
-	}
-	// busy_timeout comes first: the pragmas behind it may have to wait.
-	s.dsn = "file:" + (&url.URL{Path: path}).EscapedPath() +
-		"?_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)"
-	return nil
+	return file.Close()
 }
 
 func (s *sqlite) unlock() error {

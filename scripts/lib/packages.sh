@@ -107,6 +107,12 @@ require_postgres() {
 	export POSTGRES_BIN
 }
 
+# require_curl makes curl available, with which the documentation's commands are
+# run, installing it if need be.
+require_curl() {
+	command -v curl >/dev/null 2>&1 || install_packages curl curl curl curl curl curl curl
+}
+
 # require_node makes node and npm available, installing them if need be.
 require_node() {
 	if command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1; then
