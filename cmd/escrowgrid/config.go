@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
 // defaultDatabase is where the data is unless it is said.
@@ -54,6 +57,8 @@ type serverFlags struct {
 
 // serverConfig is serverFlags, read.
 type serverConfig struct {
+	// stderr is where a root key that was made is told; never in the log.
+	stderr              io.Writer
 	databaseURL         string
 	databaseConnections int
 	logger              *slog.Logger
@@ -165,12 +170,37 @@ func (r *reader) logger(flags logFlags, to io.Writer) *slog.Logger {
 	return slog.New(slog.DiscardHandler)
 }
 
+const databaseURLTakes = "sqlite:PATH, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME"
+
+// redacted shows of a database URL its scheme alone: the rest may hold a password,
+// and so may all of what is no URL, like "host=db password=…".
+func redacted(databaseURL string) string {
+	scheme, _, isURL := strings.Cut(databaseURL, ":")
+	notInScheme := func(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '+' }
+	if !isURL || strings.ContainsFunc(scheme, notInScheme) {
+		return "(not shown)"
+	}
+	return scheme + ":…"
+}
+
+// openStore opens the database.
+func openStore(ctx context.Context, databaseURL string, connections int) (*store.Store, error) {
+	opened, err := store.Open(ctx, databaseURL, connections)
+	if err != nil && !strings.HasPrefix(databaseURL, "sqlite:") {
+		// PostgreSQL is not connected to yet: only its URL can be wrong.
+		r := reader{}
+		r.wrong("DATABASE_URL", redacted(databaseURL), databaseURLTakes)
+		return nil, r.err
+	}
+	return opened, err
+}
+
 func (r *reader) database(flags databaseFlags) (databaseURL string, connections int) {
 	databaseURL = cmp.Or(flags.DatabaseURL, defaultDatabase)
-	scheme, _, _ := strings.Cut(databaseURL, ":")
-	if scheme != "sqlite" && scheme != "postgres" && scheme != "postgresql" {
-		// What was given may hold a password.
-		r.wrong("DATABASE_URL", scheme+":…", "sqlite:PATH, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME")
+	scheme, rest, _ := strings.Cut(databaseURL, ":")
+	isPostgres := scheme == "postgres" || scheme == "postgresql"
+	if scheme != "sqlite" && !isPostgres || rest == "" {
+		r.wrong("DATABASE_URL", redacted(databaseURL), databaseURLTakes)
 	}
 	return databaseURL, r.whole("DATABASE_CONNECTIONS", flags.DatabaseConnections, 0, 1000)
 }
@@ -188,6 +218,7 @@ func split(list string) (parts []string) {
 func (f serverFlags) config(log io.Writer) (serverConfig, error) {
 	var r reader
 	config := serverConfig{
+		stderr:          log,
 		logger:          r.logger(f.logFlags, log),
 		address:         net.JoinHostPort(f.Host, strconv.Itoa(r.whole("PORT", f.Port, 0, 65535))),
 		rootKey:         r.secret("ROOT_API_KEY", f.RootAPIKey),

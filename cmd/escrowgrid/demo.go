@@ -22,8 +22,8 @@ type demoCommand struct {
 func (c *demoCommand) Run(ctx context.Context, out output) (err error) {
 	c.LogLevel = cmp.Or(c.LogLevel, "warn")
 	if c.DatabaseURL == "" {
-		directory, err := os.MkdirTemp("", "escrowgrid-demo-")
-		if err != nil {
+		var directory string
+		if directory, err = os.MkdirTemp("", "escrowgrid-demo-"); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()

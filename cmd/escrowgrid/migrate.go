@@ -19,7 +19,7 @@ func (c *migrateCommand) Run(ctx context.Context, out output) (err error) {
 	if r.err != nil {
 		return r.err
 	}
-	database, err := store.Open(ctx, databaseURL, connections)
+	database, err := openStore(ctx, databaseURL, connections)
 	if err != nil {
 		return err
 	}

@@ -32,6 +32,9 @@ func (c *serveCommand) Run(ctx context.Context, out output) error {
 	if err != nil {
 		return err
 	}
+	if config.rootKey == "" && !strings.HasPrefix(config.databaseURL, "sqlite:") {
+		return &usageError{"ROOT_API_KEY: is required with PostgreSQL: it takes 32 characters at least"}
+	}
 	s, err := start(ctx, config, c.Migrate)
 	if err != nil {
 		return err
@@ -53,7 +56,7 @@ type service struct {
 // start opens the database, starts the engine and listens.
 func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, err error) {
 	s := &service{config: config, served: make(chan error, 1)}
-	if s.store, err = store.Open(ctx, config.databaseURL, config.databaseConnections); err != nil {
+	if s.store, err = openStore(ctx, config.databaseURL, config.databaseConnections); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -156,19 +159,18 @@ func (s *service) close(ctx context.Context) error {
 	return err
 }
 
-// rootKey returns the operator's key: the one that was given, or, on SQLite, the
-// one kept beside the database, which is made at the first start.
+// rootKey returns the operator's key: the one that was given, or the one kept
+// beside the SQLite database, which is made at the first start. A key that was made
+// is told this once, and never in the log.
 func rootKey(config serverConfig) (string, error) {
 	if config.rootKey != "" {
 		return config.rootKey, nil
 	}
-	path, isSQLite := strings.CutPrefix(config.databaseURL, "sqlite:")
-	if !isSQLite {
-		return "", &usageError{"ROOT_API_KEY: is required with PostgreSQL: it takes 32 characters at least"}
-	}
 	made := newSecret()
+	path := strings.TrimPrefix(config.databaseURL, "sqlite:")
 	if path == ":memory:" {
-		return made, nil
+		_, err := fmt.Fprintf(config.stderr, "The root key is %s. It ends with this process, as the data does.\n", made)
+		return made, err
 	}
 	path += ".root-key"
 	kept, err := os.ReadFile(path) //nolint:gosec // The operator says where.
@@ -185,9 +187,8 @@ func rootKey(config serverConfig) (string, error) {
 	if err := os.WriteFile(path, []byte(made+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("keep the root key: %w", err)
 	}
-	// The one time that it is told; never in the log.
-	fmt.Fprintf(os.Stderr, "The root key is %s. It is kept in %s and not shown again.\n", made, path)
-	return made, nil
+	_, err = fmt.Fprintf(config.stderr, "The root key is %s. It is kept in %s and not shown again.\n", made, path)
+	return made, err
 }
 
 // newSecret makes a root key.

@@ -63,7 +63,7 @@ func TestCommandsOfABatchFollowEachOther(t *testing.T) {
 // A batch goes through for all of its commands but those that the database
 // itself refuses.
 func TestAPoisonedCommandFailsAlone(t *testing.T) {
-	eachDatabase(t, func(t *testing.T, d database) {
+	eachOwnDatabase(t, func(t *testing.T, d database) {
 		d.exec(t,
 			"CREATE TRIGGER poison BEFORE INSERT ON positions WHEN NEW.holder_reference = 'poison' BEGIN SELECT RAISE(ABORT, 'poison'); END",
 			"CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'poison'; END $$",
@@ -120,7 +120,7 @@ func (a *attempt) answerText() string {
 // Institutions of one batch are one transaction, and the poison of one is not
 // the other's.
 func TestAPoisonedCommandFailsAloneAmongInstitutions(t *testing.T) {
-	eachDatabase(t, func(t *testing.T, d database) {
+	eachOwnDatabase(t, func(t *testing.T, d database) {
 		d.exec(t,
 			"CREATE TRIGGER poison BEFORE INSERT ON assets WHEN NEW.label = 'poison' BEGIN SELECT RAISE(ABORT, 'poison'); END",
 			"CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'poison'; END $$",
@@ -250,7 +250,7 @@ func TestCloseFinishesWhatWasAccepted(t *testing.T) {
 		s := d.start(t, newClock())
 		of := s.institution()
 		create := root(of, createPosition(s.asset(of), "h", "10"))
-		s.Refused(escrowgrid.RefusedAttempt{Actor: "unknown", Code: escrowgrid.CodeInvalidKey})
+		s.Refused(escrowgrid.RefusedAttempt{InstitutionID: of, Actor: "unknown", Code: escrowgrid.CodeInvalidKey})
 
 		release := d.block(t, of)
 		attempts := s.beginInOrder(t.Context(), create, create, create, create)
@@ -276,7 +276,7 @@ func TestCloseFinishesWhatWasAccepted(t *testing.T) {
 		if positions := len(s.tables(of).Positions); positions != 4 {
 			t.Errorf("there are %d positions, want 4", positions)
 		}
-		page, err := s.Refusals(t.Context(), escrowgrid.RefusalFilter{}, escrowgrid.PageRequest{Limit: 10})
+		page, err := s.Refusals(t.Context(), escrowgrid.RefusalFilter{Institution: &of}, escrowgrid.PageRequest{Limit: 10})
 		if err != nil || len(page.Items) != 1 {
 			t.Errorf("refused attempts: %+v, %v; want the one that waited", page.Items, err)
 		}

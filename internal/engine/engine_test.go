@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -42,8 +43,17 @@ type database struct {
 	raw *sql.DB
 }
 
-// eachDatabase runs a test on both databases.
+// eachDatabase runs a test on both databases. That of PostgreSQL is the same for
+// all tests: each works in institutions of its own.
 func eachDatabase(t *testing.T, test func(*testing.T, database)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { test(t, newSQLite(t)) })
+	t.Run("postgres", func(t *testing.T) { test(t, sharedPostgres(t)) })
+}
+
+// eachOwnDatabase is for tests that change the schema, or look at all
+// institutions.
+func eachOwnDatabase(t *testing.T, test func(*testing.T, database)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) { test(t, newSQLite(t)) })
 	t.Run("postgres", func(t *testing.T) { test(t, newPostgres(t, pgtest.Shared(t))) })
@@ -54,6 +64,41 @@ func newSQLite(t *testing.T) database {
 	path := filepath.Join(t.TempDir(), "e.db")
 	raw, err := driver.Open("file:" + path)
 	return newDatabase(t, database{"sqlite", "sqlite:" + path, raw}, err)
+}
+
+// shared is the PostgreSQL database of most tests: to make one for each would
+// take longer than the tests.
+var shared struct {
+	once sync.Once
+	url  string
+	err  error
+}
+
+func sharedPostgres(t *testing.T) database {
+	t.Helper()
+	shared.once.Do(func() { shared.url, shared.err = createShared(t) })
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	raw, err := sql.Open("pgx", shared.url)
+	return newDatabase(t, database{"postgres", shared.url, raw}, err)
+}
+
+// createShared creates a database that goes with its server: those of the server
+// itself go with the test that asked for them.
+func createShared(t *testing.T) (string, error) {
+	t.Helper()
+	parsed, err := url.Parse(pgtest.Shared(t).NewDatabase(t))
+	if err != nil {
+		return "", err
+	}
+	db, err := sql.Open("pgx", parsed.String())
+	if err != nil {
+		return "", err
+	}
+	_, err = db.ExecContext(t.Context(), "CREATE DATABASE shared TEMPLATE template0")
+	parsed.Path = "/shared"
+	return parsed.String(), errors.Join(err, db.Close())
 }
 
 func newPostgres(t *testing.T, server *pgtest.Server) database {
@@ -133,9 +178,13 @@ func (d database) hold(t *testing.T, statements ...string) (release func()) {
 // clock is what the engines of a test take for the time.
 type clock struct{ micros atomic.Int64 }
 
+// days counts the clocks: no test begins before the end of another, whose
+// database it may share.
+var days atomic.Int64
+
 func newClock() *clock {
 	c := &clock{}
-	c.micros.Store(time.Date(2027, time.March, 1, 9, 0, 0, 0, time.UTC).UnixMicro())
+	c.micros.Store(time.Date(2027, time.March, int(days.Add(1)), 9, 0, 0, 0, time.UTC).UnixMicro())
 	return c
 }
 
@@ -198,6 +247,19 @@ func (d database) start(t *testing.T, clock *clock, options ...option) *server {
 func eachPair(t *testing.T, test func(t *testing.T, servers [2]*server), options ...option) {
 	t.Helper()
 	eachDatabase(t, func(t *testing.T, d database) { test(t, d.pair(t, options...)) })
+}
+
+// institutions lists all institutions.
+func (s *server) institutions() []escrowgrid.InstitutionID {
+	s.t.Helper()
+	var ids []escrowgrid.InstitutionID
+	for _, institution := range wholeList(s, func(i escrowgrid.Institution) escrowgrid.Cursor { return escrowgrid.IDCursor(i.ID) },
+		func(page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.Institution], error) {
+			return s.Institutions(context.Background(), escrowgrid.Period{}, page)
+		}) {
+		ids = append(ids, institution.ID)
+	}
+	return ids
 }
 
 func (d database) pair(t *testing.T, options ...option) [2]*server {

@@ -196,7 +196,8 @@ func (f fields) String() string {
 
 // with returns the object with another value at a path, like "config.currency".
 func (f fields) with(path string, value any) fields {
-	changed := maps.Clone(f)
+	changed := fields{}
+	maps.Copy(changed, f)
 	if first, rest, nested := strings.Cut(path, "."); nested {
 		inner, _ := f[first].(fields)
 		changed[first] = inner.with(rest, value)

@@ -190,6 +190,7 @@ func testMoney(t *testing.T, r raw) {
 	r.accept(t, `INSERT INTO positions (institution_id, id, asset_id, holder_reference, currency, version, created_at, updated_at, state,
 		amount, funded, released, refunded, held, retained) VALUES ({id}, {id}, {id}, 'h', 'USD', 1, {time}, {time}, 'CREATED', 9, 0, 0, 0, 0, 0)`)
 	r.refuse(t, "UPDATE positions SET released = 9223372036854775807, refunded = 9223372036854775807, held = 2", conserved, "out of range")
+	r.accept(t, "DELETE FROM positions")
 }
 
 func testOtherRows(t *testing.T, r raw) {
@@ -208,7 +209,7 @@ func testOtherRows(t *testing.T, r raw) {
 	r.accept(t, "INSERT INTO institutions (id, name, regions, verticals, created_at) VALUES ({id}, 'n', '[]', '[]', {time})")
 	for _, test := range []struct{ insert, bad, good string }{
 		{head, "-1)", "0)"},
-		{entry, "0)", "1)"},
+		{entry, "0)", "2)"},
 		{key, "{id}, 'owner', {hash})", "{id}, 'admin', {hash})"},
 		{key, "{id}, 'admin', {short})", ""},
 		{key, "{other}, 'admin', {hash})", ""}, // There is no such institution.

@@ -82,8 +82,9 @@ func (s *sqlite) openFile(path string) error {
 		return errors.Join(err, s.unlock())
 	}
 	// modeof gives the log beside the database the permissions of the database.
-	// busy_timeout comes first: the pragmas behind it may have to wait.
-	s.dsn = "file:" + (&url.URL{Path: path}).EscapedPath() + "?modeof=" + url.QueryEscape(path) +
+	// SQLite takes a plus sign for itself. busy_timeout comes first: the pragmas
+	// behind it may have to wait.
+	s.dsn = "file:" + (&url.URL{Path: path}).EscapedPath() + "?modeof=" + strings.ReplaceAll(url.QueryEscape(path), "+", "%20") +
 		"&_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)"
 	return nil
 }

@@ -65,7 +65,7 @@ func TestOpenTellsWhatIsWrongWithAURL(t *testing.T) {
 }
 
 func TestASQLiteFileIsOpenOnce(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "with space %20?.db")
+	path := filepath.Join(t.TempDir(), "a & b+c %20=?#.db")
 	first, err := store.Open(t.Context(), "sqlite:"+path, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +83,7 @@ func TestASQLiteFileIsOpenOnce(t *testing.T) {
 	if err := open(t, "sqlite:"+path).Migrate(t.Context()); err != nil {
 		t.Errorf("after it was closed: %v", err)
 	}
-	for _, file := range []string{path, path + ".lock"} {
+	for _, file := range []string{path, path + ".lock", path + "-wal"} {
 		if status, err := os.Stat(file); err != nil || status.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v; want a file that its owner alone can read", file, status, err)
 		}

@@ -260,7 +260,7 @@ func testBatchLocks(f *fixture) {
 	one, other := f.institution(), f.institution()
 	asset := f.asset(one)
 	batch := f.begin(needs{one: {Assets: []escrowgrid.AssetID{asset}}})
-	if second, err := f.Begin(f.impatient(), needs{one: {}, other: {}}); !errors.Is(err, store.ErrUnavailable) {
+	if second, err := f.tryBegin(f.impatient(), needs{one: {}, other: {}}); !errors.Is(err, store.ErrUnavailable) {
 		f.t.Fatalf("a second batch began with %v while the first was open: %v", second, err)
 	}
 	if !f.Exclusive() {
