@@ -156,7 +156,8 @@ func (r *reader) secret(variable, value string) string {
 
 func (r *reader) logger(flags logFlags, to io.Writer) *slog.Logger {
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(cmp.Or(flags.LogLevel, "info"))); err != nil {
+	// slog itself also takes levels like "info+2".
+	if err := level.UnmarshalText([]byte(cmp.Or(flags.LogLevel, "info"))); err != nil || strings.ContainsAny(flags.LogLevel, "+-") {
 		r.wrong("LOG_LEVEL", flags.LogLevel, "debug, info, warn or error")
 	}
 	options := &slog.HandlerOptions{Level: level}

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A wrong value stops the start with one line that names the variable, the value
@@ -62,7 +64,10 @@ func TestWrongValues(t *testing.T) {
 				for how, given := range map[string]struct{ env, args []string }{
 					"variable": {append(env, test.variable+"="+test.value), command}, "flag": {env, append(command, flag)},
 				} {
-					code, stdout, stderr := call(t.Context(), t, given.env, given.args...)
+					// A value that is taken nevertheless starts a server, which must not run on.
+					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+					code, stdout, stderr := call(ctx, t, given.env, given.args...)
+					cancel()
 					line := stderr.String()
 					if code != exitUsage || stdout.String() != "" || strings.Count(line, "\n") != 1 {
 						t.Fatalf("%s, the %s ends with %d, %q and %q", command, how, code, stdout, line)

@@ -41,7 +41,7 @@ func (c *demoCommand) Run(ctx context.Context, out output) (err error) {
 		return err
 	}
 	d := &demonstration{ctx: ctx, out: out.stdout, url: s.url, rootKey: config.rootKey}
-	if err := d.show(); err != nil {
+	if err := d.show(); err != nil && ctx.Err() == nil {
 		return errors.Join(err, s.close(ctx))
 	}
 	return s.wait(ctx)

@@ -22,7 +22,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/pgtest"
 )
 
-// rootKey is the operator's, where a test chooses it.
+// testRootKey is the operator's, where a test chooses it.
 const testRootKey = "root-key-0123456789abcdefghijklmnopqrstuvwxyz"
 
 // binary is the program, built once.
@@ -36,7 +36,7 @@ func runTests(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(directory)
+	defer func() { _ = os.RemoveAll(directory) }()
 	binary = filepath.Join(directory, "escrowgrid")
 	build := exec.CommandContext(context.Background(), "go", "build", "-o", binary, ".")
 	build.Stdout, build.Stderr = os.Stderr, os.Stderr
@@ -47,7 +47,7 @@ func runTests(m *testing.M) int {
 	return pgtest.Run(m)
 }
 
-// output keeps what a program writes.
+// text keeps what a program writes.
 type text struct {
 	mu      sync.Mutex
 	written bytes.Buffer
@@ -279,6 +279,9 @@ func TestRunUntilTheContextEnds(t *testing.T) {
 				}
 				// The context ends once the server has answered.
 				watched := &watchedText{seen: make(chan string, 1)}
+				if command == "demo" {
+					watched.until = "Serving until Ctrl-C."
+				}
 				ended := make(chan error, 1)
 				go func() {
 					defer stop()
@@ -300,17 +303,19 @@ func TestRunUntilTheContextEnds(t *testing.T) {
 	}
 }
 
-// watchedText tells the URL of a server when it is written.
+// watchedText tells the URL of a server when it is written, and whatever else it is
+// to wait for.
 type watchedText struct {
 	text
-	seen chan string
+	until string
+	seen  chan string
 	once sync.Once
 }
 
 // Write implements io.Writer.
 func (w *watchedText) Write(content []byte) (int, error) {
 	written, err := w.text.Write(content)
-	if url := urlIn(w.String()); url != "" {
+	if url := urlIn(w.String()); url != "" && strings.Contains(w.String(), w.until) {
 		w.once.Do(func() { w.seen <- url })
 	}
 	return written, err
