@@ -171,7 +171,7 @@ func (r *reader) logger(flags logFlags, to io.Writer) *slog.Logger {
 	return slog.New(slog.DiscardHandler)
 }
 
-const databaseURLTakes = "sqlite:PATH, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME"
+const databaseURLTakes = "sqlite:PATH, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME" //nolint:gosec // No credentials: the names of their places.
 
 // redacted shows of a database URL its scheme alone: the rest may hold a password,
 // and so may all of what is no URL, like "host=db password=…".
