@@ -56,6 +56,9 @@ func checkList[F, T any](
 	}
 }
 
+// maxPages is more than any list here has.
+const maxPages = 1000
+
 // walk reads a list from its start to its end and checks each page's form.
 func walk[T any](
 	t *testing.T, what string, limit int, descending bool, cursor func(T) escrowgrid.Cursor,
@@ -64,7 +67,7 @@ func walk[T any](
 	t.Helper()
 	items := []T{}
 	request := escrowgrid.PageRequest{Limit: limit, Descending: descending}
-	for {
+	for range maxPages {
 		page, err := list(request)
 		if err != nil {
 			t.Fatalf("%s: %v", what, err)
@@ -81,6 +84,8 @@ func walk[T any](
 		}
 		request.After = new(cursor(page.Items[len(page.Items)-1]))
 	}
+	t.Fatalf("%s: it has no end", what)
+	return nil
 }
 
 // inPeriod are the restrictions to a period that begins with one item, to the

@@ -139,7 +139,7 @@ func testEndedContext(f *fixture) {
 			equal(f.t, "positions", s.positions, page.Items)
 		}
 		ctx.left.Store(asked)
-		if batch, err := f.Begin(ctx, needs{of: needsOf(s)}); err == nil {
+		if batch, err := f.tryBegin(ctx, needs{of: needsOf(s)}); err == nil {
 			equal(f.t, "rows in the books", wanted(s, needsOf(s)), held(batch.Books(of), of, s))
 			batch.Rollback(f.t.Context())
 		}
@@ -148,7 +148,7 @@ func testEndedContext(f *fixture) {
 	ended, end := context.WithCancel(f.t.Context())
 	end()
 	for name, call := range map[string]func() error{
-		"Begin":        func() error { _, err := f.Begin(ended, needs{of: {}}); return err },
+		"Begin":        func() error { _, err := f.tryBegin(ended, needs{of: {}}); return err },
 		"Position":     func() error { _, _, err := f.Position(ended, of, s.positions[0].ID); return err },
 		"KeyByHash":    func() error { _, _, err := f.KeyByHash(ended, s.keys[0].Hash); return err },
 		"Entries":      func() error { _, err := f.Entries(ended, of, escrowgrid.EntryFilter{}, everything()); return err },
