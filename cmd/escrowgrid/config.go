@@ -22,7 +22,7 @@ const defaultDatabase = "sqlite:escrowgrid.db"
 // databaseFlags say where the data is.
 type databaseFlags struct {
 	DatabaseURL         string `env:"DATABASE_URL" help:"The database: sqlite:PATH, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME. ${database_default}"`
-	DatabaseConnections string `env:"DATABASE_CONNECTIONS" default:"0" help:"The most connections to the database; 0 takes a number that fits the processors."`
+	DatabaseConnections string `env:"DATABASE_CONNECTIONS" default:"0" help:"The most connections to the database, 8 at least; 0 takes a number that fits the processors."`
 }
 
 // logFlags say what is logged.
@@ -203,7 +203,11 @@ func (r *reader) database(flags databaseFlags) (databaseURL string, connections 
 	if scheme != "sqlite" && !isPostgres || rest == "" {
 		r.wrong("DATABASE_URL", redacted(databaseURL), databaseURLTakes)
 	}
-	return databaseURL, r.whole("DATABASE_CONNECTIONS", flags.DatabaseConnections, 0, 1000)
+	connections = r.whole("DATABASE_CONNECTIONS", flags.DatabaseConnections, 0, 1000)
+	if connections > 0 && connections < store.MinConnections {
+		r.wrong("DATABASE_CONNECTIONS", flags.DatabaseConnections, fmt.Sprintf("0, or a whole number from %d to 1000", store.MinConnections))
+	}
+	return databaseURL, connections
 }
 
 func split(list string) (parts []string) {

@@ -135,14 +135,9 @@ func (c *committer) fail(batch []*pending, err error) {
 
 // attempt carries a batch out in one transaction and answers its commands. After
 // an error none of them is answered.
-func (c *committer) attempt(batch []*pending) (err error) {
+func (c *committer) attempt(batch []*pending) error {
 	ctx, cancel := context.WithTimeout(c.ctx, c.engine.config.AttemptTimeout)
 	defer cancel()
-	defer func() {
-		if problem := recover(); problem != nil {
-			err = fmt.Errorf("panic: %v\n%s", problem, debug.Stack())
-		}
-	}()
 	begun := time.Now()
 	transaction, err := c.engine.store.Begin(ctx, needsOf(batch))
 	if err != nil {
@@ -158,13 +153,15 @@ func (c *committer) attempt(batch []*pending) (err error) {
 	for _, b := range books {
 		entries = append(entries, b.Entries...)
 	}
-	if err := c.commit(ctx, transaction, entries); err != nil {
-		return err
-	}
-	c.engine.metrics.committed(len(batch), entries, time.Since(begun))
+	err = c.commit(ctx, transaction, entries)
+	// Also where the outcome stays unknown: a key may be revoked.
 	for _, b := range books {
 		c.engine.keys.forget(b.Keys.Updated())
 	}
+	if err != nil {
+		return err
+	}
+	c.engine.metrics.committed(len(batch), entries, time.Since(begun))
 	for i, p := range batch {
 		p.done <- result{outcome: outcomes[i]}
 	}
@@ -183,11 +180,17 @@ func needsOf(batch []*pending) map[escrowgrid.InstitutionID]escrowgrid.Needs {
 	return needs
 }
 
-func (c *committer) execute(transaction store.Batch, batch []*pending) ([]escrowgrid.Outcome, error) {
+// execute applies the commands of a batch to its books. A command that panics is
+// like one that fails: its neighbours are to be carried out.
+func (c *committer) execute(transaction store.Batch, batch []*pending) (_ []escrowgrid.Outcome, err error) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			err = fmt.Errorf("panic: %v\n%s", problem, debug.Stack())
+		}
+	}()
 	outcomes := make([]escrowgrid.Outcome, len(batch))
 	for i, p := range batch {
 		stamp := escrowgrid.Stamp{Now: c.engine.config.Now(), Random: [2]uint64{c.random.Uint64(), c.random.Uint64()}}
-		var err error
 		outcomes[i], err = transaction.Books(p.request.Institution).Execute(p.request, stamp)
 		if err != nil {
 			return nil, err

@@ -194,6 +194,11 @@ func (e *Engine) Do(ctx context.Context, request escrowgrid.Request) (Answer, er
 		e.metrics.refused(err)
 		return answer, err
 	case <-ctx.Done():
+		select {
+		case result := <-p.done: // Both came at once.
+			return e.answer(ctx, request, result)
+		default:
+		}
 		if p.state.CompareAndSwap(queued, abandoned) {
 			return Answer{}, escrowgrid.Wrap(escrowgrid.CodeRequestTimeout, ctx.Err(), "The request's time ran out before its turn; nothing was done.")
 		}

@@ -134,7 +134,7 @@ func (s *Store) Committed(ctx context.Context, entry escrowgrid.Entry) (bool, er
 	if err != nil {
 		return false, err
 	}
-	defer batch.Rollback(ctx)
+	batch.Rollback(ctx)
 	stored, found, err := one(ctx, s, "SELECT body FROM journal_entries WHERE institution_id = $1 AND sequence = $2",
 		[]any{idArg(entry.InstitutionID), entry.Sequence}, scanEntry)
 	return found && stored.ID == entry.ID, err

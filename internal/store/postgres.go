@@ -21,6 +21,11 @@ import (
 
 type postgres struct{ pool *pgxpool.Pool }
 
+// MinConnections is the least size of a pool of connections: enough for every
+// committer to have one, and for the background work to have one while it waits
+// for commands that need another.
+const MinConnections = 8
+
 // openPostgres prepares a pool; it connects when it is first used, so that a
 // server can start before its database.
 func openPostgres(ctx context.Context, databaseURL string, connections int) (backend, error) {
@@ -32,6 +37,7 @@ func openPostgres(ctx context.Context, databaseURL string, connections int) (bac
 	if connections == 0 {
 		connections = max(16, 4*runtime.GOMAXPROCS(0))
 	}
+	connections = max(connections, MinConnections)
 	config.MaxConns = int32(min(connections, 1000))
 	config.ConnConfig.ConnectTimeout = 5 * time.Second
 	maps.Copy(config.ConnConfig.RuntimeParams, map[string]string{
@@ -120,6 +126,10 @@ func (p *postgres) Lead(ctx context.Context, name LeaderName, work func(context.
 		// The lock ends with the transaction, also when this process dies.
 		err := tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1, $2)", int32(leaderClass), name).Scan(&ran)
 		if err != nil || !ran {
+			return err
+		}
+		// The work is done on other connections, and may take its time.
+		if _, err := tx.Exec(ctx, "SET LOCAL idle_in_transaction_session_timeout = 0"); err != nil {
 			return err
 		}
 		return work(ctx)

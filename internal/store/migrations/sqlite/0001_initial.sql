@@ -138,13 +138,14 @@ CREATE TABLE positions (
     updated_at         integer NOT NULL,
     PRIMARY KEY (institution_id, id),
     CONSTRAINT positions_not_negative CHECK (
-        amount > 0 AND funded >= 0 AND released >= 0 AND refunded >= 0 AND held >= 0 AND retained >= 0),
+        amount > 0 AND funded >= 0 AND released >= 0 AND refunded >= 0 AND held >= 0
+        AND retained BETWEEN 0 AND amount),
     CONSTRAINT positions_conserved CHECK (funded = released + refunded + held),
     CONSTRAINT positions_funded_whole CHECK (funded IN (0, amount)),
     CONSTRAINT positions_state_money CHECK (CASE state
         WHEN 'CREATED' THEN funded = 0
         WHEN 'FUNDED' THEN held = amount
-        WHEN 'PARTIALLY_RELEASED' THEN held > 0 AND held >= retained AND released > 0
+        WHEN 'PARTIALLY_RELEASED' THEN held > 0 AND held >= retained AND released > 0 AND refunded = 0
         WHEN 'RELEASED' THEN released = amount
         WHEN 'CANCELLED' THEN held = 0
         WHEN 'EXPIRED' THEN held = 0
