@@ -28,13 +28,20 @@ type Books struct {
 
 	institutionID InstitutionID
 	exists        bool
+	opened        Head
 }
 
 // NewBooks returns empty books of an institution; exists says whether there is
 // such an institution, and head is the end of its journal.
 func NewBooks(institution InstitutionID, head Head, exists bool) *Books {
-	return &Books{institutionID: institution, Head: head, exists: exists}
+	return &Books{institutionID: institution, Head: head, opened: head, exists: exists}
 }
+
+// Exists reports whether there is such an institution.
+func (b *Books) Exists() bool { return b.exists }
+
+// Opened returns the end of the journal as the books were opened.
+func (b *Books) Opened() Head { return b.opened }
 
 // InstitutionID returns whose books these are.
 func (b *Books) InstitutionID() InstitutionID { return b.institutionID }

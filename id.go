@@ -63,15 +63,22 @@ func ParseID[K IDKind](text string) (ID[K], error) {
 
 // String returns the TypeID, e.g. "pos_01jd8m3q5yf7wbt0x4a2k9r6ce".
 func (id ID[K]) String() string {
+	text, _ := id.AppendText(make([]byte, 0, maxIDLength))
+	return string(text)
+}
+
+// AppendText implements encoding.TextAppender with the TypeID. It never fails.
+func (id ID[K]) AppendText(text []byte) ([]byte, error) {
 	var kind K
-	text := make([]byte, 0, len("entry_")+base32Length)
 	text = append(text, kind.prefix()...)
 	text = append(text, '_')
-	return string(appendBase32(text, id))
+	return appendBase32(text, id), nil
 }
 
 // MarshalText implements encoding.TextMarshaler with the TypeID.
-func (id ID[K]) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+func (id ID[K]) MarshalText() ([]byte, error) {
+	return id.AppendText(make([]byte, 0, maxIDLength))
+}
 
 // UnmarshalText implements encoding.TextUnmarshaler; see ParseID.
 func (id *ID[K]) UnmarshalText(text []byte) (err error) {
@@ -114,6 +121,7 @@ func uuidTime(at time.Time) uint64 {
 const (
 	base32Alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
 	base32Length   = 26
+	maxIDLength    = len("entry_") + base32Length
 )
 
 var errBase32 = errors.New("must end in 26 characters of lower-case base32 (0-9, a-z without i, l, o, u)")

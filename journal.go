@@ -258,8 +258,16 @@ func (a Actor) String() string {
 	return a.Key.String()
 }
 
+// AppendText implements encoding.TextAppender; see String. It never fails.
+func (a Actor) AppendText(text []byte) ([]byte, error) {
+	if a.word != "" {
+		return append(text, a.word...), nil
+	}
+	return a.Key.AppendText(text)
+}
+
 // MarshalText implements encoding.TextMarshaler; see String.
-func (a Actor) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+func (a Actor) MarshalText() ([]byte, error) { return a.AppendText(make([]byte, 0, maxIDLength)) }
 
 // UnmarshalText implements encoding.TextUnmarshaler; see ParseActor.
 func (a *Actor) UnmarshalText(text []byte) (err error) {

@@ -1,5 +1,7 @@
 package escrowgrid
 
+import "iter"
+
 // Rows holds rows of one table by key and remembers which of them are new or
 // changed. The zero value is ready for use.
 type Rows[K comparable, V any] struct {
@@ -52,6 +54,20 @@ func (r *Rows[K, V]) Created() []V { return r.values(r.created) }
 
 // Updated returns the rows that the database has in an older form.
 func (r *Rows[K, V]) Updated() []V { return r.values(r.updated) }
+
+// All returns every row that was loaded or put, in no order.
+func (r *Rows[K, V]) All() iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		for key, row := range r.rows {
+			if !yield(key, row.value) {
+				return
+			}
+		}
+	}
+}
+
+// Changed reports whether a row was put.
+func (r *Rows[K, V]) Changed() bool { return len(r.created)+len(r.updated) > 0 }
 
 func (r *Rows[K, V]) set(key K, entry *row[V]) {
 	if r.rows == nil {

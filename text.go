@@ -148,6 +148,9 @@ var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]
 // FormatTime writes a moment as RFC 3339 in UTC with exactly six decimals.
 func FormatTime(at time.Time) string { return at.UTC().Format(timeLayout) }
 
+// AppendTime appends what FormatTime returns.
+func AppendTime(text []byte, at time.Time) []byte { return at.UTC().AppendFormat(text, timeLayout) }
+
 // ParseTime reads an RFC 3339 moment of any offset. Finer parts than a
 // microsecond are cut off.
 func ParseTime(text string) (time.Time, error) {

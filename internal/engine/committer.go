@@ -114,6 +114,11 @@ func (c *committer) retry(patience time.Duration, work func() error) error {
 	end := time.Now().Add(patience)
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
 		err := work()
+		if errors.Is(err, store.ErrStale) {
+			// The next attempt holds the lock, and cannot meet with that again.
+			c.engine.metrics.stale.Inc()
+			err = work()
+		}
 		if !errors.Is(err, store.ErrUnavailable) || time.Now().Add(pause).After(end) {
 			return err
 		}

@@ -17,6 +17,7 @@ type metrics struct {
 	dropped      prometheus.Counter
 	splits       prometheus.Counter
 	retries      prometheus.Counter
+	stale        prometheus.Counter
 	unknown      prometheus.Counter
 	due          prometheus.Gauge
 	expired      prometheus.Counter
@@ -47,6 +48,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		dropped:  counter("commands_dropped_total", "Commands whose caller had gone before their turn."),
 		splits:   counter("batch_splits_total", "Batches that were cut in half because one of their commands failed in the database."),
 		retries:  counter("batch_retries_total", "Attempts that were made again because the database was not available."),
+		stale:    counter("batches_stale_total", "Batches that were begun again because another server had written to their journals."),
 		unknown:  counter("commits_unknown_total", "Commits whose outcome had to be looked up because the connection broke."),
 		expired:  counter("positions_expired_total", "Positions that this server expired."),
 		unlogged: counter("refusals_unlogged_total", "Refused attempts that did not fit into the security log's queue, or could not be written."),

@@ -21,12 +21,11 @@ func (e *Engine) StoreName() string { return e.store.Name() }
 // is right for a command, which finds the key as it is under the lock of the
 // journal; a query has nothing but this answer.
 func (e *Engine) Authenticate(ctx context.Context, secret string, mayBeOld bool) (escrowgrid.APIKey, error) {
-	invalid := escrowgrid.Errorf(escrowgrid.CodeInvalidKey, "The API key is not valid.")
-	if err := escrowgrid.CheckSecret(secret); err != nil {
-		return escrowgrid.APIKey{}, invalid
-	}
 	hash := escrowgrid.HashSecret(secret)
 	key, known, mark := e.keys.get(hash)
+	if !known && escrowgrid.CheckSecret(secret) != nil {
+		return escrowgrid.APIKey{}, invalidKey()
+	}
 	if !known || !mayBeOld && !e.store.Exclusive() {
 		var err error
 		key, known, err = e.store.KeyByHash(ctx, hash)
@@ -38,9 +37,13 @@ func (e *Engine) Authenticate(ctx context.Context, secret string, mayBeOld bool)
 		}
 	}
 	if !known || !key.Active(e.config.Now()) {
-		return escrowgrid.APIKey{}, invalid
+		return escrowgrid.APIKey{}, invalidKey()
 	}
 	return key, nil
+}
+
+func invalidKey() error {
+	return escrowgrid.Errorf(escrowgrid.CodeInvalidKey, "The API key is not valid.")
 }
 
 // found turns the absence of a resource into its refusal.

@@ -147,7 +147,7 @@ func (s *server) listKeys(c *call) (reply, error) {
 // timestamp is a time as the API writes it.
 type timestamp time.Time
 
-// MarshalText implements encoding.TextMarshaler.
-func (t timestamp) MarshalText() ([]byte, error) {
-	return []byte(escrowgrid.FormatTime(time.Time(t))), nil
+// AppendText implements encoding.TextAppender.
+func (t timestamp) AppendText(text []byte) ([]byte, error) {
+	return escrowgrid.AppendTime(text, time.Time(t)), nil
 }

@@ -148,6 +148,9 @@ func (s *server) clientAddress(r *http.Request) netip.Addr {
 		return netip.Addr{}
 	}
 	client := peer.Addr().Unmap()
+	if len(s.config.TrustedProxies) == 0 {
+		return client
+	}
 	forwarded := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for _, hop := range slices.Backward(forwarded) {
 		if !slices.ContainsFunc(s.config.TrustedProxies, func(n netip.Prefix) bool { return n.Contains(client) }) {

@@ -1,9 +1,10 @@
 package httpapi
 
 import (
+	"bytes"
 	"crypto/rand"
+	"encoding/base32"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"net/netip"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/escrowgrid/escrowgrid"
 )
@@ -21,7 +23,7 @@ import (
 type call struct {
 	server    *server
 	request   *http.Request
-	writer    *countingWriter
+	writer    countingWriter
 	requestID string
 	client    netip.Addr
 	// pattern is the path's template, for logs and metrics.
@@ -68,7 +70,8 @@ func (c *call) write(r reply) {
 	content, contentType := r.raw, r.contentType
 	if r.body != nil {
 		var err error
-		if content, err = json.Marshal(r.body); err != nil {
+		// The names in our own structs differ; metadata was checked as it came.
+		if content, err = json.Marshal(r.body, jsontext.AllowDuplicateNames(true)); err != nil {
 			c.writeError(escrowgrid.Wrap(escrowgrid.CodeInternal, err, "Something went wrong on the server."))
 			return
 		}
@@ -109,8 +112,13 @@ func requestID(r *http.Request) string {
 			return id
 		}
 	}
-	return "req_" + strings.ToLower(rand.Text())
+	random := make([]byte, 16)
+	_, _ = rand.Read(random) // It never fails.
+	return string(requestIDs.AppendEncode([]byte("req_"), random))
 }
+
+// requestIDs writes 128 bits as 26 letters and digits.
+var requestIDs = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
 func unsafeInID(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._:-", r))
@@ -119,18 +127,17 @@ func unsafeInID(r rune) bool {
 // readBody returns a JSON body, or the refusal of one that is of another type,
 // too large or too slow.
 func (c *call) readBody() ([]byte, error) {
-	mediaType, parameters, err := mime.ParseMediaType(c.request.Header.Get("Content-Type"))
-	charset, hasCharset := parameters["charset"]
-	if err != nil || mediaType != "application/json" || hasCharset && !strings.EqualFold(charset, "utf-8") {
+	if !isJSON(c.request.Header.Get("Content-Type")) {
 		return nil, escrowgrid.Errorf(codeUnsupportedMedia, "The body must be application/json.")
 	}
-	tooLarge := escrowgrid.Errorf(codeBodyTooLarge, "The body has more than %d bytes.", MaxBodySize)
-	if c.request.ContentLength > MaxBodySize {
-		return nil, tooLarge
+	length := c.request.ContentLength
+	if length > MaxBodySize {
+		return nil, bodyTooLarge()
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.writer.ResponseWriter, c.request.Body, MaxBodySize))
+	body := bytes.NewBuffer(make([]byte, 0, max(length, 0)+bytes.MinRead))
+	_, err := body.ReadFrom(http.MaxBytesReader(c.writer.ResponseWriter, c.request.Body, MaxBodySize))
 	if _, is := errors.AsType[*http.MaxBytesError](err); is {
-		return nil, tooLarge
+		return nil, bodyTooLarge()
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, escrowgrid.Wrap(codeBodyTimeout, err, "The body did not arrive in time.")
@@ -138,5 +145,18 @@ func (c *call) readBody() ([]byte, error) {
 	if err != nil {
 		return nil, escrowgrid.Wrap(codeMalformedBody, err, "The body could not be read to its end.")
 	}
-	return body, nil
+	return body.Bytes(), nil
+}
+
+func isJSON(contentType string) bool {
+	if contentType == "application/json" {
+		return true
+	}
+	mediaType, parameters, err := mime.ParseMediaType(contentType)
+	charset, hasCharset := parameters["charset"]
+	return err == nil && mediaType == "application/json" && (!hasCharset || strings.EqualFold(charset, "utf-8"))
+}
+
+func bodyTooLarge() error {
+	return escrowgrid.Errorf(codeBodyTooLarge, "The body has more than %d bytes.", MaxBodySize)
 }

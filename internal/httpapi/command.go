@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
+	"io"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -238,12 +240,17 @@ func (c *call) idempotency(institution escrowgrid.InstitutionID, body, nonce []b
 			return nil, malformed(err)
 		}
 	}
-	decisive := fmt.Appendf(nil, "%s %s\n%s\n%q\n%s\n", c.request.Method, c.request.URL.Path, institution,
-		c.request.Header.Values("If-Match"), compact)
-	if nonce != nil {
-		decisive = fmt.Appendln(decisive, c.caller.actor())
+	hash := sha256.New()
+	for _, part := range []string{c.request.Method, c.request.URL.EscapedPath(), institution.String(), strings.Join(c.request.Header.Values("If-Match"), ", ")} {
+		// No part can hold the end of a line.
+		_, _ = io.WriteString(hash, part)
+		_, _ = io.WriteString(hash, "\n")
 	}
-	return &escrowgrid.Idempotency{Key: given[0], Fingerprint: sha256.Sum256(decisive), Nonce: nonce}, nil
+	_, _ = hash.Write(compact)
+	if nonce != nil {
+		_, _ = io.WriteString(hash, "\n"+c.caller.actor().String())
+	}
+	return &escrowgrid.Idempotency{Key: given[0], Fingerprint: escrowgrid.Fingerprint(hash.Sum(nil)), Nonce: nonce}, nil
 }
 
 func visibleASCII(text string) bool {

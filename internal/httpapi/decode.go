@@ -19,20 +19,20 @@ import (
 // does not have are faults, and all of them are found. A null is the same as no
 // value. Duplicate names and invalid UTF-8 are no JSON here.
 func decodeBody(body []byte, into any) (faults escrowgrid.Faults, err error) {
-	decoder := jsontext.NewDecoder(bytes.NewReader(body))
-	if err := decoder.SkipValue(); err != nil {
-		return faults, malformed(err)
+	decoder := jsontext.NewDecoder(bytes.NewBuffer(body))
+	if decoder.PeekKind() == '{' {
+		err = decodeObject(decoder, "", reflect.ValueOf(into).Elem(), &faults)
+	} else {
+		faults.Add("body", "must be a JSON object")
+		err = decoder.SkipValue()
+	}
+	if err != nil {
+		return escrowgrid.Faults{}, malformed(err)
 	}
 	if _, err := decoder.ReadToken(); !errors.Is(err, io.EOF) {
-		return faults, escrowgrid.Errorf(codeMalformedBody, "There is something behind the JSON value.")
+		return escrowgrid.Faults{}, escrowgrid.Errorf(codeMalformedBody, "There is something behind the JSON value.")
 	}
-	object := jsontext.Value(bytes.TrimSpace(body))
-	if object.Kind() != '{' {
-		faults.Add("body", "must be a JSON object")
-		return faults, nil
-	}
-	err = decodeObject(object, "", reflect.ValueOf(into).Elem(), &faults)
-	return faults, err
+	return faults, nil
 }
 
 // malformed tells where the JSON breaks, without repeating what is there.
@@ -47,25 +47,25 @@ func malformed(err error) error {
 // mebibyte holds a hundred thousand unknown fields.
 const maxFaults = 100
 
-// decodeObject reads an object that is known to be well-formed.
-func decodeObject(object jsontext.Value, path string, into reflect.Value, faults *escrowgrid.Faults) error {
+// decodeObject reads an object member by member. The error is that of the JSON.
+func decodeObject(decoder *jsontext.Decoder, path string, into reflect.Value, faults *escrowgrid.Faults) error {
 	fields := fieldsOf(into.Type())
-	decoder := jsontext.NewDecoder(bytes.NewReader(object))
 	if _, err := decoder.ReadToken(); err != nil {
-		return malformed(err)
+		return err
 	}
-	for decoder.PeekKind() != '}' && len(faults.List()) < maxFaults {
+	for decoder.PeekKind() != '}' {
 		name, err := decoder.ReadToken()
 		if err != nil {
-			return malformed(err)
+			return err
 		}
 		member := name.String()
 		value, err := decoder.ReadValue()
 		if err != nil {
-			return malformed(err)
+			return err
 		}
 		index, known := fields[member]
 		switch {
+		case len(faults.List()) >= maxFaults:
 		case !known:
 			// A client's own text in an error is cut to what a name can be.
 			faults.Add(path+shortened(member), "is not a known field")
@@ -75,7 +75,8 @@ func decodeObject(object jsontext.Value, path string, into reflect.Value, faults
 			}
 		}
 	}
-	return nil
+	_, err := decoder.ReadToken()
+	return err
 }
 
 func shortened(name string) string {
@@ -117,7 +118,7 @@ func decodeField(value jsontext.Value, path string, field reflect.Value, faults 
 			faults.Add(path, "must be a JSON object")
 			return nil
 		}
-		return decodeObject(value, path+".", field, faults)
+		return decodeObject(jsontext.NewDecoder(bytes.NewBuffer(value)), path+".", field, faults)
 	}
 	return nil
 }
@@ -129,13 +130,13 @@ func decodeStrings(array jsontext.Value, path string, into *[]string, faults *es
 	}
 	decoder := jsontext.NewDecoder(bytes.NewReader(array))
 	if _, err := decoder.ReadToken(); err != nil {
-		return malformed(err)
+		return err
 	}
 	*into = []string{}
 	for decoder.PeekKind() != ']' {
 		value, err := decoder.ReadValue()
 		if err != nil {
-			return malformed(err)
+			return err
 		}
 		text, ok := unquote(value)
 		if !ok {

@@ -26,6 +26,9 @@ func jsonName(tag string) string {
 // those given twice and what cannot be read are faults: a filter that is misspelt
 // must not list everything.
 func decodeQuery(query string, into any, faults *escrowgrid.Faults) {
+	if query == "" {
+		return
+	}
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		faults.Add("query", "must be pairs like name=value, joined by &, in percent-encoding")

@@ -133,7 +133,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
 	c := &call{
-		server: s, request: r, writer: &countingWriter{ResponseWriter: w}, requestID: requestID(r),
+		server: s, request: r, writer: countingWriter{ResponseWriter: w}, requestID: requestID(r),
 		client: s.clientAddress(r), pattern: "unmatched",
 	}
 	s.setHeaders(c)
@@ -195,15 +195,21 @@ func (s *server) serve(c *call) (reply, error) {
 	return matched.handle(c)
 }
 
+// securityHeaders are those of every answer, which pages replace some of. The
+// lists are shared by all answers: a header is to be set anew, not added to.
+var securityHeaders = http.Header{
+	"X-Content-Type-Options":       {"nosniff"},
+	"Cache-Control":                {"no-store"},
+	"Content-Security-Policy":      {"default-src 'none'; frame-ancestors 'none'"},
+	"X-Frame-Options":              {"DENY"},
+	"Referrer-Policy":              {"no-referrer"},
+	"Cross-Origin-Resource-Policy": {"same-origin"},
+}
+
 func (s *server) setHeaders(c *call) {
 	header := c.writer.Header()
 	header.Set("X-Request-Id", c.requestID)
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Cache-Control", "no-store")
-	header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-	header.Set("X-Frame-Options", "DENY")
-	header.Set("Referrer-Policy", "no-referrer")
-	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	maps.Copy(header, securityHeaders)
 	s.setOrigin(c)
 }
 

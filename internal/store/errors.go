@@ -19,6 +19,10 @@ var (
 	// ErrUnavailable marks failures that may pass without a change of the
 	// request: no connection, a restart, a lock that could not be had in time.
 	ErrUnavailable = errors.New("the database is not available")
+	// ErrStale is Commit's error where another process has written to a journal of
+	// the batch since its books were opened: nothing was done, and a batch that is
+	// begun again sees the journal as it is.
+	ErrStale = errors.New("another process has written to the journal")
 	// ErrSchemaBehind means that the database has not been migrated to the level
 	// that this program needs.
 	ErrSchemaBehind = errors.New("the database schema is behind this program: run escrowgrid migrate")

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -53,28 +54,35 @@ func appendTo(ctx context.Context, s *store.Store, random *rand.Rand, institutio
 	defer batch.Rollback(ctx)
 	var entries []escrowgrid.Entry
 	for id := range locks {
-		var command escrowgrid.Command
-		if id.IsZero() {
-			command, err = escrowgrid.NewCreateInstitution(escrowgrid.InstitutionInput{Name: "Meridian Bank", Regions: []string{"US"}})
-		} else {
-			hash := escrowgrid.HashSecret(fmt.Sprint(random.Uint64()))
-			command, err = escrowgrid.NewCreateKey(escrowgrid.KeyInput{Label: "k", Role: "admin"}, hash)
-		}
-		if err != nil {
+		if err := execute(batch.Books(id), random); err != nil {
 			return nil, err
-		}
-		outcome, err := batch.Books(id).Execute(
-			escrowgrid.Request{Institution: id, Actor: escrowgrid.ActorRoot(), RequestID: "r", Command: command},
-			escrowgrid.Stamp{Now: time.Now(), Random: [2]uint64{random.Uint64(), random.Uint64()}})
-		if err != nil {
-			return nil, err
-		}
-		if outcome.Refusal != nil {
-			return nil, outcome.Refusal
 		}
 		entries = append(entries, batch.Books(id).Entries...)
 	}
 	return entries, batch.Commit(ctx)
+}
+
+// execute makes a key, or an institution where the books are the operator's.
+func execute(books *escrowgrid.Books, random *rand.Rand) error {
+	var command escrowgrid.Command
+	var err error
+	id := books.InstitutionID()
+	if id.IsZero() {
+		command, err = escrowgrid.NewCreateInstitution(escrowgrid.InstitutionInput{Name: "Meridian Bank", Regions: []string{"US"}})
+	} else {
+		hash := escrowgrid.HashSecret(fmt.Sprint(random.Uint64()))
+		command, err = escrowgrid.NewCreateKey(escrowgrid.KeyInput{Label: "k", Role: "admin"}, hash)
+	}
+	if err != nil {
+		return err
+	}
+	outcome, err := books.Execute(
+		escrowgrid.Request{Institution: id, Actor: escrowgrid.ActorRoot(), RequestID: "r", Command: command},
+		escrowgrid.Stamp{Now: time.Now(), Random: [2]uint64{random.Uint64(), random.Uint64()}})
+	if err == nil && outcome.Refusal != nil {
+		err = outcome.Refusal
+	}
+	return err
 }
 
 // Batches of several servers on the same institutions, and on several of them in
@@ -107,6 +115,9 @@ func TestServersShareADatabase(t *testing.T) {
 					some = append(some, institutions[i])
 				}
 				entries, err := appendTo(t.Context(), stores[worker%2], random, some...)
+				if errors.Is(err, store.ErrStale) {
+					entries, err = appendTo(t.Context(), stores[worker%2], random, some...)
+				}
 				if err != nil {
 					t.Errorf("worker %d: %v", worker, err)
 					return
@@ -142,6 +153,133 @@ func TestServersShareADatabase(t *testing.T) {
 		}
 	}
 }
+
+// A server that was alone on a journal counts on what it remembers. It must see
+// that another one has written since, also where it would write nothing itself.
+func TestABatchOnBooksThatAreOutOfDateFails(t *testing.T) {
+	t.Parallel()
+	stores := openTwo(t)
+	if err := stores[0].Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(2027, 1))
+	write := func(s *store.Store, of escrowgrid.InstitutionID) escrowgrid.Entry {
+		t.Helper()
+		entries, err := appendTo(t.Context(), s, random, of)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return entries[0]
+	}
+	one, other := write(stores[0], escrowgrid.InstitutionID{}).InstitutionID, write(stores[0], escrowgrid.InstitutionID{}).InstitutionID
+	for name, test := range map[string]struct {
+		of        []escrowgrid.InstitutionID
+		execute   bool
+		interfere func(of escrowgrid.InstitutionID, entries []escrowgrid.Entry)
+	}{
+		"an entry of another server": {
+			[]escrowgrid.InstitutionID{one}, true,
+			func(of escrowgrid.InstitutionID, _ []escrowgrid.Entry) { write(stores[1], of) },
+		},
+		"nothing to write": {
+			[]escrowgrid.InstitutionID{one}, false,
+			func(of escrowgrid.InstitutionID, _ []escrowgrid.Entry) { write(stores[1], of) },
+		},
+		"one of two journals": {
+			[]escrowgrid.InstitutionID{one, other}, true,
+			func(of escrowgrid.InstitutionID, _ []escrowgrid.Entry) { write(stores[1], of) },
+		},
+		// The operator's journal has no entries of its own.
+		"an institution made by another server": {
+			[]escrowgrid.InstitutionID{{}}, true,
+			func(of escrowgrid.InstitutionID, _ []escrowgrid.Entry) { write(stores[1], of) },
+		},
+		// Who was told that a batch is not in the database must be told the truth.
+		"a search for the batch's entry": {
+			[]escrowgrid.InstitutionID{one}, true,
+			func(_ escrowgrid.InstitutionID, entries []escrowgrid.Entry) {
+				if committed, err := stores[0].Committed(t.Context(), entries[0]); committed || err != nil {
+					t.Errorf("before its commit an entry is committed: %t, %v", committed, err)
+				}
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			locks := make(needs)
+			for _, id := range test.of {
+				locks[id] = escrowgrid.Needs{}
+				for range 6 { // The first few find out that nobody else writes.
+					write(stores[0], id)
+				}
+			}
+			batch, err := stores[0].Begin(t.Context(), locks)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer batch.Rollback(t.Context())
+			if _, used, _ := stores[0].Connections(); used != 0 {
+				t.Fatal("the batch holds a connection: it does not count on what is remembered")
+			}
+			of := test.of[len(test.of)-1]
+			if test.execute {
+				if err := execute(batch.Books(of), random); err != nil {
+					t.Fatal(err)
+				}
+			}
+			entries := batch.Books(of).Entries
+			test.interfere(of, entries)
+			if err := batch.Commit(t.Context()); !errors.Is(err, store.ErrStale) {
+				t.Errorf("the batch was committed with %v, want %v", err, store.ErrStale)
+			}
+			for _, entry := range entries {
+				if committed, err := stores[0].Committed(t.Context(), entry); committed || err != nil {
+					t.Errorf("after ErrStale an entry is committed: %t, %v", committed, err)
+				}
+			}
+			write(stores[0], of)
+		})
+	}
+}
+
+// A record that another request has left under the same key is not remembered: the
+// batch must not put its own in its place.
+func TestABatchOnAKnownKeyFails(t *testing.T) {
+	t.Parallel()
+	s := openTwo(t)[0]
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(2027, 2))
+	made, err := appendTo(t.Context(), s, random, escrowgrid.InstitutionID{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := made[0].InstitutionID
+	put := func() error {
+		batch, err := s.Begin(t.Context(), needs{of: {Records: []string{"k"}}})
+		if err != nil {
+			return err
+		}
+		defer batch.Rollback(t.Context())
+		if _, found := batch.Books(of).Records.Get("k"); found {
+			return errFound
+		}
+		batch.Books(of).Records.Put("k", escrowgrid.Record{Key: "k", Subject: "s", RequestID: "r", CreatedAt: time.Now()})
+		return batch.Commit(t.Context())
+	}
+	for range 6 {
+		if _, err := appendTo(t.Context(), s, random, of); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, want := range []error{nil, store.ErrStale, errFound} {
+		if err := put(); !errors.Is(err, want) {
+			t.Errorf("batch %d ends with %v, want %v", i+1, err, want)
+		}
+	}
+}
+
+var errFound = errors.New("the record is in the books")
 
 func TestOneServerLeads(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"sort"
 	"time"
 
@@ -33,8 +34,31 @@ type head struct {
 }
 
 var headTable = newTable("journal_heads", 1,
-	[]string{"institution_id uuid", "~sequence bigint", "~last_at timestamptz"},
+	[]string{"institution_id uuid", "sequence bigint", "last_at timestamptz"},
 	func(h *head) ([]any, error) { return []any{idArg(h.institution), h.Sequence, h.At}, nil })
+
+// headMove is what a batch does to the end of a journal.
+type headMove struct {
+	institution escrowgrid.InstitutionID
+	from, to    escrowgrid.Head
+}
+
+// headMoves changes the rows of headTable. An end that is not where the batch
+// found it would become -1, which the table's CHECK refuses: the batch was decided
+// on books that are out of date.
+var headMoves = table[headMove]{
+	updateRow: `UPDATE journal_heads SET
+		sequence = CASE WHEN sequence = $2 AND last_at = $3 THEN $4 ELSE -1 END, last_at = $5
+		WHERE institution_id = $1`,
+	updateSet: `UPDATE journal_heads AS t SET
+		sequence = CASE WHEN t.sequence = n.from_sequence AND t.last_at = n.from_at THEN n.to_sequence ELSE -1 END, last_at = n.to_at
+		FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::timestamptz[])
+			AS n (institution_id, from_sequence, from_at, to_sequence, to_at)
+		WHERE t.institution_id = n.institution_id`,
+	values: func(m *headMove) ([]any, error) {
+		return []any{idArg(m.institution), m.from.Sequence, m.from.At, m.to.Sequence, m.to.At}, nil
+	},
+}
 
 func scanHead(r row, h *head) error {
 	return r.Scan((*[16]byte)(&h.institution), &h.Sequence, &h.At)
@@ -123,19 +147,37 @@ func (s *Store) Head(ctx context.Context, institution escrowgrid.InstitutionID) 
 
 // Committed finds out whether a batch whose outcome is not known was committed,
 // by one of its entries. It waits for a transaction that the database may still
-// be ending: an entry that is not there after it will never be.
+// be ending, and moves the end of the journal's time on, so that one which has yet
+// to begin fails: an entry that is not there after it will never be.
 func (s *Store) Committed(ctx context.Context, entry escrowgrid.Entry) (bool, error) {
-	locks := map[escrowgrid.InstitutionID]escrowgrid.Needs{entry.InstitutionID: {}}
+	locks := batchNeeds{entry.InstitutionID: {}}
 	if entry.Kind == escrowgrid.KindInstitutionCreated {
-		// The batch that opens a journal holds the lock of the operator's.
-		locks[escrowgrid.InstitutionID{}] = escrowgrid.Needs{}
+		// The batch that opens a journal is one on the operator's.
+		locks = batchNeeds{escrowgrid.InstitutionID{}: {}}
 	}
-	batch, err := s.Begin(ctx, locks)
-	if err != nil {
+	if err := s.fence(ctx, locks); err != nil {
 		return false, err
 	}
-	batch.Rollback(ctx)
 	stored, found, err := one(ctx, s, "SELECT body FROM journal_entries WHERE institution_id = $1 AND sequence = $2",
 		[]any{idArg(entry.InstitutionID), entry.Sequence}, scanEntry)
 	return found && stored.ID == entry.ID, err
+}
+
+// fence makes every batch fail that was begun on some journals before it and has
+// not been committed.
+func (s *Store) fence(ctx context.Context, locks batchNeeds) error {
+	s.Forget(sorted(locks)...)
+	batch, err := s.Begin(ctx, locks)
+	if err != nil {
+		return err
+	}
+	defer batch.Rollback(ctx)
+	for id := range locks {
+		books := batch.Books(id)
+		books.Head.At = books.Head.At.Add(time.Microsecond)
+	}
+	if err = batch.Commit(ctx); errors.Is(err, ErrOutcomeUnknown) {
+		return kinded{ErrUnavailable, err} // It can be tried again.
+	}
+	return err
 }

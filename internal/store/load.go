@@ -11,17 +11,11 @@ import (
 // bookSet is the books of a batch, by institution.
 type bookSet map[escrowgrid.InstitutionID]*escrowgrid.Books
 
-// newBookSet makes empty books for every institution that is asked for.
-func newBookSet(needs map[escrowgrid.InstitutionID]escrowgrid.Needs) bookSet {
-	books := make(bookSet, len(needs))
-	for id := range needs {
-		books[id] = escrowgrid.NewBooks(id, escrowgrid.Head{}, false)
-	}
-	return books
-}
+// batchNeeds is what a batch needs of the books of its institutions.
+type batchNeeds = map[escrowgrid.InstitutionID]escrowgrid.Needs
 
 // sorted returns the institutions in the order in which their journals are locked.
-func sorted(needs map[escrowgrid.InstitutionID]escrowgrid.Needs) []escrowgrid.InstitutionID {
+func sorted(needs batchNeeds) []escrowgrid.InstitutionID {
 	return slices.SortedFunc(maps.Keys(needs), escrowgrid.InstitutionID.Compare)
 }
 
@@ -34,12 +28,15 @@ func (s bookSet) list() []*escrowgrid.Books {
 
 // The functions below put a loaded row into its institution's books.
 
+// loadHead leaves the books as they are where they were made at this end.
 func (s bookSet) loadHead(r row) error {
 	var h head
 	if err := scanHead(r, &h); err != nil {
 		return err
 	}
-	s[h.institution] = escrowgrid.NewBooks(h.institution, h.Head, true)
+	if known := s[h.institution]; !known.Exists() || !sameHead(known.Head, h.Head) {
+		s[h.institution] = escrowgrid.NewBooks(h.institution, h.Head, true)
+	}
 	return nil
 }
 

@@ -424,7 +424,9 @@ func testBatches(t *testing.T, s *Store) {
 	switch db := s.backend.(type) {
 	case *postgres:
 		var pipeline pgx.Batch
-		(&postgresBatch{books: newBookSet(needs)}).queueLoads(&pipeline, needs)
+		batch := &postgresBatch{needs: needs, books: make(bookSet)}
+		batch.queueLock(&pipeline)
+		batch.queueLoads(&pipeline, needs)
 		sink.explainAll(&pipeline)
 	case *sqlite:
 		batch, err := s.Begin(t.Context(), needs)
@@ -444,7 +446,7 @@ func testBatches(t *testing.T, s *Store) {
 
 	now := escrowgrid.Head{Sequence: 1, At: time.Now()}
 	err := errors.Join(
-		update(sink, headTable, []head{{of, now}, {other, now}}),
+		update(sink, headMoves, []headMove{{of, now, now}, {other, now, now}}),
 		update(sink, keyTable, []escrowgrid.APIKey{{InstitutionID: of, ID: escrowgrid.KeyID{15: 3}}, {InstitutionID: of}}),
 		update(sink, policyTable, []escrowgrid.Policy{{InstitutionID: of, Region: "1"}, {InstitutionID: other, Region: "2"}}),
 		update(sink, positionTable, []escrowgrid.Position{{InstitutionID: of, ID: escrowgrid.PositionID{15: 3}}, {InstitutionID: of}}),

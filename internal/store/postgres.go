@@ -19,7 +19,10 @@ import (
 	"github.com/escrowgrid/escrowgrid"
 )
 
-type postgres struct{ pool *pgxpool.Pool }
+type postgres struct {
+	pool *pgxpool.Pool
+	*cache
+}
 
 // MinConnections is the least size of a pool of connections: enough for every
 // committer to have one, and for the background work to have one while it waits
@@ -68,7 +71,7 @@ func openPostgres(ctx context.Context, databaseURL string, connections int) (bac
 	if err != nil {
 		return nil, err
 	}
-	return &postgres{pool}, nil
+	return &postgres{pool, newCache()}, nil
 }
 
 func (p *postgres) Name() string    { return "postgres" }
@@ -142,41 +145,75 @@ func (p *postgres) Migrate(ctx context.Context) error {
 	return errors.Join(migrate(ctx, goose.DialectPostgres, db, "migrations/postgres"), db.Close())
 }
 
-// postgresBatch is a transaction on one connection: a round trip for Begin, one
-// for Commit.
+// postgresBatch is a transaction on one connection. Where other servers write to
+// its journals it takes a round trip to lock and load, one to write and commit.
+// Where this one has been alone of late, the second is all: it checks that the
+// ends of the journals are where they are known to be, and fails if not.
 type postgresBatch struct {
-	conn  *pgxpool.Conn
+	store *postgres
+	needs batchNeeds
 	books bookSet
+	// conn holds the lock on the journals; nil while there is none.
+	conn *pgxpool.Conn
 }
 
-func (p *postgres) Begin(ctx context.Context, needs map[escrowgrid.InstitutionID]escrowgrid.Needs) (Batch, error) {
-	conn, err := p.pool.Acquire(ctx)
-	if err != nil {
+func (p *postgres) Begin(ctx context.Context, needs batchNeeds) (Batch, error) {
+	books, opening := p.cache.open(needs)
+	batch := &postgresBatch{store: p, needs: needs, books: books}
+	if opening.certain {
+		return batch, nil
+	}
+	var err error
+	if batch.conn, err = p.pool.Acquire(ctx); err != nil {
 		return nil, classify(err)
 	}
-	batch := &postgresBatch{conn: conn, books: newBookSet(needs)}
-	var pipeline pgx.Batch
-	// Reading after the lock must see what was committed before it, which a
-	// snapshot of the whole transaction would not.
-	pipeline.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
-	batch.queueLoads(&pipeline, needs)
-	if err := conn.SendBatch(ctx, &pipeline).Close(); err != nil {
+	if err := batch.load(ctx, opening); err != nil {
 		batch.Rollback(ctx)
 		return nil, classify(err)
 	}
 	return batch, nil
 }
 
-// queueLoads queues the lock on the journals and then what the commands need, a
-// statement a table.
-func (b *postgresBatch) queueLoads(pipeline *pgx.Batch, needs map[escrowgrid.InstitutionID]escrowgrid.Needs) {
+// load locks the journals and reads what is missing.
+func (b *postgresBatch) load(ctx context.Context, opening opening) error {
+	known := maps.Clone(b.books)
+	var pipeline pgx.Batch
+	pipeline.Queue(begin)
+	b.queueLock(&pipeline).Query(func(rows pgx.Rows) error { return scanRows(rows, b.books.loadHead) })
+	b.queueLoads(&pipeline, opening.missing)
+	if err := b.conn.SendBatch(ctx, &pipeline).Close(); err != nil {
+		return err
+	}
+	// Under the lock it shows whether what was counted on holds.
+	moved := make(batchNeeds)
+	for _, id := range opening.counted {
+		if b.books[id] != known[id] {
+			moved[id] = b.needs[id]
+		}
+	}
+	if len(moved) == 0 {
+		return nil
+	}
+	pipeline = pgx.Batch{}
+	b.queueLoads(&pipeline, moved)
+	return b.conn.SendBatch(ctx, &pipeline).Close()
+}
+
+// Reading after the lock must see what was committed before it, which a snapshot
+// of the whole transaction would not.
+const begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+// queueLock queues the lock on the journals, in the order that all servers keep.
+func (b *postgresBatch) queueLock(pipeline *pgx.Batch) *pgx.QueuedQuery {
+	return pipeline.Queue(`SELECT institution_id, sequence, last_at FROM journal_heads
+		WHERE institution_id = ANY ($1::uuid[]) ORDER BY institution_id FOR UPDATE`, uuids(sorted(b.needs)))
+}
+
+// queueLoads queues what the commands need, a statement a table.
+func (b *postgresBatch) queueLoads(pipeline *pgx.Batch, needs batchNeeds) {
 	queue := func(load func(row) error, sql string, args ...any) {
 		pipeline.Queue(sql, args...).Query(func(rows pgx.Rows) error { return scanRows(rows, load) })
 	}
-	all := uuids(sorted(needs))
-	queue(b.books.loadHead, `SELECT institution_id, sequence, last_at FROM journal_heads
-		WHERE institution_id = ANY ($1::uuid[]) ORDER BY institution_id FOR UPDATE`, all)
-
 	var refs references
 	for _, id := range sorted(needs) {
 		refs.add(id, needs[id])
@@ -213,27 +250,52 @@ func (b *postgresBatch) queueLoads(pipeline *pgx.Batch, needs map[escrowgrid.Ins
 func (b *postgresBatch) Books(id escrowgrid.InstitutionID) *escrowgrid.Books { return b.books[id] }
 
 func (b *postgresBatch) Commit(ctx context.Context) error {
-	pipeline := &postgresSink{}
-	if err := writeBooks(pipeline, b.books.list()); err != nil {
-		b.Rollback(ctx)
+	defer b.Rollback(ctx)
+	locked := b.conn != nil
+	var pipeline postgresSink
+	if !locked {
+		pipeline.batch.Queue(begin)
+		if len(b.needs) > 1 {
+			b.queueLock(&pipeline.batch)
+		}
+	}
+	if err := writeBooks(&pipeline, b.books.list(), !locked); err != nil {
 		return err
 	}
 	pipeline.batch.Queue("COMMIT")
+	if !locked {
+		var err error
+		if b.conn, err = b.store.pool.Acquire(ctx); err != nil {
+			return classify(err)
+		}
+	}
 	err := b.conn.SendBatch(ctx, &pipeline.batch).Close()
 	if err == nil {
+		b.store.cache.keep(b.books, b.needs)
 		b.conn.Release()
 		b.conn = nil
 		return nil
 	}
-	defer b.Rollback(ctx)
+	b.store.cache.Forget(sorted(b.needs)...)
 	// The server's word that a statement failed means that the COMMIT behind it
 	// was skipped. A severity above ERROR ends the connection, and says nothing of
 	// a commit that was under way.
-	if server, ok := errors.AsType[*pgconn.PgError](err); ok && server.SeverityUnlocalized == "ERROR" {
-		return classify(err)
+	server, ok := errors.AsType[*pgconn.PgError](err)
+	switch {
+	case !ok || server.SeverityUnlocalized != "ERROR":
+		return kinded{ErrOutcomeUnknown, err}
+	case !locked && (server.ConstraintName == endMovedConstraint || server.ConstraintName == recordConstraint):
+		return kinded{ErrStale, err}
 	}
-	return kinded{ErrOutcomeUnknown, err}
+	return classify(err)
 }
+
+// The constraints that a batch without a lock fails by: the end of a journal was
+// moved, or a record is there that the cache did not know.
+const (
+	endMovedConstraint = "journal_heads_sequence_check"
+	recordConstraint   = "idempotency_records_pkey"
+)
 
 // rollbackTimeout bounds how long a batch that has failed is tidied up.
 const rollbackTimeout = 2 * time.Second

@@ -31,6 +31,7 @@ type sqlite struct {
 	// was not opened yet is nil.
 	writer  chan *sqliteConn
 	readers chan *sqliteConn
+	*cache
 }
 
 // ErrInUse means that another process has the database file open.
@@ -42,7 +43,7 @@ func openSQLite(ctx context.Context, path string, connections int) (_ backend, e
 	if connections == 0 {
 		connections = max(4, 2*runtime.GOMAXPROCS(0))
 	}
-	s := &sqlite{writer: make(chan *sqliteConn, 1), readers: make(chan *sqliteConn, connections)}
+	s := &sqlite{writer: make(chan *sqliteConn, 1), readers: make(chan *sqliteConn, connections), cache: newCache()}
 	if path == ":memory:" {
 		s.dsn = "file:/" + rand.Text() + "?vfs=memdb&_pragma=busy_timeout(10000)&_pragma=journal_mode(memory)"
 	} else if err := s.openFile(path); err != nil {
@@ -204,15 +205,16 @@ func (s *sqlite) Migrate(ctx context.Context) error {
 type sqliteBatch struct {
 	store *sqlite
 	conn  *sqliteConn
+	needs batchNeeds
 	books bookSet
 }
 
-func (s *sqlite) Begin(ctx context.Context, needs map[escrowgrid.InstitutionID]escrowgrid.Needs) (Batch, error) {
+func (s *sqlite) Begin(ctx context.Context, needs batchNeeds) (Batch, error) {
 	conn, err := take(ctx, s.writer)
 	if err != nil {
 		return nil, err
 	}
-	batch := &sqliteBatch{store: s, conn: conn, books: newBookSet(needs)}
+	batch := &sqliteBatch{store: s, conn: conn, needs: needs, books: make(bookSet, len(needs))}
 	if err := conn.run(ctx, "BEGIN IMMEDIATE", nil, nil); err != nil {
 		batch.Rollback(ctx)
 		return nil, classify(err)
@@ -226,7 +228,8 @@ func (s *sqlite) Begin(ctx context.Context, needs map[escrowgrid.InstitutionID]e
 	return batch, nil
 }
 
-// load reads what the commands on one institution's books need, row by row.
+// load reads what the commands on one institution's books need and the cache does
+// not have, row by row.
 func (b *sqliteBatch) load(ctx context.Context, id escrowgrid.InstitutionID, needs escrowgrid.Needs) error {
 	var failed error
 	read := func(load func(row) error, columns, from string, args ...any) {
@@ -235,7 +238,9 @@ func (b *sqliteBatch) load(ctx context.Context, id escrowgrid.InstitutionID, nee
 		}
 	}
 	institution := idArg(id)
+	b.books[id] = escrowgrid.NewBooks(id, escrowgrid.Head{}, false)
 	read(b.books.loadHead, "institution_id, sequence, last_at", "journal_heads WHERE institution_id = $1", institution)
+	needs = b.store.cache.fillBooks(b.books[id], needs)
 	if needs.Institution {
 		read(b.books.loadInstitution, institutionColumns, "institutions WHERE id = $1", institution)
 	}
@@ -271,12 +276,14 @@ func (b *sqliteBatch) Commit(ctx context.Context) error {
 	defer b.Rollback(ctx)
 	// A write is not interrupted by a caller that goes away, only by Close.
 	ctx = context.WithoutCancel(ctx)
-	if err := writeBooks(sqliteSink{ctx, b.conn}, b.books.list()); err != nil {
+	if err := writeBooks(sqliteSink{ctx, b.conn}, b.books.list(), false); err != nil {
 		return classify(err)
 	}
 	if err := b.conn.run(ctx, "COMMIT", nil, nil); err != nil {
+		b.store.cache.Forget(sorted(b.needs)...)
 		return kinded{ErrOutcomeUnknown, err}
 	}
+	b.store.cache.keep(b.books, b.needs)
 	return nil
 }
 

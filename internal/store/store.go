@@ -4,7 +4,9 @@
 //
 // Reads are one statement each on any connection. Writes come in batches: Begin
 // locks the journals of a batch's institutions and loads their books, and the
-// batch commits what the books have become, whole or not at all.
+// batch commits what the books have become, whole or not at all. What the last
+// batches have read and written is remembered, so that a server that writes to a
+// journal alone needs neither to load nor to lock before it writes.
 package store
 
 import (
@@ -26,7 +28,8 @@ type backend interface {
 	// Exclusive reports whether no other process can write to the database.
 	Exclusive() bool
 	// Begin opens a batch on the books of the given institutions, with what they
-	// need. It holds the lock on their journals until the batch ends.
+	// need. The batch holds the lock on their journals until it ends, or it is on
+	// books as this process knows them, and commits only if they still are so.
 	Begin(ctx context.Context, needs map[escrowgrid.InstitutionID]escrowgrid.Needs) (Batch, error)
 	// Lead runs work unless another process that shares the database is in Lead
 	// under the same name; it reports whether it ran.
@@ -35,6 +38,9 @@ type backend interface {
 	Migrate(ctx context.Context) error
 	// Connections counts the connections that are open, those in use, and the most there can be.
 	Connections() (open, used, limit int)
+	// Forget drops what is remembered of some institutions' books: the next batch on
+	// them locks their journals and loads.
+	Forget(institutions ...escrowgrid.InstitutionID)
 	Close() error
 
 	// query runs a reading statement and calls scan for each row. Parameters are
@@ -51,7 +57,8 @@ type Batch interface {
 	// Books returns the books of an institution that Begin was asked for.
 	Books(escrowgrid.InstitutionID) *escrowgrid.Books
 	// Commit writes what the books have become. After an error that is
-	// ErrOutcomeUnknown it may or may not be in the database.
+	// ErrOutcomeUnknown it may or may not be in the database; after ErrStale it is
+	// not, and a batch that is begun anew holds the lock.
 	Commit(ctx context.Context) error
 	// Rollback gives the batch up.
 	Rollback(ctx context.Context)

@@ -13,7 +13,7 @@ type table[T any] struct {
 	insertRow, insertSet string
 	updateRow, updateSet string
 	// updated holds the places, in the values, of what an update writes: the key
-	// and then the columns that change.
+	// and then the columns that change. Nil is all of them.
 	updated []int
 	// values returns a row's columns in order.
 	values func(*T) ([]any, error)
@@ -98,15 +98,17 @@ func writeRows[T any](sink changeSink, t table[T], rows []T, perRow, perSet stri
 }
 
 // writeBooks hands everything that the books of a batch have become to a sink.
-func writeBooks(sink changeSink, batch []*escrowgrid.Books) error {
+// The ends of the journals are checked where they move, or, for a batch that holds
+// no lock yet, all of them.
+func writeBooks(sink changeSink, batch []*escrowgrid.Books, checkEnds bool) error {
 	var changes changes
 	for _, books := range batch {
-		changes.add(books)
+		changes.add(books, checkEnds)
 	}
 	for _, write := range []func() error{
 		func() error { return insert(sink, institutionTable, changes.institutions) },
 		func() error { return insert(sink, headTable, changes.newHeads) },
-		func() error { return update(sink, headTable, changes.heads) },
+		func() error { return update(sink, headMoves, changes.moves) },
 		func() error { return insert(sink, entryTable, changes.entries) },
 		func() error { return insert(sink, keyTable, changes.newKeys) },
 		func() error { return update(sink, keyTable, changes.keys) },
@@ -128,7 +130,8 @@ func writeBooks(sink changeSink, batch []*escrowgrid.Books) error {
 // changes is what the books of a batch have become, by table.
 type changes struct {
 	institutions            []escrowgrid.Institution
-	newHeads, heads         []head
+	newHeads                []head
+	moves                   []headMove
 	entries                 []escrowgrid.Entry
 	newKeys, keys           []escrowgrid.APIKey
 	newPolicies, policies   []escrowgrid.Policy
@@ -138,13 +141,13 @@ type changes struct {
 	records                 []ownedRecord
 }
 
-func (c *changes) add(b *escrowgrid.Books) {
+func (c *changes) add(b *escrowgrid.Books, checkEnds bool) {
 	for _, created := range b.Institutions.Created() {
 		c.institutions = append(c.institutions, created)
 		c.newHeads = append(c.newHeads, head{created.ID, escrowgrid.Head{Sequence: 1, At: created.CreatedAt}})
 	}
-	if len(b.Entries) > 0 {
-		c.heads = append(c.heads, head{b.InstitutionID(), b.Head})
+	if checkEnds || !sameHead(b.Head, b.Opened()) {
+		c.moves = append(c.moves, headMove{b.InstitutionID(), b.Opened(), b.Head})
 	}
 	c.entries = append(c.entries, b.Entries...)
 	c.newKeys = append(c.newKeys, b.Keys.Created()...)

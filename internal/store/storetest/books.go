@@ -259,7 +259,7 @@ func (f *fixture) impatient() context.Context {
 func testBatchLocks(f *fixture) {
 	one, other := f.institution(), f.institution()
 	asset := f.asset(one)
-	batch := f.begin(needs{one: {Assets: []escrowgrid.AssetID{asset}}})
+	batch := f.beginLocked(needs{one: {Assets: []escrowgrid.AssetID{asset}}})
 	if second, err := f.tryBegin(f.impatient(), needs{one: {}, other: {}}); !errors.Is(err, store.ErrUnavailable) {
 		f.t.Fatalf("a second batch began with %v while the first was open: %v", second, err)
 	}
@@ -292,7 +292,7 @@ func testCommitted(f *fixture) {
 	of := f.institution()
 	asset := f.asset(of)
 	propose := func() (store.Batch, escrowgrid.Entry) {
-		batch := f.begin(needs{of: {Assets: []escrowgrid.AssetID{asset}}})
+		batch := f.beginLocked(needs{of: {Assets: []escrowgrid.AssetID{asset}}})
 		f.execute(batch.Books(of), createPosition(asset, "holder-1"))
 		return batch, batch.Books(of).Entries[0]
 	}
@@ -316,7 +316,7 @@ func testCommitted(f *fixture) {
 
 	// An institution's first entry is made in the operator's books.
 	found := func() (store.Batch, escrowgrid.Entry) {
-		batch := f.begin(needs{operator(): {}})
+		batch := f.beginLocked(needs{operator(): {}})
 		f.execute(batch.Books(operator()), must(escrowgrid.NewCreateInstitution(
 			escrowgrid.InstitutionInput{Name: "Harbour Fund", Regions: []string{"US"}})))
 		return batch, batch.Books(operator()).Entries[0]

@@ -4,8 +4,10 @@ package storetest
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -118,12 +120,30 @@ func (f *fixture) commit(batch store.Batch) {
 	}
 }
 
-// load returns the books that a batch would have, and gives the batch up.
+// load returns the books that a batch would have, and gives the batch up. They
+// must be the same whether they are remembered or loaded.
 func (f *fixture) load(of escrowgrid.InstitutionID, n escrowgrid.Needs) *escrowgrid.Books {
 	f.t.Helper()
-	batch := f.begin(needs{of: n})
-	defer batch.Rollback(f.t.Context())
-	return batch.Books(of)
+	remembered := f.begin(needs{of: n})
+	remembered.Rollback(f.t.Context())
+	loaded := f.beginLocked(needs{of: n})
+	defer loaded.Rollback(f.t.Context())
+	options := cmp.Options{
+		cmp.Exporter(func(reflect.Type) bool { return true }), cmpopts.EquateEmpty(),
+		// A batch that counts on what is remembered finds records when it commits.
+		cmpopts.IgnoreFields(escrowgrid.Books{}, "Records"),
+	}
+	if diff := cmp.Diff(loaded.Books(of), remembered.Books(of), options); diff != "" {
+		f.t.Errorf("the books that are remembered are not those of the database (-loaded +remembered):\n%s", diff)
+	}
+	return loaded.Books(of)
+}
+
+// beginLocked begins a batch that counts on nothing that is remembered.
+func (f *fixture) beginLocked(n needs) store.Batch {
+	f.t.Helper()
+	f.Forget(slices.Collect(maps.Keys(n))...)
+	return f.begin(n)
 }
 
 // write commits what fill does to the books of an institution.
