@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -49,10 +50,21 @@ type committer struct {
 
 func (c *committer) run() {
 	for first := range c.queue {
+		c.yield()
 		batch := c.collect(first)
 		if len(batch) > 0 {
 			c.settle(batch)
 		}
+	}
+}
+
+// yield lets those run who are ready to put a command into the queue, for as long
+// as it brings any: the commands of a larger batch cost less each. While nobody is
+// ready it takes no time.
+func (c *committer) yield() {
+	for waiting := -1; waiting < len(c.queue) && waiting < c.engine.config.BatchSize; {
+		waiting = len(c.queue)
+		runtime.Gosched()
 	}
 }
 

@@ -147,37 +147,30 @@ func (s *Store) Head(ctx context.Context, institution escrowgrid.InstitutionID) 
 
 // Committed finds out whether a batch whose outcome is not known was committed,
 // by one of its entries. It waits for a transaction that the database may still
-// be ending, and moves the end of the journal's time on, so that one which has yet
-// to begin fails: an entry that is not there after it will never be.
+// be ending. Where the entry is not there, it moves the end of the journal on by a
+// microsecond, so that a transaction which has yet to begin fails: the entry will
+// never be there.
 func (s *Store) Committed(ctx context.Context, entry escrowgrid.Entry) (bool, error) {
-	locks := batchNeeds{entry.InstitutionID: {}}
+	journal := entry.InstitutionID
 	if entry.Kind == escrowgrid.KindInstitutionCreated {
 		// The batch that opens a journal is one on the operator's.
-		locks = batchNeeds{escrowgrid.InstitutionID{}: {}}
+		journal = escrowgrid.InstitutionID{}
 	}
-	if err := s.fence(ctx, locks); err != nil {
+	s.Forget(journal)
+	batch, err := s.Begin(ctx, batchNeeds{journal: {}})
+	if err != nil {
 		return false, err
 	}
+	defer batch.Rollback(ctx)
 	stored, found, err := one(ctx, s, "SELECT body FROM journal_entries WHERE institution_id = $1 AND sequence = $2",
 		[]any{idArg(entry.InstitutionID), entry.Sequence}, scanEntry)
-	return found && stored.ID == entry.ID, err
-}
-
-// fence makes every batch fail that was begun on some journals before it and has
-// not been committed.
-func (s *Store) fence(ctx context.Context, locks batchNeeds) error {
-	s.Forget(sorted(locks)...)
-	batch, err := s.Begin(ctx, locks)
-	if err != nil {
-		return err
+	if err != nil || found && stored.ID == entry.ID {
+		return err == nil, err
 	}
-	defer batch.Rollback(ctx)
-	for id := range locks {
-		books := batch.Books(id)
-		books.Head.At = books.Head.At.Add(time.Microsecond)
-	}
+	books := batch.Books(journal)
+	books.Head.At = books.Head.At.Add(time.Microsecond)
 	if err = batch.Commit(ctx); errors.Is(err, ErrOutcomeUnknown) {
-		return kinded{ErrUnavailable, err} // It can be tried again.
+		return false, kinded{ErrUnavailable, err} // It can be tried again.
 	}
-	return err
+	return false, err
 }

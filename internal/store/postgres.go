@@ -25,8 +25,7 @@ type postgres struct {
 }
 
 // MinConnections is the least size of a pool of connections: enough for every
-// committer to have one, and for the background work to have one while it waits
-// for commands that need another.
+// committer to have two, which it takes to find out about a lost commit.
 const MinConnections = 8
 
 // openPostgres prepares a pool; it connects when it is first used, so that a

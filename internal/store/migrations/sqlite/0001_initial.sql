@@ -36,7 +36,7 @@ CREATE TABLE journal_entries (
     subject        text NOT NULL,
     body           blob NOT NULL,
     PRIMARY KEY (institution_id, sequence)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE INDEX journal_entries_subject ON journal_entries (institution_id, subject, sequence);
 CREATE INDEX journal_entries_actor ON journal_entries (institution_id, actor, sequence);
@@ -150,7 +150,7 @@ CREATE TABLE positions (
         WHEN 'CANCELLED' THEN held = 0
         WHEN 'EXPIRED' THEN held = 0
         ELSE false END)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 CREATE INDEX positions_asset ON positions (institution_id, asset_id, id);
 CREATE INDEX positions_holder ON positions (institution_id, holder_reference, id);
@@ -200,7 +200,7 @@ ANALYZE;
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('institutions', 'institutions', '1000 1'),
     ('journal_heads', 'journal_heads', '1000 1'),
-    ('journal_entries', 'journal_entries', '20000000 20000 1'),
+    ('journal_entries', 'sqlite_autoindex_journal_entries_1', '20000000 20000 1'),
     ('journal_entries', 'journal_entries_subject', '20000000 20000 3 1'),
     ('journal_entries', 'journal_entries_actor', '20000000 20000 5000 1'),
     ('journal_entries', 'journal_entries_kind', '100000 100 20 1'),
@@ -210,7 +210,7 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('asset_templates', 'asset_templates', '10000 10 1'),
     ('assets', 'assets', '100000 100 1'),
     ('assets', 'assets_template', '100000 100 10 1'),
-    ('positions', 'positions', '10000000 10000 1'),
+    ('positions', 'sqlite_autoindex_positions_1', '10000000 10000 1'),
     ('positions', 'positions_asset', '10000000 10000 100 1'),
     ('positions', 'positions_holder', '10000000 10000 10 1'),
     ('positions', 'positions_external', '10000000 10000 2 1'),
