@@ -75,6 +75,7 @@ func (c *call) write(r reply) {
 			c.writeError(escrowgrid.Wrap(escrowgrid.CodeInternal, err, "Something went wrong on the server."))
 			return
 		}
+		content = append(content, '\n') // for those who read it in a terminal
 		contentType = "application/json"
 	}
 	if contentType != "" {

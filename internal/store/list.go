@@ -67,8 +67,8 @@ func (l *list) sql(page escrowgrid.PageRequest) string {
 func pageOf[T any](
 	ctx context.Context, b backend, l *list, page escrowgrid.PageRequest, scan func(row, *T) error,
 ) (escrowgrid.Page[T], error) {
-	items, err := all(ctx, b, l.sql(page), l.args, scan)
-	if err != nil {
+	items := []T{}
+	if err := b.list(ctx, l.sql(page), l.args, appendRow(&items, scan)); err != nil {
 		return escrowgrid.Page[T]{}, err
 	}
 	if len(items) > page.Limit {

@@ -41,16 +41,24 @@ func (s *Store) Position(
 	if err != nil || !found {
 		return p, found, err
 	}
+	_, err = s.loadEvents(ctx, &p)
+	return p, true, err
+}
+
+// loadEvents gives a position its events, and returns the size of their entries in
+// bytes.
+func (s *Store) loadEvents(ctx context.Context, p *escrowgrid.Position) (size int, err error) {
 	// A step that was committed since the row was read is left out, so that the
 	// events are those of the row's version.
 	entries, err := all(ctx, s, `SELECT body FROM journal_entries WHERE institution_id = $1 AND subject = $2
-		ORDER BY sequence LIMIT $3`, []any{idArg(institution), id.String(), p.Version}, scanEntry)
+		ORDER BY sequence LIMIT $3`, []any{idArg(p.InstitutionID), p.ID.String(), p.Version}, scanEntry)
 	for _, entry := range entries {
+		size += len(entry.Body)
 		if _, event, ok := entry.PositionEvent(); ok {
 			p.Events = append(p.Events, event)
 		}
 	}
-	return p, true, err
+	return size, err
 }
 
 // Positions returns a page of an institution's positions.
@@ -68,7 +76,7 @@ func (s *Store) Positions(
 	l.whereText("currency", string(filter.Currency))
 	found, err := idPage(ctx, s, l, filter.Period, page, scanPosition)
 	if err == nil && filter.WithEvents {
-		err = s.addEvents(ctx, institution, &found)
+		err = s.addEvents(ctx, &found)
 	}
 	return found, err
 }
@@ -78,24 +86,14 @@ func (s *Store) Positions(
 const maxEventBytes = 16 << 20
 
 // addEvents gives the positions of a page their events.
-func (s *Store) addEvents(
-	ctx context.Context, institution escrowgrid.InstitutionID, page *escrowgrid.Page[escrowgrid.Position],
-) error {
+func (s *Store) addEvents(ctx context.Context, page *escrowgrid.Page[escrowgrid.Position]) error {
 	size := 0
 	for i := range page.Items {
-		p := &page.Items[i]
-		entries, err := all(ctx, s, `SELECT body FROM journal_entries WHERE institution_id = $1 AND subject = $2
-			ORDER BY sequence LIMIT $3`, []any{idArg(institution), p.ID.String(), p.Version}, scanEntry)
+		added, err := s.loadEvents(ctx, &page.Items[i])
 		if err != nil {
 			return err
 		}
-		for _, entry := range entries {
-			size += len(entry.Body)
-			if _, event, ok := entry.PositionEvent(); ok {
-				p.Events = append(p.Events, event)
-			}
-		}
-		if size > maxEventBytes && i > 0 {
+		if size += added; size > maxEventBytes && i > 0 {
 			page.Items, page.More = page.Items[:i], true
 			return nil
 		}

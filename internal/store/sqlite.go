@@ -160,6 +160,11 @@ func (s *sqlite) query(ctx context.Context, sql string, args []any, scan func(ro
 	return classify(conn.run(ctx, sql, args, scan))
 }
 
+// list is query: the migration tells the planner how large the tables will be.
+func (s *sqlite) list(ctx context.Context, sql string, args []any, scan func(row) error) error {
+	return s.query(ctx, sql, args, scan)
+}
+
 func (s *sqlite) transact(ctx context.Context, fill func(changeSink) error) error {
 	conn, err := take(ctx, s.writer)
 	if err != nil {

@@ -46,6 +46,9 @@ type backend interface {
 	// query runs a reading statement and calls scan for each row. Parameters are
 	// written $1, $2 and so on.
 	query(ctx context.Context, sql string, args []any, scan func(row) error) error
+	// list is query for a statement whose best index depends on how large the tables
+	// are.
+	list(ctx context.Context, sql string, args []any, scan func(row) error) error
 	// transact writes what fill hands to the sink, in a transaction of its own.
 	transact(ctx context.Context, fill func(changeSink) error) error
 	// exec runs a writing statement in a transaction of its own.
@@ -128,13 +131,18 @@ func one[T any](ctx context.Context, b backend, sql string, args []any, scan fun
 // all runs a query for every row.
 func all[T any](ctx context.Context, b backend, sql string, args []any, scan func(row, *T) error) ([]T, error) {
 	values := []T{}
-	err := b.query(ctx, sql, args, func(r row) error {
+	err := b.query(ctx, sql, args, appendRow(&values, scan))
+	return values, err
+}
+
+// appendRow returns a scan that appends each row to a list.
+func appendRow[T any](values *[]T, scan func(row, *T) error) func(row) error {
+	return func(r row) error {
 		var value T
 		if err := scan(r, &value); err != nil {
 			return err
 		}
-		values = append(values, value)
+		*values = append(*values, value)
 		return nil
-	})
-	return values, err
+	}
 }
