@@ -138,7 +138,7 @@ func (c *call) writeError(err error) {
 		// Texts and numbers can always be written.
 		body = []byte(`{"status":500,"code":"internal"}`)
 	}
-	c.write(reply{status: kind.Status, raw: body, contentType: "application/problem+json"})
+	c.write(reply{status: kind.Status, raw: append(body, '\n'), contentType: "application/problem+json"})
 }
 
 func securityRelevant(kind ErrorKind) bool {

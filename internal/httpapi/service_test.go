@@ -11,7 +11,7 @@ import (
 func TestHealthAndReadiness(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) {
 		s := serve(t, onSQLite(t), nil)
-		if got := string(s.As("").Get(t, "/health").Want(t, 200).Body); got != `{"status":"ok","service":"escrowgrid","version":"1.2.3","store":"sqlite"}` {
+		if got := string(s.As("").Get(t, "/health").Want(t, 200).Body); got != `{"status":"ok","service":"escrowgrid","version":"1.2.3","store":"sqlite"}`+"\n" {
 			t.Errorf("/health is %s", got)
 		}
 		s.As("").Get(t, "/ready").Want(t, 200)
