@@ -169,6 +169,8 @@ func (a Answer) problemFault(key string) string {
 	}
 	replayed := a.Header.Get("Idempotent-Replayed") != ""
 	switch {
+	case strings.Contains(p.Detail, p.Code+":"):
+		return "the detail is a wrapped error"
 	case p.Status != a.Status || p.Title == "" || p.Detail == "" || p.Code == "" || p.Type != "urn:escrowgrid:error:"+p.Code:
 		return "the problem document is not complete"
 	case p.RequestID != a.Header.Get("X-Request-Id") && !replayed:
@@ -194,7 +196,9 @@ func (a Answer) problemFault(key string) string {
 }
 
 // inside is what an error would hold that tells of the server's insides.
-var inside = []string{"SQLSTATE", "sqlite", "pgx.", "pgconn", "goroutine", ".go:", "SELECT ", "INSERT ", "UPDATE ", "panic", "runtime error", "egk_"}
+var inside = []string{
+	"dial tcp", "connection re", "failed to connect", "context ", "SQLSTATE", "sqlite", "pgx.", "pgconn", "goroutine", ".go:", "SELECT ", "INSERT ", "UPDATE ", "panic", "runtime error", "egk_",
+}
 
 // String is the answer for messages.
 func (a Answer) String() string {

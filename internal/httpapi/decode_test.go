@@ -157,6 +157,30 @@ func TestEveryFieldRefusesWhatItDoesNotTake(t *testing.T) {
 	}
 }
 
+// A null is the same as no value: some clients write their optional fields so. The
+// document does not tell of it, and so the check against it is left out.
+func TestNullIsNoValue(t *testing.T) {
+	s := serve(t, onSQLite(t), nil)
+	b := s.bank(t)
+	for _, form := range forms(t, b) {
+		object := form.valid
+		for field, kind := range form.kinds {
+			if !strings.HasSuffix(kind, "!") {
+				object = object.with(field, nil)
+			}
+		}
+		method, _, _ := strings.Cut(form.route, " ")
+		client := b.Admin
+		if form.route == "POST /institutions" {
+			client = s.Client
+		}
+		client.Check = nil
+		if answer := client.Send(t, apitest.Request{Method: method, Path: form.path, Body: object.String()}); answer.Status >= 400 && answer.Status != 409 {
+			t.Errorf("%s with %s is answered with %s", form.route, object, answer)
+		}
+	}
+}
+
 func TestBodiesThatAreNoJSON(t *testing.T) {
 	s := serve(t, onSQLite(t), nil)
 	b := s.bank(t)

@@ -51,18 +51,8 @@ func TestWhatIsLoggedOfARequest(t *testing.T) {
 		"nowhere": {"route": "unmatched", "status": 404.0, "actor": "root", "code": "route_not_found", "institution_id": nil},
 		"metrics": {"route": "/metrics", "actor": "metrics"},
 	}
-	// The line is written after the answer is.
 	for id, attributes := range want {
-		var logged map[string]any
-		eventually(t, id+" is logged", func() bool {
-			for line := range strings.Lines(s.logs.String()) {
-				if err := json.Unmarshal([]byte(line), &logged); err == nil && logged["request_id"] == id {
-					return true
-				}
-				logged = nil
-			}
-			return false
-		})
+		logged := s.logged(t, id)
 		for name, value := range attributes {
 			if logged[name] != value {
 				t.Errorf("of %s, %s is logged as %v, want %v", id, name, logged[name], value)
@@ -72,4 +62,20 @@ func TestWhatIsLoggedOfARequest(t *testing.T) {
 			t.Errorf("%s is logged as %v", id, logged)
 		}
 	}
+}
+
+// logged returns the attributes of a request's line, which is written after its
+// answer.
+func (s *service) logged(t *testing.T, requestID string) (attributes map[string]any) {
+	t.Helper()
+	eventually(t, requestID+" is logged", func() bool {
+		for line := range strings.Lines(s.logs.String()) {
+			attributes = nil
+			if err := json.Unmarshal([]byte(line), &attributes); err == nil && attributes["request_id"] == requestID {
+				return true
+			}
+		}
+		return false
+	})
+	return attributes
 }

@@ -107,7 +107,7 @@ type process struct {
 
 // launch starts a program that ends with this process at the latest.
 func launch(cmd *exec.Cmd, r *reaper) (*process, error) {
-	dieWithParent(cmd.SysProcAttr)
+	DieWithParent(cmd.SysProcAttr, syscall.SIGQUIT)
 	p := &process{cmd: cmd, done: make(chan struct{})}
 	started := make(chan error)
 	go p.supervise(r, started)

@@ -2,8 +2,9 @@ package pgtest
 
 import "syscall"
 
-// dieWithParent has the kernel end the server when the thread that started it
-// ends, which no kill of this process can prevent.
-func dieWithParent(attr *syscall.SysProcAttr) {
-	attr.Pdeathsig = syscall.SIGQUIT
+// DieWithParent has the kernel send a process a signal when the thread that
+// started it ends, which no kill of this process can prevent. Whoever starts the
+// process keeps the thread until then.
+func DieWithParent(attr *syscall.SysProcAttr, signal syscall.Signal) {
+	attr.Pdeathsig = signal
 }

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/escrowgrid/escrowgrid/internal/apitest"
+)
+
+// A wrong value stops the start with one line that names the variable, the value
+// and what it takes, and leaves nothing behind.
+func TestAWrongValueIsNamedByItsVariable(t *testing.T) {
+	long := strings.Repeat("x", 32)
+	for _, test := range []struct{ variable, value, shown, takes string }{
+		{"PORT", "http", "http", "0 to 65535"},
+		{"PORT", "65536", "65536", "0 to 65535"},
+		{"PORT", "-1", "-1", "0 to 65535"},
+		{"PORT", "", "", "0 to 65535"},
+		{"DATABASE_URL", "mysql://user:hidden@host/name", "mysql:…", "sqlite:PATH"},
+		{"DATABASE_URL", "host=db user=me password=hidden", "(not shown)", "sqlite:PATH"},
+		{"DATABASE_URL", "me:hidden@host/name", "me:…", "sqlite:PATH"},
+		{"DATABASE_URL", "password=hidden:x", "(not shown)", "sqlite:PATH"},
+		{"DATABASE_URL", "escrowgrid.db", "(not shown)", "sqlite:PATH"},
+		{"DATABASE_URL", "sqlite:", "sqlite:…", "sqlite:PATH"},
+		{"DATABASE_URL", "postgres://me:hidden@%zz/name", "postgres:…", "postgres://"},
+		{"DATABASE_URL", "postgresql://me:hidden@host/name?sslmode=hidden", "postgresql:…", "postgres://"},
+		{"DATABASE_CONNECTIONS", "-1", "-1", "0 to 1000"},
+		{"ROOT_API_KEY", "hidden", "(secret)", "32 characters"},
+		{"ROOT_API_KEY", "hidden" + long + "\n", "(secret)", "visible ASCII"},
+		{"ROOT_API_KEY", "hidden" + long + "é", "(secret)", "visible ASCII"},
+		{"METRICS_API_KEY", "hidden", "(secret)", "32 characters"},
+		{"METRICS_API_KEY", "hidden " + long, "(secret)", "visible ASCII"},
+		{"ROOT_API_KEY_ALLOWED_IPS", "10.0.0.0/33", "10.0.0.0/33", "networks"},
+		{"ROOT_API_KEY_ALLOWED_IPS", "10.0.0.0/8,office", "10.0.0.0/8,office", "networks"},
+		{"TRUSTED_PROXIES", "localhost", "localhost", "networks"},
+		{"PUBLIC_DOCS_ENABLED", "yes", "yes", "true or false"},
+		{"CORS_ALLOWED_ORIGINS", "console.example.com", "console.example.com", "origins"},
+		{"CORS_ALLOWED_ORIGINS", "https://a.example.com/", "https://a.example.com/", "origins"},
+		{"CORS_ALLOWED_ORIGINS", "https://a.example.com,*.example.com", "https://a.example.com,*.example.com", "origins"},
+		{"RATE_LIMIT_ENABLED", "1", "1", "true or false"},
+		{"RATE_LIMIT_RPS", "0", "0", "1 to 1000000"},
+		{"RATE_LIMIT_BURST", "many", "many", "1 to 1000000"},
+		{"REQUEST_TIMEOUT", "15", "15", "duration"},
+		{"REQUEST_TIMEOUT", "1ms", "1ms", "duration"},
+		{"SHUTDOWN_TIMEOUT", "-1s", "-1s", "duration"},
+		{"QUEUE_SIZE", "0", "0", "whole number"},
+		{"BATCH_SIZE", "10001", "10001", "whole number"},
+		{"EXPIRY_INTERVAL", "never", "never", "duration"},
+		{"LOG_LEVEL", "loud", "loud", "debug, info, warn or error"},
+		{"LOG_LEVEL", "info+2", "info+2", "debug, info, warn or error"},
+		{"LOG_FORMAT", "xml", "xml", "json or text"},
+	} {
+		t.Run(test.variable+" "+test.value, func(t *testing.T) {
+			flag := "--" + strings.ReplaceAll(strings.ToLower(test.variable), "_", "-") + "=" + test.value
+			testWrongValue(t, test.variable, test.shown, test.takes, []string{test.variable + "=" + test.value}, "serve")
+			testWrongValue(t, test.variable, test.shown, test.takes, nil, "serve", flag)
+			testWrongValue(t, test.variable, test.shown, test.takes, nil, "demo", flag)
+			if strings.HasPrefix(test.variable, "DATABASE_") {
+				testWrongValue(t, test.variable, test.shown, test.takes, nil, "migrate", flag)
+			}
+		})
+	}
+}
+
+// nowhere is an address of another machine: a server that starts nevertheless does
+// not serve, but fails.
+const nowhere = "HOST=192.0.2.1"
+
+func testWrongValue(t *testing.T, variable, shown, takes string, env []string, args ...string) {
+	t.Helper()
+	p := launch(t, append([]string{"ROOT_API_KEY=" + testRootKey, nowhere}, env...), args...)
+	code, line := p.wait(t), p.stderr.String()
+	if code != 2 || p.stdout.String() != "" || strings.Count(line, "\n") != 1 {
+		t.Errorf("%s ends with %d, %q and %q", args, code, p.stdout.String(), line)
+	}
+	for _, part := range []string{"escrowgrid: " + variable + ":", fmt.Sprintf("%q", shown), takes} {
+		if !strings.Contains(line, part) {
+			t.Errorf("%s: %q is not in %q", args, part, line)
+		}
+	}
+	if strings.Contains(line, "hidden") {
+		t.Errorf("%s: the line tells a secret: %q", args, line)
+	}
+	if left, err := os.ReadDir(p.cmd.Dir); err != nil || len(left) > 0 {
+		t.Errorf("%s leaves %v, %v", args, left, err)
+	}
+}
+
+func TestAFlagWinsOverItsVariable(t *testing.T) {
+	code, _, stderr := call(t, []string{nowhere, "LOG_FORMAT=json"}, "serve", "--log-format=xml")
+	if code != 2 || !strings.Contains(stderr, `"xml"`) {
+		t.Errorf("it ends with %d: %s", code, stderr)
+	}
+}
+
+func TestPostgresNeedsARootKey(t *testing.T) {
+	// No database is there: it is not even asked.
+	env := []string{nowhere, "DATABASE_URL=postgres://me:hidden@127.0.0.1:1/name"}
+	code, _, stderr := call(t, env, "serve", "--migrate")
+	if code != 2 || !strings.HasPrefix(stderr, "escrowgrid: ROOT_API_KEY:") || !strings.Contains(stderr, "32 characters") || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("it ends with %d: %s", code, stderr)
+	}
+}
+
+// Each value reaches the part of the server that it is for.
+func TestVariablesAreMinded(t *testing.T) {
+	const metricsKey = "metrics-key-0123456789abcdefghijklmnopqrstuvw"
+	type exchange struct {
+		key, path, header string
+		status            int
+	}
+	for variables, exchanges := range map[string][]exchange{
+		"METRICS_API_KEY=" + metricsKey: {
+			{metricsKey, "/metrics", "", 200}, {metricsKey, "/institutions", "", 401}, {testRootKey, "/metrics", "", 200},
+		},
+		"ROOT_API_KEY_ALLOWED_IPS=192.0.2.7,10.0.0.0/8 TRUSTED_PROXIES=127.0.0.1": {
+			{testRootKey, "/institutions", "", 403},
+			{testRootKey, "/institutions", "X-Forwarded-For: 192.0.2.7", 200},
+			{testRootKey, "/institutions", "X-Forwarded-For: 192.0.2.8", 403},
+			{testRootKey, "/institutions", "X-Forwarded-For: 10.9.8.7", 200},
+		},
+		"ROOT_API_KEY_ALLOWED_IPS=127.0.0.0/8": {
+			{testRootKey, "/institutions", "X-Forwarded-For: 192.0.2.8", 200},
+		},
+		"HOST=127.0.0.1":                           {{"", "/docs", "", 200}},
+		"HOST=0.0.0.0":                             {{"", "/docs", "", 401}, {testRootKey, "/docs", "", 200}},
+		"HOST=0.0.0.0 PUBLIC_DOCS_ENABLED=true":    {{"", "/docs", "", 200}},
+		"HOST=localhost PUBLIC_DOCS_ENABLED=false": {{"", "/docs", "", 401}},
+	} {
+		t.Run(variables, func(t *testing.T) {
+			p := serve(t, append(strings.Fields(variables), "DATABASE_URL=sqlite::memory:"))
+			for _, e := range exchanges {
+				r := apitest.Request{Method: http.MethodGet, Path: e.path}
+				if e.header != "" {
+					r.Headers = []string{e.header}
+				}
+				if answer := p.As(e.key).Send(t, r); answer.Status != e.status {
+					t.Errorf("%+v is answered with %s", e, answer)
+				}
+			}
+		})
+	}
+	t.Run("CORS_ALLOWED_ORIGINS", func(t *testing.T) {
+		p := serve(t, []string{"DATABASE_URL=sqlite::memory:", "CORS_ALLOWED_ORIGINS=https://a.example.com, https://b.example.com"})
+		allowed := p.Get(t, "/institutions", "Origin: https://b.example.com").Header.Get("Access-Control-Allow-Origin")
+		other := p.Get(t, "/institutions", "Origin: https://c.example.com").Header.Get("Access-Control-Allow-Origin")
+		if allowed != "https://b.example.com" || other != "" {
+			t.Errorf("the answers allow %q and %q", allowed, other)
+		}
+	})
+	t.Run("RATE_LIMIT_RPS and RATE_LIMIT_BURST", func(t *testing.T) {
+		p := serve(t, []string{"DATABASE_URL=sqlite::memory:", "RATE_LIMIT_RPS=1", "RATE_LIMIT_BURST=1"})
+		p.eventually(t, "a request is one too many", func() bool { return p.Get(t, "/institutions").Status == http.StatusTooManyRequests })
+	})
+	t.Run("RATE_LIMIT_ENABLED", func(t *testing.T) {
+		p := serve(t, []string{"DATABASE_URL=sqlite::memory:", "RATE_LIMIT_RPS=1", "RATE_LIMIT_BURST=1", "RATE_LIMIT_ENABLED=false"})
+		for range 20 {
+			p.Get(t, "/institutions").Want(t, 200)
+		}
+	})
+	t.Run("LOG_FORMAT and LOG_LEVEL", func(t *testing.T) {
+		p := launch(t, []string{"DATABASE_URL=sqlite::memory:", "PORT=0", "LOG_FORMAT=text", "LOG_LEVEL=info"}, "serve")
+		p.eventually(t, "the server listens", func() bool { return strings.Contains(p.stderr.String(), "level=INFO msg=serving ") })
+	})
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/escrowgrid/escrowgrid/internal/httpapi"
+	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+)
+
+// testRootKey is the operator's, where a test chooses it.
+const testRootKey = "root-key-0123456789abcdefghijklmnopqrstuvwxyz"
+
+// testRelease is the version of the program that is tested.
+const testRelease = "1.2.3-test"
+
+// binary is the program, built once: what is tested here is what is shipped.
+var binary string
+
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+
+func runTests(m *testing.M) int {
+	directory, err := os.MkdirTemp("", "escrowgrid-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(directory) }()
+	binary = filepath.Join(directory, "escrowgrid")
+	if err := build(); err != nil {
+		fmt.Fprintln(os.Stderr, "build the program:", err)
+		return 1
+	}
+	return pgtest.Run(m)
+}
+
+// build builds the program as a release is built. Where go test measures coverage,
+// it sets GOCOVERDIR and adds up what the program writes there when it ends.
+func build() error {
+	args := []string{"build", "-o", binary, "-buildvcs=false", "-ldflags", "-X main.release=" + testRelease}
+	if testing.CoverMode() != "" {
+		args = append(args, "-cover", "-coverpkg=github.com/escrowgrid/escrowgrid/...")
+	}
+	command := exec.CommandContext(context.Background(), "go", append(args, ".")...)
+	command.Stdout, command.Stderr = os.Stderr, os.Stderr
+	return command.Run()
+}
+
+// variables are those that a server reads.
+var variables = []string{
+	"PORT", "HOST", "DATABASE_URL", "DATABASE_CONNECTIONS", "ROOT_API_KEY", "ROOT_API_KEY_ALLOWED_IPS", "TRUSTED_PROXIES", "METRICS_API_KEY", "PUBLIC_DOCS_ENABLED",
+	"CORS_ALLOWED_ORIGINS", "RATE_LIMIT_ENABLED", "RATE_LIMIT_RPS", "RATE_LIMIT_BURST", "REQUEST_TIMEOUT", "SHUTDOWN_TIMEOUT", "QUEUE_SIZE", "BATCH_SIZE",
+	"EXPIRY_INTERVAL", "LOG_LEVEL", "LOG_FORMAT",
+}
+
+func TestHelpTellsHowToUseTheProgram(t *testing.T) {
+	overview := []string{
+		"Usage: escrowgrid <command>", "\n  serve ", "\n  migrate ", "\n  demo ", "\n  openapi ", "\n  version ",
+		"DATABASE_URL=postgres://", "Exit codes: 0 success, 1 failure, 2 wrong", "escrowgrid demo\n",
+	}
+	ofServer := []string{"Usage: escrowgrid serve [flags]", "--migrate "}
+	ofDemo := []string{"Usage: escrowgrid demo [flags]"}
+	for _, name := range variables {
+		ofServer, ofDemo = append(ofServer, "($"+name+")"), append(ofDemo, "($"+name+")")
+	}
+	secrets := []string{"ROOT_API_KEY=" + testRootKey, "METRICS_API_KEY=" + testRootKey, "DATABASE_URL=postgres://u:hidden@h/d"}
+	for args, tells := range map[string][]string{
+		"":               overview,
+		"-h":             overview,
+		"--help":         overview,
+		"serve --help":   ofServer,
+		"demo --help":    ofDemo,
+		"migrate --help": {"Usage: escrowgrid migrate [flags]", "($DATABASE_URL)", "($DATABASE_CONNECTIONS)"},
+		"openapi --help": {"Usage: escrowgrid openapi", "Print the OpenAPI 3.1 document"},
+		"version --help": {"Usage: escrowgrid version", "Print the version"},
+	} {
+		t.Run("escrowgrid "+args, func(t *testing.T) {
+			code, stdout, stderr := call(t, secrets, strings.Fields(args)...)
+			if code != 0 || stderr != "" {
+				t.Errorf("it ends with %d and %q", code, stderr)
+			}
+			for _, part := range tells {
+				if !strings.Contains(stdout, part) {
+					t.Errorf("%q is not in:\n%s", part, stdout)
+				}
+			}
+			if strings.Contains(stdout, testRootKey) || strings.Contains(stdout, "hidden") {
+				t.Errorf("it tells a secret:\n%s", stdout)
+			}
+		})
+	}
+}
+
+func TestVersionIsThatOfTheRelease(t *testing.T) {
+	code, stdout, stderr := call(t, nil, "version")
+	if code != 0 || stdout != "escrowgrid "+testRelease+"\n" || stderr != "" {
+		t.Errorf("it ends with %d, %q and %q", code, stdout, stderr)
+	}
+}
+
+func TestOpenAPIPrintsTheDocument(t *testing.T) {
+	want, err := httpapi.Specification()
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := call(t, nil, "openapi")
+	if code != 0 || stdout != string(want)+"\n" || stderr != "" {
+		t.Errorf("it ends with %d, %q and %.200q", code, stderr, stdout)
+	}
+}
+
+// What is not understood is exit code 2, and the message does not repeat secrets.
+func TestWrongUsage(t *testing.T) {
+	for args, says := range map[string]string{
+		"nonsense":                              "nonsense",
+		"--nonsense":                            "--nonsense",
+		"serve nonsense":                        "nonsense",
+		"serve --nonsense":                      "--nonsense",
+		"serve --port":                          "--port",
+		"version --port=1":                      "--port",
+		"migrate --root-api-key=" + testRootKey: "--root-api-key",
+		"serve --root-api-kye=" + testRootKey:   "--root-api-kye",
+	} {
+		t.Run("escrowgrid "+args, func(t *testing.T) {
+			code, stdout, stderr := call(t, nil, strings.Fields(args)...)
+			if code != 2 || stdout != "" || !strings.HasPrefix(stderr, "escrowgrid: ") || !strings.Contains(stderr, says) || !strings.Contains(stderr, "--help") {
+				t.Errorf("it ends with %d, %q and %q", code, stdout, stderr)
+			}
+			if strings.Contains(stderr, testRootKey) {
+				t.Errorf("it tells a secret: %s", stderr)
+			}
+		})
+	}
+}
+
+// What is understood and fails is exit code 1, and the message says why.
+func TestFailures(t *testing.T) {
+	directory := t.TempDir()
+	cut, closed := filepath.Join(directory, "cut.db"), filepath.Join(directory, "closed.db")
+	if err := os.WriteFile(cut+".root-key", []byte("short\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(closed+".root-key", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	missing := filepath.Join(directory, "missing", "e.db")
+	for name, test := range map[string]struct {
+		env     []string
+		command string
+		says    string
+	}{
+		"serve in a directory that is not there":   {[]string{"DATABASE_URL=sqlite:" + missing}, "serve", "no such file"},
+		"migrate in a directory that is not there": {[]string{"DATABASE_URL=sqlite:" + missing}, "migrate", "no such file"},
+		"migrate without a database":               {[]string{"DATABASE_URL=postgres://me:hidden@127.0.0.1:1/name"}, "migrate", "not available"},
+		"a root key that is cut":                   {[]string{"DATABASE_URL=sqlite:" + cut}, "serve", "less than 32 characters"},
+		"a root key that cannot be read":           {[]string{"DATABASE_URL=sqlite:" + closed}, "serve", "read the root key"},
+		"an address of another machine":            {[]string{"DATABASE_URL=sqlite::memory:", nowhere}, "serve", "listen on 192.0.2.1:4000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, stdout, stderr := call(t, test.env, test.command)
+			if code != 1 || stdout != "" || !strings.Contains(stderr, "escrowgrid: ") || !strings.Contains(stderr, test.says) {
+				t.Errorf("it ends with %d, %q and %q", code, stdout, stderr)
+			}
+			if strings.Contains(stderr, "hidden") {
+				t.Errorf("it tells a secret: %s", stderr)
+			}
+		})
+	}
+}
