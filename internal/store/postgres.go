@@ -329,14 +329,37 @@ type postgresSink struct{ batch pgx.Batch }
 func (s *postgresSink) write(_, perSet string, rows [][]any) error {
 	columns := make([]any, len(rows[0]))
 	for i := range columns {
-		column := make([]any, len(rows))
-		for j, values := range rows {
-			column[j] = values[i]
+		switch rows[0][i].(type) {
+		case string:
+			columns[i] = column[string](rows, i)
+		case *string:
+			columns[i] = column[*string](rows, i)
+		case int64:
+			columns[i] = column[int64](rows, i)
+		case []byte:
+			columns[i] = column[[]byte](rows, i)
+		case [16]byte:
+			columns[i] = column[[16]byte](rows, i)
+		case time.Time:
+			columns[i] = column[time.Time](rows, i)
+		case *time.Time:
+			columns[i] = column[*time.Time](rows, i)
+		default:
+			return fmt.Errorf("postgres: no column of %T", rows[0][i])
 		}
-		columns[i] = column
 	}
 	s.batch.Queue(perSet, columns...)
 	return nil
+}
+
+// column returns the values at a place of rows. Of a slice of its type the driver
+// need not look at each value's.
+func column[T any](rows [][]any, place int) []T {
+	values := make([]T, len(rows))
+	for i, row := range rows {
+		values[i] = row[place].(T) //nolint:errcheck,forcetypeassert // All rows are of one table.
+	}
+	return values
 }
 
 func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB, directory string) error {
