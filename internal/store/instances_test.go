@@ -157,7 +157,6 @@ func TestServersShareADatabase(t *testing.T) {
 // A server that was alone on a journal counts on what it remembers. It must see
 // that another one has written since, also where it would write nothing itself.
 func TestABatchOnBooksThatAreOutOfDateFails(t *testing.T) {
-	t.Parallel()
 	stores := openTwo(t)
 	if err := stores[0].Migrate(t.Context()); err != nil {
 		t.Fatal(err)
@@ -178,25 +177,30 @@ func TestABatchOnBooksThatAreOutOfDateFails(t *testing.T) {
 		interfere func(of escrowgrid.InstitutionID, entries []escrowgrid.Entry)
 	}{
 		"an entry of another server": {
-			[]escrowgrid.InstitutionID{one}, true,
+			[]escrowgrid.InstitutionID{one},
+			true,
 			func(of escrowgrid.InstitutionID, _ []escrowgrid.Entry) { write(stores[1], of) },
 		},
 		"nothing to write": {
-			[]escrowgrid.InstitutionID{one}, false,
+			[]escrowgrid.InstitutionID{one},
+			false,
 			func(of escrowgrid.InstitutionID, _ []escrowgrid.Entry) { write(stores[1], of) },
 		},
 		"one of two journals": {
-			[]escrowgrid.InstitutionID{one, other}, true,
+			[]escrowgrid.InstitutionID{one, other},
+			true,
 			func(of escrowgrid.InstitutionID, _ []escrowgrid.Entry) { write(stores[1], of) },
 		},
 		// The operator's journal has no entries of its own.
 		"an institution made by another server": {
-			[]escrowgrid.InstitutionID{{}}, true,
+			[]escrowgrid.InstitutionID{{}},
+			true,
 			func(of escrowgrid.InstitutionID, _ []escrowgrid.Entry) { write(stores[1], of) },
 		},
 		// Who was told that a batch is not in the database must be told the truth.
 		"a search for the batch's entry": {
-			[]escrowgrid.InstitutionID{one}, true,
+			[]escrowgrid.InstitutionID{one},
+			true,
 			func(_ escrowgrid.InstitutionID, entries []escrowgrid.Entry) {
 				if committed, err := stores[0].Committed(t.Context(), entries[0]); committed || err != nil {
 					t.Errorf("before its commit an entry is committed: %t, %v", committed, err)
