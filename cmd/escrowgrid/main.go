@@ -32,11 +32,12 @@ func main() {
 // cli is the command line. The documentation of a flag is its help text, the name
 // of its variable stands behind it.
 type cli struct {
-	Serve   serveCommand   `cmd:"" help:"Run the server."`
-	Migrate migrateCommand `cmd:"" help:"Bring the database's schema to this version's level, and end."`
-	Demo    demoCommand    `cmd:"" help:"Run a server with an example in it, and lead one position through its life."`
-	OpenAPI openAPICommand `cmd:"" name:"openapi" help:"Print the OpenAPI 3.1 document of the API."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Serve    serveCommand    `cmd:"" help:"Run the server."`
+	Migrate  migrateCommand  `cmd:"" help:"Bring the database's schema to this version's level, and end."`
+	Demo     demoCommand     `cmd:"" help:"Run a server with an example in it, and lead one position through its life."`
+	LoadTest loadTestCommand `cmd:"" name:"loadtest" help:"Test how much a server holds, and that nothing is lost."`
+	OpenAPI  openAPICommand  `cmd:"" name:"openapi" help:"Print the OpenAPI 3.1 document of the API."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
 
 const description = `EscrowGrid turns escrowable assets in construction and trade finance into positions, and leads each
@@ -45,6 +46,7 @@ through its life with every step in a ledger.
   Try it:                escrowgrid demo
   Run it on SQLite:      escrowgrid serve
   Run it on PostgreSQL:  DATABASE_URL=postgres://… ROOT_API_KEY=… escrowgrid serve --migrate
+  Test it under load:    escrowgrid loadtest
 
 Every flag can be given as the environment variable behind it; the flag wins. Exit codes: 0 success, 1 failure, 2 wrong
 usage or configuration.`
@@ -59,7 +61,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	parser, err := kong.New(&commands, kong.Name("escrowgrid"), kong.Description(description),
 		kong.Writers(stdout, stderr), kong.Exit(func(int) { helped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
-		kong.Vars{"database_default": "Default " + defaultDatabase + "; a temporary one for demo."},
+		kong.Vars{"database_default": "Default " + defaultDatabase + "; a temporary one for demo.", "profiles": profileNames()},
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(output{stdout, stderr}))
 	if err != nil {
 		fmt.Fprintln(stderr, "escrowgrid:", err)
@@ -76,7 +78,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "escrowgrid: %s\nescrowgrid --help lists the commands and their flags.\n", err)
 		return exitUsage
 	}
-	switch err := parsed.Run(); {
+	err = parsed.Run()
+	if verdict, ok := errors.AsType[*verdictError](err); ok {
+		fmt.Fprintln(stderr, "escrowgrid:", err)
+		return verdict.code
+	}
+	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, new(*usageError)):

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/apitest"
-	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/subprocess"
 )
 
 // process is the program, running. A server is its own client with the root key.
@@ -33,7 +33,7 @@ func launch(t *testing.T, env []string, args ...string) *process {
 	p.cmd.Env = append([]string{"HOME=" + p.cmd.Dir, "TMPDIR=" + os.TempDir(), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}, env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{}
-	pgtest.DieWithParent(p.cmd.SysProcAttr, syscall.SIGKILL)
+	subprocess.DieWithParent(p.cmd.SysProcAttr, syscall.SIGKILL)
 	started := make(chan error)
 	go p.supervise(started)
 	if err := <-started; err != nil {

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/subprocess"
 )
 
 // account is an unprivileged user to run the server as. PostgreSQL refuses to
@@ -107,7 +109,7 @@ type process struct {
 
 // launch starts a program that ends with this process at the latest.
 func launch(cmd *exec.Cmd, r *reaper) (*process, error) {
-	DieWithParent(cmd.SysProcAttr, syscall.SIGQUIT)
+	subprocess.DieWithParent(cmd.SysProcAttr, syscall.SIGQUIT)
 	p := &process{cmd: cmd, done: make(chan struct{})}
 	started := make(chan error)
 	go p.supervise(r, started)

@@ -1,7 +1,7 @@
 // The load generator of this repository, in a module of its own so that its many
 // dependencies are none of the service's:
 //
-//	go tool -modfile=load/go.mod k6 run load/positions-k6.js
+//	go tool -modfile=load/k6.mod k6 run load/positions-k6.js
 module github.com/escrowgrid/escrowgrid/load
 
 go 1.26.0

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/loadtest"
+)
+
+type loadTestCommand struct {
+	Profile string `default:"smoke" help:"What load: ${profiles}."`
+
+	VUs       string   `name:"vus" help:"Virtual users, instead of the profile's."`
+	Duration  string   `help:"How long, like 5m, instead of the profile's."`
+	Stages    string   `help:"Stages of the load, like 1m:20,2m:100,30s:0, instead of the profile's."`
+	Rate      string   `help:"Arrivals a second, instead of the profile's."`
+	ThinkTime string   `help:"The pause of a virtual user between two iterations, like 1s."`
+	Set       []string `placeholder:"NAME=VALUE" help:"Another variable of the scripts, like MAX_P95_MS=200; docs/load-testing.md lists them."`
+
+	Database  string `help:"Test a private server on this PostgreSQL database, instead of one on an SQLite file of its own."`
+	Target    string `placeholder:"URL" help:"Test a server that runs already, instead of a private one. Takes the root key."`
+	RootKey   string `env:"ROOT_API_KEY" help:"The target's root key, which makes an institution for the test; it sends none of the load."`
+	OwnTarget bool   `name:"i-own-this-target" help:"Allow a target that is not on this machine."`
+
+	Report       string  `default:"loadtest-report" placeholder:"DIR" help:"Where report.html, summary.json and junit.xml go."`
+	Repeat       int     `default:"1" help:"Run so often and take the medians, because machines are noisy."`
+	Baseline     string  `placeholder:"FILE" help:"The summary.json of an earlier run on this machine; fail where this one is slower."`
+	SaveBaseline string  `placeholder:"FILE" help:"Keep this run's summary.json as a baseline, if it passes."`
+	Slower       float64 `name:"throughput-tolerance" default:"10" placeholder:"PERCENT" help:"How many answers a second fewer than the baseline are no failure."`
+	Later        float64 `name:"latency-tolerance" default:"25" placeholder:"PERCENT" help:"How much longer than the baseline answers may take."`
+	Keep         bool    `help:"Keep the private server's database and the test's API key."`
+	K6           string  `name:"k6" placeholder:"PROGRAM" help:"The k6 to run, instead of the one on PATH or the pinned one that Go builds."`
+}
+
+// Help explains the command below its flags' list.
+func (loadTestCommand) Help() string {
+	return `Starts a private server, makes an institution for the test, sends load with k6, reads back what it left, and judges:
+were the objectives met, is every acknowledged write there once, how much of the machine did it take, is it slower
+than before. The report is a folder that needs no server.
+
+  escrowgrid loadtest                                     a few seconds
+  escrowgrid loadtest --profile load --duration 5m        the everyday rate
+  escrowgrid loadtest --profile breakpoint                how much it holds
+  escrowgrid loadtest --database postgres://… --repeat 3  on PostgreSQL, medians of three
+  escrowgrid loadtest --target http://localhost:4000      a server that runs already
+
+Exit codes: 0 passed; 99 an objective was missed; 98 acknowledged writes are lost or doubled, or money is; 97 slower
+than the baseline; 2 wrong usage; 1 the test could not be carried out. Of several, 98 comes before 99 before 97.`
+}
+
+// verdictError is a load test that was carried out and failed.
+type verdictError struct{ code int }
+
+func (e *verdictError) Error() string { return "the load test failed" }
+
+// Run runs the load test.
+func (c *loadTestCommand) Run(ctx context.Context, out output) error {
+	config, err := c.config()
+	if err != nil {
+		return err
+	}
+	config.Progress = out.stderr
+	summary, err := loadtest.Run(ctx, config)
+	if err != nil {
+		return err
+	}
+	show(out.stdout, summary, config.Directory)
+	if !summary.Passed {
+		return &verdictError{summary.ExitCode}
+	}
+	return nil
+}
+
+func (c *loadTestCommand) config() (loadtest.Config, error) {
+	executable, err := os.Executable()
+	if err != nil {
+		return loadtest.Config{}, err
+	}
+	config := loadtest.Config{
+		Profile: c.Profile, Executable: executable, Database: c.Database, Target: c.Target, RootKey: c.RootKey, Repeat: c.Repeat,
+		Baseline: c.Baseline, SaveBaseline: c.SaveBaseline, Directory: c.Report, Keep: c.Keep, K6: c.K6,
+		Tolerances: loadtest.Tolerances{Throughput: c.Slower / 100, Latency: c.Later / 100},
+	}
+	usage := func(format string, args ...any) (loadtest.Config, error) {
+		return config, &usageError{fmt.Sprintf(format, args...)}
+	}
+	if !slices.ContainsFunc(loadtest.Profiles(), func(p loadtest.Profile) bool { return p.Name == c.Profile }) {
+		return usage("--profile=%s is none of %s", c.Profile, profileNames())
+	}
+	for _, variable := range []struct{ name, value string }{
+		{"VUS", c.VUs}, {"DURATION", c.Duration}, {"STAGES", c.Stages}, {"RATE", c.Rate}, {"THINK_TIME", c.ThinkTime},
+	} {
+		if variable.value != "" {
+			config.Variables = append(config.Variables, variable.name+"="+variable.value)
+		}
+	}
+	for _, variable := range c.Set {
+		if name, _, ok := strings.Cut(variable, "="); !ok || name == "" {
+			return usage("--set=%s must be NAME=VALUE", variable)
+		}
+		config.Variables = append(config.Variables, variable)
+	}
+	if c.Repeat < 1 || c.Repeat > 100 {
+		return usage("--repeat=%d must be from 1 to 100", c.Repeat)
+	}
+	if c.Slower < 0 || c.Slower > 100 || c.Later < 0 {
+		return usage("tolerances are percentages: --throughput-tolerance from 0 to 100, --latency-tolerance from 0")
+	}
+	if c.Database != "" && !strings.HasPrefix(c.Database, "postgres://") && !strings.HasPrefix(c.Database, "postgresql://") {
+		return usage("--database must be a postgres:// URL; without it the test has an SQLite file of its own")
+	}
+	if c.Target == "" {
+		return config, nil
+	}
+	if c.Database != "" {
+		return usage("--target and --database exclude each other: a target has its own database")
+	}
+	target, err := url.Parse(c.Target)
+	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" || target.RawQuery != "" {
+		return usage("--target=%s must be an http or https URL", c.Target)
+	}
+	if !c.OwnTarget && !isLoopback(target.Hostname()) {
+		return usage("--target=%s is not on this machine: a load test of somebody else's service is an attack; "+
+			"confirm with --i-own-this-target", c.Target)
+	}
+	if c.RootKey == "" {
+		return usage("--target takes the target's root key in ROOT_API_KEY: it makes an institution for the test")
+	}
+	return config, nil
+}
+
+func profileNames() string {
+	var names []string
+	for _, p := range loadtest.Profiles() {
+		names = append(names, p.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// show prints a verdict.
+func show(out io.Writer, s *loadtest.Summary, directory string) {
+	checks := func(title string, checks []loadtest.Check) {
+		if len(checks) > 0 {
+			fmt.Fprintf(out, "\n%s\n", title)
+		}
+		for _, check := range checks {
+			mark := "met   "
+			if !check.Passed {
+				mark = "MISSED"
+			}
+			fmt.Fprintf(out, "  %s  %-58s %14s   (%s)\n", mark, check.Name, check.Value, check.Limit)
+		}
+	}
+	for i, run := range s.Runs {
+		part := ""
+		if len(s.Runs) > 1 {
+			part = " of run " + strconv.Itoa(i+1)
+		}
+		checks("Objectives"+part, run.Objectives)
+		checks("Resources"+part, run.Resources)
+		c := run.Correctness
+		fmt.Fprintf(out, "\nCorrectness%s\n  %d operations acknowledged, %d refused; without an answer: %d carried out, %d not.\n"+
+			"  Read back: %d entries of %d journals, %d positions; %d differences.\n",
+			part, c.Acknowledged, c.Refused, c.UnknownDone, c.UnknownNotDone, c.Entries, c.Journals, c.Positions, c.DifferenceCount)
+		for j, difference := range c.Differences {
+			if j == 20 {
+				fmt.Fprintf(out, "  … summary.json has more.\n")
+				break
+			}
+			fmt.Fprintf(out, "  DIFFERENCE  %s\n", difference)
+		}
+	}
+	checks("Against the baseline", s.Regression)
+	verdict := "passed"
+	if !s.Passed {
+		verdict = "FAILED"
+	}
+	f := s.Figures
+	fmt.Fprintf(out, "\n%s %s: %.0f answers/s, p50 %s, p95 %s, p99 %s\nThe report is %s/report.html\n", s.Profile, verdict, f.Throughput,
+		milliseconds(f.P50), milliseconds(f.P95), milliseconds(f.P99), strings.TrimRight(directory, "/"))
+}
+
+func milliseconds(ms float64) string {
+	return time.Duration(ms * float64(time.Millisecond)).Round(10 * time.Microsecond).String()
+}

@@ -1,0 +1,179 @@
+package loadtest
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib"       // to change a database behind the server's back
+	_ "github.com/ncruces/go-sqlite3/driver" // the same
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/escrowgrid/escrowgrid/internal/engine"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi"
+	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
+
+// bank is a server with one institution, and what clients say of their operations.
+type bank struct {
+	*server
+	tenant
+	t          *testing.T
+	operations *operations
+	raw        *sql.DB
+	sent       int
+}
+
+// eachStore runs a test on both stores.
+func eachStore(t *testing.T, test func(*bank)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "escrowgrid.db")
+		test(openBank(t, "sqlite:"+path, "sqlite3", "file:"+path))
+	})
+	t.Run("postgres", func(t *testing.T) {
+		databaseURL := pgtest.Shared(t).NewDatabase(t)
+		test(openBank(t, databaseURL, "pgx", databaseURL))
+	})
+}
+
+func openBank(t *testing.T, databaseURL, driver, dsn string) *bank {
+	t.Helper()
+	database, err := store.Open(t.Context(), databaseURL, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := database.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	running, err := engine.New(engine.Config{
+		Store: database, Logger: slog.New(slog.DiscardHandler), Now: time.Now, Random: rand.Reader, Metrics: registry,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rootKey = "root-key-0123456789abcdefghijklmnopqrstuvwxyz"
+	handler, err := httpapi.New(httpapi.Config{
+		Engine: running, Logger: slog.New(slog.DiscardHandler), Version: "1.2.3", Metrics: registry, Gatherer: registry,
+		RootKey: rootKey, RequestTimeout: time.Minute,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener := httptest.NewServer(handler)
+	raw, err := sql.Open(driver, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		listener.Close()
+		_ = raw.Close()
+		if err := running.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+		if err := database.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	b := &bank{t: t, server: &server{client: newClient(listener.URL), rootKey: rootKey}, operations: newOperations(t.Output()), raw: raw}
+	tenants, err := makeTenants(t.Context(), b.server, "test", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.tenant = tenants[0]
+	return b
+}
+
+// send sends a request as an operation, and returns the id of what it was about.
+func (b *bank) send(operation, path string, body map[string]any) string {
+	b.t.Helper()
+	b.sent++
+	content, err := json.Marshal(body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	request, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, b.url+path, strings.NewReader(string(content)))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	request.Header.Set("X-API-KEY", b.APIKey)
+	request.Header.Set("X-Request-Id", operation)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := b.http.Do(request)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var answer struct{ ID string }
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || response.StatusCode >= http.StatusBadRequest {
+		b.t.Fatalf("POST %s: %s, %v", path, response.Status, err)
+	}
+	return answer.ID
+}
+
+func (b *bank) create(operation string) string {
+	b.t.Helper()
+	return b.send(operation, "/positions", map[string]any{
+		"assetId": b.AssetID, "holderReference": "LOAD_TEST", "currency": "USD", "amount": 1000,
+	})
+}
+
+func (b *bank) transition(operation, position, state string) {
+	b.t.Helper()
+	b.send(operation, "/positions/"+position+"/transition", map[string]any{"toState": state})
+}
+
+// tell is what a client's script says of an operation.
+func (b *bank) tell(operation, kind, before, outcome, after string) {
+	b.t.Helper()
+	for _, line := range []string{
+		fmt.Sprintf("EG begin %s %s %s", operation, kind, before),
+		fmt.Sprintf("EG end %s %s 200 - 1.5 %s 7", operation, outcome, after),
+	} {
+		if !b.operations.take(line) {
+			b.t.Fatalf("%q is no line of the log", line)
+		}
+	}
+}
+
+// funded creates and funds a position, and tells so.
+func (b *bank) funded(operation string) (position string) {
+	b.t.Helper()
+	position = b.create(operation + "-1")
+	b.tell(operation+"-1", "create", "-", outcomeOK, position)
+	b.transition(operation+"-2", position, "FUNDED")
+	b.tell(operation+"-2", "FUNDED", position, outcomeOK, position)
+	return position
+}
+
+func (b *bank) exec(statement string) {
+	b.t.Helper()
+	if _, err := b.raw.ExecContext(b.t.Context(), statement); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bank) verify() Correctness {
+	b.t.Helper()
+	found, err := verify(b.t.Context(), b.server, []tenant{b.tenant}, b.operations)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return found
+}

@@ -1,0 +1,166 @@
+package loadtest
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// operation is one write of the load: a request that was repeated, if it had to
+// be, until its outcome was known or given up.
+type operation struct {
+	kind, subject string
+	outcome       string
+	code          string
+}
+
+// The outcomes of operations.
+const (
+	outcomeOK      = "ok"      // the server acknowledged it
+	outcomeRefused = "refused" // the server refused it; nothing was done
+	outcomeUnknown = "unknown" // no answer told; it may have been carried out
+)
+
+// operations is what the scripts tell of their operations, line by line while they
+// run.
+type operations struct {
+	progress io.Writer
+
+	mu   sync.Mutex
+	byID map[string]*operation
+	// latency is that of all answers, in microseconds.
+	latency *hdrhistogram.Histogram
+	// first and last are when answers came.
+	first, last time.Time
+	seconds     []Second
+	second      []float64 // the latencies of the second under way, in ms
+	current     Second
+	told        time.Time
+}
+
+// Second is a second of the load as its clients saw it.
+type Second struct {
+	At      time.Time `json:"at"`
+	Answers int       `json:"answers"`
+	Errors  int       `json:"errors"`
+	VUs     int       `json:"vus"`
+	P50     float64   `json:"p50"` // ms
+	P95     float64   `json:"p95"`
+	P99     float64   `json:"p99"`
+}
+
+// maxLatency bounds what the histogram holds; longer ones count as this.
+const maxLatency = int64(10 * time.Minute / time.Microsecond)
+
+func newOperations(progress io.Writer) *operations {
+	return &operations{
+		progress: progress, byID: make(map[string]*operation), told: time.Now(),
+		latency: hdrhistogram.New(1, maxLatency, 3),
+	}
+}
+
+// take reads one line and reports whether it was one of the operations log:
+//
+//	EG begin OPERATION KIND SUBJECT
+//	EG end OPERATION OUTCOME STATUS CODE MILLISECONDS SUBJECT VUS
+//	EG read NAME STATUS MILLISECONDS VUS
+//
+// An empty field is a dash.
+func (o *operations) take(line string) bool {
+	fields := strings.Fields(line)
+	if len(fields) < 2 || fields[0] != "EG" {
+		return false
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch kind := fields[1]; {
+	case kind == "begin" && len(fields) == 5:
+		o.byID[fields[2]] = &operation{kind: fields[3], subject: undash(fields[4]), outcome: outcomeUnknown}
+	case kind == "end" && len(fields) == 9:
+		known, ok := o.byID[fields[2]]
+		if !ok {
+			return false
+		}
+		known.outcome, known.code = fields[3], undash(fields[5])
+		if subject := undash(fields[7]); subject != "" {
+			known.subject = subject
+		}
+		o.count(fields[6], fields[8], known.outcome == outcomeUnknown)
+	case kind == "read" && len(fields) == 6:
+		status, err := strconv.Atoi(fields[3])
+		o.count(fields[4], fields[5], err != nil || status >= 400 || status == 0)
+	default:
+		return false
+	}
+	return true
+}
+
+func undash(field string) string {
+	if field == "-" {
+		return ""
+	}
+	return field
+}
+
+func (o *operations) count(milliseconds, vus string, failed bool) {
+	o.last = time.Now().UTC()
+	if o.first.IsZero() {
+		o.first = o.last
+	}
+	if second := o.last.Truncate(time.Second); !o.current.At.Equal(second) {
+		o.closeSecond()
+		o.current = Second{At: second}
+	}
+	o.current.Answers++
+	if failed {
+		o.current.Errors++
+	}
+	if active, err := strconv.Atoi(vus); err == nil {
+		o.current.VUs = max(o.current.VUs, active)
+	}
+	if ms, err := strconv.ParseFloat(milliseconds, 64); err == nil {
+		_ = o.latency.RecordValue(min(max(int64(ms*1000), 1), maxLatency)) // It is in range.
+		o.second = append(o.second, ms)
+	}
+}
+
+// progressInterval is how often a run says how it goes.
+const progressInterval = 5 * time.Second
+
+func (o *operations) closeSecond() {
+	if o.current.Answers == 0 {
+		return
+	}
+	o.current.P50, o.current.P95, o.current.P99 = percentile(o.second, 0.5), percentile(o.second, 0.95), percentile(o.second, 0.99)
+	o.seconds = append(o.seconds, o.current)
+	o.second = o.second[:0]
+	if time.Since(o.told) >= progressInterval {
+		o.told = time.Now()
+		c := o.current
+		fmt.Fprintf(o.progress, "%4.0f s  %4d VUs  %5d answers/s  p95 %s  errors %d\n",
+			c.At.Sub(o.seconds[0].At).Seconds(), c.VUs, c.Answers, formatMS(c.P95), c.Errors)
+	}
+}
+
+func (o *operations) finish() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closeSecond()
+	o.current = Second{}
+}
+
+func (o *operations) acknowledged() int { return o.outcomes()[outcomeOK] }
+
+// outcomes counts the operations by outcome.
+func (o *operations) outcomes() map[string]int {
+	counts := make(map[string]int)
+	for _, operation := range o.byID {
+		counts[operation.outcome]++
+	}
+	return counts
+}

@@ -1,0 +1,152 @@
+package loadtest
+
+import (
+	"bytes"
+	_ "embed" // for the page
+	"fmt"
+	"html/template"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+//go:embed report.html.tmpl
+var reportText string
+
+var reportPage = template.Must(template.New("report").Funcs(template.FuncMap{
+	"charts": chartsOf, "ms": formatMS, "number": formatNumber, "inc": func(i int) int { return i + 1 },
+	"seconds": func(d time.Duration) string { return d.Round(time.Second).String() },
+	"time":    func(at time.Time) string { return at.Format("2006-01-02 15:04:05 MST") },
+}).Parse(reportText))
+
+// page makes the report for people: one file that needs no other.
+func (s *Summary) page() ([]byte, error) {
+	var page bytes.Buffer
+	err := reportPage.Execute(&page, s)
+	return page.Bytes(), err
+}
+
+// chart is a drawing of values over time.
+type chart struct {
+	Title string
+	Lines []line
+	// Ticks of the value axis, from 0 up.
+	Ticks []tick
+	// Last is the time at the right end.
+	Last string
+}
+
+type line struct {
+	Name, Points string
+	Latest       string
+	Class        int
+}
+
+type tick struct {
+	Y     float64
+	Label string
+}
+
+// The size of a chart's area, in the units of the SVG.
+const (
+	chartWidth  = 360
+	chartHeight = 140
+)
+
+// series is a line before it is drawn.
+type series struct {
+	name   string
+	at     []time.Time
+	values []float64
+}
+
+func chartsOf(r *RunResult) []chart {
+	ofSeconds := func(name string, value func(Second) float64) series {
+		s := series{name: name}
+		for _, second := range r.Seconds {
+			s.at, s.values = append(s.at, second.At), append(s.values, value(second))
+		}
+		return s
+	}
+	ofSamples := func(name string, value func(Sample) float64) series {
+		s := series{name: name}
+		for _, sample := range r.Samples {
+			s.at, s.values = append(s.at, sample.At), append(s.values, value(sample))
+		}
+		return s
+	}
+	const mega = 1 << 20
+	drawn := []chart{
+		draw("Answers a second", "", ofSeconds("answers", func(s Second) float64 { return float64(s.Answers) }),
+			ofSeconds("errors", func(s Second) float64 { return float64(s.Errors) })),
+		draw("Latency", " ms", ofSeconds("p50", func(s Second) float64 { return s.P50 }),
+			ofSeconds("p95", func(s Second) float64 { return s.P95 }), ofSeconds("p99", func(s Second) float64 { return s.P99 })),
+		draw("Virtual users", "", ofSeconds("VUs", func(s Second) float64 { return float64(s.VUs) })),
+		draw("Processors that the server uses", "", ofSamples("CPU", func(s Sample) float64 { return s.CPU })),
+		draw("The server's memory", " MB", ofSamples("resident", func(s Sample) float64 { return s.Memory / mega })),
+		draw("Commands that wait, and in a batch", "", ofSamples("queue", func(s Sample) float64 { return s.Queue }),
+			ofSamples("batch", func(s Sample) float64 { return s.BatchCommands })),
+		draw("Time of a batch", " ms", ofSamples("batch", func(s Sample) float64 { return s.BatchMS })),
+		draw("Database connections", "", ofSamples("in use", func(s Sample) float64 { return s.PoolUsed }),
+			ofSamples("limit", func(s Sample) float64 { return s.PoolLimit })),
+		draw("Goroutines", "", ofSamples("goroutines", func(s Sample) float64 { return s.Goroutines })),
+	}
+	return slices.DeleteFunc(drawn, func(c chart) bool { return len(c.Lines) == 0 })
+}
+
+// draw makes a chart of series that share an axis, which begins at 0. A series
+// with fewer than two values is no line.
+func draw(title, unit string, all ...series) chart {
+	c := chart{Title: title}
+	all = slices.DeleteFunc(all, func(s series) bool { return len(s.values) < 2 })
+	if len(all) == 0 {
+		return c
+	}
+	first, last, most := all[0].at[0], all[0].at[0], 0.0
+	for _, s := range all {
+		if s.at[0].Before(first) {
+			first = s.at[0]
+		}
+		if end := s.at[len(s.at)-1]; end.After(last) {
+			last = end
+		}
+		most = max(most, slices.Max(s.values))
+	}
+	step := tickStep(most)
+	top := max(math.Ceil(most/step)*step, step)
+	for value := 0.0; value <= top+step/2; value += step {
+		c.Ticks = append(c.Ticks, tick{Y: round(chartHeight - value/top*chartHeight), Label: strconv.FormatFloat(round(value*100)/100, 'g', -1, 64) + unit})
+	}
+	span := max(last.Sub(first).Seconds(), 1)
+	for i, s := range all {
+		var points strings.Builder
+		for j, value := range s.values {
+			fmt.Fprintf(&points, "%g,%g ", round(s.at[j].Sub(first).Seconds()/span*chartWidth), round(chartHeight-value/top*chartHeight))
+		}
+		c.Lines = append(c.Lines, line{
+			Name: s.name, Points: strings.TrimSpace(points.String()), Class: i,
+			Latest: "most " + formatNumber(slices.Max(s.values)) + unit,
+		})
+	}
+	c.Last = last.Sub(first).Round(time.Second).String()
+	return c
+}
+
+// tickStep returns a step of 1, 2 or 5 times a power of ten that divides a range
+// into at most five.
+func tickStep(most float64) float64 {
+	if most <= 0 {
+		return 1
+	}
+	power := math.Pow(10, math.Floor(math.Log10(most)))
+	for _, factor := range []float64{0.1, 0.2, 0.5, 1, 2, 5} {
+		if most/(power*factor) <= 5 {
+			return power * factor
+		}
+	}
+	return power * 10
+}
+
+func round(value float64) float64 { return math.Round(value*10) / 10 }

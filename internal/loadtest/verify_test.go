@@ -1,0 +1,83 @@
+package loadtest
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestWhatWasAcknowledgedIsFound(t *testing.T) {
+	eachStore(t, func(b *bank) {
+		b.funded("a")
+		b.funded("b")
+		b.create("carried-out")
+		b.tell("carried-out", "create", "-", outcomeUnknown, "-")
+		b.tell("lost-on-the-way", "create", "-", outcomeUnknown, "-")
+		if !b.operations.take("EG begin cut-off create -") {
+			b.t.Fatal("an operation without an end is not taken")
+		}
+		b.tell("refused", "create", "-", outcomeRefused, "-")
+		want := Correctness{
+			Passed: true, Acknowledged: 4, Refused: 1, UnknownDone: 1, UnknownNotDone: 2, Journals: 1,
+			Entries: b.sent + 4, Positions: 3, // The institution, its key, template and asset have entries too.
+		}
+		got := b.verify()
+		if !equalCounts(got, want) {
+			b.t.Errorf("got %+v, want %+v", got, want)
+		}
+	})
+}
+
+func equalCounts(a, b Correctness) bool {
+	return a.Passed == b.Passed && a.Acknowledged == b.Acknowledged && a.Refused == b.Refused && a.UnknownDone == b.UnknownDone &&
+		a.UnknownNotDone == b.UnknownNotDone && a.Journals == b.Journals && a.Entries == b.Entries && a.Positions == b.Positions &&
+		a.DifferenceCount == b.DifferenceCount
+}
+
+// Each way in which what is there can differ from what was told is one difference.
+func TestDifferencesAreFound(t *testing.T) {
+	for name, test := range map[string]struct {
+		do   func(b *bank, position string)
+		want string
+	}{
+		"acknowledged and lost": {func(b *bank, _ string) {
+			b.tell("lost", "create", "-", outcomeOK, "pos_lost")
+		}, "operation lost (create pos_lost) was acknowledged, but is in no journal"},
+		"done twice": {func(b *bank, _ string) {
+			b.create("twice")
+			b.create("twice")
+			b.tell("twice", "create", "-", outcomeUnknown, "-")
+		}, "operation twice (create) was carried out 2 times"},
+		"refused and done": {func(b *bank, _ string) {
+			b.tell("refused", "create", "-", outcomeRefused, b.create("refused"))
+		}, "operation refused (create) was refused with , but is in the journal"},
+		"another position answered": {func(b *bank, position string) {
+			b.create("other")
+			b.tell("other", "create", "-", outcomeOK, position)
+		}, "operation other was answered with POSITION, but the journal has it on pos_"},
+		"another state": {func(b *bank, position string) {
+			b.transition("state", position, "CANCELLED")
+			b.tell("state", "RELEASED", position, outcomeOK, position)
+		}, "operation state was to lead to RELEASED, but the journal has CANCELLED"},
+		"a position removed": {func(b *bank, _ string) {
+			b.exec("DELETE FROM positions")
+		}, "the position POSITION is in the journal, but not among the positions"},
+		"a position moved on": {func(b *bank, _ string) {
+			b.exec("UPDATE positions SET state = 'RELEASED', released = amount, held = 0")
+		}, "the position POSITION: it is RELEASED, version 2; its entries make it FUNDED, version 2"},
+		"money changed": {func(b *bank, _ string) {
+			b.exec("UPDATE positions SET amount = 99, funded = 99, held = 99")
+		}, "the position POSITION: amount is 0.99; its entries make it 1000.00"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachStore(t, func(b *bank) {
+				position := b.funded("a")
+				test.do(b, position)
+				found := b.verify()
+				want := strings.ReplaceAll(test.want, "POSITION", position)
+				if found.Passed || found.DifferenceCount != 1 || !strings.HasPrefix(found.Differences[0], want) {
+					b.t.Errorf("found %d differences %q, want %q", found.DifferenceCount, found.Differences, want)
+				}
+			})
+		})
+	}
+}
