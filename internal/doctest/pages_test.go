@@ -77,7 +77,7 @@ func TestEveryVariableIsDocumented(t *testing.T) {
 
 func TestDependenciesAreDocumented(t *testing.T) {
 	direct := slices.Concat(
-		directModules(t, "go.mod"), directModules(t, "load/go.mod"), directModules(t, "tools/lint/go.mod"),
+		directModules(t, "go.mod"), directModules(t, "tools/k6/go.mod"), directModules(t, "tools/lint/go.mod"),
 		directPackages(t, "tools/openapi/package.json"),
 	)
 	var documented []string

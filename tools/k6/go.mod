@@ -1,8 +1,8 @@
-// The load generator of this repository, in a module of its own so that its many
+// k6, which runs this repository's load scripts, in a module of its own so that its many
 // dependencies are none of the service's:
 //
-//	go tool -modfile=load/go.mod k6 run load/positions-k6.js
-module github.com/escrowgrid/escrowgrid/load
+//	go tool -modfile=tools/k6/go.mod k6 run load/positions-k6.js
+module github.com/escrowgrid/escrowgrid/tools/k6
 
 go 1.26.0
 
