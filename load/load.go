@@ -1,27 +1,87 @@
 // Package load holds the k6 scripts of the load tests, for the program to carry
-// with it, and the module file that pins the k6 they were written for.
+// with it, and the k6 that they were written for.
 package load
 
 import (
+	"context"
 	"embed"
 	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 )
 
 // Files are the scripts, and k6.mod and k6.sum.
 //
-//go:embed *.js k6.mod k6.sum
+//go:embed *.js lib/*.js k6.mod k6.sum
 var Files embed.FS
 
-// K6Version is the version of k6 that k6.mod names, like v2.2.0.
-func K6Version() (string, error) {
+// k6Module is the module that k6.mod pins.
+const k6Module = "go.k6.io/k6/v2"
+
+// PinnedK6 returns the path of k6 in the version that k6.mod names. Where it is not
+// in the user's cache it is built there with Go, which progress is told.
+func PinnedK6(ctx context.Context, progress io.Writer) (string, error) {
+	version, err := k6Version()
+	if err != nil {
+		return "", err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(cache, "escrowgrid", "k6-"+version)
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	if _, err := exec.LookPath("go"); err != nil {
+		return "", errors.New("k6 is not on PATH, nor is Go to build it: install one of them, or name k6 with --k6")
+	}
+	fmt.Fprintf(progress, "building k6 %s, which takes some minutes, this once: %s\n", version, path)
+	return path, buildK6(ctx, path)
+}
+
+func k6Version() (string, error) {
 	module, err := Files.ReadFile("k6.mod")
 	if err != nil {
 		return "", err
 	}
-	found := regexp.MustCompile(`(?m)go\.k6\.io/k6/v2 (v\S+)`).FindSubmatch(module)
+	found := regexp.MustCompile(`(?m)` + regexp.QuoteMeta(k6Module) + ` (v\S+)`).FindSubmatch(module)
 	if found == nil {
 		return "", errors.New("load/k6.mod does not name a version of k6")
 	}
 	return string(found[1]), nil
+}
+
+// buildK6 builds k6 in a module of its own. Under its name it appears whole or not
+// at all.
+func buildK6(ctx context.Context, path string) (err error) {
+	directory := filepath.Dir(path)
+	if err := os.MkdirAll(directory, 0o750); err != nil {
+		return err
+	}
+	work, err := os.MkdirTemp(directory, "build-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	for _, name := range []string{"mod", "sum"} {
+		content, err := Files.ReadFile("k6." + name)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(work, "go."+name), content, 0o600); err != nil {
+			return err
+		}
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-o", "k6", k6Module)
+	build.Dir = work
+	build.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+	if output, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build k6: %w: %s", err, output)
+	}
+	return os.Rename(filepath.Join(work, "k6"), path)
 }

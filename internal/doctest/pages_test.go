@@ -75,6 +75,38 @@ func TestEveryVariableIsDocumented(t *testing.T) {
 	}
 }
 
+func TestLoadScriptsAreDocumented(t *testing.T) {
+	documented := page(t, "docs/load-testing.md")
+	// All ways to read a variable; the functions are in load/lib/config.js.
+	reads := regexp.MustCompile(`\b(?:given|required|key|flag|integer|decimal|duration|baseURL|runID|directory|shares)\('([A-Z0-9_]+)'`)
+	variables := make(map[string]bool)
+	for _, directory := range []string{"load", "load/lib"} {
+		scripts, err := filepath.Glob(filepath.Join(root, directory, "*.js"))
+		if err != nil || len(scripts) == 0 {
+			t.Fatalf("%s has no scripts (%v)", directory, err)
+		}
+		for _, script := range scripts {
+			name := strings.TrimSuffix(filepath.Base(script), ".js")
+			if directory == "load" && !strings.Contains(documented, "| `"+name+"` | ") {
+				t.Errorf("docs/load-testing.md does not have the script %s", name)
+			}
+			for _, read := range reads.FindAllStringSubmatch(page(t, directory+"/"+name+".js"), -1) {
+				variables[read[1]] = true
+			}
+		}
+	}
+	for name := range variables {
+		if !strings.Contains(documented, "| `"+name+"`") {
+			t.Errorf("docs/load-testing.md does not have the variable %s", name)
+		}
+	}
+	for _, found := range regexp.MustCompile("(?m)^\\| `([A-Z0-9_]+)`").FindAllStringSubmatch(documented, -1) {
+		if !variables[found[1]] {
+			t.Errorf("docs/load-testing.md has %s, which no script reads", found[1])
+		}
+	}
+}
+
 func TestDependenciesAreDocumented(t *testing.T) {
 	direct := slices.Concat(
 		directModules(t, "go.mod"), directModules(t, "load/k6.mod"), directModules(t, "tools/lint/go.mod"), directModules(t, "tools/workflows/go.mod"),

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 
@@ -22,11 +21,7 @@ import (
 // k6 is the load generator, a program by its path.
 type k6 string
 
-// k6Module is the module of the pinned version, which load/k6.mod names.
-const k6Module = "go.k6.io/k6/v2"
-
-// findK6 returns the k6 that is named, or the one on PATH, or builds the pinned
-// version with Go, once.
+// findK6 returns the k6 that is named, or the one on PATH, or the pinned version.
 func findK6(ctx context.Context, named string, progress io.Writer) (k6, error) {
 	if named != "" {
 		path, err := exec.LookPath(named)
@@ -35,54 +30,8 @@ func findK6(ctx context.Context, named string, progress io.Writer) (k6, error) {
 	if path, err := exec.LookPath("k6"); err == nil {
 		return k6(path), nil
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	pinned, err := load.K6Version()
-	if err != nil {
-		return "", err
-	}
-	directory := filepath.Join(cache, "escrowgrid", "k6-"+pinned+"-"+runtime.GOOS+"-"+runtime.GOARCH)
-	built := filepath.Join(directory, "k6")
-	if _, err := os.Stat(built); err == nil {
-		return k6(built), nil
-	}
-	goTool, err := exec.LookPath("go")
-	if err != nil {
-		return "", errors.New("k6 is not on PATH, nor is Go to build it: install one of them, or name k6 with --k6")
-	}
-	fmt.Fprintf(progress, "k6 is not on PATH: building %s, once; it takes some minutes\n", pinned)
-	return k6(built), buildK6(ctx, goTool, directory)
-}
-
-// buildK6 builds the pinned k6 in a module of its own. Under its name it appears
-// whole or not at all.
-func buildK6(ctx context.Context, goTool, directory string) (err error) {
-	if err := os.MkdirAll(directory, 0o750); err != nil {
-		return err
-	}
-	work, err := os.MkdirTemp(directory, "build-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	for _, name := range []string{"mod", "sum"} {
-		content, err := load.Files.ReadFile("k6." + name)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(work, "go."+name), content, 0o600); err != nil {
-			return err
-		}
-	}
-	build := exec.CommandContext(ctx, goTool, "build", "-o", "k6", k6Module)
-	build.Dir = work
-	build.Env = append(os.Environ(), "GOFLAGS=-mod=mod", "GOWORK=off")
-	if output, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build k6: %w: %s", err, output)
-	}
-	return os.Rename(filepath.Join(work, "k6"), filepath.Join(directory, "k6"))
+	path, err := load.PinnedK6(ctx, progress)
+	return k6(path), err
 }
 
 // outcome is what a run of k6 came to.

@@ -113,6 +113,23 @@ require_curl() {
 	command -v curl >/dev/null 2>&1 || install_packages curl curl curl curl curl curl curl
 }
 
+# require_k6 sets K6 to k6 in the version that load/k6.mod names and exports it, after
+# building it if it is not on PATH. It is to be called in the repository's root.
+require_k6() {
+	k6_version=$(go list -modfile=load/k6.mod -m -f '{{.Version}}' go.k6.io/k6/v2) || return
+	if K6=$(command -v k6) && "$K6" version | grep -qF " $k6_version "; then
+		export K6
+		return
+	fi
+	K6=${XDG_CACHE_HOME:-$HOME/.cache}/escrowgrid/k6-$k6_version
+	export K6
+	if [ ! -x "$K6" ]; then
+		echo "building k6 $k6_version, which takes some minutes, this once: $K6" >&2
+	fi
+	# Go builds nothing where the file is what it would build.
+	go build -modfile=load/k6.mod -o "$K6" go.k6.io/k6/v2
+}
+
 # require_node makes node and npm available, installing them if need be.
 require_node() {
 	if command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1; then

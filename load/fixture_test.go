@@ -1,0 +1,245 @@
+package load_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/escrowgrid/escrowgrid/internal/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/engine"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi"
+	"github.com/escrowgrid/escrowgrid/internal/k6test"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+)
+
+const rootKey = "root-key-0123456789abcdefghijklmnopqrstuvwxyz"
+
+// service is a server on a real socket and a real store, with an institution on it,
+// its keys, and an asset that takes dollars.
+type service struct {
+	url             string
+	institution     string
+	admin, readOnly apitest.Client
+	asset           string
+	// fault, where it is not nil, stands between the scripts and the server.
+	fault *fault
+	// requests counts those that came from scripts.
+	requests atomic.Int64
+}
+
+// fault answers each so manieth request about positions in the server's place.
+type fault struct {
+	every int64
+	// creations restricts it to requests that create one.
+	creations bool
+	count     atomic.Int64
+	// answer gets the server's own handler.
+	answer func(http.ResponseWriter, *http.Request, http.Handler)
+}
+
+func (f *fault) hits(r *http.Request) bool {
+	if f == nil || r.Method != http.MethodPost || !strings.HasPrefix(r.URL.Path, "/positions") {
+		return false
+	}
+	return (!f.creations || r.URL.Path == "/positions") && f.count.Add(1)%f.every == 0
+}
+
+// serve starts a server until the test ends.
+func serve(t *testing.T) *service {
+	t.Helper()
+	database, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "escrowgrid.db"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := database.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	registry := prometheus.NewRegistry()
+	logger := slog.New(slog.DiscardHandler)
+	running, err := engine.New(engine.Config{
+		Store: database, Logger: logger, Now: time.Now, Random: rand.Reader, Metrics: registry,
+		ExpiryInterval: 100 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler, err := httpapi.New(httpapi.Config{
+		Engine: running, Logger: logger, Version: "1.2.3", Metrics: registry, Gatherer: registry,
+		RootKey: rootKey, RequestTimeout: 30 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &service{}
+	direct := httptest.NewServer(handler)
+	toScripts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.requests.Add(1)
+		if s.fault.hits(r) {
+			s.fault.answer(w, r, handler)
+			return
+		}
+		handler.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() {
+		toScripts.Close()
+		direct.Close()
+		// The test's own context has ended.
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := running.Close(ctx); err != nil {
+			t.Errorf("close the engine: %v", err)
+		}
+		if err := database.Close(); err != nil {
+			t.Errorf("close the store: %v", err)
+		}
+	})
+	s.url = toScripts.URL
+	root := apitest.Client{URL: direct.URL, Key: rootKey, HTTP: direct.Client()}
+	s.institution = root.Post(t, "/institutions", `{"name": "Meridian Bank", "regions": ["US"]}`).Want(t, 201).Text("id")
+	s.admin, s.readOnly = root.As(s.key(t, root, "admin")), root.As(s.key(t, root, "read_only"))
+	s.asset = s.newAsset(t, "USD")
+	return s
+}
+
+// newAsset makes an asset that takes a currency.
+func (s *service) newAsset(t *testing.T, currency string) string {
+	t.Helper()
+	template := s.admin.Post(t, "/asset-templates", fmt.Sprintf(`{"code": "CONSTR_ESCROW", "name": "Escrow", "vertical": "CONSTRUCTION",
+		"region": "US", "config": {"currency": %q}}`, currency)).Want(t, 201).Text("id")
+	return s.admin.Post(t, "/assets", fmt.Sprintf(`{"templateId": %q, "label": "Harbour Tower"}`, template)).Want(t, 201).Text("id")
+}
+
+func (s *service) key(t *testing.T, root apitest.Client, role string) string {
+	t.Helper()
+	return root.Post(t, "/institutions/"+s.institution+"/api-keys", fmt.Sprintf(`{"label": %[1]q, "role": %[1]q}`, role)).Want(t, 201).Text("apiKey")
+}
+
+// refuseAll sets a policy that the scripts' positions do not meet.
+func (s *service) refuseAll(t *testing.T) {
+	t.Helper()
+	s.admin.Put(t, "/institutions/"+s.institution+"/policies/US", `{"position": {"minAmount": "5000"}}`).Want(t, 200)
+}
+
+// outcome is what came of a script's run.
+type outcome struct {
+	exit int
+	// said is standard output and standard error.
+	said    string
+	summary summary
+	// log has the lines of the operations log.
+	log []string
+	// directory has the files that the script wrote.
+	directory string
+}
+
+// The exit codes of k6.
+const (
+	passed          = 0
+	objectiveMissed = 99
+	scriptException = 107
+	scriptAborted   = 108
+)
+
+// summary is the part of summary.json that is ours.
+type summary struct {
+	Run, Profile, StartedAt string
+	DurationSeconds         float64
+	Passed                  bool
+	Objectives              []struct {
+		Name, Metric, Threshold string
+		OK                      bool
+		Value                   *float64
+	}
+	Throughput map[string]float64
+	Latency    map[string]float64
+	Counts     map[string]int
+	Breakpoint *struct {
+		Knee  int
+		Steps []struct {
+			Rate        int
+			OK, Reached bool
+		}
+	}
+}
+
+// missed lists the metrics of the objectives that were not reached.
+func (s summary) missed() map[string]bool {
+	metrics := make(map[string]bool)
+	for _, objective := range s.Objectives {
+		if !objective.OK {
+			metrics[objective.Metric] = true
+		}
+	}
+	return metrics
+}
+
+// patient are settings that a slow machine does not miss.
+var patient = []string{"MAX_AVG_MS=60000", "MAX_P95_MS=60000", "MAX_P99_MS=60000", "VUS=20", "THINK_TIME=0"}
+
+// run runs a script, by default with the admin's key and on the asset. Settings are
+// "NAME=value"; the last of a name wins.
+func (s *service) run(t *testing.T, script string, settings ...string) outcome {
+	t.Helper()
+	directory := t.TempDir()
+	log := filepath.Join(directory, "log")
+	arguments := []string{
+		"run", "--quiet", "--no-usage-report", "--address=", "--log-output=file=" + log, "--log-format=raw",
+		// Or k6's transport would repeat by itself what went wrong on a connection
+		// that it had used before.
+		"--no-connection-reuse",
+	}
+	settings = append([]string{
+		"API_URL=" + s.url, "API_KEY=" + s.admin.Key, "ASSET_ID=" + s.asset, "OPERATIONS_LOG=true", "OUT_DIR=" + directory,
+	}, settings...)
+	for _, setting := range settings {
+		arguments = append(arguments, "-e", setting)
+	}
+	k6 := exec.CommandContext(t.Context(), k6test.Path(t), append(arguments, script+".js")...)
+	// Only what is given here decides what the script does.
+	k6.Env = []string{"PATH=" + os.Getenv("PATH"), "K6_AUTO_EXTENSION_RESOLUTION=false"}
+	said, err := k6.CombinedOutput()
+	if k6.ProcessState == nil {
+		t.Fatal(err)
+	}
+	o := outcome{exit: k6.ProcessState.ExitCode(), said: string(said), directory: directory}
+	logged, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.SplitSeq(string(logged), "\n") {
+		if strings.HasPrefix(line, "EG ") {
+			o.log = append(o.log, line)
+		} else {
+			o.said += line + "\n"
+		}
+	}
+	if written, err := os.ReadFile(filepath.Join(directory, "summary.json")); err == nil {
+		if err := json.NewDecoder(bytes.NewReader(written)).Decode(&o.summary); err != nil {
+			t.Fatalf("summary.json: %v\n%s", err, written)
+		}
+	}
+	return o
+}
+
+// want checks how a run ended.
+func (o outcome) want(t *testing.T, exit int) outcome {
+	t.Helper()
+	if o.exit != exit {
+		t.Fatalf("k6 ended with %d, want %d:\n%s", o.exit, exit, o.said)
+	}
+	return o
+}

@@ -1,0 +1,213 @@
+// What can be done with the API, one function an operation. Each is judged by what
+// must be true of its answer, not by its status alone.
+
+import { Counter } from 'k6/metrics';
+import { abort, Client, member } from './client.js';
+import { API_URL } from './config.js';
+
+const positionsCreated = new Counter('positions_created');
+const positionsFunded = new Counter('positions_funded');
+const assetsCreated = new Counter('assets_created');
+const institutionsCreated = new Counter('institutions_created');
+
+export const CREATE_POSITION = 'POST /positions';
+export const TRANSITION = 'POST /positions/{id}/transition';
+export const GET_POSITION = 'GET /positions/{id}';
+export const LIST_POSITIONS = 'GET /positions';
+export const LEDGER_EVENTS = 'GET /ledger-events';
+export const CREATE_TEMPLATE = 'POST /asset-templates';
+export const CREATE_ASSET = 'POST /assets';
+export const LIST_ASSETS = 'GET /assets';
+export const CREATE_INSTITUTION = 'POST /institutions';
+export const CREATE_KEY = 'POST /institutions/{id}/api-keys';
+
+// preflight ends the run before its load begins where it could do nothing: without
+// a server, with a key that is not valid, without the asset. It is the setup of
+// most scripts.
+export function preflight(apiKey, assetID) {
+  const client = new Client(apiKey);
+  const path = assetID ? `/assets/${encodeURIComponent(assetID)}` : '/institutions?limit=1';
+  const response = client.probe(path);
+  if (response.status === 0) {
+    abort(`API_URL: nothing answers at ${API_URL}: ${response.error}`);
+  }
+  if (assetID && (member(response, 'code') === 'asset_not_found' || response.status === 422)) {
+    abort(`ASSET_ID: "${assetID}" is not an asset of the key's institution`);
+  }
+}
+
+// claim is a position of 1000 dollars on an asset.
+export function claim(assetID) {
+  return { assetId: assetID, holderReference: `LOAD_TEST_${__VU}_${Date.now()}`, currency: 'USD', amount: 1000 };
+}
+
+// createPosition makes a position; a policy or a template may refuse it.
+export function createPosition(client, position) {
+  const created = client.write({
+    kind: 'create',
+    endpoint: CREATE_POSITION,
+    path: '/positions',
+    // The reference is the same in each attempt, and in no other operation.
+    body: (operationID) => Object.assign({ externalReference: operationID }, position),
+    check: '201 or 4xx policy',
+    status: 201,
+    holds: (response, operationID) =>
+      member(response, 'externalReference') === operationID && member(response, 'state') === 'CREATED',
+    mayBeRefused: true,
+  });
+  if (created.outcome === 'ok') {
+    positionsCreated.add(1);
+  }
+  return created;
+}
+
+// transition leads a position to another state. rest are further members of the
+// body.
+export function transition(client, positionID, toState, rest = {}) {
+  const done = client.write({
+    kind: toState,
+    endpoint: TRANSITION,
+    path: `/positions/${positionID}/transition`,
+    subject: positionID,
+    body: () => Object.assign({ toState }, rest),
+    check: `${toState.toLowerCase()} with 200`,
+    status: 200,
+    holds: (response) =>
+      member(response, 'id') === positionID && member(response, 'state') === toState && addsUp(response),
+  });
+  if (done.outcome === 'ok' && toState === 'FUNDED') {
+    positionsFunded.add(1);
+  }
+  return done;
+}
+
+// refusedTransition is a transition that the server must refuse, with this status
+// and code.
+export function refusedTransition(client, positionID, toState, status, code, rest = {}, headers = {}) {
+  return client.write({
+    kind: toState,
+    endpoint: TRANSITION,
+    path: `/positions/${positionID}/transition`,
+    subject: positionID,
+    headers,
+    body: () => Object.assign({ toState }, rest),
+    check: `refused with ${code}`,
+    refusal: { status, code },
+  });
+}
+
+// createAndFund leads a new position to where its money is held.
+export function createAndFund(client, assetID) {
+  const created = createPosition(client, claim(assetID));
+  if (created.outcome === 'ok') {
+    transition(client, created.id, 'FUNDED');
+  }
+}
+
+// createTemplate makes a template; rest are its name, config and so on.
+export function createTemplate(client, template) {
+  return client.write({
+    kind: 'template',
+    endpoint: CREATE_TEMPLATE,
+    path: '/asset-templates',
+    body: () => template,
+    check: 'template with 201',
+    status: 201,
+    holds: (response) => member(response, 'code') === template.code,
+  });
+}
+
+export function createAsset(client, templateID, label) {
+  const created = client.write({
+    kind: 'asset',
+    endpoint: CREATE_ASSET,
+    path: '/assets',
+    body: () => ({ templateId: templateID, label }),
+    check: 'asset with 201',
+    status: 201,
+    holds: (response) => member(response, 'templateId') === templateID,
+  });
+  if (created.outcome === 'ok') {
+    assetsCreated.add(1);
+  }
+  return created;
+}
+
+export function createInstitution(root, name, regions) {
+  const created = root.write({
+    kind: 'institution',
+    endpoint: CREATE_INSTITUTION,
+    path: '/institutions',
+    body: () => ({ name, regions }),
+    check: 'institution with 201',
+    status: 201,
+    holds: (response) => member(response, 'name') === name,
+  });
+  if (created.outcome === 'ok') {
+    institutionsCreated.add(1);
+  }
+  return created;
+}
+
+export function createKey(root, institutionID, label) {
+  return root.write({
+    kind: 'key',
+    endpoint: CREATE_KEY,
+    path: `/institutions/${institutionID}/api-keys`,
+    body: () => ({ label, role: 'admin' }),
+    check: 'key with 201',
+    status: 201,
+    holds: (response) => member(response, 'apiKey') !== '',
+  });
+}
+
+export function getPosition(client, positionID) {
+  return client.read({ name: 'get', endpoint: GET_POSITION, path: `/positions/${positionID}` });
+}
+
+export function listPositions(client, query) {
+  return client.read({ name: 'list', endpoint: LIST_POSITIONS, path: `/positions?${query}` });
+}
+
+export function ledgerEvents(client, query) {
+  return client.read({ name: 'ledger', endpoint: LEDGER_EVENTS, path: `/ledger-events?${query}` });
+}
+
+export function listAssets(client, query) {
+  return client.read({ name: 'assets', endpoint: LIST_ASSETS, path: `/assets?${query}` });
+}
+
+// Where a template of one code may be made, and its config.
+const TEMPLATES = [
+  { code: 'CONSTR_ESCROW', vertical: 'CONSTRUCTION', config: { currency: 'USD' } },
+  { code: 'CONSTR_RETAINAGE', vertical: 'CONSTRUCTION', config: { currency: 'USD', retainagePercentage: 10 } },
+  { code: 'TF_INVOICE', vertical: 'TRADE_FINANCE', config: { currency: 'USD', maxTenorDays: 90, country: 'DE' } },
+  { code: 'TF_LC', vertical: 'TRADE_FINANCE', config: { currency: 'USD', maxTenorDays: 90, issuingBankCountry: 'DE' } },
+];
+
+// possibleTemplates lists templates that the key's institution can make, where it
+// is active.
+export function possibleTemplates(client) {
+  const { ok, response } = client.read({
+    name: 'institutions',
+    endpoint: 'GET /institutions',
+    path: '/institutions?limit=1',
+  });
+  if (!ok) {
+    abort(`the key's institution cannot be read: ${response.status} ${member(response, 'code')}`);
+  }
+  const region = member(response, 'data.0.regions.0');
+  const verticals = member(response, 'data.0.verticals');
+  return TEMPLATES.filter((template) => verticals.includes(template.vertical)).map((template) =>
+    Object.assign({ name: `Load test, ${template.code}`, region }, template),
+  );
+}
+
+// addsUp reports whether a position's money is all there: what was funded is what
+// was released, refunded and is held.
+function addsUp(response) {
+  const [funded, released, refunded, held] = ['funded', 'released', 'refunded', 'held'].map(
+    (name) => Number(String(member(response, name)).replace('.', '')), // In minor units.
+  );
+  return funded === released + refunded + held;
+}

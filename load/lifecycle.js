@@ -1,0 +1,154 @@
+// Every way through a position's life: all states, releases in parts, retainage,
+// expiry by itself, and the transitions that must be refused. It makes the assets
+// that it needs.
+
+import exec from 'k6/execution';
+import { check, sleep } from 'k6';
+import { abort, Client, member } from './lib/client.js';
+import { key } from './lib/config.js';
+import {
+  claim,
+  CREATE_POSITION,
+  createAsset,
+  createPosition,
+  createTemplate,
+  getPosition,
+  possibleTemplates,
+  preflight,
+  refusedTransition,
+  TRANSITION,
+  transition,
+} from './lib/escrow.js';
+import { FUNDED } from './lib/objectives.js';
+import { openModel } from './lib/profile.js';
+
+export { handleSummary } from './lib/summary.js';
+
+const API_KEY = key('API_KEY');
+const client = new Client(API_KEY);
+
+// How far ahead of its creation a position expires, and how long after that the
+// server may take to see to it, in seconds.
+const EXPIRES_AFTER = 5;
+const EXPIRED_WITHIN = 30;
+
+const WAYS = [release, retain, cancel, expire, expireByItself, refuse];
+
+export const options = openModel('lifecycle', {
+  rate: 5,
+  length: '1m',
+  // One in six waits for its position to expire.
+  seconds: 5,
+  endpoints: [CREATE_POSITION, TRANSITION],
+  floor: FUNDED,
+});
+
+export function setup() {
+  preflight(API_KEY);
+  const templates = possibleTemplates(client);
+  return { escrow: assetOf(templates, 'CONSTR_ESCROW'), retainage: assetOf(templates, 'CONSTR_RETAINAGE') };
+}
+
+function assetOf(templates, code) {
+  const template = templates.find((one) => one.code === code);
+  if (!template) {
+    abort("lifecycle: the key's institution is not active in CONSTRUCTION");
+  }
+  const { id } = createTemplate(client, template);
+  return createAsset(client, id, 'Load test, lifecycle').id;
+}
+
+// The ways take turns, so that a short run has them all.
+export default function (assets) {
+  WAYS[exec.scenario.iterationInTest % WAYS.length](assets);
+}
+
+// create makes a position and calls lead with it, unless it was not made: a policy
+// may refuse it.
+function create(assetID, lead, rest = {}) {
+  const created = createPosition(client, Object.assign(claim(assetID), rest));
+  if (created.outcome === 'ok') {
+    lead(created.id, created.response);
+  }
+}
+
+function release(assets) {
+  create(assets.escrow, (id) => {
+    transition(client, id, 'FUNDED');
+    transition(client, id, 'PARTIALLY_RELEASED', { amount: '250.00', reason: 'foundations are done' });
+    transition(client, id, 'PARTIALLY_RELEASED', { amount: '0.01' });
+    transition(client, id, 'RELEASED', { amount: '749.99' });
+  });
+}
+
+// Of 1000 dollars 100 are retained.
+function retain(assets) {
+  create(assets.retainage, (id) => {
+    transition(client, id, 'FUNDED');
+    transition(client, id, 'PARTIALLY_RELEASED', { amount: '900.00' });
+    refusedTransition(client, id, 'PARTIALLY_RELEASED', 422, 'template_retainage', { amount: '0.01' });
+    transition(client, id, 'RELEASED');
+  });
+}
+
+function cancel(assets) {
+  create(assets.escrow, (id) => transition(client, id, 'CANCELLED'));
+  create(assets.escrow, (id) => {
+    transition(client, id, 'FUNDED');
+    transition(client, id, 'PARTIALLY_RELEASED', { amount: '250.00' });
+    transition(client, id, 'CANCELLED', { reason: 'the site was sold' });
+  });
+}
+
+function expire(assets) {
+  create(assets.escrow, (id) => transition(client, id, 'EXPIRED'));
+  create(assets.escrow, (id) => {
+    transition(client, id, 'FUNDED');
+    transition(client, id, 'EXPIRED');
+  });
+}
+
+function expireByItself(assets) {
+  create(assets.escrow, (_, earlier) => {
+    // By the server's clock, which may differ from this one.
+    const now = Date.parse(member(earlier, 'createdAt'));
+    const expiresAt = new Date(now + EXPIRES_AFTER * 1000).toISOString();
+    create(
+      assets.escrow,
+      (id) => {
+        transition(client, id, 'FUNDED');
+        const refunded = waitUntilExpired(id);
+        check(null, { 'expired by itself, with its money refunded': refunded });
+        if (refunded) {
+          refusedTransition(client, id, 'RELEASED', 409, 'invalid_transition');
+        }
+      },
+      { expiresAt },
+    );
+  });
+}
+
+// waitUntilExpired reports whether a position became EXPIRED in time, and its money
+// was refunded.
+function waitUntilExpired(id) {
+  for (let seconds = 0; seconds < EXPIRES_AFTER + EXPIRED_WITHIN; seconds++) {
+    sleep(1);
+    const { ok, response } = getPosition(client, id);
+    if (ok && member(response, 'state') === 'EXPIRED') {
+      return member(response, 'held') === '0.00' && member(response, 'refunded') === '1000.00';
+    }
+  }
+  return false;
+}
+
+function refuse(assets) {
+  create(assets.escrow, (id) => {
+    refusedTransition(client, id, 'PARTIALLY_RELEASED', 409, 'invalid_transition', { amount: '1.00' });
+    transition(client, id, 'FUNDED');
+    refusedTransition(client, id, 'FUNDED', 409, 'invalid_transition');
+    refusedTransition(client, id, 'PARTIALLY_RELEASED', 422, 'transition_amount', { amount: '1000.00' });
+    refusedTransition(client, id, 'RELEASED', 412, 'version_mismatch', {}, { 'If-Match': '"1"' });
+    transition(client, id, 'RELEASED');
+    refusedTransition(client, id, 'CANCELLED', 409, 'invalid_transition');
+  });
+}

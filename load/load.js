@@ -1,0 +1,18 @@
+// The load of a busy day: up to the rate, staying there, and down again.
+
+import { everyday } from './lib/everyday.js';
+import { openModel } from './lib/profile.js';
+
+export { iteration as default, setup } from './lib/everyday.js';
+export { handleSummary } from './lib/summary.js';
+
+export const options = openModel('load', {
+  ...everyday,
+  rate: 50,
+  length: '5m',
+  shape: [
+    [0.1, 1],
+    [0.8, 1],
+    [0.1, 0],
+  ],
+});

@@ -1,0 +1,448 @@
+package load_test
+
+import (
+	"encoding/xml"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/escrowgrid/escrowgrid/load"
+)
+
+// short is a run of positions-k6 that is over soon.
+var short = slices.Concat(patient, []string{"VUS=5", "DURATION=2s"})
+
+func TestSmokePassesOnAHealthyServer(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	o := s.run(t, "smoke", append(patient, "DURATION=2s")...).want(t, passed)
+	if !o.summary.Passed || o.summary.Profile != "smoke" || o.summary.Counts["positionsFunded"] == 0 {
+		t.Errorf("the summary is %+v", o.summary)
+	}
+	if o.summary.Counts["operationsOk"] != o.summary.Counts["operations"] {
+		t.Errorf("not all operations are ok: %v", o.summary.Counts)
+	}
+	if !strings.Contains(o.said, "smoke: passed") || !strings.Contains(o.said, "positions funded") {
+		t.Errorf("the run says:\n%s", o.said)
+	}
+	s.agrees(t, o)
+}
+
+// Every script runs against a server as it is shipped.
+func TestEveryScriptRuns(t *testing.T) {
+	t.Parallel()
+	names, err := load.Files.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := map[string][]string{
+		"breakpoint":           {"STEPS=2", "RATE=10", "DURATION=2s"},
+		"institutions":         {"ROOT_KEY=" + rootKey, "RATE=2"},
+		"lifecycle":            {"RATE=6"}, // Each of its ways once.
+		"mixed":                {"RATE=40", "VUS=2"},
+		"positions-k6":         {"STAGES=500ms:2,500ms:0", "VUS=", "DURATION="},
+		"templates-and-assets": {"RATE=4"},
+	}
+	for _, entry := range names {
+		script, isScript := strings.CutSuffix(entry.Name(), ".js")
+		if !isScript || script == "smoke" {
+			continue
+		}
+		t.Run(script, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			institutions := fmt.Sprintf(`INSTITUTIONS=[{"apiKey": %q, "assetId": %q}]`, s.admin.Key, s.asset)
+			o := s.run(t, script, slices.Concat(patient, []string{"RATE=10", "DURATION=1s", institutions}, settings[script])...).want(t, passed)
+			if o.summary.Profile != script || !o.summary.Passed || o.summary.Counts["operationsOk"] == 0 {
+				t.Errorf("the summary is %+v", o.summary)
+			}
+			if script != "institutions" { // Its journals are those of the institutions that it made.
+				s.agrees(t, o)
+			}
+			if script == "lifecycle" {
+				s.wentEveryWay(t)
+			}
+		})
+	}
+}
+
+// wentEveryWay checks that there are positions in all states.
+func (s *service) wentEveryWay(t *testing.T) {
+	t.Helper()
+	states := s.admin.Walk(t, "/positions", "state")
+	for _, state := range []string{"CREATED", "RELEASED", "CANCELLED", "EXPIRED"} {
+		if !slices.Contains(states, state) {
+			t.Errorf("no position is %s: %v", state, states)
+		}
+	}
+	transitions := s.admin.Walk(t, "/ledger-events", "toState")
+	for _, state := range []string{"FUNDED", "PARTIALLY_RELEASED"} {
+		if !slices.Contains(transitions, state) {
+			t.Errorf("no position became %s: %v", state, transitions)
+		}
+	}
+}
+
+func TestWrongConfigurationFailsBeforeARequest(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	t.Cleanup(func() {
+		if sent := s.requests.Load(); sent != 0 {
+			t.Errorf("%d requests were sent", sent)
+		}
+	})
+	for _, c := range []struct{ script, setting, line string }{
+		{"positions-k6", "API_KEY=", `API_KEY env var is required`},
+		{"positions-k6", "ASSET_ID=", `ASSET_ID env var is required`},
+		{"institutions", "ROOT_KEY=", `ROOT_KEY env var is required`},
+		{"many-institutions", "INSTITUTIONS=", `INSTITUTIONS env var is required`},
+		{"many-institutions", "INSTITUTIONS=[{}]", `INSTITUTIONS is not a list like [{"apiKey": "egk_…", "assetId": "ast_…"}]`},
+		{"positions-k6", "API_URL=localhost:4000", `API_URL: "localhost:4000" is not a URL like http://localhost:4000`},
+		{"positions-k6", "API_URL=http://localhost:99999", `API_URL: "http://localhost:99999" is not a URL like http://localhost:4000`},
+		{"positions-k6", "API_URL=http://me:secret@localhost", `API_URL: "http://…@localhost" is not a URL like http://localhost:4000`},
+		{"positions-k6", "API_KEY=egk_a b", `API_KEY has characters that no key has`},
+		{"positions-k6", "VUS=many", `VUS: "many" is not a whole number of 1 or more`},
+		{"positions-k6", "VUS=0", `VUS: "0" is not a whole number of 1 or more`},
+		{"positions-k6", "DURATION=5", `DURATION: "5" is not a duration like 30s, 5m or 1h30m`},
+		{"positions-k6", "STAGES=1m20", `STAGES: "1m20" is not a list of durations and targets like 1m:20,2m:100,30s:0`},
+		{"positions-k6", "MIN_CHECKS=99.9", `MIN_CHECKS: "99.9" is not a number from 0 to 1`},
+		{"positions-k6", "EXPECT_REJECTIONS=yes", `EXPECT_REJECTIONS: "yes" is not true or false`},
+		{"positions-k6", "RUN_ID=my run", `RUN_ID: "my run" is not a text of 1 to 64 characters out of A-Z a-z 0-9 . _ : -`},
+		{"positions-k6", "OUT_DIR=/nowhere/at/all", `OUT_DIR: "/nowhere/at/all" is not a directory that exists`},
+		{"load", "RATE=1.5", `RATE: "1.5" is not a whole number of 1 or more`},
+		{"mixed", "MIX=create:1,delete:1", `MIX: "create:1,delete:1" is not a list of shares of ` +
+			`create, transition, get, list, ledger like create:30,transition:30,get:20,list:10,ledger:10`},
+	} {
+		name, _, _ := strings.Cut(c.setting, "=")
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := s.run(t, c.script, c.setting).want(t, scriptException)
+			if said := strings.TrimSpace(o.said); said != c.line {
+				t.Errorf("the script says %q, want %q", said, c.line)
+			}
+		})
+	}
+}
+
+func TestAKeyThatIsNotValidAbortsTheRun(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		key  func(*service) string
+		line string
+	}{
+		{"unknown", func(*service) string { return "egk_unknown" }, "authentication failed: 401 invalid_api_key: "},
+		{"may not write", func(s *service) string { return s.readOnly.Key }, "authentication failed: 403 forbidden: "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			o := s.run(t, "positions-k6", append(short, "DURATION=1h", "API_KEY="+c.key(s))...).want(t, scriptAborted)
+			if !strings.Contains(o.said, c.line) {
+				t.Errorf("the run says %q, want %q", o.said, c.line)
+			}
+			if o.summary.Passed || !o.summary.missed()["authentication_failures"] {
+				t.Errorf("the summary is %+v", o.summary)
+			}
+			// Before the run has ended, each of the five clients can send one more.
+			if sent := s.requests.Load(); sent > 1+5 {
+				t.Errorf("%d requests were sent", sent)
+			}
+		})
+	}
+}
+
+func TestNothingToPutLoadOnAbortsTheRun(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	nobody := httptest.NewServer(nil)
+	nobody.Close()
+	for _, c := range []struct{ setting, line string }{
+		{"API_URL=" + nobody.URL, "API_URL: nothing answers at " + nobody.URL},
+		{"ASSET_ID=ast_unknown", `ASSET_ID: "ast_unknown" is not an asset of the key's institution`},
+	} {
+		o := s.run(t, "positions-k6", append(short, "DURATION=1h", "MAX_RETRIES=1", c.setting)...).want(t, scriptAborted)
+		if !strings.Contains(o.said, c.line) {
+			t.Errorf("the run says %q, want %q", o.said, c.line)
+		}
+	}
+}
+
+// Whether a run can be wholly refused is for who runs it to say.
+func TestAWhollyRefusedRun(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	s.refuseAll(t)
+	o := s.run(t, "positions-k6", short...).want(t, objectiveMissed)
+	if diff := cmp.Diff(map[string]bool{"positions_funded": true}, o.summary.missed()); diff != "" {
+		t.Errorf("missed objectives (-want +got):\n%s", diff)
+	}
+	o = s.run(t, "positions-k6", append(short, "EXPECT_REJECTIONS=true")...).want(t, passed)
+	if counts := o.summary.Counts; counts["policyRejections"] == 0 || counts["policyRejections"] != counts["operationsRefused"] {
+		t.Errorf("the counts are %v", counts)
+	}
+}
+
+func TestExpectedRejectionsHaveToCome(t *testing.T) {
+	t.Parallel()
+	o := serve(t).run(t, "positions-k6", append(short, "EXPECT_REJECTIONS=true")...).want(t, objectiveMissed)
+	if !o.summary.missed()["policy_rejections"] {
+		t.Errorf("the summary is %+v", o.summary)
+	}
+}
+
+// answer answers with a problem document, and leaves the server alone.
+func answer(status int, code string, headers ...string) func(http.ResponseWriter, *http.Request, http.Handler) {
+	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		for i := 0; i+1 < len(headers); i += 2 {
+			w.Header().Set(headers[i], headers[i+1])
+		}
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(status)
+		fmt.Fprintf(w, `{"status": %d, "code": %q, "detail": "It is only a test."}`, status, code)
+	}
+}
+
+// loseAnswer lets the server carry out the request, and cuts the connection.
+func loseAnswer(_ http.ResponseWriter, r *http.Request, server http.Handler) {
+	server.ServeHTTP(httptest.NewRecorder(), r)
+	panic(http.ErrAbortHandler)
+}
+
+// loseRequest cuts the connection before the server has the request.
+func loseRequest(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) }
+
+// breakOff cuts the connection in the middle of the answer.
+func breakOff(w http.ResponseWriter, r *http.Request, server http.Handler) {
+	recorded := httptest.NewRecorder()
+	server.ServeHTTP(recorded, r)
+	w.Header().Set("Content-Length", strconv.Itoa(recorded.Body.Len()))
+	w.WriteHeader(recorded.Code)
+	_, _ = w.Write(recorded.Body.Bytes()[:recorded.Body.Len()/2])
+	_ = http.NewResponseController(w).Flush()
+	panic(http.ErrAbortHandler)
+}
+
+// What goes wrong on the way is repeated where that can help, and told where it
+// cannot; never is anything done twice.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	const (
+		throttled, connection, replayed = "retriesThrottled", "retriesConnection", "operationsReplayed"
+		unknown, refused, rejected      = "operationsUnknown", "operationsRefused", "policyRejections"
+	)
+	for _, c := range []struct {
+		name   string
+		fault  *fault
+		exit   int
+		counts []string // Those that are not 0, of the ones above.
+		missed []string
+	}{
+		{"2 % are 500", &fault{every: 50, answer: answer(500, "internal")}, objectiveMissed, []string{unknown}, []string{"checks", "http_req_failed", "operations_failed"}},
+		{"2 % are no refusal by policy", &fault{every: 25, creations: true, answer: answer(422, "invalid_input")}, objectiveMissed, []string{refused}, []string{"checks", "operations_failed"}},
+		{"4xx", &fault{every: 50, answer: answer(404, "asset_not_found")}, objectiveMissed, []string{refused}, []string{"checks", "http_req_failed", "operations_failed"}},
+		{"answers are lost", &fault{every: 10, answer: loseAnswer}, passed, []string{connection, replayed}, nil},
+		{"requests are lost", &fault{every: 10, answer: loseRequest}, passed, []string{connection}, nil},
+		{"answers break off", &fault{every: 10, answer: breakOff}, passed, []string{connection, replayed}, nil},
+		{"502", &fault{every: 10, answer: answer(502, "")}, passed, []string{connection}, nil},
+		{"503 with Retry-After", &fault{every: 50, answer: answer(503, "overloaded", "Retry-After", "1")}, passed, []string{throttled}, nil},
+		{"429 without Retry-After", &fault{every: 10, answer: answer(429, "rate_limited")}, passed, []string{throttled}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			s.fault = c.fault
+			o := s.run(t, "positions-k6", append(short, "MAX_RETRIES=5")...).want(t, c.exit)
+			for _, name := range []string{throttled, connection, replayed, unknown, refused, rejected} {
+				if got := o.summary.Counts[name]; (got > 0) != slices.Contains(c.counts, name) {
+					t.Errorf("%s is %d", name, got)
+				}
+			}
+			missed := make(map[string]bool)
+			for _, metric := range c.missed {
+				missed[metric] = true
+			}
+			if diff := cmp.Diff(missed, o.summary.missed()); diff != "" {
+				t.Errorf("missed objectives (-want +got):\n%s", diff)
+			}
+			s.agrees(t, o)
+		})
+	}
+}
+
+// What users wait for is in the objectives: the time until a repetition succeeds.
+func TestWaitsForRepetitionsAreMeasured(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	s.fault = &fault{every: 2, answer: answer(503, "overloaded", "Retry-After", "2")}
+	o := s.run(t, "positions-k6", append(short, "MAX_P95_MS=1999")...).want(t, objectiveMissed)
+	if !o.summary.missed()["operation_duration"] || o.summary.Latency["max"] < 2000 {
+		t.Errorf("the summary is %+v", o.summary)
+	}
+}
+
+func TestRetriesAreBounded(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	s.fault = &fault{every: 1, answer: answer(503, "overloaded", "Retry-After", "1")}
+	o := s.run(t, "positions-k6", append(short, "VUS=2", "DURATION=1s", "MAX_RETRIES=2")...).want(t, objectiveMissed)
+	counts := o.summary.Counts
+	if counts["operations"] == 0 || counts["operationsUnknown"] != counts["operations"] || counts["retriesThrottled"] != 2*counts["operations"] {
+		t.Errorf("the counts are %v", counts)
+	}
+	// A request failed for good where no further attempt was made.
+	for _, metric := range []string{"http_req_failed", "operations_failed", "positions_funded", "checks"} {
+		if !o.summary.missed()[metric] {
+			t.Errorf("%s was not missed: %+v", metric, o.summary)
+		}
+	}
+	s.agrees(t, o)
+}
+
+func TestTheBreakpointIsFound(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	// The second step is the first that reaches so many requests.
+	s.fault = &fault{every: 60, answer: answer(500, "internal")}
+	o := s.run(t, "breakpoint", append(patient, "STEPS=3", "RATE=60", "DURATION=3s")...).want(t, objectiveMissed)
+	if found := o.summary.Breakpoint; found == nil || found.Knee != 20 || !found.Steps[0].OK || found.Steps[1].OK || found.Steps[2].OK {
+		t.Errorf("the breakpoint is %+v:\n%s", found, o.said)
+	}
+}
+
+func TestWrittenReports(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	s.refuseAll(t)
+	o := s.run(t, "positions-k6", append(short, "DURATION=1s", "RUN_ID=nightly-1")...).want(t, objectiveMissed)
+	var suites struct {
+		Failures int `xml:"failures,attr"`
+		Suite    struct {
+			Cases []struct {
+				Name    string    `xml:"name,attr"`
+				Failure *struct{} `xml:"failure"`
+				Skipped *struct{} `xml:"skipped"`
+			} `xml:"testcase"`
+		} `xml:"testsuite"`
+	}
+	if err := xml.Unmarshal(o.written(t, "junit.xml"), &suites); err != nil {
+		t.Fatal(err)
+	}
+	failed := 0
+	for i, objective := range o.summary.Objectives {
+		c := suites.Suite.Cases[i]
+		if c.Name != objective.Name || (c.Failure == nil) != objective.OK || (c.Skipped != nil) != (objective.OK && objective.Value == nil) {
+			t.Errorf("of the objective %+v junit.xml says %+v", objective, c)
+		}
+		if !objective.OK {
+			failed++
+		}
+	}
+	if suites.Failures != failed || failed == 0 {
+		t.Errorf("junit.xml counts %d failures of %d", suites.Failures, failed)
+	}
+	page := string(o.written(t, "report.html"))
+	for _, part := range []string{"positions-k6: FAILED", "nightly-1", "positions funded"} {
+		if !strings.Contains(page, part) {
+			t.Errorf("report.html does not have %q:\n%s", part, page)
+		}
+	}
+	if foreign := regexp.MustCompile(`(src|href)=|url\(|@import`).FindString(page); foreign != "" {
+		t.Errorf("report.html has %q, which may need a network", foreign)
+	}
+}
+
+func (o outcome) written(t *testing.T, name string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(o.directory, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// The program runs the scripts from a copy of what is embedded, and a reader may put
+// the documentation's example beside them.
+func TestTheExampleOfAScriptRunsBesideTheEmbeddedOnes(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	page, err := os.ReadFile("../docs/load-testing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(page), "```js\n")
+	example, _, _ := strings.Cut(after, "```")
+	directory := t.TempDir()
+	if err := os.CopyFS(directory, load.Files); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(directory, "euros.js"), []byte(example), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := s.run(t, filepath.Join(directory, "euros"), append(patient, "DURATION=1s", "ASSET_ID="+s.newAsset(t, "EUR"))...).want(t, passed)
+	if o.summary.Profile != "euros" || o.summary.Counts["positionsCreated"] == 0 {
+		t.Errorf("the summary is %+v", o.summary)
+	}
+}
+
+var (
+	beginLine = regexp.MustCompile(`^EG begin ([A-Za-z0-9._:-]{1,100}) (create|FUNDED|PARTIALLY_RELEASED|RELEASED|CANCELLED|EXPIRED|template|asset|institution|key) (-|pos_\w+)$`)
+	endLine   = regexp.MustCompile(`^EG end ([A-Za-z0-9._:-]{1,100}) (ok|refused|unknown) (\d{1,3}) (-|[a-z_]+) \d+\.\d+ (-|(?:pos|tmpl|ast|inst|key)_\w+) \d+$`)
+	readLine  = regexp.MustCompile(`^EG read [a-z]+ \d{1,3} \d+\.\d+ \d+$`)
+)
+
+// agrees compares what the operations log says with the institution's journal: what
+// was acknowledged is there once, what was refused is not, and of what is unknown
+// there is at most one entry.
+func (s *service) agrees(t *testing.T, o outcome) {
+	t.Helper()
+	entries := make(map[string][]string) // subjects by request id
+	audit := s.admin.Walk(t, "/audit-events?limit=1000", "requestId")
+	subjects := s.admin.Walk(t, "/audit-events?limit=1000", "subject")
+	for i, id := range audit {
+		entries[id] = append(entries[id], subjects[i])
+	}
+	begun := make(map[string]bool)
+	for _, line := range o.log {
+		if begin := beginLine.FindStringSubmatch(line); begin != nil {
+			if id := begin[1]; begun[id] || !strings.HasPrefix(id, o.summary.Run+"-") {
+				t.Errorf("the id of %q is not right", line)
+			}
+			begun[begin[1]] = true
+			continue
+		}
+		end := endLine.FindStringSubmatch(line)
+		if end == nil {
+			if !readLine.MatchString(line) {
+				t.Errorf("the log has %q", line)
+			}
+			continue
+		}
+		id, how, subject := end[1], end[2], end[5]
+		if !begun[id] {
+			t.Errorf("the log has %q, and no begin before it", line)
+		}
+		delete(begun, id)
+		found := entries[id]
+		if (how == "ok" && !slices.Equal(found, []string{subject})) || (how == "refused" && len(found) != 0) || len(found) > 1 {
+			t.Errorf("after %q the journal has %v", line, found)
+		}
+	}
+	if len(begun) > 0 || len(o.log) == 0 {
+		t.Errorf("of %d lines of the log, these operations have no end: %v", len(o.log), begun)
+	}
+	// Nothing else was done.
+	created := len(s.admin.Walk(t, "/ledger-events?kind=POSITION_CREATED&limit=1000", "id"))
+	if want := o.summary.Counts["positionsCreated"]; created < want || created > want+o.summary.Counts["operationsUnknown"] {
+		t.Errorf("there are %d positions, and the summary counts %v", created, o.summary.Counts)
+	}
+}
