@@ -48,7 +48,7 @@ func TestEveryScriptRuns(t *testing.T) {
 		"breakpoint":           {"STEPS=2", "RATE=10", "DURATION=2s"},
 		"institutions":         {"ROOT_KEY=" + rootKey, "RATE=2"},
 		"lifecycle":            {"RATE=6"}, // Each of its ways once.
-		"mixed":                {"RATE=40", "VUS=2"},
+		"mixed":                {"RATE=40", "VUS=30"},
 		"positions-k6":         {"STAGES=500ms:2,500ms:0", "VUS=", "DURATION="},
 		"templates-and-assets": {"RATE=4"},
 	}

@@ -113,6 +113,16 @@ require_curl() {
 	command -v curl >/dev/null 2>&1 || install_packages curl curl curl curl curl curl curl
 }
 
+# require_browser makes a Chromium available, in which pages are looked at,
+# installing it if need be.
+require_browser() {
+	for browser in chromium chromium-browser google-chrome google-chrome-stable headless_shell; do
+		command -v "$browser" >/dev/null 2>&1 && return
+	done
+	[ -d "/Applications/Google Chrome.app" ] && return
+	install_packages "a browser" chromium chromium chromium chromium chromium chromium
+}
+
 # require_k6 sets K6 to k6 in the version that load/k6.mod names and exports it, after
 # building it if it is not on PATH. It is to be called in the repository's root.
 require_k6() {
