@@ -22,25 +22,25 @@ type loadTestCommand struct {
 	Stages    string   `help:"Stages of the load, like 1m:20,2m:100,30s:0, instead of the profile's."`
 	Rate      string   `help:"Arrivals a second, instead of the profile's."`
 	ThinkTime string   `help:"The pause of a virtual user between two iterations, like 1s."`
-	Set       []string `placeholder:"NAME=VALUE" help:"Another variable of the scripts, like MAX_P95_MS=200; docs/load-testing.md lists them."`
+	Set       []string `sep:"none" placeholder:"NAME=VALUE" help:"Another variable of the scripts, like MAX_P95_MS=200; docs/load-testing.md lists them."`
 
 	Database  string `help:"Test a private server on this PostgreSQL database, instead of one on an SQLite file of its own."`
 	Target    string `placeholder:"URL" help:"Test a server that runs already, instead of a private one. Takes the root key."`
 	RootKey   string `env:"ROOT_API_KEY" help:"The target's root key, which makes an institution for the test; it sends none of the load."`
 	OwnTarget bool   `name:"i-own-this-target" help:"Allow a target that is not on this machine."`
 
-	Report       string  `default:"loadtest-report" placeholder:"DIR" help:"Where report.html, summary.json and junit.xml go."`
+	Report       string  `default:"loadtest-report" placeholder:"DIR" help:"Where report.html, summary.json and junit.xml go; loadtest-report when left out."`
 	Repeat       int     `default:"1" help:"Run so often and take the medians, because machines are noisy."`
 	Baseline     string  `placeholder:"FILE" help:"The summary.json of an earlier run on this machine; fail where this one is slower."`
 	SaveBaseline string  `placeholder:"FILE" help:"Keep this run's summary.json as a baseline, if it passes."`
-	Slower       float64 `name:"throughput-tolerance" default:"10" placeholder:"PERCENT" help:"How many answers a second fewer than the baseline are no failure."`
-	Later        float64 `name:"latency-tolerance" default:"25" placeholder:"PERCENT" help:"How much longer than the baseline answers may take."`
+	Slower       float64 `name:"throughput-tolerance" default:"10" placeholder:"PERCENT" help:"How many answers a second fewer than the baseline are no failure; 10 when left out."`
+	Later        float64 `name:"latency-tolerance" default:"25" placeholder:"PERCENT" help:"How much longer than the baseline answers may take; 25 when left out."`
 	Keep         bool    `help:"Keep the private server's database and the test's API key."`
 	K6           string  `name:"k6" placeholder:"PROGRAM" help:"The k6 to run, instead of the one on PATH or the pinned one that Go builds."`
 }
 
 // Help explains the command below its flags' list.
-func (loadTestCommand) Help() string {
+func (*loadTestCommand) Help() string {
 	return `Starts a private server, makes an institution for the test, sends load with k6, reads back what it left, and judges:
 were the objectives met, is every acknowledged write there once, how much of the machine did it take, is it slower
 than before. The report is a folder that needs no server.

@@ -227,7 +227,12 @@ func TestALoadTestThroughABadNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	var summary struct {
-		Runs []struct{ Correctness struct{ Passed bool; Acknowledged, Entries int } }
+		Runs []struct {
+			Correctness struct {
+				Passed                bool
+				Acknowledged, Entries int
+			}
+		}
 	}
 	if err := json.Unmarshal(content, &summary); err != nil {
 		t.Fatal(err)

@@ -31,7 +31,7 @@ type Config struct {
 	// Repeat is how often the profile is run; the figures are medians.
 	Repeat int
 	// Baseline is the summary.json of an earlier run to compare with, SaveBaseline
-	// where to put this one.
+	// where to put this one if it passes.
 	Baseline, SaveBaseline string
 	Tolerances             Tolerances
 	// Directory takes the report.
@@ -134,7 +134,13 @@ func Run(ctx context.Context, config Config) (_ *Summary, err error) {
 		summary.Runs = append(summary.Runs, run)
 	}
 	summary.judge(profile, baseline, config.Tolerances)
-	return summary, errors.Join(summary.write(config.Directory), summary.save(config.SaveBaseline))
+	if err := summary.write(config.Directory); err != nil {
+		return nil, err
+	}
+	if !summary.Passed || config.SaveBaseline == "" {
+		return summary, nil
+	}
+	return summary, summary.save(config.SaveBaseline)
 }
 
 // runOnce runs the profile once, on a server and an institution of its own.

@@ -258,9 +258,6 @@ func (s *Summary) write(directory string) error {
 }
 
 func (s *Summary) save(path string) error {
-	if path == "" {
-		return nil
-	}
 	content, err := s.json()
 	if err != nil {
 		return err
