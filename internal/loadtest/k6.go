@@ -129,35 +129,65 @@ func (tool k6) run(
 	return outcome{}, fmt.Errorf("k6 ended with exit code %d: %s; its log is %s", result.code, result.lastLine, log.Name())
 }
 
-// objectives reads the thresholds of the script with their values.
-func (o outcome) objectives() ([]Check, error) {
+// Breakpoint is what a rate that rises in steps has shown.
+type Breakpoint struct {
+	// Knee is the highest rate, in iterations a second, of a step before an objective
+	// was missed; 0 where that was so in the first.
+	Knee  float64 `json:"knee"`
+	Steps []Step  `json:"steps"`
+}
+
+// Step is one rate of a breakpoint run; its latencies are in milliseconds.
+type Step struct {
+	Rate            float64 `json:"rate"`
+	OK              bool    `json:"ok"`
+	Reached         bool    `json:"reached"`
+	FundedPerSecond float64 `json:"fundedPerSecond"`
+	P95             float64 `json:"p95"`
+	P99             float64 `json:"p99"`
+}
+
+// read reads what the script's summary says: its objectives with their values, and
+// for a breakpoint run the steps. Such a run is to miss objectives in the end, so
+// those of its steps are judged together, as the knee.
+func (o outcome) read() ([]Check, *Breakpoint, error) {
 	path := filepath.Join(o.directory, "summary.json")
 	content, err := os.ReadFile(path) //nolint:gosec // In our own report.
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("k6 left no summary: %s", o.lastLine)
+		return nil, nil, fmt.Errorf("k6 left no summary: %s", o.lastLine)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var summary struct {
 		Objectives []struct {
-			Name, Threshold string
-			OK              bool
-			Value           *float64
+			Name, Metric, Threshold string
+			OK                      bool
+			Value                   *float64
 		}
+		Breakpoint *Breakpoint
 	}
 	if err := json.Unmarshal(content, &summary); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
-	checks := make([]Check, len(summary.Objectives))
-	for i, objective := range summary.Objectives {
-		checks[i] = Check{Name: objective.Name, Limit: objective.Threshold, Passed: objective.OK}
-		if objective.Value != nil {
-			checks[i].Value = formatNumber(*objective.Value)
+	var checks []Check
+	if b := summary.Breakpoint; b != nil {
+		checks = []Check{{
+			Name: "the knee: iterations a second within the objectives", Limit: "> 0", Value: formatNumber(b.Knee), Passed: b.Knee > 0,
+		}}
+	}
+	for _, objective := range summary.Objectives {
+		if summary.Breakpoint != nil && strings.Contains(objective.Metric, "scenario:step_") {
+			continue
 		}
+		check := Check{Name: objective.Name, Limit: objective.Threshold, Passed: objective.OK}
+		if objective.Value != nil {
+			check.Value = formatNumber(*objective.Value)
+		}
+		checks = append(checks, check)
 	}
 	if len(checks) == 0 {
-		return nil, fmt.Errorf("%s has no objectives", path)
+		return nil, nil, fmt.Errorf("%s has no objectives", path)
 	}
-	return checks, nil
+	return checks, summary.Breakpoint, nil
 }

@@ -175,7 +175,7 @@ func runOnce(ctx context.Context, config Config, profile Profile, tool k6, direc
 	}
 	operations.finish()
 	result.takeOperations(operations)
-	if result.Objectives, err = outcome.objectives(); err != nil {
+	if result.Objectives, result.Breakpoint, err = outcome.read(); err != nil {
 		return nil, err
 	}
 	fmt.Fprintf(config.Progress, "reading back what %d acknowledged operations left\n", operations.acknowledged())

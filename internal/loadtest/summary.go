@@ -38,6 +38,7 @@ type RunResult struct {
 	Outcomes    map[string]int `json:"outcomes"`
 	Figures     Figures        `json:"figures"`
 	Objectives  []Check        `json:"objectives"`
+	Breakpoint  *Breakpoint    `json:"breakpoint,omitempty"`
 	Correctness Correctness    `json:"correctness"`
 	Resources   []Check        `json:"resources"`
 	Seconds     []Second       `json:"seconds"`

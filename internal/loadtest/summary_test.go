@@ -201,3 +201,30 @@ func TestReport(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A breakpoint run is to miss an objective in the end: what counts is the knee.
+func TestTheKneeIsTheResultOfABreakpointRun(t *testing.T) {
+	for name, test := range map[string]struct {
+		knee   string
+		passed bool
+	}{"found": {"400", true}, "missed in the first step": {"0", false}} {
+		directory := t.TempDir()
+		content := `{"objectives": [
+			{"name": "p95 at 600/s", "metric": "operation_duration{scenario:step_003}", "threshold": "p(95)<300", "ok": false, "value": 512.25},
+			{"name": "positions funded", "metric": "positions_funded", "threshold": "count>0", "ok": true, "value": 7}],
+			"breakpoint": {"knee": ` + test.knee + `, "steps": [{"rate": 200, "ok": true, "reached": true, "p95": 4}]}}`
+		if err := os.WriteFile(filepath.Join(directory, "summary.json"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		checks, breakpoint, err := outcome{directory: directory}.read()
+		if err != nil || len(checks) != 2 || checks[0].Value != test.knee || checks[0].Passed != test.passed || !checks[1].Passed {
+			t.Errorf("%s: the checks are %+v, %v", name, checks, err)
+		}
+		if breakpoint == nil || len(breakpoint.Steps) != 1 {
+			t.Errorf("%s: the steps are %+v", name, breakpoint)
+		}
+	}
+	if _, _, err := (outcome{directory: t.TempDir(), lastLine: "it broke"}).read(); err == nil || !strings.Contains(err.Error(), "it broke") {
+		t.Errorf("without a summary: %v", err)
+	}
+}
