@@ -140,7 +140,8 @@ func Run(ctx context.Context, config Config) (_ *Summary, err error) {
 	if !summary.Passed || config.SaveBaseline == "" {
 		return summary, nil
 	}
-	return summary, summary.save(config.SaveBaseline)
+	err = summary.save(config.SaveBaseline)
+	return summary, err
 }
 
 // runOnce runs the profile once, on a server and an institution of its own.
