@@ -146,7 +146,7 @@ func TestAKeyThatIsNotValidAbortsTheRun(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := serve(t)
-			o := s.run(t, "positions-k6", append(short, "DURATION=1h", "API_KEY="+c.key(s))...).want(t, scriptAborted)
+			o := s.run(t, "positions-k6", append(short, "DURATION=1m", "API_KEY="+c.key(s))...).want(t, scriptAborted)
 			if !strings.Contains(o.said, c.line) {
 				t.Errorf("the run says %q, want %q", o.said, c.line)
 			}
@@ -170,7 +170,7 @@ func TestNothingToPutLoadOnAbortsTheRun(t *testing.T) {
 		{"API_URL=" + nobody.URL, "API_URL: nothing answers at " + nobody.URL},
 		{"ASSET_ID=ast_unknown", `ASSET_ID: "ast_unknown" is not an asset of the key's institution`},
 	} {
-		o := s.run(t, "positions-k6", append(short, "DURATION=1h", "MAX_RETRIES=1", c.setting)...).want(t, scriptAborted)
+		o := s.run(t, "positions-k6", append(short, "DURATION=1m", "MAX_RETRIES=1", c.setting)...).want(t, scriptAborted)
 		if !strings.Contains(o.said, c.line) {
 			t.Errorf("the run says %q, want %q", o.said, c.line)
 		}
@@ -249,7 +249,7 @@ func TestFaults(t *testing.T) {
 	}{
 		{"2 % are 500", &fault{every: 50, answer: answer(500, "internal")}, objectiveMissed, []string{unknown}, []string{"checks", "http_req_failed", "operations_failed"}},
 		{"2 % are no refusal by policy", &fault{every: 25, creations: true, answer: answer(422, "invalid_input")}, objectiveMissed, []string{refused}, []string{"checks", "operations_failed"}},
-		{"4xx", &fault{every: 50, answer: answer(404, "asset_not_found")}, objectiveMissed, []string{refused}, []string{"checks", "http_req_failed", "operations_failed"}},
+		{"4xx", &fault{every: 25, creations: true, answer: answer(404, "asset_not_found")}, objectiveMissed, []string{refused}, []string{"checks", "http_req_failed", "operations_failed"}},
 		{"answers are lost", &fault{every: 10, answer: loseAnswer}, passed, []string{connection, replayed}, nil},
 		{"requests are lost", &fault{every: 10, answer: loseRequest}, passed, []string{connection}, nil},
 		{"answers break off", &fault{every: 10, answer: breakOff}, passed, []string{connection, replayed}, nil},
@@ -311,11 +311,16 @@ func TestRetriesAreBounded(t *testing.T) {
 func TestTheBreakpointIsFound(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	// The second step is the first that reaches so many requests.
-	s.fault = &fault{every: 60, answer: answer(500, "internal")}
-	o := s.run(t, "breakpoint", append(patient, "STEPS=3", "RATE=60", "DURATION=3s")...).want(t, objectiveMissed)
-	if found := o.summary.Breakpoint; found == nil || found.Knee != 20 || !found.Steps[0].OK || found.Steps[1].OK || found.Steps[2].OK {
+	// The first step sends 20 requests, the second 40.
+	s.fault = &fault{every: 50, answer: answer(500, "internal")}
+	o := s.run(t, "breakpoint", append(patient, "STEPS=8", "RATE=80", "DURATION=8s")...).want(t, objectiveMissed)
+	found := o.summary.Breakpoint
+	if found == nil || found.Knee != 10 || !found.Steps[0].OK || found.Steps[1].OK || found.Steps[7].OK {
 		t.Errorf("the breakpoint is %+v:\n%s", found, o.said)
+	}
+	// k6 looks at objectives every two seconds.
+	if !found.Steps[1].Reached || found.Steps[7].Reached {
+		t.Errorf("the run did not end after the second step: %+v", found)
 	}
 }
 
