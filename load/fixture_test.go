@@ -35,8 +35,8 @@ type service struct {
 	institution     string
 	admin, readOnly apitest.Client
 	asset           string
-	// fault, where it is not nil, stands between the scripts and the server.
-	fault *fault
+	// fault, where there is one, stands between the scripts and the server.
+	fault atomic.Pointer[fault]
 	// requests counts those that came from scripts.
 	requests atomic.Int64
 }
@@ -88,8 +88,8 @@ func serve(t *testing.T) *service {
 	direct := httptest.NewServer(handler)
 	toScripts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.requests.Add(1)
-		if s.fault.hits(r) {
-			s.fault.answer(w, r, handler)
+		if fault := s.fault.Load(); fault.hits(r) {
+			fault.answer(w, r, handler)
 			return
 		}
 		handler.ServeHTTP(w, r)

@@ -48,7 +48,7 @@ func TestEveryScriptRuns(t *testing.T) {
 		"breakpoint":           {"STEPS=2", "RATE=10", "DURATION=2s"},
 		"institutions":         {"ROOT_KEY=" + rootKey, "RATE=2"},
 		"lifecycle":            {"RATE=6"}, // Each of its ways once.
-		"mixed":                {"RATE=40", "VUS=30"},
+		"mixed":                {"RATE=60", "MIX=create:10,transition:70,get:10,list:5,ledger:5"},
 		"positions-k6":         {"STAGES=500ms:2,500ms:0", "VUS=", "DURATION="},
 		"templates-and-assets": {"RATE=4"},
 	}
@@ -260,7 +260,7 @@ func TestFaults(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := serve(t)
-			s.fault = c.fault
+			s.fault.Store(c.fault)
 			o := s.run(t, "positions-k6", append(short, "MAX_RETRIES=5")...).want(t, c.exit)
 			for _, name := range []string{throttled, connection, replayed, unknown, refused, rejected} {
 				if got := o.summary.Counts[name]; (got > 0) != slices.Contains(c.counts, name) {
@@ -283,7 +283,7 @@ func TestFaults(t *testing.T) {
 func TestWaitsForRepetitionsAreMeasured(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	s.fault = &fault{every: 2, answer: answer(503, "overloaded", "Retry-After", "2")}
+	s.fault.Store(&fault{every: 2, answer: answer(503, "overloaded", "Retry-After", "2")})
 	o := s.run(t, "positions-k6", append(short, "MAX_P95_MS=1999")...).want(t, objectiveMissed)
 	if !o.summary.missed()["operation_duration"] || o.summary.Latency["max"] < 2000 {
 		t.Errorf("the summary is %+v", o.summary)
@@ -293,7 +293,7 @@ func TestWaitsForRepetitionsAreMeasured(t *testing.T) {
 func TestRetriesAreBounded(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	s.fault = &fault{every: 1, answer: answer(503, "overloaded", "Retry-After", "1")}
+	s.fault.Store(&fault{every: 1, answer: answer(503, "overloaded", "Retry-After", "1")})
 	o := s.run(t, "positions-k6", append(short, "VUS=2", "DURATION=1s", "MAX_RETRIES=2")...).want(t, objectiveMissed)
 	counts := o.summary.Counts
 	if counts["operations"] == 0 || counts["operationsUnknown"] != counts["operations"] || counts["retriesThrottled"] != 2*counts["operations"] {
@@ -312,7 +312,7 @@ func TestTheBreakpointIsFound(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	// The first step sends 20 requests, the second 40.
-	s.fault = &fault{every: 50, answer: answer(500, "internal")}
+	s.fault.Store(&fault{every: 50, answer: answer(500, "internal")})
 	o := s.run(t, "breakpoint", append(patient, "STEPS=8", "RATE=80", "DURATION=8s")...).want(t, objectiveMissed)
 	found := o.summary.Breakpoint
 	if found == nil || found.Knee != 10 || !found.Steps[0].OK || found.Steps[1].OK || found.Steps[7].OK {
