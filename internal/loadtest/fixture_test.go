@@ -24,14 +24,15 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/httpapi"
 	"github.com/escrowgrid/escrowgrid/internal/pgtest"
 	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/testbed"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
 
 // bank is a server with one institution, and what clients say of their operations.
 type bank struct {
-	*server
-	tenant
+	*testbed.Server
+	testbed.Tenant
 	t          *testing.T
 	operations *operations
 	raw        *sql.DB
@@ -91,12 +92,15 @@ func openBank(t *testing.T, databaseURL, driver, dsn string) *bank {
 			t.Error(err)
 		}
 	})
-	b := &bank{t: t, server: &server{client: newClient(listener.URL), rootKey: rootKey}, operations: newOperations(t.Output()), raw: raw}
-	tenants, err := makeTenants(t.Context(), b.server, "test", 1)
+	server, err := testbed.Attach(t.Context(), listener.URL, rootKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.tenant = tenants[0]
+	tenants, err := server.MakeTenants(t.Context(), "test", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bank{Server: server, Tenant: tenants[0], t: t, operations: newOperations(t.Output()), raw: raw}
 	return b
 }
 
@@ -108,14 +112,14 @@ func (b *bank) send(operation, path string, body map[string]any) string {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	request, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, b.url+path, strings.NewReader(string(content)))
+	request, err := http.NewRequestWithContext(b.t.Context(), http.MethodPost, b.URL+path, strings.NewReader(string(content)))
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	request.Header.Set("X-API-KEY", b.APIKey)
 	request.Header.Set("X-Request-Id", operation)
 	request.Header.Set("Content-Type", "application/json")
-	response, err := b.http.Do(request)
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -171,7 +175,7 @@ func (b *bank) exec(statement string) {
 
 func (b *bank) verify() Correctness {
 	b.t.Helper()
-	found, err := verify(b.t.Context(), b.server, []tenant{b.tenant}, b.operations)
+	found, err := verify(b.t.Context(), b.Server, []testbed.Tenant{b.Tenant}, b.operations)
 	if err != nil {
 		b.t.Fatal(err)
 	}

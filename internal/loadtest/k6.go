@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/escrowgrid/escrowgrid/internal/subprocess"
+	"github.com/escrowgrid/escrowgrid/internal/testbed"
 	"github.com/escrowgrid/escrowgrid/load"
 )
 
@@ -51,7 +52,7 @@ const (
 // run runs a profile's script. Its operations log is read as it is written; the
 // rest of what it says goes to k6.log, beside what it leaves in a directory.
 func (tool k6) run(
-	ctx context.Context, profile Profile, variables []string, s *server, tenants []tenant, runID, directory string, operations *operations,
+	ctx context.Context, profile Profile, variables []string, s *testbed.Server, tenants []testbed.Tenant, runID, directory string, operations *operations,
 ) (_ outcome, err error) {
 	if directory, err = filepath.Abs(directory); err != nil {
 		return outcome{}, err
@@ -81,10 +82,10 @@ func (tool k6) run(
 		filepath.Join(scripts, profile.Name+".js"))
 	// Through the environment, where no other user of the machine can read the keys.
 	command.Env = append(os.Environ(), "K6_AUTO_EXTENSION_RESOLUTION=false", "K6_NO_USAGE_REPORT=true",
-		"API_URL="+s.url, "API_KEY="+tenants[0].APIKey, "ASSET_ID="+tenants[0].AssetID, "INSTITUTIONS="+string(institutions),
+		"API_URL="+s.URL, "API_KEY="+tenants[0].APIKey, "ASSET_ID="+tenants[0].AssetID, "INSTITUTIONS="+string(institutions),
 		"RUN_ID="+runID, "OUT_DIR="+directory, "OPERATIONS_LOG=true")
 	if profile.asOperator {
-		command.Env = append(command.Env, "ROOT_KEY="+s.rootKey)
+		command.Env = append(command.Env, "ROOT_KEY="+s.RootKey)
 	}
 	command.Env = append(command.Env, variables...)
 	command.Stdout = log

@@ -12,8 +12,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/testbed"
 )
 
 // Config says what to run, and against what.
@@ -153,15 +156,15 @@ func runOnce(ctx context.Context, config Config, profile Profile, tool k6, direc
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, server.close()) }()
+	defer func() { err = errors.Join(err, server.Close()) }()
 	runID := "lt" + time.Now().UTC().Format("0102-150405.000")
-	tenants, err := makeTenants(ctx, server, runID, max(profile.institutions, 1))
+	tenants, err := server.MakeTenants(ctx, runID, max(profile.institutions, 1))
 	if err != nil {
 		return nil, err
 	}
 	if !config.Keep {
 		// Also when the test was broken off.
-		defer func() { err = errors.Join(err, revokeKeys(context.WithoutCancel(ctx), server, tenants)) }()
+		defer func() { err = errors.Join(err, server.RevokeKeys(context.WithoutCancel(ctx), tenants)) }()
 	}
 	sampler := startSampler(ctx, server)
 	operations := newOperations(config.Progress)
@@ -169,7 +172,8 @@ func runOnce(ctx context.Context, config Config, profile Profile, tool k6, direc
 	outcome, err := tool.run(ctx, profile, config.Variables, server, tenants, runID, filepath.Join(directory, "k6"), operations)
 	result := &RunResult{
 		RunID: runID, StartedAt: begun.UTC().Truncate(time.Millisecond), Duration: time.Since(begun),
-		Server: server.describe(), resources: sampler.stop(),
+		Server:    ServerInfo{URL: server.URL, Version: server.Version, Store: server.Store, Private: server.Private()},
+		resources: sampler.stop(),
 	}
 	if err != nil {
 		return nil, err
@@ -184,4 +188,16 @@ func runOnce(ctx context.Context, config Config, profile Profile, tool k6, direc
 		return nil, fmt.Errorf("what the run left could not be read back: %w", err)
 	}
 	return result, nil
+}
+
+// openServer starts a private server, or looks for the target.
+func openServer(ctx context.Context, config Config, profile Profile, directory string) (*testbed.Server, error) {
+	if config.Target != "" {
+		return testbed.Attach(ctx, config.Target, config.RootKey)
+	}
+	return testbed.Start(ctx, testbed.Options{
+		Executable: config.Executable, Database: config.Database, Keep: config.Keep, Progress: config.Progress,
+		Environment: []string{"RATE_LIMIT_ENABLED=" + strconv.FormatBool(!profile.asOperator)},
+		Log:         filepath.Join(directory, "server.log"),
+	})
 }

@@ -1,14 +1,11 @@
 package loadtest
 
 import (
-	"bytes"
 	"context"
 	"sync"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
+	"github.com/escrowgrid/escrowgrid/internal/testbed"
 )
 
 // Sample is what the server's metrics said at a moment.
@@ -36,18 +33,18 @@ type sampler struct {
 
 const sampleInterval = time.Second
 
-func startSampler(ctx context.Context, s *server) *sampler {
+func startSampler(ctx context.Context, s *testbed.Server) *sampler {
 	ctx, cancel := context.WithCancel(ctx)
 	taker := &sampler{cancel: cancel}
 	taker.done.Go(func() {
-		var before map[string]*dto.MetricFamily
+		var before testbed.Metrics
 		var beforeAt time.Time
 		ticker := time.NewTicker(sampleInterval)
 		defer ticker.Stop()
 		for {
 			at := time.Now()
 			// A server that does not answer has no sample; the load will tell.
-			if families, err := readMetrics(ctx, s); err == nil {
+			if families, err := s.Metrics(ctx); err == nil {
 				if before != nil {
 					taker.samples = append(taker.samples, sampleOf(before, families, beforeAt, at))
 				}
@@ -69,20 +66,11 @@ func (t *sampler) stop() []Sample {
 	return t.samples
 }
 
-func readMetrics(ctx context.Context, s *server) (map[string]*dto.MetricFamily, error) {
-	text, err := s.scrape(ctx)
-	if err != nil {
-		return nil, err
-	}
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	return parser.TextToMetricFamilies(bytes.NewReader(text))
-}
-
-func sampleOf(before, now map[string]*dto.MetricFamily, beforeAt, at time.Time) Sample {
-	rise := func(name string) float64 { return value(now, name) - value(before, name) }
+func sampleOf(before, now testbed.Metrics, beforeAt, at time.Time) Sample {
+	rise := func(name string) float64 { return now.Value(name) - before.Value(name) }
 	mean := func(name string) float64 {
-		sum, count := histogram(now, name)
-		sumBefore, countBefore := histogram(before, name)
+		sum, count := now.Histogram(name)
+		sumBefore, countBefore := before.Histogram(name)
 		if count == countBefore {
 			return 0
 		}
@@ -90,26 +78,10 @@ func sampleOf(before, now map[string]*dto.MetricFamily, beforeAt, at time.Time) 
 	}
 	return Sample{
 		At: at.UTC(), CPU: rise("process_cpu_seconds_total") / at.Sub(beforeAt).Seconds(),
-		Memory: value(now, "process_resident_memory_bytes"), Goroutines: value(now, "go_goroutines"),
-		Queue: value(now, "escrowgrid_queue_commands"), InFlight: value(now, "escrowgrid_http_requests_in_flight"),
+		Memory: now.Value("process_resident_memory_bytes"), Goroutines: now.Value("go_goroutines"),
+		Queue: now.Value("escrowgrid_queue_commands"), InFlight: now.Value("escrowgrid_http_requests_in_flight"),
 		BatchCommands: mean("escrowgrid_batch_commands"), BatchMS: 1000 * mean("escrowgrid_batch_duration_seconds"),
-		PoolUsed: value(now, "escrowgrid_store_connections_used"), PoolLimit: value(now, "escrowgrid_store_connections_limit"),
-		Processors: value(now, "go_sched_gomaxprocs_threads"),
+		PoolUsed: now.Value("escrowgrid_store_connections_used"), PoolLimit: now.Value("escrowgrid_store_connections_limit"),
+		Processors: now.Value("go_sched_gomaxprocs_threads"),
 	}
-}
-
-// value is a metric's, summed over its labels; 0 where there is none.
-func value(families map[string]*dto.MetricFamily, name string) (sum float64) {
-	for _, metric := range families[name].GetMetric() {
-		sum += metric.GetGauge().GetValue() + metric.GetCounter().GetValue() + metric.GetUntyped().GetValue()
-	}
-	return sum
-}
-
-func histogram(families map[string]*dto.MetricFamily, name string) (sum, count float64) {
-	for _, metric := range families[name].GetMetric() {
-		sum += metric.GetHistogram().GetSampleSum()
-		count += float64(metric.GetHistogram().GetSampleCount())
-	}
-	return sum, count
 }

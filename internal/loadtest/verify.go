@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/escrowgrid/escrowgrid"
+
+	"github.com/escrowgrid/escrowgrid/internal/testbed"
 )
 
 // Correctness is what was found when everything that a run left was read back.
@@ -64,7 +66,7 @@ type shownPosition struct {
 }
 
 // verify reads back over the API what the operations left.
-func verify(ctx context.Context, s *server, tenants []tenant, operations *operations) (Correctness, error) {
+func verify(ctx context.Context, s *testbed.Server, tenants []testbed.Tenant, operations *operations) (Correctness, error) {
 	v := &verification{
 		Correctness: Correctness{Differences: []string{}}, entries: make(map[string][]journalEntry),
 	}
@@ -87,7 +89,7 @@ func verify(ctx context.Context, s *server, tenants []tenant, operations *operat
 
 // journalsOf returns the institutions of a test with the keys that read them:
 // those that it was given, and those that its operations made.
-func journalsOf(ctx context.Context, s *server, tenants []tenant, operations *operations) (map[string]string, error) {
+func journalsOf(ctx context.Context, s *testbed.Server, tenants []testbed.Tenant, operations *operations) (map[string]string, error) {
 	journals := make(map[string]string)
 	for _, t := range tenants {
 		journals[t.InstitutionID] = t.APIKey
@@ -101,13 +103,13 @@ func journalsOf(ctx context.Context, s *server, tenants []tenant, operations *op
 		CreatedAt time.Time
 	}
 	var first institution
-	if err := s.call(ctx, s.rootKey, "GET", "/institutions/"+tenants[0].InstitutionID, nil, &first); err != nil {
+	if err := s.Call(ctx, s.RootKey, "GET", "/institutions/"+tenants[0].InstitutionID, nil, &first); err != nil {
 		return nil, err
 	}
 	query := url.Values{"createdFrom": {first.CreatedAt.Format(time.RFC3339Nano)}}
-	err := list(ctx, s.client, s.rootKey, "/institutions", query, func(i institution) {
+	err := testbed.List(ctx, s.Client, s.RootKey, "/institutions", query, func(i institution) {
 		if journals[i.ID] == "" {
-			journals[i.ID] = s.rootKey
+			journals[i.ID] = s.RootKey
 		}
 	})
 	return journals, err
@@ -122,12 +124,12 @@ type verification struct {
 
 // readJournal reads one institution's journal and its positions, and checks each
 // by itself and the two against each other.
-func (v *verification) readJournal(ctx context.Context, s *server, institution, key string) error {
+func (v *verification) readJournal(ctx context.Context, s *testbed.Server, institution, key string) error {
 	v.Journals++
 	query := func() url.Values { return url.Values{"institutionId": {institution}} }
 	lives := make(map[string]*life)
 	next := int64(1)
-	err := list(ctx, s.client, key, "/audit-events", query(), func(e journalEntry) {
+	err := testbed.List(ctx, s.Client, key, "/audit-events", query(), func(e journalEntry) {
 		if e.Sequence != next {
 			v.differ("the journal of %s has the sequence %d where %d is due", institution, e.Sequence, next)
 		}
@@ -147,7 +149,7 @@ func (v *verification) readJournal(ctx context.Context, s *server, institution, 
 		return err
 	}
 	seen := make(map[string]bool)
-	err = list(ctx, s.client, key, "/positions", query(), func(p shownPosition) {
+	err = testbed.List(ctx, s.Client, key, "/positions", query(), func(p shownPosition) {
 		v.Positions++
 		if seen[p.ID] {
 			v.differ("the position %s is listed twice", p.ID)
