@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster"
 	"github.com/escrowgrid/escrowgrid/internal/pgtest"
 )
 
@@ -62,7 +63,7 @@ func TestAKeyRevokedOnOneServerIsRefusedByTheOther(t *testing.T) {
 // PostgreSQL crashes under load, comes back at once or after a while, and the
 // server goes on by itself.
 func TestTheServerOutlivesCrashesOfPostgres(t *testing.T) {
-	database := pgtest.Start(t, pgtest.WithDurability())
+	database := pgtest.Start(t, pgcluster.WithDurability())
 	p := serve(t, []string{"DATABASE_URL=" + database.NewDatabase(t)}, "--migrate")
 	l := startLoad(t, []bank{openBank(t, p.Client), openBank(t, p.Client), openBank(t, p.Client)}, p.Client)
 	for range 3 {

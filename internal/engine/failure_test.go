@@ -10,6 +10,7 @@ import (
 
 	"github.com/escrowgrid/escrowgrid"
 	"github.com/escrowgrid/escrowgrid/internal/engine"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster"
 	"github.com/escrowgrid/escrowgrid/internal/pgtest"
 )
 
@@ -163,7 +164,7 @@ func (s *server) client(ctx context.Context, r escrowgrid.Request, failed *atomi
 // on by themselves, and everything that was acknowledged is there, once.
 func TestAcknowledgedWritesOutliveCrashesOfPostgreSQL(t *testing.T) {
 	const clients, each = 8, 15
-	postgres := pgtest.Start(t, pgtest.WithDurability())
+	postgres := pgtest.Start(t, pgcluster.WithDurability())
 	d := newPostgres(t, postgres)
 	servers := d.pair(t, func(c *engine.Config) { c.RetryFor, c.AttemptTimeout = 50*time.Millisecond, 5*time.Second })
 	of := servers[0].institution()

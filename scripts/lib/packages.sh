@@ -57,7 +57,7 @@ install_packages() (
 )
 
 # find_postgres prints the directory of PostgreSQL's server programs, in the
-# order and the places of Find in internal/pgtest. It returns 1 if there is
+# order and the places of Find in internal/pgcluster. It returns 1 if there is
 # none.
 find_postgres() (
 	if [ -n "${POSTGRES_BIN:-}" ]; then

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/bench"
+)
+
+type benchCommand struct {
+	Experiments []string      `arg:"" optional:"" help:"What to measure: ${experiments}. All but the large ones when left out."`
+	Database    string        `help:"Measure on this PostgreSQL server, as a user who may make databases, instead of on a private one."`
+	Rounds      int           `default:"5" help:"How often each contender has its turn; 5 when left out."`
+	Duration    time.Duration `default:"4s" help:"How long a turn is; 4s when left out."`
+	Positions   int           `default:"10000000" help:"How many positions the large database of the experiment size holds."`
+	Report      string        `placeholder:"DIR" help:"Keep the figures in DIR/figures.json."`
+}
+
+// Help explains the command below its flags' list.
+func (*benchCommand) Help() string {
+	return `Measures servers that it starts, beside floors: a server that answers without doing anything, and statements
+that PostgreSQL's pgbench runs without any server. Rounds of all take turns, and the ratio is what counts. Afterwards
+every write that was acknowledged must be in the ledger once.
+
+  escrowgrid bench                                 on SQLite, and on PostgreSQL where it is installed
+  escrowgrid bench --database postgres://…         on a PostgreSQL server that runs already
+  escrowgrid bench pairs --rounds 9                one experiment, with more rounds
+
+What goes on on the machine besides is measured too: leave it alone. Exit code 1 when a goal is missed.`
+}
+
+// Run measures.
+func (c *benchCommand) Run(ctx context.Context, out output) error {
+	if c.Rounds < 1 || c.Duration < time.Second {
+		return &usageError{"--rounds must be 1 at least, and --duration 1s"}
+	}
+	executable, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	figures, err := bench.Run(ctx, bench.Config{
+		Executable: executable, Version: version(), PostgreSQL: c.Database, Experiments: c.Experiments, Rounds: c.Rounds,
+		Duration: c.Duration, Positions: c.Positions, Directory: c.Report, Out: out.stdout, Progress: out.stderr,
+	})
+	if err != nil {
+		return err
+	}
+	missed := 0
+	for _, comparison := range figures.Comparisons {
+		if !comparison.Met() {
+			missed++
+		}
+	}
+	if missed > 0 {
+		return fmt.Errorf("%d of %d goals are missed", missed, len(figures.Comparisons))
+	}
+	return nil
+}
+
+// floorCommand is the server of canned answers, which bench runs.
+type floorCommand struct{}
+
+// Run serves until the context ends.
+func (*floorCommand) Run(ctx context.Context, out output) error {
+	return bench.ServeFloor(ctx, out.stdout)
+}
+
+func experimentNames() string {
+	var names []string
+	for _, e := range bench.Experiments() {
+		names = append(names, e.Name)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,208 @@
+// Package bench measures the server beside floors, which are the same work without
+// what makes it a platform: a server of canned answers, and statements written by
+// hand. Machines differ, and one machine differs from minute to minute; so rounds of
+// all take turns, and what counts is the ratio.
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster"
+)
+
+// Config says what to measure.
+type Config struct {
+	// Executable is the program that servers are started from.
+	Executable, Version string
+	// PostgreSQL is the URL of a server on which databases can be made; "" starts a
+	// private one where the programs are installed, and leaves out what needs one where
+	// they are not.
+	PostgreSQL string
+	// Experiments are names of Experiments; none is all that are not large.
+	Experiments []string
+	// Rounds is how often each contender has its turn, of Duration each.
+	Rounds   int
+	Duration time.Duration
+	// Positions is how many the larger database of the experiment size holds.
+	Positions int
+	// Directory takes the figures; "" keeps none.
+	Directory string
+	// Out takes the figures for people, Progress what is said on the way.
+	Out, Progress io.Writer
+}
+
+// Experiment is a set of comparisons.
+type Experiment struct {
+	Name, Does string
+	// Large says that it takes long, so that it runs only by its name.
+	Large bool
+	// postgres says that it is nothing without PostgreSQL.
+	postgres bool
+	run      func(*bench, context.Context) error
+}
+
+// Experiments lists the experiments.
+func Experiments() []Experiment {
+	return []Experiment{
+		{Name: "pairs", Does: "positions made and funded in a second, beside a floor of HTTP and one of SQL", run: (*bench).pairs},
+		{Name: "paced", Does: "latency at 500 requests a second, beside that of a single INSERT", run: (*bench).paced, postgres: true},
+		{Name: "reads", Does: "positions read in a second, beside a floor of HTTP", run: (*bench).reads},
+	}
+}
+
+// place is an experiment's, by its name.
+func place(name string) int {
+	return slices.IndexFunc(Experiments(), func(e Experiment) bool { return e.Name == name })
+}
+
+// bench is a run of benchmarks.
+type bench struct {
+	config  Config
+	figures Figures
+	// experiment is the one under way.
+	experiment string
+	scratch    string
+	floor      *floor
+	// closers are called at the end, the last first.
+	closers            []func() error
+	servers, databases int
+}
+
+// Run measures, and prints and returns the figures.
+func Run(ctx context.Context, config Config) (_ *Figures, err error) {
+	b := &bench{config: config, figures: Figures{
+		At: time.Now().UTC().Truncate(time.Second), Version: config.Version, Rounds: config.Rounds, RoundSeconds: config.Duration.Seconds(),
+		Machine: Machine{Processors: runtime.NumCPU(), OS: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version()},
+	}}
+	if b.scratch, err = os.MkdirTemp("", "escrowgrid-bench-"); err != nil {
+		return nil, err
+	}
+	b.closers = append(b.closers, func() error { return os.RemoveAll(b.scratch) })
+	defer func() { err = errors.Join(err, b.close()) }()
+	if b.floor, err = startFloor(config.Executable); err != nil {
+		return nil, err
+	}
+	b.closers = append(b.closers, func() error { b.floor.close(); return nil })
+	if err := b.openPostgreSQL(ctx); err != nil {
+		return nil, err
+	}
+	chosen, err := b.config.experiments()
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range chosen {
+		b.experiment = e.Name
+		open := len(b.closers)
+		if err := errors.Join(e.run(b, ctx), b.closeFrom(open)); err != nil {
+			return nil, fmt.Errorf("%s: %w", e.Name, err)
+		}
+	}
+	if config.Directory != "" {
+		err = b.figures.save(config.Directory)
+	}
+	return &b.figures, err
+}
+
+// experiments returns those that are to run.
+func (c Config) experiments() (chosen []Experiment, err error) {
+	for _, name := range c.Experiments {
+		if place(name) < 0 {
+			return nil, fmt.Errorf("there is no experiment %q", name)
+		}
+	}
+	for _, e := range Experiments() {
+		named := slices.Contains(c.Experiments, e.Name)
+		switch {
+		case !named && (e.Large || len(c.Experiments) > 0):
+		case e.postgres && c.PostgreSQL == "" && named:
+			return nil, fmt.Errorf("experiment %s needs a PostgreSQL server", e.Name)
+		case e.postgres && c.PostgreSQL == "":
+		default:
+			chosen = append(chosen, e)
+		}
+	}
+	return chosen, nil
+}
+
+// close undoes what was set up; closeFrom leaves the first so many.
+func (b *bench) close() error { return b.closeFrom(0) }
+
+func (b *bench) closeFrom(open int) error {
+	var errs []error
+	for _, closer := range slices.Backward(b.closers[open:]) {
+		errs = append(errs, closer())
+	}
+	b.closers = b.closers[:open]
+	return errors.Join(errs...)
+}
+
+// open starts a subject for the length of the experiment: on a database of its own
+// on PostgreSQL, or in an SQLite file.
+func (b *bench) open(ctx context.Context, store string, servers, tenants int) (*subject, error) {
+	database := ""
+	if store == onPostgreSQL {
+		var err error
+		if database, err = b.database(ctx); err != nil {
+			return nil, err
+		}
+	}
+	s, err := b.startSubject(ctx, "EscrowGrid, "+store, database, servers, tenants)
+	if err != nil {
+		return nil, err
+	}
+	b.closers = append(b.closers, s.close)
+	return s, nil
+}
+
+// The stores by the names that figures bear.
+const (
+	onSQLite     = "SQLite"
+	onPostgreSQL = "PostgreSQL"
+)
+
+// stores lists those that can be measured.
+func (b *bench) stores() []string {
+	if b.config.PostgreSQL == "" {
+		return []string{onSQLite}
+	}
+	return []string{onSQLite, onPostgreSQL}
+}
+
+// privateConnections is enough for the clients of a floor and the pools of some
+// servers at once.
+const privateConnections = "400"
+
+// openPostgreSQL starts a private PostgreSQL server, unless there is one, and asks
+// who it is, and whether it keeps what it acknowledges.
+func (b *bench) openPostgreSQL(ctx context.Context) error {
+	if b.config.PostgreSQL == "" {
+		if _, err := pgcluster.Find(); err != nil {
+			fmt.Fprintln(b.config.Progress, "PostgreSQL is not installed: only SQLite is measured")
+			return nil
+		}
+		cluster, err := pgcluster.Start(pgcluster.WithDurability(), pgcluster.WithSetting("max_connections", privateConnections))
+		if err != nil {
+			return err
+		}
+		b.closers = append(b.closers, cluster.Close)
+		b.config.PostgreSQL = cluster.URL("postgres")
+	}
+	settings, err := readSettings(ctx, b.config.PostgreSQL, "server_version", "fsync", "synchronous_commit", "full_page_writes")
+	if err != nil {
+		return fmt.Errorf("the PostgreSQL server: %w", err)
+	}
+	b.figures.Machine.PostgreSQL = strings.Fields(settings[0])[0]
+	if settings[1] != "on" || settings[2] == "off" || settings[3] != "on" {
+		return errors.New("the PostgreSQL server has fsync, synchronous_commit or full_page_writes off: " +
+			"it acknowledges what it does not keep, and its figures mean nothing")
+	}
+	return nil
+}

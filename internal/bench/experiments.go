@@ -1,0 +1,172 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// The numbers of connections that are measured: those of a pool of clients, and
+// of several.
+const (
+	someConnections = 50
+	manyConnections = 200
+)
+
+// pairs measures positions that are made and funded, as fast as it goes.
+func (b *bench) pairs(ctx context.Context) error {
+	const unit = "pairs/s"
+	embedded, err := b.open(ctx, onSQLite, 1, 1)
+	if err != nil {
+		return err
+	}
+	err = b.compare(ctx, Comparison{Name: "pairs on SQLite, 50 connections", Unit: unit, Goal: 0.22},
+		inLoop("net/http floor", b.floor.address, someConnections, nil, b.floor.pair),
+		inLoop(embedded.name, embedded.address(0), someConnections, embedded, embedded.pair))
+	if err != nil {
+		return err
+	}
+	if err := embedded.account(ctx); err != nil || b.config.PostgreSQL == "" {
+		return err
+	}
+	floor, err := b.startPgbench(ctx)
+	if err != nil {
+		return err
+	}
+	for _, at := range []struct {
+		connections int
+		goal        float64
+	}{{someConnections, 1.6}, {manyConnections, 2.8}} {
+		server, err := b.open(ctx, onPostgreSQL, 1, 1)
+		if err != nil {
+			return err
+		}
+		err = b.compare(ctx, Comparison{Name: fmt.Sprintf("pairs on PostgreSQL, %d connections", at.connections), Unit: unit, Goal: at.goal},
+			floor.inLoop("pgbench floor", "pair.sql", at.connections),
+			inLoop(server.name, server.address(0), at.connections, server, server.pair))
+		if err != nil {
+			return err
+		}
+		if err := server.account(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pacedRate is the arrival of requests, in a second, at which latency is measured.
+const pacedRate = 500
+
+// paced measures latency below saturation.
+func (b *bench) paced(ctx context.Context) error {
+	floor, err := b.startPgbench(ctx)
+	if err != nil {
+		return err
+	}
+	server, err := b.open(ctx, onPostgreSQL, 1, 1)
+	if err != nil {
+		return err
+	}
+	const percentile = 99
+	// Arrivals are of pairs' halves: a position is made, or the one before is funded.
+	made := make(chan string, 2*pacedRate)
+	half := func(worker int, c *connection) error {
+		select {
+		case id := <-made:
+			return server.fund(worker, c, id)
+		default:
+		}
+		id, err := server.create(worker, c)
+		if err == nil {
+			made <- id
+		}
+		return err
+	}
+	latency := func(did load, err error) (float64, load, error) {
+		if err != nil {
+			return 0, did, err
+		}
+		return float64(did.latency.ValueAtQuantile(percentile)) / 1000, did, nil
+	}
+	err = b.compare(ctx, Comparison{Name: "p99 at 500 requests a second on PostgreSQL, one institution", Unit: "ms", Goal: 3, AtMost: true},
+		contender{"one INSERT by pgbench", nil, func(ctx context.Context, d time.Duration) (float64, load, error) {
+			return latency(floor.run(ctx, "insert.sql", someConnections, pacedRate, d))
+		}},
+		contender{server.name, server, func(ctx context.Context, d time.Duration) (float64, load, error) {
+			return latency(openLoop(ctx, server.address(0), someConnections, pacedRate, d, half))
+		}})
+	if err != nil {
+		return err
+	}
+	return server.account(ctx)
+}
+
+// readPositions is how many positions are read in turn.
+const readPositions = 1000
+
+// reads measures reading positions.
+func (b *bench) reads(ctx context.Context) error {
+	for _, store := range b.stores() {
+		s, err := b.open(ctx, store, 1, 1)
+		if err != nil {
+			return err
+		}
+		ids, err := s.fill(ctx, readPositions)
+		if err != nil {
+			return err
+		}
+		floor := inLoop("net/http floor", b.floor.address, someConnections, nil, b.floor.get)
+		get := func(worker int, c *connection) error {
+			_, err := c.expect(http.StatusOK, s.reading(ids))
+			return err
+		}
+		unchanged := func(worker int, c *connection) error {
+			r := s.reading(ids)
+			r.ifNoneMatch = `"2"`
+			_, err := c.expect(http.StatusNotModified, r)
+			return err
+		}
+		err = b.compare(ctx, Comparison{Name: "GET a position on " + store + ", 50 connections", Unit: "requests/s", Goal: 0.5},
+			floor, inLoop(s.name, s.address(0), someConnections, s, get))
+		if err != nil {
+			return err
+		}
+		err = b.compare(ctx, Comparison{Name: "GET an unchanged position (304) on " + store + ", 50 connections", Unit: "requests/s"},
+			floor, inLoop(s.name, s.address(0), someConnections, s, unchanged))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reading is a request for the next of some positions.
+func (s *subject) reading(ids []string) request {
+	next := int(s.requests.Add(1)) % len(ids)
+	return request{method: http.MethodGet, path: "/positions/" + ids[next], apiKey: s.tenants[0].APIKey}
+}
+
+// fill makes and funds so many positions, and returns their ids.
+func (s *subject) fill(ctx context.Context, positions int) ([]string, error) {
+	ids := make([]string, positions)
+	next := make(chan int, positions)
+	for i := range positions {
+		next <- i
+	}
+	close(next)
+	_, err := onConnections(ctx, s.address(0), someConnections, func(worker int, c *connection, _ *histogram) error {
+		for i := range next {
+			id, err := s.create(0, c)
+			if err != nil {
+				return err
+			}
+			if err := s.fund(0, c, id); err != nil {
+				return err
+			}
+			ids[i] = id
+		}
+		return nil
+	})
+	return ids, err
+}

@@ -1,0 +1,170 @@
+package bench
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// Figures is what a run of benchmarks has measured.
+type Figures struct {
+	At      time.Time `json:"at"`
+	Version string    `json:"version"`
+	Machine Machine   `json:"machine"`
+	// Rounds is how often each contender had its turn, of RoundSeconds each.
+	Rounds       int          `json:"rounds"`
+	RoundSeconds float64      `json:"roundSeconds"`
+	Comparisons  []Comparison `json:"comparisons"`
+}
+
+// Machine is where it was measured.
+type Machine struct {
+	Processors int    `json:"processors"`
+	OS         string `json:"os"`
+	Go         string `json:"go"`
+	PostgreSQL string `json:"postgresql,omitempty"`
+}
+
+// Comparison is one thing measured of several contenders, whose rounds took turns.
+type Comparison struct {
+	Experiment string      `json:"experiment"`
+	Name       string      `json:"name"`
+	Unit       string      `json:"unit"`
+	Contenders []Contender `json:"contenders"`
+	// Ratio is the median, over the rounds, of the last contender's figure by the
+	// first's; Goal is what it is to be, at least or at most.
+	Ratio  float64 `json:"ratio"`
+	Goal   float64 `json:"goal,omitempty"`
+	AtMost bool    `json:"atMost,omitempty"`
+}
+
+// Contender is one of those that were compared.
+type Contender struct {
+	Name string `json:"name"`
+	// Rounds are the figures of its rounds, in the comparison's unit.
+	Rounds []float64 `json:"rounds"`
+	Median float64   `json:"median"`
+	// Latency is over all rounds, in milliseconds by percentile.
+	Latency map[string]float64 `json:"latencyMs,omitempty"`
+	// CPU is what the servers took for a piece of work, in microseconds of a
+	// processor; 0 where it is not known.
+	CPU float64 `json:"cpuUs,omitempty"`
+	// Memory is what the servers held after the last round, in bytes.
+	Memory float64 `json:"memory,omitempty"`
+}
+
+// Met reports whether the ratio is what it is to be.
+func (c Comparison) Met() bool {
+	return c.Goal == 0 || c.AtMost && c.Ratio <= c.Goal || !c.AtMost && c.Ratio >= c.Goal
+}
+
+// GoalText is the goal in words.
+func (c Comparison) GoalText() string {
+	switch {
+	case c.Goal == 0:
+		return ""
+	case c.AtMost:
+		return fmt.Sprintf("≤ %g", c.Goal)
+	}
+	return fmt.Sprintf("≥ %g", c.Goal)
+}
+
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	middle := len(sorted) / 2
+	if len(sorted)%2 == 1 {
+		return sorted[middle]
+	}
+	return (sorted[middle-1] + sorted[middle]) / 2
+}
+
+// finish works out the medians and the ratio.
+func (c *Comparison) finish() {
+	for i := range c.Contenders {
+		c.Contenders[i].Median = median(c.Contenders[i].Rounds)
+	}
+	first, last := c.Contenders[0].Rounds, c.Contenders[len(c.Contenders)-1].Rounds
+	ratios := make([]float64, 0, len(first))
+	for i := range min(len(first), len(last)) {
+		ratios = append(ratios, last[i]/first[i])
+	}
+	c.Ratio = median(ratios)
+}
+
+// write prints a comparison for people.
+func (c Comparison) write(out io.Writer) {
+	fmt.Fprintf(out, "\n%s (%s)\n", c.Name, c.Unit)
+	for _, contender := range c.Contenders {
+		fmt.Fprintf(out, "  %-36s %10.4g   from %.4g to %.4g", contender.Name, contender.Median,
+			slices.Min(contender.Rounds), slices.Max(contender.Rounds))
+		if l := contender.Latency; l != nil {
+			fmt.Fprintf(out, "   p50 %.3g ms, p99 %.3g ms, p99.9 %.3g ms", l["50"], l["99"], l["99.9"])
+		}
+		if contender.CPU > 0 {
+			fmt.Fprintf(out, "   %.0f µs CPU", contender.CPU)
+		}
+		if contender.Memory > 0 {
+			fmt.Fprintf(out, "   %.0f MB", contender.Memory/(1<<20))
+		}
+		fmt.Fprintln(out)
+	}
+	if len(c.Contenders) < 2 {
+		return
+	}
+	verdict := ""
+	if c.Goal != 0 {
+		verdict = "   met, " + c.GoalText()
+		if !c.Met() {
+			verdict = "   MISSED, " + c.GoalText()
+		}
+	}
+	fmt.Fprintf(out, "  ratio %.3g%s\n", c.Ratio, verdict)
+}
+
+// file is where the figures are kept in a directory.
+const file = "figures.json"
+
+// save puts the figures into a directory. Of a run that was of some experiments
+// only, those of the others stay.
+func (f *Figures) save(directory string) error {
+	path := filepath.Join(directory, file)
+	kept, err := ReadFigures(path)
+	if err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	merged := *f
+	merged.Comparisons = nil
+	for _, old := range kept.Comparisons {
+		if !slices.ContainsFunc(f.Comparisons, func(c Comparison) bool { return c.Experiment == old.Experiment }) {
+			merged.Comparisons = append(merged.Comparisons, old)
+		}
+	}
+	merged.Comparisons = append(merged.Comparisons, f.Comparisons...)
+	slices.SortStableFunc(merged.Comparisons, func(a, b Comparison) int { return place(a.Experiment) - place(b.Experiment) })
+	content, err := json.MarshalIndent(merged, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(directory, 0o750); err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(content, '\n'), 0o600)
+}
+
+// ReadFigures reads the figures of an earlier run.
+func ReadFigures(path string) (Figures, error) {
+	var f Figures
+	content, err := os.ReadFile(path) //nolint:gosec // Whoever runs it says where.
+	if err != nil {
+		return f, err
+	}
+	err = json.Unmarshal(content, &f)
+	return f, err
+}

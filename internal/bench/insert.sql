@@ -1,0 +1,2 @@
+-- One durable row.
+INSERT INTO inserts (body) VALUES (repeat('x', 400));

@@ -1,0 +1,138 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// histogram keeps latencies from a microsecond to a minute, with three digits.
+type histogram = hdrhistogram.Histogram
+
+func newHistogram() *histogram {
+	return hdrhistogram.New(1, time.Minute.Microseconds(), 3)
+}
+
+// load is what became of the work that was sent.
+type load struct {
+	// done counts pieces of work.
+	done     int64
+	duration time.Duration
+	// latency is in microseconds.
+	latency *histogram
+}
+
+func (l load) rate() float64 { return float64(l.done) / l.duration.Seconds() }
+
+// work is one piece of work on a connection. The worker's number is from 0 to that
+// of the connections.
+type work func(worker int, c *connection) error
+
+// closedLoop has each of so many connections carry out one piece of work after the
+// other, for a time. It ends with the first error.
+func closedLoop(ctx context.Context, address string, connections int, duration time.Duration, do work) (load, error) {
+	deadline := time.Now().Add(duration)
+	return onConnections(ctx, address, connections, func(worker int, c *connection, latency *histogram) error {
+		for begun := time.Now(); begun.Before(deadline) && ctx.Err() == nil; {
+			if err := do(worker, c); err != nil {
+				return err
+			}
+			now := time.Now()
+			if err := latency.RecordValue(now.Sub(begun).Microseconds()); err != nil {
+				return err
+			}
+			begun = now
+		}
+		return ctx.Err()
+	})
+}
+
+// openLoop has work arrive at random, so many pieces a second, whether earlier ones
+// are finished or not. A piece is carried out on the next connection that is free,
+// and takes from its arrival to its end: a server that is slow cannot hide it by
+// slowing the clients (coordinated omission).
+func openLoop(ctx context.Context, address string, connections int, rate float64, duration time.Duration, do work) (load, error) {
+	// All that can arrive fits in, so that the arrivals never wait.
+	arrivals := make(chan time.Time, int(2*rate*duration.Seconds())+connections)
+	stop := make(chan struct{})
+	var arriving sync.WaitGroup
+	arriving.Go(func() {
+		defer close(arrivals)
+		begun := time.Now()
+		for at := begun; ; {
+			// Independent arrivals are exponentially spaced.
+			at = at.Add(time.Duration(-math.Log(1-rand.Float64()) / rate * float64(time.Second))) //nolint:gosec // No secret.
+			if at.Sub(begun) > duration {
+				return
+			}
+			select {
+			case <-time.After(time.Until(at)):
+				arrivals <- at
+			case <-stop:
+				return
+			}
+		}
+	})
+	result, err := onConnections(ctx, address, connections, func(worker int, c *connection, latency *histogram) error {
+		for at := range arrivals {
+			if err := errors.Join(ctx.Err(), do(worker, c)); err != nil {
+				return err
+			}
+			if err := latency.RecordValue(time.Since(at).Microseconds()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	close(stop)
+	arriving.Wait()
+	return result, err
+}
+
+// onConnections runs a worker on each of so many connections and adds up what they
+// have done. After an error the others end with their next piece of work.
+func onConnections(
+	ctx context.Context, address string, connections int, worker func(int, *connection, *histogram) error,
+) (load, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	opened := make([]*connection, connections)
+	defer func() {
+		for _, c := range opened {
+			if c != nil {
+				c.close()
+			}
+		}
+	}()
+	for i := range opened {
+		var err error
+		if opened[i], err = dial(ctx, address); err != nil {
+			return load{}, err
+		}
+	}
+	histograms := make([]*histogram, connections)
+	var failed atomic.Bool
+	var workers sync.WaitGroup
+	begun := time.Now()
+	for i, c := range opened {
+		histograms[i] = newHistogram()
+		workers.Go(func() {
+			if err := worker(i, c, histograms[i]); err != nil && failed.CompareAndSwap(false, true) {
+				cancel(err)
+			}
+		})
+	}
+	workers.Wait()
+	total := load{duration: time.Since(begun), latency: newHistogram()}
+	for _, h := range histograms {
+		total.latency.Merge(h)
+	}
+	total.done = total.latency.TotalCount()
+	return total, context.Cause(ctx)
+}

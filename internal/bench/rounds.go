@@ -1,0 +1,94 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// contender is one of those whose rounds take turns.
+type contender struct {
+	name string
+	// subject is whose processors and memory are read, nil for none.
+	subject *subject
+	// run runs a round, and returns the figure that is compared.
+	run func(ctx context.Context, duration time.Duration) (figure float64, did load, err error)
+}
+
+// inLoop is a contender that carries out work on connections as often as it can.
+// Its figure is what of it was done in a second.
+func inLoop(name, address string, connections int, s *subject, do work) contender {
+	return contender{name, s, func(ctx context.Context, duration time.Duration) (float64, load, error) {
+		did, err := closedLoop(ctx, address, connections, duration, do)
+		return did.rate(), did, err
+	}}
+}
+
+// compare gives each contender its turn, round by round, so that what the machine
+// does besides falls on all of them. A round before the first warms them up.
+func (b *bench) compare(ctx context.Context, c Comparison, contenders ...contender) error {
+	c.Experiment = b.experiment
+	c.Contenders = make([]Contender, len(contenders))
+	latencies := make([]*histogram, len(contenders))
+	cpu, done := make([]float64, len(contenders)), make([]int64, len(contenders))
+	for i, one := range contenders {
+		c.Contenders[i].Name, latencies[i] = one.name, newHistogram()
+		if _, _, err := one.run(ctx, b.config.Duration/4); err != nil {
+			return fmt.Errorf("%s, %s: %w", c.Name, one.name, err)
+		}
+	}
+	for round := range b.config.Rounds {
+		for i, one := range contenders {
+			fmt.Fprintf(b.config.Progress, "\r\033[K%s: %s, round %d of %d", c.Name, one.name, round+1, b.config.Rounds)
+			before, err := one.usage(ctx)
+			if err != nil {
+				return err
+			}
+			figure, did, err := one.run(ctx, b.config.Duration)
+			if err != nil {
+				return fmt.Errorf("%s, %s: %w", c.Name, one.name, err)
+			}
+			after, err := one.usage(ctx)
+			if err != nil {
+				return err
+			}
+			c.Contenders[i].Rounds = append(c.Contenders[i].Rounds, figure)
+			c.Contenders[i].Memory = after.memory
+			cpu[i] += after.cpu - before.cpu
+			done[i] += did.done
+			if did.latency != nil {
+				latencies[i].Merge(did.latency)
+			}
+		}
+	}
+	fmt.Fprint(b.config.Progress, "\r\033[K")
+	for i := range contenders {
+		if done[i] > 0 {
+			c.Contenders[i].CPU = 1e6 * cpu[i] / float64(done[i])
+		}
+		c.Contenders[i].Latency = percentiles(latencies[i])
+	}
+	c.finish()
+	c.write(b.config.Out)
+	b.figures.Comparisons = append(b.figures.Comparisons, c)
+	return nil
+}
+
+func (c contender) usage(ctx context.Context) (usage, error) {
+	if c.subject == nil {
+		return usage{}, nil
+	}
+	return c.subject.usage(ctx)
+}
+
+// percentiles returns those of latencies in milliseconds, nil of none.
+func percentiles(latency *histogram) map[string]float64 {
+	if latency.TotalCount() == 0 {
+		return nil
+	}
+	values := make(map[string]float64)
+	for name, q := range map[string]float64{"50": 50, "90": 90, "99": 99, "99.9": 99.9, "100": 100} {
+		values[name] = float64(latency.ValueAtQuantile(q)) / 1000
+	}
+	return values
+}
