@@ -1,7 +1,6 @@
 package escrowgrid
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -92,7 +91,7 @@ func (u unchanged) resource(*Books) Resource { return u.state }
 const bodyVersion = 1
 
 // entryBody is an entry's body. Its members stand in this order, without white
-// space, as encoding/json writes them with HTML escaping off.
+// space, as encoding/json writes them with HTML escaping off; see Entry.encode.
 type entryBody[E any] struct {
 	Version       int           `json:"v"`
 	InstitutionID InstitutionID `json:"institutionId"`
@@ -104,18 +103,6 @@ type entryBody[E any] struct {
 	Kind          Kind          `json:"kind"`
 	Subject       string        `json:"subject"`
 	Event         E             `json:"event"`
-}
-
-// encode returns the entry's body, made of its other fields.
-func (e Entry) encode() ([]byte, error) {
-	var body bytes.Buffer
-	encoder := json.NewEncoder(&body)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(entryBody[event]{
-		Version: bodyVersion, InstitutionID: e.InstitutionID, Sequence: e.Sequence, ID: e.ID, At: FormatTime(e.At),
-		Actor: e.Actor, RequestID: e.RequestID, Kind: e.Kind, Subject: e.Subject, Event: e.event,
-	})
-	return bytes.TrimSuffix(body.Bytes(), []byte("\n")), err
 }
 
 // ParseEntry reads an entry from its body.

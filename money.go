@@ -70,14 +70,21 @@ func ParseAmount(text string, c Currency) (Amount, error) {
 func (a Amount) Format(c Currency) string { return formatScaled(int64(a), c.Decimals()) }
 
 func formatScaled(value int64, decimals int) string {
-	text := strconv.FormatInt(value, 10)
+	var text [28]byte // The longest number has 20 characters, and 4 decimals.
+	digits := strconv.AppendInt(text[:4], value, 10)
 	if decimals == 0 {
-		return text
+		return string(digits[4:])
 	}
-	if missing := decimals + 1 - len(text); missing > 0 {
-		text = strings.Repeat("0", missing) + text
+	start := 4
+	for len(digits)-start <= decimals {
+		start--
+		digits[start] = '0'
 	}
-	return text[:len(text)-decimals] + "." + text[len(text)-decimals:]
+	point := len(digits) - decimals
+	digits = append(digits, 0)
+	copy(digits[point+1:], digits[point:])
+	digits[point] = '.'
+	return string(digits[start:])
 }
 
 // parseStored reads an amount out of an entry's body. The text's own decimals

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/escrowgrid/escrowgrid"
 )
@@ -70,8 +68,7 @@ func (c *call) write(r reply) {
 	content, contentType := r.raw, r.contentType
 	if r.body != nil {
 		var err error
-		// The names in our own structs differ; metadata was checked as it came.
-		if content, err = json.Marshal(r.body, jsontext.AllowDuplicateNames(true)); err != nil {
+		if content, err = encode(r.body); err != nil {
 			c.writeError(escrowgrid.Wrap(escrowgrid.CodeInternal, err, "Something went wrong on the server."))
 			return
 		}

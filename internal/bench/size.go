@@ -1,0 +1,197 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// smallSize is what the small database holds.
+	smallSize = 10_000
+	// batchItems is how many positions a request makes to fill a database; 1000 is
+	// the most.
+	batchItems = 1000
+	// fillers is how many requests at once fill a database.
+	fillers = 4
+	// sampledPositions is how many positions, evenly spread, are read again.
+	sampledPositions = 10_000
+)
+
+// size measures the same on a small and on a large database.
+func (b *bench) size(ctx context.Context) error {
+	for _, store := range b.stores() {
+		if err := b.sizeOn(ctx, store); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) sizeOn(ctx context.Context, store string) error {
+	var subjects [2]*subject
+	var ids [2][]string
+	for i, positions := range []int{smallSize, b.config.Positions} {
+		s, err := b.open(ctx, store, 1, 1)
+		if err != nil {
+			return err
+		}
+		if ids[i], err = b.fill(ctx, s, positions); err != nil {
+			return err
+		}
+		s.name = fmt.Sprintf("%d positions", positions)
+		subjects[i] = s
+	}
+	contenders := func(make func(i int, s *subject) contender) []contender {
+		return []contender{make(0, subjects[0]), make(1, subjects[1])}
+	}
+	err := b.compare(ctx, Comparison{Name: "pairs by the size of the database, " + store, Unit: "pairs/s", Goal: 0.85},
+		contenders(func(_ int, s *subject) contender { return inLoop(s.name, s.addresses(), someConnections, s, s.pair) })...)
+	if err != nil {
+		return err
+	}
+	err = b.compare(ctx, Comparison{Name: "GET a position by the size of the database, " + store, Unit: "requests/s", Goal: 0.85},
+		contenders(func(i int, s *subject) contender {
+			return inLoop(s.name, s.addresses(), someConnections, s, s.get(ids[i]))
+		})...)
+	if err != nil {
+		return err
+	}
+	err = b.compare(ctx, Comparison{Name: "the server's memory by the size of the database, " + store, Unit: "MB", Goal: 1.2, AtMost: true},
+		contenders(func(_ int, s *subject) contender {
+			return contender{s.name, s, func(ctx context.Context, d time.Duration) (float64, load, error) {
+				did, err := closedLoop(ctx, s.addresses(), someConnections, d, s.pair)
+				if err != nil {
+					return 0, did, err
+				}
+				used, err := s.usage(ctx)
+				return used.memory / (1 << 20), did, err
+			}}
+		})...)
+	if err != nil {
+		return err
+	}
+	err = b.compare(ctx, Comparison{Name: "from start to ready by the size of the database, " + store, Unit: "ms", Goal: 1.5, AtMost: true},
+		contenders(func(_ int, s *subject) contender {
+			return contender{s.name, nil, func(ctx context.Context, _ time.Duration) (float64, load, error) {
+				took, err := b.restart(ctx, s)
+				return float64(took.Microseconds()) / 1000, load{}, err
+			}}
+		})...)
+	if err != nil {
+		return err
+	}
+	for _, s := range subjects {
+		if err := s.account(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restart ends a subject's server and starts another, and returns how long that took
+// to be ready.
+func (b *bench) restart(ctx context.Context, s *subject) (time.Duration, error) {
+	if err := s.close(); err != nil {
+		return 0, err
+	}
+	s.servers = nil
+	begun := time.Now()
+	err := b.addServer(ctx, s)
+	return time.Since(begun), err
+}
+
+// fill makes and funds so many positions by batches, and returns the ids of some,
+// evenly spread.
+func (b *bench) fill(ctx context.Context, s *subject, positions int) ([]string, error) {
+	t := &s.tenants[0]
+	items := make([]json.RawMessage, min(batchItems, positions))
+	for i := range items {
+		items[i] = t.creation
+	}
+	creations, err := json.Marshal(map[string]any{"items": items})
+	if err != nil {
+		return nil, err
+	}
+	var filled atomic.Int64
+	samples := make(chan string, positions)
+	every := max(1, positions/sampledPositions)
+	_, err = onConnections(ctx, s.addresses(), fillers, func(_ int, c *connection, _ *histogram) error {
+		for ctx.Err() == nil {
+			first := int(filled.Add(int64(len(items)))) - len(items)
+			if first >= positions {
+				return nil
+			}
+			ids, err := s.batch(c, creations)
+			if err != nil {
+				return err
+			}
+			for i, id := range ids {
+				if (first+i)%every == 0 {
+					samples <- id
+				}
+			}
+			fmt.Fprintf(b.config.Progress, "\r\033[K%s: filling, %d of %d positions", s.name, first+len(items), positions)
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("fill: %w", err)
+	}
+	fmt.Fprint(b.config.Progress, "\r\033[K")
+	close(samples)
+	ids := make([]string, 0, len(samples))
+	for id := range samples {
+		ids = append(ids, id)
+	}
+	t.since = time.Now()
+	return ids, nil
+}
+
+// batch makes positions with one request and funds them with another.
+func (s *subject) batch(c *connection, creations []byte) ([]string, error) {
+	send := func(path string, status int, body []byte) (ids []string, err error) {
+		answer, err := c.expect(http.StatusOK, request{
+			method: http.MethodPost, path: path, apiKey: s.tenants[0].APIKey, idempotencyKey: s.idempotencyKey(), body: body,
+		})
+		if err != nil {
+			return nil, err
+		}
+		var answered struct {
+			Results []struct {
+				Status   int
+				Position struct{ ID string }
+			}
+		}
+		if err := json.Unmarshal(answer.body, &answered); err != nil {
+			return nil, err
+		}
+		for i, result := range answered.Results {
+			if result.Status != status {
+				return nil, fmt.Errorf("POST %s: item %d: %d: %s", path, i, result.Status, answer.body)
+			}
+			ids = append(ids, result.Position.ID)
+		}
+		return ids, nil
+	}
+	ids, err := send("/positions/batch", http.StatusCreated, creations)
+	if err != nil {
+		return nil, err
+	}
+	type item struct {
+		PositionID string `json:"positionId"`
+		ToState    string `json:"toState"`
+	}
+	items := make([]item, len(ids))
+	for i, id := range ids {
+		items[i] = item{id, "FUNDED"}
+	}
+	fundings, err := json.Marshal(map[string]any{"items": items})
+	if err != nil {
+		return nil, err
+	}
+	return send("/positions/transitions/batch", http.StatusOK, fundings)
+}

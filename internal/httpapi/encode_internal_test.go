@@ -1,0 +1,70 @@
+package httpapi
+
+import (
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+// What is encoded by hand is what the struct, of which the API's description is made,
+// would be encoded as.
+func TestPositionsAreEncodedAsTheirStructs(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		view := viewPosition(drawPosition(t))
+		got, err := encode(view)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := json.Marshal(view, jsontext.AllowDuplicateNames(true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), string(got)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func drawPosition(t *rapid.T) escrowgrid.Position {
+	amount := func(name string) escrowgrid.Amount { return escrowgrid.Amount(rapid.Int64Range(0, 1e17).Draw(t, name)) }
+	at := func(name string) time.Time {
+		return time.UnixMicro(rapid.Int64Range(0, 4e15).Draw(t, name)).UTC()
+	}
+	metadata := func(name string) escrowgrid.Metadata {
+		return rapid.SampledFrom([]escrowgrid.Metadata{nil, []byte(`{}`), []byte(`{"a":[1,"<é\u0000>",{"b":null}]}`)}).Draw(t, name)
+	}
+	actor := rapid.SampledFrom([]escrowgrid.Actor{
+		escrowgrid.ActorRoot(), escrowgrid.ActorSystem(), escrowgrid.ActorKey(escrowgrid.KeyID(drawID(t))),
+	})
+	state := rapid.SampledFrom(append(escrowgrid.States(), ""))
+	p := escrowgrid.Position{
+		ID: escrowgrid.PositionID(drawID(t)), InstitutionID: escrowgrid.InstitutionID(drawID(t)), AssetID: escrowgrid.AssetID(drawID(t)),
+		HolderReference: rapid.String().Draw(t, "holder"), ExternalReference: rapid.String().Draw(t, "external"),
+		Currency: rapid.SampledFrom([]escrowgrid.Currency{"USD", "JPY", "BHD", "CLF"}).Draw(t, "currency"),
+		Amount:   amount("amount"), Funded: amount("funded"), Released: amount("released"), Refunded: amount("refunded"), Held: amount("held"),
+		State: state.Draw(t, "state"), Version: rapid.Int64Range(1, 1000).Draw(t, "version"), Metadata: metadata("metadata"),
+		CreatedAt: at("created"), UpdatedAt: at("updated"),
+	}
+	if rapid.Bool().Draw(t, "expires") {
+		expiresAt := at("expiresAt")
+		p.ExpiresAt = &expiresAt
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "events") {
+		p.Events = append(p.Events, escrowgrid.PositionEvent{
+			ID: escrowgrid.EntryID(drawID(t)), Sequence: rapid.Int64Min(1).Draw(t, "sequence"), Actor: actor.Draw(t, "actor"), At: at("at"),
+			From: state.Draw(t, "from"), To: state.Draw(t, "to"), Currency: p.Currency, Amount: amount("moved"),
+			Reason: rapid.String().Draw(t, "reason"), Metadata: metadata("event metadata"),
+		})
+	}
+	return p
+}
+
+func drawID(t *rapid.T) [16]byte {
+	return [16]byte(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
+}
