@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
 // Ready returns nil when the engine can serve: the database answers and has this
@@ -13,6 +14,10 @@ func (e *Engine) Ready(ctx context.Context) error { return failure(e.store.Check
 
 // StoreName is the kind of database: "sqlite" or "postgres".
 func (e *Engine) StoreName() string { return e.store.Name() }
+
+// Reading returns a context for the queries of one request, with that of its key: the
+// database is asked once whether what is remembered still holds.
+func Reading(ctx context.Context) context.Context { return store.Reading(ctx) }
 
 // Authenticate returns the record of the key with a secret. It is
 // CodeInvalidKey when there is none, or it is revoked or expired.
@@ -26,15 +31,19 @@ func (e *Engine) Authenticate(ctx context.Context, secret string, mayBeOld bool)
 	if !known && escrowgrid.CheckSecret(secret) != nil {
 		return escrowgrid.APIKey{}, invalidKey()
 	}
-	if !known || !mayBeOld && !e.store.Exclusive() {
-		var err error
-		key, known, err = e.store.KeyByHash(ctx, hash)
-		if err != nil {
-			return escrowgrid.APIKey{}, failure(err)
-		}
-		if known {
+	var err error
+	switch {
+	case !known:
+		if key, known, err = e.store.KeyByHash(ctx, hash); known && err == nil {
 			e.keys.put(key, mark)
 		}
+	case !mayBeOld && !e.store.Exclusive():
+		if key, known, err = e.store.Key(ctx, key.InstitutionID, key.ID); known && err == nil {
+			e.keys.put(key, mark)
+		}
+	}
+	if err != nil {
+		return escrowgrid.APIKey{}, failure(err)
 	}
 	if !known || !key.Active(e.config.Now()) {
 		return escrowgrid.APIKey{}, invalidKey()

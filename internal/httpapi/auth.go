@@ -101,8 +101,7 @@ func (s *server) authenticate(c *call, withMetrics bool) error {
 		return err
 	}
 	// A command finds its key again under the lock of the journal.
-	isCommand := c.request.Method == http.MethodPost || c.request.Method == http.MethodPut
-	key, err := s.engine.Authenticate(c.request.Context(), secret, isCommand)
+	key, err := s.engine.Authenticate(c.request.Context(), secret, c.isCommand())
 	if err != nil {
 		if escrowgrid.ErrorCode(err) == escrowgrid.CodeInvalidKey {
 			s.limits.countFailure(c.client)
@@ -111,6 +110,11 @@ func (s *server) authenticate(c *call, withMetrics bool) error {
 	}
 	c.caller = caller{known: true, key: key.ID, institution: key.InstitutionID, role: key.Role, secret: secret}
 	return nil
+}
+
+// isCommand reports whether the request asks for a change.
+func (c *call) isCommand() bool {
+	return c.request.Method == http.MethodPost || c.request.Method == http.MethodPut
 }
 
 // presentedKey reads the key from either of the headers that can carry it.

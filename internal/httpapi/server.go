@@ -151,6 +151,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.config.RequestTimeout)
 	defer cancel()
+	if !c.isCommand() {
+		ctx = engine.Reading(ctx)
+	}
 	c.request = r.WithContext(ctx)
 	answer, err := s.serve(c)
 	if err != nil {

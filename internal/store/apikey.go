@@ -32,6 +32,16 @@ func (s *Store) KeyByHash(ctx context.Context, hash escrowgrid.SecretHash) (escr
 	return one(ctx, s, "SELECT "+keyColumns+" FROM api_keys WHERE hash = $1", []any{hash[:]}, scanKey)
 }
 
+// Key returns one API key of an institution.
+func (s *Store) Key(
+	ctx context.Context, institution escrowgrid.InstitutionID, id escrowgrid.KeyID,
+) (escrowgrid.APIKey, bool, error) {
+	return recallOr(ctx, s, institution, id, func(escrowgrid.APIKey) bool { return true }, func() (escrowgrid.APIKey, bool, error) {
+		return one(ctx, s, "SELECT "+keyColumns+" FROM api_keys WHERE institution_id = $1 AND id = $2",
+			[]any{idArg(institution), idArg(id)}, scanKey)
+	})
+}
+
 // Keys returns a page of an institution's API keys.
 func (s *Store) Keys(
 	ctx context.Context, institution escrowgrid.InstitutionID, filter escrowgrid.KeyFilter, page escrowgrid.PageRequest,

@@ -22,6 +22,10 @@ type cache struct {
 	rows *simplelru.LRU[rowKey, any]
 	// generations counts the ends that were taken up.
 	generations int64
+	// losses counts the ends that were dropped.
+	losses int64
+	// writing counts the batches of this process that are under way, by institution.
+	writing map[escrowgrid.InstitutionID]int
 }
 
 // The bounds of the cache, in entries, and of one row in it, in bytes of what the
@@ -61,15 +65,16 @@ type rowKey struct {
 type allPolicies struct{}
 
 func newCache() *cache {
-	ends, err := simplelru.NewLRU[escrowgrid.InstitutionID, *end](maxCachedEnds, nil)
+	c := &cache{writing: make(map[escrowgrid.InstitutionID]int)}
+	var err error
+	c.ends, err = simplelru.NewLRU(maxCachedEnds, func(escrowgrid.InstitutionID, *end) { c.losses++ })
 	if err != nil {
 		panic(err) // only for a size below 1
 	}
-	rows, err := simplelru.NewLRU[rowKey, any](maxCachedRows, nil)
-	if err != nil {
+	if c.rows, err = simplelru.NewLRU[rowKey, any](maxCachedRows, nil); err != nil {
 		panic(err)
 	}
-	return &cache{ends: ends, rows: rows}
+	return c
 }
 
 // opening is what the cache can say of a batch before the database is asked.
@@ -103,6 +108,25 @@ func (c *cache) open(needs batchNeeds) (bookSet, opening) {
 		opening.missing[institution] = missing
 	}
 	return books, opening
+}
+
+// begin and end note that this process has a batch under way.
+func (c *cache) begin(needs batchNeeds) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for institution := range needs {
+		c.writing[institution]++
+	}
+}
+
+func (c *cache) end(needs batchNeeds) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for institution := range needs {
+		if c.writing[institution]--; c.writing[institution] == 0 {
+			delete(c.writing, institution)
+		}
+	}
 }
 
 // isNothing reports whether nothing is needed that must be in the database.

@@ -36,13 +36,15 @@ func scanPosition(r row, p *escrowgrid.Position) error {
 func (s *Store) Position(
 	ctx context.Context, institution escrowgrid.InstitutionID, id escrowgrid.PositionID,
 ) (escrowgrid.Position, bool, error) {
-	p, found, err := one(ctx, s, "SELECT "+positionColumns+" FROM positions WHERE institution_id = $1 AND id = $2",
-		[]any{idArg(institution), idArg(id)}, scanPosition)
-	if err != nil || !found {
-		return p, found, err
-	}
-	_, err = s.loadEvents(ctx, &p)
-	return p, true, err
+	return recallOr(ctx, s, institution, id, isSmall, func() (escrowgrid.Position, bool, error) {
+		p, found, err := one(ctx, s, "SELECT "+positionColumns+" FROM positions WHERE institution_id = $1 AND id = $2",
+			[]any{idArg(institution), idArg(id)}, scanPosition)
+		if err != nil || !found {
+			return p, found, err
+		}
+		_, err = s.loadEvents(ctx, &p)
+		return p, true, err
+	})
 }
 
 // loadEvents gives a position its events, and returns the size of their entries in

@@ -22,6 +22,7 @@ import (
 type postgres struct {
 	pool *pgxpool.Pool
 	*cache
+	ends endReader
 }
 
 // MinConnections is the least size of a pool of connections: enough for every
@@ -70,7 +71,9 @@ func openPostgres(ctx context.Context, databaseURL string, connections int) (bac
 	if err != nil {
 		return nil, err
 	}
-	return &postgres{pool, newCache()}, nil
+	p := &postgres{pool: pool, cache: newCache()}
+	p.ends.query = p.readEnds
+	return p, nil
 }
 
 func (p *postgres) Name() string    { return "postgres" }
@@ -84,6 +87,29 @@ func (p *postgres) Close() error {
 func (p *postgres) Connections() (open, used, limit int) {
 	stat := p.pool.Stat()
 	return int(stat.TotalConns()), int(stat.AcquiredConns()), int(stat.MaxConns())
+}
+
+// moment asks the database, as other servers may write to it.
+func (p *postgres) moment(ctx context.Context, institution escrowgrid.InstitutionID) (moment, error) {
+	head, found, err := p.ends.read(ctx, institution)
+	if err != nil || !found {
+		return moment{}, err
+	}
+	return p.learn(institution, head), nil
+}
+
+func (p *postgres) readEnds(
+	ctx context.Context, institutions []escrowgrid.InstitutionID,
+) (map[escrowgrid.InstitutionID]escrowgrid.Head, error) {
+	heads := make(map[escrowgrid.InstitutionID]escrowgrid.Head, len(institutions))
+	err := p.query(ctx, "SELECT institution_id, sequence, last_at FROM journal_heads WHERE institution_id = ANY ($1::uuid[])",
+		[]any{uuids(institutions)}, func(r row) error {
+			var h head
+			err := scanHead(r, &h)
+			heads[h.institution] = h.Head
+			return err
+		})
+	return heads, err
 }
 
 func (p *postgres) query(ctx context.Context, sql string, args []any, scan func(row) error) error {
@@ -163,17 +189,20 @@ type postgresBatch struct {
 	needs batchNeeds
 	books bookSet
 	// conn holds the lock on the journals; nil while there is none.
-	conn *pgxpool.Conn
+	conn  *pgxpool.Conn
+	ended bool
 }
 
 func (p *postgres) Begin(ctx context.Context, needs batchNeeds) (Batch, error) {
-	books, opening := p.cache.open(needs)
+	p.begin(needs)
+	books, opening := p.open(needs)
 	batch := &postgresBatch{store: p, needs: needs, books: books}
 	if opening.certain {
 		return batch, nil
 	}
 	var err error
 	if batch.conn, err = p.pool.Acquire(ctx); err != nil {
+		batch.Rollback(ctx)
 		return nil, classify(err)
 	}
 	if err := batch.load(ctx, opening); err != nil {
@@ -310,6 +339,10 @@ const (
 const rollbackTimeout = 2 * time.Second
 
 func (b *postgresBatch) Rollback(ctx context.Context) {
+	if !b.ended {
+		b.ended = true
+		b.store.end(b.needs)
+	}
 	if b.conn == nil {
 		return
 	}

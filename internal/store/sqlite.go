@@ -145,6 +145,22 @@ func take(ctx context.Context, pool chan *sqliteConn) (*sqliteConn, error) {
 	}
 }
 
+// moment needs to ask the database only the first time: nobody else writes to it.
+func (s *sqlite) moment(ctx context.Context, institution escrowgrid.InstitutionID) (moment, error) {
+	now, ok, mark := s.known(institution)
+	if ok {
+		return now, nil
+	}
+	err := s.query(ctx, "SELECT institution_id, sequence, last_at FROM journal_heads WHERE institution_id = $1",
+		[]any{idArg(institution)}, func(r row) error {
+			var h head
+			err := scanHead(r, &h)
+			now = s.learnAlone(institution, h.Head, mark)
+			return err
+		})
+	return now, err
+}
+
 func (s *sqlite) query(ctx context.Context, sql string, args []any, scan func(row) error) (err error) {
 	conn, err := take(ctx, s.readers)
 	if err != nil {

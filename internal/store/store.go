@@ -2,7 +2,8 @@
 // the same tables and answer the same queries; what differs between them is
 // small and stands behind the backend interface.
 //
-// Reads are one statement each on any connection. Writes come in batches: Begin
+// Reads are one statement each on any connection, or of what is remembered, once it is
+// known that it still holds. Writes come in batches: Begin
 // locks the journals of a batch's institutions and loads their books, and the
 // batch commits what the books have become, whole or not at all. What the last
 // batches have read and written is remembered, so that a server that writes to a
@@ -43,6 +44,12 @@ type backend interface {
 	Forget(institutions ...escrowgrid.InstitutionID)
 	Close() error
 
+	// moment tells where a journal stands at some time after the call.
+	moment(ctx context.Context, institution escrowgrid.InstitutionID) (moment, error)
+	// recall returns a row that is remembered of a moment, remember remembers one that
+	// was read after it.
+	recall(at moment, id any) (any, bool)
+	remember(at moment, id, value any)
 	// query runs a reading statement and calls scan for each row. Parameters are
 	// written $1, $2 and so on.
 	query(ctx context.Context, sql string, args []any, scan func(row) error) error
