@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -55,6 +56,9 @@ func Experiments() []Experiment {
 		{Name: "pairs", Does: "positions made and funded in a second, beside a floor of HTTP and one of SQL", run: (*bench).pairs},
 		{Name: "paced", Does: "latency at 500 requests a second, beside that of a single INSERT", run: (*bench).paced, postgres: true},
 		{Name: "reads", Does: "positions read in a second, beside a floor of HTTP", run: (*bench).reads},
+		{Name: "instances", Does: "three servers on one database, beside one", run: (*bench).instances, postgres: true},
+		{Name: "overload", Does: "twice as many requests as can be carried out", run: (*bench).overload},
+		{Name: "size", Does: "a large database, beside a small one", run: (*bench).size, Large: true},
 	}
 }
 
@@ -147,7 +151,8 @@ func (b *bench) closeFrom(open int) error {
 // open starts a subject for the length of the experiment: on a database of its own
 // on PostgreSQL, or in an SQLite file.
 func (b *bench) open(ctx context.Context, store string, servers, tenants int) (*subject, error) {
-	database := ""
+	b.databases++
+	database := "sqlite:" + filepath.Join(b.scratch, fmt.Sprintf("%d.db", b.databases))
 	if store == onPostgreSQL {
 		var err error
 		if database, err = b.database(ctx); err != nil {

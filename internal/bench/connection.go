@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -32,7 +33,6 @@ type request struct {
 type reply struct {
 	status     int
 	location   string
-	etag       string
 	retryAfter string
 	body       []byte
 }
@@ -79,16 +79,22 @@ func (c *connection) do(r request) (reply, error) {
 		return reply{}, err
 	}
 	return reply{
-		status: response.StatusCode, location: response.Header.Get("Location"), etag: response.Header.Get("ETag"),
-		retryAfter: response.Header.Get("Retry-After"), body: body.Bytes(),
+		status: response.StatusCode, location: response.Header.Get("Location"), retryAfter: response.Header.Get("Retry-After"), body: body.Bytes(),
 	}, nil
 }
+
+// errShed is work that an overloaded server refused: with 503, and a time after which
+// to come again.
+var errShed = errors.New("the server is overloaded")
 
 // expect sends a request whose answer must have a status.
 func (c *connection) expect(status int, r request) (reply, error) {
 	answer, err := c.do(r)
-	if err == nil && answer.status != status {
-		err = fmt.Errorf("%s %s: %d instead of %d: %s", r.method, r.path, answer.status, status, answer.body)
+	switch {
+	case err != nil || answer.status == status:
+		return answer, err
+	case answer.status == http.StatusServiceUnavailable && answer.retryAfter != "":
+		return answer, errShed
 	}
-	return answer, err
+	return answer, fmt.Errorf("%s %s: %d instead of %d: %s", r.method, r.path, answer.status, status, answer.body)
 }

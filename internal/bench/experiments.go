@@ -22,8 +22,8 @@ func (b *bench) pairs(ctx context.Context) error {
 		return err
 	}
 	err = b.compare(ctx, Comparison{Name: "pairs on SQLite, 50 connections", Unit: unit, Goal: 0.22},
-		inLoop("net/http floor", b.floor.address, someConnections, nil, b.floor.pair),
-		inLoop(embedded.name, embedded.address(0), someConnections, embedded, embedded.pair))
+		inLoop("net/http floor", b.floor.addresses, someConnections, nil, b.floor.pair),
+		inLoop(embedded.name, embedded.addresses(), someConnections, embedded, embedded.pair))
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func (b *bench) pairs(ctx context.Context) error {
 		}
 		err = b.compare(ctx, Comparison{Name: fmt.Sprintf("pairs on PostgreSQL, %d connections", at.connections), Unit: unit, Goal: at.goal},
 			floor.inLoop("pgbench floor", "pair.sql", at.connections),
-			inLoop(server.name, server.address(0), at.connections, server, server.pair))
+			inLoop(server.name, server.addresses(), at.connections, server, server.pair))
 		if err != nil {
 			return err
 		}
@@ -94,7 +94,7 @@ func (b *bench) paced(ctx context.Context) error {
 			return latency(floor.run(ctx, "insert.sql", someConnections, pacedRate, d))
 		}},
 		contender{server.name, server, func(ctx context.Context, d time.Duration) (float64, load, error) {
-			return latency(openLoop(ctx, server.address(0), someConnections, pacedRate, d, half))
+			return latency(openLoop(ctx, server.addresses(), someConnections, pacedRate, d, half))
 		}})
 	if err != nil {
 		return err
@@ -112,28 +112,24 @@ func (b *bench) reads(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		ids, err := s.fill(ctx, readPositions)
+		ids, err := b.fill(ctx, s, readPositions)
 		if err != nil {
 			return err
 		}
-		floor := inLoop("net/http floor", b.floor.address, someConnections, nil, b.floor.get)
-		get := func(worker int, c *connection) error {
-			_, err := c.expect(http.StatusOK, s.reading(ids))
-			return err
-		}
-		unchanged := func(worker int, c *connection) error {
+		floor := inLoop("net/http floor", b.floor.addresses, someConnections, nil, b.floor.get)
+		unchanged := func(_ int, c *connection) error {
 			r := s.reading(ids)
 			r.ifNoneMatch = `"2"`
 			_, err := c.expect(http.StatusNotModified, r)
 			return err
 		}
 		err = b.compare(ctx, Comparison{Name: "GET a position on " + store + ", 50 connections", Unit: "requests/s", Goal: 0.5},
-			floor, inLoop(s.name, s.address(0), someConnections, s, get))
+			floor, inLoop(s.name, s.addresses(), someConnections, s, s.get(ids)))
 		if err != nil {
 			return err
 		}
 		err = b.compare(ctx, Comparison{Name: "GET an unchanged position (304) on " + store + ", 50 connections", Unit: "requests/s"},
-			floor, inLoop(s.name, s.address(0), someConnections, s, unchanged))
+			floor, inLoop(s.name, s.addresses(), someConnections, s, unchanged))
 		if err != nil {
 			return err
 		}
@@ -141,32 +137,16 @@ func (b *bench) reads(ctx context.Context) error {
 	return nil
 }
 
+// get is work that reads the next of some positions.
+func (s *subject) get(ids []string) work {
+	return func(_ int, c *connection) error {
+		_, err := c.expect(http.StatusOK, s.reading(ids))
+		return err
+	}
+}
+
 // reading is a request for the next of some positions.
 func (s *subject) reading(ids []string) request {
 	next := int(s.requests.Add(1)) % len(ids)
 	return request{method: http.MethodGet, path: "/positions/" + ids[next], apiKey: s.tenants[0].APIKey}
-}
-
-// fill makes and funds so many positions, and returns their ids.
-func (s *subject) fill(ctx context.Context, positions int) ([]string, error) {
-	ids := make([]string, positions)
-	next := make(chan int, positions)
-	for i := range positions {
-		next <- i
-	}
-	close(next)
-	_, err := onConnections(ctx, s.address(0), someConnections, func(worker int, c *connection, _ *histogram) error {
-		for i := range next {
-			id, err := s.create(0, c)
-			if err != nil {
-				return err
-			}
-			if err := s.fund(0, c, id); err != nil {
-				return err
-			}
-			ids[i] = id
-		}
-		return nil
-	})
-	return ids, err
 }

@@ -53,6 +53,8 @@ type Contender struct {
 	// CPU is what the servers took for a piece of work, in microseconds of a
 	// processor; 0 where it is not known.
 	CPU float64 `json:"cpuUs,omitempty"`
+	// Shed counts the requests that were refused for overload.
+	Shed int64 `json:"shed,omitempty"`
 	// Memory is what the servers held after the last round, in bytes.
 	Memory float64 `json:"memory,omitempty"`
 }
@@ -109,6 +111,9 @@ func (c Comparison) write(out io.Writer) {
 		}
 		if contender.CPU > 0 {
 			fmt.Fprintf(out, "   %.0f µs CPU", contender.CPU)
+		}
+		if contender.Shed > 0 {
+			fmt.Fprintf(out, "   %d shed", contender.Shed)
 		}
 		if contender.Memory > 0 {
 			fmt.Fprintf(out, "   %.0f MB", contender.Memory/(1<<20))

@@ -62,9 +62,9 @@ func ServeFloor(ctx context.Context, out io.Writer) error {
 
 // floor is a running floor server, in a process of its own as the others are.
 type floor struct {
-	address string
-	program *exec.Cmd
-	ended   <-chan struct{}
+	addresses []string
+	program   *exec.Cmd
+	ended     <-chan struct{}
 }
 
 // FloorCommand is the program's hidden command that runs ServeFloor.
@@ -84,7 +84,7 @@ func startFloor(executable string) (*floor, error) {
 		f.close()
 		return nil, fmt.Errorf("start the floor server: %w", err)
 	}
-	f.address = strings.TrimSpace(line)
+	f.addresses = []string{strings.TrimSpace(line)}
 	return f, nil
 }
 

@@ -21,9 +21,9 @@ func newHistogram() *histogram {
 
 // load is what became of the work that was sent.
 type load struct {
-	// done counts pieces of work.
-	done     int64
-	duration time.Duration
+	// done counts pieces of work, shed those that an overloaded server refused.
+	done, shed int64
+	duration   time.Duration
 	// latency is in microseconds.
 	latency *histogram
 }
@@ -36,9 +36,9 @@ type work func(worker int, c *connection) error
 
 // closedLoop has each of so many connections carry out one piece of work after the
 // other, for a time. It ends with the first error.
-func closedLoop(ctx context.Context, address string, connections int, duration time.Duration, do work) (load, error) {
+func closedLoop(ctx context.Context, addresses []string, connections int, duration time.Duration, do work) (load, error) {
 	deadline := time.Now().Add(duration)
-	return onConnections(ctx, address, connections, func(worker int, c *connection, latency *histogram) error {
+	return onConnections(ctx, addresses, connections, func(worker int, c *connection, latency *histogram) error {
 		for begun := time.Now(); begun.Before(deadline) && ctx.Err() == nil; {
 			if err := do(worker, c); err != nil {
 				return err
@@ -56,8 +56,9 @@ func closedLoop(ctx context.Context, address string, connections int, duration t
 // openLoop has work arrive at random, so many pieces a second, whether earlier ones
 // are finished or not. A piece is carried out on the next connection that is free,
 // and takes from its arrival to its end: a server that is slow cannot hide it by
-// slowing the clients (coordinated omission).
-func openLoop(ctx context.Context, address string, connections int, rate float64, duration time.Duration, do work) (load, error) {
+// slowing the clients (coordinated omission). Work that the server sheds is counted,
+// and takes no time.
+func openLoop(ctx context.Context, addresses []string, connections int, rate float64, duration time.Duration, do work) (load, error) {
 	// All that can arrive fits in, so that the arrivals never wait.
 	arrivals := make(chan time.Time, int(2*rate*duration.Seconds())+connections)
 	stop := make(chan struct{})
@@ -79,9 +80,15 @@ func openLoop(ctx context.Context, address string, connections int, rate float64
 			}
 		}
 	})
-	result, err := onConnections(ctx, address, connections, func(worker int, c *connection, latency *histogram) error {
+	var shed atomic.Int64
+	result, err := onConnections(ctx, addresses, connections, func(worker int, c *connection, latency *histogram) error {
 		for at := range arrivals {
-			if err := errors.Join(ctx.Err(), do(worker, c)); err != nil {
+			err := do(worker, c)
+			if errors.Is(err, errShed) {
+				shed.Add(1)
+				continue
+			}
+			if err := errors.Join(ctx.Err(), err); err != nil {
 				return err
 			}
 			if err := latency.RecordValue(time.Since(at).Microseconds()); err != nil {
@@ -92,13 +99,14 @@ func openLoop(ctx context.Context, address string, connections int, rate float64
 	})
 	close(stop)
 	arriving.Wait()
+	result.shed = shed.Load()
 	return result, err
 }
 
-// onConnections runs a worker on each of so many connections and adds up what they
-// have done. After an error the others end with their next piece of work.
+// onConnections runs a worker on each of so many connections, to the addresses in
+// turn, and adds up what they have done. After an error the others end with their next piece of work.
 func onConnections(
-	ctx context.Context, address string, connections int, worker func(int, *connection, *histogram) error,
+	ctx context.Context, addresses []string, connections int, worker func(int, *connection, *histogram) error,
 ) (load, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -112,7 +120,7 @@ func onConnections(
 	}()
 	for i := range opened {
 		var err error
-		if opened[i], err = dial(ctx, address); err != nil {
+		if opened[i], err = dial(ctx, addresses[i%len(addresses)]); err != nil {
 			return load{}, err
 		}
 	}

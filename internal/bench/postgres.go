@@ -127,7 +127,7 @@ func (p *pgbench) run(ctx context.Context, script string, clients int, rate floa
 	result := load{latency: newHistogram()}
 	tps, count := pgbenchRate.FindSubmatch(output), pgbenchCount.FindSubmatch(output)
 	if tps == nil || count == nil {
-		return load{}, fmt.Errorf("pgbench says no rate: %s", output)
+		return load{}, fmt.Errorf("pgbench carried out nothing: %s", output)
 	}
 	rateSeen, _ := strconv.ParseFloat(string(tps[1]), 64)
 	result.done, _ = strconv.ParseInt(string(count[1]), 10, 64)

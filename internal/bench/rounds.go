@@ -17,9 +17,9 @@ type contender struct {
 
 // inLoop is a contender that carries out work on connections as often as it can.
 // Its figure is what of it was done in a second.
-func inLoop(name, address string, connections int, s *subject, do work) contender {
+func inLoop(name string, addresses []string, connections int, s *subject, do work) contender {
 	return contender{name, s, func(ctx context.Context, duration time.Duration) (float64, load, error) {
-		did, err := closedLoop(ctx, address, connections, duration, do)
+		did, err := closedLoop(ctx, addresses, connections, duration, do)
 		return did.rate(), did, err
 	}}
 }
@@ -56,6 +56,7 @@ func (b *bench) compare(ctx context.Context, c Comparison, contenders ...contend
 			c.Contenders[i].Memory = after.memory
 			cpu[i] += after.cpu - before.cpu
 			done[i] += did.done
+			c.Contenders[i].Shed += did.shed
 			if did.latency != nil {
 				latencies[i].Merge(did.latency)
 			}

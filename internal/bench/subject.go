@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -22,9 +21,11 @@ import (
 // subject is what is measured: a server, or several on one database, with
 // institutions on it.
 type subject struct {
-	name    string
-	servers []*testbed.Server
-	tenants []tenant
+	name string
+	// database is the URL that the servers have.
+	database string
+	servers  []*testbed.Server
+	tenants  []tenant
 	// keys begins the idempotency keys, of which each request has its own.
 	keys     string
 	requests atomic.Int64
@@ -71,9 +72,13 @@ func (s *subject) close() error {
 	return errors.Join(errs...)
 }
 
-// address is the host and port of a server.
-func (s *subject) address(server int) string {
-	return strings.TrimPrefix(s.servers[server].URL, "http://")
+// addresses are the hosts and ports of the servers.
+func (s *subject) addresses() []string {
+	addresses := make([]string, len(s.servers))
+	for i, server := range s.servers {
+		addresses[i] = strings.TrimPrefix(server.URL, "http://")
+	}
+	return addresses
 }
 
 // idempotencyKey returns a key that no request has had.
@@ -184,32 +189,32 @@ func (s *subject) usage(ctx context.Context) (u usage, err error) {
 	return u, nil
 }
 
-// startSubject starts so many servers on one database, "" for an SQLite file, and
-// makes institutions on them.
+// startSubject starts so many servers on one database, and makes institutions on
+// them.
 func (b *bench) startSubject(ctx context.Context, name, database string, servers, tenants int) (_ *subject, err error) {
-	s := &subject{name: name}
+	s := &subject{name: name, database: database}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
 		}
 	}()
 	for range servers {
-		b.servers++
-		server, err := testbed.Start(ctx, testbed.Options{
-			Executable: b.config.Executable, Database: database, Environment: []string{"RATE_LIMIT_ENABLED=false"},
-			Log: filepath.Join(b.scratch, fmt.Sprintf("server-%d.log", b.servers)),
-		})
-		if err != nil {
+		if err := b.addServer(ctx, s); err != nil {
 			return nil, err
 		}
-		s.servers = append(s.servers, server)
 	}
 	return s, s.addTenants(ctx, tenants)
 }
 
-// field returns the string under a name in JSON that our own server has written.
-func field(body []byte, name string) string {
-	_, rest, _ := bytes.Cut(body, []byte(`"`+name+`":"`))
-	value, _, _ := bytes.Cut(rest, []byte(`"`))
-	return string(value)
+// addServer starts one more server on a subject's database.
+func (b *bench) addServer(ctx context.Context, s *subject) error {
+	b.servers++
+	server, err := testbed.Start(ctx, testbed.Options{
+		Executable: b.config.Executable, Database: s.database, Environment: []string{"RATE_LIMIT_ENABLED=false"},
+		Log: filepath.Join(b.scratch, fmt.Sprintf("server-%d.log", b.servers)),
+	})
+	if err == nil {
+		s.servers = append(s.servers, server)
+	}
+	return err
 }
