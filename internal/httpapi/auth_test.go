@@ -37,8 +37,12 @@ func TestHowAKeyIsSent(t *testing.T) {
 		nobody.Get(t, "/positions", headers...).Refused(t, 401, "unauthorized")
 	}
 	nobody.Get(t, "/positions?apiKey="+key).Refused(t, 401, "unauthorized")
+	other := "x"
+	if key[10] == 'x' {
+		other = "y"
+	}
 	for _, wrong := range []string{
-		key[:len(key)-1], key + "x", strings.ToLower(key), "egk_", strings.Repeat("x", 10_000), key[:10] + "x" + key[11:], "root", "'", "\xff",
+		key[:len(key)-1], key + "x", strings.ToLower(key), "egk_", strings.Repeat("x", 10_000), key[:10] + other + key[11:], "root", "'", "\xff",
 	} {
 		nobody.Get(t, "/positions", "X-API-KEY: "+wrong).Refused(t, 401, "invalid_api_key")
 		nobody.Post(t, "/positions", "{}", "Authorization: Bearer "+wrong).Refused(t, 401, "invalid_api_key")

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -234,23 +233,22 @@ func (c *call) idempotency(institution escrowgrid.InstitutionID, body, nonce []b
 	if len(given) == 0 {
 		return nil, nil //nolint:nilnil // No key is no fault.
 	}
-	compact := jsontext.Value(append([]byte(nil), body...))
-	if len(compact) > 0 {
+	decides := make([]byte, 0, len(body)+512)
+	for _, part := range []string{c.request.Method, c.request.URL.EscapedPath(), institution.String(), strings.Join(c.request.Header.Values("If-Match"), ", ")} {
+		// No part can hold the end of a line.
+		decides = append(append(decides, part...), '\n')
+	}
+	if len(body) > 0 {
+		compact := jsontext.Value(append(decides, body...)[len(decides):])
 		if err := compact.Compact(); err != nil {
 			return nil, malformed(err)
 		}
+		decides = append(decides, compact...)
 	}
-	hash := sha256.New()
-	for _, part := range []string{c.request.Method, c.request.URL.EscapedPath(), institution.String(), strings.Join(c.request.Header.Values("If-Match"), ", ")} {
-		// No part can hold the end of a line.
-		_, _ = io.WriteString(hash, part)
-		_, _ = io.WriteString(hash, "\n")
-	}
-	_, _ = hash.Write(compact)
 	if nonce != nil {
-		_, _ = io.WriteString(hash, "\n"+c.caller.actor().String())
+		decides = append(append(decides, '\n'), c.caller.actor().String()...)
 	}
-	return &escrowgrid.Idempotency{Key: given[0], Fingerprint: escrowgrid.Fingerprint(hash.Sum(nil)), Nonce: nonce}, nil
+	return &escrowgrid.Idempotency{Key: given[0], Fingerprint: sha256.Sum256(decides), Nonce: nonce}, nil
 }
 
 func visibleASCII(text string) bool {

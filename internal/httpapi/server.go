@@ -210,9 +210,8 @@ var securityHeaders = http.Header{
 }
 
 func (s *server) setHeaders(c *call) {
-	header := c.writer.Header()
-	header.Set("X-Request-Id", c.requestID)
-	maps.Copy(header, securityHeaders)
+	c.setHeader("X-Request-Id", c.requestID)
+	maps.Copy(c.writer.Header(), securityHeaders)
 	s.setOrigin(c)
 }
 

@@ -13,10 +13,16 @@ var keyTable = newTable("api_keys", 2,
 		"institution_id uuid", "id uuid", "label text", "role text", "hash bytea", "created_at timestamptz",
 		"~expires_at timestamptz", "~revoked_at timestamptz",
 	},
-	func(k *escrowgrid.APIKey) ([]any, error) {
-		return []any{
-			idArg(k.InstitutionID), idArg(k.ID), k.Label, string(k.Role), k.Hash[:], k.CreatedAt, k.ExpiresAt, k.RevokedAt,
-		}, nil
+	func(k *escrowgrid.APIKey, to columns) error {
+		to.id(k.InstitutionID)
+		to.id(k.ID)
+		to.text(k.Label)
+		to.text(string(k.Role))
+		to.bytes(k.Hash[:])
+		to.time(k.CreatedAt)
+		to.optionalTime(k.ExpiresAt)
+		to.optionalTime(k.RevokedAt)
+		return nil
 	})
 
 func scanKey(r row, k *escrowgrid.APIKey) error {

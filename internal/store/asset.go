@@ -10,10 +10,14 @@ const assetColumns = "institution_id, id, template_id, label, metadata, created_
 
 var assetTable = newTable("assets", 2,
 	[]string{"institution_id uuid", "id uuid", "template_id uuid", "label text", "metadata bytea", "created_at timestamptz"},
-	func(a *escrowgrid.Asset) ([]any, error) {
-		return []any{
-			idArg(a.InstitutionID), idArg(a.ID), idArg(a.TemplateID), a.Label, []byte(a.Metadata), a.CreatedAt,
-		}, nil
+	func(a *escrowgrid.Asset, to columns) error {
+		to.id(a.InstitutionID)
+		to.id(a.ID)
+		to.id(a.TemplateID)
+		to.text(a.Label)
+		to.bytes(a.Metadata)
+		to.time(a.CreatedAt)
+		return nil
 	})
 
 func scanAsset(r row, a *escrowgrid.Asset) error {

@@ -13,19 +13,11 @@ import (
 // idArg is the parameter for an id.
 func idArg[K escrowgrid.IDKind](id escrowgrid.ID[K]) [16]byte { return [16]byte(id) }
 
-func optionalText(text string) *string {
-	if text == "" {
-		return nil
-	}
-	return &text
-}
-
-func optionalDecimal(d *escrowgrid.Decimal) *string {
+func optionalDecimal(d *escrowgrid.Decimal) string {
 	if d == nil {
-		return nil
+		return ""
 	}
-	text := d.String()
-	return &text
+	return d.String()
 }
 
 func parseOptionalDecimal(text *string) (*escrowgrid.Decimal, error) {

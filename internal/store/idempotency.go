@@ -15,11 +15,18 @@ var recordTable = newTable("idempotency_records", 2,
 		"institution_id uuid", "key text", "fingerprint bytea", "subject text", "sequence bigint", "refusal text",
 		"nonce bytea", "request_id text", "created_at timestamptz",
 	},
-	func(r *ownedRecord) ([]any, error) {
+	func(r *ownedRecord, to columns) error {
+		to.id(r.institution)
+		to.text(r.Key)
+		to.bytes(r.Fingerprint[:])
+		to.text(r.Subject)
+		to.number(r.Sequence)
 		refusal, err := refusalJSON(r.Refusal)
-		return []any{
-			idArg(r.institution), r.Key, r.Fingerprint[:], r.Subject, r.Sequence, refusal, r.Nonce, r.RequestID, r.CreatedAt,
-		}, err
+		to.optionalText(refusal)
+		to.bytes(r.Nonce)
+		to.text(r.RequestID)
+		to.time(r.CreatedAt)
+		return err
 	})
 
 // ownedRecord is a record with the institution whose it is.
@@ -40,14 +47,13 @@ func scanRecord(r row, record *ownedRecord) error {
 	return err
 }
 
-// refusalJSON is the column of a record's refusal.
-func refusalJSON(refusal *escrowgrid.Error) (*string, error) {
+// refusalJSON is the column of a record's refusal, empty where there is none.
+func refusalJSON(refusal *escrowgrid.Error) (string, error) {
 	if refusal == nil {
-		return nil, nil //nolint:nilnil // No refusal is NULL.
+		return "", nil
 	}
 	text, err := json.Marshal(refusal)
-	asText := string(text)
-	return &asText, err
+	return string(text), err
 }
 
 // Purge removes what has outlived its retention: idempotency records, and

@@ -12,10 +12,15 @@ const institutionColumns = "id, name, regions, verticals, created_at"
 
 var institutionTable = newTable("institutions", 1,
 	[]string{"id uuid", "name text", "regions text", "verticals text", "created_at timestamptz"},
-	func(i *escrowgrid.Institution) ([]any, error) {
+	func(i *escrowgrid.Institution, to columns) error {
+		to.id(i.ID)
+		to.text(i.Name)
 		regions, err := jsonArray(i.Regions)
+		to.text(regions)
 		verticals, err2 := jsonArray(i.Verticals)
-		return []any{idArg(i.ID), i.Name, regions, verticals, i.CreatedAt}, errors.Join(err, err2)
+		to.text(verticals)
+		to.time(i.CreatedAt)
+		return errors.Join(err, err2)
 	})
 
 func scanInstitution(r row, i *escrowgrid.Institution) error {

@@ -23,8 +23,15 @@ var entryTable = newTable("journal_entries", 2,
 	[]string{
 		"institution_id uuid", "sequence bigint", "at timestamptz", "actor text", "kind text", "subject text", "body bytea",
 	},
-	func(e *escrowgrid.Entry) ([]any, error) {
-		return []any{idArg(e.InstitutionID), e.Sequence, e.At, e.Actor.String(), string(e.Kind), e.Subject, e.Body}, nil
+	func(e *escrowgrid.Entry, to columns) error {
+		to.id(e.InstitutionID)
+		to.number(e.Sequence)
+		to.time(e.At)
+		to.text(e.Actor.String())
+		to.text(string(e.Kind))
+		to.text(e.Subject)
+		to.bytes(e.Body)
+		return nil
 	})
 
 // head is the end of a journal with the institution whose it is.
@@ -35,7 +42,12 @@ type head struct {
 
 var headTable = newTable("journal_heads", 1,
 	[]string{"institution_id uuid", "sequence bigint", "last_at timestamptz"},
-	func(h *head) ([]any, error) { return []any{idArg(h.institution), h.Sequence, h.At}, nil })
+	func(h *head, to columns) error {
+		to.id(h.institution)
+		to.number(h.Sequence)
+		to.time(h.At)
+		return nil
+	})
 
 // headMove is what a batch does to the end of a journal.
 type headMove struct {
@@ -55,8 +67,13 @@ var headMoves = table[headMove]{
 		FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::timestamptz[])
 			AS n (institution_id, from_sequence, from_at, to_sequence, to_at)
 		WHERE t.institution_id = n.institution_id`,
-	values: func(m *headMove) ([]any, error) {
-		return []any{idArg(m.institution), m.from.Sequence, m.from.At, m.to.Sequence, m.to.At}, nil
+	write: func(m *headMove, to columns) error {
+		to.id(m.institution)
+		to.number(m.from.Sequence)
+		to.time(m.from.At)
+		to.number(m.to.Sequence)
+		to.time(m.to.At)
+		return nil
 	},
 }
 

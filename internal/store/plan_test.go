@@ -495,13 +495,13 @@ type planSink struct {
 	planned
 }
 
-func (s *planSink) write(perRow, perSet string, rows [][]any) error {
+func (s *planSink) write(perRow, perSet string, wanted []bool, rows int, row func(int, columns) error) error {
 	if s.Name() == "sqlite" {
-		s.explain(perRow, rows[0])
+		s.explain(perRow, nil)
 		return nil
 	}
 	var sink postgresSink
-	err := sink.write(perRow, perSet, rows)
+	err := sink.write(perRow, perSet, wanted, rows, row)
 	s.explainAll(&sink.batch)
 	return err
 }

@@ -15,12 +15,16 @@ var policyTable = newTable("policies", 2,
 		"institution_id uuid", "region text", "~min_amount text", "~max_amount text", "~allowed_currencies text",
 		"created_at timestamptz", "~updated_at timestamptz",
 	},
-	func(p *escrowgrid.Policy) ([]any, error) {
+	func(p *escrowgrid.Policy, to columns) error {
+		to.id(p.InstitutionID)
+		to.text(string(p.Region))
+		to.optionalText(optionalDecimal(p.MinAmount))
+		to.optionalText(optionalDecimal(p.MaxAmount))
 		currencies, err := jsonArray(p.AllowedCurrencies)
-		return []any{
-			idArg(p.InstitutionID), string(p.Region), optionalDecimal(p.MinAmount), optionalDecimal(p.MaxAmount), currencies,
-			p.CreatedAt, p.UpdatedAt,
-		}, err
+		to.text(currencies)
+		to.time(p.CreatedAt)
+		to.time(p.UpdatedAt)
+		return err
 	})
 
 func scanPolicy(r row, p *escrowgrid.Policy) error {

@@ -17,12 +17,23 @@ var positionTable = newTable("positions", 2,
 		"~state text", "~version bigint", "expires_at timestamptz", "metadata bytea", "created_at timestamptz",
 		"~updated_at timestamptz",
 	},
-	func(p *escrowgrid.Position) ([]any, error) {
-		return []any{
-			idArg(p.InstitutionID), idArg(p.ID), idArg(p.AssetID), p.HolderReference, optionalText(p.ExternalReference),
-			string(p.Currency), int64(p.Amount), int64(p.Funded), int64(p.Released), int64(p.Refunded), int64(p.Held),
-			int64(p.Retained), string(p.State), p.Version, p.ExpiresAt, []byte(p.Metadata), p.CreatedAt, p.UpdatedAt,
-		}, nil
+	func(p *escrowgrid.Position, to columns) error {
+		to.id(p.InstitutionID)
+		to.id(p.ID)
+		to.id(p.AssetID)
+		to.text(p.HolderReference)
+		to.optionalText(p.ExternalReference)
+		to.text(string(p.Currency))
+		for _, amount := range [...]escrowgrid.Amount{p.Amount, p.Funded, p.Released, p.Refunded, p.Held, p.Retained} {
+			to.number(int64(amount))
+		}
+		to.text(string(p.State))
+		to.number(p.Version)
+		to.optionalTime(p.ExpiresAt)
+		to.bytes(p.Metadata)
+		to.time(p.CreatedAt)
+		to.time(p.UpdatedAt)
+		return nil
 	})
 
 func scanPosition(r row, p *escrowgrid.Position) error {

@@ -63,6 +63,7 @@ func openPostgres(ctx context.Context, databaseURL string, connections int) (bac
 		conn.TypeMap().RegisterType(&pgtype.Type{
 			Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
 		})
+		registerWireArrays(conn.TypeMap())
 		_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false)
 			WHERE current_setting('synchronous_commit') = 'off'`)
 		return err
@@ -359,40 +360,20 @@ func (b *postgresBatch) Rollback(ctx context.Context) {
 // postgresSink queues one statement a table, with an array for each column.
 type postgresSink struct{ batch pgx.Batch }
 
-func (s *postgresSink) write(_, perSet string, rows [][]any) error {
-	columns := make([]any, len(rows[0]))
-	for i := range columns {
-		switch rows[0][i].(type) {
-		case string:
-			columns[i] = column[string](rows, i)
-		case *string:
-			columns[i] = column[*string](rows, i)
-		case int64:
-			columns[i] = column[int64](rows, i)
-		case []byte:
-			columns[i] = column[[]byte](rows, i)
-		case [16]byte:
-			columns[i] = column[[16]byte](rows, i)
-		case time.Time:
-			columns[i] = column[time.Time](rows, i)
-		case *time.Time:
-			columns[i] = column[*time.Time](rows, i)
-		default:
-			return fmt.Errorf("postgres: no column of %T", rows[0][i])
+func (s *postgresSink) write(_, perSet string, wanted []bool, rows int, row func(int, columns) error) error {
+	arrays := arrayWriter{wanted: wanted, rows: rows}
+	for i := range rows {
+		arrays.column, arrays.place = 0, 0
+		if err := row(i, &arrays); err != nil {
+			return err
 		}
 	}
-	s.batch.Queue(perSet, columns...)
-	return nil
-}
-
-// column returns the values at a place of rows. Of a slice of its type the driver
-// need not look at each value's.
-func column[T any](rows [][]any, place int) []T {
-	values := make([]T, len(rows))
-	for i, row := range rows {
-		values[i] = row[place].(T) //nolint:errcheck,forcetypeassert // All rows are of one table.
+	arguments := make([]any, len(arrays.arrays))
+	for i, array := range arrays.arrays {
+		arguments[i] = array
 	}
-	return values
+	s.batch.Queue(perSet, arguments...)
+	return nil
 }
 
 func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB, directory string) error {

@@ -27,6 +27,9 @@ type readingKey struct{}
 
 // now returns the moment that the reads of a context are of.
 func (s *Store) now(ctx context.Context, institution escrowgrid.InstitutionID) (moment, error) {
+	if err := ctx.Err(); err != nil {
+		return moment{}, kinded{ErrUnavailable, err}
+	}
 	held, _ := ctx.Value(readingKey{}).(*atomic.Pointer[moment])
 	if held == nil {
 		return s.moment(ctx, institution)

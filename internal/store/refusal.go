@@ -16,10 +16,17 @@ var refusalTable = newTable("refusals", 1,
 		"id uuid", "at timestamptz", "institution_id uuid", "actor text", "code text", "method text", "path text", "client text",
 		"request_id text",
 	},
-	func(a *escrowgrid.RefusedAttempt) ([]any, error) {
-		return []any{
-			idArg(a.ID), a.At, idArg(a.InstitutionID), a.Actor, string(a.Code), a.Method, a.Path, a.Client, a.RequestID,
-		}, nil
+	func(a *escrowgrid.RefusedAttempt, to columns) error {
+		to.id(a.ID)
+		to.time(a.At)
+		to.id(a.InstitutionID)
+		to.text(a.Actor)
+		to.text(string(a.Code))
+		to.text(a.Method)
+		to.text(a.Path)
+		to.text(a.Client)
+		to.text(a.RequestID)
+		return nil
 	})
 
 func scanRefusal(r row, a *escrowgrid.RefusedAttempt) error {

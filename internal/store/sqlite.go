@@ -330,9 +330,22 @@ type sqliteSink struct {
 	conn *sqliteConn
 }
 
-func (s sqliteSink) write(perRow, _ string, rows [][]any) error {
-	for _, values := range rows {
-		if err := s.conn.run(s.ctx, perRow, values, nil); err != nil {
+func (s sqliteSink) write(perRow, _ string, wanted []bool, rows int, row func(int, columns) error) error {
+	statement, err := s.conn.prepare(perRow)
+	if err != nil {
+		return err
+	}
+	defer s.conn.db.SetInterrupt(s.conn.db.SetInterrupt(s.ctx))
+	bound := parameters{statement: statement, wanted: wanted}
+	for i := range rows {
+		bound.column, bound.place = 0, 0
+		if err := row(i, &bound); err != nil {
+			return err
+		}
+		if bound.err != nil {
+			return bound.err
+		}
+		if err := statement.Exec(); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/escrowgrid/escrowgrid"
 )
@@ -12,30 +13,44 @@ import (
 type table[T any] struct {
 	insertRow, insertSet string
 	updateRow, updateSet string
-	// updated holds the places, in the values, of what an update writes: the key
-	// and then the columns that change. Nil is all of them.
-	updated []int
-	// values returns a row's columns in order.
-	values func(*T) ([]any, error)
+	// updates tells of each column whether an update takes it: the key and the columns
+	// that change. Nil is all of them.
+	updates []bool
+	// write hands a row's columns over in order.
+	write func(*T, columns) error
+}
+
+// columns takes the values of a row, column by column.
+type columns interface {
+	id(id [16]byte)
+	text(text string)
+	// optionalText takes an empty text for NULL.
+	optionalText(text string)
+	number(number int64)
+	// bytes takes nil for NULL.
+	bytes(content []byte)
+	time(at time.Time)
+	// optionalTime takes nil for NULL.
+	optionalTime(at *time.Time)
 }
 
 // newTable describes a table by its columns in order, each with its PostgreSQL
 // type. The first keys of them are the primary key; a name that begins with ~ is
 // a column that changes after the row was made.
-func newTable[T any](name string, keys int, columns []string, values func(*T) ([]any, error)) table[T] {
-	t := table[T]{values: values}
-	var names, places, sets, key, joined, assigned, aliases, types []string
-	for i, column := range columns {
+func newTable[T any](name string, keys int, names []string, write func(*T, columns) error) table[T] {
+	t := table[T]{write: write, updates: make([]bool, len(names))}
+	var listed, places, sets, key, joined, assigned, aliases, types []string
+	for i, column := range names {
 		column, changes := strings.CutPrefix(column, "~")
 		column, pgType, _ := strings.Cut(column, " ")
-		names = append(names, column)
+		listed = append(listed, column)
 		places = append(places, fmt.Sprintf("$%d", i+1))
 		sets = append(sets, fmt.Sprintf("$%d::%s[]", i+1, pgType))
 		if !changes && i >= keys {
 			continue
 		}
-		t.updated = append(t.updated, i)
-		place := len(t.updated)
+		t.updates[i] = true
+		place := len(aliases) + 1
 		aliases = append(aliases, column)
 		types = append(types, fmt.Sprintf("$%d::%s[]", place, pgType))
 		if i < keys {
@@ -45,7 +60,7 @@ func newTable[T any](name string, keys int, columns []string, values func(*T) ([
 			assigned = append(assigned, fmt.Sprintf("%s = $%d", column, place))
 		}
 	}
-	list := strings.Join(names, ", ")
+	list := strings.Join(listed, ", ")
 	t.insertRow = fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", name, list, strings.Join(places, ", "))
 	t.insertSet = fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM unnest(%s)", name, list, strings.Join(sets, ", "))
 	if len(assigned) > 0 {
@@ -62,8 +77,10 @@ func newTable[T any](name string, keys int, columns []string, values func(*T) ([
 
 // changeSink takes what a batch writes, table by table.
 type changeSink interface {
-	// write queues or runs a statement of a table for rows of values.
-	write(perRow, perSet string, rows [][]any) error
+	// write queues or runs a statement of a table for so many rows, of which row hands
+	// over the columns. Where wanted is not nil, only those columns are parameters of
+	// which it is true.
+	write(perRow, perSet string, wanted []bool, rows int, row func(int, columns) error) error
 }
 
 // insert and update hand a table's rows to a sink.
@@ -72,29 +89,14 @@ func insert[T any](sink changeSink, t table[T], rows []T) error {
 }
 
 func update[T any](sink changeSink, t table[T], rows []T) error {
-	return writeRows(sink, t, rows, t.updateRow, t.updateSet, t.updated)
+	return writeRows(sink, t, rows, t.updateRow, t.updateSet, t.updates)
 }
 
-func writeRows[T any](sink changeSink, t table[T], rows []T, perRow, perSet string, places []int) error {
+func writeRows[T any](sink changeSink, t table[T], rows []T, perRow, perSet string, wanted []bool) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	written := make([][]any, len(rows))
-	for i := range rows {
-		values, err := t.values(&rows[i])
-		if err != nil {
-			return err
-		}
-		if places != nil {
-			chosen := make([]any, len(places))
-			for j, place := range places {
-				chosen[j] = values[place]
-			}
-			values = chosen
-		}
-		written[i] = values
-	}
-	return sink.write(perRow, perSet, written)
+	return sink.write(perRow, perSet, wanted, len(rows), func(i int, to columns) error { return t.write(&rows[i], to) })
 }
 
 // writeBooks hands everything that the books of a batch have become to a sink.

@@ -15,12 +15,17 @@ var templateTable = newTable("asset_templates", 2,
 		"institution_id uuid", "id uuid", "code text", "name text", "vertical text", "region text", "config text",
 		"created_at timestamptz",
 	},
-	func(t *escrowgrid.AssetTemplate) ([]any, error) {
+	func(t *escrowgrid.AssetTemplate, to columns) error {
+		to.id(t.InstitutionID)
+		to.id(t.ID)
+		to.text(string(t.Code))
+		to.text(t.Name)
+		to.text(string(t.Vertical))
+		to.text(string(t.Region))
 		config, err := json.Marshal(t.Config)
-		return []any{
-			idArg(t.InstitutionID), idArg(t.ID), string(t.Code), t.Name, string(t.Vertical), string(t.Region), string(config),
-			t.CreatedAt,
-		}, err
+		to.text(string(config))
+		to.time(t.CreatedAt)
+		return err
 	})
 
 func scanTemplate(r row, t *escrowgrid.AssetTemplate) error {
