@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/engine"
 )
 
 // What is another institution's answers exactly as what does not exist, to
@@ -147,4 +150,66 @@ func TestADatabaseThatIsNotMigratedIsNotReady(t *testing.T) {
 		t.Errorf("after the migration: %v", err)
 	}
 	s.institution()
+}
+
+// A reader on any server sees every step that was acknowledged before it asked,
+// though most of its answers come from memory.
+func TestReadersSeeWhatWasAcknowledged(t *testing.T) {
+	eachPair(t, func(t *testing.T, servers [2]*server) {
+		of := servers[0].institution()
+		asset := servers[0].asset(of)
+		const positions, steps = 4, 40
+		var ids [positions]escrowgrid.PositionID
+		var acknowledged [positions]atomic.Int64
+		for i := range ids {
+			ids[i] = accept[escrowgrid.Position](servers[0], root(of, createPosition(asset, "h", "1000"))).ID
+			accept[escrowgrid.Position](servers[1], root(of, transition(ids[i], escrowgrid.StateFunded, "")))
+			acknowledged[i].Store(2)
+		}
+		var writing, reading sync.WaitGroup
+		done := make(chan struct{})
+		for i, id := range ids {
+			writing.Go(func() {
+				for step := range steps {
+					// Bursts on one server let it count on its books; then the other comes.
+					s := servers[(i+step/10)%2]
+					answer, err := s.Do(t.Context(), root(of, transition(id, escrowgrid.StatePartiallyReleased, "1")))
+					if err != nil {
+						t.Errorf("step %d of position %d: %v", step, i, err)
+						return
+					}
+					acknowledged[i].Store(resource[escrowgrid.Position](answer).Version)
+				}
+			})
+		}
+		for reader := range 6 {
+			reading.Go(func() {
+				for i := reader; ; i++ {
+					select {
+					case <-done:
+						return
+					default:
+					}
+					place := i % positions
+					least := acknowledged[place].Load()
+					got, err := servers[reader%2].Position(engine.Reading(t.Context()), of, ids[place])
+					if err != nil || got.Version < least || int64(len(got.Events)) != got.Version {
+						t.Errorf("server %d shows version %d with %d events after %d was acknowledged, %v",
+							reader%2, got.Version, len(got.Events), least, err)
+						return
+					}
+				}
+			})
+		}
+		writing.Wait()
+		close(done)
+		reading.Wait()
+		for i, id := range ids {
+			for _, s := range servers {
+				if got := must(s.Position(t.Context(), of, id)); got.Version != steps+2 {
+					t.Errorf("position %d has the version %d at the end, want %d", i, got.Version, steps+2)
+				}
+			}
+		}
+	})
 }

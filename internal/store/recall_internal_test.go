@@ -1,0 +1,147 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+var bank = escrowgrid.InstitutionID{15: 1}
+
+func headAt(sequence int64) escrowgrid.Head {
+	return escrowgrid.Head{Sequence: sequence, At: time.UnixMicro(sequence)}
+}
+
+// commit has the cache keep a batch that moved the end, and wrote a row if it is not
+// empty.
+func (c *cache) commit(from, to int64, row string) {
+	books := escrowgrid.NewBooks(bank, headAt(from), true)
+	books.Head = headAt(to)
+	if row != "" {
+		books.Positions.Put(position, escrowgrid.Position{ID: position, HolderReference: row})
+	}
+	c.keep(bookSet{bank: books}, batchNeeds{bank: {}})
+}
+
+var position = escrowgrid.PositionID{15: 2}
+
+func (c *cache) wantRow(t *testing.T, what string, at moment, want string) {
+	t.Helper()
+	row, _ := c.recall(at, position)
+	got, _ := row.(escrowgrid.Position)
+	if got.HolderReference != want {
+		t.Errorf("%s: the row that is remembered is %q, want %q", what, got.HolderReference, want)
+	}
+}
+
+func held(text string) escrowgrid.Position {
+	return escrowgrid.Position{ID: position, HolderReference: text}
+}
+
+func TestARowReadBeforeAWriteIsNotRemembered(t *testing.T) {
+	c := newCache()
+	before := c.learn(bank, headAt(1))
+	c.commit(1, 2, "new")
+	c.remember(before, position, held("old"))
+	c.wantRow(t, "after the write", c.learn(bank, headAt(2)), "new")
+}
+
+func TestWhatIsRememberedEndsWhenAnotherServerWrites(t *testing.T) {
+	c := newCache()
+	before := c.learn(bank, headAt(1))
+	c.remember(before, position, held("old"))
+	c.wantRow(t, "at the same end", c.learn(bank, headAt(1)), "old")
+	after := c.learn(bank, headAt(2))
+	c.wantRow(t, "at a later end", after, "")
+	c.remember(before, position, held("old"))
+	c.wantRow(t, "of a reader who came before", after, "")
+}
+
+func TestAnEndThatIsReadLateIsNoStepBack(t *testing.T) {
+	c := newCache()
+	c.learn(bank, headAt(1))
+	c.commit(1, 2, "new")
+	c.wantRow(t, "for a reader of the end before", c.learn(bank, headAt(1)), "new")
+}
+
+func TestAnEndThatThisServerIsMovingIsKept(t *testing.T) {
+	c := newCache()
+	c.learn(bank, headAt(1))
+	c.begin(batchNeeds{bank: {}})
+	if at := c.learn(bank, headAt(2)); at.generation != 0 {
+		t.Errorf("a reader counts on %v, of which this server does not know yet", at)
+	}
+	c.commit(1, 2, "new")
+	c.end(batchNeeds{bank: {}})
+	c.wantRow(t, "after the commit", c.learn(bank, headAt(2)), "new")
+	if len(c.writing) != 0 {
+		t.Errorf("batches are still under way: %v", c.writing)
+	}
+}
+
+func TestAnEndReadBeforeALossIsNotTakenUp(t *testing.T) {
+	c := newCache()
+	_, ok, mark := c.known(bank)
+	if ok {
+		t.Fatal("an empty cache knows an end")
+	}
+	// Another batch comes and goes, and its outcome is not known.
+	c.commit(1, 2, "")
+	c.Forget(bank)
+	if at := c.learnAlone(bank, headAt(1), mark); at.generation != 0 {
+		t.Errorf("an end is taken up that may have been moved since: %v", at)
+	}
+	if _, ok, _ := c.known(bank); ok {
+		t.Error("the end stays")
+	}
+}
+
+// Readers who come while a query is under way share the next one, which begins after
+// all of them have come.
+func TestReadersShareAQuery(t *testing.T) {
+	begun, release := make(chan []escrowgrid.InstitutionID, 2), make(chan struct{})
+	failure := errors.New("no database")
+	var r endReader
+	r.query = func(_ context.Context, ids []escrowgrid.InstitutionID) (map[escrowgrid.InstitutionID]escrowgrid.Head, error) {
+		begun <- ids
+		<-release
+		if len(ids) == 2 {
+			return nil, failure
+		}
+		return map[escrowgrid.InstitutionID]escrowgrid.Head{ids[0]: headAt(1)}, nil
+	}
+	other := escrowgrid.InstitutionID{15: 3}
+	first := r.join(bank)
+	<-begun
+	second, third, fourth := r.join(bank), r.join(other), r.join(bank)
+	if second == first || second != third || third != fourth {
+		t.Error("readers who came during a query do not share the next")
+	}
+	release <- struct{}{}
+	<-first.done
+	if ids := <-begun; len(ids) != 2 {
+		t.Errorf("the second query is for %v, want each institution once", ids)
+	}
+	release <- struct{}{}
+	<-second.done
+	if !errors.Is(second.err, failure) || first.heads[bank] != headAt(1) {
+		t.Errorf("the queries say %v and %v", first.heads, second.err)
+	}
+}
+
+func TestAReaderWhoGoesDoesNotWait(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	r := endReader{query: func(context.Context, []escrowgrid.InstitutionID) (map[escrowgrid.InstitutionID]escrowgrid.Head, error) {
+		<-release
+		return nil, nil
+	}}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := r.read(ctx, bank); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("a reader who has gone gets %v", err)
+	}
+}
