@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -152,6 +153,7 @@ type endReader struct {
 
 type endQuery struct {
 	institutions map[escrowgrid.InstitutionID]bool
+	readers      int
 	// done is closed when the rest is set.
 	done  chan struct{}
 	heads map[escrowgrid.InstitutionID]escrowgrid.Head
@@ -181,6 +183,7 @@ func (r *endReader) join(institution escrowgrid.InstitutionID) *endQuery {
 		r.next = &endQuery{institutions: make(map[escrowgrid.InstitutionID]bool), done: make(chan struct{})}
 	}
 	r.next.institutions[institution] = true
+	r.next.readers++
 	query := r.next
 	if !r.busy {
 		r.busy = true
@@ -192,6 +195,7 @@ func (r *endReader) join(institution escrowgrid.InstitutionID) *endQuery {
 // run runs queries until nobody waits for one.
 func (r *endReader) run() {
 	for {
+		r.yield()
 		r.mu.Lock()
 		query := r.next
 		r.next = nil
@@ -208,5 +212,23 @@ func (r *endReader) run() {
 		query.heads, query.err = r.query(ctx, ids)
 		cancel()
 		close(query.done)
+	}
+}
+
+// yield lets those run who are ready to ask, for as long as there are any: a query
+// that more of them share costs less each. While nobody is ready it takes no time.
+func (r *endReader) yield() {
+	for readers := -1; ; {
+		r.mu.Lock()
+		waiting := 0
+		if r.next != nil {
+			waiting = r.next.readers
+		}
+		r.mu.Unlock()
+		if waiting == readers {
+			return
+		}
+		readers = waiting
+		runtime.Gosched()
 	}
 }
