@@ -13,6 +13,7 @@ import (
 type benchCommand struct {
 	Experiments []string      `arg:"" optional:"" help:"What to measure: ${experiments}. All but the large ones when left out."`
 	Database    string        `help:"Measure on this PostgreSQL server, as a user who may make databases, instead of on a private one."`
+	All         bool          `help:"Measure everything, the large experiments too."`
 	Rounds      int           `default:"5" help:"How often each contender has its turn; 5 when left out."`
 	Duration    time.Duration `default:"4s" help:"How long a turn is; 4s when left out."`
 	Positions   int           `default:"10000000" help:"How many positions the large database of the experiment size holds."`
@@ -28,6 +29,7 @@ every write that was acknowledged must be in the ledger once.
   escrowgrid bench                                 on SQLite, and on PostgreSQL where it is installed
   escrowgrid bench --database postgres://…         on a PostgreSQL server that runs already
   escrowgrid bench pairs --rounds 9                one experiment, with more rounds
+  escrowgrid bench --all                           everything, which takes an hour or two
 
 What goes on on the machine besides is measured too: leave it alone. Exit code 1 when a goal is missed.`
 }
@@ -36,6 +38,9 @@ What goes on on the machine besides is measured too: leave it alone. Exit code 1
 func (c *benchCommand) Run(ctx context.Context, out output) error {
 	if c.Rounds < 1 || c.Duration < time.Second {
 		return &usageError{"--rounds must be 1 at least, and --duration 1s"}
+	}
+	if c.All {
+		c.Experiments = experimentList()
 	}
 	executable, err := os.Executable()
 	if err != nil {
@@ -68,10 +73,12 @@ func (*floorCommand) Run(ctx context.Context, out output) error {
 	return bench.ServeFloor(ctx, out.stdout)
 }
 
-func experimentNames() string {
+func experimentNames() string { return strings.Join(experimentList(), ", ") }
+
+func experimentList() []string {
 	var names []string
 	for _, e := range bench.Experiments() {
 		names = append(names, e.Name)
 	}
-	return strings.Join(names, ", ")
+	return names
 }

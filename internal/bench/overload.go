@@ -71,23 +71,30 @@ func (b *bench) overloadOn(ctx context.Context, store string, s *subject) error 
 	if err != nil {
 		return err
 	}
-	open := func(name string, rate float64, connections, rounds int) contender {
-		return contender{name, s, func(ctx context.Context, d time.Duration) (float64, load, error) {
-			did, err := openLoop(ctx, s.addresses(), connections, rate, time.Duration(rounds)*d, create)
-			return did.rate(), did, err
-		}}
+	offer := func(ctx context.Context, rate float64, connections int, duration time.Duration) (load, error) {
+		return openLoop(ctx, s.addresses(), connections, rate, duration, create)
 	}
 	err = b.compare(ctx, Comparison{Name: "positions made while twice as many are asked for, " + store, Unit: "positions/s", Goal: 0.9},
-		most, open("twice as many", overloadFactor*knee, overloadConnections, overloadTime))
+		most, contender{"twice as many", s, func(ctx context.Context, d time.Duration) (float64, load, error) {
+			did, err := offer(ctx, overloadFactor*knee, overloadConnections, overloadTime*d)
+			return did.rate(), did, err
+		}})
 	if err != nil {
 		return err
 	}
-	p99 := func(c contender) contender {
-		return contender{c.name, s, func(ctx context.Context, d time.Duration) (float64, load, error) {
-			_, did, err := c.run(ctx, d)
-			return float64(did.latency.ValueAtQuantile(99)) / 1000, did, err
-		}}
+	calm := func(ctx context.Context, d time.Duration) (float64, load, error) {
+		did, err := offer(ctx, knee/2, manyConnections, d)
+		if err != nil {
+			return 0, did, err
+		}
+		return float64(did.latency.ValueAtQuantile(99)) / 1000, did, nil
 	}
-	_ = p99
-	return nil
+	return b.compare(ctx, Comparison{Name: "p99 at half of what it can, " + store, Unit: "ms"},
+		contender{"before an overload", s, calm},
+		contender{"right after one", s, func(ctx context.Context, d time.Duration) (float64, load, error) {
+			if _, err := offer(ctx, overloadFactor*knee, overloadConnections, d); err != nil {
+				return 0, load{}, err
+			}
+			return calm(ctx, d)
+		}})
 }

@@ -124,15 +124,18 @@ func (p *pgbench) run(ctx context.Context, script string, clients int, rate floa
 	if err != nil {
 		return load{}, fmt.Errorf("pgbench: %w: %s", err, output)
 	}
-	result := load{latency: newHistogram()}
+	result := load{latency: newHistogram(), duration: time.Duration(seconds) * time.Second}
 	tps, count := pgbenchRate.FindSubmatch(output), pgbenchCount.FindSubmatch(output)
-	if tps == nil || count == nil {
-		return load{}, fmt.Errorf("pgbench carried out nothing: %s", output)
+	if count == nil {
+		return load{}, fmt.Errorf("pgbench does not say what it did: %s", output)
 	}
-	rateSeen, _ := strconv.ParseFloat(string(tps[1]), 64)
 	result.done, _ = strconv.ParseInt(string(count[1]), 10, 64)
-	// Connecting is not counted, neither here nor for the others.
-	result.duration = time.Duration(float64(result.done) / rateSeen * float64(time.Second))
+	// It says no rate where nothing was finished. Connecting is not counted, neither
+	// here nor for the others.
+	if tps != nil && result.done > 0 {
+		rateSeen, _ := strconv.ParseFloat(string(tps[1]), 64)
+		result.duration = time.Duration(float64(result.done) / rateSeen * float64(time.Second))
+	}
 	return result, p.readLatencies(prefix, result)
 }
 
