@@ -242,6 +242,49 @@ func (b *Books) Replay(entry Entry) error {
 	return b.append(entry)
 }
 
+// savepoint is where undo leads books back to, beside their rows.
+type savepoint struct {
+	head    Head
+	entries int
+}
+
+// save marks where the books are. Until keep or undo, one of which must follow,
+// the rows note what changes in them.
+func (b *Books) save() savepoint {
+	for _, rows := range b.tables() {
+		rows.save()
+	}
+	return savepoint{b.Head, len(b.Entries)}
+}
+
+// keep leaves the books as they are.
+func (b *Books) keep() {
+	for _, rows := range b.tables() {
+		rows.keep()
+	}
+}
+
+// undo leads the books back to where they were, as if nothing had been executed.
+func (b *Books) undo(to savepoint) {
+	for _, rows := range b.tables() {
+		rows.undo()
+	}
+	b.Head, b.Entries = to.head, b.Entries[:to.entries]
+}
+
+// undoable is a table of the books, of whatever rows.
+type undoable interface {
+	save()
+	keep()
+	undo()
+}
+
+func (b *Books) tables() []undoable {
+	return []undoable{
+		&b.Institutions, &b.Keys, &b.Policies, &b.Templates, &b.Assets, &b.Positions, &b.Records,
+	}
+}
+
 // nextMoment returns the time of the next entry: now, but always later than the
 // last entry, whatever the clocks of different servers say.
 func (b *Books) nextMoment(now time.Time) time.Time {
