@@ -70,14 +70,7 @@ type Needs struct {
 func MergeNeeds(requests []Request) Needs {
 	var merged Needs
 	for _, request := range requests {
-		needs := request.Needs()
-		merged.Institution = merged.Institution || needs.Institution
-		merged.Policies = merged.Policies || needs.Policies
-		merged.Keys = append(merged.Keys, needs.Keys...)
-		merged.Templates = append(merged.Templates, needs.Templates...)
-		merged.Assets = append(merged.Assets, needs.Assets...)
-		merged.Positions = append(merged.Positions, needs.Positions...)
-		merged.Records = append(merged.Records, needs.Records...)
+		merged.add(request.Needs())
 	}
 	merged.Keys = distinctIDs(merged.Keys)
 	merged.Templates = distinctIDs(merged.Templates)
@@ -88,15 +81,31 @@ func MergeNeeds(requests []Request) Needs {
 	return merged
 }
 
+func (n *Needs) add(other Needs) {
+	n.Institution = n.Institution || other.Institution
+	n.Policies = n.Policies || other.Policies
+	n.Keys = append(n.Keys, other.Keys...)
+	n.Templates = append(n.Templates, other.Templates...)
+	n.Assets = append(n.Assets, other.Assets...)
+	n.Positions = append(n.Positions, other.Positions...)
+	n.Records = append(n.Records, other.Records...)
+}
+
 func distinctIDs[K IDKind](ids []ID[K]) []ID[K] {
 	slices.SortFunc(ids, ID[K].Compare)
 	return slices.Compact(ids)
 }
 
-// Command is one request to change something.
+// Command is one request to change something: a single one, or a PositionBatch of
+// them.
 type Command interface {
-	// Needs names what decide reads.
+	// Needs names what is read to decide on the command.
 	Needs() Needs
+}
+
+// single is a command that leads to one event.
+type single interface {
+	Command
 	// decide returns what happens when the command is accepted, or the refusal.
 	// It changes nothing.
 	decide(*Books, Request, stamp) (event, error)
@@ -127,11 +136,20 @@ func (r Request) Needs() Needs {
 	return needs
 }
 
+// Weight is how many commands the request counts for: one, or the items of a batch.
+func (r Request) Weight() int {
+	if batch, ok := r.Command.(PositionBatch); ok {
+		return len(batch.items)
+	}
+	return 1
+}
+
 // Stamp is what execution takes from outside: the clock and random bits. The
 // same stamp gives the same result.
 type Stamp struct {
 	Now time.Time
-	// Random gives the ids of the new resource and of the entry their random bits.
+	// Random gives the ids of the new resource and of the entry their random bits;
+	// from it a batch derives those of its items.
 	Random [2]uint64
 }
 
@@ -167,7 +185,7 @@ func (b *Books) Execute(r Request, s Stamp) (Outcome, error) {
 	if outcome.Refusal != nil || outcome.Record != nil {
 		return outcome, nil //nolint:nilerr // A refusal is an outcome.
 	}
-	outcome, err := b.execute(r, at, s.Random)
+	outcome, err := b.carryOut(r, at, s)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -191,8 +209,19 @@ func (b *Books) checkRequest(r Request, at time.Time) Outcome {
 	return Outcome{Record: record, Refusal: refusal}
 }
 
-func (b *Books) execute(r Request, at time.Time, random [2]uint64) (Outcome, error) {
-	event, err := r.Command.decide(b, r, stamp{at: at, id: NewUUID(at, random[0])})
+// carryOut executes a request that was checked.
+func (b *Books) carryOut(r Request, at time.Time, s Stamp) (Outcome, error) {
+	switch command := r.Command.(type) {
+	case PositionBatch:
+		return b.executeBatch(r, command, s)
+	case single:
+		return b.execute(r, command, at, s.Random)
+	}
+	return Outcome{}, fmt.Errorf("%T is no command", r.Command)
+}
+
+func (b *Books) execute(r Request, command single, at time.Time, random [2]uint64) (Outcome, error) {
+	event, err := command.decide(b, r, stamp{at: at, id: NewUUID(at, random[0])})
 	if refusal, ok := errors.AsType[*Error](err); ok {
 		return Outcome{Refusal: refusal}, nil
 	}

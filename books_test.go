@@ -33,6 +33,7 @@ func TestBooksBehaveAsTheModel(t *testing.T) {
 			"partial release":      r.partialRelease,
 			"partial release, too": r.partialRelease,
 			"expire":               r.expire,
+			"batch":                r.batch,
 			"set policy":           r.setPolicy,
 			"create key":           r.createKey,
 			"rotate key":           r.rotateKey,

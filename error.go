@@ -36,6 +36,8 @@ const (
 	CodePositionExpired      Code = "position_expired"
 	CodePositionEventLimit   Code = "position_event_limit"
 	CodeVersionMismatch      Code = "version_mismatch"
+	CodeBatchRefused         Code = "batch_refused"
+	CodeNotApplied           Code = "not_applied"
 	CodeInternal             Code = "internal"
 	CodeOverloaded           Code = "overloaded"
 	CodeStoreUnavailable     Code = "store_unavailable"
@@ -50,7 +52,10 @@ type Error struct {
 	Code   Code
 	Detail string
 	Faults []Fault
-	cause  error
+	// Items are, with CodeBatchRefused, the refusals of the batch's items. An item
+	// without one would have been accepted.
+	Items ItemRefusals `json:",omitempty"`
+	cause error
 }
 
 // Fault is one thing that is wrong with a request's input.

@@ -28,10 +28,14 @@ type Fingerprint [sha256.Size]byte
 type Record struct {
 	Key         string
 	Fingerprint Fingerprint
-	Subject     string
+	Subject     string // empty for a batch
 	Sequence    int64
 	Refusal     *Error
-	Nonce       []byte
+	// Items tell, of a batch that was not refused as a whole, which of its items
+	// were accepted: the last of them is the entry of the sequence, and the others
+	// are the entries before it.
+	Items ItemRefusals
+	Nonce []byte
 	// RequestID is that of the first request.
 	RequestID string
 	CreatedAt time.Time
@@ -58,8 +62,12 @@ func (b *Books) remember(r Request, o Outcome, at time.Time) {
 	if r.Idempotency == nil {
 		return
 	}
+	var items ItemRefusals
+	if results, ok := o.Resource.(BatchResults); ok {
+		items = results.Refusals()
+	}
 	b.Records.Put(r.Idempotency.Key, Record{
 		Key: r.Idempotency.Key, Fingerprint: r.Idempotency.Fingerprint, Nonce: r.Idempotency.Nonce,
-		Subject: o.Subject, Sequence: o.Sequence, Refusal: o.Refusal, RequestID: r.RequestID, CreatedAt: at,
+		Subject: o.Subject, Sequence: o.Sequence, Refusal: o.Refusal, Items: items, RequestID: r.RequestID, CreatedAt: at,
 	})
 }

@@ -71,7 +71,7 @@ type event interface {
 }
 
 // Resource is what a command was about, as it is afterwards: an Institution,
-// APIKey, Policy, AssetTemplate, Asset or Position.
+// APIKey, Policy, AssetTemplate, Asset or Position, or the BatchResults of several.
 type Resource any
 
 // unchanged stands for a command that asked for what is so already: it is
@@ -173,6 +173,30 @@ func ResourceOf(entries []Entry) (Resource, error) {
 		}
 	}
 	return entries[len(entries)-1].event.resource(books), nil
+}
+
+// PositionsAfter returns a position, without its events, as it was right after each
+// of its entries from a sequence on. The history is all of its entries, oldest first.
+func PositionsAfter(history []Entry, from int64) ([]Position, error) {
+	if len(history) == 0 {
+		return nil, errors.New("no entries")
+	}
+	books := NewBooks(history[0].InstitutionID, Head{}, true)
+	var positions []Position
+	for _, entry := range history {
+		if err := books.append(entry); err != nil {
+			return nil, err
+		}
+		if entry.Sequence >= from {
+			position, ok := entry.event.resource(books).(Position)
+			if !ok {
+				return nil, fmt.Errorf("entry %d is of no position", entry.Sequence)
+			}
+			position.Events = nil
+			positions = append(positions, position)
+		}
+	}
+	return positions, nil
 }
 
 // Details returns what happened as JSON for a reader of the audit trail: the

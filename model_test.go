@@ -60,6 +60,30 @@ func (p modelPosition) same(other modelPosition) bool {
 	return sums(p) == sums(other) && p.state == other.state && p.expires.Equal(other.expires) && slices.Equal(p.steps, other.steps)
 }
 
+// copy is the model as it is now, whatever becomes of the model.
+func (m *model) copy() model {
+	copied := *m
+	copied.positions = slices.Clone(m.positions)
+	for i := range copied.positions {
+		copied.positions[i].steps = slices.Clone(m.positions[i].steps)
+	}
+	return copied
+}
+
+// batch decides on a batch's items one after the other, each at its own moment.
+func (m *model) batch(now time.Time, atomic bool, items []func(at time.Time) string) (codes []string, done bool) {
+	before, done := m.copy(), true
+	for _, decide := range items {
+		code := decide(m.moment(now))
+		codes = append(codes, code)
+		done = done && code == ""
+	}
+	if atomic && !done {
+		*m = before
+	}
+	return codes, done || !atomic
+}
+
 // decimalsOf are the decimals of the currencies that a run uses.
 func decimalsOf(currency string) int {
 	return map[string]int{"USD": 2, "EUR": 2, "JPY": 0, "KWD": 3}[currency]
