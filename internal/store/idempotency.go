@@ -3,17 +3,18 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid"
 )
 
-const recordColumns = "institution_id, key, fingerprint, subject, sequence, refusal, nonce, request_id, created_at"
+const recordColumns = "institution_id, key, fingerprint, subject, sequence, refusal, nonce, request_id, created_at, items"
 
 var recordTable = newTable("idempotency_records", 2,
 	[]string{
 		"institution_id uuid", "key text", "fingerprint bytea", "subject text", "sequence bigint", "refusal text",
-		"nonce bytea", "request_id text", "created_at timestamptz",
+		"nonce bytea", "request_id text", "created_at timestamptz", "items text",
 	},
 	func(r *ownedRecord, to columns) error {
 		to.id(r.institution)
@@ -21,12 +22,14 @@ var recordTable = newTable("idempotency_records", 2,
 		to.bytes(r.Fingerprint[:])
 		to.text(r.Subject)
 		to.number(r.Sequence)
-		refusal, err := refusalJSON(r.Refusal)
+		refusal, err := optionalJSON(r.Refusal, r.Refusal != nil)
 		to.optionalText(refusal)
 		to.bytes(r.Nonce)
 		to.text(r.RequestID)
 		to.time(r.CreatedAt)
-		return err
+		items, itemsErr := optionalJSON(r.Items, r.Items != nil)
+		to.optionalText(items)
+		return errors.Join(err, itemsErr)
 	})
 
 // ownedRecord is a record with the institution whose it is.
@@ -37,22 +40,26 @@ type ownedRecord struct {
 
 func scanRecord(r row, record *ownedRecord) error {
 	var fingerprint []byte
-	var refusal *string
+	var refusal, items *string
 	err := r.Scan((*[16]byte)(&record.institution), &record.Key, &fingerprint, &record.Subject, &record.Sequence, &refusal,
-		&record.Nonce, &record.RequestID, &record.CreatedAt)
+		&record.Nonce, &record.RequestID, &record.CreatedAt, &items)
 	copy(record.Fingerprint[:], fingerprint)
 	if err == nil && refusal != nil {
 		err = json.Unmarshal([]byte(*refusal), &record.Refusal)
 	}
+	if err == nil && items != nil {
+		err = json.Unmarshal([]byte(*items), &record.Items)
+	}
 	return err
 }
 
-// refusalJSON is the column of a record's refusal, empty where there is none.
-func refusalJSON(refusal *escrowgrid.Error) (string, error) {
-	if refusal == nil {
+// optionalJSON is the column of a value that is kept as JSON, empty where there is
+// none.
+func optionalJSON[T any](value T, is bool) (string, error) {
+	if !is {
 		return "", nil
 	}
-	text, err := json.Marshal(refusal)
+	text, err := json.Marshal(value)
 	return string(text), err
 }
 

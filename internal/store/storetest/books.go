@@ -214,6 +214,46 @@ func testBatchCommits(f *fixture) {
 	}
 }
 
+// The items of a position batch are written as if each had come by itself, with one
+// record for all; of one that was refused as a whole the record is all there is.
+func testPositionBatch(f *fixture) {
+	of := f.institution()
+	asset := f.asset(of)
+	before, _, err := f.Head(f.t.Context(), of)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	input := escrowgrid.PositionInput{AssetID: asset.String(), HolderReference: "h", Currency: "USD", Amount: "10"}
+	wrong := input
+	wrong.Currency = "EUR"
+	want := make(map[string]escrowgrid.Record)
+	for key, atomic := range map[string]bool{"by itself": false, "atomic": true} {
+		r := request(of, must(escrowgrid.NewCreationBatch([]escrowgrid.PositionInput{input, wrong, {}, input}, atomic)))
+		r.Idempotency = &escrowgrid.Idempotency{Key: key}
+		f.write(of, r.Needs(), func(b *escrowgrid.Books) {
+			f.executeRequest(b, r)
+			want[key] = b.Records.Created()[0]
+		})
+	}
+	books := f.load(of, escrowgrid.Needs{Records: []string{"by itself", "atomic"}})
+	for key, record := range want {
+		got, ok := books.Records.Get(key)
+		f.compare("record of the batch "+key, record, got, ok, nil)
+	}
+	if kept := want["by itself"]; kept.Sequence != before.Sequence+2 || len(kept.Items.Accepted()) != 2 || want["atomic"].Refusal == nil {
+		f.t.Errorf("the records are %+v", want)
+	}
+	positions := must(f.Positions(f.t.Context(), of, escrowgrid.PositionFilter{WithEvents: true}, everything())).Items
+	for i, position := range positions {
+		if sequence := before.Sequence + int64(i) + 1; len(position.Events) != 1 || position.Events[0].Sequence != sequence {
+			f.t.Errorf("position %d is %+v, want one event with the sequence %d", i, position, sequence)
+		}
+	}
+	if len(positions) != 2 {
+		f.t.Errorf("there are %d positions, want 2", len(positions))
+	}
+}
+
 // A row that the database refuses takes the whole batch with it, and leaves the
 // store in order.
 func testBatchFails(f *fixture) {

@@ -87,7 +87,7 @@ func (f *fixture) samples(of escrowgrid.InstitutionID) (s samples) {
 		s.records = append(s.records, escrowgrid.Record{
 			Key: pick(texts(), i) + fmt.Sprint(i), Fingerprint: escrowgrid.Fingerprint(bytes.Repeat([]byte{byte(i)}, 32)),
 			Subject: pick(texts(), i), Sequence: pick([]int64{0, 1, math.MaxInt64}, i), Refusal: pick(refusals(), i),
-			Nonce: pick([][]byte{nil, {0, 1, 255}}, i), RequestID: pick(texts(), i), CreatedAt: pick(moments(), i),
+			Items: pick(batches(), i), Nonce: pick([][]byte{nil, {0, 1, 255}}, i), RequestID: pick(texts(), i), CreatedAt: pick(moments(), i),
 		})
 	}
 	for i, region := range escrowgrid.Regions() {
@@ -157,6 +157,20 @@ func refusals() []*escrowgrid.Error {
 	return []*escrowgrid.Error{
 		nil, escrowgrid.Errorf(escrowgrid.CodeInvalidTransition, "No: «%s»", "銀行"),
 		{Code: escrowgrid.CodeInvalidInput, Detail: "See errors.", Faults: []escrowgrid.Fault{{Field: "a.b", Message: `is "wrong"`}}},
+		{Code: escrowgrid.CodeBatchRefused, Detail: "See results.", Items: batches()[3]},
+	}
+}
+
+// batches are refusals of items: of no batch, of batches of which all, some and no
+// items were refused.
+func batches() []escrowgrid.ItemRefusals {
+	refusal := escrowgrid.Errorf(escrowgrid.CodeAssetNotFound, "No: «%s» \u2028 <&>", "銀行")
+	return []escrowgrid.ItemRefusals{
+		nil,
+		{nil},
+		{refusal},
+		{nil, nil, refusal, nil, {Code: escrowgrid.CodeInvalidInput, Faults: []escrowgrid.Fault{{Field: "amount", Message: "is"}}}},
+		make(escrowgrid.ItemRefusals, escrowgrid.MaxBatchItems), slices.Repeat(escrowgrid.ItemRefusals{refusal}, escrowgrid.MaxBatchItems),
 	}
 }
 

@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"books hold what was asked for and nothing else", testBooksHoldNeeds, false},
 		{"books of an institution that does not exist", testBooksOfNobody, false},
 		{"a batch commits whole", testBatchCommits, false},
+		{"a batch of positions commits with its record", testPositionBatch, false},
 		{"a batch that fails leaves nothing", testBatchFails, false},
 		{"a batch that is rolled back leaves nothing", testBatchRollback, false},
 		{"a batch holds the lock on its journals", testBatchLocks, false},
