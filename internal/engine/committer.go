@@ -14,21 +14,62 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
-// pending is a command that waits for its batch.
+// pending is a request that waits for its batch.
 type pending struct {
 	ctx     context.Context //nolint:containedctx // It tells whether the caller still waits.
 	request escrowgrid.Request
-	done    chan result
-	state   atomic.Int32
+	// weight is the request's, in commands.
+	weight int
+	done   chan result
+	state  atomic.Int32
 }
 
-// The states of a pending command. Its caller can give it up only while it is
+// The states of a pending request. Its caller can give it up only while it is
 // queued: from then on it may be carried out.
 const (
 	queued int32 = iota
 	taken
 	abandoned
 )
+
+// queue is the requests that wait for a committer, bounded by the commands that they
+// are.
+type queue struct {
+	requests chan *pending
+	// commands counts those of the requests that no batch has taken yet.
+	commands atomic.Int64
+}
+
+func newQueue(limit int) *queue { return &queue{requests: make(chan *pending, limit)} }
+
+// limit is how many commands can wait.
+func (q *queue) limit() int64 { return int64(cap(q.requests)) }
+
+// put adds a request, unless it is one too many: a request that is larger than the
+// queue is taken while nothing else waits.
+func (q *queue) put(p *pending) bool {
+	for weight := int64(p.weight); ; {
+		waiting := q.commands.Load()
+		if waiting > 0 && waiting+weight > q.limit() {
+			return false
+		}
+		if q.commands.CompareAndSwap(waiting, waiting+weight) {
+			// Each request is one command at least, so there is room for this one.
+			q.requests <- p
+			return true
+		}
+	}
+}
+
+// poll returns the next request, nil where none waits.
+func (q *queue) poll() *pending {
+	select {
+	case next := <-q.requests: // nil once the queue is closed and empty
+		return next
+	default:
+		return nil
+	}
+}
 
 // result is what became of a pending command: an error, or an outcome that is
 // committed.
@@ -41,7 +82,7 @@ type result struct {
 type committer struct {
 	engine *Engine
 	ctx    context.Context //nolint:containedctx // It ends the committer's transactions.
-	queue  chan *pending
+	queue  *queue
 	random *rand.Rand
 	// failing is set while the database was not there for the last batch: the
 	// batches behind it are not all to wait for the full time.
@@ -49,11 +90,14 @@ type committer struct {
 }
 
 func (c *committer) run() {
-	for first := range c.queue {
-		c.yield()
-		batch := c.collect(first)
-		if len(batch) > 0 {
-			c.settle(batch)
+	for first := range c.queue.requests {
+		for first != nil {
+			c.yield()
+			var batch []*pending
+			batch, first = c.collect(first)
+			if len(batch) > 0 {
+				c.settle(batch)
+			}
 		}
 	}
 }
@@ -62,36 +106,35 @@ func (c *committer) run() {
 // as it brings any: the commands of a larger batch cost less each. While nobody is
 // ready it takes no time.
 func (c *committer) yield() {
-	for waiting := -1; waiting < len(c.queue) && waiting < c.engine.config.BatchSize; {
-		waiting = len(c.queue)
+	for waiting := int64(-1); waiting < c.queue.commands.Load() && waiting < int64(c.engine.config.BatchSize); {
+		waiting = c.queue.commands.Load()
 		runtime.Gosched()
 	}
 }
 
-// collect takes what else is in the queue. Commands whose callers have gone are
-// dropped.
-func (c *committer) collect(first *pending) []*pending {
-	batch := c.take(nil, first)
-	for len(batch) < c.engine.config.BatchSize {
-		select {
-		case next, open := <-c.queue:
-			if !open {
-				return batch
-			}
-			batch = c.take(batch, next)
-		default:
-			return batch
+// collect takes what else is in the queue, up to the size of a batch, and returns
+// as left what no longer fits. Requests whose callers have gone are dropped.
+func (c *committer) collect(first *pending) (batch []*pending, left *pending) {
+	size := 0
+	for next := first; next != nil; next = c.queue.poll() {
+		if size > 0 && size+next.weight > c.engine.config.BatchSize {
+			return batch, next
+		}
+		if c.take(next) {
+			batch = append(batch, next)
+			size += next.weight
 		}
 	}
-	return batch
+	return batch, nil
 }
 
-func (c *committer) take(batch []*pending, p *pending) []*pending {
+func (c *committer) take(p *pending) bool {
+	c.queue.commands.Add(-int64(p.weight))
 	if p.ctx.Err() != nil || !p.state.CompareAndSwap(queued, taken) {
-		c.engine.metrics.dropped.Inc()
-		return batch
+		c.engine.metrics.dropped.Add(float64(p.weight))
+		return false
 	}
-	return append(batch, p)
+	return true
 }
 
 // settle answers every command of a batch, whatever it takes: a database that is
@@ -178,7 +221,7 @@ func (c *committer) attempt(batch []*pending) error {
 	if err != nil {
 		return err
 	}
-	c.engine.metrics.committed(len(batch), entries, time.Since(begun))
+	c.engine.metrics.committed(commandsOf(batch), entries, time.Since(begun))
 	for i, p := range batch {
 		p.done <- result{outcome: outcomes[i]}
 	}
@@ -195,6 +238,14 @@ func needsOf(batch []*pending) map[escrowgrid.InstitutionID]escrowgrid.Needs {
 		needs[id] = escrowgrid.MergeNeeds(list)
 	}
 	return needs
+}
+
+// commandsOf counts the commands of a batch.
+func commandsOf(batch []*pending) (commands int) {
+	for _, p := range batch {
+		commands += p.weight
+	}
+	return commands
 }
 
 // execute applies the commands of a batch to its books. A command that panics is

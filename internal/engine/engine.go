@@ -36,11 +36,12 @@ type Config struct {
 
 	// The rest has defaults, which a zero value takes.
 
-	// QueueSize bounds the commands that wait; more are refused with
-	// CodeOverloaded. Default 4096.
+	// QueueSize bounds the commands that wait, each item of a position batch being
+	// one; more are refused with CodeOverloaded. Default 4096.
 	QueueSize int
-	// BatchSize bounds the commands of one transaction. Default 512: beyond it a
-	// transaction gets longer, and the share of each command in it hardly less.
+	// BatchSize bounds the commands of one transaction; a request of more is one by
+	// itself. Default 512: beyond it a transaction gets longer, and the share of each
+	// command in it hardly less.
 	BatchSize int
 	// Committers is how many transactions can be under way at once, each for other
 	// institutions. Default 1 for a store that only this process writes to, else 4.
@@ -120,7 +121,7 @@ func New(config Config) (*Engine, error) {
 		binary.LittleEndian.PutUint64(seed[24:], binary.LittleEndian.Uint64(seed[24:])+uint64(i))
 		c := &committer{
 			engine: e, ctx: ctx, random: rand.New(rand.NewChaCha8(seed)), //nolint:gosec // Ids are no secrets.
-			queue: make(chan *pending, max(1, config.QueueSize/config.Committers)),
+			queue: newQueue(max(1, config.QueueSize/config.Committers)),
 		}
 		e.committers = append(e.committers, c)
 		e.loops.Go(c.run)
@@ -147,7 +148,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	go func() {
 		e.duties.Wait()
 		for _, c := range e.committers {
-			close(c.queue)
+			close(c.queue.requests)
 		}
 		e.loops.Wait()
 		close(finished)
@@ -181,17 +182,20 @@ type Answer struct {
 // database could not be had. CodeOutcomeUnknown says that the command may or may
 // not have been carried out; repeating it under its idempotency key finds out.
 //
-// A replayed refusal comes with an Answer that has Replayed set.
+// A replayed refusal comes with an Answer that has Replayed set. A batch is one
+// request: what became of its items is in the Answer's BatchResults, or, where it
+// was refused as a whole, in the error's Items.
 func (e *Engine) Do(ctx context.Context, request escrowgrid.Request) (Answer, error) {
-	p := &pending{ctx: ctx, request: request, done: make(chan result, 1)}
+	p := &pending{ctx: ctx, request: request, weight: request.Weight(), done: make(chan result, 1)}
 	if err := e.enqueue(p); err != nil {
-		e.metrics.refused(err)
+		e.metrics.refused(p.weight, err)
 		return Answer{}, err
 	}
 	select {
 	case result := <-p.done:
 		answer, err := e.answer(ctx, request, result)
-		e.metrics.refused(err)
+		e.metrics.refused(p.weight, err)
+		e.metrics.refusedItems(answer.Resource)
 		return answer, err
 	case <-ctx.Done():
 		select {
@@ -231,15 +235,37 @@ func (e *Engine) replay(ctx context.Context, institution escrowgrid.InstitutionI
 			return Answer{}, failure(err)
 		}
 	}
-	history, err := e.store.Entries(ctx, institution,
-		escrowgrid.EntryFilter{Subject: record.Subject, UpTo: record.Sequence},
-		escrowgrid.PageRequest{Limit: escrowgrid.MaxPositionEvents + 1, Descending: true})
+	if record.Items != nil {
+		results, err := e.batchResults(ctx, institution, record)
+		if err != nil {
+			return Answer{}, failure(err)
+		}
+		answer.Resource = results
+		return answer, nil
+	}
+	history, err := e.history(ctx, institution, record.Subject, record.Sequence)
 	if err != nil {
 		return Answer{}, failure(err)
 	}
-	slices.Reverse(history.Items)
-	answer.Resource, err = escrowgrid.ResourceOf(history.Items)
+	answer.Resource, err = escrowgrid.ResourceOf(history)
 	return answer, failure(err)
+}
+
+// history returns the entries of a subject up to a sequence, oldest first; of a
+// position all of them, of anything else the last.
+func (e *Engine) history(
+	ctx context.Context, institution escrowgrid.InstitutionID, subject string, upTo int64,
+) ([]escrowgrid.Entry, error) {
+	return e.lastEntries(ctx, institution, escrowgrid.EntryFilter{Subject: subject, UpTo: upTo}, escrowgrid.MaxPositionEvents+1)
+}
+
+// lastEntries returns the last of some entries of a journal, oldest first.
+func (e *Engine) lastEntries(
+	ctx context.Context, institution escrowgrid.InstitutionID, filter escrowgrid.EntryFilter, limit int,
+) ([]escrowgrid.Entry, error) {
+	page, err := e.store.Entries(ctx, institution, filter, escrowgrid.PageRequest{Limit: limit, Descending: true})
+	slices.Reverse(page.Items)
+	return page.Items, err
 }
 
 func unknownOutcome(cause error) *escrowgrid.Error {
@@ -253,12 +279,10 @@ func (e *Engine) enqueue(p *pending) error {
 	if e.closed && p.request.Actor != escrowgrid.ActorSystem() {
 		return escrowgrid.Errorf(escrowgrid.CodeShuttingDown, "The server is shutting down; nothing was done.")
 	}
-	select {
-	case e.committerFor(p.request.Institution).queue <- p:
-		return nil
-	default:
+	if !e.committerFor(p.request.Institution).queue.put(p) {
 		return escrowgrid.Errorf(escrowgrid.CodeOverloaded, "The server has more to do than it can hold; nothing was done.")
 	}
+	return nil
 }
 
 // committerFor gives all of an institution's commands to the same committer:

@@ -376,10 +376,14 @@ func (a *attempt) code() escrowgrid.Code {
 func (s *server) beginInOrder(ctx context.Context, requests ...escrowgrid.Request) []*attempt {
 	s.t.Helper()
 	attempts := make([]*attempt, len(requests))
+	waiting := 0
 	for i, r := range requests {
 		attempts[i] = s.begin(ctx, r)
+		if i > 0 {
+			waiting += r.Weight()
+		}
 		eventually(s.t, "the command is in its place", func() bool {
-			return s.metric("queue_commands") == i && s.metric("store_connections_used") > 0
+			return s.metric("queue_commands") == waiting && s.metric("store_connections_used") > 0
 		})
 	}
 	return attempts

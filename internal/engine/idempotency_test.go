@@ -27,6 +27,7 @@ func TestARepeatedRequestIsDoneOnce(t *testing.T) {
 			"asset":       {of, must(escrowgrid.NewCreateAsset(escrowgrid.AssetInput{TemplateID: must(servers[0].Asset(t.Context(), of, asset)).TemplateID.String(), Label: "l"}))},
 			"policy":      {of, must(escrowgrid.NewSetPolicy("SG", escrowgrid.PolicyInput{}))},
 			"key":         {of, must(escrowgrid.NewCreateKey(escrowgrid.KeyInput{Label: "l", Role: "read_only"}, escrowgrid.HashSecret("s")))},
+			"batch":       {of, createPositions(asset, false, "h")},
 			"institution": {escrowgrid.InstitutionID{}, createInstitution()},
 		} {
 			before := len(servers[0].journal(of, escrowgrid.EntryFilter{}))

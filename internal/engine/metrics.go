@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,7 +34,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	return &metrics{
 		batchSize: factory.NewHistogram(prometheus.HistogramOpts{
 			Name: "escrowgrid_batch_commands", Help: "Commands that were committed together in one transaction.",
-			Buckets: prometheus.ExponentialBuckets(1, 2, 10),
+			Buckets: prometheus.ExponentialBuckets(1, 2, 11),
 		}),
 		batchSeconds: factory.NewHistogram(prometheus.HistogramOpts{
 			Name: "escrowgrid_batch_duration_seconds", Help: "Time of one transaction, from its begin to after its commit.",
@@ -68,14 +69,14 @@ func (m *metrics) observeQueues(registry prometheus.Registerer, e *Engine) {
 			func() float64 { return float64(value()) }))
 	}
 	gauge("queue_commands", "Commands that wait for their batch.", func() int {
-		waiting := 0
+		waiting := int64(0)
 		for _, c := range e.committers {
-			waiting += len(c.queue)
+			waiting += c.queue.commands.Load()
 		}
-		return waiting
+		return int(waiting)
 	})
 	gauge("queue_limit", "Commands that can wait before more are refused.", func() int {
-		return cap(e.committers[0].queue) * len(e.committers)
+		return int(e.committers[0].queue.limit()) * len(e.committers)
 	})
 	gauge("store_connections_open", "Database connections that are open.", func() int { open, _, _ := e.store.Connections(); return open })
 	gauge("store_connections_used", "Database connections in use.", func() int { _, used, _ := e.store.Connections(); return used })
@@ -90,8 +91,35 @@ func (m *metrics) committed(commands int, entries []escrowgrid.Entry, duration t
 	}
 }
 
-func (m *metrics) refused(err error) {
-	if err != nil {
-		m.refusals.WithLabelValues(string(escrowgrid.ErrorCode(err))).Inc()
+// refused counts the commands of a request that was refused or failed; of a refused
+// batch, each item under its own code.
+func (m *metrics) refused(commands int, err error) {
+	if err == nil {
+		return
 	}
+	if refusal, ok := errors.AsType[*escrowgrid.Error](err); ok && refusal.Code == escrowgrid.CodeBatchRefused {
+		m.count(escrowgrid.CodeNotApplied, len(refusal.Items.Accepted()))
+		m.countItems(refusal.Items)
+		return
+	}
+	m.count(escrowgrid.ErrorCode(err), commands)
+}
+
+// refusedItems counts the refused items of a batch that was accepted.
+func (m *metrics) refusedItems(resource escrowgrid.Resource) {
+	if results, ok := resource.(escrowgrid.BatchResults); ok {
+		m.countItems(results.Refusals())
+	}
+}
+
+func (m *metrics) countItems(items escrowgrid.ItemRefusals) {
+	for _, refusal := range items {
+		if refusal != nil {
+			m.count(refusal.Code, 1)
+		}
+	}
+}
+
+func (m *metrics) count(code escrowgrid.Code, commands int) {
+	m.refusals.WithLabelValues(string(code)).Add(float64(commands))
 }

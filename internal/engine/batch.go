@@ -1,0 +1,69 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+// batchResults reads again, out of the journal, what a batch led to. The entries of
+// its accepted items are the last ones up to the record's sequence.
+func (e *Engine) batchResults(
+	ctx context.Context, institution escrowgrid.InstitutionID, record escrowgrid.Record,
+) (escrowgrid.BatchResults, error) {
+	results := make(escrowgrid.BatchResults, len(record.Items))
+	for i, refusal := range record.Items {
+		results[i].Refusal = refusal
+	}
+	accepted := record.Items.Accepted()
+	if len(accepted) == 0 {
+		return results, nil
+	}
+	entries, err := e.lastEntries(ctx, institution, escrowgrid.EntryFilter{UpTo: record.Sequence}, len(accepted))
+	if err != nil {
+		return nil, err
+	}
+	if len(entries) != len(accepted) {
+		return nil, fmt.Errorf("the journal has %d entries of a batch with %d accepted items", len(entries), len(accepted))
+	}
+	places := make(map[int64]int, len(accepted))
+	for i, place := range accepted {
+		places[entries[i].Sequence] = place
+	}
+	// One position after the other, so that no more than one's history is held.
+	for subject, own := range bySubject(entries) {
+		positions, err := e.positionsAfter(ctx, institution, subject, own)
+		if err != nil {
+			return nil, err
+		}
+		for i, entry := range own {
+			results[places[entry.Sequence]].Position = positions[i]
+		}
+	}
+	return results, nil
+}
+
+func bySubject(entries []escrowgrid.Entry) map[string][]escrowgrid.Entry {
+	subjects := make(map[string][]escrowgrid.Entry)
+	for _, entry := range entries {
+		subjects[entry.Subject] = append(subjects[entry.Subject], entry)
+	}
+	return subjects
+}
+
+// positionsAfter returns a position as it was after each of some of its entries,
+// which follow each other.
+func (e *Engine) positionsAfter(
+	ctx context.Context, institution escrowgrid.InstitutionID, subject string, entries []escrowgrid.Entry,
+) ([]escrowgrid.Position, error) {
+	first := entries[0].Sequence
+	if entries[0].Kind != escrowgrid.KindPositionCreated {
+		earlier, err := e.history(ctx, institution, subject, first-1)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(earlier, entries...)
+	}
+	return escrowgrid.PositionsAfter(entries, first)
+}
