@@ -133,7 +133,7 @@ func (b *Books) executeBatch(r Request, batch PositionBatch, s Stamp) (Outcome, 
 }
 
 func batchRefused(items ItemRefusals, refused int) *Error {
-	refusal := Errorf(CodeBatchRefused, "Nothing was done, because items are refused, %d of %d: see results.", refused, len(items))
+	refusal := Errorf(CodeBatchRefused, "Refused items: %d of %d. Nothing was done; see results.", refused, len(items))
 	refusal.Items = items
 	return refusal
 }

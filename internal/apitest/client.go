@@ -155,6 +155,14 @@ type Problem struct {
 	Type, Title, Detail, Code, RequestID string
 	Status                               int
 	Errors                               []struct{ Field, Message string }
+	Results                              []Result
+}
+
+// Result is what became of one item of a batch.
+type Result struct {
+	Status   int
+	Position json.RawMessage
+	Error    *Problem
 }
 
 func (a Answer) problemFault(key string) string {
@@ -177,6 +185,8 @@ func (a Answer) problemFault(key string) string {
 		return "the problem document has another request id"
 	case (len(p.Errors) > 0) != (p.Code == "invalid_input"):
 		return "errors and invalid_input do not go together"
+	case (len(p.Results) > 0) != (p.Code == "batch_refused"):
+		return "results and batch_refused do not go together"
 	case a.Status == http.StatusUnauthorized && a.Header.Get("WWW-Authenticate") == "":
 		return "WWW-Authenticate is missing"
 	case a.Status == http.StatusMethodNotAllowed && a.Header.Get("Allow") == "":
@@ -243,6 +253,50 @@ func (a Answer) Problem(tb testing.TB) (p Problem) {
 	tb.Helper()
 	a.Decode(tb, &p)
 	return p
+}
+
+// Results returns what became of the items of a batch, which must be so many.
+func (a Answer) Results(tb testing.TB, items int) []Result {
+	tb.Helper()
+	var batch struct{ Results []Result }
+	a.Decode(tb, &batch)
+	if len(batch.Results) != items {
+		tb.Fatalf("%s %s was answered with %s, want %d results", a.Request.Method, a.Request.Path, a, items)
+	}
+	for i, result := range batch.Results {
+		if fault := result.fault(); fault != "" {
+			tb.Fatalf("%s %s was answered with %s: result %d: %s", a.Request.Method, a.Request.Path, a, i, fault)
+		}
+	}
+	return batch.Results
+}
+
+// fault says what no result may be like, or "".
+func (r Result) fault() string {
+	p := r.Error
+	switch {
+	case (p == nil) == (r.Position == nil) || (p == nil) != (r.Status < http.StatusBadRequest):
+		return "there must be either a position or an error"
+	case p == nil:
+		return ""
+	case p.Status != r.Status || p.Title == "" || p.Detail == "" || p.Code == "" || p.Type != "urn:escrowgrid:error:"+p.Code || p.RequestID != "":
+		return "the error is not one of an item"
+	case (len(p.Errors) > 0) != (p.Code == "invalid_input"):
+		return "errors and invalid_input do not go together"
+	}
+	return ""
+}
+
+// String is the result's status, with an error's code and the fields that it names.
+func (r Result) String() string {
+	words := []string{strconv.Itoa(r.Status)}
+	if r.Error != nil {
+		words = append(words, r.Error.Code)
+		for _, fault := range r.Error.Errors {
+			words = append(words, fault.Field)
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // Decode reads the body.

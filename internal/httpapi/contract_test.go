@@ -26,6 +26,8 @@ type Contract struct {
 	// operations are the document's, "GET /positions/{id}", with the form of their
 	// paths.
 	operations map[string]*regexp.Regexp
+	// literal are the paths without a part that stands for others.
+	literal map[string]bool
 	// mu keeps the validator to one exchange at a time.
 	mu sync.Mutex
 }
@@ -47,9 +49,10 @@ func NewContract(document []byte) (*Contract, error) {
 	if _, faults := checks.ValidateDocument(); len(faults) > 0 {
 		return nil, fmt.Errorf("the document is not valid: %s", describe(faults))
 	}
-	c := &Contract{validator: checks, operations: make(map[string]*regexp.Regexp)}
+	c := &Contract{validator: checks, operations: make(map[string]*regexp.Regexp), literal: make(map[string]bool)}
 	for path, item := range model.Model.Paths.PathItems.FromOldest() {
 		form := regexp.MustCompile("^" + regexp.MustCompile(`\\\{[^}]*\\\}`).ReplaceAllString(regexp.QuoteMeta(path), "[^/]+") + "$")
+		c.literal[path] = !strings.Contains(path, "{")
 		for method := range item.GetOperations().FromOldest() {
 			c.operations[strings.ToUpper(method)+" "+path] = form
 		}
@@ -70,6 +73,13 @@ func (c *Contract) Operations() []string {
 // Operation returns the operation that a request means, or "" where the document
 // has none.
 func (c *Contract) Operation(method, path string) string {
+	if c.literal[path] {
+		// What has a path of its own is no resource by the id of that name.
+		if c.operations[method+" "+path] == nil {
+			return ""
+		}
+		return method + " " + path
+	}
 	for operation, form := range c.operations {
 		if strings.HasPrefix(operation, method+" ") && form.MatchString(path) {
 			return operation
@@ -97,7 +107,8 @@ func (c *Contract) Check(request *http.Request, requestBody []byte, answer *http
 	if _, faults := c.validator.ValidateHttpResponse(withBody(), &copied); len(faults) > 0 {
 		return fmt.Errorf("the answer is not as documented: %s", describe(faults))
 	}
-	if answer.StatusCode >= http.StatusBadRequest {
+	// An item of a batch that is not as documented is refused as an item.
+	if answer.StatusCode >= http.StatusBadRequest || bytes.Contains(answerBody, []byte(`"code":"invalid_input"`)) {
 		return nil
 	}
 	if _, faults := c.validator.ValidateHttpRequestSync(withBody()); len(faults) > 0 {

@@ -99,6 +99,11 @@ func decodeField(value jsontext.Value, path string, field reflect.Value, faults 
 			faults.Add(path, "must be a string")
 		}
 		*target = text
+	case *bool:
+		if value.Kind() != 't' && value.Kind() != 'f' {
+			faults.Add(path, "must be true or false")
+		}
+		*target = value.Kind() == 't'
 	case *int64:
 		number, err := strconv.ParseInt(string(value), 10, 64)
 		if err != nil {
@@ -110,10 +115,16 @@ func decodeField(value jsontext.Value, path string, field reflect.Value, faults 
 			faults.Add(path, "%s", err)
 		}
 	case *escrowgrid.Metadata:
+		if value.Kind() != '{' {
+			faults.Add(path, "must be a JSON object")
+		}
 		*target = bytes.Clone(value)
 	case *[]string:
 		return decodeStrings(value, path, target, faults)
 	default:
+		if field.Kind() == reflect.Slice {
+			return decodeObjects(value, path, field, faults)
+		}
 		if value.Kind() != '{' {
 			faults.Add(path, "must be a JSON object")
 			return nil
@@ -143,6 +154,36 @@ func decodeStrings(array jsontext.Value, path string, into *[]string, faults *es
 			faults.Add(path, "must be an array of strings")
 		}
 		*into = append(*into, text)
+	}
+	return nil
+}
+
+// decodeObjects reads an array of objects, but no more of it than shows that there
+// are too many: a mebibyte holds some hundred thousand empty ones.
+func decodeObjects(array jsontext.Value, path string, into reflect.Value, faults *escrowgrid.Faults) error {
+	if array.Kind() != '[' {
+		faults.Add(path, "must be an array of objects")
+		return nil
+	}
+	decoder := jsontext.NewDecoder(bytes.NewBuffer(array))
+	if _, err := decoder.ReadToken(); err != nil {
+		return err
+	}
+	for decoder.PeekKind() != ']' && into.Len() <= escrowgrid.MaxBatchItems {
+		name := fmt.Sprintf("%s[%d]", path, into.Len())
+		into.Set(reflect.Append(into, reflect.Zero(into.Type().Elem())))
+		if decoder.PeekKind() == '{' {
+			if err := decodeObject(decoder, name+".", into.Index(into.Len()-1), faults); err != nil {
+				return err
+			}
+			continue
+		}
+		if len(faults.List()) < maxFaults {
+			faults.Add(name, "must be a JSON object")
+		}
+		if err := decoder.SkipValue(); err != nil {
+			return err
+		}
 	}
 	return nil
 }

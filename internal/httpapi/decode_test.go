@@ -73,6 +73,15 @@ func forms(t *testing.T, b bank) []form {
 			fields{"toState": "PARTIALLY_RELEASED", "amount": 1},
 			map[string]string{"toState": "word!", "amount": "form!", "reason": "reason", "metadata": "metadata", "institutionId": "id"},
 		},
+		{
+			"POST /positions/batch", "/positions/batch", batchOf(b.claim(), b.claim().with("externalReference", "second")),
+			map[string]string{"items": "items!", "atomic": "flag", "institutionId": "id"},
+		},
+		{
+			"POST /positions/transitions/batch", "/positions/transitions/batch",
+			batchOf(step("FUNDED").with("positionId", aPosition(t, b)[0]), step("PARTIALLY_RELEASED").with("positionId", aPosition(t, b)[0]).with("ifVersion", 2)),
+			map[string]string{"items": "items!", "atomic": "flag", "institutionId": "id"},
+		},
 	}
 }
 
@@ -95,6 +104,8 @@ func wrongValues(kind string) []string {
 		"future":   {`1`, `true`, `{}`, `""`, `"tomorrow"`, `"2020-01-01T00:00:00Z"`, `"2099-01-01"`, `"2099-01-01T00:00:00"`, `"2099-02-30T00:00:00Z"`, `"2099-01-01T24:00:00Z"`, `"10000-01-01T00:00:00Z"`, `"0000-01-01T00:00:00Z"`},
 		"whole":    {`-1`, `1.5`, `1.0`, `1e2`, `"1"`, `true`, `[]`, `{}`, `2592001`, `9223372036854775808`, digits, `1E999999`},
 		"days":     {`0`, `-1`, `-0`, `1.5`, `"1"`, `true`, `[]`, `{}`, `36526`, digits, `1E999999`},
+		"flag":     {`0`, `1`, `"true"`, `""`, `[]`, `{}`},
+		"items":    {`1`, `"x"`, `true`, `{}`, `[]`, "[" + strings.Repeat("{},", 1000) + "{}]"},
 		"object":   {`1`, `"x"`, `true`, `[]`, `[{}]`},
 		"metadata": {`1`, `"x"`, `true`, `[]`, `[{}]`, nested(11), `{"a":"` + strings.Repeat("x", 64<<10) + `"}`, `{"a":"\u0000"}`, `{"\u0001":1}`},
 		// A bound may be 0, and has four decimals at the most.

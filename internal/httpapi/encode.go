@@ -6,6 +6,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/escrowgrid/escrowgrid"
 )
 
 // Positions are what is answered most, and encoding them by reflection took a third
@@ -135,6 +137,55 @@ func (v positionEventView) appendJSON(text []byte) []byte {
 	o.metadata("metadata", v.Metadata)
 	member(o, "actor", v.Actor)
 	member(o, "at", v.At)
+	return append(o.text, '}')
+}
+
+func (v batchView) appendJSON(text []byte) []byte {
+	o := &object{text: append(text, '{')}
+	o.name("results")
+	o.text = appendArray(o.text, v.Results)
+	return append(o.text, '}')
+}
+
+func (v batchItemView) appendJSON(text []byte) []byte {
+	o := &object{text: append(text, '{')}
+	o.number("status", int64(v.Status))
+	if v.Position != nil {
+		o.name("position")
+		o.text = v.Position.appendJSON(o.text)
+	}
+	if v.Error != nil {
+		o.name("error")
+		o.text = v.Error.appendJSON(o.text)
+	}
+	return append(o.text, '}')
+}
+
+func (p itemProblem) appendJSON(text []byte) []byte {
+	o := &object{text: append(text, '{')}
+	o.word("type", p.Type)
+	o.string("title", p.Title)
+	o.number("status", int64(p.Status))
+	o.string("detail", p.Detail)
+	o.word("code", string(p.Code))
+	if len(p.Errors) > 0 {
+		o.name("errors")
+		o.text = append(o.text, '[')
+		for i, fault := range p.Errors {
+			if i > 0 {
+				o.text = append(o.text, ',')
+			}
+			o.text = appendFault(o.text, fault)
+		}
+		o.text = append(o.text, ']')
+	}
+	return append(o.text, '}')
+}
+
+func appendFault(text []byte, fault escrowgrid.Fault) []byte {
+	o := &object{text: append(text, '{')}
+	o.string("field", fault.Field)
+	o.string("message", fault.Message)
 	return append(o.text, '}')
 }
 

@@ -15,20 +15,45 @@ import (
 // What is encoded by hand is what the struct, of which the API's description is made,
 // would be encoded as.
 func TestPositionsAreEncodedAsTheirStructs(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) { checkEncoding(t, viewPosition(drawPosition(t))) })
+}
+
+func TestBatchesAreEncodedAsTheirStructs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		view := viewPosition(drawPosition(t))
-		got, err := encode(view)
-		if err != nil {
-			t.Fatal(err)
+		var results escrowgrid.BatchResults
+		for range rapid.IntRange(1, 4).Draw(t, "items") {
+			result := escrowgrid.ItemResult{Position: drawPosition(t)}
+			if rapid.Bool().Draw(t, "refused") {
+				result.Refusal = drawRefusal(t)
+			}
+			results = append(results, result)
 		}
-		want, err := json.Marshal(view, jsontext.AllowDuplicateNames(true))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want), string(got)); diff != "" {
-			t.Error(diff)
-		}
+		checkEncoding(t, viewResults(results, 201))
 	})
+}
+
+func drawRefusal(t *rapid.T) *escrowgrid.Error {
+	kind := rapid.SampledFrom(ErrorKinds()).Draw(t, "kind")
+	refusal := escrowgrid.Errorf(kind.Code, "%s", rapid.String().Draw(t, "detail"))
+	for range rapid.IntRange(0, 3).Draw(t, "faults") {
+		refusal.Faults = append(refusal.Faults, escrowgrid.Fault{Field: rapid.String().Draw(t, "field"), Message: rapid.String().Draw(t, "message")})
+	}
+	return refusal
+}
+
+func checkEncoding(t *rapid.T, view encodable) {
+	t.Helper()
+	got, err := encode(view)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := json.Marshal(view, jsontext.AllowDuplicateNames(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Error(diff)
+	}
 }
 
 func drawPosition(t *rapid.T) escrowgrid.Position {

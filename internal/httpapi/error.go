@@ -55,7 +55,7 @@ func ErrorKinds() []ErrorKind {
 		{escrowgrid.CodePositionExpired, 409, "Position expired", "The position is past its expiresAt and can only become EXPIRED or CANCELLED."},
 		{escrowgrid.CodePositionEventLimit, 409, "Too many events", "The position has as many events as it can have; only a final state is possible."},
 		{escrowgrid.CodeKeyInactive, 409, "API key inactive", "The API key is revoked or has expired and cannot be rotated."},
-		{escrowgrid.CodeVersionMismatch, 412, "Version mismatch", "The position no longer has the version that If-Match names."},
+		{escrowgrid.CodeVersionMismatch, 412, "Version mismatch", "The position no longer has the version that If-Match, or an item's ifVersion, names."},
 		{codeBodyTooLarge, 413, "Body too large", "The body has more than 1 MiB."},
 		{codeUnsupportedMedia, 415, "Unsupported media type", "The body is not declared as application/json in UTF-8."},
 		{escrowgrid.CodeInvalidInput, 422, "Invalid input", "Fields or parameters are not valid; errors lists all of them."},
@@ -69,6 +69,8 @@ func ErrorKinds() []ErrorKind {
 		{escrowgrid.CodePolicyMinAmount, 422, "Amount below the policy's minimum", "The institution's policy for the region asks for a larger amount."},
 		{escrowgrid.CodePolicyMaxAmount, 422, "Amount above the policy's maximum", "The institution's policy for the region allows a smaller amount at the most."},
 		{escrowgrid.CodePolicyCurrency, 422, "Currency refused by policy", "The institution's policy for the region does not allow the currency."},
+		{escrowgrid.CodeBatchRefused, 422, "Batch refused", "Items of an atomic batch are refused; results tells which, and why. Nothing was done."},
+		{escrowgrid.CodeNotApplied, 424, "Not applied", "The item is right, but others of its atomic batch are refused. It is never the answer of a request, only that of an item."},
 		{codeRateLimited, 429, "Rate limited", "The key, or the address, sends more than it may; Retry-After says when to go on. Nothing was done."},
 		{escrowgrid.CodeInternal, 500, "Internal error", "A fault of the server; its log has the request id. Whether a command was carried out can be found out by repeating it with its Idempotency-Key."},
 		{escrowgrid.CodeOverloaded, 503, "Overloaded", "The server's queue is full. Nothing was done; retry after Retry-After."},
@@ -93,15 +95,27 @@ func errorKind(code escrowgrid.Code) ErrorKind {
 	return internal
 }
 
-// problem is an RFC 9457 problem document.
+// ProblemMembers are those of any RFC 9457 problem document.
+type ProblemMembers struct {
+	Type   string          `json:"type" doc:"A URN made of the code." example:"urn:escrowgrid:error:invalid_input"`
+	Title  string          `json:"title" doc:"What the code means, in a few words."`
+	Status int             `json:"status" doc:"The HTTP status."`
+	Detail string          `json:"detail" doc:"What happened, for people."`
+	Code   escrowgrid.Code `json:"code" doc:"What happened, for programs; see the table of errors."`
+}
+
+// problem is the problem document of a request.
 type problem struct {
-	Type      string             `json:"type" doc:"A URN made of the code." example:"urn:escrowgrid:error:invalid_input"`
-	Title     string             `json:"title" doc:"What the code means, in a few words."`
-	Status    int                `json:"status" doc:"The HTTP status."`
-	Detail    string             `json:"detail" doc:"What happened, for people."`
-	Code      escrowgrid.Code    `json:"code" doc:"What happened, for programs; see the table of errors."`
+	ProblemMembers
 	RequestID string             `json:"requestId" doc:"Names the request in the server's log."`
 	Errors    []escrowgrid.Fault `json:"errors,omitempty" doc:"Each fault of an invalid input."`
+	Results   []batchItemView    `json:"results,omitempty" doc:"What became of each item of an atomic batch that is refused." nullable:"false"`
+}
+
+func problemMembers(failure *escrowgrid.Error, kind ErrorKind) ProblemMembers {
+	return ProblemMembers{
+		Type: "urn:escrowgrid:error:" + string(kind.Code), Title: kind.Title, Status: kind.Status, Detail: failure.Detail, Code: kind.Code,
+	}
 }
 
 // writeError answers an error. It never tells more than its code and detail.
@@ -113,8 +127,7 @@ func (c *call) writeError(err error) {
 	}
 	kind := errorKind(failure.Code)
 	document := problem{
-		Type: "urn:escrowgrid:error:" + string(kind.Code), Title: kind.Title, Status: kind.Status, Detail: failure.Detail,
-		Code: kind.Code, RequestID: c.requestID, Errors: failure.Faults,
+		ProblemMembers: problemMembers(failure, kind), RequestID: c.requestID, Errors: failure.Faults, Results: viewRefusals(failure.Items),
 	}
 	if earlier, ok := errors.AsType[replayedError](err); ok {
 		// The same answer once and for all includes whose answer it was.

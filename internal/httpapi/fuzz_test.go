@@ -122,11 +122,12 @@ var hostile = []string{
 func FuzzRequest(f *testing.F) {
 	s := serve(f, "sqlite::memory:", impatient)
 	b := s.bank(f)
+	position := b.position(f).Text("id")
 	for _, route := range contractTable {
 		method, path, _ := strings.Cut(route.route, " ")
 		body := ""
 		if route.body != nil {
-			body = route.body(b).String()
+			body = strings.ReplaceAll(route.body(b).String(), anyPosition, position)
 		}
 		f.Add(method, path, "", []byte(body), "Idempotency-Key: x")
 		f.Add(method, strings.ReplaceAll(path, "{id}", b.ID), "institutionId="+b.ID, []byte(body), "If-Match: \"1\"")
@@ -134,6 +135,8 @@ func FuzzRequest(f *testing.F) {
 	for _, text := range hostile {
 		f.Add("GET", "/positions", "holderReference="+url.QueryEscape(text)+"&cursor="+text, []byte(text), "X-Request-Id: "+text)
 		f.Add("POST", "/positions", text, []byte(b.claim().with("holderReference", text).String()), "Idempotency-Key: "+text)
+		f.Add("POST", "/positions/batch", "", []byte(batchOf(b.claim().with("currency", text), b.claim()).with("atomic", true).String()), "Idempotency-Key: "+text)
+		f.Add("POST", "/positions/transitions/batch", "", []byte(batchOf(step("FUNDED").with("positionId", text)).String()), "X-Request-Id: "+text)
 		f.Add("PUT", "/institutions/"+b.ID+"/policies/"+text, "", []byte(text), "X-Forwarded-For: "+text)
 		f.Add(text, "/"+text, text, []byte(text), text+": "+text)
 	}

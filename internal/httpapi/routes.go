@@ -47,6 +47,7 @@ func (s *server) table() []route {
 		noTemplate    = codes{escrowgrid.CodeInstitutionNotFound, escrowgrid.CodeTemplateNotFound}
 		noAsset       = codes{escrowgrid.CodeInstitutionNotFound, escrowgrid.CodeAssetNotFound}
 		noPosition    = codes{escrowgrid.CodeInstitutionNotFound, escrowgrid.CodePositionNotFound}
+		aBatch        = codes{escrowgrid.CodeInstitutionNotFound, escrowgrid.CodeBatchRefused}
 	)
 	return []route{
 		{get, "/health", public, s.health, "getHealth", "Service", "Whether the process lives", nil, nil, healthView{}, 200, nil, false, ""},
@@ -80,6 +81,8 @@ func (s *server) table() []route {
 		{get, "/positions", anyKey, s.listPositions, "listPositions", "Positions", "List positions", positionQuery{}, nil, listView[positionView]{}, 200, noInstitution, false, ""},
 		{get, "/positions/{id}", anyKey, s.getPosition, "getPosition", "Positions", "Get a position with its events", tenantQuery{}, nil, positionView{}, 200, noPosition, false, ""},
 		{post, "/positions/{id}/transition", adminKey, s.transition, "transitionPosition", "Positions", "Lead a position to another state", tenantQuery{}, transitionBody{}, positionView{}, 200, append(noPosition, transitionRefusals()...), false, ""},
+		{post, "/positions/batch", adminKey, s.createPositions, "createPositions", "Positions", "Create up to 1000 positions", tenantQuery{}, positionBatchBody{}, batchView{}, 200, aBatch, false, ""},
+		{post, "/positions/transitions/batch", adminKey, s.transitionPositions, "transitionPositions", "Positions", "Lead up to 1000 positions to other states", tenantQuery{}, transitionBatchBody{}, batchView{}, 200, aBatch, false, ""},
 
 		{get, "/ledger-events", anyKey, s.listLedgerEvents, "listLedgerEvents", "Journal", "List what happened to positions", ledgerQuery{}, nil, listView[ledgerEventView]{}, 200, noInstitution, false, ""},
 		{get, "/audit-events", adminKey, s.listAuditEvents, "listAuditEvents", "Journal", "List everything that was done", auditQuery{}, nil, listView[auditEventView]{}, 200, noInstitution, false, ""},

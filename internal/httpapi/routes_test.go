@@ -70,6 +70,8 @@ var contractTable = []agreed{
 	{route: "GET /positions", takes: reading, names: "query", status: 200},
 	{route: "GET /positions/{id}", takes: reading, names: "query", status: 200, missing: "position_not_found", ids: aPosition},
 	{route: "POST /positions/{id}/transition", takes: writing, names: "query", status: 200, missing: "position_not_found", body: newStep, ids: aPosition},
+	{route: "POST /positions/batch", takes: writing, names: "query", status: 200, body: newClaims},
+	{route: "POST /positions/transitions/batch", takes: writing, names: "query", status: 200, body: newSteps},
 
 	{route: "GET /ledger-events", takes: reading, names: "query", status: 200},
 	{route: "GET /audit-events", takes: writing, names: "query", status: 200},
@@ -81,6 +83,14 @@ func newPolicy(bank) fields      { return fields{"position": fields{"minAmount":
 func newTemplate(bank) fields    { return templateOf("TF_LC") }
 func newAsset(b bank) fields     { return fields{"templateId": b.Template, "label": "Lot 3"} }
 func newStep(bank) fields        { return step("FUNDED") }
+func newClaims(b bank) fields    { return batchOf(b.claim()) }
+func newSteps(bank) fields       { return batchOf(step("FUNDED").with("positionId", anyPosition)) }
+
+// batchOf is the body of a batch.
+func batchOf(items ...fields) fields { return fields{"items": items} }
+
+// anyPosition stands in a body for a position that is made for the request.
+const anyPosition = "{position}"
 
 func aFile(testing.TB, bank) []string         { return []string{"docs.js"} }
 func aRegion(testing.TB, bank) []string       { return []string{"US"} }
@@ -198,6 +208,9 @@ func (a agreed) request(tb testing.TB, mine, other bank, caller string, of targe
 	r := apitest.Request{Method: method, Path: path}
 	if a.body != nil {
 		r.Body = a.body(owner).String()
+		if strings.Contains(r.Body, anyPosition) {
+			r.Body = strings.ReplaceAll(r.Body, anyPosition, aPosition(tb, owner)[0])
+		}
 	}
 	switch of {
 	case foreignResource:

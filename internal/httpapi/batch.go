@@ -1,0 +1,102 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+type positionBatchBody struct {
+	InstitutionID string             `json:"institutionId,omitempty" doc:"Whose positions; for the root key."`
+	Atomic        bool               `json:"atomic,omitempty" doc:"All items or none; otherwise each is accepted or refused by itself." default:"false"`
+	Items         []positionItemBody `json:"items" doc:"The positions. An item that is not valid is refused as an item; one of other members or types refuses the request." minItems:"1" maxItems:"1000" nullable:"false"`
+}
+
+type positionItemBody struct{ PositionFields }
+
+type transitionBatchBody struct {
+	InstitutionID string               `json:"institutionId,omitempty" doc:"Whose positions; for the root key."`
+	Atomic        bool                 `json:"atomic,omitempty" doc:"All items or none; otherwise each is accepted or refused by itself." default:"false"`
+	Items         []transitionItemBody `json:"items" doc:"The transitions, in their order; several may be of one position. An item that is not valid is refused as an item; one of other members or types refuses the request." minItems:"1" maxItems:"1000" nullable:"false"`
+}
+
+type transitionItemBody struct {
+	PositionID string `json:"positionId" doc:"Which position." example:"pos_01jd8m3q5yf7wbt0x4a2k9r6ce"`
+	TransitionFields
+	IfVersion *int64 `json:"ifVersion,omitempty" doc:"The version that the position must have at the item's turn, as If-Match of a single transition."`
+}
+
+// batchView is what became of the items of a batch, in their order.
+type batchView struct {
+	Results []batchItemView `json:"results" doc:"One for each item, in their order." nullable:"false"`
+}
+
+type batchItemView struct {
+	Status   int           `json:"status" doc:"The status that the item would be answered with by itself; 424 for one that was not applied because others of an atomic batch are refused."`
+	Position *positionView `json:"position,omitempty" doc:"The position as it was right after the item, without its events."`
+	Error    *itemProblem  `json:"error,omitempty" doc:"Why the item was refused, with the code that it would have by itself; or not_applied."`
+}
+
+// itemProblem is the problem document of an item. The request's id is the answer's.
+type itemProblem struct {
+	ProblemMembers
+	Errors []escrowgrid.Fault `json:"errors,omitempty" doc:"Each fault of an invalid item; fields are the item's." nullable:"false"`
+}
+
+// viewResults shows what became of a batch's items; done is the status of one that
+// was accepted.
+func viewResults(results escrowgrid.BatchResults, done int) batchView {
+	view := batchView{Results: make([]batchItemView, len(results))}
+	for i, result := range results {
+		if result.Refusal != nil {
+			view.Results[i] = viewItemRefusal(result.Refusal)
+			continue
+		}
+		position := viewPosition(result.Position)
+		view.Results[i] = batchItemView{Status: done, Position: &position}
+	}
+	return view
+}
+
+// viewRefusals shows the items of a batch that was refused as a whole.
+func viewRefusals(items escrowgrid.ItemRefusals) []batchItemView {
+	var views []batchItemView
+	for _, refusal := range items {
+		if refusal == nil {
+			refusal = escrowgrid.Errorf(escrowgrid.CodeNotApplied, "Other items of the batch are refused.")
+		}
+		views = append(views, viewItemRefusal(refusal))
+	}
+	return views
+}
+
+func viewItemRefusal(refusal *escrowgrid.Error) batchItemView {
+	kind := errorKind(refusal.Code)
+	return batchItemView{Status: kind.Status, Error: &itemProblem{problemMembers(refusal, kind), refusal.Faults}}
+}
+
+func (s *server) createPositions(c *call) (reply, error) {
+	var body positionBatchBody
+	done, err := tenantCommand[escrowgrid.BatchResults](c, &body, &body.InstitutionID, func(*reading) (escrowgrid.Command, error) {
+		items := make([]escrowgrid.PositionInput, len(body.Items))
+		for i, item := range body.Items {
+			items[i] = escrowgrid.PositionInput(item.PositionFields)
+		}
+		return escrowgrid.NewCreationBatch(items, body.Atomic)
+	})
+	return reply{status: http.StatusOK, body: viewResults(done.resource, http.StatusCreated), replayed: done.replayed}, err
+}
+
+func (s *server) transitionPositions(c *call) (reply, error) {
+	var body transitionBatchBody
+	done, err := tenantCommand[escrowgrid.BatchResults](c, &body, &body.InstitutionID, func(*reading) (escrowgrid.Command, error) {
+		items := make([]escrowgrid.TransitionItem, len(body.Items))
+		for i, item := range body.Items {
+			items[i] = escrowgrid.TransitionItem{
+				PositionID: item.PositionID, TransitionInput: escrowgrid.TransitionInput(item.TransitionFields), IfVersion: item.IfVersion,
+			}
+		}
+		return escrowgrid.NewTransitionBatch(items, body.Atomic)
+	})
+	return reply{status: http.StatusOK, body: viewResults(done.resource, http.StatusOK), replayed: done.replayed}, err
+}
