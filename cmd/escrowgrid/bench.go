@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,11 +37,8 @@ What goes on on the machine besides is measured too: leave it alone. Exit code 1
 
 // Run measures.
 func (c *benchCommand) Run(ctx context.Context, out output) error {
-	if c.Rounds < 1 || c.Duration < time.Second {
-		return &usageError{"--rounds must be 1 at least, and --duration 1s"}
-	}
-	if c.All {
-		c.Experiments = experimentList()
+	if err := c.check(); err != nil {
+		return err
 	}
 	executable, err := os.Executable()
 	if err != nil {
@@ -61,6 +59,29 @@ func (c *benchCommand) Run(ctx context.Context, out output) error {
 	}
 	if missed > 0 {
 		return fmt.Errorf("%d of %d goals are missed", missed, len(figures.Comparisons))
+	}
+	return nil
+}
+
+// minPositions is how many a large database has at the least: more than the small one.
+const minPositions = 11_000
+
+func (c *benchCommand) check() error {
+	if c.All {
+		c.Experiments = experimentList()
+	}
+	for _, name := range c.Experiments {
+		if !slices.Contains(experimentList(), name) {
+			return &usageError{fmt.Sprintf("%s is none of %s", name, experimentNames())}
+		}
+	}
+	switch {
+	case c.Rounds < 1:
+		return &usageError{fmt.Sprintf("--rounds=%d must be 1 at least", c.Rounds)}
+	case c.Duration < time.Second:
+		return &usageError{fmt.Sprintf("--duration=%s must be 1s at least", c.Duration)}
+	case c.Positions < minPositions:
+		return &usageError{fmt.Sprintf("--positions=%d must be %d at least", c.Positions, minPositions)}
 	}
 	return nil
 }

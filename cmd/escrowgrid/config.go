@@ -50,7 +50,7 @@ type serverFlags struct {
 	RateLimitBurst     string `env:"RATE_LIMIT_BURST" name:"rate-limit-burst" default:"40000" help:"The requests that one key may send at once."`
 	RequestTimeout     string `env:"REQUEST_TIMEOUT" default:"15s" help:"The most time for one request, like 15s."`
 	ShutdownTimeout    string `env:"SHUTDOWN_TIMEOUT" default:"25s" help:"The most time to finish what was accepted when the server is stopped."`
-	QueueSize          string `env:"QUEUE_SIZE" default:"4096" help:"The most commands that wait, each item of a batch being one; more are answered with 503."`
+	QueueSize          string `env:"QUEUE_SIZE" default:"16384" help:"The most commands that wait, each item of a batch being one; more are answered with 503."`
 	BatchSize          string `env:"BATCH_SIZE" default:"512" help:"The most commands in one transaction; a batch of more is one by itself."`
 	ExpiryInterval     string `env:"EXPIRY_INTERVAL" default:"1s" help:"How often positions that are due are expired."`
 }

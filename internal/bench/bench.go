@@ -56,6 +56,7 @@ func Experiments() []Experiment {
 		{Name: "pairs", Does: "positions made and funded in a second, beside a floor of HTTP and one of SQL", run: (*bench).pairs},
 		{Name: "paced", Does: "latency at 500 requests a second, beside that of a single INSERT", run: (*bench).paced, postgres: true},
 		{Name: "reads", Does: "positions read in a second, beside a floor of HTTP", run: (*bench).reads},
+		{Name: "batches", Does: "positions made by batches, beside a floor of SQL", run: (*bench).batches, postgres: true},
 		{Name: "instances", Does: "three servers on one database, beside one", run: (*bench).instances, postgres: true},
 		{Name: "overload", Does: "twice as many requests as can be carried out", run: (*bench).overload},
 		{Name: "size", Does: "a large database, beside a small one", run: (*bench).size, Large: true},
@@ -69,8 +70,9 @@ func place(name string) int {
 
 // bench is a run of benchmarks.
 type bench struct {
-	config  Config
-	figures Figures
+	config   Config
+	figures  Figures
+	progress *progress
 	// experiment is the one under way.
 	experiment string
 	scratch    string
@@ -82,7 +84,7 @@ type bench struct {
 
 // Run measures, and prints and returns the figures.
 func Run(ctx context.Context, config Config) (_ *Figures, err error) {
-	b := &bench{config: config, figures: Figures{
+	b := &bench{config: config, progress: newProgress(config.Progress), figures: Figures{
 		At: time.Now().UTC().Truncate(time.Second), Version: config.Version, Rounds: config.Rounds, RoundSeconds: config.Duration.Seconds(),
 		Machine: Machine{Processors: runtime.NumCPU(), OS: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version()},
 	}}
@@ -150,7 +152,7 @@ func (b *bench) closeFrom(open int) error {
 
 // open starts a subject for the length of the experiment: on a database of its own
 // on PostgreSQL, or in an SQLite file.
-func (b *bench) open(ctx context.Context, store string, servers, tenants int) (*subject, error) {
+func (b *bench) open(ctx context.Context, store string, servers, tenants int, environment ...string) (*subject, error) {
 	b.databases++
 	database := "sqlite:" + filepath.Join(b.scratch, fmt.Sprintf("%d.db", b.databases))
 	if store == onPostgreSQL {
@@ -159,7 +161,7 @@ func (b *bench) open(ctx context.Context, store string, servers, tenants int) (*
 			return nil, err
 		}
 	}
-	s, err := b.startSubject(ctx, "EscrowGrid, "+store, database, servers, tenants)
+	s, err := b.startSubject(ctx, "EscrowGrid, "+store, database, servers, tenants, environment)
 	if err != nil {
 		return nil, err
 	}

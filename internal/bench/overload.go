@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -36,18 +37,22 @@ func (b *bench) instances(ctx context.Context) error {
 }
 
 const (
-	// overloadConnections is more than the requests that a server lets wait.
+	// overloadQueue bounds the commands that wait, overloadConnections is more than
+	// them: what is refused is to be seen, not only what waits.
+	overloadQueue       = "QUEUE_SIZE=16384"
 	overloadConnections = 5000
 	overloadFactor      = 2
 	// overloadTime is in rounds.
 	overloadTime = 7
+	// kneeLatency is the most that 99 of 100 requests may take at the knee.
+	kneeLatency = 300 * time.Millisecond
 )
 
-// overload finds out how many positions can be made in a second, and offers twice as
-// many.
+// overload finds out how many positions can be made in a second while none waits
+// long, and offers twice as many.
 func (b *bench) overload(ctx context.Context) error {
 	for _, store := range b.stores() {
-		s, err := b.open(ctx, store, 1, 1)
+		s, err := b.open(ctx, store, 1, 1, overloadQueue)
 		if err != nil {
 			return err
 		}
@@ -62,39 +67,58 @@ func (b *bench) overload(ctx context.Context) error {
 }
 
 func (b *bench) overloadOn(ctx context.Context, store string, s *subject) error {
-	create := func(worker int, c *connection) error {
-		_, err := s.create(worker, c)
-		return err
-	}
-	most := inLoop("as many as it can", s.addresses(), manyConnections, s, create)
-	knee, _, err := most.run(ctx, b.config.Duration)
+	knee, err := b.findKnee(ctx, s)
 	if err != nil {
 		return err
 	}
-	offer := func(ctx context.Context, rate float64, connections int, duration time.Duration) (load, error) {
-		return openLoop(ctx, s.addresses(), connections, rate, duration, create)
-	}
-	err = b.compare(ctx, Comparison{Name: "positions made while twice as many are asked for, " + store, Unit: "positions/s", Goal: 0.9},
-		most, contender{"twice as many", s, func(ctx context.Context, d time.Duration) (float64, load, error) {
-			did, err := offer(ctx, overloadFactor*knee, overloadConnections, overloadTime*d)
+	offered := func(name string, rate float64, connections, rounds int) contender {
+		return contender{name, s, func(ctx context.Context, d time.Duration) (float64, load, error) {
+			did, err := openLoop(ctx, s.addresses(), connections, rate, time.Duration(rounds)*d, s.one)
 			return did.rate(), did, err
-		}})
+		}}
+	}
+	overload := offered("twice that", overloadFactor*knee, overloadConnections, overloadTime)
+	err = b.compare(ctx, Comparison{Name: "positions made at the knee and at twice as many, " + store, Unit: "positions/s", Goal: 0.9},
+		offered(fmt.Sprintf("%.0f a second asked for", knee), knee, manyConnections, 1), overload)
 	if err != nil {
 		return err
 	}
 	calm := func(ctx context.Context, d time.Duration) (float64, load, error) {
-		did, err := offer(ctx, knee/2, manyConnections, d)
-		if err != nil {
-			return 0, did, err
-		}
-		return float64(did.latency.ValueAtQuantile(99)) / 1000, did, nil
+		did, err := openLoop(ctx, s.addresses(), manyConnections, knee/2, d, s.one)
+		return float64(did.latency.ValueAtQuantile(99)) / 1000, did, err
 	}
-	return b.compare(ctx, Comparison{Name: "p99 at half of what it can, " + store, Unit: "ms"},
-		contender{"before an overload", s, calm},
-		contender{"right after one", s, func(ctx context.Context, d time.Duration) (float64, load, error) {
-			if _, err := offer(ctx, overloadFactor*knee, overloadConnections, d); err != nil {
+	return b.compare(ctx, Comparison{Name: "p99 at half the knee, around an overload, " + store, Unit: "ms"},
+		contender{"before", s, calm},
+		contender{"right after", s, func(ctx context.Context, d time.Duration) (float64, load, error) {
+			if _, err := openLoop(ctx, s.addresses(), overloadConnections, overloadFactor*knee, d, s.one); err != nil {
 				return 0, load{}, err
 			}
 			return calm(ctx, d)
 		}})
+}
+
+// one makes one position.
+func (s *subject) one(worker int, c *connection) error {
+	_, err := s.create(worker, c)
+	return err
+}
+
+// findKnee returns the most positions that can be asked for in a second, in steps of a
+// tenth of what can be made at all, while they are made as they come.
+func (b *bench) findKnee(ctx context.Context, s *subject) (float64, error) {
+	most, err := closedLoop(ctx, s.addresses(), manyConnections, b.config.Duration, s.one)
+	if err != nil {
+		return 0, err
+	}
+	for tenths := 10; tenths > 0; tenths-- {
+		rate := most.rate() * float64(tenths) / 10
+		did, err := openLoop(ctx, s.addresses(), manyConnections, rate, b.config.Duration, s.one)
+		if err != nil {
+			return 0, err
+		}
+		if time.Duration(did.latency.ValueAtQuantile(99))*time.Microsecond <= kneeLatency {
+			return rate, nil
+		}
+	}
+	return 0, errors.New("even a tenth of what the server can do takes too long")
 }

@@ -65,26 +65,30 @@ var pairScript string
 //go:embed insert.sql
 var insertScript string
 
-// startPgbench makes a database with the tables that the scripts write to.
+// startPgbench makes a database with the tables that the floor's scripts write to.
 func (b *bench) startPgbench(ctx context.Context) (*pgbench, error) {
-	program, err := b.findProgram("pgbench")
-	if err != nil {
-		return nil, err
-	}
 	database, err := b.database(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := execute(ctx, database, floorSchema); err != nil {
-		return nil, fmt.Errorf("the floor's tables: %w", err)
+	return b.newPgbench(ctx, database, floorSchema, map[string]string{"pair.sql": pairScript, "insert.sql": insertScript})
+}
+
+// newPgbench prepares a database, and writes the scripts that are to run on it.
+func (b *bench) newPgbench(ctx context.Context, database, statements string, scripts map[string]string) (*pgbench, error) {
+	program, err := b.findProgram("pgbench")
+	if err != nil {
+		return nil, err
 	}
-	p := &pgbench{program, database, b.scratch}
-	for name, script := range map[string]string{"pair.sql": pairScript, "insert.sql": insertScript} {
-		if err := os.WriteFile(filepath.Join(p.scratch, name), []byte(script), 0o600); err != nil {
+	if err := execute(ctx, database, statements); err != nil {
+		return nil, fmt.Errorf("prepare the floor: %w", err)
+	}
+	for name, script := range scripts {
+		if err := os.WriteFile(filepath.Join(b.scratch, name), []byte(script), 0o600); err != nil {
 			return nil, err
 		}
 	}
-	return p, nil
+	return &pgbench{program, database, b.scratch}, nil
 }
 
 // findProgram finds one of PostgreSQL's client programs: in the directory that

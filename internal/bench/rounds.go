@@ -39,7 +39,7 @@ func (b *bench) compare(ctx context.Context, c Comparison, contenders ...contend
 	}
 	for round := range b.config.Rounds {
 		for i, one := range contenders {
-			fmt.Fprintf(b.config.Progress, "\r\033[K%s: %s, round %d of %d", c.Name, one.name, round+1, b.config.Rounds)
+			b.progress.say(c.Name, fmt.Sprintf("%s, round %d of %d", one.name, round+1, b.config.Rounds))
 			before, err := one.usage(ctx)
 			if err != nil {
 				return err
@@ -62,7 +62,7 @@ func (b *bench) compare(ctx context.Context, c Comparison, contenders ...contend
 			}
 		}
 	}
-	fmt.Fprint(b.config.Progress, "\r\033[K")
+	b.progress.done()
 	for i := range contenders {
 		if done[i] > 0 {
 			c.Contenders[i].CPU = 1e6 * cpu[i] / float64(done[i])

@@ -108,11 +108,8 @@ func (b *bench) restart(ctx context.Context, s *subject) (time.Duration, error) 
 // evenly spread.
 func (b *bench) fill(ctx context.Context, s *subject, positions int) ([]string, error) {
 	t := &s.tenants[0]
-	items := make([]json.RawMessage, min(batchItems, positions))
-	for i := range items {
-		items[i] = t.creation
-	}
-	creations, err := json.Marshal(map[string]any{"items": items})
+	size := min(batchItems, positions)
+	creations, err := repeated(t.creation, size)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +118,7 @@ func (b *bench) fill(ctx context.Context, s *subject, positions int) ([]string, 
 	every := max(1, positions/sampledPositions)
 	_, err = onConnections(ctx, s.addresses(), fillers, func(_ int, c *connection, _ *histogram) error {
 		for ctx.Err() == nil {
-			first := int(filled.Add(int64(len(items)))) - len(items)
+			first := int(filled.Add(int64(size))) - size
 			if first >= positions {
 				return nil
 			}
@@ -134,50 +131,27 @@ func (b *bench) fill(ctx context.Context, s *subject, positions int) ([]string, 
 					samples <- id
 				}
 			}
-			fmt.Fprintf(b.config.Progress, "\r\033[K%s: filling, %d of %d positions", s.name, first+len(items), positions)
+			b.progress.say("fill "+s.name, fmt.Sprintf("%d of %d positions", min(first+size, positions), positions))
 		}
 		return ctx.Err()
 	})
 	if err != nil {
 		return nil, fmt.Errorf("fill: %w", err)
 	}
-	fmt.Fprint(b.config.Progress, "\r\033[K")
+	b.progress.done()
 	close(samples)
 	ids := make([]string, 0, len(samples))
 	for id := range samples {
 		ids = append(ids, id)
 	}
-	t.since = time.Now()
+	// What fills a database is too much to be read again one by one.
+	t.since, t.created = time.Now(), make(map[string]bool)
 	return ids, nil
 }
 
 // batch makes positions with one request and funds them with another.
 func (s *subject) batch(c *connection, creations []byte) ([]string, error) {
-	send := func(path string, status int, body []byte) (ids []string, err error) {
-		answer, err := c.expect(http.StatusOK, request{
-			method: http.MethodPost, path: path, apiKey: s.tenants[0].APIKey, idempotencyKey: s.idempotencyKey(), body: body,
-		})
-		if err != nil {
-			return nil, err
-		}
-		var answered struct {
-			Results []struct {
-				Status   int
-				Position struct{ ID string }
-			}
-		}
-		if err := json.Unmarshal(answer.body, &answered); err != nil {
-			return nil, err
-		}
-		for i, result := range answered.Results {
-			if result.Status != status {
-				return nil, fmt.Errorf("POST %s: item %d: %d: %s", path, i, result.Status, answer.body)
-			}
-			ids = append(ids, result.Position.ID)
-		}
-		return ids, nil
-	}
-	ids, err := send("/positions/batch", http.StatusCreated, creations)
+	ids, err := s.createBatch(c, creations)
 	if err != nil {
 		return nil, err
 	}
@@ -193,5 +167,45 @@ func (s *subject) batch(c *connection, creations []byte) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return send("/positions/transitions/batch", http.StatusOK, fundings)
+	_, err = s.sendBatch(c, "/positions/transitions/batch", http.StatusOK, fundings)
+	return ids, err
+}
+
+// createBatch makes positions with one request.
+func (s *subject) createBatch(c *connection, creations []byte) ([]string, error) {
+	ids, err := s.sendBatch(c, "/positions/batch", http.StatusCreated, creations)
+	t := &s.tenants[0]
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, id := range ids {
+		t.created[id] = true
+	}
+	return ids, err
+}
+
+// sendBatch sends a batch of which each item must be answered with a status, and
+// returns the ids of the positions.
+func (s *subject) sendBatch(c *connection, path string, status int, body []byte) (ids []string, err error) {
+	answer, err := c.expect(http.StatusOK, request{
+		method: http.MethodPost, path: path, apiKey: s.tenants[0].APIKey, idempotencyKey: s.idempotencyKey(), body: body,
+	})
+	if err != nil {
+		return nil, err
+	}
+	var answered struct {
+		Results []struct {
+			Status   int
+			Position struct{ ID string }
+		}
+	}
+	if err := json.Unmarshal(answer.body, &answered); err != nil {
+		return nil, err
+	}
+	for i, result := range answered.Results {
+		if result.Status != status {
+			return nil, fmt.Errorf("POST %s: item %d: %d: %s", path, i, result.Status, answer.body)
+		}
+		ids = append(ids, result.Position.ID)
+	}
+	return ids, nil
 }

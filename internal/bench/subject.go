@@ -22,10 +22,11 @@ import (
 // institutions on it.
 type subject struct {
 	name string
-	// database is the URL that the servers have.
-	database string
-	servers  []*testbed.Server
-	tenants  []tenant
+	// database is the URL that the servers have, environment what else they are told.
+	database    string
+	environment []string
+	servers     []*testbed.Server
+	tenants     []tenant
 	// keys begins the idempotency keys, of which each request has its own.
 	keys     string
 	requests atomic.Int64
@@ -191,8 +192,10 @@ func (s *subject) usage(ctx context.Context) (u usage, err error) {
 
 // startSubject starts so many servers on one database, and makes institutions on
 // them.
-func (b *bench) startSubject(ctx context.Context, name, database string, servers, tenants int) (_ *subject, err error) {
-	s := &subject{name: name, database: database}
+func (b *bench) startSubject(
+	ctx context.Context, name, database string, servers, tenants int, environment []string,
+) (_ *subject, err error) {
+	s := &subject{name: name, database: database, environment: append(environment, "RATE_LIMIT_ENABLED=false")}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -210,7 +213,7 @@ func (b *bench) startSubject(ctx context.Context, name, database string, servers
 func (b *bench) addServer(ctx context.Context, s *subject) error {
 	b.servers++
 	server, err := testbed.Start(ctx, testbed.Options{
-		Executable: b.config.Executable, Database: s.database, Environment: []string{"RATE_LIMIT_ENABLED=false"},
+		Executable: b.config.Executable, Database: s.database, Environment: s.environment,
 		Log: filepath.Join(b.scratch, fmt.Sprintf("server-%d.log", b.servers)),
 	})
 	if err == nil {

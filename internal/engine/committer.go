@@ -61,6 +61,9 @@ func (q *queue) put(p *pending) bool {
 	}
 }
 
+// full reports whether a request would be one too many.
+func (q *queue) full() bool { return q.commands.Load() >= q.limit() }
+
 // poll returns the next request, nil where none waits.
 func (q *queue) poll() *pending {
 	select {

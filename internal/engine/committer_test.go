@@ -161,6 +161,10 @@ func TestAFullQueueRefusesAtOnce(t *testing.T) {
 		// At once: the lock is still held while this waits for the answer.
 		refuse(s, create, escrowgrid.CodeOverloaded)
 		refuse(s, create, escrowgrid.CodeOverloaded)
+		// So a caller who asks before need not even make the command.
+		if err := s.Admit(of); escrowgrid.ErrorCode(err) != escrowgrid.CodeOverloaded {
+			t.Errorf("a full queue admits one more: %v", err)
+		}
 		release()
 
 		for i, a := range attempts {
@@ -170,6 +174,9 @@ func TestAFullQueueRefusesAtOnce(t *testing.T) {
 		}
 		if positions := len(s.tables(of).Positions); positions != 3 {
 			t.Errorf("there are %d positions, want 3", positions)
+		}
+		if err := s.Admit(of); err != nil {
+			t.Errorf("an empty queue does not admit: %v", err)
 		}
 		accept[escrowgrid.Position](s, create)
 	})

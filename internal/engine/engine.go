@@ -37,7 +37,8 @@ type Config struct {
 	// The rest has defaults, which a zero value takes.
 
 	// QueueSize bounds the commands that wait, each item of a position batch being
-	// one; more are refused with CodeOverloaded. Default 4096.
+	// one; more are refused with CodeOverloaded. Default 16384: about a second of work,
+	// and room for many batches of 1000 on each committer.
 	QueueSize int
 	// BatchSize bounds the commands of one transaction; a request of more is one by
 	// itself. Default 512: beyond it a transaction gets longer, and the share of each
@@ -57,7 +58,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	if c.QueueSize == 0 {
-		c.QueueSize = 4096
+		c.QueueSize = 16384
 	}
 	if c.BatchSize == 0 {
 		c.BatchSize = 512
@@ -280,9 +281,25 @@ func (e *Engine) enqueue(p *pending) error {
 		return escrowgrid.Errorf(escrowgrid.CodeShuttingDown, "The server is shutting down; nothing was done.")
 	}
 	if !e.committerFor(p.request.Institution).queue.put(p) {
-		return escrowgrid.Errorf(escrowgrid.CodeOverloaded, "The server has more to do than it can hold; nothing was done.")
+		return overloaded()
 	}
 	return nil
+}
+
+func overloaded() *escrowgrid.Error {
+	return escrowgrid.Errorf(escrowgrid.CodeOverloaded, "The server has more to do than it can hold; nothing was done.")
+}
+
+// Admit returns CodeOverloaded where a command on an institution's books would find
+// the queue full. It lets a server refuse at once what it would read, check and then
+// refuse: most of its time goes on what it accepts, however much more comes.
+func (e *Engine) Admit(institution escrowgrid.InstitutionID) error {
+	if !e.committerFor(institution).queue.full() {
+		return nil
+	}
+	refusal := overloaded()
+	e.metrics.refused(1, refusal)
+	return refusal
 }
 
 // committerFor gives all of an institution's commands to the same committer:

@@ -3,6 +3,7 @@
 //	docs/openapi.json      the description of the API
 //	docs/errors.md         the table of errors
 //	docs/configuration.md  the table of variables and flags
+//	docs/performance.md    the tables of figures, and docs/performance/*.svg
 //
 // Its argument is the root of the repository. In the Markdown files it replaces
 // what stands between a pair of markers and leaves the rest alone.
@@ -16,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/escrowgrid/escrowgrid/internal/bench"
 	"github.com/escrowgrid/escrowgrid/internal/httpapi"
 )
 
@@ -52,13 +54,29 @@ type file struct {
 	before, after []byte
 }
 
+// generated is a file below docs and how it is made of what it was.
+type generated struct {
+	name string
+	make func(before []byte) ([]byte, error)
+}
+
+// plots are those of the figures.
+func plots(figures bench.Figures) []generated {
+	files := make([]generated, len(figures.Comparisons))
+	for i, c := range figures.Comparisons {
+		files[i] = generated{"performance/" + plotName(c), func([]byte) ([]byte, error) { return drawComparison(c) }}
+	}
+	return files
+}
+
 // generate works out all files; it writes none.
 func generate(root string) ([]file, error) {
+	figures, err := readFigures(root)
+	if err != nil {
+		return nil, err
+	}
 	var files []file
-	for _, g := range []struct {
-		name string
-		make func(before []byte) ([]byte, error)
-	}{
+	for _, g := range append([]generated{
 		{"openapi.json", openAPI},
 		{"errors.md", func(before []byte) ([]byte, error) { return replaceSection(before, "errors", errorTables()) }},
 		{"configuration.md", func(before []byte) ([]byte, error) {
@@ -68,7 +86,10 @@ func generate(root string) ([]file, error) {
 			}
 			return replaceSection(before, "configuration", table)
 		}},
-	} {
+		{"performance.md", func(before []byte) ([]byte, error) {
+			return replaceSection(before, "figures", performanceTables(figures))
+		}},
+	}, plots(figures)...) {
 		path := filepath.Join(root, "docs", g.name)
 		before, err := os.ReadFile(path) //nolint:gosec // Whoever runs it says where.
 		if err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -24,9 +24,16 @@ func TestGeneratedDocumentationIsCurrent(t *testing.T) {
 	}
 }
 
+// measured is what escrowgrid bench keeps.
+const measured = `{"at": "2027-01-31T12:00:00Z", "version": "1.2.3", "rounds": 3, "roundSeconds": 4,
+	"machine": {"processors": 2, "os": "linux/amd64", "go": "go1.26", "postgresql": "15"},
+	"comparisons": [{"experiment": "pairs", "name": "pairs on SQLite, 50 connections", "unit": "pairs/s", "ratio": 0.5, "goal": 0.6, "contenders": [
+		{"name": "floor", "rounds": [10, 20, 30], "median": 20, "latencyMs": {"50": 1.5, "99": 20, "99.9": 999.6}},
+		{"name": "EscrowGrid", "rounds": [5, 10, 15], "median": 10, "cpuUs": 212}]}]}`
+
 func TestRunWritesFilesThatSettle(t *testing.T) {
 	copied := t.TempDir()
-	for _, directory := range []string{"docs", filepath.Join("cmd", "escrowgrid")} {
+	for _, directory := range []string{filepath.Join("docs", "performance"), filepath.Join("cmd", "escrowgrid")} {
 		if err := os.MkdirAll(filepath.Join(copied, directory), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -42,9 +49,10 @@ func TestRunWritesFilesThatSettle(t *testing.T) {
 		}
 		write(t, filepath.Join(copied, "cmd", "escrowgrid", filepath.Base(source)), string(content))
 	}
-	for _, name := range []string{"errors", "configuration"} {
-		write(t, filepath.Join(copied, "docs", name+".md"), "# Head\n\n<!-- begin generated: "+name+" -->\nold\n<!-- end generated: "+
-			name+" -->\n\nFoot\n")
+	write(t, filepath.Join(copied, "docs", "performance", "figures.json"), measured)
+	for section, name := range map[string]string{"errors": "errors", "configuration": "configuration", "figures": "performance"} {
+		write(t, filepath.Join(copied, "docs", name+".md"), "# Head\n\n<!-- begin generated: "+section+" -->\nold\n<!-- end generated: "+
+			section+" -->\n\nFoot\n")
 	}
 	var last map[string]string
 	for round := range 2 {
@@ -52,7 +60,9 @@ func TestRunWritesFilesThatSettle(t *testing.T) {
 			t.Fatal(err)
 		}
 		written := make(map[string]string)
-		for _, name := range []string{"openapi.json", "errors.md", "configuration.md"} {
+		for _, name := range []string{
+			"openapi.json", "errors.md", "configuration.md", "performance.md", "performance/pairs-on-sqlite-50-connections.svg",
+		} {
 			content, err := os.ReadFile(filepath.Join(copied, "docs", name))
 			if err != nil {
 				t.Fatal(err)
@@ -68,12 +78,16 @@ func TestRunWritesFilesThatSettle(t *testing.T) {
 	}
 	for name, expected := range map[string]string{
 		"openapi.json": `"openapi": "3.1.0"`, "errors.md": "| `invalid_input` | Invalid input |", "configuration.md": "| `PORT` | `4000` |",
+		"performance.md": "| floor | 20 | 10 | 30 | 1.5 ms | 20 ms | 1e+03 ms |", "performance/pairs-on-sqlite-50-connections.svg": "pairs/s",
 	} {
 		if !strings.Contains(last[name], expected) {
 			t.Errorf("%s does not have %s", name, expected)
 		}
 	}
-	for _, name := range []string{"errors.md", "configuration.md"} {
+	if table := last["performance.md"]; !strings.Contains(table, "| 212 µs | **0.5** | ≥ 0.6, missed |") {
+		t.Errorf("the ratio is not in the last contender's line:\n%s", table)
+	}
+	for _, name := range []string{"errors.md", "configuration.md", "performance.md"} {
 		if text := last[name]; !strings.HasPrefix(text, "# Head\n") || !strings.HasSuffix(text, "\nFoot\n") || strings.Contains(text, "old\n") {
 			t.Errorf("%s has not kept what is around the section, or not replaced it:\n%s", name, text)
 		}

@@ -195,6 +195,11 @@ func (s *server) serve(c *call) (reply, error) {
 	if err := matched.access.check(c); err != nil {
 		return reply{}, err
 	}
+	if c.isCommand() && !c.caller.root {
+		if err := s.engine.Admit(c.caller.institution); err != nil {
+			return reply{}, err
+		}
+	}
 	return matched.handle(c)
 }
 
@@ -223,7 +228,9 @@ func (s *server) finish(c *call, duration time.Duration) {
 	}
 	s.metrics.observe(c.pattern, method, status, duration)
 	level := slog.LevelInfo
-	if status >= http.StatusInternalServerError {
+	// An overloaded server has better things to do than to say so for each request;
+	// there is a metric.
+	if status >= http.StatusInternalServerError && escrowgrid.ErrorCode(c.failure) != escrowgrid.CodeOverloaded {
 		level = slog.LevelError
 	}
 	if !s.log.Enabled(c.request.Context(), level) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -88,4 +89,41 @@ func TestAClientThatGoesAway(t *testing.T) {
 	}
 	release()
 	b.Admin.Get(t, "/positions").Want(t, 200)
+}
+
+// What a server with a full queue would refuse in any case, it does not even read;
+// and it fills no log with it.
+func TestAFullQueueRefusesBeforeItReads(t *testing.T) {
+	databaseURL := pgtest.Shared(t).NewDatabase(t)
+	s := serve(t, databaseURL, nil)
+	b := s.bank(t)
+	release := hold(t, databaseURL, "journal_heads")
+	var sent sync.WaitGroup
+	send := func(items int) {
+		body := `{"items":[` + strings.Repeat(b.claim().String()+",", items-1) + b.claim().String() + "]}"
+		sent.Go(func() {
+			answer := b.Admin.Send(t, apitest.Request{Method: http.MethodPost, Path: "/positions/batch", Body: body, Unreliable: true})
+			if answer.Status != http.StatusOK && answer.Status != http.StatusServiceUnavailable {
+				t.Errorf("a batch was answered with %d", answer.Status)
+			}
+		})
+	}
+	wait := func(commands string) {
+		eventually(t, commands+" commands wait", func() bool {
+			return strings.Contains(string(s.As(metricsKey).Get(t, "/metrics").Body), "\nescrowgrid_queue_commands "+commands+"\n")
+		})
+	}
+	// One batch is under way, and four have room behind it.
+	for range 6 {
+		send(1000)
+	}
+	wait("4000")
+	send(96)
+	wait("4096")
+
+	b.Admin.Post(t, "/positions", "{").Refused(t, 503, "overloaded")
+	b.Admin.Get(t, "/positions").Want(t, 200)
+	release()
+	sent.Wait()
+	b.Admin.Post(t, "/positions", "{").Refused(t, 400, "malformed_body")
 }

@@ -1,0 +1,75 @@
+package bench
+
+import (
+	"context"
+	_ "embed" // for the script
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"time"
+)
+
+//go:embed batch.sql
+var batchScript string
+
+const (
+	// batchSize is how many positions a batch makes, batchClients how many batches are
+	// sent at once.
+	batchSize    = 200
+	batchClients = 8
+)
+
+// batches measures positions that are made by batches.
+func (b *bench) batches(ctx context.Context) error {
+	floor, err := b.startBatchFloor(ctx)
+	if err != nil {
+		return err
+	}
+	server, err := b.open(ctx, onPostgreSQL, 1, 1)
+	if err != nil {
+		return err
+	}
+	creations, err := repeated(server.tenants[0].creation, batchSize)
+	if err != nil {
+		return err
+	}
+	batch := func(_ int, c *connection) error {
+		_, err := server.createBatch(c, creations)
+		return err
+	}
+	inPositions := func(c contender) contender {
+		return contender{c.name, c.subject, func(ctx context.Context, d time.Duration) (float64, load, error) {
+			rate, did, err := c.run(ctx, d)
+			return batchSize * rate, did, err
+		}}
+	}
+	err = b.compare(ctx, Comparison{Name: "positions made by batches of 200 on PostgreSQL", Unit: "positions/s", Goal: 0.4},
+		inPositions(floor.inLoop("one INSERT a table, by pgbench", "batch.sql", 1)),
+		inPositions(inLoop(server.name, server.addresses(), batchClients, server, batch)))
+	if err != nil {
+		return err
+	}
+	return server.account(ctx)
+}
+
+// startBatchFloor makes a database with the server's tables.
+func (b *bench) startBatchFloor(ctx context.Context) (*pgbench, error) {
+	database, err := b.database(ctx)
+	if err != nil {
+		return nil, err
+	}
+	migrate := exec.CommandContext(ctx, b.config.Executable, "migrate", "--database-url="+database) //nolint:gosec // This program.
+	if output, err := migrate.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("migrate: %w: %s", err, output)
+	}
+	return b.newPgbench(ctx, database, "CREATE SEQUENCE floor_ids; CREATE SEQUENCE floor_sequence", map[string]string{"batch.sql": batchScript})
+}
+
+// repeated is the body of a batch with so many times the same item.
+func repeated(item []byte, times int) ([]byte, error) {
+	items := make([]json.RawMessage, times)
+	for i := range items {
+		items[i] = item
+	}
+	return json.Marshal(map[string]any{"items": items})
+}

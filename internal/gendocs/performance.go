@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"image/color"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
+
+	"github.com/escrowgrid/escrowgrid/internal/bench"
+)
+
+// performanceTables writes the figures that escrowgrid bench has kept, an experiment
+// a table.
+func performanceTables(figures bench.Figures) string {
+	var text strings.Builder
+	m := figures.Machine
+	fmt.Fprintf(&text, "Measured on %s with version %s: %d processors, %s, %s, PostgreSQL %s; %d rounds of %g s.\n",
+		figures.At.Format("2006-01-02"), figures.Version, m.Processors, m.OS, m.Go, m.PostgreSQL, figures.Rounds, figures.RoundSeconds)
+	experiment := ""
+	for _, c := range figures.Comparisons {
+		if c.Experiment != experiment {
+			experiment = c.Experiment
+			fmt.Fprintf(&text, "\n### %s\n\n", experiment)
+			row(&text, "what", "contender", "median", "from", "to", "p50", "p99", "p99.9", "CPU", "ratio", "goal")
+			row(&text, "---", "---", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:")
+		}
+		for j, contender := range c.Contenders {
+			what, ratio, goal := "", "", ""
+			if j == 0 {
+				what = fmt.Sprintf("[%s](performance/%s), %s", c.Name, plotName(c), c.Unit)
+			}
+			if j > 0 && j == len(c.Contenders)-1 {
+				ratio, goal = "**"+number(c.Ratio)+"**", c.GoalText()
+				if !c.Met() {
+					goal += ", missed"
+				}
+			}
+			row(&text, what, contender.Name, number(contender.Median), number(slices.Min(contender.Rounds)), number(slices.Max(contender.Rounds)),
+				milliseconds(contender, "50"), milliseconds(contender, "99"), milliseconds(contender, "99.9"), microseconds(contender.CPU), ratio, goal)
+		}
+	}
+	return text.String()
+}
+
+// number writes three digits.
+func number(value float64) string {
+	if value >= 1000 {
+		return fmt.Sprintf("%.0f", value)
+	}
+	return fmt.Sprintf("%.3g", value)
+}
+
+func milliseconds(c bench.Contender, percentile string) string {
+	value, ok := c.Latency[percentile]
+	if !ok {
+		return ""
+	}
+	return number(value) + " ms"
+}
+
+func microseconds(value float64) string {
+	if value == 0 {
+		return ""
+	}
+	return number(value) + " µs"
+}
+
+// plotName is the file of a comparison's plot.
+func plotName(c bench.Comparison) string {
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r - 'A' + 'a'
+		case r == ' ':
+			return '-'
+		}
+		return -1
+	}, c.Name)
+	return name + ".svg"
+}
+
+// The size of a plot, and the colours of contenders.
+const (
+	plotWidth  = 16 * vg.Centimeter
+	plotHeight = 8 * vg.Centimeter
+)
+
+var contenderColors = []color.Color{color.RGBA{R: 0x88, G: 0x88, B: 0x88, A: 0xff}, color.RGBA{R: 0x1f, G: 0x77, B: 0xb4, A: 0xff}}
+
+// drawComparison plots the figure of each round: how far they spread, and whether
+// they fall as the database grows.
+func drawComparison(c bench.Comparison) ([]byte, error) {
+	p := plot.New()
+	p.Title.Text = c.Name
+	p.X.Label.Text, p.Y.Label.Text = "round", c.Unit
+	p.Y.Min, p.X.Min = 0, 0.5
+	p.Legend.Top = true
+	p.BackgroundColor = color.White
+	for i, contender := range c.Contenders {
+		points := make(plotter.XYs, len(contender.Rounds))
+		for j, figure := range contender.Rounds {
+			points[j].X, points[j].Y = float64(j+1), figure
+		}
+		line, marks, err := plotter.NewLinePoints(points)
+		if err != nil {
+			return nil, err
+		}
+		line.Color = contenderColors[i%len(contenderColors)]
+		marks.Color, marks.Shape = line.Color, draw.CircleGlyph{}
+		p.Add(line, marks)
+		p.Legend.Add(contender.Name, line, marks)
+		p.X.Max = max(p.X.Max, float64(len(points))+0.5)
+		p.Y.Max = max(p.Y.Max, 1.25*slices.Max(contender.Rounds))
+	}
+	p.X.Tick.Marker = wholeNumbers{}
+	canvas := vgsvg.New(plotWidth, plotHeight)
+	p.Draw(draw.New(canvas))
+	var svg bytes.Buffer
+	_, err := canvas.WriteTo(&svg)
+	return svg.Bytes(), err
+}
+
+// wholeNumbers marks each round.
+type wholeNumbers struct{}
+
+// Ticks implements plot.Ticker.
+func (wholeNumbers) Ticks(low, high float64) []plot.Tick {
+	var ticks []plot.Tick
+	for round := 1; float64(round) <= high; round++ {
+		if float64(round) >= low {
+			ticks = append(ticks, plot.Tick{Value: float64(round), Label: fmt.Sprint(round)})
+		}
+	}
+	return ticks
+}
+
+// readFigures reads what escrowgrid bench has kept.
+func readFigures(root string) (bench.Figures, error) {
+	return bench.ReadFigures(filepath.Join(root, "docs", "performance", "figures.json"))
+}
