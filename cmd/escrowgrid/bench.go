@@ -32,7 +32,7 @@ every write that was acknowledged must be in the ledger once.
   escrowgrid bench pairs --rounds 9                one experiment, with more rounds
   escrowgrid bench --all                           everything, which takes an hour or two
 
-What goes on on the machine besides is measured too: leave it alone. Exit code 1 when a goal is missed.`
+What else the machine does is measured too: leave it alone. Exit code 1 when a goal is missed.`
 }
 
 // Run measures.

@@ -17,7 +17,7 @@ import (
 
 func TestARatioIsTheMedianOfTheRounds(t *testing.T) {
 	c := Comparison{Goal: 0.5, Contenders: []Contender{{Rounds: []float64{10, 20, 40}}, {Rounds: []float64{5, 20, 16}}}}
-	c.finish()
+	c = c.finished()
 	// The rounds' own ratios are 0.5, 1 and 0.4; that of the medians would be 0.8.
 	if c.Ratio != 0.5 || c.Contenders[0].Median != 20 || c.Contenders[1].Median != 16 {
 		t.Errorf("ratio %v of medians %v and %v", c.Ratio, c.Contenders[0].Median, c.Contenders[1].Median)

@@ -87,8 +87,8 @@ func median(values []float64) float64 {
 	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
-// finish works out the medians and the ratio.
-func (c *Comparison) finish() {
+// finished returns the comparison with its medians and its ratio.
+func (c Comparison) finished() Comparison {
 	for i := range c.Contenders {
 		c.Contenders[i].Median = median(c.Contenders[i].Rounds)
 	}
@@ -98,6 +98,7 @@ func (c *Comparison) finish() {
 		ratios = append(ratios, last[i]/first[i])
 	}
 	c.Ratio = median(ratios)
+	return c
 }
 
 // write prints a comparison for people.

@@ -71,7 +71,7 @@ type floor struct {
 const FloorCommand = "bench-floor"
 
 func startFloor(executable string) (*floor, error) {
-	f := &floor{program: exec.Command(executable, FloorCommand)} //nolint:gosec,noctx // This program; close ends it.
+	f := &floor{program: exec.Command(executable, FloorCommand)} //nolint:noctx // close ends it.
 	out, err := f.program.StdoutPipe()
 	if err != nil {
 		return nil, err

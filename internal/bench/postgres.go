@@ -108,7 +108,7 @@ func (b *bench) findProgram(name string) (string, error) {
 
 var (
 	pgbenchRate  = regexp.MustCompile(`tps = ([0-9.]+)`)
-	pgbenchCount = regexp.MustCompile(`number of transactions actually processed: ([0-9]+)`)
+	pgbenchCount = regexp.MustCompile(`number of transactions actually processed: (\d+)`)
 )
 
 // run runs a script for whole seconds. With a rate above 0 its transactions arrive

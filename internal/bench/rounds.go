@@ -69,7 +69,7 @@ func (b *bench) compare(ctx context.Context, c Comparison, contenders ...contend
 		}
 		c.Contenders[i].Latency = percentiles(latencies[i])
 	}
-	c.finish()
+	c = c.finished()
 	c.write(b.config.Out)
 	b.figures.Comparisons = append(b.figures.Comparisons, c)
 	return nil

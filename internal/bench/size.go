@@ -45,8 +45,8 @@ func (b *bench) sizeOn(ctx context.Context, store string) error {
 		s.name = fmt.Sprintf("%d positions", positions)
 		subjects[i] = s
 	}
-	contenders := func(make func(i int, s *subject) contender) []contender {
-		return []contender{make(0, subjects[0]), make(1, subjects[1])}
+	contenders := func(of func(i int, s *subject) contender) []contender {
+		return []contender{of(0, subjects[0]), of(1, subjects[1])}
 	}
 	err := b.compare(ctx, Comparison{Name: "pairs by the size of the database, " + store, Unit: "pairs/s", Goal: 0.85},
 		contenders(func(_ int, s *subject) contender { return inLoop(s.name, s.addresses(), someConnections, s, s.pair) })...)

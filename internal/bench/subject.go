@@ -206,7 +206,8 @@ func (b *bench) startSubject(
 			return nil, err
 		}
 	}
-	return s, s.addTenants(ctx, tenants)
+	err = s.addTenants(ctx, tenants)
+	return s, err
 }
 
 // addServer starts one more server on a subject's database.

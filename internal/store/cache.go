@@ -123,7 +123,8 @@ func (c *cache) end(needs batchNeeds) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for institution := range needs {
-		if c.writing[institution]--; c.writing[institution] == 0 {
+		c.writing[institution]--
+		if c.writing[institution] == 0 {
 			delete(c.writing, institution)
 		}
 	}

@@ -19,7 +19,7 @@ type parameters struct {
 func (p *parameters) next() bool {
 	column := p.column
 	p.column++
-	if p.wanted != nil && !p.wanted[column] {
+	if len(p.wanted) > 0 && !p.wanted[column] {
 		return false
 	}
 	p.place++

@@ -137,7 +137,7 @@ func TestAReaderWhoGoesDoesNotWait(t *testing.T) {
 	defer close(release)
 	r := endReader{query: func(context.Context, []escrowgrid.InstitutionID) (map[escrowgrid.InstitutionID]escrowgrid.Head, error) {
 		<-release
-		return nil, nil
+		return nil, errors.New("nobody waits")
 	}}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

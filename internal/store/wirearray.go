@@ -25,7 +25,7 @@ const (
 
 func newWireArray(elementOID uint32, elements int) *wireArray {
 	a := &wireArray{make([]byte, 0, arrayHeaderSize+elements*elementSizeHint)}
-	for _, field := range [...]uint32{1, 0, elementOID, uint32(elements), 1} { //nolint:gosec // A batch is far smaller.
+	for _, field := range [...]uint32{1, 0, elementOID, uint32(elements), 1} {
 		a.content = binary.BigEndian.AppendUint32(a.content, field)
 	}
 	return a
@@ -43,7 +43,7 @@ func (a *wireArray) text(element string) {
 
 func (a *wireArray) number(element int64) {
 	a.length(8)
-	a.content = binary.BigEndian.AppendUint64(a.content, uint64(element)) //nolint:gosec // The same bits.
+	a.content = binary.BigEndian.AppendUint64(a.content, uint64(element))
 }
 
 func (a *wireArray) null() {
@@ -52,7 +52,7 @@ func (a *wireArray) null() {
 }
 
 func (a *wireArray) length(length int) {
-	a.content = binary.BigEndian.AppendUint32(a.content, uint32(length)) //nolint:gosec // Bodies have bounds.
+	a.content = binary.BigEndian.AppendUint32(a.content, uint32(length))
 }
 
 // postgresEpoch is the time from which PostgreSQL counts microseconds, the year 2000,
@@ -72,7 +72,7 @@ type arrayWriter struct {
 func (w *arrayWriter) next(elementOID uint32) *wireArray {
 	column := w.column
 	w.column++
-	if w.wanted != nil && !w.wanted[column] {
+	if len(w.wanted) > 0 && !w.wanted[column] {
 		return nil
 	}
 	if w.place == len(w.arrays) {
