@@ -22,6 +22,10 @@ func TestARatioIsTheMedianOfTheRounds(t *testing.T) {
 	if c.Ratio != 0.5 || c.Contenders[0].Median != 20 || c.Contenders[1].Median != 16 {
 		t.Errorf("ratio %v of medians %v and %v", c.Ratio, c.Contenders[0].Median, c.Contenders[1].Median)
 	}
+	nothing := Comparison{Contenders: []Contender{{Rounds: []float64{0, 10}}, {Rounds: []float64{5, 20}}}}
+	if got := nothing.finished().Ratio; got != 2 {
+		t.Errorf("a round in which the floor finished nothing counts: %v", got)
+	}
 	for name, test := range map[string]struct {
 		c    Comparison
 		met  bool

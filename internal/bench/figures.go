@@ -95,7 +95,10 @@ func (c Comparison) finished() Comparison {
 	first, last := c.Contenders[0].Rounds, c.Contenders[len(c.Contenders)-1].Rounds
 	ratios := make([]float64, 0, len(first))
 	for i := range min(len(first), len(last)) {
-		ratios = append(ratios, last[i]/first[i])
+		// A floor that finished nothing in its time is none.
+		if first[i] > 0 {
+			ratios = append(ratios, last[i]/first[i])
+		}
 	}
 	c.Ratio = median(ratios)
 	return c

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster"
 )
 
 // database makes an empty database on the PostgreSQL server and returns its URL.
@@ -76,7 +78,7 @@ func (b *bench) startPgbench(ctx context.Context) (*pgbench, error) {
 
 // newPgbench prepares a database, and writes the scripts that are to run on it.
 func (b *bench) newPgbench(ctx context.Context, database, statements string, scripts map[string]string) (*pgbench, error) {
-	program, err := b.findProgram("pgbench")
+	program, err := pgcluster.FindProgram("pgbench")
 	if err != nil {
 		return nil, err
 	}
@@ -89,21 +91,6 @@ func (b *bench) newPgbench(ctx context.Context, database, statements string, scr
 		}
 	}
 	return &pgbench{program, database, b.scratch}, nil
-}
-
-// findProgram finds one of PostgreSQL's client programs: in the directory that
-// POSTGRES_BIN names, or on PATH.
-func (b *bench) findProgram(name string) (string, error) {
-	if directory := os.Getenv("POSTGRES_BIN"); directory != "" {
-		if path, err := exec.LookPath(filepath.Join(directory, name)); err == nil {
-			return path, nil
-		}
-	}
-	path, err := exec.LookPath(name)
-	if err != nil {
-		return "", fmt.Errorf("%s, which comes with PostgreSQL, is neither on PATH nor in the directory POSTGRES_BIN", name)
-	}
-	return path, nil
 }
 
 var (

@@ -35,7 +35,7 @@ type subject struct {
 // tenant is an institution with what its clients were told.
 type tenant struct {
 	testbed.Tenant
-	// since is when the first of the clients began.
+	// since is when what is to be accounted for began; zero is from the first entry.
 	since    time.Time
 	creation []byte
 
@@ -54,7 +54,7 @@ func (s *subject) addTenants(ctx context.Context, count int) error {
 	s.tenants = make([]tenant, len(made))
 	for i := range made {
 		t := &s.tenants[i]
-		t.Tenant, t.since, t.created, t.funded = made[i], time.Now().Add(-time.Minute), make(map[string]bool), make(map[string]bool)
+		t.Tenant, t.created, t.funded = made[i], make(map[string]bool), make(map[string]bool)
 		t.creation, err = json.Marshal(map[string]string{
 			"assetId": made[i].AssetID, "holderReference": "ACME-4711", "currency": "USD", "amount": "1000.00",
 		})
@@ -148,7 +148,10 @@ func (t *tenant) account(ctx context.Context, client testbed.Client) error {
 	}
 	created, funded := make(map[string]int, len(t.created)), make(map[string]int, len(t.funded))
 	last := int64(0)
-	query := url.Values{"createdFrom": {t.since.UTC().Format(time.RFC3339)}}
+	query := make(url.Values)
+	if !t.since.IsZero() {
+		query.Set("createdFrom", t.since.UTC().Format(time.RFC3339))
+	}
 	err := testbed.List(ctx, client, t.APIKey, "/ledger-events", query, func(e event) {
 		if e.Kind == "POSITION_CREATED" {
 			created[e.PositionID]++

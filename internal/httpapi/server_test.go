@@ -88,7 +88,6 @@ func TestAClientThatGoesAway(t *testing.T) {
 		}
 	}
 	release()
-	b.Admin.Get(t, "/positions").Want(t, 200)
 }
 
 // What a server with a full queue would refuse in any case, it does not even read;
@@ -121,9 +120,9 @@ func TestAFullQueueRefusesBeforeItReads(t *testing.T) {
 	send(96)
 	wait("4096")
 
-	b.Admin.Post(t, "/positions", "{").Refused(t, 503, "overloaded")
-	b.Admin.Get(t, "/positions").Want(t, 200)
+	malformed := apitest.Request{Method: http.MethodPost, Path: "/positions", Body: "{", Unreliable: true}
+	b.Admin.Send(t, malformed).Refused(t, 503, "overloaded")
 	release()
 	sent.Wait()
-	b.Admin.Post(t, "/positions", "{").Refused(t, 400, "malformed_body")
+	b.Admin.Send(t, malformed).Refused(t, 400, "malformed_body")
 }

@@ -59,23 +59,49 @@ func find(explicit string, places []string) (string, error) {
 		}
 	}
 
+	dirs, err := newestFirst(places)
+	for _, dir := range dirs {
+		if hasServer(dir) {
+			return dir, nil
+		}
+	}
+	return "", cmp.Or(err, errNotFound)
+}
+
+// newestFirst lists the directories that there are of some places.
+func newestFirst(places []string) ([]string, error) {
 	var dirs []string
 	for _, pattern := range places {
 		matches, err := filepath.Glob(pattern)
 		if err != nil {
-			return "", fmt.Errorf("search for PostgreSQL in %s: %w", pattern, err)
+			return nil, fmt.Errorf("search for PostgreSQL in %s: %w", pattern, err)
 		}
 		dirs = append(dirs, matches...)
 	}
 	slices.SortStableFunc(dirs, func(a, b string) int {
 		return cmp.Compare(versionIn(b), versionIn(a))
 	})
-	for _, dir := range dirs {
-		if hasServer(dir) {
-			return dir, nil
+	return dirs, nil
+}
+
+// FindProgram returns one of PostgreSQL's other programs, such as pgbench. It looks
+// in POSTGRES_BIN, on PATH, and where packages put them, as Find does.
+func FindProgram(name string) (string, error) {
+	if explicit := os.Getenv("POSTGRES_BIN"); explicit != "" {
+		if path, err := exec.LookPath(filepath.Join(explicit, name)); err == nil {
+			return path, nil
 		}
 	}
-	return "", errNotFound
+	if path, err := exec.LookPath(name); err == nil {
+		return path, nil
+	}
+	dirs, err := newestFirst(wellKnownPlaces)
+	for _, dir := range dirs {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path, nil
+		}
+	}
+	return "", cmp.Or(err, fmt.Errorf("%s, which comes with PostgreSQL, is not installed", name))
 }
 
 var versionPattern = regexp.MustCompile(`(?:postgresql|pgsql)[-@/]?(\d+(?:\.\d+)?)`)

@@ -266,6 +266,24 @@ func TestFind(t *testing.T) {
 	}
 }
 
+func TestFindProgram(t *testing.T) {
+	if path, err := FindProgram("pgbench"); err != nil || filepath.Base(path) != "pgbench" {
+		t.Errorf("pgbench is %q, %v", path, err)
+	}
+	directory := t.TempDir()
+	own := filepath.Join(directory, "pgbench")
+	if err := os.WriteFile(own, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("POSTGRES_BIN", directory)
+	if path, err := FindProgram("pgbench"); err != nil || path != own {
+		t.Errorf("pgbench is %q, %v; want that of POSTGRES_BIN", path, err)
+	}
+	if path, err := FindProgram("pgnonsense"); err == nil {
+		t.Errorf("found %q", path)
+	}
+}
+
 // The script that installs PostgreSQL must find it where the tests do.
 func TestScriptKnowsThePlaces(t *testing.T) {
 	const script = "../../scripts/lib/packages.sh"
