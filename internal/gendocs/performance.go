@@ -104,7 +104,7 @@ func drawComparison(c bench.Comparison) ([]byte, error) {
 	p.Title.Text = c.Name
 	p.X.Label.Text, p.Y.Label.Text = "round", c.Unit
 	p.Y.Min, p.X.Min = 0, 0.5
-	p.Legend.Top = true
+	p.Legend.Top, p.Legend.Left = true, true
 	p.BackgroundColor = color.White
 	for i, contender := range c.Contenders {
 		points := make(plotter.XYs, len(contender.Rounds))
