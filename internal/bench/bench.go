@@ -70,9 +70,10 @@ func place(name string) int {
 
 // bench is a run of benchmarks.
 type bench struct {
-	config   Config
-	figures  Figures
-	progress *progress
+	config     Config
+	conditions Conditions
+	figures    Figures
+	progress   *progress
 	// experiment is the one under way.
 	experiment string
 	scratch    string
@@ -84,8 +85,8 @@ type bench struct {
 
 // Run measures, and prints and returns the figures.
 func Run(ctx context.Context, config Config) (_ *Figures, err error) {
-	b := &bench{config: config, progress: newProgress(config.Progress), figures: Figures{
-		At: time.Now().UTC().Truncate(time.Second), Version: config.Version, Rounds: config.Rounds, RoundSeconds: config.Duration.Seconds(),
+	b := &bench{config: config, progress: newProgress(config.Progress), conditions: Conditions{
+		At: time.Now().UTC().Truncate(time.Second), Version: config.Version, RoundSeconds: config.Duration.Seconds(),
 		Machine: Machine{Processors: runtime.NumCPU(), OS: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version()},
 	}}
 	if b.scratch, err = os.MkdirTemp("", "escrowgrid-bench-"); err != nil {
@@ -206,7 +207,7 @@ func (b *bench) openPostgreSQL(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the PostgreSQL server: %w", err)
 	}
-	b.figures.Machine.PostgreSQL = strings.Fields(settings[0])[0]
+	b.conditions.Machine.PostgreSQL = strings.Fields(settings[0])[0]
 	if settings[1] != "on" || settings[2] == "off" || settings[3] != "on" {
 		return errors.New("the PostgreSQL server has fsync, synchronous_commit or full_page_writes off: " +
 			"it acknowledges what it does not keep, and its figures mean nothing")

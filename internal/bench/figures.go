@@ -12,13 +12,17 @@ import (
 
 // Figures is what a run of benchmarks has measured.
 type Figures struct {
+	Comparisons []Comparison `json:"comparisons"`
+}
+
+// Conditions are when, where and how a comparison was made. Each has its own: those that are
+// kept may be of different runs.
+type Conditions struct {
 	At      time.Time `json:"at"`
 	Version string    `json:"version"`
 	Machine Machine   `json:"machine"`
-	// Rounds is how often each contender had its turn, of RoundSeconds each.
-	Rounds       int          `json:"rounds"`
-	RoundSeconds float64      `json:"roundSeconds"`
-	Comparisons  []Comparison `json:"comparisons"`
+	// RoundSeconds is how long each turn of a contender was.
+	RoundSeconds float64 `json:"roundSeconds"`
 }
 
 // Machine is where it was measured.
@@ -31,6 +35,7 @@ type Machine struct {
 
 // Comparison is one thing measured of several contenders, whose rounds took turns.
 type Comparison struct {
+	Conditions Conditions  `json:"conditions"`
 	Experiment string      `json:"experiment"`
 	Name       string      `json:"name"`
 	Unit       string      `json:"unit"`

@@ -39,7 +39,7 @@ func (b *bench) instances(ctx context.Context) error {
 const (
 	// overloadQueue bounds the commands that wait, overloadConnections is more than
 	// them: what is refused is to be seen, not only what waits.
-	overloadQueue       = "QUEUE_SIZE=16384"
+	overloadQueue       = "QUEUE_SIZE=4096"
 	overloadConnections = 5000
 	overloadFactor      = 2
 	// overloadTime is in rounds.

@@ -27,7 +27,7 @@ func inLoop(name string, addresses []string, connections int, s *subject, do wor
 // compare gives each contender its turn, round by round, so that what the machine
 // does besides falls on all of them. A round before the first warms them up.
 func (b *bench) compare(ctx context.Context, c Comparison, contenders ...contender) error {
-	c.Experiment = b.experiment
+	c.Experiment, c.Conditions = b.experiment, b.conditions
 	c.Contenders = make([]Contender, len(contenders))
 	latencies := make([]*histogram, len(contenders))
 	cpu, done := make([]float64, len(contenders)), make([]int64, len(contenders))

@@ -21,14 +21,13 @@ import (
 // a table.
 func performanceTables(figures bench.Figures) string {
 	var text strings.Builder
-	m := figures.Machine
-	fmt.Fprintf(&text, "Measured on %s with version %s: %d processors, %s, %s, PostgreSQL %s; %d rounds of %g s.\n",
-		figures.At.Format("2006-01-02"), figures.Version, m.Processors, m.OS, m.Go, m.PostgreSQL, figures.Rounds, figures.RoundSeconds)
 	experiment := ""
 	for _, c := range figures.Comparisons {
 		if c.Experiment != experiment {
 			experiment = c.Experiment
-			fmt.Fprintf(&text, "\n### %s\n\n", experiment)
+			m := c.Conditions.Machine
+			fmt.Fprintf(&text, "\n### %s\n\nMeasured on %s with version %s: %d processors, %s, %s, PostgreSQL %s; %d rounds of %g s.\n\n", experiment,
+				c.Conditions.At.Format("2006-01-02"), c.Conditions.Version, m.Processors, m.OS, m.Go, m.PostgreSQL, len(c.Contenders[0].Rounds), c.Conditions.RoundSeconds)
 			row(&text, "what", "contender", "median", "from", "to", "p50", "p99", "p99.9", "CPU", "ratio", "goal")
 			row(&text, "---", "---", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:")
 		}
