@@ -267,10 +267,7 @@ func TestRefusedItemsAreCountedByTheirCodes(t *testing.T) {
 // not its neighbours'.
 func TestAPoisonedBatchFailsAlone(t *testing.T) {
 	eachOwnDatabase(t, func(t *testing.T, d database) {
-		d.exec(t,
-			"CREATE TRIGGER poison BEFORE INSERT ON positions WHEN NEW.holder_reference = 'poison' BEGIN SELECT RAISE(ABORT, 'poison'); END",
-			"CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'poison'; END $$",
-			"CREATE TRIGGER poison BEFORE INSERT ON positions FOR EACH ROW WHEN (NEW.holder_reference = 'poison') EXECUTE FUNCTION poison()")
+		d.poison(t, "positions", "holder_reference")
 		s := d.start(t, newClock())
 		of := s.institution()
 		asset := s.asset(of)

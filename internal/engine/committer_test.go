@@ -64,10 +64,7 @@ func TestCommandsOfABatchFollowEachOther(t *testing.T) {
 // itself refuses.
 func TestAPoisonedCommandFailsAlone(t *testing.T) {
 	eachOwnDatabase(t, func(t *testing.T, d database) {
-		d.exec(t,
-			"CREATE TRIGGER poison BEFORE INSERT ON positions WHEN NEW.holder_reference = 'poison' BEGIN SELECT RAISE(ABORT, 'poison'); END",
-			"CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'poison'; END $$",
-			"CREATE TRIGGER poison BEFORE INSERT ON positions FOR EACH ROW WHEN (NEW.holder_reference = 'poison') EXECUTE FUNCTION poison()")
+		d.poison(t, "positions", "holder_reference")
 		s := d.start(t, newClock())
 		of := s.institution()
 		asset := s.asset(of)
@@ -121,10 +118,7 @@ func (a *attempt) answerText() string {
 // the other's.
 func TestAPoisonedCommandFailsAloneAmongInstitutions(t *testing.T) {
 	eachOwnDatabase(t, func(t *testing.T, d database) {
-		d.exec(t,
-			"CREATE TRIGGER poison BEFORE INSERT ON assets WHEN NEW.label = 'poison' BEGIN SELECT RAISE(ABORT, 'poison'); END",
-			"CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'poison'; END $$",
-			"CREATE TRIGGER poison BEFORE INSERT ON assets FOR EACH ROW WHEN (NEW.label = 'poison') EXECUTE FUNCTION poison()")
+		d.poison(t, "assets", "label")
 		s := d.start(t, newClock(), func(c *engine.Config) { c.Committers = 1 })
 		one, other := s.institution(), s.institution()
 		assets := map[escrowgrid.InstitutionID]escrowgrid.AssetID{one: s.asset(one), other: s.asset(other)}

@@ -139,6 +139,15 @@ func (d database) exec(t *testing.T, sqlite string, postgres ...string) {
 	}
 }
 
+// poison has the database refuse each new row of a table whose column says "poison".
+func (d database) poison(t *testing.T, table, column string) {
+	t.Helper()
+	d.exec(t,
+		fmt.Sprintf("CREATE TRIGGER poison BEFORE INSERT ON %s WHEN NEW.%s = 'poison' BEGIN SELECT RAISE(ABORT, 'poison'); END", table, column),
+		"CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'poison'; END $$",
+		fmt.Sprintf("CREATE TRIGGER poison BEFORE INSERT ON %s FOR EACH ROW WHEN (NEW.%s = 'poison') EXECUTE FUNCTION poison()", table, column))
+}
+
 // block holds the lock that a batch on an institution needs, until it is released.
 func (d database) block(t *testing.T, institution escrowgrid.InstitutionID) (release func()) {
 	t.Helper()
