@@ -9,21 +9,8 @@ import (
 // parameters binds the columns of a row that are wanted to a statement.
 type parameters struct {
 	statement *sqlite3.Stmt
-	wanted    []bool
-	// column is the next of the row, place the last parameter that is bound.
-	column, place int
-	err           error
-}
-
-// next reports whether the next column is wanted, and moves on to its parameter.
-func (p *parameters) next() bool {
-	column := p.column
-	p.column++
-	if len(p.wanted) > 0 && !p.wanted[column] {
-		return false
-	}
-	p.place++
-	return true
+	cursor
+	err error
 }
 
 func (p *parameters) keep(err error) {

@@ -361,9 +361,9 @@ func (b *postgresBatch) Rollback(ctx context.Context) {
 type postgresSink struct{ batch pgx.Batch }
 
 func (s *postgresSink) write(_, perSet string, wanted []bool, rows int, row func(int, columns) error) error {
-	arrays := arrayWriter{wanted: wanted, rows: rows}
+	arrays := arrayWriter{cursor: cursor{wanted: wanted}, rows: rows}
 	for i := range rows {
-		arrays.column, arrays.place = 0, 0
+		arrays.begin()
 		if err := row(i, &arrays); err != nil {
 			return err
 		}

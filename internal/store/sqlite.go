@@ -336,9 +336,9 @@ func (s sqliteSink) write(perRow, _ string, wanted []bool, rows int, row func(in
 		return err
 	}
 	defer s.conn.db.SetInterrupt(s.conn.db.SetInterrupt(s.ctx))
-	bound := parameters{statement: statement, wanted: wanted}
+	bound := parameters{statement: statement, cursor: cursor{wanted: wanted}}
 	for i := range rows {
-		bound.column, bound.place = 0, 0
+		bound.begin()
 		if err := row(i, &bound); err != nil {
 			return err
 		}

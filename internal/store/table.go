@@ -75,6 +75,28 @@ func newTable[T any](name string, keys int, names []string, write func(*T, colum
 	return t
 }
 
+// cursor goes through the columns of a row.
+type cursor struct {
+	// wanted tells of each column whether it is a parameter; nil is all of them.
+	wanted []bool
+	// column is the next of the row, place how many of those before it are wanted.
+	column, place int
+}
+
+// begin goes back to the first column.
+func (c *cursor) begin() { c.column, c.place = 0, 0 }
+
+// next moves on to the next column, and reports whether it is wanted.
+func (c *cursor) next() bool {
+	column := c.column
+	c.column++
+	if len(c.wanted) > 0 && !c.wanted[column] {
+		return false
+	}
+	c.place++
+	return true
+}
+
 // changeSink takes what a batch writes, table by table.
 type changeSink interface {
 	// write queues or runs a statement of a table for so many rows, of which row hands

@@ -61,41 +61,36 @@ const postgresEpoch = 946_684_800_000_000
 
 // arrayWriter makes an array of each column that is wanted.
 type arrayWriter struct {
-	wanted []bool
+	cursor
 	rows   int
-	// column is the next of the row, place where it goes among the arrays.
-	column, place int
-	arrays        []*wireArray
+	arrays []*wireArray
 }
 
-// next returns the array of the next column, nil for one that is not wanted.
-func (w *arrayWriter) next(elementOID uint32) *wireArray {
-	column := w.column
-	w.column++
-	if len(w.wanted) > 0 && !w.wanted[column] {
+// array returns the array of the next column, nil for one that is not wanted.
+func (w *arrayWriter) array(elementOID uint32) *wireArray {
+	if !w.next() {
 		return nil
 	}
-	if w.place == len(w.arrays) {
+	if w.place > len(w.arrays) {
 		w.arrays = append(w.arrays, newWireArray(elementOID, w.rows))
 	}
-	w.place++
 	return w.arrays[w.place-1]
 }
 
 func (w *arrayWriter) id(id [16]byte) {
-	if array := w.next(pgtype.UUIDOID); array != nil {
+	if array := w.array(pgtype.UUIDOID); array != nil {
 		array.bytes(id[:])
 	}
 }
 
 func (w *arrayWriter) text(text string) {
-	if array := w.next(pgtype.TextOID); array != nil {
+	if array := w.array(pgtype.TextOID); array != nil {
 		array.text(text)
 	}
 }
 
 func (w *arrayWriter) optionalText(text string) {
-	array := w.next(pgtype.TextOID)
+	array := w.array(pgtype.TextOID)
 	switch {
 	case array == nil:
 	case text == "":
@@ -106,13 +101,13 @@ func (w *arrayWriter) optionalText(text string) {
 }
 
 func (w *arrayWriter) number(number int64) {
-	if array := w.next(pgtype.Int8OID); array != nil {
+	if array := w.array(pgtype.Int8OID); array != nil {
 		array.number(number)
 	}
 }
 
 func (w *arrayWriter) bytes(content []byte) {
-	array := w.next(pgtype.ByteaOID)
+	array := w.array(pgtype.ByteaOID)
 	switch {
 	case array == nil:
 	case content == nil:
@@ -123,13 +118,13 @@ func (w *arrayWriter) bytes(content []byte) {
 }
 
 func (w *arrayWriter) time(at time.Time) {
-	if array := w.next(pgtype.TimestamptzOID); array != nil {
+	if array := w.array(pgtype.TimestamptzOID); array != nil {
 		array.number(at.UnixMicro() - postgresEpoch)
 	}
 }
 
 func (w *arrayWriter) optionalTime(at *time.Time) {
-	array := w.next(pgtype.TimestamptzOID)
+	array := w.array(pgtype.TimestamptzOID)
 	switch {
 	case array == nil:
 	case at == nil:
