@@ -68,7 +68,6 @@ func (b *bench) paced(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	const percentile = 99
 	// Arrivals are of pairs' halves: a position is made, or the one before is funded.
 	made := make(chan string, 2*pacedRate)
 	half := func(worker int, c *connection) error {
@@ -83,18 +82,12 @@ func (b *bench) paced(ctx context.Context) error {
 		}
 		return err
 	}
-	latency := func(did load, err error) (float64, load, error) {
-		if err != nil {
-			return 0, did, err
-		}
-		return float64(did.latency.ValueAtQuantile(percentile)) / 1000, did, nil
-	}
 	err = b.compare(ctx, Comparison{Name: "p99 at 500 requests a second on PostgreSQL, one institution", Unit: "ms", Goal: 3, AtMost: true},
 		contender{"one INSERT by pgbench", nil, func(ctx context.Context, d time.Duration) (float64, load, error) {
-			return latency(floor.run(ctx, "insert.sql", someConnections, pacedRate, d))
+			return p99(floor.run(ctx, "insert.sql", someConnections, pacedRate, d))
 		}},
 		contender{server.name, server, func(ctx context.Context, d time.Duration) (float64, load, error) {
-			return latency(openLoop(ctx, server.addresses(), someConnections, pacedRate, d, half))
+			return p99(openLoop(ctx, server.addresses(), someConnections, pacedRate, d, half))
 		}})
 	if err != nil {
 		return err

@@ -84,8 +84,7 @@ func (b *bench) overloadOn(ctx context.Context, store string, s *subject) error 
 		return err
 	}
 	calm := func(ctx context.Context, d time.Duration) (float64, load, error) {
-		did, err := openLoop(ctx, s.addresses(), manyConnections, knee/2, d, s.one)
-		return float64(did.latency.ValueAtQuantile(99)) / 1000, did, err
+		return p99(openLoop(ctx, s.addresses(), manyConnections, knee/2, d, s.one))
 	}
 	return b.compare(ctx, Comparison{Name: "p99 at half the knee, around an overload, " + store, Unit: "ms"},
 		contender{"before", s, calm},
