@@ -138,18 +138,27 @@ func isForbiddenInMetadata(r rune) bool {
 	return unicode.IsControl(r) && r != '\t' && r != '\n' && r != '\r'
 }
 
-// timeLayout is RFC 3339 with microseconds, always in UTC.
-const timeLayout = "2006-01-02T15:04:05.000000Z"
-
 // rfc3339 is the whole form of a moment: time.Parse also reads texts that are not
 // RFC 3339, like "2027-01-31T1:00:00,5Z".
 var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
 
 // FormatTime writes a moment as RFC 3339 in UTC with exactly six decimals.
-func FormatTime(at time.Time) string { return at.UTC().Format(timeLayout) }
+func FormatTime(at time.Time) string { return string(AppendTime(nil, at)) }
 
 // AppendTime appends what FormatTime returns.
-func AppendTime(text []byte, at time.Time) []byte { return at.UTC().AppendFormat(text, timeLayout) }
+func AppendTime(text []byte, at time.Time) []byte {
+	at = at.UTC()
+	// The standard library has a short cut for RFC 3339 without decimals.
+	text = at.AppendFormat(text, time.RFC3339)
+	const microseconds = "000000"
+	text[len(text)-1] = '.'
+	digits := len(text) + len(microseconds)
+	text = append(append(text, microseconds...), 'Z')
+	for rest, i := at.Nanosecond()/1000, digits-1; rest > 0; rest, i = rest/10, i-1 {
+		text[i] += byte(rest % 10)
+	}
+	return text
+}
 
 // ParseTime reads an RFC 3339 moment of any offset. Finer parts than a
 // microsecond are cut off.

@@ -129,7 +129,7 @@ func (c Client) Put(tb testing.TB, path, body string, headers ...string) Answer 
 // fault says what no answer may be like, or "".
 func (a Answer) fault(key string) string {
 	for name, want := range map[string]string{
-		"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
+		"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
 	} {
 		if got := a.Header.Get(name); got != want {
 			return fmt.Sprintf("%s is %q, not %q", name, got, want)

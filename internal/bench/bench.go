@@ -184,9 +184,13 @@ func (b *bench) stores() []string {
 	return []string{onSQLite, onPostgreSQL}
 }
 
-// privateConnections is enough for the clients of a floor and the pools of some
-// servers at once.
-const privateConnections = "400"
+// What a private PostgreSQL server is told: enough connections for the clients of a
+// floor and the pools of some servers at once, and as much memory as its manual would
+// have it take of a small machine, a quarter of 8 GB.
+const (
+	privateConnections = "400"
+	privateBuffers     = "2GB"
+)
 
 // openPostgreSQL starts a private PostgreSQL server, unless there is one, and asks
 // who it is, and whether it keeps what it acknowledges.
@@ -196,7 +200,8 @@ func (b *bench) openPostgreSQL(ctx context.Context) error {
 			fmt.Fprintln(b.config.Progress, "PostgreSQL is not installed: only SQLite is measured")
 			return nil //nolint:nilerr // Said above.
 		}
-		cluster, err := pgcluster.Start(pgcluster.WithDurability(), pgcluster.WithSetting("max_connections", privateConnections))
+		cluster, err := pgcluster.Start(pgcluster.WithDurability(),
+			pgcluster.WithSetting("max_connections", privateConnections), pgcluster.WithSetting("shared_buffers", privateBuffers))
 		if err != nil {
 			return err
 		}

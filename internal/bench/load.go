@@ -19,6 +19,21 @@ func newHistogram() *histogram {
 	return hdrhistogram.New(1, time.Minute.Microseconds(), 3)
 }
 
+// recorder is a histogram that some workers share: one of its own for each of
+// thousands would take the machine's memory.
+type recorder struct {
+	mu        sync.Mutex
+	histogram *histogram
+}
+
+const maxRecorders = 16
+
+func (r *recorder) record(latency time.Duration) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.histogram.RecordValue(latency.Microseconds())
+}
+
 // load is what became of the work that was sent.
 type load struct {
 	// done counts pieces of work, shed those that an overloaded server refused.
@@ -47,13 +62,13 @@ type work func(worker int, c *connection) error
 // other, for a time. It ends with the first error.
 func closedLoop(ctx context.Context, addresses []string, connections int, duration time.Duration, do work) (load, error) {
 	deadline := time.Now().Add(duration)
-	return onConnections(ctx, addresses, connections, func(worker int, c *connection, latency *histogram) error {
+	return onConnections(ctx, addresses, connections, func(worker int, c *connection, latency *recorder) error {
 		for begun := time.Now(); begun.Before(deadline) && ctx.Err() == nil; {
 			if err := do(worker, c); err != nil {
 				return err
 			}
 			now := time.Now()
-			if err := latency.RecordValue(now.Sub(begun).Microseconds()); err != nil {
+			if err := latency.record(now.Sub(begun)); err != nil {
 				return err
 			}
 			begun = now
@@ -75,22 +90,27 @@ func openLoop(ctx context.Context, addresses []string, connections int, rate flo
 	arriving.Go(func() {
 		defer close(arrivals)
 		begun := time.Now()
+		wake := time.NewTimer(0)
+		defer wake.Stop()
 		for at := begun; ; {
 			// Independent arrivals are exponentially spaced.
 			at = at.Add(time.Duration(-math.Log(1-rand.Float64()) / rate * float64(time.Second))) //nolint:gosec // No secret.
 			if at.Sub(begun) > duration {
 				return
 			}
-			select {
-			case <-time.After(time.Until(at)):
-				arrivals <- at
-			case <-stop:
-				return
+			if wait := time.Until(at); wait > 0 {
+				wake.Reset(wait)
+				select {
+				case <-wake.C:
+				case <-stop:
+					return
+				}
 			}
+			arrivals <- at
 		}
 	})
 	var shed atomic.Int64
-	result, err := onConnections(ctx, addresses, connections, func(worker int, c *connection, latency *histogram) error {
+	result, err := onConnections(ctx, addresses, connections, func(worker int, c *connection, latency *recorder) error {
 		for at := range arrivals {
 			err := do(worker, c)
 			if errors.Is(err, errShed) {
@@ -100,7 +120,7 @@ func openLoop(ctx context.Context, addresses []string, connections int, rate flo
 			if err := errors.Join(ctx.Err(), err); err != nil {
 				return err
 			}
-			if err := latency.RecordValue(time.Since(at).Microseconds()); err != nil {
+			if err := latency.record(time.Since(at)); err != nil {
 				return err
 			}
 		}
@@ -115,7 +135,7 @@ func openLoop(ctx context.Context, addresses []string, connections int, rate flo
 // onConnections runs a worker on each of so many connections, to the addresses in
 // turn, and adds up what they have done. After an error the others end with their next piece of work.
 func onConnections(
-	ctx context.Context, addresses []string, connections int, worker func(int, *connection, *histogram) error,
+	ctx context.Context, addresses []string, connections int, worker func(int, *connection, *recorder) error,
 ) (load, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -133,22 +153,24 @@ func onConnections(
 			return load{}, err
 		}
 	}
-	histograms := make([]*histogram, connections)
+	recorders := make([]recorder, min(connections, maxRecorders))
+	for i := range recorders {
+		recorders[i].histogram = newHistogram()
+	}
 	var failed atomic.Bool
 	var workers sync.WaitGroup
 	begun := time.Now()
 	for i, c := range opened {
-		histograms[i] = newHistogram()
 		workers.Go(func() {
-			if err := worker(i, c, histograms[i]); err != nil && failed.CompareAndSwap(false, true) {
+			if err := worker(i, c, &recorders[i%len(recorders)]); err != nil && failed.CompareAndSwap(false, true) {
 				cancel(err)
 			}
 		})
 	}
 	workers.Wait()
 	total := load{duration: time.Since(begun), latency: newHistogram()}
-	for _, h := range histograms {
-		total.latency.Merge(h)
+	for i := range recorders {
+		total.latency.Merge(recorders[i].histogram)
 	}
 	total.done = total.latency.TotalCount()
 	return total, context.Cause(ctx)

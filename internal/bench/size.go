@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 const (
@@ -19,6 +21,10 @@ const (
 	fillers = 4
 	// sampledPositions is how many positions, evenly spread, are read again.
 	sampledPositions = 10_000
+	// settleInterval is how often is looked whether PostgreSQL has settled, settleLimit
+	// how long.
+	settleInterval = time.Second
+	settleLimit    = 30 * time.Minute
 )
 
 // size measures the same on a small and on a large database.
@@ -44,6 +50,11 @@ func (b *bench) sizeOn(ctx context.Context, store string) error {
 		}
 		s.name = fmt.Sprintf("%d positions", positions)
 		subjects[i] = s
+	}
+	for _, s := range subjects {
+		if err := b.settle(ctx, store, s); err != nil {
+			return err
+		}
 	}
 	contenders := func(of func(i int, s *subject) contender) []contender {
 		return []contender{of(0, subjects[0]), of(1, subjects[1])}
@@ -92,6 +103,49 @@ func (b *bench) sizeOn(ctx context.Context, store string) error {
 	return nil
 }
 
+// settle waits until PostgreSQL has tidied up after the filling of a database, which in
+// a database that has grown over months is long done: until autovacuum has had its
+// turn and found nothing to do.
+func (b *bench) settle(ctx context.Context, store string, s *subject) error {
+	if store != onPostgreSQL {
+		return nil
+	}
+	conn, err := pgx.Connect(ctx, s.database)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var turn float64
+	if err := conn.QueryRow(ctx, "SELECT extract(epoch FROM current_setting('autovacuum_naptime')::interval)").Scan(&turn); err != nil {
+		return err
+	}
+	idle := time.Duration(turn*float64(time.Second)) + settleInterval
+	ticker := time.NewTicker(settleInterval)
+	defer ticker.Stop()
+	for busy, limit := time.Now(), time.Now().Add(settleLimit); time.Since(busy) < idle; {
+		b.progress.say("settle "+s.name, fmt.Sprintf("autovacuum idle for %.0f s", time.Since(busy).Seconds()))
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+		var working bool
+		err := conn.QueryRow(ctx,
+			"SELECT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'autovacuum worker' AND datname = current_database())").Scan(&working)
+		if err != nil {
+			return err
+		}
+		if working {
+			busy = time.Now()
+		}
+		if time.Now().After(limit) {
+			return fmt.Errorf("autovacuum is still busy after %v", settleLimit)
+		}
+	}
+	b.progress.done()
+	return nil
+}
+
 // restart ends a subject's server and starts another, and returns how long that took
 // to be ready.
 func (b *bench) restart(ctx context.Context, s *subject) (time.Duration, error) {
@@ -116,7 +170,7 @@ func (b *bench) fill(ctx context.Context, s *subject, positions int) ([]string, 
 	var filled atomic.Int64
 	samples := make(chan string, positions)
 	every := max(1, positions/sampledPositions)
-	_, err = onConnections(ctx, s.addresses(), fillers, func(_ int, c *connection, _ *histogram) error {
+	_, err = onConnections(ctx, s.addresses(), fillers, func(_ int, c *connection, _ *recorder) error {
 		for ctx.Err() == nil {
 			first := int(filled.Add(int64(size))) - size
 			if first >= positions {

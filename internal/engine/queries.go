@@ -38,7 +38,8 @@ func (e *Engine) Authenticate(ctx context.Context, secret string, mayBeOld bool)
 			e.keys.put(key, mark)
 		}
 	case !mayBeOld && !e.store.Exclusive():
-		if key, known, err = e.store.Key(ctx, key.InstitutionID, key.ID); known && err == nil {
+		cached := key
+		if key, known, err = e.store.Key(ctx, key.InstitutionID, key.ID); known && err == nil && key != cached {
 			e.keys.put(key, mark)
 		}
 	}

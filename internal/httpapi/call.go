@@ -70,6 +70,10 @@ func created(location string, body any, replayed bool) reply {
 	return reply{status: http.StatusCreated, body: body, location: location, replayed: replayed}
 }
 
+// maxCountedBody is the size of the buffer within which net/http finds out the length
+// of an answer itself.
+const maxCountedBody = 2048
+
 func (c *call) write(r reply) {
 	if r.etag != "" {
 		c.setHeader("Etag", r.etag)
@@ -87,11 +91,12 @@ func (c *call) write(r reply) {
 			c.writeError(escrowgrid.Wrap(escrowgrid.CodeInternal, err, "Something went wrong on the server."))
 			return
 		}
-		content = append(content, '\n') // for those who read it in a terminal
-		contentType = "application/json"
+		contentType = contentTypeJSON
 	}
 	if contentType != "" {
 		c.setHeader("Content-Type", contentType)
+	}
+	if len(content) >= maxCountedBody || c.request.Method == http.MethodHead {
 		c.setHeader("Content-Length", strconv.Itoa(len(content)))
 	}
 	c.writer.WriteHeader(r.status)
@@ -164,12 +169,12 @@ func (c *call) readBody() ([]byte, error) {
 }
 
 func isJSON(contentType string) bool {
-	if contentType == "application/json" {
+	if contentType == contentTypeJSON {
 		return true
 	}
 	mediaType, parameters, err := mime.ParseMediaType(contentType)
 	charset, hasCharset := parameters["charset"]
-	return err == nil && mediaType == "application/json" && (!hasCharset || strings.EqualFold(charset, "utf-8"))
+	return err == nil && mediaType == contentTypeJSON && (!hasCharset || strings.EqualFold(charset, "utf-8"))
 }
 
 func bodyTooLarge() error {

@@ -53,7 +53,7 @@ func TestHeadersOfAnswers(t *testing.T) {
 	// The client of these tests looks at every answer; this is what it looks for.
 	for _, path := range []string{"/health", "/positions", "/positions/x", "/nothing", "/docs", "/openapi.json"} {
 		for name, want := range map[string]string{
-			"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
+			"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "X-Frame-Options": "DENY",
 			"Cross-Origin-Resource-Policy": "same-origin",
 		} {
 			if got := b.Admin.Get(t, path).Header.Get(name); got != want {

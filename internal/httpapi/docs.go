@@ -18,11 +18,12 @@ const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'uns
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 func (s *server) openAPI(*call) (reply, error) {
-	return reply{status: 200, raw: s.specJSON, contentType: "application/json"}, nil
+	return reply{status: 200, raw: s.specJSON, contentType: contentTypeJSON}, nil
 }
 
 func (s *server) docsPage(c *call) (reply, error) {
-	c.writer.Header().Set("Content-Security-Policy", docsPolicy)
+	c.setHeader("Content-Security-Policy", docsPolicy)
+	c.setHeader("Referrer-Policy", "no-referrer")
 	page, err := assets.ReadFile("assets/docs.html")
 	return reply{status: 200, raw: page, contentType: "text/html; charset=utf-8"}, err
 }

@@ -19,13 +19,18 @@ type encodable interface {
 	appendJSON(text []byte) []byte
 }
 
-// encode returns a body as JSON.
-func encode(body any) ([]byte, error) {
-	if body, ok := body.(encodable); ok {
-		return body.appendJSON(make([]byte, 0, sizeHint)), nil
+const contentTypeJSON = "application/json"
+
+// encode returns a body as a line of JSON: its end is for those who read it in a
+// terminal.
+func encode(body any) (content []byte, err error) {
+	if itself, ok := body.(encodable); ok {
+		content = itself.appendJSON(make([]byte, 0, sizeHint))
+	} else {
+		// The names in our own structs differ; metadata was checked as it came.
+		content, err = json.Marshal(body, jsontext.AllowDuplicateNames(true))
 	}
-	// The names in our own structs differ; metadata was checked as it came.
-	return json.Marshal(body, jsontext.AllowDuplicateNames(true))
+	return append(content, '\n'), err
 }
 
 // sizeHint is what most answers fit into, in bytes.

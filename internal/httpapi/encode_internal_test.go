@@ -51,7 +51,7 @@ func checkEncoding(t *rapid.T, view encodable) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+	if diff := cmp.Diff(string(want)+"\n", string(got)); diff != "" {
 		t.Error(diff)
 	}
 }

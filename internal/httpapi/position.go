@@ -182,7 +182,8 @@ func (s *server) getPosition(c *call) (reply, error) {
 	if isKnown(c.request.Header.Values("If-None-Match"), position.Version) {
 		return reply{status: http.StatusNotModified, etag: etag(position.Version)}, nil
 	}
-	return reply{status: http.StatusOK, body: viewPosition(position), etag: etag(position.Version)}, nil
+	content, err := s.positions.json(position)
+	return reply{status: http.StatusOK, raw: content, contentType: contentTypeJSON, etag: etag(position.Version)}, err
 }
 
 func (s *server) listPositions(c *call) (reply, error) {

@@ -54,6 +54,7 @@ type server struct {
 	log       *slog.Logger
 	metrics   *metrics
 	limits    *limits
+	positions positionAnswers
 	routes    []route
 	mux       *http.ServeMux
 	resources map[string]resource
@@ -66,7 +67,7 @@ type server struct {
 func New(config Config) (http.Handler, error) {
 	s := &server{
 		config: config, engine: config.Engine, log: config.Logger, metrics: newMetrics(config.Metrics),
-		limits: newLimits(config.RateLimit, time.Now), mux: http.NewServeMux(), resources: make(map[string]resource),
+		limits: newLimits(config.RateLimit, time.Now), positions: newPositionAnswers(), mux: http.NewServeMux(), resources: make(map[string]resource),
 		rootHash: sha256.Sum256([]byte(config.RootKey)), metricsHash: sha256.Sum256([]byte(config.MetricsKey)),
 	}
 	s.routes = s.table()
@@ -149,8 +150,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.answerPreflight(c) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), s.config.RequestTimeout)
-	defer cancel()
+	timed := &timedContext{Context: r.Context(), deadline: begun.Add(s.config.RequestTimeout)}
+	defer timed.end()
+	var ctx context.Context = timed
 	if !c.isCommand() {
 		ctx = engine.Reading(ctx)
 	}
@@ -210,7 +212,6 @@ var securityHeaders = http.Header{
 	"Cache-Control":                {"no-store"},
 	"Content-Security-Policy":      {"default-src 'none'; frame-ancestors 'none'"},
 	"X-Frame-Options":              {"DENY"},
-	"Referrer-Policy":              {"no-referrer"},
 	"Cross-Origin-Resource-Policy": {"same-origin"},
 }
 

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -195,7 +194,6 @@ func (r *endReader) join(institution escrowgrid.InstitutionID) *endQuery {
 // run runs queries until nobody waits for one.
 func (r *endReader) run() {
 	for {
-		r.yield()
 		r.mu.Lock()
 		query := r.next
 		r.next = nil
@@ -212,23 +210,5 @@ func (r *endReader) run() {
 		query.heads, query.err = r.query(ctx, ids)
 		cancel()
 		close(query.done)
-	}
-}
-
-// yield lets those run who are ready to ask, for as long as there are any: a query
-// that more of them share costs less each. While nobody is ready it takes no time.
-func (r *endReader) yield() {
-	for readers := -1; ; {
-		r.mu.Lock()
-		waiting := 0
-		if r.next != nil {
-			waiting = r.next.readers
-		}
-		r.mu.Unlock()
-		if waiting == readers {
-			return
-		}
-		readers = waiting
-		runtime.Gosched()
 	}
 }
