@@ -29,27 +29,34 @@ func (b *bench) batches(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	creations, err := repeated(server.tenants[0].creation, batchSize)
+	inBatches, err := server.inBatches()
 	if err != nil {
 		return err
 	}
-	batch := func(_ int, c *connection) error {
-		_, err := server.createBatch(c, creations)
-		return err
-	}
-	inPositions := func(c contender) contender {
-		return contender{c.name, c.subject, func(ctx context.Context, d time.Duration) (float64, load, error) {
-			rate, did, err := c.run(ctx, d)
-			return batchSize * rate, did, err
-		}}
-	}
 	err = b.compare(ctx, Comparison{Name: "positions made by batches of 200 on PostgreSQL", Unit: "positions/s", Goal: 0.4},
 		inPositions(floor.inLoop("one INSERT a table, by pgbench", "batch.sql", 1)),
-		inPositions(inLoop(server.name, server.addresses(), batchClients, server, batch)))
+		inBatches)
 	if err != nil {
 		return err
 	}
 	return server.account(ctx)
+}
+
+// inBatches is a contender that makes positions by batches. Its figure is in positions.
+func (s *subject) inBatches() (contender, error) {
+	creations, err := repeated(s.tenants[0].creation, batchSize)
+	return inPositions(inLoop(s.name, s.addresses(), batchClients, s, func(_ int, c *connection) error {
+		_, err := s.createBatch(c, creations)
+		return err
+	})), err
+}
+
+// inPositions is a contender whose pieces of work are batches.
+func inPositions(c contender) contender {
+	return contender{c.name, c.subject, func(ctx context.Context, d time.Duration) (float64, load, error) {
+		rate, did, err := c.run(ctx, d)
+		return batchSize * rate, did, err
+	}}
 }
 
 // startBatchFloor makes a database with the server's tables.

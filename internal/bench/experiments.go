@@ -68,31 +68,36 @@ func (b *bench) paced(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	err = b.compare(ctx, Comparison{Name: "p99 at 500 requests a second on PostgreSQL, one institution", Unit: "ms", Goal: 3, AtMost: true},
+		contender{"one INSERT by pgbench", nil, func(ctx context.Context, d time.Duration) (float64, load, error) {
+			return p99(floor.run(ctx, "insert.sql", someConnections, pacedRate, d))
+		}},
+		server.paced())
+	if err != nil {
+		return err
+	}
+	return server.account(ctx)
+}
+
+// paced is a contender to which requests come at the paced rate. Its figure is their p99.
+func (s *subject) paced() contender {
 	// Arrivals are of pairs' halves: a position is made, or the one before is funded.
 	made := make(chan string, 2*pacedRate)
 	half := func(worker int, c *connection) error {
 		select {
 		case id := <-made:
-			return server.fund(worker, c, id)
+			return s.fund(worker, c, id)
 		default:
 		}
-		id, err := server.create(worker, c)
+		id, err := s.create(worker, c)
 		if err == nil {
 			made <- id
 		}
 		return err
 	}
-	err = b.compare(ctx, Comparison{Name: "p99 at 500 requests a second on PostgreSQL, one institution", Unit: "ms", Goal: 3, AtMost: true},
-		contender{"one INSERT by pgbench", nil, func(ctx context.Context, d time.Duration) (float64, load, error) {
-			return p99(floor.run(ctx, "insert.sql", someConnections, pacedRate, d))
-		}},
-		contender{server.name, server, func(ctx context.Context, d time.Duration) (float64, load, error) {
-			return p99(openLoop(ctx, server.addresses(), someConnections, pacedRate, d, half))
-		}})
-	if err != nil {
-		return err
-	}
-	return server.account(ctx)
+	return contender{s.name, s, func(ctx context.Context, d time.Duration) (float64, load, error) {
+		return p99(openLoop(ctx, s.addresses(), someConnections, pacedRate, d, half))
+	}}
 }
 
 // readPositions is how many positions are read in turn.

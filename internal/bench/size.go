@@ -56,44 +56,19 @@ func (b *bench) sizeOn(ctx context.Context, store string) error {
 			return err
 		}
 	}
-	contenders := func(of func(i int, s *subject) contender) []contender {
-		return []contender{of(0, subjects[0]), of(1, subjects[1])}
-	}
-	err := b.compare(ctx, Comparison{Name: "pairs by the size of the database, " + store, Unit: "pairs/s", Goal: 0.85},
-		contenders(func(_ int, s *subject) contender { return inLoop(s.name, s.addresses(), someConnections, s, s.pair) })...)
-	if err != nil {
-		return err
-	}
-	err = b.compare(ctx, Comparison{Name: "GET a position by the size of the database, " + store, Unit: "requests/s", Goal: 0.85},
-		contenders(func(i int, s *subject) contender {
-			return inLoop(s.name, s.addresses(), someConnections, s, s.get(ids[i]))
-		})...)
-	if err != nil {
-		return err
-	}
-	err = b.compare(ctx, Comparison{Name: "the server's memory by the size of the database, " + store, Unit: "MB", Goal: 1.2, AtMost: true},
-		contenders(func(_ int, s *subject) contender {
-			return contender{s.name, s, func(ctx context.Context, d time.Duration) (float64, load, error) {
-				did, err := closedLoop(ctx, s.addresses(), someConnections, d, s.pair)
-				if err != nil {
-					return 0, did, err
-				}
-				used, err := s.usage(ctx)
-				return used.memory / (1 << 20), did, err
-			}}
-		})...)
-	if err != nil {
-		return err
-	}
-	err = b.compare(ctx, Comparison{Name: "from start to ready by the size of the database, " + store, Unit: "ms", Goal: 1.5, AtMost: true},
-		contenders(func(_ int, s *subject) contender {
-			return contender{s.name, nil, func(ctx context.Context, _ time.Duration) (float64, load, error) {
-				took, err := b.restart(ctx, s)
-				return float64(took.Microseconds()) / 1000, load{}, err
-			}}
-		})...)
-	if err != nil {
-		return err
+	for _, one := range sizeComparisons(b, ids) {
+		var contenders []contender
+		for i, s := range subjects {
+			c, err := one.of(i, s)
+			if err != nil {
+				return err
+			}
+			contenders = append(contenders, c)
+		}
+		one.Name += " by the size of the database, " + store
+		if err := b.compare(ctx, one.Comparison, contenders...); err != nil {
+			return err
+		}
 	}
 	for _, s := range subjects {
 		if err := s.account(ctx); err != nil {
@@ -101,6 +76,52 @@ func (b *bench) sizeOn(ctx context.Context, store string) error {
 		}
 	}
 	return nil
+}
+
+// sizeComparison is what is measured on databases of two sizes.
+type sizeComparison struct {
+	Comparison
+	// of returns a contender on the small database, 0, or the large one, 1.
+	of func(i int, s *subject) (contender, error)
+}
+
+// sizeComparisons are all of them, those that let the small database grow last; ids are
+// of positions in each database.
+func sizeComparisons(b *bench, ids [2][]string) []sizeComparison {
+	const most, slowest = 0.85, 1.0 / 0.85
+	return []sizeComparison{
+		{Comparison{Name: "GET one of 1000 positions", Unit: "requests/s", Goal: most}, func(i int, s *subject) (contender, error) {
+			return inLoop(s.name, s.addresses(), someConnections, s, s.get(ids[i][:min(readPositions, len(ids[i]))])), nil
+		}},
+		{Comparison{Name: "GET one of 10,000 positions", Unit: "requests/s", Goal: most}, func(i int, s *subject) (contender, error) {
+			return inLoop(s.name, s.addresses(), someConnections, s, s.get(ids[i])), nil
+		}},
+		{Comparison{Name: "p99 at 500 requests a second", Unit: "ms", Goal: slowest, AtMost: true}, func(_ int, s *subject) (contender, error) {
+			return s.paced(), nil
+		}},
+		{Comparison{Name: "from start to ready", Unit: "ms", Goal: 1.5, AtMost: true}, func(_ int, s *subject) (contender, error) {
+			return contender{s.name, nil, func(ctx context.Context, _ time.Duration) (float64, load, error) {
+				took, err := b.restart(ctx, s)
+				return float64(took.Microseconds()) / 1000, load{}, err
+			}}, nil
+		}},
+		{Comparison{Name: "pairs", Unit: "pairs/s", Goal: most}, func(_ int, s *subject) (contender, error) {
+			return inLoop(s.name, s.addresses(), someConnections, s, s.pair), nil
+		}},
+		{Comparison{Name: "the server's memory", Unit: "MB", Goal: 1.2, AtMost: true}, func(_ int, s *subject) (contender, error) {
+			return contender{s.name, s, func(ctx context.Context, d time.Duration) (float64, load, error) {
+				did, err := closedLoop(ctx, s.addresses(), someConnections, d, s.pair)
+				if err != nil {
+					return 0, did, err
+				}
+				used, err := s.usage(ctx)
+				return used.memory / (1 << 20), did, err
+			}}, nil
+		}},
+		{Comparison{Name: "positions made by batches of 200", Unit: "positions/s", Goal: most}, func(_ int, s *subject) (contender, error) {
+			return s.inBatches()
+		}},
+	}
 }
 
 // settle waits until PostgreSQL has tidied up after the filling of a database, which in
