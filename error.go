@@ -23,6 +23,8 @@ const (
 	CodeTemplateNotFound     Code = "asset_template_not_found"
 	CodeAssetNotFound        Code = "asset_not_found"
 	CodePositionNotFound     Code = "position_not_found"
+	CodeCheckpointNotFound   Code = "checkpoint_not_found"
+	CodeEntryNotFound        Code = "entry_not_found"
 	CodeTemplateCurrency     Code = "template_currency"
 	CodeTemplateMinAmount    Code = "template_min_amount"
 	CodeTemplateMaxAmount    Code = "template_max_amount"

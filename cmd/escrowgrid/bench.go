@@ -12,7 +12,7 @@ import (
 )
 
 type benchCommand struct {
-	Experiments []string      `arg:"" optional:"" help:"What to measure: ${experiments}. All but the large ones when left out."`
+	Experiments []string      `arg:"" optional:"" help:"What to measure. ${experiments}. All but the large ones when left out."`
 	Database    string        `help:"Measure on this PostgreSQL server, as a user who may make databases, instead of on a private one."`
 	All         bool          `help:"Measure everything, the large experiments too."`
 	Rounds      int           `default:"5" help:"How often each contender has its turn; 5 when left out."`
@@ -72,7 +72,7 @@ func (c *benchCommand) check() error {
 	}
 	for _, name := range c.Experiments {
 		if !slices.Contains(experimentList(), name) {
-			return &usageError{fmt.Sprintf("%s is none of %s", name, experimentNames())}
+			return &usageError{fmt.Sprintf("%s is none of %s", name, strings.Join(experimentList(), ", "))}
 		}
 	}
 	switch {
@@ -94,7 +94,18 @@ func (*floorCommand) Run(ctx context.Context, out output) error {
 	return bench.ServeFloor(ctx, out.stdout)
 }
 
-func experimentNames() string { return strings.Join(experimentList(), ", ") }
+// experimentHelp says what each experiment measures.
+func experimentHelp() string {
+	var lines []string
+	for _, e := range bench.Experiments() {
+		line := e.Name + ": " + e.Does
+		if e.Large {
+			line += " (large)"
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "; ")
+}
 
 func experimentList() []string {
 	var names []string

@@ -11,10 +11,16 @@ import (
 // The experiments on the program as it is built, as briefly as they can be: what they
 // measure then means nothing, but all that was acknowledged is looked for. Overload is
 // left to scripts/bench: it takes longer than all the others.
-func TestBenchMeasuresItsExperiments(t *testing.T) {
+func TestBenchMeasuresItsExperiments(t *testing.T) { //nolint:tparallel // One run after the other, beside the other tests.
 	t.Parallel()
+	for _, names := range [][]string{{"pairs", "paced", "reads", "batches"}, {"instances", "log", "size"}} {
+		t.Run(strings.Join(names, " "), func(t *testing.T) { testExperiments(t, names) })
+	}
+}
+
+func testExperiments(t *testing.T, names []string) {
+	t.Helper()
 	directory := t.TempDir()
-	names := []string{"pairs", "paced", "reads", "batches", "instances", "size"}
 	code, stdout, stderr := call(t, nil, append([]string{
 		"bench", "--rounds=1", "--duration=1s", "--positions=12000", "--report=" + directory,
 	}, names...)...)

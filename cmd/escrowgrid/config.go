@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
 
 // defaultDatabase is where the data is unless it is said.
@@ -52,6 +53,9 @@ type serverFlags struct {
 	ShutdownTimeout    string `env:"SHUTDOWN_TIMEOUT" default:"25s" help:"The most time to finish what was accepted when the server is stopped."`
 	QueueSize          string `env:"QUEUE_SIZE" default:"16384" help:"The most commands that wait, each item of a batch being one; more are answered with 503."`
 	BatchSize          string `env:"BATCH_SIZE" default:"512" help:"The most commands in one transaction; a batch of more is one by itself."`
+	LogName            string `env:"LOG_NAME" default:"escrowgrid" help:"Your name for the transparency logs of the journals, like escrow.example.com; it stands in every checkpoint, and should never change."`
+	LogSigningKey      string `env:"LOG_SIGNING_KEY" help:"The keys that sign checkpoints, as escrowgrid signing-key makes them; with more than one, separated by commas, all of them sign. One is made and kept in the database when empty."`
+	CheckpointInterval string `env:"CHECKPOINT_INTERVAL" default:"5s" help:"How often a journal with new entries gets a checkpoint."`
 	ExpiryInterval     string `env:"EXPIRY_INTERVAL" default:"1s" help:"How often positions that are due are expired."`
 }
 
@@ -75,6 +79,9 @@ type serverConfig struct {
 	shutdownTimeout     time.Duration
 	queueSize           int
 	batchSize           int
+	logName             string
+	signers             []translog.Signer
+	checkpointInterval  time.Duration
 	expiryInterval      time.Duration
 }
 
@@ -152,6 +159,26 @@ func (r *reader) secret(variable, value string) string {
 		r.wrong(variable, "(secret)", "visible ASCII characters only")
 	}
 	return value
+}
+
+// logName reads a name of signed notes: they end it at a space or a plus sign.
+func (r *reader) logName(variable, value string) string {
+	if !translog.IsName(value) {
+		r.wrong(variable, value, "a name without spaces and plus signs, like escrow.example.com")
+	}
+	return value
+}
+
+// signers reads signing keys. They go into no message.
+func (r *reader) signers(variable, value, name string) (signers []translog.Signer) {
+	for _, key := range split(value) {
+		signer, err := translog.NewSigner(key)
+		if err != nil || signer.Name() != name {
+			r.wrong(variable, "(secret)", "keys of the name "+name+" as escrowgrid signing-key makes them, separated by commas")
+		}
+		signers = append(signers, signer)
+	}
+	return signers
 }
 
 func (r *reader) logger(flags logFlags, to io.Writer) *slog.Logger {
@@ -238,8 +265,11 @@ func (f serverFlags) config(log io.Writer) (serverConfig, error) {
 		shutdownTimeout: r.duration("SHUTDOWN_TIMEOUT", f.ShutdownTimeout, 0, 10*time.Minute),
 		queueSize:       r.whole("QUEUE_SIZE", f.QueueSize, 1, 1_000_000),
 		batchSize:       r.whole("BATCH_SIZE", f.BatchSize, 1, 10_000),
+		logName:         r.logName("LOG_NAME", f.LogName),
 		expiryInterval:  r.duration("EXPIRY_INTERVAL", f.ExpiryInterval, 10*time.Millisecond, time.Hour),
 	}
+	config.checkpointInterval = r.duration("CHECKPOINT_INTERVAL", f.CheckpointInterval, 100*time.Millisecond, 24*time.Hour)
+	config.signers = r.signers("LOG_SIGNING_KEY", f.LogSigningKey, config.logName)
 	config.databaseURL, config.databaseConnections = r.database(f.databaseFlags)
 	config.publicDocs = isLoopback(f.Host)
 	if f.PublicDocsEnabled != "" {

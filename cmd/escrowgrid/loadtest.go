@@ -15,7 +15,7 @@ import (
 )
 
 type loadTestCommand struct {
-	Profile string `default:"smoke" help:"What load: ${profiles}."`
+	Profile string `default:"smoke" help:"What load. ${profiles}."`
 
 	VUs       string   `name:"vus" help:"Virtual users, instead of the profile's."`
 	Duration  string   `help:"How long, like 5m, instead of the profile's."`
@@ -92,7 +92,7 @@ func (c *loadTestCommand) config() (loadtest.Config, error) {
 		return config, &usageError{fmt.Sprintf(format, args...)}
 	}
 	if !slices.ContainsFunc(loadtest.Profiles(), func(p loadtest.Profile) bool { return p.Name == c.Profile }) {
-		return usage("--profile=%s is none of %s", c.Profile, profileNames())
+		return usage("--profile=%s is none of %s", c.Profile, strings.Join(profileList(), ", "))
 	}
 	for _, variable := range []struct{ name, value string }{
 		{"VUS", c.VUs}, {"DURATION", c.Duration}, {"STAGES", c.Stages}, {"RATE", c.Rate}, {"THINK_TIME", c.ThinkTime},
@@ -136,12 +136,21 @@ func (c *loadTestCommand) config() (loadtest.Config, error) {
 	return config, nil
 }
 
-func profileNames() string {
+func profileList() []string {
 	var names []string
 	for _, p := range loadtest.Profiles() {
 		names = append(names, p.Name)
 	}
-	return strings.Join(names, ", ")
+	return names
+}
+
+// profileHelp says what each profile does.
+func profileHelp() string {
+	var lines []string
+	for _, p := range loadtest.Profiles() {
+		lines = append(lines, p.Name+": "+p.Does)
+	}
+	return strings.Join(lines, "; ")
 }
 
 // show prints a verdict.

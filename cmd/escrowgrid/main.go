@@ -32,14 +32,15 @@ func main() {
 // cli is the command line. The documentation of a flag is its help text, the name
 // of its variable stands behind it.
 type cli struct {
-	Serve    serveCommand    `cmd:"" help:"Run the server."`
-	Migrate  migrateCommand  `cmd:"" help:"Bring the database's schema to this version's level, and end."`
-	Demo     demoCommand     `cmd:"" help:"Run a server with an example in it, and lead one position through its life."`
-	LoadTest loadTestCommand `cmd:"" name:"loadtest" help:"Test how much a server holds, and that nothing is lost."`
-	Bench    benchCommand    `cmd:"" help:"Measure how fast servers on this machine are, beside floors."`
-	Floor    floorCommand    `cmd:"" name:"bench-floor" hidden:""`
-	OpenAPI  openAPICommand  `cmd:"" name:"openapi" help:"Print the OpenAPI 3.1 document of the API."`
-	Version  versionCommand  `cmd:"" help:"Print the version."`
+	Serve      serveCommand      `cmd:"" help:"Run the server."`
+	Migrate    migrateCommand    `cmd:"" help:"Bring the database's schema to this version's level, and end."`
+	Demo       demoCommand       `cmd:"" help:"Run a server with an example in it, and lead one position through its life."`
+	LoadTest   loadTestCommand   `cmd:"" name:"loadtest" help:"Test how much a server holds, and that nothing is lost."`
+	Bench      benchCommand      `cmd:"" help:"Measure how fast servers on this machine are, beside floors."`
+	Floor      floorCommand      `cmd:"" name:"bench-floor" hidden:""`
+	SigningKey signingKeyCommand `cmd:"" name:"signing-key" help:"Make a key that signs checkpoints of the transparency log."`
+	OpenAPI    openAPICommand    `cmd:"" name:"openapi" help:"Print the OpenAPI 3.1 document of the API."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
 }
 
 const description = `EscrowGrid turns escrowable assets in construction and trade finance into positions, and leads each
@@ -63,7 +64,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	parser, err := kong.New(&commands, kong.Name("escrowgrid"), kong.Description(description),
 		kong.Writers(stdout, stderr), kong.Exit(func(int) { helped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
-		kong.Vars{"database_default": "Default " + defaultDatabase + "; a temporary one for demo.", "profiles": profileNames(), "experiments": experimentNames()},
+		kong.Vars{"database_default": "Default " + defaultDatabase + "; a temporary one for demo.", "profiles": profileHelp(), "experiments": experimentHelp()},
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(output{stdout, stderr}))
 	if err != nil {
 		fmt.Fprintln(stderr, "escrowgrid:", err)

@@ -19,6 +19,7 @@ import (
 	"github.com/escrowgrid/escrowgrid"
 	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/httpapi"
+	"github.com/escrowgrid/escrowgrid/internal/journallog"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
@@ -48,6 +49,7 @@ type service struct {
 	config  serverConfig
 	store   *store.Store
 	engine  *engine.Engine
+	log     *journallog.Log
 	server  *http.Server
 	served  chan error
 	url     string
@@ -70,6 +72,9 @@ func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, 
 	}
 	defer func() {
 		if err != nil {
+			if s.log != nil {
+				s.log.Close()
+			}
 			err = errors.Join(err, s.store.Close())
 		}
 	}()
@@ -89,8 +94,12 @@ func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, 
 	}); err != nil {
 		return nil, err
 	}
+	s.log = journallog.Start(journallog.Config{
+		Store: s.store, Logger: config.logger, Now: time.Now, Metrics: registry, Name: config.logName, Signers: config.signers,
+		Interval: config.checkpointInterval,
+	})
 	handler, err := httpapi.New(httpapi.Config{
-		Engine: s.engine, Logger: config.logger, Version: version(), Metrics: registry, Gatherer: registry,
+		Engine: s.engine, Log: s.log, Logger: config.logger, Version: version(), Metrics: registry, Gatherer: registry,
 		RootKey: s.rootKey, MetricsKey: config.metricsKey, RootNetworks: config.rootNetworks,
 		TrustedProxies: config.trustedProxies, AllowedOrigins: config.allowedOrigins, PublicDocs: config.publicDocs,
 		RateLimit:      httpapi.RateLimit{Enabled: config.rateLimited, RPS: config.rps, Burst: config.burst},
@@ -163,6 +172,7 @@ func (s *service) close(ctx context.Context) error {
 		// Whoever still waits for an answer does not get one.
 		err = errors.Join(fmt.Errorf("not all was finished within %s: %w", s.config.shutdownTimeout, err), s.server.Close())
 	}
+	s.log.Close()
 	err = errors.Join(err, s.store.Close())
 	s.config.logger.Info("stopped")
 	return err

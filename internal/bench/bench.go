@@ -58,6 +58,7 @@ func Experiments() []Experiment {
 		{Name: "reads", Does: "positions read in a second, beside a floor of HTTP", run: (*bench).reads},
 		{Name: "batches", Does: "positions made by batches, beside a floor of SQL", run: (*bench).batches, postgres: true},
 		{Name: "instances", Does: "three servers on one database, beside one", run: (*bench).instances, postgres: true},
+		{Name: "log", Does: "pairs while the transparency log follows, beside pairs without it", run: (*bench).log},
 		{Name: "overload", Does: "twice as many requests as can be carried out", run: (*bench).overload},
 		{Name: "size", Does: "a large database, beside a small one", run: (*bench).size, Large: true},
 	}
@@ -186,10 +187,12 @@ func (b *bench) stores() []string {
 
 // What a private PostgreSQL server is told: enough connections for the clients of a
 // floor and the pools of some servers at once, and as much memory as its manual would
-// have it take of a small machine, a quarter of 8 GB.
+// have it take of a small machine, a quarter of 8 GB. Autovacuum looks oftener for
+// something to do, so that it is soon known that it has nothing left.
 const (
 	privateConnections = "400"
 	privateBuffers     = "2GB"
+	privateNaptime     = "5s"
 )
 
 // openPostgreSQL starts a private PostgreSQL server, unless there is one, and asks
@@ -201,7 +204,8 @@ func (b *bench) openPostgreSQL(ctx context.Context) error {
 			return nil //nolint:nilerr // Said above.
 		}
 		cluster, err := pgcluster.Start(pgcluster.WithDurability(),
-			pgcluster.WithSetting("max_connections", privateConnections), pgcluster.WithSetting("shared_buffers", privateBuffers))
+			pgcluster.WithSetting("max_connections", privateConnections), pgcluster.WithSetting("shared_buffers", privateBuffers),
+			pgcluster.WithSetting("autovacuum_naptime", privateNaptime))
 		if err != nil {
 			return err
 		}

@@ -55,6 +55,30 @@ func (b *bench) pairs(ctx context.Context) error {
 	return nil
 }
 
+// log measures what the transparency log takes from the writes that it follows.
+func (b *bench) log(ctx context.Context) error {
+	for _, store := range b.stores() {
+		var contenders []contender
+		for _, follows := range []struct{ name, interval string }{{"without it", "24h"}, {"with it", "1s"}} {
+			s, err := b.open(ctx, store, 1, 1, "CHECKPOINT_INTERVAL="+follows.interval)
+			if err != nil {
+				return err
+			}
+			contenders = append(contenders, inLoop(follows.name, s.addresses(), someConnections, s, s.pair))
+		}
+		err := b.compare(ctx, Comparison{Name: "pairs while the transparency log follows, " + store + ", 50 connections", Unit: "pairs/s", Goal: 0.95}, contenders...)
+		if err != nil {
+			return err
+		}
+		for _, c := range contenders {
+			if err := c.subject.account(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // pacedRate is the arrival of requests, in a second, at which latency is measured.
 const pacedRate = 500
 

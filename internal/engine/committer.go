@@ -155,14 +155,14 @@ func (c *committer) settle(batch []*pending) {
 	case errors.Is(err, store.ErrOutcomeUnknown):
 		c.fail(batch, unknownOutcome(err))
 	case c.failing:
-		c.fail(batch, failure(err))
+		c.fail(batch, store.Failure(err))
 	case len(batch) > 1:
 		c.engine.metrics.splits.Inc()
 		c.settle(batch[:len(batch)/2])
 		c.settle(batch[len(batch)/2:])
 	default:
 		c.engine.log.Error("command failed", "request_id", batch[0].request.RequestID, "error", err)
-		c.fail(batch, failure(err))
+		c.fail(batch, store.Failure(err))
 	}
 }
 

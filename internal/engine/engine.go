@@ -9,7 +9,6 @@ package engine
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -233,23 +232,23 @@ func (e *Engine) replay(ctx context.Context, institution escrowgrid.InstitutionI
 	if institution.IsZero() {
 		// The record of a command that made an institution: its journal is its own.
 		if err := institution.UnmarshalText([]byte(record.Subject)); err != nil {
-			return Answer{}, failure(err)
+			return Answer{}, store.Failure(err)
 		}
 	}
 	if record.Items != nil {
 		results, err := e.batchResults(ctx, institution, record)
 		if err != nil {
-			return Answer{}, failure(err)
+			return Answer{}, store.Failure(err)
 		}
 		answer.Resource = results
 		return answer, nil
 	}
 	history, err := e.history(ctx, institution, record.Subject, record.Sequence)
 	if err != nil {
-		return Answer{}, failure(err)
+		return Answer{}, store.Failure(err)
 	}
 	answer.Resource, err = escrowgrid.ResourceOf(history)
-	return answer, failure(err)
+	return answer, store.Failure(err)
 }
 
 // history returns the entries of a subject up to a sequence, oldest first; of a
@@ -307,20 +306,4 @@ func (e *Engine) Admit(institution escrowgrid.InstitutionID) error {
 func (e *Engine) committerFor(institution escrowgrid.InstitutionID) *committer {
 	// The last bytes of a UUIDv7 are random.
 	return e.committers[binary.BigEndian.Uint32(institution[12:])%uint32(len(e.committers))]
-}
-
-// failure turns a store's error into one for clients.
-func failure(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, store.ErrSchemaBehind):
-		return escrowgrid.Wrap(escrowgrid.CodeStoreUnavailable, err, "The database is not migrated to this version's schema.")
-	case errors.Is(err, store.ErrUnavailable):
-		return escrowgrid.Wrap(escrowgrid.CodeStoreUnavailable, err, "The database is not available.")
-	}
-	if refusal, ok := errors.AsType[*escrowgrid.Error](err); ok {
-		return refusal
-	}
-	return escrowgrid.Wrap(escrowgrid.CodeInternal, err, "Something went wrong on the server.")
 }

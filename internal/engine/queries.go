@@ -10,7 +10,7 @@ import (
 
 // Ready returns nil when the engine can serve: the database answers and has this
 // program's schema.
-func (e *Engine) Ready(ctx context.Context) error { return failure(e.store.CheckSchema(ctx)) }
+func (e *Engine) Ready(ctx context.Context) error { return store.Failure(e.store.CheckSchema(ctx)) }
 
 // StoreName is the kind of database: "sqlite" or "postgres".
 func (e *Engine) StoreName() string { return e.store.Name() }
@@ -44,7 +44,7 @@ func (e *Engine) Authenticate(ctx context.Context, secret string, mayBeOld bool)
 		}
 	}
 	if err != nil {
-		return escrowgrid.APIKey{}, failure(err)
+		return escrowgrid.APIKey{}, store.Failure(err)
 	}
 	if !known || !key.Active(e.config.Now()) {
 		return escrowgrid.APIKey{}, invalidKey()
@@ -59,7 +59,7 @@ func invalidKey() error {
 // found turns the absence of a resource into its refusal.
 func found[T any](value T, ok bool, err error, missing escrowgrid.Code, name string, id any) (T, error) {
 	if err != nil {
-		return value, failure(err)
+		return value, store.Failure(err)
 	}
 	if !ok {
 		return value, escrowgrid.Errorf(missing, "There is no %s %s.", name, id)
@@ -68,7 +68,7 @@ func found[T any](value T, ok bool, err error, missing escrowgrid.Code, name str
 }
 
 // listed passes a list on with its error made fit for clients.
-func listed[T any](page T, err error) (T, error) { return page, failure(err) }
+func listed[T any](page T, err error) (T, error) { return page, store.Failure(err) }
 
 // Institution returns one institution.
 func (e *Engine) Institution(ctx context.Context, id escrowgrid.InstitutionID) (escrowgrid.Institution, error) {

@@ -49,6 +49,8 @@ func ErrorKinds() []ErrorKind {
 		{escrowgrid.CodeTemplateNotFound, 404, "Asset template not found", "The institution has no such asset template."},
 		{escrowgrid.CodeAssetNotFound, 404, "Asset not found", "The institution has no such asset."},
 		{escrowgrid.CodePositionNotFound, 404, "Position not found", "The institution has no such position."},
+		{escrowgrid.CodeCheckpointNotFound, 404, "Checkpoint not found", "The institution's journal has no checkpoint of the size, or none yet."},
+		{escrowgrid.CodeEntryNotFound, 404, "Entry not found", "The institution's journal has no such entry, or not among so many."},
 		{codeMethodNotAllowed, 405, "Method not allowed", "The path does not take this method; the Allow header lists those it takes."},
 		{codeBodyTimeout, 408, "Body timeout", "The body did not arrive in time."},
 		{escrowgrid.CodeInvalidTransition, 409, "Invalid transition", "The position's state does not allow this one next; the detail names both and the states that are allowed."},

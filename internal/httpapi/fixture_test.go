@@ -23,6 +23,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/apitest"
 	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/httpapi"
+	"github.com/escrowgrid/escrowgrid/internal/journallog"
 	"github.com/escrowgrid/escrowgrid/internal/pgtest"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
@@ -41,6 +42,8 @@ type service struct {
 	apitest.Client
 	clock *clock
 	logs  *logs
+	// signCheckpoints brings the transparency log up to date.
+	signCheckpoints func()
 }
 
 // eachStore runs a test on both stores.
@@ -83,9 +86,18 @@ func serve(tb testing.TB, databaseURL string, change func(*settings)) *service {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	log := journallog.Start(journallog.Config{
+		Store: database, Logger: logger, Now: s.clock.now, Metrics: registry, Name: "escrowgrid.test", Interval: time.Hour,
+	})
+	s.signCheckpoints = func() {
+		tb.Helper()
+		if err := log.Round(tb.Context()); err != nil {
+			tb.Error(err)
+		}
+	}
 	listener := httptest.NewUnstartedServer(nil)
 	changed := settings{server: listener.Config, Config: httpapi.Config{
-		Engine: running, Logger: logger, Version: "1.2.3", Metrics: registry, Gatherer: registry,
+		Engine: running, Log: log, Logger: logger, Version: "1.2.3", Metrics: registry, Gatherer: registry,
 		RootKey: rootKey, MetricsKey: metricsKey, RequestTimeout: 30 * time.Second,
 	}}
 	if change != nil {
@@ -105,6 +117,7 @@ func serve(tb testing.TB, databaseURL string, change func(*settings)) *service {
 		// The test's own context has ended.
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
+		log.Close()
 		if err := running.Close(ctx); err != nil {
 			tb.Errorf("close the engine: %v", err)
 		}

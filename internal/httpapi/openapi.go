@@ -40,6 +40,7 @@ func specification(routes []route) ([]byte, error) {
 		Tags: []*huma.Tag{
 			{Name: "Positions", Description: "Holders' claims on assets."},
 			{Name: "Journal", Description: "What happened: the ledger and the audit trail."},
+			{Name: "Transparency log", Description: "Proof that a journal was not changed: its Merkle tree, and signed checkpoints of it."},
 			{Name: "Assets", Description: "What positions are claims on."},
 			{Name: "Policies", Description: "An institution's own rules."},
 			{Name: "API keys", Description: "Who may act for an institution."},

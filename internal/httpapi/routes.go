@@ -47,6 +47,7 @@ func (s *server) table() []route {
 		noTemplate    = codes{escrowgrid.CodeInstitutionNotFound, escrowgrid.CodeTemplateNotFound}
 		noAsset       = codes{escrowgrid.CodeInstitutionNotFound, escrowgrid.CodeAssetNotFound}
 		noPosition    = codes{escrowgrid.CodeInstitutionNotFound, escrowgrid.CodePositionNotFound}
+		noCheckpoint  = codes{escrowgrid.CodeInstitutionNotFound, escrowgrid.CodeCheckpointNotFound}
 		aBatch        = codes{escrowgrid.CodeInstitutionNotFound, escrowgrid.CodeBatchRefused}
 	)
 	return []route{
@@ -85,6 +86,14 @@ func (s *server) table() []route {
 		{post, "/positions/transitions/batch", adminKey, s.transitionPositions, "transitionPositions", "Positions", "Lead up to 1000 positions to other states", tenantQuery{}, transitionBatchBody{}, batchView{}, 200, aBatch, false, ""},
 
 		{get, "/ledger-events", anyKey, s.listLedgerEvents, "listLedgerEvents", "Journal", "List what happened to positions", ledgerQuery{}, nil, listView[ledgerEventView]{}, 200, noInstitution, false, ""},
+		{get, "/institutions/{id}/balances", anyKey, s.getBalances, "getBalances", "Journal", "Get the trial balance", nil, nil, balancesView{}, 200, noInstitution, false, ""},
 		{get, "/audit-events", adminKey, s.listAuditEvents, "listAuditEvents", "Journal", "List everything that was done", auditQuery{}, nil, listView[auditEventView]{}, 200, noInstitution, false, ""},
+
+		{get, "/keys", public, s.listLogKeys, "listLogKeys", "Transparency log", "List the keys that sign checkpoints", listQuery{}, nil, listView[logKeyView]{}, 200, nil, false, ""},
+		{get, "/institutions/{id}/journal", adminKey, s.listJournal, "listJournal", "Transparency log", "List the journal as it is hashed", listQuery{}, nil, listView[journalEntryView]{}, 200, noInstitution, false, ""},
+		{get, "/institutions/{id}/journal/checkpoint", anyKey, s.getCheckpoint, "getCheckpoint", "Transparency log", "Get a checkpoint", checkpointQuery{}, nil, checkpointView{}, 200, noCheckpoint, false, ""},
+		{get, "/institutions/{id}/journal/checkpoints", anyKey, s.listCheckpoints, "listCheckpoints", "Transparency log", "List checkpoints", checkpointListQuery{}, nil, listView[checkpointView]{}, 200, noInstitution, false, ""},
+		{get, "/institutions/{id}/journal/proofs/inclusion", anyKey, s.proveInclusion, "proveInclusion", "Transparency log", "Prove that an entry is in the journal", inclusionQuery{}, nil, inclusionView{}, 200, append(noCheckpoint, escrowgrid.CodeEntryNotFound), false, ""},
+		{get, "/institutions/{id}/journal/proofs/consistency", anyKey, s.proveConsistency, "proveConsistency", "Transparency log", "Prove that the journal has only grown", consistencyQuery{}, nil, consistencyView{}, 200, noCheckpoint, false, ""},
 	}
 }

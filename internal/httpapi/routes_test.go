@@ -18,7 +18,9 @@ type agreed struct {
 	route string
 	takes string
 	// names is where the request names an institution: "path" or "query".
-	names  string
+	names string
+	// query is what the route cannot do without.
+	query  string
 	status int
 	// missing is the code for a resource that the institution does not have.
 	missing string
@@ -75,6 +77,14 @@ var contractTable = []agreed{
 
 	{route: "GET /ledger-events", takes: reading, names: "query", status: 200},
 	{route: "GET /audit-events", takes: writing, names: "query", status: 200},
+	{route: "GET /institutions/{id}/balances", takes: reading, names: "path", status: 200},
+
+	{route: "GET /keys", takes: public, status: 200},
+	{route: "GET /institutions/{id}/journal", takes: writing, names: "path", status: 200},
+	{route: "GET /institutions/{id}/journal/checkpoint", takes: reading, names: "path", status: 200},
+	{route: "GET /institutions/{id}/journal/checkpoints", takes: reading, names: "path", status: 200},
+	{route: "GET /institutions/{id}/journal/proofs/inclusion", takes: reading, names: "path", query: "?sequence=1", status: 200},
+	{route: "GET /institutions/{id}/journal/proofs/consistency", takes: reading, names: "path", query: "?from=1", status: 200},
 }
 
 func newInstitution(bank) fields { return fields{"name": "Another Bank", "regions": []string{"US"}} }
@@ -205,7 +215,7 @@ func (a agreed) request(tb testing.TB, mine, other bank, caller string, of targe
 	if a.names == "query" && (of != own || caller == root) {
 		path += "?institutionId=" + owner.ID
 	}
-	r := apitest.Request{Method: method, Path: path}
+	r := apitest.Request{Method: method, Path: path + a.query}
 	if a.body != nil {
 		r.Body = a.body(owner).String()
 		if strings.Contains(r.Body, anyPosition) {
@@ -245,6 +255,7 @@ func TestContractListsEveryRoute(t *testing.T) {
 func TestEveryRouteTakesWhomItMay(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *service) {
 		mine, other := s.bank(t), s.bank(t)
+		s.signCheckpoints()
 		callers := s.callers(t, mine)
 		for _, route := range contractTable {
 			for _, caller := range callers {
@@ -297,6 +308,7 @@ func (s *service) callers(t *testing.T, b bank) []caller {
 func TestForeignResourcesAnswerAsMissingOnes(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *service) {
 		mine, other := s.bank(t), s.bank(t)
+		s.signCheckpoints()
 		anonymous := func(caller apitest.Client, r apitest.Request) string {
 			answer := caller.Send(t, r)
 			text := resourceIDs.ReplaceAllString(string(answer.Body), "$1")

@@ -19,6 +19,7 @@ import (
 
 	"github.com/escrowgrid/escrowgrid"
 	"github.com/escrowgrid/escrowgrid/internal/engine"
+	"github.com/escrowgrid/escrowgrid/internal/journallog"
 )
 
 // MaxBodySize bounds a request's body, in bytes.
@@ -26,7 +27,9 @@ const MaxBodySize = 1 << 20
 
 // Config is what the API needs.
 type Config struct {
-	Engine  *engine.Engine
+	Engine *engine.Engine
+	// Log is the transparency log.
+	Log     *journallog.Log
 	Logger  *slog.Logger
 	Version string
 	// Metrics registers the API's metrics; Gatherer is what /metrics shows.

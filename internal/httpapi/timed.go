@@ -9,12 +9,12 @@ import (
 // timedContext is context.WithDeadline, whose timer is not set before somebody waits
 // for it: what is answered from memory never does.
 type timedContext struct {
-	context.Context
-	deadline time.Time
+	context.Context //nolint:containedctx // It is one.
+	deadline        time.Time
 
 	mu sync.Mutex
 	// timed is nil while nobody has waited.
-	timed  context.Context
+	timed  context.Context //nolint:containedctx // See above.
 	cancel context.CancelFunc
 }
 

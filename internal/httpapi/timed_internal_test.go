@@ -21,13 +21,13 @@ func TestTimedContext(t *testing.T) {
 			t.Errorf("before its deadline (waited for: %v): %v", waits, err)
 		}
 		child, cancel := context.WithCancel(open)
-		defer cancel()
 		open.end()
 		if err := open.Err(); err != context.Canceled { //nolint:errorlint // This one exactly.
 			t.Errorf("after its end (waited for: %v): %v", waits, err)
 		}
 		<-open.Done()
 		<-child.Done()
+		cancel()
 
 		late := timed(-time.Second)
 		if waits {

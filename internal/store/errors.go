@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/ncruces/go-sqlite3"
+
+	"github.com/escrowgrid/escrowgrid"
 )
 
 var (
@@ -88,4 +90,21 @@ func isConnectionError(err error) bool {
 		errors.Is(err, pgx.ErrTxClosed) || pgconn.SafeToRetry(err) ||
 		// pgconn has no error value for a connection that is gone.
 		strings.Contains(err.Error(), "conn closed") || strings.Contains(err.Error(), "closed pool")
+}
+
+// Failure turns a store's error into one for clients, an *escrowgrid.Error: one of the
+// domain passes, and nothing of a driver's is told.
+func Failure(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrSchemaBehind):
+		return escrowgrid.Wrap(escrowgrid.CodeStoreUnavailable, err, "The database is not migrated to this version's schema.")
+	case errors.Is(err, ErrUnavailable):
+		return escrowgrid.Wrap(escrowgrid.CodeStoreUnavailable, err, "The database is not available.")
+	}
+	if refusal, ok := errors.AsType[*escrowgrid.Error](err); ok {
+		return refusal
+	}
+	return escrowgrid.Wrap(escrowgrid.CodeInternal, err, "Something went wrong on the server.")
 }

@@ -13,7 +13,7 @@ import (
 
 // SchemaLevel is the number of the last migration that this program knows. A
 // test compares it with the files.
-const SchemaLevel = 2
+const SchemaLevel = 3
 
 //go:embed migrations
 var migrations embed.FS

@@ -93,6 +93,7 @@ func (r raw) refuse(t *testing.T, statement string, reasons ...string) {
 func TestTheDatabaseItselfRefuses(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, r raw) {
 		t.Run("changes of a journal", func(t *testing.T) { testAppendOnly(t, r) })
+		t.Run("changes of checkpoints", func(t *testing.T) { testCheckpointsAppendOnly(t, r) })
 		t.Run("money that does not add up", func(t *testing.T) { testMoney(t, r) })
 		t.Run("rows that cannot be", func(t *testing.T) { testOtherRows(t, r) })
 	})
@@ -126,6 +127,25 @@ func testAppendOnly(t *testing.T, r raw) {
 	if err != nil || entries != 1 {
 		t.Errorf("of the entry there are %d afterwards, %v", entries, err)
 	}
+}
+
+func testCheckpointsAppendOnly(t *testing.T, r raw) {
+	t.Helper()
+	const checkpoint = "INTO journal_checkpoints (institution_id, size, at, note, balances) VALUES ({id}, 1, {time}, {hash}, '{}')"
+	r.accept(t, "INSERT "+checkpoint)
+	attempts := map[string][]string{
+		"": {
+			"UPDATE journal_checkpoints SET size = 2",
+			"DELETE FROM journal_checkpoints",
+			"INSERT " + checkpoint + " ON CONFLICT (institution_id, size) DO UPDATE SET balances = ''",
+		},
+		"sqlite":   {"INSERT OR REPLACE " + checkpoint},
+		"postgres": {"TRUNCATE journal_checkpoints"},
+	}
+	for _, attempt := range append(attempts[""], attempts[r.name]...) {
+		r.refuse(t, attempt, "journal_checkpoints is append-only")
+	}
+	r.refuse(t, "INSERT "+strings.Replace(checkpoint, " 1,", " 0,", 1), "journal_checkpoints_size_check", "CHECK constraint")
 }
 
 func testMoney(t *testing.T, r raw) {

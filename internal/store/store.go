@@ -81,6 +81,7 @@ type LeaderName int32
 const (
 	LeadExpiry LeaderName = 1
 	LeadPurge  LeaderName = 2
+	LeadLog    LeaderName = 3
 )
 
 // row is one row of a result.

@@ -1,0 +1,198 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/translog"
+)
+
+// Checkpoint is a checkpoint of an institution's journal, as it was signed, with what
+// the entries up to its size sum to.
+type Checkpoint struct {
+	Institution escrowgrid.InstitutionID
+	Size        int64
+	At          time.Time
+	Note        []byte
+	Balances    escrowgrid.Balances
+}
+
+const checkpointColumns = "institution_id, size, at, note, balances"
+
+var checkpointTable = newTable("journal_checkpoints", 2,
+	[]string{"institution_id uuid", "size bigint", "at timestamptz", "note bytea", "balances text"},
+	func(c *Checkpoint, to columns) error {
+		to.id(c.Institution)
+		to.number(c.Size)
+		to.time(c.At)
+		to.bytes(c.Note)
+		balances, err := json.Marshal(&c.Balances)
+		to.text(string(balances))
+		return err
+	})
+
+func scanCheckpoint(r row, c *Checkpoint) error {
+	var balances string
+	if err := r.Scan((*[16]byte)(&c.Institution), &c.Size, &c.At, &c.Note, &balances); err != nil {
+		return err
+	}
+	return json.Unmarshal([]byte(balances), &c.Balances)
+}
+
+// ownedTile is a tile with the institution whose journal's tree it is of.
+type ownedTile struct {
+	institution escrowgrid.InstitutionID
+	translog.Tile
+}
+
+// tileTable inserts tiles, and replaces those that have grown. None ever shrinks: of two
+// servers that both think that the log is theirs, the slower one changes nothing.
+var tileTable = func() table[ownedTile] {
+	t := newTable("journal_tiles", 3, []string{"institution_id uuid", "level bigint", "number bigint", "hashes bytea"},
+		func(t *ownedTile, to columns) error {
+			to.id(t.institution)
+			to.number(int64(t.Level))
+			to.number(t.Number)
+			to.bytes(t.Hashes)
+			return nil
+		})
+	const replace = ` ON CONFLICT (institution_id, level, number) DO UPDATE SET hashes = excluded.hashes
+		WHERE length(excluded.hashes) > length(journal_tiles.hashes)`
+	t.insertRow += replace
+	t.insertSet += replace
+	return t
+}()
+
+// Tiles reads tiles of the tree over an institution's journal.
+func (s *Store) Tiles(
+	ctx context.Context, institution escrowgrid.InstitutionID, ids []translog.TileID,
+) ([]translog.Tile, error) {
+	tiles := make([]translog.Tile, len(ids))
+	for i, id := range ids {
+		hashes, found, err := one(ctx, s, "SELECT hashes FROM journal_tiles WHERE institution_id = $1 AND level = $2 AND number = $3",
+			[]any{idArg(institution), int64(id.Level), id.Number}, func(r row, hashes *[]byte) error { return r.Scan(hashes) })
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			return nil, fmt.Errorf("tile %d of level %d of the journal of %s is not there", id.Number, id.Level, institution)
+		}
+		tiles[i] = translog.Tile{Level: id.Level, Number: id.Number, Hashes: hashes}
+	}
+	return tiles, nil
+}
+
+// AddCheckpoint keeps a checkpoint with the tiles that have changed since the one
+// before it.
+func (s *Store) AddCheckpoint(ctx context.Context, c Checkpoint, changed []translog.Tile) error {
+	tiles := make([]ownedTile, len(changed))
+	for i, tile := range changed {
+		tiles[i] = ownedTile{c.Institution, tile}
+	}
+	return s.transact(ctx, func(sink changeSink) error {
+		if err := insert(sink, checkpointTable, []Checkpoint{c}); err != nil {
+			return err
+		}
+		return insert(sink, tileTable, tiles)
+	})
+}
+
+// LastCheckpoint returns the last checkpoint of a journal whose size is at most upTo;
+// found is false where there is none.
+func (s *Store) LastCheckpoint(
+	ctx context.Context, institution escrowgrid.InstitutionID, upTo int64,
+) (c Checkpoint, found bool, err error) {
+	return one(ctx, s, "SELECT "+checkpointColumns+` FROM journal_checkpoints
+		WHERE institution_id = $1 AND size <= $2 ORDER BY size DESC LIMIT 1`, []any{idArg(institution), upTo}, scanCheckpoint)
+}
+
+// Checkpoints returns a page of a journal's checkpoints. A cursor is a size.
+func (s *Store) Checkpoints(
+	ctx context.Context, institution escrowgrid.InstitutionID, page escrowgrid.PageRequest,
+) (escrowgrid.Page[Checkpoint], error) {
+	l := &list{from: "SELECT " + checkpointColumns + " FROM journal_checkpoints", key: "size"}
+	l.where("institution_id = %s", idArg(institution))
+	if page.After != nil {
+		l.after(page, page.After.Sequence())
+	}
+	return pageOf(ctx, s, l, page, scanCheckpoint)
+}
+
+// UnsignedJournal is a journal with entries that no checkpoint covers yet.
+type UnsignedJournal struct {
+	Institution escrowgrid.InstitutionID
+	// Sequence is that of the last entry, Size that of the last checkpoint, 0 where there
+	// is none.
+	Sequence, Size int64
+}
+
+// UnsignedJournals returns the journals with entries that no checkpoint covers yet, at
+// most limit of them after an institution, in order of id.
+func (s *Store) UnsignedJournals(
+	ctx context.Context, after escrowgrid.InstitutionID, limit int,
+) ([]UnsignedJournal, error) {
+	return all(ctx, s, `SELECT institution_id, sequence, size FROM (
+			SELECT h.institution_id, h.sequence, COALESCE(
+				(SELECT MAX(c.size) FROM journal_checkpoints AS c WHERE c.institution_id = h.institution_id), 0) AS size
+			FROM journal_heads AS h WHERE h.institution_id > $1) AS j
+		WHERE sequence > size ORDER BY institution_id LIMIT $2`,
+		[]any{idArg(after), int64(limit)}, func(r row, j *UnsignedJournal) error {
+			return r.Scan((*[16]byte)(&j.Institution), &j.Sequence, &j.Size)
+		})
+}
+
+// StoredEntry is an entry as it stands in the table: what is hashed, with the columns
+// that repeat parts of it.
+type StoredEntry struct {
+	Sequence             int64
+	At                   time.Time
+	Actor, Kind, Subject string
+	Body                 []byte
+}
+
+// StoredEntries returns the entries of a journal from one sequence to another, both
+// included, as they stand there.
+func (s *Store) StoredEntries(
+	ctx context.Context, institution escrowgrid.InstitutionID, from, to int64,
+) ([]StoredEntry, error) {
+	return all(ctx, s, `SELECT sequence, at, actor, kind, subject, body FROM journal_entries
+		WHERE institution_id = $1 AND sequence BETWEEN $2 AND $3 ORDER BY sequence`,
+		[]any{idArg(institution), from, to}, func(r row, e *StoredEntry) error {
+			return r.Scan(&e.Sequence, &e.At, &e.Actor, &e.Kind, &e.Subject, &e.Body)
+		})
+}
+
+// LogKey is a key that checkpoints were signed with.
+type LogKey struct {
+	VerifierKey string
+	// SigningKey is empty for a key that is kept elsewhere.
+	SigningKey string
+	CreatedAt  time.Time
+}
+
+// LogKeys returns the keys that checkpoints were signed with, the oldest first.
+func (s *Store) LogKeys(ctx context.Context) ([]LogKey, error) {
+	return all(ctx, s, "SELECT verifier_key, signing_key, created_at FROM log_keys ORDER BY created_at, verifier_key", nil,
+		func(r row, k *LogKey) error {
+			var signingKey *string
+			err := r.Scan(&k.VerifierKey, &signingKey, &k.CreatedAt)
+			if signingKey != nil {
+				k.SigningKey = *signingKey
+			}
+			return err
+		})
+}
+
+// AddLogKey keeps a key, unless it is there.
+func (s *Store) AddLogKey(ctx context.Context, k LogKey) error {
+	var signingKey any
+	if k.SigningKey != "" {
+		signingKey = k.SigningKey
+	}
+	_, err := s.exec(ctx, `INSERT INTO log_keys (verifier_key, signing_key, created_at) VALUES ($1, $2, $3)
+		ON CONFLICT (verifier_key) DO NOTHING`, []any{k.VerifierKey, signingKey, k.CreatedAt})
+	return err
+}

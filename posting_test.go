@@ -1,0 +1,151 @@
+package escrowgrid_test
+
+import (
+	"encoding/json"
+	"math/big"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+func TestStepsMoveMoneyBetweenAccounts(t *testing.T) {
+	for to, want := range map[escrowgrid.State]escrowgrid.Posting{
+		escrowgrid.StateFunded:            {Debit: "HOLDER", Credit: "ESCROW", Currency: "USD", Amount: 5},
+		escrowgrid.StatePartiallyReleased: {Debit: "ESCROW", Credit: "BENEFICIARY", Currency: "USD", Amount: 5},
+		escrowgrid.StateReleased:          {Debit: "ESCROW", Credit: "BENEFICIARY", Currency: "USD", Amount: 5},
+		escrowgrid.StateCancelled:         {Debit: "ESCROW", Credit: "REFUND", Currency: "USD", Amount: 5},
+		escrowgrid.StateExpired:           {Debit: "ESCROW", Credit: "REFUND", Currency: "USD", Amount: 5},
+	} {
+		step := escrowgrid.PositionEvent{To: to, Currency: "USD", Amount: 5}
+		if got, moves := step.Posting(); got != want || !moves {
+			t.Errorf("to %s moves %+v, %v, want %+v", to, got, moves, want)
+		}
+		step.Amount = 0
+		if _, moves := step.Posting(); moves {
+			t.Errorf("to %s with nothing moves something", to)
+		}
+	}
+	// What is promised at the creation has not moved yet.
+	if posting, moves := (escrowgrid.PositionEvent{To: escrowgrid.StateCreated, Currency: "USD", Amount: 5}).Posting(); moves {
+		t.Errorf("the creation moves %+v", posting)
+	}
+}
+
+// Whatever is posted, the accounts of a currency sum to zero, and what is written is read
+// again.
+func TestBalancesSumToZero(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var balances escrowgrid.Balances
+		sums := map[string]*big.Int{}
+		for range rapid.IntRange(0, 30).Draw(t, "postings") {
+			posting := escrowgrid.Posting{
+				Debit:    rapid.SampledFrom(escrowgrid.Accounts()).Draw(t, "debit"),
+				Credit:   rapid.SampledFrom(escrowgrid.Accounts()).Draw(t, "credit"),
+				Currency: rapid.SampledFrom([]escrowgrid.Currency{"USD", "JPY", "KWD"}).Draw(t, "currency"),
+				// Some of the largest are more than 64 bits hold.
+				Amount: escrowgrid.Amount(rapid.Int64Min(1).Draw(t, "amount")),
+			}
+			balances.Add(posting)
+			for account, sign := range map[escrowgrid.Account]int64{posting.Debit: -1, posting.Credit: 1} {
+				key := string(posting.Currency) + string(account)
+				if sums[key] == nil {
+					sums[key] = new(big.Int)
+				}
+				if posting.Debit != posting.Credit {
+					sums[key].Add(sums[key], new(big.Int).Mul(big.NewInt(sign), big.NewInt(int64(posting.Amount))))
+				}
+			}
+		}
+		if !slices.IsSorted(balances.Currencies()) {
+			t.Errorf("the currencies are %v", balances.Currencies())
+		}
+		for _, currency := range balances.Currencies() {
+			if total := balances.Total(currency); total.Sign() != 0 {
+				t.Errorf("%s sums to %s", currency, total)
+			}
+			for _, account := range escrowgrid.Accounts() {
+				want := sums[string(currency)+string(account)]
+				if want == nil {
+					want = new(big.Int)
+				}
+				if got := balances.Of(currency, account); got.Cmp(want) != 0 {
+					t.Errorf("%s %s is %s, want %s", currency, account, got, want)
+				}
+			}
+		}
+		text, err := json.Marshal(&balances)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var read escrowgrid.Balances
+		if err := json.Unmarshal(text, &read); err != nil || !read.Equal(balances) {
+			t.Errorf("%s is read as %+v, %v", text, read, err)
+		}
+		clone := balances.Clone()
+		clone.Add(escrowgrid.Posting{Debit: "HOLDER", Credit: "ESCROW", Currency: "USD", Amount: 1})
+		if clone.Equal(balances) || !read.Equal(balances) {
+			t.Error("a copy shares what it has with the original")
+		}
+	})
+}
+
+func TestBalancesThatAreNoneAreRefused(t *testing.T) {
+	for _, text := range []string{`[]`, `{"USD": {"CASH": "1"}}`, `{"USD": {"ESCROW": "1.5"}}`, `{"USD": {"ESCROW": 1}}`} {
+		var balances escrowgrid.Balances
+		if err := json.Unmarshal([]byte(text), &balances); err == nil {
+			t.Errorf("%s is read as %+v", text, balances)
+		}
+	}
+	var balances escrowgrid.Balances
+	if err := json.Unmarshal([]byte(`{"USD": {"ESCROW": "7"}}`), &balances); err != nil || balances.Total("USD").Int64() != 7 {
+		t.Errorf("balances that do not sum to zero hide it: %s, %v", balances.Total("USD"), err)
+	}
+}
+
+func TestFormatBalance(t *testing.T) {
+	beyond, _ := new(big.Int).SetString("-123456789012345678901234567890", 10)
+	for _, test := range []struct {
+		sum      *big.Int
+		currency escrowgrid.Currency
+		want     string
+	}{
+		{big.NewInt(0), "USD", "0.00"},
+		{big.NewInt(5), "USD", "0.05"},
+		{big.NewInt(-5), "USD", "-0.05"},
+		{big.NewInt(-123456), "USD", "-1234.56"},
+		{big.NewInt(0), "JPY", "0"},
+		{big.NewInt(-7), "JPY", "-7"},
+		{big.NewInt(1), "KWD", "0.001"},
+		{beyond, "USD", "-1234567890123456789012345678.90"},
+	} {
+		if got := escrowgrid.FormatBalance(test.sum, test.currency); got != test.want {
+			t.Errorf("%s %s is written %q, want %q", test.sum, test.currency, got, test.want)
+		}
+	}
+}
+
+// What the accounts have is what the positions have.
+func TestBalancesAgreeWithPositions(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		promised := escrowgrid.Amount(rapid.Int64Range(2, 1e9).Draw(t, "amount"))
+		part := escrowgrid.Amount(rapid.Int64Range(1, int64(promised)-1).Draw(t, "part"))
+		end := rapid.SampledFrom([]escrowgrid.State{escrowgrid.StateReleased, escrowgrid.StateCancelled, escrowgrid.StateExpired}).Draw(t, "end")
+		var balances escrowgrid.Balances
+		for _, step := range []escrowgrid.PositionEvent{
+			{To: escrowgrid.StateCreated, Currency: "EUR", Amount: promised},
+			{To: escrowgrid.StateFunded, Currency: "EUR", Amount: promised},
+			{To: escrowgrid.StatePartiallyReleased, Currency: "EUR", Amount: part},
+			{To: end, Currency: "EUR", Amount: promised - part},
+		} {
+			if posting, moves := step.Posting(); moves {
+				balances.Add(posting)
+			}
+		}
+		if balances.Of("EUR", "HOLDER").Int64() != -int64(promised) || balances.Of("EUR", "ESCROW").Sign() != 0 {
+			t.Errorf("after its end the accounts have %s and %s", balances.Of("EUR", "HOLDER"), balances.Of("EUR", "ESCROW"))
+		}
+	})
+}
