@@ -1,7 +1,9 @@
 package escrowgrid
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/big"
@@ -65,13 +67,31 @@ func (b *Balances) Add(p Posting) {
 	of[p.Credit].Add(of[p.Credit], amount)
 }
 
-// AddEntry adds what an entry moves; most kinds of entry move nothing.
-func (b *Balances) AddEntry(e Entry) {
-	if _, step, ok := e.PositionEvent(); ok {
-		if posting, moves := step.Posting(); moves {
-			b.Add(posting)
-		}
+// AddBody adds what an entry of a kind moves, by its body. Most kinds move nothing. Only
+// the body's event is read: balances are made of whole journals.
+func (b *Balances) AddBody(kind Kind, body []byte) error {
+	if kind != KindPositionStateChanged {
+		return nil
 	}
+	// No member before the event can have these characters in its value.
+	_, event, found := bytes.Cut(body, []byte(`,"event":`))
+	if !found {
+		return errors.New("entry body: it has no event")
+	}
+	var step struct {
+		To       State    `json:"toState"`
+		Currency Currency `json:"currency"`
+		Amount   string   `json:"amount"`
+	}
+	if err := json.Unmarshal(bytes.TrimSuffix(event, []byte("}")), &step); err != nil {
+		return fmt.Errorf("entry body: event: %w", err)
+	}
+	var reader storedReader
+	posting, moves := PositionEvent{To: step.To, Currency: step.Currency, Amount: reader.optionalAmount(step.Amount)}.Posting()
+	if moves {
+		b.Add(posting)
+	}
+	return reader.err
 }
 
 func (b *Balances) of(c Currency) map[Account]*big.Int {

@@ -149,3 +149,34 @@ func TestBalancesAgreeWithPositions(t *testing.T) {
 		}
 	})
 }
+
+// What is read of a body alone is what the whole entry says.
+func TestBodiesAddWhatTheirEntriesSay(t *testing.T) {
+	// What looks like the beginning of an event is none within one.
+	misleading := `,"event":{"amount":"7.00"}`
+	d := openDesk(t)
+	id := d.in(escrowgrid.StatePartiallyReleased)
+	d.accept(must(escrowgrid.NewTransitionPosition(id, escrowgrid.TransitionInput{
+		ToState: "CANCELLED", Reason: &misleading, Metadata: escrowgrid.Metadata(`{"a":1,"event":{"amount":"7.00"}}`),
+	}, nil)))
+	d.in(escrowgrid.StateReleased)
+	var whole, alone escrowgrid.Balances
+	for _, entry := range d.books.Entries {
+		if _, step, ok := entry.PositionEvent(); ok {
+			if posting, moves := step.Posting(); moves {
+				whole.Add(posting)
+			}
+		}
+		if err := alone.AddBody(entry.Kind, entry.Body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !alone.Equal(whole) || len(whole.Currencies()) != 1 {
+		t.Errorf("the bodies add up to %+v, and the entries to %+v", alone, whole)
+	}
+	for _, body := range []string{`{}`, `{"v":1,"event":7}`, `{"v":1,"event":{"toState":"FUNDED","currency":"USD","amount":"x"}}`} {
+		if err := alone.AddBody(escrowgrid.KindPositionStateChanged, []byte(body)); err == nil {
+			t.Errorf("the body %s adds something", body)
+		}
+	}
+}

@@ -251,7 +251,7 @@ func (l *Log) read(
 	err = l.each(ctx, institution, after, to, func(e store.StoredEntry) error {
 		leaves = append(leaves, translog.LeafHash(e.Body))
 		lastAt = e.At
-		return addTo(balances, e)
+		return balances.AddBody(e.Kind, e.Body)
 	})
 	return leaves, lastAt, err
 }
@@ -279,18 +279,6 @@ func (l *Log) each(
 		}
 	}
 	return nil
-}
-
-// addTo adds what an entry moves, if it is of a kind that moves anything.
-func addTo(balances *escrowgrid.Balances, e store.StoredEntry) error {
-	if e.Kind != string(escrowgrid.KindPositionStateChanged) {
-		return nil
-	}
-	entry, err := escrowgrid.ParseEntry(e.Body)
-	if err == nil {
-		balances.AddEntry(entry)
-	}
-	return err
 }
 
 // tree is the tree of a journal as it is kept, of which a checkpoint has a size.

@@ -172,7 +172,7 @@ func (l *Log) BalancesAt(ctx context.Context, of escrowgrid.InstitutionID, seque
 		return escrowgrid.Balances{}, store.Failure(err)
 	}
 	balances := last.Balances.Clone()
-	err = l.each(ctx, of, last.Size, sequence, func(e store.StoredEntry) error { return addTo(&balances, e) })
+	err = l.each(ctx, of, last.Size, sequence, func(e store.StoredEntry) error { return balances.AddBody(e.Kind, e.Body) })
 	return balances, store.Failure(err)
 }
 

@@ -144,24 +144,24 @@ func (s *Store) UnsignedJournals(
 		})
 }
 
-// StoredEntry is an entry as it stands in the table: what is hashed, with the columns
-// that repeat parts of it.
+// StoredEntry is what a tree is made of: an entry's body, as it is hashed, and the
+// columns that tell where it belongs.
 type StoredEntry struct {
-	Sequence             int64
-	At                   time.Time
-	Actor, Kind, Subject string
-	Body                 []byte
+	Sequence int64
+	At       time.Time
+	Kind     escrowgrid.Kind
+	Body     []byte
 }
 
 // StoredEntries returns the entries of a journal from one sequence to another, both
-// included, as they stand there.
+// included.
 func (s *Store) StoredEntries(
 	ctx context.Context, institution escrowgrid.InstitutionID, from, to int64,
 ) ([]StoredEntry, error) {
-	return all(ctx, s, `SELECT sequence, at, actor, kind, subject, body FROM journal_entries
+	return all(ctx, s, `SELECT sequence, at, kind, body FROM journal_entries
 		WHERE institution_id = $1 AND sequence BETWEEN $2 AND $3 ORDER BY sequence`,
 		[]any{idArg(institution), from, to}, func(r row, e *StoredEntry) error {
-			return r.Scan(&e.Sequence, &e.At, &e.Actor, &e.Kind, &e.Subject, &e.Body)
+			return r.Scan(&e.Sequence, &e.At, (*string)(&e.Kind), &e.Body)
 		})
 }
 
