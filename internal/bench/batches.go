@@ -33,13 +33,9 @@ func (b *bench) batches(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = b.compare(ctx, Comparison{Name: "positions made by batches of 200 on PostgreSQL", Unit: "positions/s", Goal: 0.4},
+	return b.compareWrites(ctx, Comparison{Name: "positions made by batches of 200 on PostgreSQL", Unit: "positions/s", Goal: 0.4},
 		inPositions(floor.inLoop("one INSERT a table, by pgbench", "batch.sql", 1)),
 		inBatches)
-	if err != nil {
-		return err
-	}
-	return server.account(ctx)
 }
 
 // inBatches is a contender that makes positions by batches. Its figure is in positions.

@@ -21,13 +21,10 @@ func (b *bench) pairs(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = b.compare(ctx, Comparison{Name: "pairs on SQLite, 50 connections", Unit: unit, Goal: 0.22},
+	err = b.compareWrites(ctx, Comparison{Name: "pairs on SQLite, 50 connections", Unit: unit, Goal: 0.22},
 		inLoop("net/http floor", b.floor.addresses, someConnections, nil, b.floor.pair),
 		inLoop(embedded.name, embedded.addresses(), someConnections, embedded, embedded.pair))
-	if err != nil {
-		return err
-	}
-	if err := embedded.account(ctx); err != nil || b.config.PostgreSQL == "" {
+	if err != nil || b.config.PostgreSQL == "" {
 		return err
 	}
 	floor, err := b.startPgbench(ctx)
@@ -42,13 +39,10 @@ func (b *bench) pairs(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		err = b.compare(ctx, Comparison{Name: fmt.Sprintf("pairs on PostgreSQL, %d connections", at.connections), Unit: unit, Goal: at.goal},
+		err = b.compareWrites(ctx, Comparison{Name: fmt.Sprintf("pairs on PostgreSQL, %d connections", at.connections), Unit: unit, Goal: at.goal},
 			floor.inLoop("pgbench floor", "pair.sql", at.connections),
 			inLoop(server.name, server.addresses(), at.connections, server, server.pair))
 		if err != nil {
-			return err
-		}
-		if err := server.account(ctx); err != nil {
 			return err
 		}
 	}
@@ -66,14 +60,9 @@ func (b *bench) log(ctx context.Context) error {
 			}
 			contenders = append(contenders, inLoop(follows.name, s.addresses(), someConnections, s, s.pair))
 		}
-		err := b.compare(ctx, Comparison{Name: "pairs while the transparency log follows, " + store + ", 50 connections", Unit: "pairs/s", Goal: 0.95}, contenders...)
+		err := b.compareWrites(ctx, Comparison{Name: "pairs while the transparency log follows, " + store + ", 50 connections", Unit: "pairs/s", Goal: 0.95}, contenders...)
 		if err != nil {
 			return err
-		}
-		for _, c := range contenders {
-			if err := c.subject.account(ctx); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
@@ -92,15 +81,11 @@ func (b *bench) paced(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = b.compare(ctx, Comparison{Name: "p99 at 500 requests a second on PostgreSQL, one institution", Unit: "ms", Goal: 3, AtMost: true},
+	return b.compareWrites(ctx, Comparison{Name: "p99 at 500 requests a second on PostgreSQL, one institution", Unit: "ms", Goal: 3, AtMost: true},
 		contender{"one INSERT by pgbench", nil, func(ctx context.Context, d time.Duration) (float64, load, error) {
 			return p99(floor.run(ctx, "insert.sql", someConnections, pacedRate, d))
 		}},
 		server.paced())
-	if err != nil {
-		return err
-	}
-	return server.account(ctx)
 }
 
 // paced is a contender to which requests come at the paced rate. Its figure is their p99.

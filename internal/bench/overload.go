@@ -22,14 +22,9 @@ func (b *bench) instances(ctx context.Context) error {
 			s.name = fmt.Sprintf("%d servers", servers)
 			contenders = append(contenders, inLoop(s.name, s.addresses(), manyConnections, s, s.pair))
 		}
-		err := b.compare(ctx, Comparison{Name: "pairs by servers on one PostgreSQL, " + spread.name + ", 200 connections", Unit: "pairs/s"}, contenders...)
+		err := b.compareWrites(ctx, Comparison{Name: "pairs by servers on one PostgreSQL, " + spread.name + ", 200 connections", Unit: "pairs/s"}, contenders...)
 		if err != nil {
 			return err
-		}
-		for _, c := range contenders {
-			if err := c.subject.account(ctx); err != nil {
-				return err
-			}
 		}
 	}
 	return nil

@@ -75,6 +75,23 @@ func (b *bench) compare(ctx context.Context, c Comparison, contenders ...contend
 	return nil
 }
 
+// compareWrites is compare for contenders that write: all that their servers have
+// acknowledged must be there afterwards.
+func (b *bench) compareWrites(ctx context.Context, c Comparison, contenders ...contender) error {
+	if err := b.compare(ctx, c, contenders...); err != nil {
+		return err
+	}
+	for _, one := range contenders {
+		if one.subject == nil {
+			continue
+		}
+		if err := one.subject.account(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (c contender) usage(ctx context.Context) (usage, error) {
 	if c.subject == nil {
 		return usage{}, nil

@@ -56,7 +56,7 @@ func (b *bench) sizeOn(ctx context.Context, store string) error {
 			return err
 		}
 	}
-	for _, one := range sizeComparisons(b, ids) {
+	for _, one := range b.sizeComparisons(ids) {
 		var contenders []contender
 		for i, s := range subjects {
 			c, err := one.of(i, s)
@@ -87,7 +87,7 @@ type sizeComparison struct {
 
 // sizeComparisons are all of them, those that let the small database grow last; ids are
 // of positions in each database.
-func sizeComparisons(b *bench, ids [2][]string) []sizeComparison {
+func (b *bench) sizeComparisons(ids [2][]string) []sizeComparison {
 	const most, slowest = 0.85, 1.0 / 0.85
 	return []sizeComparison{
 		{Comparison{Name: "GET one of 1000 positions", Unit: "requests/s", Goal: most}, func(i int, s *subject) (contender, error) {
