@@ -130,10 +130,7 @@ func (s *server) listKeys(c *call) (reply, error) {
 	if query.IncludeRevoked != "" && query.IncludeRevoked != "true" && query.IncludeRevoked != "false" {
 		read.faults.Add("includeRevoked", "must be true or false")
 	}
-	if err := read.faults.Err(); err != nil {
-		return reply{}, err
-	}
-	institution, err := c.existingTenant()
+	institution, err := c.readPathTenant(&read.faults)
 	if err != nil {
 		return reply{}, err
 	}

@@ -135,6 +135,15 @@ func (c *call) existingTenant() (escrowgrid.InstitutionID, error) {
 	return id, err
 }
 
+// readPathTenant returns the institution that the path names, which must exist, once
+// the query has no faults.
+func (c *call) readPathTenant(faults *escrowgrid.Faults) (id escrowgrid.InstitutionID, err error) {
+	if err := faults.Err(); err != nil {
+		return id, err
+	}
+	return c.existingTenant()
+}
+
 // queriedTenant returns the institution that the query of a single resource
 // names, or the key's own.
 func (c *call) queriedTenant() (escrowgrid.InstitutionID, error) {

@@ -60,11 +60,16 @@ func decodeQuery(query string, into any, faults *escrowgrid.Faults) {
 	}
 }
 
-// listQuery is the parameters that every list takes.
+// pageQuery is the parameters that every list takes.
+type pageQuery struct {
+	Limit  string `query:"limit" doc:"How many items at the most, 1 to 1000." default:"100" pattern:"^[0-9]+$"`
+	Cursor string `query:"cursor" doc:"Where to go on: the nextCursor of the page before."`
+	Order  string `query:"order" doc:"Order of creation; desc is newest first." enum:"asc,desc" default:"asc"`
+}
+
+// listQuery is the parameters of a list that has periods.
 type listQuery struct {
-	Limit       string `query:"limit" doc:"How many items at the most, 1 to 1000." default:"100" pattern:"^[0-9]+$"`
-	Cursor      string `query:"cursor" doc:"Where to go on: the nextCursor of the page before."`
-	Order       string `query:"order" doc:"Order of creation; desc is newest first." enum:"asc,desc" default:"asc"`
+	pageQuery
 	CreatedFrom string `query:"createdFrom" doc:"Only what was created at or after this time." format:"date-time"`
 	CreatedTo   string `query:"createdTo" doc:"Only what was created before this time." format:"date-time"`
 }
@@ -90,7 +95,7 @@ func (c *call) readList(query any, list *listQuery) *listReading {
 	return read
 }
 
-func (q listQuery) page(faults *escrowgrid.Faults, largest int) escrowgrid.PageRequest {
+func (q pageQuery) page(faults *escrowgrid.Faults, largest int) escrowgrid.PageRequest {
 	page := escrowgrid.PageRequest{Limit: min(escrowgrid.DefaultPageSize, largest), Descending: q.Order == "desc"}
 	if q.Limit != "" {
 		// ParseUint takes no sign.

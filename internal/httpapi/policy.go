@@ -85,10 +85,7 @@ func (s *server) getPolicy(c *call) (reply, error) {
 func (s *server) listPolicies(c *call) (reply, error) {
 	var query listQuery
 	read := c.readList(&query, &query)
-	if err := read.faults.Err(); err != nil {
-		return reply{}, err
-	}
-	institution, err := c.existingTenant()
+	institution, err := c.readPathTenant(&read.faults)
 	if err != nil {
 		return reply{}, err
 	}

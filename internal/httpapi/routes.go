@@ -92,7 +92,7 @@ func (s *server) table() []route {
 		{get, "/keys", public, s.listLogKeys, "listLogKeys", "Transparency log", "List the keys that sign checkpoints", listQuery{}, nil, listView[logKeyView]{}, 200, nil, false, ""},
 		{get, "/institutions/{id}/journal", adminKey, s.listJournal, "listJournal", "Transparency log", "List the journal as it is hashed", listQuery{}, nil, listView[journalEntryView]{}, 200, noInstitution, false, ""},
 		{get, "/institutions/{id}/journal/checkpoint", anyKey, s.getCheckpoint, "getCheckpoint", "Transparency log", "Get a checkpoint", checkpointQuery{}, nil, checkpointView{}, 200, noCheckpoint, false, ""},
-		{get, "/institutions/{id}/journal/checkpoints", anyKey, s.listCheckpoints, "listCheckpoints", "Transparency log", "List checkpoints", checkpointListQuery{}, nil, listView[checkpointView]{}, 200, noInstitution, false, ""},
+		{get, "/institutions/{id}/journal/checkpoints", anyKey, s.listCheckpoints, "listCheckpoints", "Transparency log", "List checkpoints", pageQuery{}, nil, listView[checkpointView]{}, 200, noInstitution, false, ""},
 		{get, "/institutions/{id}/journal/proofs/inclusion", anyKey, s.proveInclusion, "proveInclusion", "Transparency log", "Prove that an entry is in the journal", inclusionQuery{}, nil, inclusionView{}, 200, append(noCheckpoint, escrowgrid.CodeEntryNotFound), false, ""},
 		{get, "/institutions/{id}/journal/proofs/consistency", anyKey, s.proveConsistency, "proveConsistency", "Transparency log", "Prove that the journal has only grown", consistencyQuery{}, nil, consistencyView{}, 200, noCheckpoint, false, ""},
 	}

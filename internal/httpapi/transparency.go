@@ -118,27 +118,11 @@ func (s *server) listJournal(c *call) (reply, error) {
 	return listed(entries, read.page.Limit, viewJournalEntry, entryCursor), err
 }
 
-// readPathTenant returns the institution that the path names, which must exist, once
-// the query has no faults.
-func (c *call) readPathTenant(faults *escrowgrid.Faults) (id escrowgrid.InstitutionID, err error) {
-	if err := faults.Err(); err != nil {
-		return id, err
-	}
-	return c.existingTenant()
-}
-
-// checkpointListQuery is listQuery without the period: checkpoints are listed by size.
-type checkpointListQuery struct {
-	Limit  string `query:"limit" doc:"How many items at the most, 1 to 1000." default:"100" pattern:"^[0-9]+$"`
-	Cursor string `query:"cursor" doc:"Where to go on: the nextCursor of the page before."`
-	Order  string `query:"order" doc:"Order of size; desc is newest first." enum:"asc,desc" default:"asc"`
-}
-
 func (s *server) listCheckpoints(c *call) (reply, error) {
-	var query checkpointListQuery
+	var query pageQuery
 	var faults escrowgrid.Faults
 	decodeQuery(c.request.URL.RawQuery, &query, &faults)
-	page := listQuery{Limit: query.Limit, Cursor: query.Cursor, Order: query.Order}.page(&faults, escrowgrid.MaxPageSize)
+	page := query.page(&faults, escrowgrid.MaxPageSize)
 	institution, err := c.readPathTenant(&faults)
 	if err != nil {
 		return reply{}, err
