@@ -141,13 +141,6 @@ func (b *Balances) Clone() Balances {
 	return c
 }
 
-// Equal reports whether both have the same balances.
-func (b *Balances) Equal(other Balances) bool {
-	return maps.EqualFunc(b.sums, other.sums, func(x, y map[Account]*big.Int) bool {
-		return maps.EqualFunc(x, y, func(m, n *big.Int) bool { return m.Cmp(n) == 0 })
-	})
-}
-
 // MarshalJSON writes the balances as an object of currencies, each an object of
 // accounts with whole numbers of minor units as strings.
 func (b *Balances) MarshalJSON() ([]byte, error) {

@@ -15,11 +15,7 @@ func (c *signingKeyCommand) Run(out output) error {
 	if !translog.IsName(c.Name) {
 		return &usageError{fmt.Sprintf("%q is no name of a log: it has no spaces and plus signs", c.Name)}
 	}
-	key, err := translog.NewSigningKey(c.Name)
-	if err != nil {
-		return err
-	}
-	signer, err := translog.NewSigner(key)
+	key, signer, err := translog.GenerateKey(c.Name)
 	if err != nil {
 		return err
 	}

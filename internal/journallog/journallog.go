@@ -156,18 +156,18 @@ func (l *Log) keys(ctx context.Context) ([]translog.Signer, error) {
 		return *signers, nil
 	}
 	signers := l.config.Signers
+	for _, signer := range signers {
+		err := l.config.Store.AddLogKey(ctx, store.LogKey{VerifierKey: signer.VerifierKey(), CreatedAt: l.now()})
+		if err != nil {
+			return nil, err
+		}
+	}
 	if len(signers) == 0 {
 		made, err := l.madeKey(ctx)
 		if err != nil {
 			return nil, err
 		}
 		signers = []translog.Signer{made}
-	}
-	for _, signer := range signers {
-		err := l.config.Store.AddLogKey(ctx, store.LogKey{VerifierKey: signer.VerifierKey(), CreatedAt: l.now()})
-		if err != nil {
-			return nil, err
-		}
 	}
 	l.signers.Store(&signers)
 	return signers, nil
@@ -188,11 +188,7 @@ func (l *Log) madeKey(ctx context.Context) (translog.Signer, error) {
 			return signer, err
 		}
 	}
-	made, err := translog.NewSigningKey(l.config.Name)
-	if err != nil {
-		return translog.Signer{}, err
-	}
-	signer, err := translog.NewSigner(made)
+	made, signer, err := translog.GenerateKey(l.config.Name)
 	if err != nil {
 		return translog.Signer{}, err
 	}

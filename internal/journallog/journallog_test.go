@@ -257,7 +257,7 @@ func TestKeysRotate(t *testing.T) {
 		if _, keys = sign(); len(keys) != 1 || keys[0].VerifierKey != made || !keys[0].Current {
 			t.Errorf("after a restart the keys are %+v", keys)
 		}
-		older, newer := newSigner(), newSigner()
+		older, newer := newSigner(t), newSigner(t)
 		both, keys := sign(newer, older)
 		if len(keys) != 3 || keys[0].VerifierKey != made || keys[0].Current || !keys[1].Current || !keys[2].Current {
 			t.Errorf("with two keys they are %+v", keys)
@@ -274,8 +274,13 @@ func TestKeysRotate(t *testing.T) {
 	})
 }
 
-func newSigner() translog.Signer {
-	return must(translog.NewSigner(must(translog.NewSigningKey("escrowgrid.test"))))
+func newSigner(t *testing.T) translog.Signer {
+	t.Helper()
+	_, signer, err := translog.GenerateKey("escrowgrid.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer
 }
 
 // A journal that is broken gets no checkpoint, and is told of; the others get theirs.

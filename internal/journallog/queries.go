@@ -46,7 +46,7 @@ type Checkpoint struct {
 	Note []byte
 }
 
-func read(kept store.Checkpoint) (Checkpoint, error) {
+func asSigned(kept store.Checkpoint) (Checkpoint, error) {
 	checkpoint, err := translog.Unverified(kept.Note)
 	return Checkpoint{checkpoint, kept.Note}, store.Failure(err)
 }
@@ -66,7 +66,7 @@ func (l *Log) Checkpoint(ctx context.Context, of escrowgrid.InstitutionID, size 
 	case !found || size != nil && kept.Size != *size:
 		return Checkpoint{}, escrowgrid.Errorf(escrowgrid.CodeCheckpointNotFound, "There is no checkpoint of %d entries.", *size)
 	}
-	return read(kept)
+	return asSigned(kept)
 }
 
 // Checkpoints lists a journal's checkpoints, the smallest first. A cursor is a size.
@@ -79,7 +79,7 @@ func (l *Log) Checkpoints(
 	}
 	checkpoints := escrowgrid.Page[Checkpoint]{More: kept.More, Items: make([]Checkpoint, len(kept.Items))}
 	for i, c := range kept.Items {
-		if checkpoints.Items[i], err = read(c); err != nil {
+		if checkpoints.Items[i], err = asSigned(c); err != nil {
 			return escrowgrid.Page[Checkpoint]{}, err
 		}
 	}
@@ -165,17 +165,6 @@ func (l *Log) latestTree(ctx context.Context, of escrowgrid.InstitutionID) (tran
 	return l.tree(ctx, of, latest.Size), err
 }
 
-// BalancesAt returns what the entries up to a sequence sum to.
-func (l *Log) BalancesAt(ctx context.Context, of escrowgrid.InstitutionID, sequence int64) (escrowgrid.Balances, error) {
-	last, _, err := l.config.Store.LastCheckpoint(ctx, of, sequence)
-	if err != nil {
-		return escrowgrid.Balances{}, store.Failure(err)
-	}
-	balances := last.Balances.Clone()
-	err = l.each(ctx, of, last.Size, sequence, func(e store.StoredEntry) error { return balances.AddBody(e.Kind, e.Body) })
-	return balances, store.Failure(err)
-}
-
 // Balances returns what all entries of a journal sum to, and the sequence of the last.
 func (l *Log) Balances(ctx context.Context, of escrowgrid.InstitutionID) (escrowgrid.Balances, int64, error) {
 	head, found, err := l.config.Store.Head(ctx, of)
@@ -185,6 +174,11 @@ func (l *Log) Balances(ctx context.Context, of escrowgrid.InstitutionID) (escrow
 	if !found {
 		return escrowgrid.Balances{}, 0, escrowgrid.Errorf(escrowgrid.CodeInstitutionNotFound, "There is no institution %s.", of)
 	}
-	balances, err := l.BalancesAt(ctx, of, head.Sequence)
-	return balances, head.Sequence, err
+	last, _, err := l.config.Store.LastCheckpoint(ctx, of, head.Sequence)
+	if err != nil {
+		return escrowgrid.Balances{}, 0, store.Failure(err)
+	}
+	balances := last.Balances
+	err = l.each(ctx, of, last.Size, head.Sequence, func(e store.StoredEntry) error { return balances.AddBody(e.Kind, e.Body) })
+	return balances, head.Sequence, store.Failure(err)
 }

@@ -83,14 +83,17 @@ func IsName(name string) bool {
 	return name != "" && utf8.ValidString(name) && !strings.ContainsFunc(name, func(c rune) bool { return c == '+' || unicode.IsSpace(c) || unicode.IsControl(c) })
 }
 
-// NewSigningKey makes a signing key of a name: PRIVATE+KEY+name+hash+base64, as in
-// golang.org/x/mod/sumdb/note.
-func NewSigningKey(name string) (string, error) {
-	key, _, err := note.GenerateKey(rand.Reader, name)
-	return key, err
+// GenerateKey makes a signing key of a name, PRIVATE+KEY+name+hash+base64 as in
+// golang.org/x/mod/sumdb/note, and what signs with it.
+func GenerateKey(name string) (key string, signer Signer, err error) {
+	if key, _, err = note.GenerateKey(rand.Reader, name); err != nil {
+		return "", Signer{}, err
+	}
+	signer, err = NewSigner(key)
+	return key, signer, err
 }
 
-// NewSigner reads what NewSigningKey makes. The key goes into no error.
+// NewSigner reads a key that GenerateKey has made. The key goes into no error.
 func NewSigner(key string) (Signer, error) {
 	signer, err := note.NewSigner(key)
 	if err != nil {
@@ -126,10 +129,7 @@ func (c Checkpoint) Sign(signers ...Signer) ([]byte, error) {
 }
 
 // Verifiers are the public keys that are trusted.
-type Verifiers struct {
-	keys  []string
-	known note.Verifiers
-}
+type Verifiers struct{ known note.Verifiers }
 
 // NewVerifiers reads public keys, as name+hash+base64.
 func NewVerifiers(keys ...string) (Verifiers, error) {
@@ -140,11 +140,8 @@ func NewVerifiers(keys ...string) (Verifiers, error) {
 			return Verifiers{}, fmt.Errorf("%q is no public key: it takes name+hash+base64", key)
 		}
 	}
-	return Verifiers{keys, note.VerifierList(all...)}, nil
+	return Verifiers{note.VerifierList(all...)}, nil
 }
-
-// Keys returns the keys.
-func (v Verifiers) Keys() []string { return v.keys }
 
 // Open returns the checkpoint of a signed note. One that no trusted key has signed, or
 // with a signature of a trusted key that is wrong, is an error; signatures of others

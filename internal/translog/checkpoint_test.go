@@ -13,11 +13,7 @@ import (
 
 func newSigner(t *testing.T, name string) translog.Signer {
 	t.Helper()
-	key, err := translog.NewSigningKey(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := translog.NewSigner(key)
+	_, signer, err := translog.GenerateKey(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +102,7 @@ func TestCheckpointsHaveRoomForOtherSignatures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	witnessKey, err := translog.NewSigningKey("witness.example.org")
+	witnessKey, _, err := translog.GenerateKey("witness.example.org")
 	if err != nil {
 		t.Fatal(err)
 	}
