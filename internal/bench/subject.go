@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/escrowgrid/escrowgrid/internal/apiclient"
 	"github.com/escrowgrid/escrowgrid/internal/testbed"
 )
 
@@ -140,7 +141,7 @@ func (s *subject) account(ctx context.Context) error {
 	return nil
 }
 
-func (t *tenant) account(ctx context.Context, client testbed.Client) error {
+func (t *tenant) account(ctx context.Context, client apiclient.Client) error {
 	type event struct {
 		PositionID string `json:"positionId"`
 		Kind       string `json:"kind"`
@@ -152,7 +153,7 @@ func (t *tenant) account(ctx context.Context, client testbed.Client) error {
 	if !t.since.IsZero() {
 		query.Set("createdFrom", t.since.UTC().Format(time.RFC3339))
 	}
-	err := testbed.List(ctx, client, t.APIKey, "/ledger-events", query, func(e event) {
+	err := apiclient.List(ctx, client, t.APIKey, "/ledger-events", query, func(e event) error {
 		// After the first page the cursor says as much, and need not be looked for.
 		query.Del("createdFrom")
 		if e.Kind == "POSITION_CREATED" {
@@ -161,6 +162,7 @@ func (t *tenant) account(ctx context.Context, client testbed.Client) error {
 			funded[e.PositionID]++
 		}
 		last = e.Sequence
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("read the ledger: %w", err)

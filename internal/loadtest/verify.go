@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/escrowgrid/escrowgrid"
-
+	"github.com/escrowgrid/escrowgrid/internal/apiclient"
 	"github.com/escrowgrid/escrowgrid/internal/testbed"
 )
 
@@ -107,10 +107,11 @@ func journalsOf(ctx context.Context, s *testbed.Server, tenants []testbed.Tenant
 		return nil, err
 	}
 	query := url.Values{"createdFrom": {first.CreatedAt.Format(time.RFC3339Nano)}}
-	err := testbed.List(ctx, s.Client, s.RootKey, "/institutions", query, func(i institution) {
+	err := apiclient.List(ctx, s.Client, s.RootKey, "/institutions", query, func(i institution) error {
 		if journals[i.ID] == "" {
 			journals[i.ID] = s.RootKey
 		}
+		return nil
 	})
 	return journals, err
 }
@@ -129,7 +130,7 @@ func (v *verification) readJournal(ctx context.Context, s *testbed.Server, insti
 	query := func() url.Values { return url.Values{"institutionId": {institution}} }
 	lives := make(map[string]*life)
 	next := int64(1)
-	err := testbed.List(ctx, s.Client, key, "/audit-events", query(), func(e journalEntry) {
+	err := apiclient.List(ctx, s.Client, key, "/audit-events", query(), func(e journalEntry) error {
 		if e.Sequence != next {
 			v.differ("the journal of %s has the sequence %d where %d is due", institution, e.Sequence, next)
 		}
@@ -144,12 +145,13 @@ func (v *verification) readJournal(ctx context.Context, s *testbed.Server, insti
 				v.differ("entry %d of %s: %s", e.Sequence, institution, err)
 			}
 		}
+		return nil
 	})
 	if err != nil {
 		return err
 	}
 	seen := make(map[string]bool)
-	err = testbed.List(ctx, s.Client, key, "/positions", query(), func(p shownPosition) {
+	err = apiclient.List(ctx, s.Client, key, "/positions", query(), func(p shownPosition) error {
 		v.Positions++
 		if seen[p.ID] {
 			v.differ("the position %s is listed twice", p.ID)
@@ -158,11 +160,12 @@ func (v *verification) readJournal(ctx context.Context, s *testbed.Server, insti
 		l, ok := lives[p.ID]
 		if !ok {
 			v.differ("the position %s has no entry in the journal", p.ID)
-			return
+			return nil
 		}
 		if err := l.compare(p); err != nil {
 			v.differ("the position %s: %s", p.ID, err)
 		}
+		return nil
 	})
 	for id := range lives {
 		if err == nil && !seen[id] {

@@ -20,7 +20,7 @@ func (s *Server) Metrics(ctx context.Context) (Metrics, error) {
 		return nil, err
 	}
 	request.Header.Set("X-API-KEY", s.RootKey)
-	response, err := s.http.Do(request)
+	response, err := s.HTTP.Do(request)
 	if err != nil {
 		return nil, err
 	}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,13 +17,14 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/escrowgrid/escrowgrid/internal/apiclient"
 	"github.com/escrowgrid/escrowgrid/internal/subprocess"
 )
 
 // Server is what load goes to: a private process of the test, or one that somebody
 // else runs.
 type Server struct {
-	Client
+	apiclient.Client
 	RootKey string
 	// Version and Store are what the server says of itself.
 	Version, Store string
@@ -54,7 +54,7 @@ type Options struct {
 
 // Attach looks for a server that somebody else runs.
 func Attach(ctx context.Context, url, rootKey string) (*Server, error) {
-	s := &Server{Client: NewClient(strings.TrimRight(url, "/")), RootKey: rootKey}
+	s := &Server{Client: apiclient.New(strings.TrimRight(url, "/")), RootKey: rootKey}
 	if err := s.ask(ctx); err != nil {
 		return nil, fmt.Errorf("the target %s does not answer: %w", url, err)
 	}
@@ -76,7 +76,7 @@ func start(ctx context.Context, options Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Client: NewClient("http://" + address), RootKey: "test-" + rand.Text() + rand.Text()}
+	s := &Server{Client: apiclient.New("http://" + address), RootKey: "test-" + rand.Text() + rand.Text()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -158,7 +158,7 @@ func lastLine(path string) string {
 func (s *Server) ask(ctx context.Context) error {
 	for _, path := range []string{"/ready", "/health"} {
 		var answer struct{ Version, Store string }
-		if _, err := s.try(ctx, s.RootKey, "", http.MethodGet, path, nil, &answer); err != nil {
+		if err := s.GetOnce(ctx, s.RootKey, path, &answer); err != nil {
 			return err
 		}
 		s.Version, s.Store = answer.Version, answer.Store

@@ -1,4 +1,5 @@
-package testbed
+// Package apiclient calls the API of a server.
+package apiclient
 
 import (
 	"bytes"
@@ -16,13 +17,26 @@ import (
 // Client calls the API of a server.
 type Client struct {
 	// URL is where the server's paths begin, without a slash at its end.
-	URL  string
-	http *http.Client
+	URL string
+	// HTTP sends the requests.
+	HTTP *http.Client
 }
 
-// NewClient returns a client of the server at a URL.
-func NewClient(url string) Client {
-	return Client{URL: url, http: &http.Client{Timeout: time.Minute}}
+// New returns a client of the server at a URL.
+func New(url string) Client {
+	return Client{URL: url, HTTP: &http.Client{Timeout: time.Minute}}
+}
+
+// Error is an answer that is none: a status from 400 on.
+type Error struct {
+	Method, Path string
+	Status       int
+	// Code and Detail are the API's, empty where the answer was not the API's.
+	Code, Detail string
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s %s: %d %s: %s", e.Method, e.Path, e.Status, e.Code, e.Detail)
 }
 
 // maxAttempts bounds how often a call is tried. Between two the pause grows by
@@ -56,6 +70,12 @@ func (c Client) Call(ctx context.Context, key, method, path string, body, answer
 	}
 }
 
+// GetOnce asks for something, and does not try again.
+func (c Client) GetOnce(ctx context.Context, key, path string, answer any) error {
+	_, err := c.try(ctx, key, "", http.MethodGet, path, nil, answer)
+	return err
+}
+
 // try sends a request once; retry says that it may be answered better another time.
 func (c Client) try(
 	ctx context.Context, key, idempotencyKey, method, path string, content []byte, answer any,
@@ -71,7 +91,7 @@ func (c Client) try(
 	if content != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	response, err := c.http.Do(request)
+	response, err := c.HTTP.Do(request)
 	if err != nil {
 		return true, err
 	}
@@ -84,7 +104,7 @@ func (c Client) try(
 		var problem struct{ Code, Detail string }
 		_ = json.Unmarshal(received, &problem) // A proxy's error may be no JSON.
 		return response.StatusCode >= http.StatusInternalServerError || response.StatusCode == http.StatusTooManyRequests,
-			fmt.Errorf("%s %s: %d %s: %s", method, path, response.StatusCode, problem.Code, problem.Detail)
+			&Error{method, path, response.StatusCode, problem.Code, problem.Detail}
 	}
 	if answer == nil {
 		return false, nil
@@ -95,25 +115,48 @@ func (c Client) try(
 // pageSize is the largest page that the API gives.
 const pageSize = 1000
 
-// List calls each for every item of a list.
-func List[T any](ctx context.Context, c Client, key, path string, query url.Values, each func(T)) error {
-	query.Set("limit", strconv.Itoa(pageSize))
-	for {
-		var page struct {
-			Data       []T `json:"data"`
-			Pagination struct {
-				NextCursor string `json:"nextCursor"`
-			} `json:"pagination"`
-		}
-		if err := c.Call(ctx, key, http.MethodGet, path+"?"+query.Encode(), nil, &page); err != nil {
-			return err
-		}
-		for _, item := range page.Data {
-			each(item)
-		}
-		if page.Pagination.NextCursor == "" {
-			return nil
-		}
-		query.Set("cursor", page.Pagination.NextCursor)
+// listPage is a page of a list, as the API gives it.
+type listPage[T any] struct {
+	Data       []T `json:"data"`
+	Pagination struct {
+		NextCursor string `json:"nextCursor"`
+	} `json:"pagination"`
+}
+
+// List calls each for every item of a list, until one is an error. While the items of a
+// page have their turn, the next page is on its way.
+func List[T any](ctx context.Context, c Client, key, path string, query url.Values, each func(T) error) error {
+	type answer struct {
+		page listPage[T]
+		err  error
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ask := func() <-chan answer {
+		asked := make(chan answer, 1)
+		where := path + "?" + query.Encode()
+		go func() {
+			var a answer
+			a.err = c.Call(ctx, key, http.MethodGet, where, nil, &a.page)
+			asked <- a
+		}()
+		return asked
+	}
+	query.Set("limit", strconv.Itoa(pageSize))
+	for next := ask(); next != nil; {
+		a := <-next
+		if a.err != nil {
+			return a.err
+		}
+		if next = nil; a.page.Pagination.NextCursor != "" {
+			query.Set("cursor", a.page.Pagination.NextCursor)
+			next = ask()
+		}
+		for _, item := range a.page.Data {
+			if err := each(item); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
