@@ -223,6 +223,32 @@ func (e keyRotated) apply(b *Books, entry Entry) error {
 	return e.keyState.apply(b, entry)
 }
 
+// ReplacedKey returns the key that an entry puts another in the place of; ok is false
+// for an entry that is no rotation.
+func (e Entry) ReplacedKey() (replaced KeyID, ok bool) {
+	rotated, ok := e.event.(keyRotated)
+	return rotated.Replaces, ok
+}
+
+// KeyAfter returns a key as it is after all entries that concern it, oldest first: its
+// own, and the rotation that replaced it.
+func KeyAfter(id KeyID, entries []Entry) (APIKey, error) {
+	if len(entries) == 0 {
+		return APIKey{}, errors.New("no entries")
+	}
+	books := NewBooks(entries[0].InstitutionID, Head{}, true)
+	for _, entry := range entries {
+		if err := books.append(entry); err != nil {
+			return APIKey{}, err
+		}
+	}
+	key, ok := books.Keys.Get(id)
+	if !ok {
+		return APIKey{}, fmt.Errorf("no entry made the key %s", id)
+	}
+	return key, nil
+}
+
 // The text of a secret: a prefix that scanners for leaked secrets can look for,
 // 256 random bits in base62, and a check sum that catches a mistyped or cut key
 // without asking the database.

@@ -1,6 +1,7 @@
 package escrowgrid
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -197,6 +198,23 @@ func PositionsAfter(history []Entry, from int64) ([]Position, error) {
 		}
 	}
 	return positions, nil
+}
+
+// Check returns an error where an entry that was read contradicts itself: its event
+// concerns another subject than it says, or its body is not the one that its parts are
+// written as, so that two readers could take it for different things.
+func (e Entry) Check() error {
+	if subject := e.event.subject(); subject != e.Subject {
+		return fmt.Errorf("its event concerns %s, not %s", subject, e.Subject)
+	}
+	body, err := e.encode()
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(body, e.Body) {
+		return fmt.Errorf("its body is not written as %s", body)
+	}
+	return nil
 }
 
 // Details returns what happened as JSON for a reader of the audit trail: the

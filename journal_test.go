@@ -281,6 +281,72 @@ func TestAKeysEntriesTellOfItWithoutOtherKeys(t *testing.T) {
 	}
 }
 
+// A key that another took the place of ends by the entry of the other.
+func TestAKeyIsWhatItsEntriesAndItsRotationMakeOfIt(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	old := d.key(escrowgrid.RoleAdmin, nil)
+	entries := []escrowgrid.Entry{d.lastEntry()}
+	d.accept(newRotation(old, time.Hour))
+	entries = append(entries, d.lastEntry())
+	if replaced, ok := entries[1].ReplacedKey(); !ok || replaced != old {
+		t.Errorf("the rotation replaced %s, %t", replaced, ok)
+	}
+	if replaced, ok := entries[0].ReplacedKey(); ok {
+		t.Errorf("the creation replaced %s", replaced)
+	}
+	told := must(escrowgrid.KeyAfter(old, entries))
+	if diff := cmp.Diff(d.getKey(old), told); diff != "" {
+		t.Errorf("keys wanted (-) and rebuilt (+):\n%s", diff)
+	}
+	if key, err := escrowgrid.KeyAfter(old, nil); err == nil {
+		t.Errorf("no entries make %+v", key)
+	}
+	if key, err := escrowgrid.KeyAfter(escrowgrid.KeyID{15: 9}, entries); err == nil {
+		t.Errorf("entries on others make %+v", key)
+	}
+}
+
+func TestAPositionIsMadeOnce(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	d.position(d.escrow(), "1", "USD")
+	if made, err := escrowgrid.ResourceOf([]escrowgrid.Entry{d.lastEntry(), d.lastEntry()}); err == nil {
+		t.Errorf("made twice, it is %+v", made)
+	}
+}
+
+// An entry reads in one way alone: its parts agree, and its bytes are those that they are
+// written as.
+func TestEntriesDoNotContradictThemselves(t *testing.T) {
+	t.Parallel()
+	for i, body := range goldenBodies(t) {
+		if err := must(escrowgrid.ParseEntry(body)).Check(); err != nil {
+			t.Errorf("line %d: %v", i+1, err)
+		}
+	}
+	for name, test := range map[string]struct{ old, changed, want string }{
+		"white space":               {`{"v":1,`, `{"v": 1,`, "is not written as"},
+		"a member twice":            {`"requestId":`, `"requestId":"other","requestId":`, "is not written as"},
+		"a member that is none":     {`"event":{`, `"event":{"note":"",`, "is not written as"},
+		"another order":             {`"event":{"id":`, `"event":{"amount":"1.00","id":`, "is not written as"},
+		"an escaped character":      {`"kind":"POSITION`, `"kind":"\u0050OSITION`, "is not written as"},
+		"the subject of another":    {`"subject":"pos_0`, `"subject":"pos_1`, "its event concerns pos_0"},
+		"a subject of another kind": {`"subject":"pos_`, `"subject":"ast_`, "its event concerns pos_0"},
+	} {
+		d := openDesk(t)
+		d.position(d.escrow(), "1", "USD")
+		body := string(d.lastEntry().Body)
+		changed := strings.Replace(body, test.old, test.changed, 1)
+		if changed == body {
+			t.Fatalf("%s does not occur in %s", test.old, body)
+		}
+		if err := must(escrowgrid.ParseEntry([]byte(changed))).Check(); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: the error is %v, want %q", name, err, test.want)
+		}
+	}
+}
+
 // Details are what the body says happened, but for the hash of a key.
 func TestDetailsAreTheEventWithoutAHash(t *testing.T) {
 	t.Parallel()

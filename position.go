@@ -2,6 +2,7 @@ package escrowgrid
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -165,6 +166,9 @@ func (e positionCreated) subject() string { return e.ID.String() }
 func (e positionCreated) resource(b *Books) Resource { return b.Positions.must(e.ID) }
 
 func (e positionCreated) apply(b *Books, entry Entry) error {
+	if _, made := b.Positions.Get(e.ID); made {
+		return fmt.Errorf("position %s was made before", e.ID)
+	}
 	var reader storedReader
 	p := Position{
 		ID: e.ID, InstitutionID: entry.InstitutionID, AssetID: e.AssetID,
