@@ -1,9 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid"
@@ -66,14 +69,22 @@ var tileTable = func() table[ownedTile] {
 	return t
 }()
 
-// Tiles reads tiles of the tree over an institution's journal.
+// Tile reads a tile of the tree over an institution's journal; found is false where
+// there is none.
+func (s *Store) Tile(
+	ctx context.Context, institution escrowgrid.InstitutionID, id translog.TileID,
+) (hashes []byte, found bool, err error) {
+	return one(ctx, s, "SELECT hashes FROM journal_tiles WHERE institution_id = $1 AND level = $2 AND number = $3",
+		[]any{idArg(institution), int64(id.Level), id.Number}, func(r row, hashes *[]byte) error { return r.Scan(hashes) })
+}
+
+// Tiles reads tiles of the tree over an institution's journal, all of which must be there.
 func (s *Store) Tiles(
 	ctx context.Context, institution escrowgrid.InstitutionID, ids []translog.TileID,
 ) ([]translog.Tile, error) {
 	tiles := make([]translog.Tile, len(ids))
 	for i, id := range ids {
-		hashes, found, err := one(ctx, s, "SELECT hashes FROM journal_tiles WHERE institution_id = $1 AND level = $2 AND number = $3",
-			[]any{idArg(institution), int64(id.Level), id.Number}, func(r row, hashes *[]byte) error { return r.Scan(hashes) })
+		hashes, found, err := s.Tile(ctx, institution, id)
 		if err != nil {
 			return nil, err
 		}
@@ -144,13 +155,21 @@ func (s *Store) UnsignedJournals(
 		})
 }
 
-// StoredEntry is what a tree is made of: an entry's body, as it is hashed, and the
-// columns that tell where it belongs.
+// StoredEntry is an entry as it is stored: its body, as it is hashed, and the columns
+// that repeat parts of it.
 type StoredEntry struct {
 	Sequence int64
 	At       time.Time
+	Actor    string
 	Kind     escrowgrid.Kind
+	Subject  string
 	Body     []byte
+}
+
+const storedEntryColumns = "sequence, at, actor, kind, subject, body"
+
+func scanStoredEntry(r row, e *StoredEntry) error {
+	return r.Scan(&e.Sequence, &e.At, &e.Actor, (*string)(&e.Kind), &e.Subject, &e.Body)
 }
 
 // StoredEntries returns the entries of a journal from one sequence to another, both
@@ -158,11 +177,83 @@ type StoredEntry struct {
 func (s *Store) StoredEntries(
 	ctx context.Context, institution escrowgrid.InstitutionID, from, to int64,
 ) ([]StoredEntry, error) {
-	return all(ctx, s, `SELECT sequence, at, kind, body FROM journal_entries
+	return all(ctx, s, "SELECT "+storedEntryColumns+` FROM journal_entries
 		WHERE institution_id = $1 AND sequence BETWEEN $2 AND $3 ORDER BY sequence`,
-		[]any{idArg(institution), from, to}, func(r row, e *StoredEntry) error {
-			return r.Scan(&e.Sequence, &e.At, (*string)(&e.Kind), &e.Body)
-		})
+		[]any{idArg(institution), from, to}, scanStoredEntry)
+}
+
+// MaxHistories bounds the subjects that Histories is asked for.
+const MaxHistories = 64
+
+// Histories returns all entries of at most MaxHistories subjects, those of each in order.
+func (s *Store) Histories(
+	ctx context.Context, institution escrowgrid.InstitutionID, subjects []string,
+) ([]StoredEntry, error) {
+	if len(subjects) == 0 {
+		return nil, nil
+	}
+	// One statement for any number of subjects: those that are missing repeat the last.
+	args := append(make([]any, 0, 1+MaxHistories), idArg(institution))
+	for i := range MaxHistories {
+		args = append(args, subjects[min(i, len(subjects)-1)])
+	}
+	entries, err := all(ctx, s, historiesQuery, args, scanStoredEntry)
+	// PostgreSQL would not read the index in its order for a list of subjects.
+	slices.SortFunc(entries, func(a, b StoredEntry) int {
+		return cmp.Or(strings.Compare(a.Subject, b.Subject), cmp.Compare(a.Sequence, b.Sequence))
+	})
+	return entries, err
+}
+
+var historiesQuery = func() string {
+	var places strings.Builder
+	for i := range MaxHistories {
+		fmt.Fprintf(&places, ", $%d", i+2)
+	}
+	return "SELECT " + storedEntryColumns + " FROM journal_entries WHERE institution_id = $1 AND subject IN (" + places.String()[2:] + ")"
+}()
+
+// Ends returns the sequences of the first and the last entry that is stored of a
+// journal, 0 where there is none.
+func (s *Store) Ends(ctx context.Context, institution escrowgrid.InstitutionID) (first, last int64, err error) {
+	for end, order := range map[*int64]string{&first: "ASC", &last: "DESC"} {
+		*end, _, err = one(ctx, s, "SELECT sequence FROM journal_entries WHERE institution_id = $1 ORDER BY sequence "+order+" LIMIT 1",
+			[]any{idArg(institution)}, func(r row, sequence *int64) error { return r.Scan(sequence) })
+		if err != nil {
+			return 0, 0, err
+		}
+	}
+	return first, last, nil
+}
+
+// NextTenant returns the first institution after another, in order of id, that any table
+// has rows of; found is false where there is none.
+func (s *Store) NextTenant(
+	ctx context.Context, after escrowgrid.InstitutionID,
+) (next escrowgrid.InstitutionID, found bool, err error) {
+	for _, column := range []string{
+		"journal_heads.institution_id", "institutions.id", "journal_entries.institution_id", "journal_checkpoints.institution_id",
+		"api_keys.institution_id", "policies.institution_id", "asset_templates.institution_id", "assets.institution_id",
+		"positions.institution_id",
+	} {
+		table, column, _ := strings.Cut(column, ".")
+		id, has, err := one(ctx, s, "SELECT "+column+" FROM "+table+" WHERE "+column+" > $1 ORDER BY "+column+" LIMIT 1",
+			[]any{idArg(after)}, func(r row, id *escrowgrid.InstitutionID) error { return r.Scan((*[16]byte)(id)) })
+		if err != nil {
+			return next, false, err
+		}
+		if has && (!found || id.Compare(next) < 0) {
+			next, found = id, true
+		}
+	}
+	return next, found, nil
+}
+
+// CountEntries returns how many entries there are by the ends of the journals.
+func (s *Store) CountEntries(ctx context.Context) (int64, error) {
+	count, _, err := one(ctx, s, "SELECT CAST(COALESCE(SUM(sequence), 0) AS bigint) FROM journal_heads", nil,
+		func(r row, count *int64) error { return r.Scan(count) })
+	return count, err
 }
 
 // LogKey is a key that checkpoints were signed with.

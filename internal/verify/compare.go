@@ -1,0 +1,34 @@
+package verify
+
+import (
+	"fmt"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+// field is a part of something with its value as text.
+type field struct{ name, value string }
+
+// compare notes the first field that differs between what is there and what should be.
+// Both have the same fields in the same order.
+func (v *verification) compare(of escrowgrid.InstitutionID, what string, there, expected []field) {
+	for i, field := range there {
+		if field.value != expected[i].value {
+			v.differ(of, what, field.name+" "+shown(field.value), shown(expected[i].value))
+			return
+		}
+	}
+}
+
+// maxShown bounds the characters of a value that a difference shows.
+const maxShown = 200
+
+func shown(value string) string {
+	if value == "" {
+		return "(empty)"
+	}
+	if len(value) > maxShown {
+		return fmt.Sprintf("%.*s… (%d bytes)", maxShown, value, len(value))
+	}
+	return value
+}

@@ -1,0 +1,201 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/translog"
+)
+
+// Database verifies all journals of a database, and the tables of state beside them. The
+// error is not nil where something could not be read; differences are in the report.
+//
+// Not looked at are idempotency records and refused attempts, which are kept for a
+// while only and stand in no journal.
+func Database(ctx context.Context, s *store.Store, config Config) (Report, error) {
+	keys, err := s.LogKeys(ctx)
+	if err != nil {
+		return Report{}, err
+	}
+	brought := make([]string, len(keys))
+	for i, key := range keys {
+		brought[i] = key.VerifierKey
+	}
+	v, err := begin(config, s, brought)
+	if err != nil {
+		return Report{}, err
+	}
+	if v.total, err = s.CountEntries(ctx); err != nil {
+		return v.report, err
+	}
+	v.total *= 2 // Once in the order of the journal, once in that of the rows.
+	d := &database{verification: v, store: s}
+	if err := d.checkOperator(ctx); err != nil {
+		return v.report, err
+	}
+	var of escrowgrid.InstitutionID
+	for {
+		next, found, err := s.NextTenant(ctx, of)
+		if err != nil || !found {
+			v.differHeld()
+			return v.report, err
+		}
+		of = next
+		if err := d.institution(ctx, of); err != nil {
+			return v.report, err
+		}
+	}
+}
+
+// database is the verification of a database.
+type database struct {
+	*verification
+	store *store.Store
+}
+
+// checkOperator looks at the operator's own journal, which has no entries.
+func (d *database) checkOperator(ctx context.Context) error {
+	var operator escrowgrid.InstitutionID
+	first, _, err := d.store.Ends(ctx, operator)
+	if err == nil && first != 0 {
+		d.differ(operator, entryName(first), "an entry", nothing+", as the operator has no journal")
+	}
+	return err
+}
+
+// differHeld notes the checkpoints that were kept elsewhere of journals that are not there.
+func (v *verification) differHeld() {
+	for of, held := range v.held {
+		for _, checkpoint := range held {
+			v.differ(of, checkpointName(checkpoint.Size)+" that was kept elsewhere", "no journal", "all of the entries")
+		}
+	}
+}
+
+// institution verifies one institution's journal and rows.
+func (d *database) institution(ctx context.Context, of escrowgrid.InstitutionID) error {
+	d.report.Institutions++
+	_, last, err := d.store.Ends(ctx, of)
+	if err != nil {
+		return err
+	}
+	head, found, err := d.store.Head(ctx, of)
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		d.differ(of, "journal_heads", nothing, "a row")
+		head.Sequence = last
+	case last > head.Sequence:
+		d.differ(of, entryName(head.Sequence+1), fmt.Sprintf("more entries, up to %d", last), nothing+", as the journal ends before it")
+	}
+	checkpoint, _, err := d.store.LastCheckpoint(ctx, of, head.Sequence)
+	if err != nil {
+		return err
+	}
+	kept := &keptTree{size: checkpoint.Size, tile: func(ctx context.Context, id translog.TileID) ([]byte, bool, error) {
+		return d.store.Tile(ctx, of, id)
+	}}
+	chain, err := d.readChain(ctx, of, head.Sequence, kept, func(ctx context.Context) (int64, error) {
+		now, _, err := d.store.Head(ctx, of)
+		return now.Sequence, err
+	})
+	delete(d.held, of)
+	if err != nil {
+		return err
+	}
+	if found && head.At.Before(chain.last) {
+		d.differ(of, "journal_heads, column last_at", escrowgrid.FormatTime(head.At), escrowgrid.FormatTime(chain.last)+" or later")
+	}
+	return d.rows(ctx, of, head.Sequence, chain)
+}
+
+// rows compares an institution's rows with its journal, of which each entry must have
+// made or changed one.
+func (d *database) rows(ctx context.Context, of escrowgrid.InstitutionID, known int64, chain *chain) error {
+	positions := positionRows(func(ctx context.Context, page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.Position], error) {
+		return d.store.Positions(ctx, of, escrowgrid.PositionFilter{}, page)
+	})
+	var accounted int64
+	for _, compare := range []func() (int64, error){
+		func() (int64, error) {
+			return compareRows(ctx, d.verification, of, known, institutionRows(d.store, of))
+		},
+		func() (int64, error) {
+			return compareRows(ctx, d.verification, of, known, keyRows(d.store, of, known, chain.rotations))
+		},
+		func() (int64, error) { return compareRows(ctx, d.verification, of, known, policyRows(d.store, of)) },
+		func() (int64, error) { return compareRows(ctx, d.verification, of, known, templateRows(d.store, of)) },
+		func() (int64, error) { return compareRows(ctx, d.verification, of, known, assetRows(d.store, of)) },
+		func() (int64, error) { return compareRows(ctx, d.verification, of, known, positions) },
+	} {
+		entries, err := compare()
+		if err != nil {
+			return err
+		}
+		accounted += entries
+	}
+	if accounted == known || chain.broken {
+		return nil
+	}
+	return d.findMissingRow(ctx, of, known)
+}
+
+// findMissingRow names the first entry whose row is not there.
+func (d *database) findMissingRow(ctx context.Context, of escrowgrid.InstitutionID, known int64) error {
+	d.store.Forget(of) // What is remembered of a row does not count.
+	for from := int64(1); from <= known; from += entryPage {
+		entries, err := d.store.StoredEntries(ctx, of, from, min(known, from+entryPage-1))
+		if err != nil {
+			return err
+		}
+		for _, stored := range entries {
+			found, err := d.hasRow(ctx, of, stored)
+			if err != nil {
+				return err
+			}
+			if !found {
+				d.differ(of, fmt.Sprintf("the row of %s", stored.Subject), nothing, fmt.Sprintf("a row, as entry %d tells of it", stored.Sequence))
+				return nil
+			}
+		}
+	}
+	d.differ(of, "the rows of all tables", "what fewer entries tell of", fmt.Sprintf("what all of the %d tell of", known))
+	return nil
+}
+
+// hasRow reports whether there is a row of an entry's subject.
+func (d *database) hasRow(ctx context.Context, of escrowgrid.InstitutionID, entry store.StoredEntry) (found bool, err error) {
+	switch entry.Kind {
+	case escrowgrid.KindInstitutionCreated:
+		_, found, err = d.store.Institution(ctx, of)
+	case escrowgrid.KindKeyCreated, escrowgrid.KindKeyRotated, escrowgrid.KindKeyRevoked:
+		var id escrowgrid.KeyID
+		if err = id.UnmarshalText([]byte(entry.Subject)); err == nil {
+			_, found, err = d.store.Key(ctx, of, id)
+		}
+	case escrowgrid.KindPolicySet:
+		var policies []escrowgrid.Policy
+		policies, err = d.store.Policies(ctx, of)
+		found = slices.ContainsFunc(policies, func(p escrowgrid.Policy) bool { return escrowgrid.PolicySubject(p.Region) == entry.Subject })
+	case escrowgrid.KindTemplateCreated:
+		var id escrowgrid.TemplateID
+		if err = id.UnmarshalText([]byte(entry.Subject)); err == nil {
+			_, found, err = d.store.Template(ctx, of, id)
+		}
+	case escrowgrid.KindAssetCreated:
+		var id escrowgrid.AssetID
+		if err = id.UnmarshalText([]byte(entry.Subject)); err == nil {
+			_, found, err = d.store.Asset(ctx, of, id)
+		}
+	case escrowgrid.KindPositionCreated, escrowgrid.KindPositionStateChanged:
+		var id escrowgrid.PositionID
+		if err = id.UnmarshalText([]byte(entry.Subject)); err == nil {
+			_, found, err = d.store.Position(ctx, of, id)
+		}
+	}
+	return found, err
+}

@@ -1,0 +1,218 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/translog"
+)
+
+// entryPage is how many entries a worker reads at once.
+const entryPage = 512
+
+// entriesRead is what a worker found in a page of a journal.
+type entriesRead struct {
+	// leaves are the hashes of the entries, as far as none is missing; broken says that
+	// one is.
+	leaves []translog.Hash
+	broken bool
+	// moves are what the entries moved, by place in the page.
+	moves []move
+	// first and last are the times of the first and the last entry.
+	first, last time.Time
+	// rotations are the entries that put an API key in the place of another.
+	rotations []escrowgrid.Entry
+	// steps counts the entries of positions.
+	steps int64
+}
+
+type move struct {
+	place   int
+	posting escrowgrid.Posting
+}
+
+// chain is what is known of a journal so far, entry after entry.
+type chain struct {
+	v  *verification
+	of escrowgrid.InstitutionID
+	// kept is nil where only the entries and checkpoints are.
+	kept *keptTree
+
+	roots    translog.Roots
+	tiles    []tileOf // by level
+	balances escrowgrid.Balances
+	last     time.Time
+	// broken says that the entries are not those of the tree that was signed: nothing
+	// that follows can be compared with it.
+	broken bool
+	// signed is the size of the last checkpoint that the entries lead to.
+	signed int64
+
+	checkpoints checkpointReader
+	held        []heldCheckpoint
+
+	// rotations are the entries that replaced API keys, by the key replaced.
+	rotations map[escrowgrid.KeyID]escrowgrid.Entry
+	// steps counts the entries of positions.
+	steps int64
+}
+
+// readChain reads a journal from its first entry to one of a sequence, and compares it
+// with its checkpoints and, where kept is not nil, with what else is kept of it. end
+// tells the sequence of the last entry by now.
+func (v *verification) readChain(
+	ctx context.Context, of escrowgrid.InstitutionID, to int64, kept *keptTree, end func(context.Context) (int64, error),
+) (*chain, error) {
+	c := &chain{
+		v: v, of: of, kept: kept, checkpoints: checkpointReader{v: v, of: of}, held: v.held[of],
+		rotations: make(map[escrowgrid.KeyID]escrowgrid.Entry),
+	}
+	next := int64(1)
+	err := inOrder(ctx, v.config,
+		func(context.Context) (page [2]int64, ok bool, err error) {
+			page = [2]int64{next, min(to, next+entryPage-1)}
+			next += entryPage
+			return page, page[0] <= to, nil
+		},
+		func(ctx context.Context, page [2]int64) (entriesRead, error) {
+			return v.readEntries(ctx, of, page[0], page[1])
+		},
+		c.take)
+	if err == nil && !c.broken {
+		err = c.compareLastTiles(ctx, end)
+	}
+	if err == nil {
+		err = c.compareEnd(ctx, end)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.report.Entries += to
+	v.report.Unsigned += to - c.signed
+	return c, err
+}
+
+// readEntries reads a page of a journal and looks at each entry by itself.
+func (v *verification) readEntries(ctx context.Context, of escrowgrid.InstitutionID, from, to int64) (entriesRead, error) {
+	entries, err := v.journal.StoredEntries(ctx, of, from, to)
+	if err != nil {
+		return entriesRead{}, fmt.Errorf("entries %d to %d of %s: %w", from, to, of, err)
+	}
+	read := entriesRead{leaves: make([]translog.Hash, 0, len(entries))}
+	expected := from
+	for _, stored := range entries {
+		if stored.Sequence != expected && !read.broken {
+			v.differ(of, entryName(expected), nothing, "an entry")
+			read.broken = true
+		}
+		expected = stored.Sequence + 1
+		if !read.broken {
+			read.leaves = append(read.leaves, translog.LeafHash(stored.Body))
+		}
+		v.readEntry(of, stored, &read)
+	}
+	if expected <= to && !read.broken {
+		v.differ(of, entryName(expected), nothing, "an entry")
+		read.broken = true
+	}
+	v.proceed(len(entries))
+	return read, nil
+}
+
+func entryName(sequence int64) string { return fmt.Sprintf("entry %d", sequence) }
+
+// readEntry looks at one entry.
+func (v *verification) readEntry(of escrowgrid.InstitutionID, stored store.StoredEntry, read *entriesRead) {
+	entry, err := escrowgrid.ParseEntry(stored.Body)
+	if err == nil {
+		err = entry.Check()
+	}
+	if err != nil {
+		v.differ(of, entryName(stored.Sequence), shown(string(stored.Body))+" ("+err.Error()+")", "an entry as it is written")
+		return
+	}
+	v.compare(of, entryName(stored.Sequence), []field{
+		{"institution", entry.InstitutionID.String()},
+		{"sequence", fmt.Sprint(entry.Sequence)},
+		{"column at", escrowgrid.FormatTime(stored.At)},
+		{"column actor", stored.Actor},
+		{"column kind", string(stored.Kind)},
+		{"column subject", stored.Subject},
+	}, []field{
+		{"institution", of.String()},
+		{"sequence", fmt.Sprint(stored.Sequence)},
+		{"column at", escrowgrid.FormatTime(entry.At)},
+		{"column actor", entry.Actor.String()},
+		{"column kind", string(entry.Kind)},
+		{"column subject", entry.Subject},
+	})
+	if read.first.IsZero() {
+		read.first = entry.At
+	} else if !entry.At.After(read.last) {
+		v.differLate(of, entry.Sequence, entry.At, read.last)
+	}
+	read.last = entry.At
+	if _, step, ok := entry.PositionEvent(); ok {
+		read.steps++
+		if posting, moves := step.Posting(); moves {
+			read.moves = append(read.moves, move{len(read.leaves) - 1, posting})
+		}
+	}
+	if _, rotates := entry.ReplacedKey(); rotates {
+		read.rotations = append(read.rotations, entry)
+	}
+}
+
+// differLate notes that an entry is not later than the one before it.
+func (v *verification) differLate(of escrowgrid.InstitutionID, sequence int64, at, before time.Time) {
+	v.differ(of, entryName(sequence), "the time "+escrowgrid.FormatTime(at), "one after "+escrowgrid.FormatTime(before))
+}
+
+// take adds the next page to the chain.
+func (c *chain) take(ctx context.Context, read entriesRead) error {
+	if !read.first.IsZero() && !c.last.IsZero() && !read.first.After(c.last) {
+		c.v.differLate(c.of, c.roots.Size()+1, read.first, c.last)
+	}
+	if !read.last.IsZero() {
+		c.last = read.last
+	}
+	c.steps += read.steps
+	for _, rotation := range read.rotations {
+		replaced, _ := rotation.ReplacedKey()
+		c.rotations[replaced] = rotation
+	}
+	for place, leaf := range read.leaves {
+		if c.broken {
+			return nil
+		}
+		for len(read.moves) > 0 && read.moves[0].place == place {
+			c.balances.Add(read.moves[0].posting)
+			read.moves = read.moves[1:]
+		}
+		if err := c.add(ctx, leaf); err != nil || c.broken {
+			return err
+		}
+		if err := c.compare(ctx); err != nil {
+			return err
+		}
+	}
+	c.broken = c.broken || read.broken
+	return nil
+}
+
+// compare compares the entries so far with what was signed of so many.
+func (c *chain) compare(ctx context.Context) error {
+	c.compareHeld()
+	for {
+		next, ok, err := c.checkpoints.peek(ctx)
+		if err != nil || !ok || next.Size > c.roots.Size() {
+			return err
+		}
+		c.checkpoints.pop()
+		if err := c.compareCheckpoint(ctx, next); err != nil || c.broken {
+			return err
+		}
+	}
+}
