@@ -56,6 +56,7 @@ type serverFlags struct {
 	LogName            string `env:"LOG_NAME" default:"escrowgrid" help:"Your name for the transparency logs of the journals, like escrow.example.com; it stands in every checkpoint, and should never change."`
 	LogSigningKey      string `env:"LOG_SIGNING_KEY" help:"The keys that sign checkpoints, as escrowgrid signing-key makes them; with more than one, separated by commas, all of them sign. One is made and kept in the database when empty."`
 	CheckpointInterval string `env:"CHECKPOINT_INTERVAL" default:"5s" help:"How often a journal with new entries gets a checkpoint."`
+	VerifyInterval     string `env:"VERIFY_INTERVAL" default:"24h" help:"How long the server waits from one verification of all journals and rows to the next; 0s verifies never."`
 	ExpiryInterval     string `env:"EXPIRY_INTERVAL" default:"1s" help:"How often positions that are due are expired."`
 }
 
@@ -82,6 +83,7 @@ type serverConfig struct {
 	logName             string
 	signers             []translog.Signer
 	checkpointInterval  time.Duration
+	verifyInterval      time.Duration // 0 is never
 	expiryInterval      time.Duration
 }
 
@@ -269,6 +271,9 @@ func (f serverFlags) config(log io.Writer) (serverConfig, error) {
 		expiryInterval:  r.duration("EXPIRY_INTERVAL", f.ExpiryInterval, 10*time.Millisecond, time.Hour),
 	}
 	config.checkpointInterval = r.duration("CHECKPOINT_INTERVAL", f.CheckpointInterval, 100*time.Millisecond, 24*time.Hour)
+	if f.VerifyInterval != "0s" && f.VerifyInterval != "0" {
+		config.verifyInterval = r.duration("VERIFY_INTERVAL", f.VerifyInterval, 100*time.Millisecond, 30*24*time.Hour)
+	}
 	config.signers = r.signers("LOG_SIGNING_KEY", f.LogSigningKey, config.logName)
 	config.databaseURL, config.databaseConnections = r.database(f.databaseFlags)
 	config.publicDocs = isLoopback(f.Host)

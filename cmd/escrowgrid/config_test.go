@@ -50,6 +50,8 @@ func TestAWrongValueIsNamedByItsVariable(t *testing.T) {
 		{"BATCH_SIZE", "10001", "10001", "whole number"},
 		{"EXPIRY_INTERVAL", "never", "never", "duration"},
 		{"CHECKPOINT_INTERVAL", "1ms", "1ms", "duration"},
+		{"VERIFY_INTERVAL", "1ms", "1ms", "duration"},
+		{"VERIFY_INTERVAL", "never", "never", "duration"},
 		{"LOG_NAME", "Meridian Bank", "Meridian Bank", "a name"},
 		{"LOG_NAME", "", "", "a name"},
 		{"LOG_SIGNING_KEY", "PRIVATE+KEY+hidden", "(secret)", "escrowgrid signing-key"},

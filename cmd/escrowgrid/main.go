@@ -35,6 +35,8 @@ type cli struct {
 	Serve      serveCommand      `cmd:"" help:"Run the server."`
 	Migrate    migrateCommand    `cmd:"" help:"Bring the database's schema to this version's level, and end."`
 	Demo       demoCommand       `cmd:"" help:"Run a server with an example in it, and lead one position through its life."`
+	Verify     verifyCommand     `cmd:"" help:"Prove that journals and state are what was signed and entered."`
+	Export     exportCommand     `cmd:"" help:"Write the journal of an institution to a file that can be verified elsewhere."`
 	LoadTest   loadTestCommand   `cmd:"" name:"loadtest" help:"Test how much a server holds, and that nothing is lost."`
 	Bench      benchCommand      `cmd:"" help:"Measure how fast servers on this machine are, beside floors."`
 	Floor      floorCommand      `cmd:"" name:"bench-floor" hidden:""`

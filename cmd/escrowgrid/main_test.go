@@ -55,7 +55,7 @@ func build() error {
 var variables = []string{
 	"PORT", "HOST", "DATABASE_URL", "DATABASE_CONNECTIONS", "ROOT_API_KEY", "ROOT_API_KEY_ALLOWED_IPS", "TRUSTED_PROXIES", "METRICS_API_KEY", "PUBLIC_DOCS_ENABLED",
 	"CORS_ALLOWED_ORIGINS", "RATE_LIMIT_ENABLED", "RATE_LIMIT_RPS", "RATE_LIMIT_BURST", "REQUEST_TIMEOUT", "SHUTDOWN_TIMEOUT", "QUEUE_SIZE", "BATCH_SIZE",
-	"LOG_NAME", "LOG_SIGNING_KEY", "CHECKPOINT_INTERVAL", "EXPIRY_INTERVAL", "LOG_LEVEL", "LOG_FORMAT",
+	"LOG_NAME", "LOG_SIGNING_KEY", "CHECKPOINT_INTERVAL", "VERIFY_INTERVAL", "EXPIRY_INTERVAL", "LOG_LEVEL", "LOG_FORMAT",
 }
 
 func TestHelpTellsHowToUseTheProgram(t *testing.T) {
@@ -68,7 +68,7 @@ func TestHelpTellsHowToUseTheProgram(t *testing.T) {
 	for _, name := range variables {
 		ofServer, ofDemo = append(ofServer, "($"+name+")"), append(ofDemo, "($"+name+")")
 	}
-	secrets := []string{"ROOT_API_KEY=" + testRootKey, "METRICS_API_KEY=" + testRootKey, "DATABASE_URL=postgres://u:hidden@h/d", "LOG_SIGNING_KEY=PRIVATE+KEY+hidden"}
+	secrets := []string{"API_KEY=" + testRootKey, "ROOT_API_KEY=" + testRootKey, "METRICS_API_KEY=" + testRootKey, "DATABASE_URL=postgres://u:hidden@h/d", "LOG_SIGNING_KEY=PRIVATE+KEY+hidden"}
 	for args, tells := range map[string][]string{
 		"":                   overview,
 		"-h":                 overview,
@@ -76,6 +76,8 @@ func TestHelpTellsHowToUseTheProgram(t *testing.T) {
 		"serve --help":       ofServer,
 		"demo --help":        ofDemo,
 		"migrate --help":     {"Usage: escrowgrid migrate [flags]", "($DATABASE_URL)", "($DATABASE_CONNECTIONS)"},
+		"verify --help":      {"Usage: escrowgrid verify [flags]", "($DATABASE_URL)", "($API_KEY)", "--bundle=FILE", "--public-key=KEY", "Exit codes: 0 all is"},
+		"export --help":      {"Usage: escrowgrid export --institution=ID --output=FILE", "($DATABASE_URL)", "($API_KEY)", "--url=URL"},
 		"signing-key --help": {"Usage: escrowgrid signing-key", "LOG_NAME"},
 		"openapi --help":     {"Usage: escrowgrid openapi", "Print the OpenAPI 3.1 document"},
 		"version --help":     {"Usage: escrowgrid version", "Print the version"},

@@ -21,6 +21,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/httpapi"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
 	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/verify"
 )
 
 type serveCommand struct {
@@ -50,6 +51,7 @@ type service struct {
 	store   *store.Store
 	engine  *engine.Engine
 	log     *journallog.Log
+	watch   *verify.Watch // nil where nothing is verified
 	server  *http.Server
 	served  chan error
 	url     string
@@ -72,9 +74,7 @@ func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, 
 	}
 	defer func() {
 		if err != nil {
-			if s.log != nil {
-				s.log.Close()
-			}
+			s.closeFollowers()
 			err = errors.Join(err, s.store.Close())
 		}
 	}()
@@ -98,6 +98,11 @@ func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, 
 		Store: s.store, Logger: config.logger, Now: time.Now, Metrics: registry, Name: config.logName, Signers: config.signers,
 		Interval: config.checkpointInterval,
 	})
+	if config.verifyInterval > 0 {
+		s.watch = verify.StartWatch(verify.WatchConfig{
+			Store: s.store, Logger: config.logger, Now: time.Now, Metrics: registry, Interval: config.verifyInterval,
+		})
+	}
 	handler, err := httpapi.New(httpapi.Config{
 		Engine: s.engine, Log: s.log, Logger: config.logger, Version: version(), Metrics: registry, Gatherer: registry,
 		RootKey: s.rootKey, MetricsKey: config.metricsKey, RootNetworks: config.rootNetworks,
@@ -172,10 +177,20 @@ func (s *service) close(ctx context.Context) error {
 		// Whoever still waits for an answer does not get one.
 		err = errors.Join(fmt.Errorf("not all was finished within %s: %w", s.config.shutdownTimeout, err), s.server.Close())
 	}
-	s.log.Close()
+	s.closeFollowers()
 	err = errors.Join(err, s.store.Close())
 	s.config.logger.Info("stopped")
 	return err
+}
+
+// closeFollowers ends what reads the journals behind the write path.
+func (s *service) closeFollowers() {
+	if s.watch != nil {
+		s.watch.Close()
+	}
+	if s.log != nil {
+		s.log.Close()
+	}
 }
 
 // rootKey returns the operator's key: the one that was given, or the one kept

@@ -202,7 +202,7 @@ func (s *subject) usage(ctx context.Context) (u usage, err error) {
 func (b *bench) startSubject(
 	ctx context.Context, name, database string, servers, tenants int, environment []string,
 ) (_ *subject, err error) {
-	s := &subject{name: name, database: database, environment: append(environment, "RATE_LIMIT_ENABLED=false")}
+	s := &subject{name: name, database: database, environment: append(environment, "RATE_LIMIT_ENABLED=false", "VERIFY_INTERVAL=0s")}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())

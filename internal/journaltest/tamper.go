@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 	"github.com/ncruces/go-sqlite3/driver"
@@ -14,13 +15,13 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
-// Tamper runs a statement on the database beside the server, as its operator could, with
+// Tamper runs a statement on a database beside the server, as its operator could, with
 // the triggers dropped that keep journals and checkpoints append-only. It must change a
 // row. Parameters are $1, $2 and so on.
-func (w *Writer) Tamper(statement string, args ...any) {
-	w.tb.Helper()
-	path, isFile := strings.CutPrefix(w.URL, "sqlite:")
-	db, err := sql.Open("pgx", w.URL)
+func Tamper(tb testing.TB, databaseURL, statement string, args ...any) {
+	tb.Helper()
+	path, isFile := strings.CutPrefix(databaseURL, "sqlite:")
+	db, err := sql.Open("pgx", databaseURL)
 	drop := []string{
 		"DROP TRIGGER IF EXISTS journal_entries_append_only ON journal_entries",
 		"DROP TRIGGER IF EXISTS journal_checkpoints_append_only ON journal_checkpoints",
@@ -34,24 +35,30 @@ func (w *Writer) Tamper(statement string, args ...any) {
 		}
 	}
 	if err != nil {
-		w.tb.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
 	for _, statement := range drop {
-		if _, err := db.ExecContext(w.tb.Context(), statement); err != nil {
-			w.tb.Fatal(err)
+		if _, err := db.ExecContext(tb.Context(), statement); err != nil {
+			tb.Fatal(err)
 		}
 	}
 	for i, arg := range args {
 		args[i] = parameter(arg, isFile)
 	}
-	result, err := db.ExecContext(w.tb.Context(), statement, args...)
+	result, err := db.ExecContext(tb.Context(), statement, args...)
 	if err != nil {
-		w.tb.Fatalf("%s: %v", statement, err)
+		tb.Fatalf("%s: %v", statement, err)
 	}
 	if rows, err := result.RowsAffected(); rows == 0 || err != nil {
-		w.tb.Fatalf("%s: %d rows, %v", statement, rows, err)
+		tb.Fatalf("%s: %d rows, %v", statement, rows, err)
 	}
+}
+
+// Tamper is Tamper on the writer's database.
+func (w *Writer) Tamper(statement string, args ...any) {
+	w.tb.Helper()
+	Tamper(w.tb, w.URL, statement, args...)
 }
 
 // parameter is an id as a store's columns have it; anything else stays as it is.

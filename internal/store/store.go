@@ -79,9 +79,10 @@ type LeaderName int32
 
 // The duties; their numbers must not change between versions.
 const (
-	LeadExpiry LeaderName = 1
-	LeadPurge  LeaderName = 2
-	LeadLog    LeaderName = 3
+	LeadExpiry       LeaderName = 1
+	LeadPurge        LeaderName = 2
+	LeadLog          LeaderName = 3
+	LeadVerification LeaderName = 4
 )
 
 // row is one row of a result.

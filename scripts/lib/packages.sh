@@ -113,6 +113,12 @@ require_curl() {
 	command -v curl >/dev/null 2>&1 || install_packages curl curl curl curl curl curl curl
 }
 
+# require_python makes Python available, in which docs/verify_bundle.py is written,
+# installing it if need be.
+require_python() {
+	command -v python3 >/dev/null 2>&1 || install_packages Python python3 python3 python3 python python3 python3
+}
+
 # require_browser makes a Chromium available, in which pages are looked at,
 # installing it if need be.
 require_browser() {

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/bundle"
+)
+
+type exportCommand struct {
+	databaseFlags `embed:""`
+	remoteFlags   `embed:""`
+
+	Institution string `required:"" placeholder:"ID" help:"Whose journal."`
+	Output      string `required:"" short:"o" placeholder:"FILE" help:"The file to write; it must not be there yet."`
+}
+
+// Help explains the command below its flags' list.
+func (*exportCommand) Help() string {
+	return `Writes a bundle: one file with the whole journal of an institution, its checkpoints, and the public keys that signed them.
+It can be verified on a machine that has no access to the server. The journal holds the hashes of API keys: hand the
+file on to those only who may see it.
+
+  escrowgrid export --institution inst_… -o meridian.bundle                             from the database of DATABASE_URL
+  escrowgrid export --institution inst_… -o meridian.bundle --url https://… --api-key … from a server
+  escrowgrid verify --bundle meridian.bundle --public-key escrow.example.com+…          elsewhere`
+}
+
+// Run exports.
+func (c *exportCommand) Run(ctx context.Context, out output) (err error) {
+	var of escrowgrid.InstitutionID
+	if err := of.UnmarshalText([]byte(c.Institution)); err != nil {
+		return &usageError{"--institution: " + err.Error()}
+	}
+	if err := c.remoteFlags.check(); err != nil {
+		return err
+	}
+	progress, finish := showProgress(out.stderr, "exporting")
+	if c.URL != "" {
+		err = bundle.FromServer(ctx, c.server(), of, c.Output, time.Now(), progress)
+	} else {
+		err = c.fromDatabase(ctx, of, progress)
+	}
+	finish()
+	if err != nil {
+		return err
+	}
+	return c.describe(ctx, out)
+}
+
+func (c *exportCommand) fromDatabase(ctx context.Context, of escrowgrid.InstitutionID, progress bundle.Progress) (err error) {
+	database, err := openExisting(ctx, c.databaseFlags)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, database.Close()) }()
+	return bundle.FromStore(ctx, database, of, c.Output, time.Now(), progress)
+}
+
+// describe says what was written.
+func (c *exportCommand) describe(ctx context.Context, out output) (err error) {
+	b, err := bundle.Open(ctx, c.Output)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	checkpoints, last, err := b.CountCheckpoints(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out.stdout, "%s has the journal of %s: %d entries and %d checkpoints.\n", c.Output, b.Institution, b.Last, checkpoints)
+	if last < b.Last {
+		fmt.Fprintf(out.stdout, "%d entries are behind the last checkpoint: no signature covers them yet.\n", b.Last-last)
+	}
+	return nil
+}

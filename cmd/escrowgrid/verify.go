@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"github.com/escrowgrid/escrowgrid/internal/apiclient"
+	"github.com/escrowgrid/escrowgrid/internal/bundle"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/translog"
+	"github.com/escrowgrid/escrowgrid/internal/verify"
+)
+
+type verifyCommand struct {
+	databaseFlags `embed:""`
+	remoteFlags   `embed:""`
+
+	Bundle      string   `type:"existingfile" placeholder:"FILE" help:"Verify a bundle that escrowgrid export has written, without any database or server."`
+	PublicKeys  []string `name:"public-key" placeholder:"KEY" help:"A public key that signs checkpoints, name+hash+base64, as you know it from elsewhere. Without any, the keys are believed that come with the journals."`
+	Checkpoints []string `name:"checkpoint" type:"existingfile" placeholder:"FILE" help:"A checkpoint that you have kept: the journal must still be the one that it was signed of."`
+	Workers     int      `default:"0" help:"How many pages are read at once; 0 takes the processors."`
+}
+
+const maxWorkers = 256
+
+// Help explains the command below its flags' list.
+func (*verifyCommand) Help() string {
+	return `Rebuilds everything from the journals' entries and compares it with what is kept: the sequence of the entries, the Merkle
+tree, every checkpoint and its signature, the balances, and every row of the tables of state. A server may write
+meanwhile; an SQLite file takes one process at a time.
+
+  escrowgrid verify                                              the database of DATABASE_URL
+  escrowgrid verify --url https://… --api-key …                  what a server shows to a key: journals and positions
+  escrowgrid verify --bundle meridian.bundle                     a file that escrowgrid export has written
+  escrowgrid verify --public-key escrow.example.com+…            with a key that you trust
+  escrowgrid verify --checkpoint 2027-01.checkpoint              against a checkpoint that you have kept
+
+Exit codes: 0 all is as it should be; 1 something differs, or could not be read; 2 wrong usage.`
+}
+
+// Run verifies.
+func (c *verifyCommand) Run(ctx context.Context, out output) error {
+	config, err := c.config()
+	if err != nil {
+		return err
+	}
+	var finish func()
+	config.Progress, finish = showProgress(out.stderr, "verifying")
+	begun := time.Now()
+	report, err := c.verify(ctx, config)
+	finish()
+	if err != nil {
+		return err
+	}
+	return showReport(out.stdout, report, time.Since(begun))
+}
+
+func (c *verifyCommand) verify(ctx context.Context, config verify.Config) (report verify.Report, err error) {
+	switch {
+	case c.Bundle != "":
+		b, err := bundle.Open(ctx, c.Bundle)
+		if err != nil {
+			return report, err
+		}
+		defer func() { err = errors.Join(err, b.Close()) }()
+		return verify.Bundle(ctx, b, config)
+	case c.URL != "":
+		directory, err := os.MkdirTemp("", "escrowgrid-verify-")
+		if err != nil {
+			return report, err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()
+		return verify.Server(ctx, c.server(), directory, config)
+	}
+	database, err := openExisting(ctx, c.databaseFlags)
+	if err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, database.Close()) }()
+	return verify.Database(ctx, database, config)
+}
+
+// config reads what is to be verified by.
+func (c *verifyCommand) config() (verify.Config, error) {
+	config := verify.Config{Keys: c.PublicKeys, Workers: c.Workers}
+	if _, err := translog.NewVerifiers(c.PublicKeys...); err != nil {
+		return config, &usageError{"--public-key: " + err.Error()}
+	}
+	if c.Workers < 0 || c.Workers > maxWorkers {
+		return config, &usageError{fmt.Sprintf("--workers=%d must be from 0 to %d", c.Workers, maxWorkers)}
+	}
+	if c.Bundle != "" && c.URL != "" {
+		return config, &usageError{"--bundle and --url are two things to verify: give one"}
+	}
+	if err := c.remoteFlags.check(); err != nil {
+		return config, err
+	}
+	for _, path := range c.Checkpoints {
+		note, err := os.ReadFile(path) //nolint:gosec // The user says which.
+		if err != nil {
+			return config, err
+		}
+		config.Held = append(config.Held, note)
+	}
+	return config, nil
+}
+
+// remoteFlags name a server that is asked over HTTP.
+type remoteFlags struct {
+	URL    string `name:"url" placeholder:"URL" help:"Ask a server at this address, instead of reading a database."`
+	APIKey string `name:"api-key" env:"API_KEY" help:"The key that the server is asked with: the root key, or one of an admin."`
+}
+
+func (f remoteFlags) check() error {
+	if f.URL == "" {
+		return nil
+	}
+	parsed, err := url.Parse(f.URL)
+	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" {
+		return &usageError{"--url: it takes the address of a server, like https://escrow.example.com"}
+	}
+	if f.APIKey == "" {
+		return &usageError{"--url takes a key in API_KEY: the root key, or one of an admin"}
+	}
+	return nil
+}
+
+func (f remoteFlags) server() bundle.Server {
+	return bundle.Server{Client: apiclient.New(strings.TrimRight(f.URL, "/")), Key: f.APIKey}
+}
+
+// openExisting opens a database for a command that reads, and makes none.
+func openExisting(ctx context.Context, flags databaseFlags) (*store.Store, error) {
+	var r reader
+	databaseURL, connections := r.database(flags)
+	if r.err != nil {
+		return nil, r.err
+	}
+	if path, isFile := strings.CutPrefix(databaseURL, "sqlite:"); isFile {
+		if _, err := os.Stat(path); err != nil {
+			return nil, fmt.Errorf("there is no database %s: %w", path, err)
+		}
+	}
+	database, err := openStore(ctx, databaseURL, connections)
+	if errors.Is(err, store.ErrInUse) {
+		return nil, fmt.Errorf("%w; stop it, or ask it over HTTP with --url", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := database.CheckSchema(ctx); err != nil {
+		return nil, errors.Join(err, database.Close())
+	}
+	return database, nil
+}
+
+// showProgress shows a bar on a terminal, and nothing elsewhere.
+func showProgress(out io.Writer, what string) (progress func(done, total int64), finish func()) {
+	file, ok := out.(*os.File)
+	if !ok {
+		return nil, func() {}
+	}
+	if about, err := file.Stat(); err != nil || about.Mode()&os.ModeCharDevice == 0 {
+		return nil, func() {}
+	}
+	bar := progressbar.NewOptions64(1, progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(what), progressbar.OptionShowCount(),
+		progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetItsString("entries"), progressbar.OptionShowIts())
+	return func(done, total int64) {
+		bar.ChangeMax64(total)
+		_ = bar.Set64(done) // It fails only beyond its end.
+	}, func() { _ = bar.Clear() }
+}
+
+// showReport prints what a verification has found; its error is the exit code.
+func showReport(out io.Writer, r verify.Report, took time.Duration) error {
+	for _, difference := range r.Differences {
+		fmt.Fprintln(out, "DIFFERENCE", difference)
+	}
+	if more := r.DifferenceCount - int64(len(r.Differences)); more > 0 {
+		fmt.Fprintf(out, "… and %d differences more\n", more)
+	}
+	fmt.Fprintf(out, "Verified in %s: %d entries in %d journals, %d checkpoints, %d rows of state.\n",
+		took.Round(time.Millisecond), r.Entries, r.Institutions, r.Checkpoints, r.Rows)
+	if r.Unsigned > 0 {
+		fmt.Fprintf(out, "%d entries are behind the last checkpoints: no signature covers them yet.\n", r.Unsigned)
+	}
+	whose := "you gave"
+	if r.KeysBrought {
+		whose = "come with the journals: compare them with what you know from elsewhere"
+	}
+	fmt.Fprintf(out, "Signatures were checked with the keys that %s: %s\n", whose, strings.Join(r.Keys, ", "))
+	if r.DifferenceCount > 0 {
+		return &differenceError{r.DifferenceCount}
+	}
+	fmt.Fprintln(out, "Nothing differs.")
+	return nil
+}
+
+// differenceError says that a verification was carried out and found something.
+type differenceError struct{ count int64 }
+
+func (e *differenceError) Error() string {
+	if e.count == 1 {
+		return "there is a difference"
+	}
+	return fmt.Sprintf("there are %d differences", e.count)
+}

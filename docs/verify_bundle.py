@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""Verifies a bundle that `escrowgrid export` has written, with Python's standard library alone.
+
+    python3 verify_bundle.py BUNDLE PUBLIC_KEY...
+
+It shares no code with EscrowGrid: it is written after docs/transparency-log.md, for who would rather not believe
+the program that made the bundle. A public key is name+hash+base64. Exit code 1 where something differs.
+"""
+import base64
+import decimal
+import hashlib
+import json
+import sqlite3
+import sys
+
+# Ed25519 (RFC 8032, 5.1): the curve's points are in extended coordinates (X, Y, Z, T).
+P, Q = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, P) % P
+
+
+def add(a, b):
+    e, f = (a[1] - a[0]) * (b[1] - b[0]) % P, (a[1] + a[0]) * (b[1] + b[0]) % P
+    g, h = 2 * a[3] * b[3] * D % P, 2 * a[2] * b[2] % P
+    e, f, g, h = f - e, h - g, h + g, f + e
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def multiply(scalar, point):
+    product = (0, 1, 1, 0)
+    for bit in bin(scalar)[2:]:
+        product = add(product, product)
+        if bit == "1":
+            product = add(product, point)
+    return product
+
+
+def point(text):
+    y, sign = int.from_bytes(text, "little") & (1 << 255) - 1, text[31] >> 7
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    if (x * x - square) % P or y >= P or not x and sign:
+        raise ValueError("no point of the curve")
+    x = x if x & 1 == sign else P - x
+    return x, y, 1, x * y % P
+
+
+BASE = point((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
+
+
+def signed(public, message, signature):
+    s, r = int.from_bytes(signature[32:], "little"), signature[:32]
+    h = int.from_bytes(hashlib.sha512(r + public + message).digest(), "little") % Q
+    a, b = multiply(s, BASE), add(point(r), multiply(h, point(public)))
+    return len(signature) == 64 and s < Q and not (a[0] * b[2] - b[0] * a[2]) % P and not (a[1] * b[2] - b[1] * a[2]) % P
+
+
+def read_keys(texts):
+    """Returns the public keys by the name and the hash that a signature names them by (C2SP signed-note)."""
+    keys = {}
+    for text in texts:
+        name, key_hash, encoded = text.split("+", 2)
+        key = base64.b64decode(encoded)
+        made = hashlib.sha256(name.encode() + b"\n" + key).digest()[:4]
+        require(key[0] == 1 and made.hex() == key_hash, f"{text} is no public key")
+        keys[name, made] = key[1:]
+    return keys
+
+
+def open_note(note, keys):
+    """Returns the lines of a signed note, if one of the keys has signed it and none of their signatures is wrong."""
+    text, signatures = note.rsplit("\n\n", 1)
+    known = False
+    for line in signatures.splitlines():
+        dash, name, encoded = line.split(" ")
+        content = base64.b64decode(encoded)
+        if key := keys.get((name, content[:4])):
+            require(dash == "\u2014" and signed(key, text.encode() + b"\n", content[4:]), f"a signature is wrong:\n{note}")
+            known = True
+    require(known, f"no key that was given has signed:\n{note}")
+    return text.split("\n")
+
+
+def root(subtrees):
+    """Returns the root of a tree of perfect subtrees, (leaves, hash), the largest first (RFC 6962, 2.1)."""
+    result = subtrees[-1][1]
+    for _, left in reversed(subtrees[:-1]):
+        result = hashlib.sha256(b"\1" + left + result).digest()
+    return result
+
+
+def add_leaf(subtrees, body):
+    subtrees.append((1, hashlib.sha256(b"\0" + body).digest()))
+    while len(subtrees) > 1 and subtrees[-1][0] == subtrees[-2][0]:
+        (size, left), (_, right) = subtrees[-2:]
+        subtrees[-2:] = [(2 * size, hashlib.sha256(b"\1" + left + right).digest())]
+
+
+def lead(positions, sequence, kind, event):
+    """Leads a position through an entry, and requires funded = released + refunded + held."""
+    amount = decimal.Decimal(event.get("amount", "0"))
+    if kind == "POSITION_CREATED":
+        require(event["id"] not in positions and amount > 0, f"entry {sequence} cannot create {event['id']}")
+        positions[event["id"]] = {"state": "CREATED", "amount": amount, "currency": event["currency"], "held": decimal.Decimal(0)}
+        return
+    p, state = positions.get(event["id"], {}), event["toState"]
+    require(p.get("state") == event["fromState"] and p["currency"] == event["currency"], f"entry {sequence} cannot follow on {event['id']}")
+    require(p["state"] in ("CREATED", "FUNDED", "PARTIALLY_RELEASED"), f"entry {sequence} follows a final state")
+    funds = state == "FUNDED"
+    require(amount == (p["amount"] if funds else p["held"]) or state == "PARTIALLY_RELEASED" and 0 < amount < p["held"],
+            f"entry {sequence} moves {amount}")
+    require(funds == (p["state"] == "CREATED") or state in ("CANCELLED", "EXPIRED"), f"entry {sequence} goes from {p['state']} to {state}")
+    p["state"], p["held"] = state, p["held"] + amount if funds else p["held"] - amount
+
+
+def require(holds, message):
+    if not holds:
+        sys.exit(f"DIFFERENCE {message}")
+
+
+def main(path, *trusted):
+    bundle, keys = sqlite3.connect(f"file:{path}?mode=ro", uri=True), read_keys(trusted)
+    (institution,) = bundle.execute("SELECT institution FROM bundle WHERE format = 1").fetchone()
+    checkpoints = bundle.execute("SELECT size, note FROM checkpoints ORDER BY size")
+    checkpoint, count, size, covered, at, subtrees, positions = checkpoints.fetchone(), 0, 0, 0, "", [], {}
+    for sequence, body in bundle.execute("SELECT sequence, body FROM entries ORDER BY sequence"):
+        entry, size = json.loads(body), size + 1
+        require(sequence == size == entry["sequence"] and entry["institutionId"] == institution, f"entry {size} is missing or another's")
+        require(entry["at"] > at, f"entry {size} is not later than the one before it")
+        at = entry["at"]
+        add_leaf(subtrees, body.encode())
+        if entry["kind"].startswith("POSITION_"):
+            lead(positions, size, entry["kind"], entry["event"])
+        if checkpoint and checkpoint[0] == size:
+            origin, signed_size, signed_root, *_ = open_note(checkpoint[1], keys)
+            require(origin.endswith("/" + institution) and signed_size == str(size), f"the checkpoint of {size} entries is of another journal")
+            require(base64.b64decode(signed_root) == root(subtrees), f"entries {covered + 1} to {size} are not those that were signed")
+            checkpoint, count, covered = checkpoints.fetchone(), count + 1, size
+    require(not checkpoint, f"the journal ends at {size}, before its checkpoints")
+    print(f"Verified {size} entries of {institution} and {count} checkpoints, the last of {covered} entries; {len(positions)} positions.")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    main(*sys.argv[1:])

@@ -1,0 +1,222 @@
+package verify_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ncruces/go-sqlite3/driver"
+
+	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/bundle"
+	"github.com/escrowgrid/escrowgrid/internal/journaltest"
+	"github.com/escrowgrid/escrowgrid/internal/translog"
+	"github.com/escrowgrid/escrowgrid/internal/verify"
+)
+
+// export writes the bundle of the fixture's journal.
+func (f *fixture) export() (path string) {
+	f.t.Helper()
+	path = filepath.Join(f.t.TempDir(), "meridian.bundle")
+	if err := bundle.FromStore(f.t.Context(), f.Store, f.Example.Institution, path, time.Now(), nil); err != nil {
+		f.t.Fatal(err)
+	}
+	return path
+}
+
+func verifyBundle(t *testing.T, path string) verify.Report {
+	t.Helper()
+	b, err := bundle.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = b.Close() }()
+	return must(verify.Bundle(t.Context(), b, verify.Config{Keys: []string{signer.VerifierKey()}}))
+}
+
+// independently verifies a bundle with the program that shares no code with this one.
+func independently(t *testing.T, path string, keys ...string) (output string, verified bool) {
+	t.Helper()
+	text, err := exec.CommandContext(t.Context(), "python3", append([]string{"../../docs/verify_bundle.py", path}, keys...)...).CombinedOutput()
+	return string(text), err == nil
+}
+
+func TestBundlesAreVerifiedWithNothingElse(t *testing.T) {
+	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
+		f := newFixture(t, databaseURL)
+		path := f.export()
+		report := verifyBundle(t, path)
+		if report.DifferenceCount != 0 || report.Institutions != 1 || report.Entries != lastEntry || report.Checkpoints != 2 || report.Unsigned != 3 || report.Rows != firstPositions+4 {
+			t.Errorf("the report is %+v", report)
+		}
+		output, verified := independently(t, path, signer.VerifierKey())
+		if want := fmt.Sprintf("Verified %d entries of %s and 2 checkpoints, the last of %d entries; %d positions.\n",
+			lastEntry, f.Example.Institution, lastSigned, firstPositions+4); !verified || output != want {
+			t.Errorf("independently, it is %t: %s", verified, output)
+		}
+		// A stranger's key of the same name, and a key that was mistyped.
+		mistyped := strings.Replace(signer.VerifierKey(), "+A", "+B", 1)
+		for _, key := range []string{stranger.VerifierKey(), mistyped} {
+			if output, verified := independently(t, path, key); verified {
+				t.Errorf("with the key %s it is verified: %s", key, output)
+			}
+		}
+		if output, verified := independently(t, path); verified || !strings.Contains(output, "python3 verify_bundle.py BUNDLE PUBLIC_KEY") {
+			t.Errorf("without a key it says %s", output)
+		}
+	})
+}
+
+// change runs statements on a bundle.
+func change(t *testing.T, path string, statements ...string) {
+	t.Helper()
+	db, err := driver.Open("file:" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, statement := range statements {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+}
+
+func TestTamperingWithABundleIsFound(t *testing.T) {
+	f := newFixture(t, "sqlite:"+filepath.Join(t.TempDir(), "escrowgrid.db"))
+	original := must(os.ReadFile(f.export()))
+	body := func(sequence int64) string { return string(f.Entry(f.Example.Institution, sequence).Body) }
+	rewrite := func(sequence int64, old, changed string) string {
+		return fmt.Sprintf("UPDATE entries SET body = replace(body, '%s', '%s') WHERE sequence = %d", old, changed, sequence)
+	}
+	move := func(from, to int64) []string {
+		return []string{
+			rewrite(from, fmt.Sprintf(`"sequence":%d,`, from), fmt.Sprintf(`"sequence":%d,`, to)),
+			fmt.Sprintf("UPDATE entries SET sequence = %d WHERE sequence = %d", to, from),
+		}
+	}
+	forged := must(translog.Checkpoint{
+		Origin: "escrowgrid.test/" + f.Example.Institution.String(), Size: lastSigned, Root: translog.EmptyRoot(), At: time.Now(),
+	}.Sign(stranger))
+	foreign := strings.ReplaceAll(body(firstSigned+7), f.positions[firstPositions].String(), escrowgrid.PositionID{15: 1}.String())
+	for _, test := range []struct {
+		name       string
+		statements []string
+		want       string // of a difference; the other program stops at the first
+	}{
+		{"an entry altered", []string{rewrite(anEntry, `"requestId":"test"`, `"requestId":"best"`)}, fmt.Sprintf("entries 1 to %d: there is the root ", firstSigned)},
+		{"an amount altered", []string{rewrite(anEntry, "900000.00", "800000.00")}, "there is a step that cannot be (apply POSITION_STATE_CHANGED"},
+		{"an entry removed", []string{fmt.Sprintf("DELETE FROM entries WHERE sequence = %d", anEntry)}, fmt.Sprintf("entry %d: there is nothing", anEntry)},
+		{"entries reordered", append(append(move(anEntry, 1_000_000), move(anEntry+1, anEntry)...), move(1_000_000, anEntry+1)...), fmt.Sprintf("entry %d: there is the time ", anEntry+1)},
+		{"the end cut off", []string{fmt.Sprintf("DELETE FROM entries WHERE sequence >= %d", lastSigned)}, fmt.Sprintf("checkpoint of %d entries: there is a journal of %d entries", lastSigned, lastSigned-1)},
+		{
+			"a checkpoint forged",
+			[]string{fmt.Sprintf("UPDATE checkpoints SET note = '%s' WHERE size = %d", forged, lastSigned)},
+			fmt.Sprintf("checkpoint of %d entries: there is checkpoint: note has no verifiable signatures", lastSigned),
+		},
+		{
+			"a checkpoint with a letter changed",
+			[]string{fmt.Sprintf("UPDATE checkpoints SET note = replace(note, 'time 2', 'time 3') WHERE size = %d", lastSigned)},
+			"invalid signature for key escrowgrid.test",
+		},
+		{
+			"an unsigned step of a position that nothing made",
+			[]string{
+				fmt.Sprintf("DELETE FROM entries WHERE sequence > %d", lastSigned),
+				fmt.Sprintf("INSERT INTO entries SELECT %d, '2999-01-01T00:00:00.000000Z', actor, kind, '%s', '%s' FROM entries WHERE sequence = %d",
+					lastSigned+1, escrowgrid.PositionID{15: 1},
+					strings.NewReplacer(fmt.Sprintf(`"sequence":%d`, firstSigned+7), fmt.Sprintf(`"sequence":%d`, lastSigned+1),
+						`"at":"`+escrowgrid.FormatTime(f.Entry(f.Example.Institution, firstSigned+7).At), `"at":"2999-01-01T00:00:00.000000Z`).Replace(foreign), firstSigned+7),
+			},
+			fmt.Sprintf("entry %d: there is a step of pos_00000000000000000000000001", lastSigned+1),
+		},
+		{"of another institution", []string{"UPDATE bundle SET institution = '" + escrowgrid.InstitutionID{15: 1}.String() + "'"}, "entry 1: there is institution " + f.Example.Institution.String()},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "tampered.bundle")
+			if err := os.WriteFile(path, original, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			change(t, path, test.statements...)
+			found := false
+			report := verifyBundle(t, path)
+			for _, difference := range report.Differences {
+				found = found || strings.Contains(difference.String(), test.want)
+			}
+			if !found {
+				t.Errorf("no difference has %q, they are %v", test.want, report.Differences)
+			}
+			if output, verified := independently(t, path, signer.VerifierKey()); verified || !strings.HasPrefix(output, "DIFFERENCE ") {
+				t.Errorf("independently, it is %t: %s", verified, output)
+			}
+		})
+	}
+}
+
+// A bundle that is refused could not be verified: it is another thing, or one that could
+// show different things to different questions.
+func TestFilesThatAreNoBundleAreRefused(t *testing.T) {
+	f := newFixture(t, "sqlite:"+filepath.Join(t.TempDir(), "escrowgrid.db"))
+	original := must(os.ReadFile(f.export()))
+	for name, statements := range map[string][]string{
+		"a view in the place of entries": {
+			"ALTER TABLE entries RENAME TO others",
+			"CREATE VIEW entries AS SELECT sequence, at, actor, kind, subject, body FROM others",
+		},
+		"a trigger":                    {"CREATE TRIGGER t AFTER INSERT ON keys BEGIN SELECT 1; END"},
+		"a table more":                 {"CREATE TABLE notes (text TEXT)"},
+		"a format that is not known":   {"UPDATE bundle SET format = 2"},
+		"no institution":               {"UPDATE bundle SET institution = 'x'"},
+		"no time":                      {"UPDATE bundle SET exported_at = 'x'"},
+		"nothing that says what it is": {"DELETE FROM bundle"},
+	} {
+		path := filepath.Join(t.TempDir(), "other.bundle")
+		if err := os.WriteFile(path, original, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		change(t, path, statements...)
+		if b, err := bundle.Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), bundle.ErrNoBundle.Error()) {
+			t.Errorf("%s: it is opened as %+v, %v", name, b, err)
+		}
+	}
+	for name, content := range map[string]string{"empty": "", "text": "a text that is long enough to be taken for something else"} {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := bundle.Open(t.Context(), path); err == nil {
+			t.Errorf("%s: it is opened as %+v", name, b)
+		}
+	}
+	if b, err := bundle.Open(t.Context(), filepath.Join(t.TempDir(), "none")); err == nil {
+		t.Errorf("a file that is not there is opened as %+v", b)
+	}
+}
+
+// What is at the path of a bundle is always whole: it was there before, or is new.
+func TestABundleIsThereWholeOrNotAtAll(t *testing.T) {
+	f := newFixture(t, "sqlite:"+filepath.Join(t.TempDir(), "escrowgrid.db"))
+	path := f.export()
+	if err := bundle.FromStore(t.Context(), f.Store, f.Example.Institution, path, time.Now(), nil); err == nil {
+		t.Error("a bundle is written over another")
+	}
+	if about := must(os.Stat(path)); about.Mode().Perm() != 0o600 {
+		t.Errorf("others may read it: %s", about.Mode())
+	}
+	f.tamper("DELETE FROM journal_entries WHERE institution_id = $1 AND sequence = $2", f.Example.Institution, int64(anEntry))
+	broken := filepath.Join(t.TempDir(), "broken.bundle")
+	err := bundle.FromStore(t.Context(), f.Store, f.Example.Institution, broken, time.Now(), nil)
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("entry %d is missing", anEntry)) {
+		t.Errorf("a journal with a gap is exported: %v", err)
+	}
+	if left := must(filepath.Glob(filepath.Join(filepath.Dir(broken), "*"))); len(left) != 0 {
+		t.Errorf("it leaves %v", left)
+	}
+	if err := bundle.FromStore(t.Context(), f.Store, escrowgrid.InstitutionID{15: 1}, broken, time.Now(), nil); err == nil {
+		t.Error("the journal of no institution is exported")
+	}
+}

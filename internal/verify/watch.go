@@ -1,0 +1,126 @@
+package verify
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/escrowgrid/escrowgrid/internal/store"
+)
+
+// WatchConfig is what a watch needs. Every field must be set.
+type WatchConfig struct {
+	Store  *store.Store
+	Logger *slog.Logger
+	// Now tells the time.
+	Now func() time.Time
+	// Metrics registers the watch's metrics.
+	Metrics prometheus.Registerer
+	// Interval is the time from the end of one verification to the beginning of the next.
+	Interval time.Duration
+}
+
+// firstAfter bounds the time to the first verification, so that a server that is started
+// anew more often than the interval verifies too.
+const firstAfter = time.Minute
+
+// Watch verifies the database again and again, one worker at half its speed, while a
+// server serves. Of several servers one at a time does.
+type Watch struct {
+	config  WatchConfig
+	metrics watchMetrics
+
+	stop    context.CancelFunc
+	working sync.WaitGroup
+}
+
+type watchMetrics struct {
+	runs        *prometheus.CounterVec
+	differences prometheus.Gauge
+	passed      prometheus.Gauge
+	duration    prometheus.Gauge
+}
+
+// The results of a verification.
+const (
+	resultPassed    = "passed"
+	resultDifferent = "different"
+	resultFailed    = "failed"
+)
+
+// StartWatch begins to watch. Close ends it.
+func StartWatch(config WatchConfig) *Watch {
+	factory := promauto.With(config.Metrics)
+	w := &Watch{config: config, metrics: watchMetrics{
+		runs: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "escrowgrid_verification_runs_total", Help: "Verifications of all journals and rows that this server carried out, by result: passed, different or failed.",
+		}, []string{"result"}),
+		differences: factory.NewGauge(prometheus.GaugeOpts{
+			Name: "escrowgrid_verification_differences", Help: "Differences that this server's last verification has found.",
+		}),
+		passed: factory.NewGauge(prometheus.GaugeOpts{
+			Name: "escrowgrid_verification_passed_timestamp_seconds", Help: "When this server's last verification without a difference ended; 0 before the first.",
+		}),
+		duration: factory.NewGauge(prometheus.GaugeOpts{
+			Name: "escrowgrid_verification_duration_seconds", Help: "How long this server's last verification took.",
+		}),
+	}}
+	for _, result := range []string{resultPassed, resultDifferent, resultFailed} {
+		w.metrics.runs.WithLabelValues(result)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	w.stop = stop
+	w.working.Go(func() { w.run(ctx) })
+	return w
+}
+
+// Close ends the watch, in the middle of a verification as well.
+func (w *Watch) Close() {
+	w.stop()
+	w.working.Wait()
+}
+
+func (w *Watch) run(ctx context.Context) {
+	timer := time.NewTimer(min(firstAfter, w.config.Interval))
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		if _, err := w.config.Store.Lead(ctx, store.LeadVerification, w.verify); err != nil && ctx.Err() == nil {
+			w.metrics.runs.WithLabelValues(resultFailed).Inc()
+			w.config.Logger.Warn("the journals could not be verified; it will be tried again", "error", err)
+		}
+		timer.Reset(w.config.Interval)
+	}
+}
+
+func (w *Watch) verify(ctx context.Context) error {
+	begun := w.config.Now()
+	report, err := Database(ctx, w.config.Store, Config{Workers: 1, Gentle: true})
+	// A difference counts, whether or not all else could be read.
+	if report.DifferenceCount > 0 {
+		w.metrics.runs.WithLabelValues(resultDifferent).Inc()
+	}
+	w.metrics.differences.Set(float64(report.DifferenceCount))
+	for _, difference := range report.Differences {
+		w.config.Logger.Error("the journals and the state beside them are not as they should be", "difference", difference.String())
+	}
+	if err != nil {
+		return err
+	}
+	took := w.config.Now().Sub(begun)
+	w.metrics.duration.Set(took.Seconds())
+	if report.DifferenceCount == 0 {
+		w.metrics.runs.WithLabelValues(resultPassed).Inc()
+		w.metrics.passed.Set(float64(w.config.Now().UnixMilli()) / float64(time.Second/time.Millisecond))
+		w.config.Logger.Info("verified all journals and the state beside them", "entries", report.Entries, "rows", report.Rows, "took", took)
+	}
+	return nil
+}
