@@ -13,7 +13,7 @@ import (
 // left to scripts/bench: it takes longer than all the others.
 func TestBenchMeasuresItsExperiments(t *testing.T) { //nolint:tparallel // One run after the other, beside the other tests.
 	t.Parallel()
-	for _, names := range [][]string{{"pairs", "paced", "reads", "batches"}, {"instances", "log", "size"}} {
+	for _, names := range [][]string{{"pairs", "paced", "reads", "batches", "verify"}, {"instances", "log", "size"}} {
 		t.Run(strings.Join(names, " "), func(t *testing.T) { testExperiments(t, names) })
 	}
 }
