@@ -120,14 +120,14 @@ func (s *Store) Entries(
 // with its sequence, so the period is a range of sequences.
 func (s *Store) entriesOf(ctx context.Context, l *list, institution escrowgrid.InstitutionID, period escrowgrid.Period) error {
 	if period.From != nil {
-		sequence, err := s.firstSequence(ctx, institution, *period.From)
+		sequence, err := s.FirstSequence(ctx, institution, *period.From)
 		if err != nil {
 			return err
 		}
 		l.where("sequence >= %s", sequence)
 	}
 	if period.To != nil {
-		sequence, err := s.firstSequence(ctx, institution, *period.To)
+		sequence, err := s.FirstSequence(ctx, institution, *period.To)
 		if err != nil {
 			return err
 		}
@@ -136,9 +136,9 @@ func (s *Store) entriesOf(ctx context.Context, l *list, institution escrowgrid.I
 	return nil
 }
 
-// firstSequence returns the sequence of the first entry at or after a moment, by
+// FirstSequence returns the sequence of the first entry at or after a moment, by
 // bisection on the primary key; one past the last where there is none.
-func (s *Store) firstSequence(ctx context.Context, institution escrowgrid.InstitutionID, at time.Time) (int64, error) {
+func (s *Store) FirstSequence(ctx context.Context, institution escrowgrid.InstitutionID, at time.Time) (int64, error) {
 	head, _, err := s.Head(ctx, institution)
 	if err != nil {
 		return 0, err

@@ -106,6 +106,7 @@ func fill(ctx context.Context, tx pgx.Tx, body []byte) error {
 			FROM n(20000) AS i`,
 		`INSERT INTO journal_entries SELECT u((i - 1) % 3 + 1), (i - 1) / 3 + 1, now() + i * interval '1 s', 'a' || i % 99,
 			CASE WHEN i % 50 = 0 THEN 'API_KEY_CREATED' ELSE 'POSITION_CREATED' END, 's' || i % 9999, $1 FROM n(20000) AS i`,
+		`INSERT INTO journal_checkpoints SELECT u((i - 1) % 3 + 1), (i - 1) / 3 + 1, now(), '', '{}' FROM n() AS i`,
 		`INSERT INTO idempotency_records (institution_id, key, fingerprint, subject, sequence, request_id, created_at)
 			SELECT u(i % 3 + 1), i, '', 's', 1, 'r', now() + i * interval '1 m' FROM n() AS i`,
 		`INSERT INTO refusals SELECT u(i), now(), u(i % 3), 'root', 'c', 'm', 'p', 'c', 'r' FROM n() AS i`,
@@ -271,10 +272,18 @@ func readings(ctx context.Context) []reading {
 			entries(escrowgrid.EntryFilter{Subject: "s9"}),
 		},
 		{"the place of a moment", primary, []string{institution, sequence}, func(s *Store) error {
-			_, err := s.firstSequence(ctx, of, hour)
+			_, err := s.FirstSequence(ctx, of, hour)
 			if p, ok := s.backend.(planned); ok && len(*p.plans) > 0 {
 				*p.plans = (*p.plans)[1:] // The first is that of the head.
 			}
+			return err
+		}},
+		{"last checkpoint", primary, []string{institution, "size"}, func(s *Store) error {
+			_, _, err := s.LastCheckpoint(ctx, of, 9)
+			return err
+		}},
+		{"first checkpoint", primary, []string{institution, "size"}, func(s *Store) error {
+			_, _, err := s.FirstCheckpoint(ctx, of, 9)
 			return err
 		}},
 		{"refused attempts", primary, []string{id}, func(s *Store) error {

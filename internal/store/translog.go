@@ -120,6 +120,15 @@ func (s *Store) LastCheckpoint(
 		WHERE institution_id = $1 AND size <= $2 ORDER BY size DESC LIMIT 1`, []any{idArg(institution), upTo}, scanCheckpoint)
 }
 
+// FirstCheckpoint returns the first checkpoint of a journal whose size is at least from;
+// found is false where there is none.
+func (s *Store) FirstCheckpoint(
+	ctx context.Context, institution escrowgrid.InstitutionID, from int64,
+) (c Checkpoint, found bool, err error) {
+	return one(ctx, s, "SELECT "+checkpointColumns+` FROM journal_checkpoints
+		WHERE institution_id = $1 AND size >= $2 ORDER BY size LIMIT 1`, []any{idArg(institution), from}, scanCheckpoint)
+}
+
 // Checkpoints returns a page of a journal's checkpoints. A cursor is a size.
 func (s *Store) Checkpoints(
 	ctx context.Context, institution escrowgrid.InstitutionID, page escrowgrid.PageRequest,
