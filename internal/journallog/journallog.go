@@ -244,17 +244,18 @@ func (l *Log) read(
 	ctx context.Context, institution escrowgrid.InstitutionID, after, to int64, balances *escrowgrid.Balances,
 ) (leaves []translog.Hash, lastAt time.Time, err error) {
 	leaves = make([]translog.Hash, 0, to-after)
-	err = l.each(ctx, institution, after, to, func(e store.StoredEntry) error {
+	err = l.each(ctx, institution, after, to, func(e store.StoredEntry) (more bool, err error) {
 		leaves = append(leaves, translog.LeafHash(e.Body))
 		lastAt = e.At
-		return balances.AddBody(e.Kind, e.Body)
+		return true, balances.AddBody(e.Kind, e.Body)
 	})
 	return leaves, lastAt, err
 }
 
-// each calls a function with the entries after one sequence up to another.
+// each calls a function with the entries after one sequence up to another, as long as it
+// asks for more.
 func (l *Log) each(
-	ctx context.Context, institution escrowgrid.InstitutionID, after, to int64, do func(store.StoredEntry) error,
+	ctx context.Context, institution escrowgrid.InstitutionID, after, to int64, do func(store.StoredEntry) (more bool, err error),
 ) error {
 	for after < to {
 		entries, err := l.config.Store.StoredEntries(ctx, institution, after+1, min(to, after+entryPage))
@@ -269,8 +270,12 @@ func (l *Log) each(
 			if entry.Sequence != after {
 				return fmt.Errorf("entry %d is missing", after)
 			}
-			if err := do(entry); err != nil {
+			more, err := do(entry)
+			if err != nil {
 				return fmt.Errorf("entry %d: %w", after, err)
+			}
+			if !more {
+				return nil
 			}
 		}
 	}

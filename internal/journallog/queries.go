@@ -69,6 +69,19 @@ func (l *Log) Checkpoint(ctx context.Context, of escrowgrid.InstitutionID, size 
 	return asSigned(kept)
 }
 
+// CoveringCheckpoint returns the first checkpoint that covers an entry, by its sequence;
+// found is false where none does yet.
+func (l *Log) CoveringCheckpoint(
+	ctx context.Context, of escrowgrid.InstitutionID, sequence int64,
+) (c Checkpoint, found bool, err error) {
+	kept, found, err := l.config.Store.FirstCheckpoint(ctx, of, sequence)
+	if err != nil || !found {
+		return Checkpoint{}, false, store.Failure(err)
+	}
+	c, err = asSigned(kept)
+	return c, true, err
+}
+
 // Checkpoints lists a journal's checkpoints, the smallest first. A cursor is a size.
 func (l *Log) Checkpoints(
 	ctx context.Context, of escrowgrid.InstitutionID, page escrowgrid.PageRequest,
@@ -167,18 +180,33 @@ func (l *Log) latestTree(ctx context.Context, of escrowgrid.InstitutionID) (tran
 
 // Balances returns what all entries of a journal sum to, and the sequence of the last.
 func (l *Log) Balances(ctx context.Context, of escrowgrid.InstitutionID) (escrowgrid.Balances, int64, error) {
+	head, err := l.head(ctx, of)
+	if err != nil {
+		return escrowgrid.Balances{}, 0, err
+	}
+	balances, err := l.balancesAt(ctx, of, head.Sequence)
+	return balances, head.Sequence, err
+}
+
+// head returns the end of the journal of an institution, which must exist.
+func (l *Log) head(ctx context.Context, of escrowgrid.InstitutionID) (escrowgrid.Head, error) {
 	head, found, err := l.config.Store.Head(ctx, of)
-	if err != nil {
-		return escrowgrid.Balances{}, 0, store.Failure(err)
+	if err == nil && !found {
+		err = escrowgrid.Errorf(escrowgrid.CodeInstitutionNotFound, "There is no institution %s.", of)
 	}
-	if !found {
-		return escrowgrid.Balances{}, 0, escrowgrid.Errorf(escrowgrid.CodeInstitutionNotFound, "There is no institution %s.", of)
-	}
-	last, _, err := l.config.Store.LastCheckpoint(ctx, of, head.Sequence)
+	return head, store.Failure(err)
+}
+
+// balancesAt returns what the entries of a journal up to a sequence sum to: what the last
+// checkpoint up to there has kept, and the entries behind it.
+func (l *Log) balancesAt(ctx context.Context, of escrowgrid.InstitutionID, sequence int64) (escrowgrid.Balances, error) {
+	last, _, err := l.config.Store.LastCheckpoint(ctx, of, sequence)
 	if err != nil {
-		return escrowgrid.Balances{}, 0, store.Failure(err)
+		return escrowgrid.Balances{}, store.Failure(err)
 	}
 	balances := last.Balances
-	err = l.each(ctx, of, last.Size, head.Sequence, func(e store.StoredEntry) error { return balances.AddBody(e.Kind, e.Body) })
-	return balances, head.Sequence, store.Failure(err)
+	err = l.each(ctx, of, last.Size, sequence, func(e store.StoredEntry) (more bool, err error) {
+		return true, balances.AddBody(e.Kind, e.Body)
+	})
+	return balances, store.Failure(err)
 }

@@ -1,0 +1,89 @@
+package journallog
+
+import (
+	"context"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+)
+
+// maxStatementEntries bounds the entries that are read for one statement beyond its
+// opening balances: a period can have a million that move nothing.
+const maxStatementEntries = 50_000
+
+// Statement is the statement of a period of an institution's journal.
+type Statement struct {
+	escrowgrid.Statement
+	// To is the end of the period, exclusive.
+	To time.Time
+	// ContinuesAt is To where the period that was asked for goes on, and nil otherwise.
+	ContinuesAt *time.Time
+	// Final says that no entry can come before To any more.
+	Final bool
+	// Sequence is that of the last entry before To; 0 where there is none.
+	Sequence int64
+}
+
+// Statement returns the statement of a period of an institution's journal. A period
+// without an end ends right after the last entry. Where it has more than limit movements,
+// or more than maxStatementEntries entries, the statement ends before the first entry
+// that did not fit, and the next can begin at its time: the times in a journal rise.
+func (l *Log) Statement(
+	ctx context.Context, of escrowgrid.InstitutionID, period escrowgrid.Period, limit int,
+) (Statement, error) {
+	// The head is read before anything else: what comes behind it meanwhile is left out, and
+	// is later.
+	head, err := l.head(ctx, of)
+	if err != nil {
+		return Statement{}, err
+	}
+	earliest := head.At.Add(time.Microsecond) // of what can still come
+	s := Statement{To: earliest}
+	first, end := int64(1), head.Sequence+1
+	if period.From != nil {
+		if first, err = l.firstSequence(ctx, of, *period.From, head); err != nil {
+			return Statement{}, err
+		}
+		if s.To.Before(*period.From) {
+			s.To = *period.From
+		}
+	}
+	if period.To != nil {
+		if end, err = l.firstSequence(ctx, of, *period.To, head); err != nil {
+			return Statement{}, err
+		}
+		s.To = *period.To
+	}
+	opening, err := l.balancesAt(ctx, of, first-1)
+	if err != nil {
+		return Statement{}, err
+	}
+	s.Statement, s.Sequence = escrowgrid.NewStatement(opening), first-1
+	err = l.each(ctx, of, first-1, end-1, func(e store.StoredEntry) (more bool, err error) {
+		m, moves, err := escrowgrid.MovementOf(e.Kind, e.Body)
+		if err != nil {
+			return false, err
+		}
+		if e.Sequence == first+maxStatementEntries || moves && len(s.Movements) == limit {
+			s.To, s.ContinuesAt = e.At, &e.At
+			return false, nil
+		}
+		if moves {
+			s.Add(m)
+		}
+		s.Sequence = e.Sequence
+		return true, nil
+	})
+	s.Final = !s.To.After(earliest)
+	return s, store.Failure(err)
+}
+
+// firstSequence returns the sequence of the first entry at or after a moment, up to a
+// head; one past it where there is none.
+func (l *Log) firstSequence(
+	ctx context.Context, of escrowgrid.InstitutionID, at time.Time, head escrowgrid.Head,
+) (int64, error) {
+	sequence, err := l.config.Store.FirstSequence(ctx, of, at)
+	return min(sequence, head.Sequence+1), store.Failure(err)
+}

@@ -1,0 +1,267 @@
+package journallog_test
+
+import (
+	"encoding/json"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/journallog"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+)
+
+// asset makes an asset of a template in a currency.
+func (w *writer) asset(of escrowgrid.InstitutionID, currency string) escrowgrid.AssetID {
+	w.t.Helper()
+	template := w.do(of, must(escrowgrid.NewCreateTemplate(escrowgrid.TemplateInput{
+		Code: "CONSTR_ESCROW", Name: "Escrow", Vertical: "CONSTRUCTION", Region: "US", Config: []byte(`{"currency":"` + currency + `"}`),
+	})))[0].(escrowgrid.AssetTemplate)
+	asset := w.do(of, must(escrowgrid.NewCreateAsset(escrowgrid.AssetInput{TemplateID: template.ID.String(), Label: "Harbour Tower"})))
+	return asset[0].(escrowgrid.Asset).ID
+}
+
+// position makes a position of 1000 and leads it through states.
+func (w *writer) position(
+	of escrowgrid.InstitutionID, asset escrowgrid.AssetID, currency string, states ...escrowgrid.State,
+) escrowgrid.PositionID {
+	w.t.Helper()
+	made := w.do(of, must(escrowgrid.NewCreatePosition(escrowgrid.PositionInput{
+		AssetID: asset.String(), HolderReference: "ACME-4711", Currency: currency, Amount: "1000",
+	})))[0].(escrowgrid.Position)
+	w.lead(of, made.ID, states...)
+	return made.ID
+}
+
+// lead leads a position through states; a partial release is of 10.
+func (w *writer) lead(of escrowgrid.InstitutionID, position escrowgrid.PositionID, states ...escrowgrid.State) {
+	w.t.Helper()
+	for _, state := range states {
+		step := escrowgrid.TransitionInput{ToState: string(state)}
+		if state == escrowgrid.StatePartiallyReleased {
+			step.Amount = new(escrowgrid.Digits("10"))
+		}
+		w.do(of, must(escrowgrid.NewTransitionPosition(position, step, nil)))
+	}
+}
+
+// busy makes an institution in whose journal money moves in two currencies, a checkpoint
+// is signed between them, and there is more that moves nothing.
+func (w *writer) busy(l started) escrowgrid.InstitutionID {
+	w.t.Helper()
+	of := w.institution()
+	dollars, yen := w.asset(of, "USD"), w.asset(of, "JPY")
+	w.position(of, dollars, "USD", "FUNDED", "PARTIALLY_RELEASED", "PARTIALLY_RELEASED", "CANCELLED")
+	l.round(w.t)
+	w.policies(of, 3)
+	w.position(of, yen, "JPY", "FUNDED", "RELEASED")
+	w.position(of, yen, "JPY", "CANCELLED")
+	w.position(of, dollars, "USD", "FUNDED")
+	return of
+}
+
+// shown is what a statement says, in a form that can be compared. Movements is their
+// sequences.
+type shown struct {
+	Opening, Closing string
+	Movements        []int64
+	Sequence         int64
+}
+
+func show(s journallog.Statement) shown {
+	of := shown{Opening: string(must(json.Marshal(&s.Opening))), Closing: string(must(json.Marshal(&s.Closing))), Sequence: s.Sequence}
+	for _, m := range s.Movements {
+		of.Movements = append(of.Movements, m.Sequence)
+	}
+	return of
+}
+
+// counted works out what the statement of some entries must say, from the first on.
+func counted(entries []store.StoredEntry, first, end int) shown {
+	var sums escrowgrid.Balances
+	s := shown{Opening: "{}", Closing: "{}", Sequence: int64(end)}
+	for i, entry := range entries[:end] {
+		before := string(must(json.Marshal(&sums)))
+		if i == first {
+			s.Opening = before
+		}
+		if err := sums.AddBody(entry.Kind, entry.Body); err != nil {
+			panic(err)
+		}
+		s.Closing = string(must(json.Marshal(&sums)))
+		if i >= first && s.Closing != before {
+			s.Movements = append(s.Movements, entry.Sequence)
+		}
+	}
+	if first >= end {
+		s.Opening = s.Closing
+	}
+	return s
+}
+
+func TestAStatementIsOfItsPeriod(t *testing.T) {
+	eachStore(t, func(t *testing.T, databaseURL string) {
+		s := open(t, databaseURL)
+		w, l := &writer{Store: s, t: t}, start(t, s, nil)
+		of := w.busy(l)
+		entries := must(s.StoredEntries(t.Context(), of, 1, math.MaxInt64))
+		check := func(first, end int, from, to *time.Time) {
+			t.Helper()
+			got := must(l.Statement(t.Context(), of, escrowgrid.Period{From: from, To: to}, escrowgrid.MaxMovements))
+			if diff := cmp.Diff(counted(entries, first, end), show(got)); diff != "" {
+				t.Errorf("from %v to %v: wanted (-) and given (+):\n%s", from, to, diff)
+			}
+			if got.ContinuesAt != nil || to != nil && !got.To.Equal(*to) {
+				t.Errorf("from %v to %v it ends at %v and continues at %v", from, to, got.To, got.ContinuesAt)
+			}
+		}
+		// The beginning of a period is within it, and its end is not.
+		for end := range entries {
+			check(0, end, nil, &entries[end].At)
+			check(end, len(entries), &entries[end].At, nil)
+			check(end+1, len(entries), new(entries[end].At.Add(time.Microsecond)), nil)
+			for first := range end {
+				check(first, end, &entries[first].At, &entries[end].At)
+				check(first, end+1, &entries[first].At, new(entries[end].At.Add(time.Microsecond)))
+			}
+		}
+		check(0, len(entries), nil, nil)
+		check(0, 0, new(entries[0].At.Add(-time.Hour)), new(entries[0].At.Add(-time.Minute)))
+		check(len(entries), len(entries), new(entries[len(entries)-1].At.Add(time.Hour)), nil)
+		if _, err := l.Statement(t.Context(), escrowgrid.InstitutionID{1}, escrowgrid.Period{}, 1); escrowgrid.ErrorCode(err) != escrowgrid.CodeInstitutionNotFound {
+			t.Errorf("the statement of nobody is %v", err)
+		}
+	})
+}
+
+func TestAStatementIsFinalOnceNothingCanComeIntoIt(t *testing.T) {
+	eachStore(t, func(t *testing.T, databaseURL string) {
+		s := open(t, databaseURL)
+		w, l := &writer{Store: s, t: t}, start(t, s, nil)
+		of := w.busy(l)
+		head, _, err := s.Head(t.Context(), of)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after := func(d time.Duration) *time.Time { return new(head.At.Add(d)) }
+		for _, test := range []struct {
+			behaviour string
+			period    escrowgrid.Period
+			final     bool
+		}{
+			{"up to the last entry", escrowgrid.Period{To: after(0)}, true},
+			{"with the last entry, behind which the next one comes", escrowgrid.Period{To: after(time.Microsecond)}, true},
+			{"with room for another", escrowgrid.Period{To: after(2 * time.Microsecond)}, false},
+			{"without an end", escrowgrid.Period{}, true},
+			{"without an end, from a time to come", escrowgrid.Period{From: after(time.Hour)}, false},
+		} {
+			if got := must(l.Statement(t.Context(), of, test.period, 1000)); got.Final != test.final {
+				t.Errorf("%s: final is %t", test.behaviour, got.Final)
+			}
+		}
+		// A statement without an end says where the next one goes on.
+		first := must(l.Statement(t.Context(), of, escrowgrid.Period{}, 1000))
+		w.policies(of, 1)
+		w.position(of, w.asset(of, "KWD"), "KWD", "FUNDED")
+		next := must(l.Statement(t.Context(), of, escrowgrid.Period{From: &first.To}, 1000))
+		if show(next).Opening != show(first).Closing || len(next.Movements) != 1 {
+			t.Errorf("after %+v comes %+v", show(first), show(next))
+		}
+		again := must(l.Statement(t.Context(), of, escrowgrid.Period{To: &first.To}, 1000))
+		if diff := cmp.Diff(show(first), show(again)); diff != "" {
+			t.Errorf("what was final has changed:\n%s", diff)
+		}
+	})
+}
+
+// walk reads a statement and those that continue it.
+func (l started) walk(t *testing.T, of escrowgrid.InstitutionID, limit int) (statements []journallog.Statement) {
+	t.Helper()
+	for from := new(time.Time); ; {
+		s := must(l.Statement(t.Context(), of, escrowgrid.Period{From: from}, limit))
+		statements = append(statements, s)
+		if from = s.ContinuesAt; from == nil {
+			return statements
+		}
+		if !s.Final || !s.To.Equal(*from) {
+			t.Errorf("a statement that continues at %v ends at %v, final %t", from, s.To, s.Final)
+		}
+	}
+}
+
+func TestAStatementContinues(t *testing.T) {
+	eachStore(t, func(t *testing.T, databaseURL string) {
+		s := open(t, databaseURL)
+		w, l := &writer{Store: s, t: t}, start(t, s, nil)
+		of := w.busy(l)
+		whole := show(must(l.Statement(t.Context(), of, escrowgrid.Period{}, escrowgrid.MaxMovements)))
+		for limit := 1; limit <= len(whole.Movements)+1; limit++ {
+			closing, movements := "{}", []int64(nil)
+			statements := l.walk(t, of, limit)
+			for _, statement := range statements {
+				got := show(statement)
+				if got.Opening != closing || len(got.Movements) > limit {
+					t.Errorf("with %d movements at the most %+v follows what closed with %s", limit, got, closing)
+				}
+				closing, movements = got.Closing, append(movements, got.Movements...)
+			}
+			if closing != whole.Closing || !cmp.Equal(movements, whole.Movements) {
+				t.Errorf("with %d movements at the most they close with %s after %v, the whole is %+v", limit, closing, movements, whole)
+			}
+			if want := (len(whole.Movements) + limit - 1) / limit; len(statements) != want {
+				t.Errorf("with %d movements at the most there are %d statements of %d movements", limit, len(statements), len(whole.Movements))
+			}
+		}
+	})
+}
+
+// A period of any length takes a bounded time: what moves nothing is read, too.
+func TestAStatementReadsSoManyEntries(t *testing.T) {
+	eachStore(t, func(t *testing.T, databaseURL string) {
+		s := open(t, databaseURL)
+		w, l := &writer{Store: s, t: t}, start(t, s, nil)
+		of := w.institution()
+		asset := w.asset(of, "USD")
+		position := w.position(of, asset, "USD", "FUNDED")
+		w.policies(of, 50_000)
+		w.lead(of, position, "RELEASED")
+		statements := l.walk(t, of, 1000)
+		if len(statements) != 2 || statements[0].Sequence != 50_000 || len(statements[0].Movements) != 1 || len(statements[1].Movements) != 1 {
+			t.Fatalf("a journal of 50 006 entries has %d statements, the first up to %d", len(statements), statements[0].Sequence)
+		}
+		if show(statements[1]).Opening != show(statements[0]).Closing {
+			t.Errorf("%+v is followed by %+v", show(statements[0]), show(statements[1]))
+		}
+	})
+}
+
+func TestTheCheckpointThatAStatementRestsOn(t *testing.T) {
+	eachStore(t, func(t *testing.T, databaseURL string) {
+		s := open(t, databaseURL)
+		w, l := &writer{Store: s, t: t}, start(t, s, nil)
+		of := w.institution()
+		var sizes []int64
+		covering := func(sequence int64) int64 {
+			checkpoint, found, err := l.CoveringCheckpoint(t.Context(), of, sequence)
+			if err != nil || found != (checkpoint.Size > 0) {
+				t.Errorf("entry %d is covered by %+v, %t, %v", sequence, checkpoint, found, err)
+			}
+			return checkpoint.Size
+		}
+		if got := covering(1); got != 0 {
+			t.Errorf("before any is signed there is a checkpoint of %d", got)
+		}
+		for range 2 {
+			w.policies(of, 2)
+			l.round(t)
+		}
+		for sequence := range int64(7) {
+			sizes = append(sizes, covering(sequence))
+		}
+		if want := []int64{3, 3, 3, 3, 5, 5, 0}; !cmp.Equal(sizes, want) {
+			t.Errorf("the entries from 0 on are covered by checkpoints of %v, want %v", sizes, want)
+		}
+	})
+}
