@@ -150,8 +150,14 @@ func (c *call) queriedTenant() (escrowgrid.InstitutionID, error) {
 	var query tenantQuery
 	var faults escrowgrid.Faults
 	decodeQuery(c.request.URL.RawQuery, &query, &faults)
+	return c.readQueriedTenant(&faults, query)
+}
+
+// readQueriedTenant is queriedTenant for a query that has more parameters, once they have
+// no faults.
+func (c *call) readQueriedTenant(faults *escrowgrid.Faults, query tenantQuery) (escrowgrid.InstitutionID, error) {
 	id, forbidden := c.tenant(query.InstitutionID)
-	if err := allFaults(&faults, forbidden); err != nil {
+	if err := allFaults(faults, forbidden); err != nil {
 		return id, err
 	}
 	return id, forbidden
@@ -161,10 +167,7 @@ func (c *call) queriedTenant() (escrowgrid.InstitutionID, error) {
 // has no faults. One that root names must exist: an empty list would hide a
 // mistyped id.
 func (c *call) listTenant(read *listReading, query tenantQuery) (escrowgrid.InstitutionID, error) {
-	id, err := c.tenant(query.InstitutionID)
-	if err := allFaults(&read.faults, err); err != nil {
-		return id, err
-	}
+	id, err := c.readQueriedTenant(&read.faults, query)
 	if err == nil && c.caller.root {
 		_, err = c.server.engine.Institution(c.request.Context(), id)
 	}

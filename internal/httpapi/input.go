@@ -96,14 +96,8 @@ func (c *call) readList(query any, list *listQuery) *listReading {
 }
 
 func (q pageQuery) page(faults *escrowgrid.Faults, largest int) escrowgrid.PageRequest {
-	page := escrowgrid.PageRequest{Limit: min(escrowgrid.DefaultPageSize, largest), Descending: q.Order == "desc"}
-	if q.Limit != "" {
-		// ParseUint takes no sign.
-		limit, err := strconv.ParseUint(q.Limit, 10, 16)
-		if err != nil || limit < 1 || int(limit) > largest {
-			faults.Add("limit", "must be a whole number from 1 to %d", largest)
-		}
-		page.Limit = int(limit)
+	page := escrowgrid.PageRequest{
+		Limit: readLimit(faults, q.Limit, min(escrowgrid.DefaultPageSize, largest), largest), Descending: q.Order == "desc",
 	}
 	if q.Order != "" && q.Order != "asc" && q.Order != "desc" {
 		faults.Add("order", "must be asc or desc")
@@ -119,18 +113,34 @@ func (q pageQuery) page(faults *escrowgrid.Faults, largest int) escrowgrid.PageR
 	return page
 }
 
-func (q listQuery) period(faults *escrowgrid.Faults) (period escrowgrid.Period) {
-	if q.CreatedFrom != "" {
-		at, err := escrowgrid.ParseTime(q.CreatedFrom)
-		addFault(faults, "createdFrom", err)
-		period.From = &at
+// readLimit reads how many items are asked for, from 1 to the largest number; the
+// standard number when left out.
+func readLimit(faults *escrowgrid.Faults, text string, standard, largest int) int {
+	if text == "" {
+		return standard
 	}
-	if q.CreatedTo != "" {
-		at, err := escrowgrid.ParseTime(q.CreatedTo)
-		addFault(faults, "createdTo", err)
-		period.To = &at
+	// ParseUint takes no sign.
+	limit, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || limit < 1 || int(limit) > largest {
+		faults.Add("limit", "must be a whole number from 1 to %d", largest)
 	}
-	return period
+	return int(limit)
+}
+
+func (q listQuery) period(faults *escrowgrid.Faults) escrowgrid.Period {
+	return escrowgrid.Period{
+		From: optionalTime(faults, "createdFrom", q.CreatedFrom), To: optionalTime(faults, "createdTo", q.CreatedTo),
+	}
+}
+
+// optionalTime reads a parameter; it stays nil where none is given.
+func optionalTime(faults *escrowgrid.Faults, field, text string) *time.Time {
+	if text == "" {
+		return nil
+	}
+	at, err := escrowgrid.ParseTime(text)
+	addFault(faults, field, err)
+	return &at
 }
 
 // pageOf cuts the page that was asked for out of a list that is short enough to be

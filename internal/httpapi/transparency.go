@@ -208,14 +208,19 @@ func (s *server) getBalances(c *call) (reply, error) {
 		return reply{}, err
 	}
 	balances, sequence, err := s.config.Log.Balances(c.request.Context(), institution)
-	view := balancesView{InstitutionID: institution, Sequence: sequence, Balances: []balanceView{}}
-	for _, currency := range balances.Currencies() {
+	return ok(balancesView{institution, sequence, viewBalances(&balances, balances.Currencies())}), err
+}
+
+// viewBalances shows balances in some currencies.
+func viewBalances(balances *escrowgrid.Balances, currencies []escrowgrid.Currency) []balanceView {
+	views := make([]balanceView, len(currencies))
+	for i, currency := range currencies {
 		of := func(a escrowgrid.Account) string { return escrowgrid.FormatBalance(balances.Of(currency, a), currency) }
-		view.Balances = append(view.Balances, balanceView{
+		views[i] = balanceView{
 			Currency: currency, Holder: of(escrowgrid.AccountHolder), Escrow: of(escrowgrid.AccountEscrow),
 			Beneficiary: of(escrowgrid.AccountBeneficiary), Refund: of(escrowgrid.AccountRefund),
 			Total: escrowgrid.FormatBalance(balances.Total(currency), currency),
-		})
+		}
 	}
-	return ok(view), err
+	return views
 }
