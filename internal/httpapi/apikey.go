@@ -148,3 +148,6 @@ type timestamp time.Time
 func (t timestamp) AppendText(text []byte) ([]byte, error) {
 	return escrowgrid.AppendTime(text, time.Time(t)), nil
 }
+
+// String returns what AppendText appends.
+func (t timestamp) String() string { return escrowgrid.FormatTime(time.Time(t)) }

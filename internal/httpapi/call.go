@@ -60,7 +60,9 @@ type reply struct {
 	contentType string
 	etag        string
 	location    string
-	replayed    bool
+	// next is the path of what continues the answer.
+	next     string
+	replayed bool
 }
 
 func ok(body any) reply { return reply{status: http.StatusOK, body: body} }
@@ -80,6 +82,9 @@ func (c *call) write(r reply) {
 	}
 	if r.location != "" {
 		c.setHeader("Location", r.location)
+	}
+	if r.next != "" {
+		c.setHeader("Link", "<"+r.next+`>; rel="next"`)
 	}
 	if r.replayed {
 		c.setHeader("Idempotent-Replayed", "true")

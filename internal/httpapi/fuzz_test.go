@@ -254,7 +254,7 @@ func (d drawing) id(part string, b bank) string {
 func (d drawing) query() string {
 	names := []string{
 		"limit", "cursor", "order", "createdFrom", "createdTo", "institutionId", "assetId", "holderReference", "externalReference", "state", "currency", "include",
-		"templateId", "positionId", "kind", "actor", "subject", "outcome", "includeRevoked",
+		"templateId", "positionId", "kind", "actor", "subject", "outcome", "includeRevoked", "from", "to", "format",
 	}
 	parts := make([]string, rapid.SampledFrom([]int{0, 0, 0, 0, 1, 2, 5}).Draw(d.t, "parameters"))
 	for i := range parts {

@@ -84,17 +84,17 @@ func (r route) operation(registry huma.Registry) *huma.Operation {
 }
 
 func (r route) success(registry huma.Registry) *huma.Response {
-	response := &huma.Response{Description: http.StatusText(r.status), Headers: map[string]*huma.Param{
+	response := &huma.Response{Description: http.StatusText(r.status), Content: make(map[string]*huma.MediaType), Headers: map[string]*huma.Param{
 		"X-Request-Id": textHeader("Names the request in the server's log."),
 	}}
-	switch {
-	case r.answer != nil:
+	if r.answer != nil {
 		schema := registry.Schema(reflect.TypeOf(r.answer), true, "")
-		response.Content = map[string]*huma.MediaType{"application/json": {Schema: schema}}
-	case r.content != "":
-		response.Content = map[string]*huma.MediaType{r.content: {Schema: &huma.Schema{Type: "string"}}}
-		if r.content == "application/json" {
-			response.Content[r.content].Schema = &huma.Schema{Type: "object", AdditionalProperties: true}
+		response.Content["application/json"] = &huma.MediaType{Schema: schema}
+	}
+	for content := range strings.FieldsSeq(r.content) {
+		response.Content[content] = &huma.MediaType{Schema: &huma.Schema{Type: "string"}}
+		if content == "application/json" {
+			response.Content[content].Schema = &huma.Schema{Type: "object", AdditionalProperties: true}
 		}
 	}
 	if r.status == http.StatusCreated {
@@ -102,6 +102,9 @@ func (r route) success(registry huma.Registry) *huma.Response {
 	}
 	if _, ok := r.answer.(positionView); ok {
 		response.Headers["ETag"] = textHeader("The position's version.")
+	}
+	if _, ok := r.answer.(statementView); ok {
+		response.Headers["Link"] = textHeader("Where the period has more than the statement, the path of the next one, with rel=\"next\".")
 	}
 	if r.isCommand() {
 		response.Headers["Idempotent-Replayed"] = textHeader("true when this is the answer to an earlier request under the same Idempotency-Key.")
@@ -213,6 +216,7 @@ func newRegistry() huma.Registry {
 		reflect.TypeFor[jsontext.Value]():            reflect.TypeFor[objectSchema](),
 		reflect.TypeFor[escrowgrid.TemplateConfig](): reflect.TypeFor[configSchema](),
 		reflect.TypeFor[escrowgrid.State]():          reflect.TypeFor[stateSchema](),
+		reflect.TypeFor[escrowgrid.Account]():        reflect.TypeFor[accountSchema](),
 		reflect.TypeFor[escrowgrid.Region]():         reflect.TypeFor[regionSchema](),
 		reflect.TypeFor[escrowgrid.Vertical]():       reflect.TypeFor[verticalSchema](),
 		reflect.TypeFor[escrowgrid.Kind]():           reflect.TypeFor[kindSchema](),
@@ -244,6 +248,7 @@ type (
 	objectSchema        struct{}
 	configSchema        struct{}
 	stateSchema         struct{}
+	accountSchema       struct{}
 	regionSchema        struct{}
 	verticalSchema      struct{}
 	kindSchema          struct{}
@@ -272,6 +277,8 @@ func (positionIDSchema) Schema(huma.Registry) *huma.Schema { return idSchema(esc
 func (entryIDSchema) Schema(huma.Registry) *huma.Schema    { return idSchema(escrowgrid.EntryID{}) }
 func (actorSchema) Schema(huma.Registry) *huma.Schema      { return &huma.Schema{Type: "string"} }
 func (stateSchema) Schema(huma.Registry) *huma.Schema      { return wordSchema(escrowgrid.States()) }
+
+func (accountSchema) Schema(huma.Registry) *huma.Schema { return wordSchema(escrowgrid.Accounts()) }
 
 func (regionSchema) Schema(huma.Registry) *huma.Schema { return wordSchema(escrowgrid.Regions()) }
 
@@ -310,6 +317,11 @@ func (previousState) Schema(huma.Registry) *huma.Schema {
 	schema.Nullable = true
 	schema.Enum = append(schema.Enum, nil)
 	return schema
+}
+
+// Schema implements huma.SchemaProvider.
+func (coveringCheckpoint) Schema(registry huma.Registry) *huma.Schema {
+	return &huma.Schema{OneOf: []*huma.Schema{registry.Schema(reflect.TypeFor[checkpointView](), true, ""), {Type: "null"}}}
 }
 
 // Schema implements huma.SchemaProvider.

@@ -19,7 +19,7 @@ func (s *server) setOrigin(c *call) {
 		return
 	}
 	header.Set("Access-Control-Allow-Origin", origin)
-	header.Set("Access-Control-Expose-Headers", "ETag, Idempotent-Replayed, Location, Retry-After, X-Request-Id")
+	header.Set("Access-Control-Expose-Headers", "Content-Disposition, ETag, Idempotent-Replayed, Link, Location, Retry-After, X-Request-Id")
 	header.Set("Cross-Origin-Resource-Policy", "cross-origin")
 }
 

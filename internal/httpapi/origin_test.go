@@ -50,7 +50,7 @@ func TestCrossOriginRequests(t *testing.T) {
 				if answer.Header.Get("Access-Control-Allow-Credentials") != "" {
 					t.Error("credentials are allowed")
 				}
-				for _, exposed := range []string{"ETag", "Retry-After", "X-Request-Id", "Location", "Idempotent-Replayed"} {
+				for _, exposed := range []string{"ETag", "Retry-After", "X-Request-Id", "Location", "Idempotent-Replayed", "Link", "Content-Disposition"} {
 					if got := strings.Contains(answer.Header.Get("Access-Control-Expose-Headers"), exposed); got != (test.want != "") {
 						t.Errorf("%d exposes %q", answer.Status, answer.Header.Get("Access-Control-Expose-Headers"))
 					}

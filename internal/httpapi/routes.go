@@ -21,7 +21,7 @@ type route struct {
 	refusals []escrowgrid.Code
 	// limited routes have a stricter rate limit.
 	limited bool
-	// content is the answer's type where it is not JSON.
+	// content is the answer's types where it is not JSON, or not only, separated by spaces.
 	content string
 }
 
@@ -81,12 +81,14 @@ func (s *server) table() []route {
 		{post, "/positions", adminKey, s.createPosition, "createPosition", "Positions", "Create a position", tenantQuery{}, positionBody{}, positionView{}, 201, append(noAsset, creationRefusals()...), false, ""},
 		{get, "/positions", anyKey, s.listPositions, "listPositions", "Positions", "List positions", positionQuery{}, nil, listView[positionView]{}, 200, noInstitution, false, ""},
 		{get, "/positions/{id}", anyKey, s.getPosition, "getPosition", "Positions", "Get a position with its events", tenantQuery{}, nil, positionView{}, 200, noPosition, false, ""},
+		{get, "/positions/{id}/statement", anyKey, s.getPositionStatement, "getPositionStatement", "Positions", "Get the account statement of a position", positionStatementQuery{}, nil, positionStatementView{}, 200, noPosition, false, contentTypeCSV + " " + contentTypeHTML},
 		{post, "/positions/{id}/transition", adminKey, s.transition, "transitionPosition", "Positions", "Lead a position to another state", tenantQuery{}, transitionBody{}, positionView{}, 200, append(noPosition, transitionRefusals()...), false, ""},
 		{post, "/positions/batch", adminKey, s.createPositions, "createPositions", "Positions", "Create up to 1000 positions", tenantQuery{}, positionBatchBody{}, batchView{}, 200, aBatch, false, ""},
 		{post, "/positions/transitions/batch", adminKey, s.transitionPositions, "transitionPositions", "Positions", "Lead up to 1000 positions to other states", tenantQuery{}, transitionBatchBody{}, batchView{}, 200, aBatch, false, ""},
 
 		{get, "/ledger-events", anyKey, s.listLedgerEvents, "listLedgerEvents", "Journal", "List what happened to positions", ledgerQuery{}, nil, listView[ledgerEventView]{}, 200, noInstitution, false, ""},
 		{get, "/institutions/{id}/balances", anyKey, s.getBalances, "getBalances", "Journal", "Get the trial balance", nil, nil, balancesView{}, 200, noInstitution, false, ""},
+		{get, "/institutions/{id}/statements", anyKey, s.getStatement, "getStatement", "Journal", "Get the account statement of a period", statementQuery{}, nil, statementView{}, 200, noInstitution, false, contentTypeCSV + " " + contentTypeHTML},
 		{get, "/audit-events", adminKey, s.listAuditEvents, "listAuditEvents", "Journal", "List everything that was done", auditQuery{}, nil, listView[auditEventView]{}, 200, noInstitution, false, ""},
 
 		{get, "/keys", public, s.listLogKeys, "listLogKeys", "Transparency log", "List the keys that sign checkpoints", listQuery{}, nil, listView[logKeyView]{}, 200, nil, false, ""},

@@ -71,6 +71,7 @@ var contractTable = []agreed{
 	{route: "POST /positions", takes: writing, names: "query", status: 201, missing: "asset_not_found", body: bank.claim},
 	{route: "GET /positions", takes: reading, names: "query", status: 200},
 	{route: "GET /positions/{id}", takes: reading, names: "query", status: 200, missing: "position_not_found", ids: aPosition},
+	{route: "GET /positions/{id}/statement", takes: reading, names: "query", status: 200, missing: "position_not_found", ids: aPosition},
 	{route: "POST /positions/{id}/transition", takes: writing, names: "query", status: 200, missing: "position_not_found", body: newStep, ids: aPosition},
 	{route: "POST /positions/batch", takes: writing, names: "query", status: 200, body: newClaims},
 	{route: "POST /positions/transitions/batch", takes: writing, names: "query", status: 200, body: newSteps},
@@ -78,6 +79,7 @@ var contractTable = []agreed{
 	{route: "GET /ledger-events", takes: reading, names: "query", status: 200},
 	{route: "GET /audit-events", takes: writing, names: "query", status: 200},
 	{route: "GET /institutions/{id}/balances", takes: reading, names: "path", status: 200},
+	{route: "GET /institutions/{id}/statements", takes: reading, names: "path", status: 200},
 
 	{route: "GET /keys", takes: public, status: 200},
 	{route: "GET /institutions/{id}/journal", takes: writing, names: "path", status: 200},

@@ -1,0 +1,167 @@
+package httpapi
+
+import (
+	"context"
+
+	"github.com/escrowgrid/escrowgrid"
+)
+
+// formatQuery is the parameter that chooses a statement's format.
+type formatQuery struct {
+	Format string `query:"format" doc:"The format of the answer. When left out, the Accept header chooses, and JSON is the default." enum:"json,csv,html"`
+}
+
+type positionStatementQuery struct {
+	tenantQuery
+	formatQuery
+}
+
+type statementQuery struct {
+	formatQuery
+	From  string `query:"from" doc:"Only movements at or after this time; all from the journal's beginning when left out." format:"date-time"`
+	To    string `query:"to" doc:"Only movements before this time; up to the last entry when left out." format:"date-time"`
+	Limit string `query:"limit" doc:"How many movements at the most, 1 to 10000." default:"10000" pattern:"^[0-9]+$"`
+}
+
+// StatementFields is what the statements of positions and of institutions both have.
+type StatementFields struct {
+	Sequence   int64               `json:"sequence" doc:"Of the last entry that is in the closing balances; 0 where there is none."`
+	Opening    []balanceView       `json:"opening" nullable:"false" doc:"The balances before the movements: one of each currency, in order of code."`
+	Movements  []movementView      `json:"movements" nullable:"false" doc:"In the order of the journal."`
+	Closing    []balanceView       `json:"closing" nullable:"false" doc:"The balances after the movements, in the same currencies."`
+	Checkpoint *coveringCheckpoint `json:"checkpoint" doc:"The first checkpoint of the journal that covers the sequence; null while there is none."`
+}
+
+// coveringCheckpoint is null while none has been signed.
+type coveringCheckpoint checkpointView
+
+type positionStatementView struct {
+	InstitutionID     escrowgrid.InstitutionID `json:"institutionId"`
+	PositionID        escrowgrid.PositionID    `json:"positionId"`
+	AssetID           escrowgrid.AssetID       `json:"assetId"`
+	HolderReference   string                   `json:"holderReference"`
+	ExternalReference string                   `json:"externalReference,omitempty"`
+	Currency          escrowgrid.Currency      `json:"currency"`
+	State             escrowgrid.State         `json:"state"`
+	StatementFields
+}
+
+type statementView struct {
+	InstitutionID escrowgrid.InstitutionID `json:"institutionId"`
+	From          *timestamp               `json:"from" nullable:"true" doc:"The beginning of the period, inclusive; null for the journal's."`
+	To            timestamp                `json:"to" doc:"The end of the period, exclusive."`
+	ContinuesAt   *timestamp               `json:"continuesAt" nullable:"true" doc:"The same as to, where the period has more than the statement: the from of the next one. null otherwise."`
+	Final         bool                     `json:"final" doc:"Whether no entry can come before to any more."`
+	StatementFields
+}
+
+// movementView is a posting with the step of a position that made it.
+type movementView struct {
+	Sequence   int64                 `json:"sequence" doc:"The entry's place in the institution's journal."`
+	EntryID    escrowgrid.EntryID    `json:"entryId"`
+	At         timestamp             `json:"at"`
+	PositionID escrowgrid.PositionID `json:"positionId"`
+	FromState  escrowgrid.State      `json:"fromState"`
+	ToState    escrowgrid.State      `json:"toState"`
+	Debit      escrowgrid.Account    `json:"debit" doc:"The account that the amount comes from."`
+	Credit     escrowgrid.Account    `json:"credit" doc:"The account that it goes to."`
+	Currency   escrowgrid.Currency   `json:"currency"`
+	Amount     string                `json:"amount" example:"250.00"`
+}
+
+func viewMovement(m escrowgrid.Movement) movementView {
+	return movementView{
+		Sequence: m.Sequence, EntryID: m.EntryID, At: timestamp(m.At), PositionID: m.PositionID, FromState: m.From, ToState: m.To,
+		Debit: m.Debit, Credit: m.Credit, Currency: m.Currency, Amount: m.Amount.Format(m.Currency),
+	}
+}
+
+// statementFields shows a statement that ends with the entry of a sequence, with the
+// checkpoint that it rests on.
+func (s *server) statementFields(
+	ctx context.Context, institution escrowgrid.InstitutionID, statement escrowgrid.Statement, sequence int64,
+) (StatementFields, error) {
+	currencies := statement.Closing.Currencies()
+	fields := StatementFields{
+		Sequence: sequence, Opening: viewBalances(&statement.Opening, currencies), Closing: viewBalances(&statement.Closing, currencies),
+		Movements: make([]movementView, len(statement.Movements)),
+	}
+	for i, m := range statement.Movements {
+		fields.Movements[i] = viewMovement(m)
+	}
+	checkpoint, found, err := s.config.Log.CoveringCheckpoint(ctx, institution, sequence)
+	if found {
+		fields.Checkpoint = new(coveringCheckpoint(viewCheckpoint(checkpoint)))
+	}
+	return fields, err
+}
+
+func (s *server) getPositionStatement(c *call) (reply, error) {
+	var query positionStatementQuery
+	var faults escrowgrid.Faults
+	decodeQuery(c.request.URL.RawQuery, &query, &faults)
+	format := c.statementFormat(&faults, query.Format)
+	institution, err := c.readQueriedTenant(&faults, query.tenantQuery)
+	if err != nil {
+		return reply{}, err
+	}
+	var id escrowgrid.PositionID
+	if err := pathID(c, "id", &id, escrowgrid.CodePositionNotFound); err != nil {
+		return reply{}, err
+	}
+	p, err := s.engine.Position(c.request.Context(), institution, id)
+	if err != nil {
+		return reply{}, err
+	}
+	fields, err := s.statementFields(c.request.Context(), institution, p.Statement(), p.Events[len(p.Events)-1].Sequence)
+	if err != nil {
+		return reply{}, err
+	}
+	about := []particular{
+		{"Position", id.String()},
+		{"Asset", p.AssetID.String()},
+		{"Holder reference", p.HolderReference},
+		{"External reference", p.ExternalReference},
+		{"State", string(p.State)},
+	}
+	return s.answerStatement(c, format, statementDocument{
+		json: positionStatementView{institution, id, p.AssetID, p.HolderReference, p.ExternalReference, p.Currency, p.State, fields},
+		of:   id, institution: institution, Title: "Statement of a position", About: about, StatementFields: fields,
+	})
+}
+
+func (s *server) getStatement(c *call) (reply, error) {
+	var query statementQuery
+	var faults escrowgrid.Faults
+	decodeQuery(c.request.URL.RawQuery, &query, &faults)
+	format := c.statementFormat(&faults, query.Format)
+	period := escrowgrid.Period{From: optionalTime(&faults, "from", query.From), To: optionalTime(&faults, "to", query.To)}
+	if len(faults.List()) == 0 && period.From != nil && period.To != nil && !period.From.Before(*period.To) {
+		faults.Add("from", "must be before to")
+	}
+	limit := readLimit(&faults, query.Limit, escrowgrid.MaxMovements, escrowgrid.MaxMovements)
+	institution, err := c.readPathTenant(&faults)
+	if err != nil {
+		return reply{}, err
+	}
+	statement, err := s.config.Log.Statement(c.request.Context(), institution, period, limit)
+	if err != nil {
+		return reply{}, err
+	}
+	fields, err := s.statementFields(c.request.Context(), institution, statement.Statement, statement.Sequence)
+	if err != nil {
+		return reply{}, err
+	}
+	from, to, continuesAt := (*timestamp)(period.From), timestamp(statement.To), (*timestamp)(statement.ContinuesAt)
+	answered, err := s.answerStatement(c, format, statementDocument{
+		json: statementView{institution, from, to, continuesAt, statement.Final, fields},
+		of:   institution, institution: institution, Title: "Account statement", From: from, To: &to, ContinuesAt: continuesAt,
+		Final: statement.Final, StatementFields: fields,
+	})
+	if continuesAt != nil {
+		rest := c.request.URL.Query()
+		rest.Set("from", continuesAt.String())
+		answered.next = c.request.URL.EscapedPath() + "?" + rest.Encode()
+	}
+	return answered, err
+}
