@@ -1,13 +1,13 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"time"
-
-	"github.com/escrowgrid/escrowgrid/internal/subprocess"
 )
 
 // The journals that are verified have so many positions, as parts of the large database of
@@ -104,12 +104,45 @@ func (b *bench) verified(j *filledJournal, figure func(verified) float64) conten
 	return contender{j.name, nil, func(ctx context.Context, _ time.Duration) (float64, load, error) {
 		command := exec.CommandContext(ctx, b.config.Executable, "verify") //nolint:gosec // It is this program.
 		command.Env = append(os.Environ(), "DATABASE_URL="+j.database)
+		var output bytes.Buffer
+		command.Stdout, command.Stderr = &output, &output
 		begun := time.Now()
-		output, err := command.CombinedOutput()
-		if err != nil {
-			return 0, load{}, fmt.Errorf("verify: %w: %s", err, output)
+		if err := command.Start(); err != nil {
+			return 0, load{}, err
 		}
-		took := time.Since(begun).Seconds()
-		return figure(verified{took, float64(subprocess.PeakMemory(command.ProcessState))}), load{}, nil
+		ended := make(chan error, 1)
+		go func() { ended <- command.Wait() }()
+		ticker := time.NewTicker(memoryInterval)
+		defer ticker.Stop()
+		for memory := 0.0; ; {
+			select {
+			case <-ticker.C:
+				memory = max(memory, peakMemory(command.Process.Pid))
+			case err := <-ended:
+				if err != nil {
+					return 0, load{}, fmt.Errorf("verify: %w: %s", err, output.String())
+				}
+				return figure(verified{time.Since(begun).Seconds(), memory}), load{}, nil
+			}
+		}
 	}}
+}
+
+// memoryInterval is how often is looked how much memory a process has had at the most. What
+// the system tells of a process that has ended begins with the memory of its parent.
+const memoryInterval = 20 * time.Millisecond
+
+// peakMemory returns the most memory that a running process has had, in bytes; 0 where the
+// system has no /proc.
+func peakMemory(pid int) float64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	var kibibytes float64
+	if _, err := fmt.Sscan(rest, &kibibytes); err != nil {
+		return 0
+	}
+	return kibibytes * (1 << 10)
 }
