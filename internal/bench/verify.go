@@ -114,7 +114,7 @@ func (b *bench) verified(j *filledJournal, figure func(verified) float64) conten
 		go func() { ended <- command.Wait() }()
 		ticker := time.NewTicker(memoryInterval)
 		defer ticker.Stop()
-		for memory := 0.0; ; {
+		for memory := peakMemory(command.Process.Pid); ; {
 			select {
 			case <-ticker.C:
 				memory = max(memory, peakMemory(command.Process.Pid))

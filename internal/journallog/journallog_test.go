@@ -2,11 +2,9 @@ package journallog_test
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"math"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/escrowgrid/escrowgrid"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
+	"github.com/escrowgrid/escrowgrid/internal/journaltest"
 	"github.com/escrowgrid/escrowgrid/internal/pgtest"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
@@ -24,83 +23,18 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
 
-// eachStore runs a test on both stores.
-func eachStore(t *testing.T, test func(t *testing.T, databaseURL string)) {
-	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite:"+filepath.Join(t.TempDir(), "escrowgrid.db")) })
-	t.Run("postgres", func(t *testing.T) { test(t, pgtest.Shared(t).NewDatabase(t)) })
-}
-
-func open(t *testing.T, databaseURL string) *store.Store {
-	t.Helper()
-	s, err := store.Open(t.Context(), databaseURL, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	if err := s.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// writer appends entries to journals.
+// writer writes to the journals of a database.
 type writer struct {
-	*store.Store
-	t     *testing.T
-	count uint64
+	*journaltest.Writer
+	t *testing.T
 }
 
-// do commits commands of the operator together, in the books of one institution.
-func (w *writer) do(institution escrowgrid.InstitutionID, commands ...escrowgrid.Command) (made []escrowgrid.Resource) {
-	w.t.Helper()
-	requests := make([]escrowgrid.Request, len(commands))
-	for i, command := range commands {
-		requests[i] = escrowgrid.Request{Institution: institution, Actor: escrowgrid.ActorRoot(), RequestID: "test", Command: command}
-	}
-	batch, err := w.Begin(w.t.Context(), map[escrowgrid.InstitutionID]escrowgrid.Needs{institution: escrowgrid.MergeNeeds(requests)})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for _, request := range requests {
-		w.count += 2
-		outcome, err := batch.Books(institution).Execute(request, escrowgrid.Stamp{Now: time.Now(), Random: [2]uint64{w.count, w.count + 1}})
-		if err != nil || outcome.Refusal != nil {
-			w.t.Fatal(err, outcome.Refusal)
-		}
-		made = append(made, outcome.Resource)
-	}
-	if err := batch.Commit(w.t.Context()); err != nil {
-		w.t.Fatal(err)
-	}
-	return made
+func open(t *testing.T, databaseURL string) *writer {
+	t.Helper()
+	return &writer{journaltest.Open(t, databaseURL), t}
 }
 
-func must[T any](value T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return value
-}
-
-// institution makes an institution, whose journal has one entry.
-func (w *writer) institution() escrowgrid.InstitutionID {
-	w.t.Helper()
-	made := w.do(escrowgrid.InstitutionID{}, must(escrowgrid.NewCreateInstitution(escrowgrid.InstitutionInput{Name: "Meridian Bank", Regions: []string{"US"}})))
-	return made[0].(escrowgrid.Institution).ID
-}
-
-// policies appends so many entries to a journal, the cheapest that there are.
-func (w *writer) policies(institution escrowgrid.InstitutionID, entries int) {
-	w.t.Helper()
-	for made := 0; made < entries; {
-		var commands []escrowgrid.Command
-		for ; made < entries && len(commands) < 1000; made++ {
-			least := escrowgrid.Digits(fmt.Sprint(w.count + uint64(made) + 1))
-			commands = append(commands, must(escrowgrid.NewSetPolicy("US", escrowgrid.PolicyInput{Position: escrowgrid.RulesInput{MinAmount: &least}})))
-		}
-		w.do(institution, commands...)
-	}
-}
+func must[T any](value T, err error) T { return journaltest.Must(value, err) }
 
 // started is a log with its metrics and what it logs.
 type started struct {
@@ -160,11 +94,11 @@ func (l started) check(t *testing.T, s *store.Store, institution escrowgrid.Inst
 }
 
 func TestALogCatchesUp(t *testing.T) {
-	eachStore(t, func(t *testing.T, databaseURL string) {
-		s := open(t, databaseURL)
-		w := &writer{Store: s, t: t}
-		large, small := w.institution(), w.institution()
-		w.policies(large, 9000)
+	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
+		w := open(t, databaseURL)
+		s := w.Store
+		large, small := w.Institution(), w.Institution()
+		w.Policies(large, 9000)
 		l := start(t, s, nil)
 		l.round(t)
 		// What has gathered is signed in pieces, so that no answer has to read all of it.
@@ -175,7 +109,7 @@ func TestALogCatchesUp(t *testing.T) {
 			t.Errorf("the checkpoints of the other journal are %+v", checkpoints)
 		}
 		for _, more := range []int{1, 254, 300} {
-			w.policies(large, more)
+			w.Policies(large, more)
 			l.round(t)
 		}
 		l.round(t) // There is nothing new.
@@ -208,18 +142,18 @@ func TestALogCatchesUp(t *testing.T) {
 // Two servers that both think that the log is theirs, as after a lock that was lost,
 // leave one log that holds.
 func TestTwoFollowersKeepOneLog(t *testing.T) {
-	eachStore(t, func(t *testing.T, databaseURL string) {
-		first := open(t, databaseURL)
+	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
+		w := open(t, databaseURL)
+		first := w.Store
 		second := first
 		if !first.Exclusive() {
-			second = open(t, databaseURL)
+			second = open(t, databaseURL).Store
 		}
-		w := &writer{Store: first, t: t}
-		institution := w.institution()
+		institution := w.Institution()
 		a, b := start(t, first, nil), start(t, second, nil)
 		a.round(t)
 		for range 5 {
-			w.policies(institution, 300)
+			w.Policies(institution, 300)
 			var rounds sync.WaitGroup
 			for _, l := range []started{a, b} {
 				rounds.Go(func() { _ = l.Round(t.Context()) }) // One of them may find that the other was faster.
@@ -238,12 +172,12 @@ func TestTwoFollowersKeepOneLog(t *testing.T) {
 }
 
 func TestKeysRotate(t *testing.T) {
-	eachStore(t, func(t *testing.T, databaseURL string) {
-		s := open(t, databaseURL)
-		w := &writer{Store: s, t: t}
-		institution := w.institution()
+	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
+		w := open(t, databaseURL)
+		s := w.Store
+		institution := w.Institution()
 		sign := func(signers ...translog.Signer) (journallog.Checkpoint, []journallog.Key) {
-			w.policies(institution, 1)
+			w.Policies(institution, 1)
 			l := start(t, s, func(c *journallog.Config) { c.Signers = signers })
 			l.round(t)
 			l.check(t, s, institution)
@@ -285,13 +219,13 @@ func newSigner(t *testing.T) translog.Signer {
 
 // A journal that is broken gets no checkpoint, and is told of; the others get theirs.
 func TestABrokenJournalIsNotSigned(t *testing.T) {
-	eachStore(t, func(t *testing.T, databaseURL string) {
-		s := open(t, databaseURL)
-		w := &writer{Store: s, t: t}
-		broken, whole := w.institution(), w.institution()
-		w.policies(broken, 3)
-		w.policies(whole, 3)
-		breakJournal(t, databaseURL, broken)
+	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
+		w := open(t, databaseURL)
+		s := w.Store
+		broken, whole := w.Institution(), w.Institution()
+		w.Policies(broken, 3)
+		w.Policies(whole, 3)
+		w.Tamper("DELETE FROM journal_entries WHERE institution_id = $1 AND sequence = 2", broken)
 		l := start(t, s, nil)
 		err := l.Round(t.Context())
 		if err == nil || !strings.Contains(err.Error(), broken.String()) || !strings.Contains(err.Error(), "entry 2 is missing") {
@@ -308,10 +242,10 @@ func TestABrokenJournalIsNotSigned(t *testing.T) {
 
 // A log that runs signs by itself, and ends when it is closed.
 func TestALogFollowsByItself(t *testing.T) {
-	eachStore(t, func(t *testing.T, databaseURL string) {
-		s := open(t, databaseURL)
-		w := &writer{Store: s, t: t}
-		institution := w.institution()
+	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
+		w := open(t, databaseURL)
+		s := w.Store
+		institution := w.Institution()
 		l := start(t, s, func(c *journallog.Config) { c.Interval = time.Millisecond })
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -323,7 +257,7 @@ func TestALogFollowsByItself(t *testing.T) {
 			}
 		}
 		l.Close()
-		w.policies(institution, 1)
+		w.Policies(institution, 1)
 		if checkpoint := must(l.Checkpoint(t.Context(), institution, nil)); checkpoint.Size != 1 {
 			t.Errorf("a log that was closed has signed %d entries", checkpoint.Size)
 		}

@@ -10,27 +10,18 @@ import (
 
 	"github.com/escrowgrid/escrowgrid"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
+	"github.com/escrowgrid/escrowgrid/internal/journaltest"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
-
-// asset makes an asset of a template in a currency.
-func (w *writer) asset(of escrowgrid.InstitutionID, currency string) escrowgrid.AssetID {
-	w.t.Helper()
-	template := w.do(of, must(escrowgrid.NewCreateTemplate(escrowgrid.TemplateInput{
-		Code: "CONSTR_ESCROW", Name: "Escrow", Vertical: "CONSTRUCTION", Region: "US", Config: []byte(`{"currency":"` + currency + `"}`),
-	})))[0].(escrowgrid.AssetTemplate)
-	asset := w.do(of, must(escrowgrid.NewCreateAsset(escrowgrid.AssetInput{TemplateID: template.ID.String(), Label: "Harbour Tower"})))
-	return asset[0].(escrowgrid.Asset).ID
-}
 
 // position makes a position of 1000 and leads it through states.
 func (w *writer) position(
 	of escrowgrid.InstitutionID, asset escrowgrid.AssetID, currency string, states ...escrowgrid.State,
 ) escrowgrid.PositionID {
 	w.t.Helper()
-	made := w.do(of, must(escrowgrid.NewCreatePosition(escrowgrid.PositionInput{
+	made := journaltest.Made[escrowgrid.Position](w.Do(of, must(escrowgrid.NewCreatePosition(escrowgrid.PositionInput{
 		AssetID: asset.String(), HolderReference: "ACME-4711", Currency: currency, Amount: "1000",
-	})))[0].(escrowgrid.Position)
+	}))))
 	w.lead(of, made.ID, states...)
 	return made.ID
 }
@@ -43,7 +34,7 @@ func (w *writer) lead(of escrowgrid.InstitutionID, position escrowgrid.PositionI
 		if state == escrowgrid.StatePartiallyReleased {
 			step.Amount = new(escrowgrid.Digits("10"))
 		}
-		w.do(of, must(escrowgrid.NewTransitionPosition(position, step, nil)))
+		w.Do(of, must(escrowgrid.NewTransitionPosition(position, step, nil)))
 	}
 }
 
@@ -51,11 +42,11 @@ func (w *writer) lead(of escrowgrid.InstitutionID, position escrowgrid.PositionI
 // is signed between them, and there is more that moves nothing.
 func (w *writer) busy(l started) escrowgrid.InstitutionID {
 	w.t.Helper()
-	of := w.institution()
-	dollars, yen := w.asset(of, "USD"), w.asset(of, "JPY")
+	of := w.Institution()
+	dollars, yen := w.Asset(of, "USD"), w.Asset(of, "JPY")
 	w.position(of, dollars, "USD", "FUNDED", "PARTIALLY_RELEASED", "PARTIALLY_RELEASED", "CANCELLED")
 	l.round(w.t)
-	w.policies(of, 3)
+	w.Policies(of, 3)
 	w.position(of, yen, "JPY", "FUNDED", "RELEASED")
 	w.position(of, yen, "JPY", "CANCELLED")
 	w.position(of, dollars, "USD", "FUNDED")
@@ -102,11 +93,11 @@ func counted(entries []store.StoredEntry, first, end int) shown {
 }
 
 func TestAStatementIsOfItsPeriod(t *testing.T) {
-	eachStore(t, func(t *testing.T, databaseURL string) {
-		s := open(t, databaseURL)
-		w, l := &writer{Store: s, t: t}, start(t, s, nil)
+	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
+		w := open(t, databaseURL)
+		l := start(t, w.Store, nil)
 		of := w.busy(l)
-		entries := must(s.StoredEntries(t.Context(), of, 1, math.MaxInt64))
+		entries := must(w.StoredEntries(t.Context(), of, 1, math.MaxInt64))
 		check := func(first, end int, from, to *time.Time) {
 			t.Helper()
 			got := must(l.Statement(t.Context(), of, escrowgrid.Period{From: from, To: to}, escrowgrid.MaxMovements))
@@ -137,11 +128,11 @@ func TestAStatementIsOfItsPeriod(t *testing.T) {
 }
 
 func TestAStatementIsFinalOnceNothingCanComeIntoIt(t *testing.T) {
-	eachStore(t, func(t *testing.T, databaseURL string) {
-		s := open(t, databaseURL)
-		w, l := &writer{Store: s, t: t}, start(t, s, nil)
+	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
+		w := open(t, databaseURL)
+		l := start(t, w.Store, nil)
 		of := w.busy(l)
-		head, _, err := s.Head(t.Context(), of)
+		head, _, err := w.Head(t.Context(), of)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,8 +154,8 @@ func TestAStatementIsFinalOnceNothingCanComeIntoIt(t *testing.T) {
 		}
 		// A statement without an end says where the next one goes on.
 		first := must(l.Statement(t.Context(), of, escrowgrid.Period{}, 1000))
-		w.policies(of, 1)
-		w.position(of, w.asset(of, "KWD"), "KWD", "FUNDED")
+		w.Policies(of, 1)
+		w.position(of, w.Asset(of, "KWD"), "KWD", "FUNDED")
 		next := must(l.Statement(t.Context(), of, escrowgrid.Period{From: &first.To}, 1000))
 		if show(next).Opening != show(first).Closing || len(next.Movements) != 1 {
 			t.Errorf("after %+v comes %+v", show(first), show(next))
@@ -192,9 +183,9 @@ func (l started) walk(t *testing.T, of escrowgrid.InstitutionID, limit int) (sta
 }
 
 func TestAStatementContinues(t *testing.T) {
-	eachStore(t, func(t *testing.T, databaseURL string) {
-		s := open(t, databaseURL)
-		w, l := &writer{Store: s, t: t}, start(t, s, nil)
+	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
+		w := open(t, databaseURL)
+		l := start(t, w.Store, nil)
 		of := w.busy(l)
 		whole := show(must(l.Statement(t.Context(), of, escrowgrid.Period{}, escrowgrid.MaxMovements)))
 		for limit := 1; limit <= len(whole.Movements)+1; limit++ {
@@ -219,13 +210,13 @@ func TestAStatementContinues(t *testing.T) {
 
 // A period of any length takes a bounded time: what moves nothing is read, too.
 func TestAStatementReadsSoManyEntries(t *testing.T) {
-	eachStore(t, func(t *testing.T, databaseURL string) {
-		s := open(t, databaseURL)
-		w, l := &writer{Store: s, t: t}, start(t, s, nil)
-		of := w.institution()
-		asset := w.asset(of, "USD")
+	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
+		w := open(t, databaseURL)
+		l := start(t, w.Store, nil)
+		of := w.Institution()
+		asset := w.Asset(of, "USD")
 		position := w.position(of, asset, "USD", "FUNDED")
-		w.policies(of, 50_000)
+		w.Policies(of, 50_000)
 		w.lead(of, position, "RELEASED")
 		statements := l.walk(t, of, 1000)
 		if len(statements) != 2 || statements[0].Sequence != 50_000 || len(statements[0].Movements) != 1 || len(statements[1].Movements) != 1 {
@@ -238,10 +229,10 @@ func TestAStatementReadsSoManyEntries(t *testing.T) {
 }
 
 func TestTheCheckpointThatAStatementRestsOn(t *testing.T) {
-	eachStore(t, func(t *testing.T, databaseURL string) {
-		s := open(t, databaseURL)
-		w, l := &writer{Store: s, t: t}, start(t, s, nil)
-		of := w.institution()
+	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
+		w := open(t, databaseURL)
+		l := start(t, w.Store, nil)
+		of := w.Institution()
 		var sizes []int64
 		covering := func(sequence int64) int64 {
 			checkpoint, found, err := l.CoveringCheckpoint(t.Context(), of, sequence)
@@ -254,7 +245,7 @@ func TestTheCheckpointThatAStatementRestsOn(t *testing.T) {
 			t.Errorf("before any is signed there is a checkpoint of %d", got)
 		}
 		for range 2 {
-			w.policies(of, 2)
+			w.Policies(of, 2)
 			l.round(t)
 		}
 		for sequence := range int64(7) {

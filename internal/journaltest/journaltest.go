@@ -128,13 +128,19 @@ func (w *Writer) Example() Example {
 		e.Keys[0], escrowgrid.RotationInput{OverlapSeconds: new(int64(3600))}, escrowgrid.HashSecret("ledger-2"))))).ID
 	w.Do(e.Institution, escrowgrid.RevokeKey{Key: e.Keys[2]})
 	w.Policies(e.Institution, 2)
-	template := Made[escrowgrid.AssetTemplate](w.Do(e.Institution, Must(escrowgrid.NewCreateTemplate(escrowgrid.TemplateInput{
-		Code: "CONSTR_ESCROW", Name: "Escrow", Vertical: "CONSTRUCTION", Region: "US", Config: []byte(`{"currency":"USD"}`),
+	e.Asset = w.Asset(e.Institution, "USD")
+	return e
+}
+
+// Asset makes an asset of a template in a currency: two entries.
+func (w *Writer) Asset(of escrowgrid.InstitutionID, currency string) escrowgrid.AssetID {
+	w.tb.Helper()
+	template := Made[escrowgrid.AssetTemplate](w.Do(of, Must(escrowgrid.NewCreateTemplate(escrowgrid.TemplateInput{
+		Code: "CONSTR_ESCROW", Name: "Escrow", Vertical: "CONSTRUCTION", Region: "US", Config: []byte(`{"currency":"` + currency + `"}`),
 	})))).ID
-	e.Asset = Made[escrowgrid.Asset](w.Do(e.Institution, Must(escrowgrid.NewCreateAsset(escrowgrid.AssetInput{
+	return Made[escrowgrid.Asset](w.Do(of, Must(escrowgrid.NewCreateAsset(escrowgrid.AssetInput{
 		TemplateID: template.String(), Label: "Pier 7", Metadata: []byte(`{"site":"north"}`),
 	})))).ID
-	return e
 }
 
 // Positions makes positions on an asset, funds each and releases a part of it: three

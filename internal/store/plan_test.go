@@ -286,6 +286,18 @@ func readings(ctx context.Context) []reading {
 			_, _, err := s.FirstCheckpoint(ctx, of, 9)
 			return err
 		}},
+		{"entries as they are stored", primary, []string{institution, sequence}, func(s *Store) error {
+			_, err := s.StoredEntries(ctx, of, 3, 9)
+			return err
+		}},
+		{"histories", "journal_entries_subject", []string{institution, "subject"}, func(s *Store) error {
+			_, err := s.Histories(ctx, of, []string{"s9", "s10"})
+			return err
+		}},
+		{"the ends of a journal", primary, []string{institution}, func(s *Store) error {
+			_, _, err := s.Ends(ctx, of)
+			return err
+		}},
 		{"refused attempts", primary, []string{id}, func(s *Store) error {
 			_, err := s.Refusals(ctx, escrowgrid.RefusalFilter{}, byID)
 			return err

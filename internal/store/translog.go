@@ -206,7 +206,9 @@ func (s *Store) Histories(
 	for i := range MaxHistories {
 		args = append(args, subjects[min(i, len(subjects)-1)])
 	}
-	entries, err := all(ctx, s, historiesQuery, args, scanStoredEntry)
+	// Planned once, while the table was small, it would read whole journals ever after.
+	entries := []StoredEntry{}
+	err := s.list(ctx, historiesQuery, args, appendRow(&entries, scanStoredEntry))
 	// PostgreSQL would not read the index in its order for a list of subjects.
 	slices.SortFunc(entries, func(a, b StoredEntry) int {
 		return cmp.Or(strings.Compare(a.Subject, b.Subject), cmp.Compare(a.Sequence, b.Sequence))
