@@ -31,6 +31,7 @@ func TestAWrongValueIsNamedByItsVariable(t *testing.T) {
 		{"ROOT_API_KEY", "hidden", "(secret)", "32 characters"},
 		{"ROOT_API_KEY", "hidden" + long + "\n", "(secret)", "visible ASCII"},
 		{"ROOT_API_KEY", "hidden" + long + "é", "(secret)", "visible ASCII"},
+		{"ROOT_API_KEY_PREVIOUS", "hidden", "(secret)", "32 characters"},
 		{"METRICS_API_KEY", "hidden", "(secret)", "32 characters"},
 		{"METRICS_API_KEY", "hidden " + long, "(secret)", "visible ASCII"},
 		{"ROOT_API_KEY_ALLOWED_IPS", "10.0.0.0/33", "10.0.0.0/33", "networks"},
@@ -45,6 +46,7 @@ func TestAWrongValueIsNamedByItsVariable(t *testing.T) {
 		{"RATE_LIMIT_BURST", "many", "many", "1 to 1000000"},
 		{"REQUEST_TIMEOUT", "15", "15", "duration"},
 		{"REQUEST_TIMEOUT", "1ms", "1ms", "duration"},
+		{"SHUTDOWN_DELAY", "-1s", "-1s", "duration"},
 		{"SHUTDOWN_TIMEOUT", "-1s", "-1s", "duration"},
 		{"QUEUE_SIZE", "0", "0", "whole number"},
 		{"BATCH_SIZE", "10001", "10001", "whole number"},
@@ -101,6 +103,49 @@ func TestAFlagWinsOverItsVariable(t *testing.T) {
 	if code != 2 || !strings.Contains(stderr, `"xml"`) {
 		t.Errorf("it ends with %d: %s", code, stderr)
 	}
+}
+
+// What is printed is the configuration that counts, as an environment file has it, and no
+// secret is in it.
+func TestTheConfigurationIsPrintedWithoutSecrets(t *testing.T) {
+	code, stdout, stderr := call(t, []string{
+		"ROOT_API_KEY=hidden" + testRootKey, "METRICS_API_KEY=", "DATABASE_URL=postgres://me:hidden@db/name?password=hidden", "QUEUE_SIZE=77",
+	}, "serve", "--print-config", "--batch-size=99")
+	if code != exitOK || stderr != "" || strings.Contains(stdout, "hidden") {
+		t.Fatalf("it ends with %d, %q and %q", code, stdout, stderr)
+	}
+	printed := make(map[string]string)
+	for line := range strings.Lines(stdout) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+		printed[name] = value
+	}
+	for _, name := range variables {
+		if _, ok := printed[name]; !ok {
+			t.Errorf("%s is not printed", name)
+		}
+	}
+	for name, want := range map[string]string{
+		"ROOT_API_KEY": "(set)", "METRICS_API_KEY": "", "DATABASE_URL": "postgres://me:xxxxx@db/name", "QUEUE_SIZE": "77", "BATCH_SIZE": "99",
+		"PUBLIC_DOCS_ENABLED": "true", "LOG_LEVEL": "info", "REQUEST_TIMEOUT": "15s",
+	} {
+		if printed[name] != want {
+			t.Errorf("%s is printed as %q, want %q", name, printed[name], want)
+		}
+	}
+	if code, stdout, _ := call(t, nil, "serve", "--print-config", "--queue-size=0"); code != exitUsage || stdout != "" {
+		t.Errorf("a wrong one ends with %d and %q", code, stdout)
+	}
+}
+
+// The root key is changed while the server, and whoever uses the old key, go on.
+func TestTwoRootKeysAreValidAtOnce(t *testing.T) {
+	old := "old-" + testRootKey
+	p := serve(t, []string{"DATABASE_URL=sqlite::memory:", "ROOT_API_KEY_PREVIOUS=" + old})
+	for _, key := range []string{testRootKey, old} {
+		p.As(key).Post(t, "/institutions", `{"name": "M", "regions": ["US"]}`).Want(t, 201)
+		p.As(key).Get(t, "/metrics").Want(t, 200)
+	}
+	p.As(old + "x").Get(t, "/institutions").Want(t, 401)
 }
 
 func TestPostgresNeedsARootKey(t *testing.T) {

@@ -53,8 +53,8 @@ func build() error {
 
 // variables are those that a server reads.
 var variables = []string{
-	"PORT", "HOST", "DATABASE_URL", "DATABASE_CONNECTIONS", "ROOT_API_KEY", "ROOT_API_KEY_ALLOWED_IPS", "TRUSTED_PROXIES", "METRICS_API_KEY", "PUBLIC_DOCS_ENABLED",
-	"CORS_ALLOWED_ORIGINS", "RATE_LIMIT_ENABLED", "RATE_LIMIT_RPS", "RATE_LIMIT_BURST", "REQUEST_TIMEOUT", "SHUTDOWN_TIMEOUT", "QUEUE_SIZE", "BATCH_SIZE",
+	"PORT", "HOST", "DATABASE_URL", "DATABASE_CONNECTIONS", "ROOT_API_KEY", "ROOT_API_KEY_PREVIOUS", "ROOT_API_KEY_ALLOWED_IPS", "TRUSTED_PROXIES", "METRICS_API_KEY", "PUBLIC_DOCS_ENABLED",
+	"CORS_ALLOWED_ORIGINS", "RATE_LIMIT_ENABLED", "RATE_LIMIT_RPS", "RATE_LIMIT_BURST", "REQUEST_TIMEOUT", "SHUTDOWN_DELAY", "SHUTDOWN_TIMEOUT", "QUEUE_SIZE", "BATCH_SIZE",
 	"LOG_NAME", "LOG_SIGNING_KEY", "CHECKPOINT_INTERVAL", "VERIFY_INTERVAL", "EXPIRY_INTERVAL", "LOG_LEVEL", "LOG_FORMAT",
 }
 
@@ -63,12 +63,12 @@ func TestHelpTellsHowToUseTheProgram(t *testing.T) {
 		"Usage: escrowgrid <command>", "\n  serve ", "\n  migrate ", "\n  demo ", "\n  openapi ", "\n  version ",
 		"DATABASE_URL=postgres://", "Exit codes: 0 success, 1 failure, 2 wrong", "escrowgrid demo\n",
 	}
-	ofServer := []string{"Usage: escrowgrid serve [flags]", "--migrate "}
+	ofServer := []string{"Usage: escrowgrid serve [flags]", "--migrate ", "--print-config "}
 	ofDemo := []string{"Usage: escrowgrid demo [flags]"}
 	for _, name := range variables {
 		ofServer, ofDemo = append(ofServer, "($"+name+")"), append(ofDemo, "($"+name+")")
 	}
-	secrets := []string{"API_KEY=" + testRootKey, "ROOT_API_KEY=" + testRootKey, "METRICS_API_KEY=" + testRootKey, "DATABASE_URL=postgres://u:hidden@h/d", "LOG_SIGNING_KEY=PRIVATE+KEY+hidden"}
+	secrets := []string{"ROOT_API_KEY_PREVIOUS=" + testRootKey, "API_KEY=" + testRootKey, "ROOT_API_KEY=" + testRootKey, "METRICS_API_KEY=" + testRootKey, "DATABASE_URL=postgres://u:hidden@h/d", "LOG_SIGNING_KEY=PRIVATE+KEY+hidden"}
 	for args, tells := range map[string][]string{
 		"":                   overview,
 		"-h":                 overview,

@@ -27,6 +27,7 @@ import (
 type serveCommand struct {
 	serverFlags `embed:""`
 	Migrate     bool `help:"Migrate a PostgreSQL database before serving. SQLite is always migrated."`
+	PrintConfig bool `help:"Print the configuration, without its secrets, and end."`
 }
 
 // Run serves until the context ends.
@@ -34,6 +35,9 @@ func (c *serveCommand) Run(ctx context.Context, out output) error {
 	config, err := c.config(out.stderr)
 	if err != nil {
 		return err
+	}
+	if c.PrintConfig {
+		return c.serverFlags.print(out.stdout)
 	}
 	if config.rootKey == "" && !strings.HasPrefix(config.databaseURL, "sqlite:") {
 		return &usageError{"ROOT_API_KEY: is required with PostgreSQL: it takes 32 characters at least"}
@@ -56,6 +60,8 @@ type service struct {
 	served  chan error
 	url     string
 	rootKey string
+	// stopping is closed when the server is about to stop.
+	stopping chan struct{}
 }
 
 // garbagePercent is how much garbage there may be for what lives, in percent, before
@@ -68,7 +74,7 @@ func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, 
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbagePercent)
 	}
-	s := &service{config: config, served: make(chan error, 1)}
+	s := &service{config: config, served: make(chan error, 1), stopping: make(chan struct{})}
 	if s.store, err = openStore(ctx, config.databaseURL, config.databaseConnections); err != nil {
 		return nil, err
 	}
@@ -105,10 +111,10 @@ func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, 
 	}
 	handler, err := httpapi.New(httpapi.Config{
 		Engine: s.engine, Log: s.log, Logger: config.logger, Version: version(), Metrics: registry, Gatherer: registry,
-		RootKey: s.rootKey, MetricsKey: config.metricsKey, RootNetworks: config.rootNetworks,
+		RootKey: s.rootKey, PreviousRootKey: config.previousRootKey, MetricsKey: config.metricsKey, RootNetworks: config.rootNetworks,
 		TrustedProxies: config.trustedProxies, AllowedOrigins: config.allowedOrigins, PublicDocs: config.publicDocs,
 		RateLimit:      httpapi.RateLimit{Enabled: config.rateLimited, RPS: config.rps, Burst: config.burst},
-		RequestTimeout: config.requestTimeout,
+		RequestTimeout: config.requestTimeout, Stopping: s.stopping,
 	})
 	if err != nil {
 		return nil, err
@@ -162,7 +168,18 @@ func (s *service) wait(ctx context.Context) error {
 	case err := <-s.served:
 		return errors.Join(err, s.close(ctx))
 	case <-ctx.Done():
+		s.drain()
 		return s.close(ctx)
+	}
+}
+
+// drain serves on for the shutdown delay, while /ready says that the server is not.
+func (s *service) drain() {
+	close(s.stopping)
+	if s.config.shutdownDelay > 0 {
+		s.config.logger.Info("about to shut down", "delay", s.config.shutdownDelay)
+		s.server.SetKeepAlivesEnabled(false)
+		time.Sleep(s.config.shutdownDelay)
 	}
 }
 

@@ -256,6 +256,23 @@ func (p *process) beginRequest(t *testing.T, body string) connection {
 	return c
 }
 
+// Load balancers are told before the server stops: it says that it is not ready, and
+// serves on.
+func TestAServerThatIsToldToStopServesOnForAWhile(t *testing.T) {
+	const body = `{"name": "M", "regions": ["US"]}`
+	p := serve(t, []string{"DATABASE_URL=sqlite::memory:", "SHUTDOWN_DELAY=10m"})
+	p.Get(t, "/ready").Want(t, 200)
+	p.signal(t, syscall.SIGTERM)
+	p.eventually(t, "the server is not ready", func() bool { return p.try(t, "/ready").Text("code") == "shutting_down" })
+	p.Get(t, "/health").Want(t, 200)
+	p.Post(t, "/institutions", body).Want(t, 201)
+
+	p = serve(t, []string{"DATABASE_URL=sqlite::memory:", "SHUTDOWN_DELAY=50ms"})
+	if code := p.end(t, syscall.SIGTERM); code != 0 {
+		t.Errorf("after the delay it ends with %d", code)
+	}
+}
+
 func TestShutdownWaitsForWhatIsUnderWay(t *testing.T) {
 	const body = `{"name": "M", "regions": ["US"]}`
 	t.Run("and answers it", func(t *testing.T) {

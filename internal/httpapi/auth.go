@@ -89,11 +89,11 @@ func (s *server) authenticate(c *call, withMetrics bool) error {
 	if err != nil {
 		return err
 	}
-	if s.config.RootKey != "" && sameSecret(secret, s.rootHash) {
+	if isOneOf(secret, s.rootHashes) {
 		c.caller = caller{known: true, root: true, secret: secret}
 		return s.checkRootAddress(c)
 	}
-	if withMetrics && s.config.MetricsKey != "" && sameSecret(secret, s.metricsHash) {
+	if withMetrics && isOneOf(secret, s.metricsHashes) {
 		c.caller = caller{known: true, metrics: true}
 		return nil
 	}
@@ -170,8 +170,21 @@ func (s *server) clientAddress(r *http.Request) netip.Addr {
 	return client
 }
 
-// sameSecret compares a secret with a hash in constant time.
-func sameSecret(given string, hash [sha256.Size]byte) bool {
+// hashes returns those of the secrets that are not empty.
+func hashes(secrets ...string) (hashes [][sha256.Size]byte) {
+	for _, secret := range secrets {
+		if secret != "" {
+			hashes = append(hashes, sha256.Sum256([]byte(secret)))
+		}
+	}
+	return hashes
+}
+
+// isOneOf compares a secret with hashes, with each in constant time.
+func isOneOf(given string, hashes [][sha256.Size]byte) (found bool) {
 	givenHash := sha256.Sum256([]byte(given))
-	return subtle.ConstantTimeCompare(givenHash[:], hash[:]) == 1
+	for _, hash := range hashes {
+		found = subtle.ConstantTimeCompare(givenHash[:], hash[:]) == 1 || found
+	}
+	return found
 }

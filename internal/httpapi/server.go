@@ -36,9 +36,9 @@ type Config struct {
 	Metrics  prometheus.Registerer
 	Gatherer prometheus.Gatherer
 
-	// RootKey acts for the operator, MetricsKey reads /metrics alone. An empty key
-	// is no key.
-	RootKey, MetricsKey string
+	// RootKey acts for the operator, and so does PreviousRootKey, which is being replaced;
+	// MetricsKey reads /metrics alone. An empty key is no key.
+	RootKey, PreviousRootKey, MetricsKey string
 	// RootNetworks are where the root key may come from; none means anywhere.
 	RootNetworks []netip.Prefix
 	// TrustedProxies are the peers whose X-Forwarded-For is believed.
@@ -49,6 +49,9 @@ type Config struct {
 	RateLimit      RateLimit
 	// RequestTimeout bounds the handling of one request.
 	RequestTimeout time.Duration
+	// Stopping is closed when the server is about to stop: it serves on, but says that it
+	// is not ready.
+	Stopping <-chan struct{}
 }
 
 type server struct {
@@ -62,8 +65,8 @@ type server struct {
 	mux       *http.ServeMux
 	resources map[string]resource
 	specJSON  []byte
-	// rootHash and metricsHash are those of keys that may not be set.
-	rootHash, metricsHash [sha256.Size]byte
+	// rootHashes and metricsHashes are those of the keys that are set.
+	rootHashes, metricsHashes [][sha256.Size]byte
 }
 
 // New returns the handler of the whole API.
@@ -71,7 +74,7 @@ func New(config Config) (http.Handler, error) {
 	s := &server{
 		config: config, engine: config.Engine, log: config.Logger, metrics: newMetrics(config.Metrics),
 		limits: newLimits(config.RateLimit, time.Now), positions: newPositionAnswers(), mux: http.NewServeMux(), resources: make(map[string]resource),
-		rootHash: sha256.Sum256([]byte(config.RootKey)), metricsHash: sha256.Sum256([]byte(config.MetricsKey)),
+		rootHashes: hashes(config.RootKey, config.PreviousRootKey), metricsHashes: hashes(config.MetricsKey),
 	}
 	s.routes = s.table()
 	var err error
@@ -224,6 +227,16 @@ func (s *server) setHeaders(c *call) {
 	s.setOrigin(c)
 }
 
+// levelOf is the level at which a failure of the server is logged.
+func levelOf(failure error) slog.Level {
+	switch escrowgrid.ErrorCode(failure) {
+	case escrowgrid.CodeOverloaded, // It has better things to do than to say so for each; there is a metric.
+		escrowgrid.CodeShuttingDown: // It was told to.
+		return slog.LevelInfo
+	}
+	return slog.LevelError
+}
+
 // finish logs and counts a request that was answered.
 func (s *server) finish(c *call, duration time.Duration) {
 	method, status := c.loggedMethod(), c.writer.status
@@ -232,10 +245,8 @@ func (s *server) finish(c *call, duration time.Duration) {
 	}
 	s.metrics.observe(c.pattern, method, status, duration)
 	level := slog.LevelInfo
-	// An overloaded server has better things to do than to say so for each request;
-	// there is a metric.
-	if status >= http.StatusInternalServerError && escrowgrid.ErrorCode(c.failure) != escrowgrid.CodeOverloaded {
-		level = slog.LevelError
+	if status >= http.StatusInternalServerError {
+		level = levelOf(c.failure)
 	}
 	if !s.log.Enabled(c.request.Context(), level) {
 		return

@@ -30,7 +30,14 @@ func (s *server) health(*call) (reply, error) {
 	return ok(healthView{"ok", "escrowgrid", s.config.Version, s.engine.StoreName()}), nil
 }
 
+// ready is about the next requests: load balancers that ask it send none to a server that
+// cannot serve, or is about to stop.
 func (s *server) ready(c *call) (reply, error) {
+	select {
+	case <-s.config.Stopping:
+		return reply{}, escrowgrid.Errorf(escrowgrid.CodeShuttingDown, "The server is about to stop. It still serves; send new requests to another instance.")
+	default:
+	}
 	if err := s.engine.Ready(c.request.Context()); err != nil {
 		return reply{}, escrowgrid.Wrap(escrowgrid.CodeStoreUnavailable, err, "The check of the store failed: "+detailOf(err))
 	}

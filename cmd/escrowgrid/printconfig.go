@@ -1,0 +1,37 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+
+	"github.com/escrowgrid/escrowgrid/internal/store"
+)
+
+// print writes the configuration that the flags, the environment and the defaults make, a
+// variable a line, as an environment file has them. Of secrets it says only that they are
+// set.
+func (f serverFlags) print(out io.Writer) error {
+	f.DatabaseURL = store.RedactURL(cmp.Or(f.DatabaseURL, defaultDatabase))
+	f.LogLevel = cmp.Or(f.LogLevel, "info")
+	if f.PublicDocsEnabled == "" {
+		f.PublicDocsEnabled = fmt.Sprint(isLoopback(f.Host))
+	}
+	var lines strings.Builder
+	values := reflect.ValueOf(f)
+	for _, field := range reflect.VisibleFields(values.Type()) {
+		name, isVariable := field.Tag.Lookup("env")
+		if !isVariable {
+			continue
+		}
+		value := values.FieldByIndex(field.Index).String()
+		if _, isSecret := field.Tag.Lookup("secret"); isSecret && value != "" {
+			value = "(set)"
+		}
+		fmt.Fprintf(&lines, "%s=%s\n", name, value)
+	}
+	_, err := io.WriteString(out, lines.String())
+	return err
+}
