@@ -145,7 +145,7 @@ func TestTwoRootKeysAreValidAtOnce(t *testing.T) {
 		p.As(key).Post(t, "/institutions", `{"name": "M", "regions": ["US"]}`).Want(t, 201)
 		p.As(key).Get(t, "/metrics").Want(t, 200)
 	}
-	p.As(old + "x").Get(t, "/institutions").Want(t, 401)
+	p.As(old+"x").Get(t, "/institutions").Want(t, 401)
 }
 
 func TestPostgresNeedsARootKey(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 
 type migrateCommand struct {
 	databaseFlags `embed:""`
+
+	GrantTo string `name:"grant-to" placeholder:"ROLE" help:"On PostgreSQL, give this role what serving takes, and nothing else: it cannot change or delete what is in journals. For servers that have another role than the tables' owner, who migrates."`
 }
 
 // Run migrates the database. Servers that start meanwhile wait for it.
@@ -26,6 +28,14 @@ func (c *migrateCommand) Run(ctx context.Context, out output) (err error) {
 	defer func() { err = errors.Join(err, database.Close()) }()
 	if err := database.Migrate(ctx); err != nil {
 		return err
+	}
+	if c.GrantTo != "" {
+		if err := database.GrantServing(ctx, c.GrantTo); errors.Is(err, store.ErrNoRoles) {
+			return &usageError{"--grant-to: " + err.Error()}
+		} else if err != nil {
+			return err
+		}
+		fmt.Fprintf(out.stdout, "The role %s has what serving takes.\n", c.GrantTo)
 	}
 	_, err = fmt.Fprintf(out.stdout, "%s is at schema level %d.\n", store.RedactURL(databaseURL), store.SchemaLevel)
 	return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/escrowgrid/escrowgrid/internal/apitest"
 	"github.com/escrowgrid/escrowgrid/internal/pgtest"
@@ -254,6 +256,50 @@ func (p *process) beginRequest(t *testing.T, body string) connection {
 		t.Fatalf("the request is answered with %d", got)
 	}
 	return c
+}
+
+// A server on PostgreSQL needs no more than migrate --grant-to gives its role.
+func TestAServerServesWithARoleThatOwnsNothing(t *testing.T) {
+	owner := pgtest.Shared(t).NewDatabase(t)
+	conn, err := pgx.Connect(t.Context(), owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), "CREATE ROLE server_of_test LOGIN PASSWORD 'serving'"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		conn, err := pgx.Connect(context.Background(), owner)
+		if err == nil {
+			_, err = conn.Exec(context.Background(), "DROP OWNED BY server_of_test; DROP ROLE server_of_test")
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		_ = conn.Close(context.Background())
+	})
+	code, stdout, stderr := call(t, []string{"DATABASE_URL=" + owner}, "migrate", "--grant-to", "server_of_test")
+	if code != exitOK || stderr != "" || !strings.Contains(stdout, "The role server_of_test has what serving takes.") {
+		t.Fatalf("it ends with %d, %q and %q", code, stdout, stderr)
+	}
+	parsed, err := url.Parse(owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed.User = url.UserPassword("server_of_test", "serving")
+	v := serveVerified(t, parsed.String())
+	v.end(t, syscall.SIGTERM)
+	if strings.Contains(v.stderr.String(), `"level":"ERROR"`) || strings.Contains(v.stderr.String(), `"level":"WARN"`) {
+		t.Errorf("it says %s", v.stderr.String())
+	}
+
+	if code, _, stderr := call(t, []string{"DATABASE_URL=" + owner}, "migrate", "--grant-to", "nobody"); code != exitFailure || !strings.Contains(stderr, `role "nobody" does not exist`) {
+		t.Errorf("a role that is none ends with %d: %s", code, stderr)
+	}
+	if code, _, stderr := call(t, nil, "migrate", "--grant-to", "server"); code != exitUsage || !strings.Contains(stderr, "SQLite has no roles") {
+		t.Errorf("on SQLite it ends with %d: %s", code, stderr)
+	}
 }
 
 // Load balancers are told before the server stops: it says that it is not ready, and

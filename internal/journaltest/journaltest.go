@@ -56,6 +56,11 @@ func Open(tb testing.TB, databaseURL string) *Writer {
 	if err := s.Migrate(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}
+	return On(tb, s, databaseURL)
+}
+
+// On writes to a database that is open.
+func On(tb testing.TB, s *store.Store, databaseURL string) *Writer {
 	return &Writer{Store: s, URL: databaseURL, tb: tb}
 }
 

@@ -22,8 +22,13 @@ import (
 // uses, and closes it when the test ends.
 func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 	t.Run("schema", func(t *testing.T) { testSchema(t, open(t)) })
+	RunMigrated(t, func(t *testing.T) *store.Store { return migrated(t, open) })
+}
 
-	shared := migrated(t, open)
+// RunMigrated runs the part of the suite that serving takes. Open opens a store on a
+// database without rows whose schema is there.
+func RunMigrated(t *testing.T, open func(t *testing.T) *store.Store) {
+	shared := open(t)
 	for i, test := range []struct {
 		behaviour string
 		run       func(*fixture)
@@ -57,7 +62,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		t.Run(test.behaviour, func(t *testing.T) {
 			s := shared
 			if test.alone {
-				s = migrated(t, open)
+				s = open(t)
 			}
 			// A day and a seed of its own for each test. Half a millisecond shows
 			// whether times keep their microseconds.
