@@ -38,7 +38,7 @@ func (c *exportCommand) Run(ctx context.Context, out output) (err error) {
 	if err := c.remoteFlags.check(); err != nil {
 		return err
 	}
-	progress, finish := showProgress(out.stderr, "exporting")
+	progress, finish := showProgress(out.stderr, "exporting", "entries")
 	if c.URL != "" {
 		err = bundle.FromServer(ctx, c.server(), of, c.Output, time.Now(), progress)
 	} else {

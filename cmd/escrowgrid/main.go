@@ -37,6 +37,8 @@ type cli struct {
 	Demo       demoCommand       `cmd:"" help:"Run a server with an example in it, and lead one position through its life."`
 	Verify     verifyCommand     `cmd:"" help:"Prove that journals and state are what was signed and entered."`
 	Export     exportCommand     `cmd:"" help:"Write the journal of an institution to a file that can be verified elsewhere."`
+	Backup     backupCommand     `cmd:"" help:"Copy an SQLite database while a server uses it, and verify the copy."`
+	Restore    restoreCommand    `cmd:"" help:"Make an SQLite database of a backup."`
 	LoadTest   loadTestCommand   `cmd:"" name:"loadtest" help:"Test how much a server holds, and that nothing is lost."`
 	Bench      benchCommand      `cmd:"" help:"Measure how fast servers on this machine are, beside floors."`
 	Floor      floorCommand      `cmd:"" name:"bench-floor" hidden:""`

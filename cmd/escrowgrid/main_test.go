@@ -78,6 +78,8 @@ func TestHelpTellsHowToUseTheProgram(t *testing.T) {
 		"migrate --help":     {"Usage: escrowgrid migrate [flags]", "($DATABASE_URL)", "($DATABASE_CONNECTIONS)"},
 		"verify --help":      {"Usage: escrowgrid verify [flags]", "($DATABASE_URL)", "($API_KEY)", "--bundle=FILE", "--public-key=KEY", "Exit codes: 0 all is"},
 		"export --help":      {"Usage: escrowgrid export --institution=ID --output=FILE", "($DATABASE_URL)", "($API_KEY)", "--url=URL"},
+		"backup --help":      {"Usage: escrowgrid backup --output=FILE", "($DATABASE_URL)", "while a server uses it"},
+		"restore --help":     {"Usage: escrowgrid restore <backup>", "($DATABASE_URL)"},
 		"signing-key --help": {"Usage: escrowgrid signing-key", "LOG_NAME"},
 		"openapi --help":     {"Usage: escrowgrid openapi", "Print the OpenAPI 3.1 document"},
 		"version --help":     {"Usage: escrowgrid version", "Print the version"},

@@ -53,7 +53,7 @@ func (c *verifyCommand) Run(ctx context.Context, out output) error {
 		return err
 	}
 	var finish func()
-	config.Progress, finish = showProgress(out.stderr, "verifying")
+	config.Progress, finish = showProgress(out.stderr, "verifying", "entries")
 	begun := time.Now()
 	report, err := c.verify(ctx, config)
 	finish()
@@ -162,8 +162,8 @@ func openExisting(ctx context.Context, flags databaseFlags) (*store.Store, error
 	return database, nil
 }
 
-// showProgress shows a bar on a terminal, and nothing elsewhere.
-func showProgress(out io.Writer, what string) (progress func(done, total int64), finish func()) {
+// showProgress shows a bar of units on a terminal, and nothing elsewhere.
+func showProgress(out io.Writer, what, unit string) (progress func(done, total int64), finish func()) {
 	file, ok := out.(*os.File)
 	if !ok {
 		return nil, func() {}
@@ -173,7 +173,7 @@ func showProgress(out io.Writer, what string) (progress func(done, total int64),
 	}
 	bar := progressbar.NewOptions64(1, progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(what), progressbar.OptionShowCount(),
 		progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
-		progressbar.OptionSetItsString("entries"), progressbar.OptionShowIts())
+		progressbar.OptionSetItsString(unit), progressbar.OptionShowIts())
 	return func(done, total int64) {
 		bar.ChangeMax64(total)
 		_ = bar.Set64(done) // It fails only beyond its end.

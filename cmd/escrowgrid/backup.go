@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/verify"
+)
+
+type backupCommand struct {
+	databaseFlags `embed:""`
+
+	Output     string `required:"" short:"o" placeholder:"FILE" help:"The file to write; it must not be there yet."`
+	SkipVerify bool   `help:"Leave out the verification of the copy's journals and rows."`
+}
+
+// Help explains the command below its flags' list.
+func (*backupCommand) Help() string {
+	return `Copies an SQLite database as it is at one moment, while a server may write to it, and verifies the copy as escrowgrid
+verify does. The root key, which is beside the database, is not in the copy; a signing key that the server has made is.
+
+  escrowgrid backup -o /backups/escrowgrid-2027-01-31.db
+  DATABASE_URL=sqlite:elsewhere.db escrowgrid restore /backups/escrowgrid-2027-01-31.db
+
+PostgreSQL is backed up with its own means: docs/operations.md.`
+}
+
+// Run makes a backup.
+func (c *backupCommand) Run(ctx context.Context, out output) error {
+	path, err := sqlitePath(c.databaseFlags)
+	if err != nil {
+		return err
+	}
+	if err := copyDatabase(ctx, path, c.Output, !c.SkipVerify, out.stderr); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out.stdout, "%s is a backup of %s.\n", c.Output, path)
+	return err
+}
+
+type restoreCommand struct {
+	databaseFlags `embed:""`
+
+	Backup     string `arg:"" type:"existingfile" help:"The file that escrowgrid backup has written."`
+	SkipVerify bool   `help:"Leave out the verification of the journals and rows."`
+}
+
+// Help explains the command below its flags' list.
+func (*restoreCommand) Help() string {
+	return `Copies a backup to the SQLite file that DATABASE_URL names, which must not be there, and verifies it. What was entered after
+the backup is lost; whoever holds a later checkpoint of a journal will find out.`
+}
+
+// Run restores a backup.
+func (c *restoreCommand) Run(ctx context.Context, out output) error {
+	path, err := sqlitePath(c.databaseFlags)
+	if err != nil {
+		return err
+	}
+	if err := copyDatabase(ctx, c.Backup, path, !c.SkipVerify, out.stderr); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out.stdout, "%s is restored from %s. Start a server on it.\n", path, c.Backup)
+	return err
+}
+
+// sqlitePath returns the path of the SQLite file that is named.
+func sqlitePath(flags databaseFlags) (string, error) {
+	var r reader
+	databaseURL, _ := r.database(flags)
+	if r.err != nil {
+		return "", r.err
+	}
+	path, isFile := strings.CutPrefix(databaseURL, "sqlite:")
+	if !isFile || path == ":memory:" {
+		return "", &usageError{"DATABASE_URL: this is for SQLite files; docs/operations.md tells how PostgreSQL is backed up"}
+	}
+	return path, nil
+}
+
+// copyDatabase copies an SQLite file to a path where there must be none, and where there
+// is none until the copy is whole and verified.
+func copyDatabase(ctx context.Context, from, to string, verified bool, progress io.Writer) (err error) {
+	if _, err := os.Lstat(to); !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%s is there already", to)
+	}
+	partial := to + ".partial"
+	defer func() {
+		for _, left := range []string{partial, partial + ".lock", partial + "-wal", partial + "-shm"} {
+			if removed := os.Remove(left); !errors.Is(removed, os.ErrNotExist) {
+				err = errors.Join(err, removed)
+			}
+		}
+	}()
+	tell, finish := showProgress(progress, "copying", "pages")
+	err = store.CopySQLite(ctx, from, partial, tell)
+	finish()
+	if err != nil {
+		return err
+	}
+	if verified {
+		if err := verifyCopy(ctx, partial, progress); err != nil {
+			return err
+		}
+	}
+	if err := store.SealSQLite(ctx, partial); err != nil {
+		return err
+	}
+	if err := os.Rename(partial, to); err != nil {
+		return err
+	}
+	directory, err := os.Open(filepath.Dir(to))
+	if err != nil {
+		return err
+	}
+	return errors.Join(directory.Sync(), directory.Close())
+}
+
+// verifyCopy verifies a copy's journals and rows.
+func verifyCopy(ctx context.Context, path string, progress io.Writer) (err error) {
+	database, err := openExisting(ctx, databaseFlags{DatabaseURL: "sqlite:" + path, DatabaseConnections: "0"})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, database.Close()) }()
+	tell, finish := showProgress(progress, "verifying", "entries")
+	begun := time.Now()
+	report, err := verify.Database(ctx, database, verify.Config{Progress: tell})
+	finish()
+	if err != nil {
+		return err
+	}
+	if report.DifferenceCount > 0 {
+		return errors.Join(errors.New("the copy does not verify"), showReport(progress, report, time.Since(begun)))
+	}
+	return nil
+}
