@@ -1,18 +1,39 @@
 package main
 
 import (
-	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/escrowgrid/escrowgrid/internal/apitest"
 	"github.com/escrowgrid/escrowgrid/internal/journaltest"
 )
+
+// doneWith returns the references of the positions of a bank that were made and funded.
+func (l *load) doneWith(of int) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Sorted(maps.Keys(l.funded[of]))
+}
+
+// checkRestored checks that a server on what was restored has the positions that were
+// acknowledged before the backup, and serves on.
+func checkRestored(t *testing.T, admin apitest.Client, b bank, before []string) {
+	t.Helper()
+	funded := admin.Walk(t, "/positions?limit=1000&state=FUNDED", "externalReference")
+	for _, reference := range before {
+		if !slices.Contains(funded, reference) {
+			t.Errorf("the position %s was funded before the backup, and is not in it", reference)
+		}
+	}
+	all := admin.Walk(t, "/positions?limit=1000", "externalReference")
+	checkJournal(t, admin, entriesOfABank+len(all)+len(funded))
+	admin.Post(t, "/positions", b.claim("after the restoration")).Want(t, 201)
+}
 
 // A backup that is made while a server writes has all that was acknowledged before it, and
 // a server serves from it elsewhere.
@@ -24,41 +45,12 @@ func TestABackupUnderLoadIsRestoredElsewhere(t *testing.T) {
 	}
 	p := serve(t, []string{"DATABASE_URL=" + database, "CHECKPOINT_INTERVAL=100ms"})
 	b := openBank(t, p.Client)
-	var mu sync.Mutex
-	var acknowledged []string
-	written := func() []string {
-		mu.Lock()
-		defer mu.Unlock()
-		return slices.Clone(acknowledged)
-	}
-	var writing sync.WaitGroup
-	stop := make(chan struct{})
-	for worker := range 8 {
-		writing.Go(func() {
-			for i := 0; ; i++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				reference := fmt.Sprintf("%d-%d", worker, i)
-				answer, err := p.As(b.key).Try(t.Context(), apitest.Request{Method: "POST", Path: "/positions", Body: b.claim(reference)})
-				if err != nil || answer.Status != 201 {
-					t.Errorf("a position is answered with %s, %v", answer, err)
-					return
-				}
-				mu.Lock()
-				acknowledged = append(acknowledged, reference)
-				mu.Unlock()
-			}
-		})
-	}
-	p.eventually(t, "the load is on", func() bool { return len(written()) > 300 })
-	before := written()
+	load := startLoad(t, []bank{b}, p.Client)
+	load.awaitMore(t, p, 300)
+	before := load.doneWith(0)
 	code, stdout, stderr := call(t, []string{"DATABASE_URL=" + database}, "backup", "--output", backup)
-	after := written()
-	close(stop)
-	writing.Wait()
+	after := load.doneWith(0)
+	load.stop(t, p.Client)
 	if code != exitOK || stderr != "" || !strings.Contains(stdout, backup+" is a backup of ") {
 		t.Fatalf("the backup ends with %d, %q and %q", code, stdout, stderr)
 	}
@@ -79,15 +71,7 @@ func TestABackupUnderLoadIsRestoredElsewhere(t *testing.T) {
 	if code, stdout, _ := call(t, []string{restored}, "verify"); code != exitOK {
 		t.Errorf("what was restored does not verify: %s", stdout)
 	}
-	admin := serve(t, []string{restored}).As(b.key)
-	kept := admin.Walk(t, "/positions?limit=1000", "externalReference")
-	for _, reference := range before {
-		if !slices.Contains(kept, reference) {
-			t.Errorf("the position %s was acknowledged before the backup, and is not in it", reference)
-		}
-	}
-	checkJournal(t, admin, entriesOfABank+len(kept))
-	admin.Post(t, "/positions", b.claim("after the restoration")).Want(t, 201)
+	checkRestored(t, serve(t, []string{restored}).As(b.key), b, before)
 }
 
 func TestBackupsThatCannotBe(t *testing.T) {

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/escrowgrid/escrowgrid/internal/journaltest"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster"
+	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+)
+
+// script runs a script of deploy/postgresql with PostgreSQL's programs on PATH.
+func script(t *testing.T, databaseURL, name string, args ...string) (output string, code int) {
+	t.Helper()
+	programs, err := pgcluster.Find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), "../../deploy/postgresql/"+name, args...)
+	command.Env = append(os.Environ(), "DATABASE_URL="+databaseURL, "ESCROWGRID="+binary, "PATH="+programs+":"+os.Getenv("PATH"))
+	text, err := command.CombinedOutput()
+	if err != nil && command.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return string(text), command.ProcessState.ExitCode()
+}
+
+// A PostgreSQL database is backed up while a server writes, restored elsewhere, and served
+// from there.
+func TestAPostgreSQLBackupUnderLoadIsRestoredElsewhere(t *testing.T) {
+	database, elsewhere := pgtest.Shared(t).NewDatabase(t), pgtest.Shared(t).NewDatabase(t)
+	backup := filepath.Join(t.TempDir(), "monday.dump")
+	p := serve(t, []string{"DATABASE_URL=" + database, "CHECKPOINT_INTERVAL=100ms"}, "--migrate")
+	b := openBank(t, p.Client)
+	load := startLoad(t, []bank{b}, p.Client)
+	load.awaitMore(t, p, 300)
+	before := load.doneWith(0)
+	output, code := script(t, database, "backup", backup)
+	after := load.doneWith(0)
+	load.stop(t, p.Client)
+	if code != 0 || !strings.Contains(output, "is a backup.") {
+		t.Fatalf("the backup ends with %d: %s", code, output)
+	}
+	if len(after) == len(before) {
+		t.Error("nothing was written meanwhile")
+	}
+	if about := journaltest.Must(os.Stat(backup)); about.Mode().Perm() != 0o600 {
+		t.Errorf("others may read the backup: %s", about.Mode())
+	}
+	if output, code := script(t, database, "backup", backup); code != 1 || !strings.Contains(output, "is there already") {
+		t.Errorf("a second backup ends with %d: %s", code, output)
+	}
+
+	output, code = script(t, elsewhere, "restore", backup)
+	if code != 0 || !strings.Contains(output, "Nothing differs.") {
+		t.Fatalf("the restoration ends with %d: %s", code, output)
+	}
+	if output, code := script(t, elsewhere, "restore", backup); code == 0 {
+		t.Errorf("into a database that is not empty it is restored: %s", output)
+	}
+	checkRestored(t, serve(t, []string{"DATABASE_URL=" + elsewhere}).As(b.key), b, before)
+
+	for _, name := range []string{"backup", "restore"} {
+		if output, code := script(t, "", name, backup); code != 2 || !strings.Contains(output, "usage: ") {
+			t.Errorf("%s without a database ends with %d: %s", name, code, output)
+		}
+	}
+	p.end(t, syscall.SIGTERM)
+}
