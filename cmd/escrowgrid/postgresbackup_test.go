@@ -1,12 +1,16 @@
 package main
 
 import (
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/escrowgrid/escrowgrid/internal/journaltest"
 	"github.com/escrowgrid/escrowgrid/internal/pgcluster"
@@ -70,4 +74,54 @@ func TestAPostgreSQLBackupUnderLoadIsRestoredElsewhere(t *testing.T) {
 		}
 	}
 	p.end(t, syscall.SIGTERM)
+}
+
+// With an archive of the write-ahead log a database is recovered as it was at a moment
+// between two backups: what was acknowledged before is there, what came later is not.
+func TestAPostgreSQLDatabaseIsRecoveredToAMoment(t *testing.T) {
+	server := pgtest.Start(t, pgcluster.WithDurability(), pgcluster.WithArchive())
+	database := server.NewDatabase(t)
+	p := serve(t, []string{"DATABASE_URL=" + database, "CHECKPOINT_INTERVAL=100ms"}, "--migrate")
+	b := openBank(t, p.Client)
+	load := startLoad(t, []bank{b}, p.Client)
+	load.awaitMore(t, p, 100)
+	backup, recoverTo := server.BaseBackup(t)
+	load.awaitMore(t, p, 300)
+
+	conn, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	var moment time.Time
+	before := load.doneWith(0)
+	if err := conn.QueryRow(t.Context(), "SELECT clock_timestamp()").Scan(&moment); err != nil {
+		t.Fatal(err)
+	}
+	load.awaitMore(t, p, 300)
+	load.stop(t, p.Client)
+	after := load.doneWith(0)
+	p.end(t, syscall.SIGTERM)
+	var segment string
+	if err := conn.QueryRow(t.Context(), "SELECT pg_walfile_name(pg_switch_wal())").Scan(&segment); err != nil {
+		t.Fatal(err)
+	}
+	for archived := ""; archived < segment; {
+		err := conn.QueryRow(t.Context(), "SELECT COALESCE(last_archived_wal, '') FROM pg_stat_archiver").Scan(&archived)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	recoverTo(moment)
+	parsed := journaltest.Must(url.Parse(database))
+	recovered := backup.URL(strings.Trim(parsed.Path, "/"))
+	if code, stdout, stderr := call(t, []string{"DATABASE_URL=" + recovered}, "verify"); code != exitOK {
+		t.Errorf("what was recovered does not verify: %s%s", stdout, stderr)
+	}
+	admin := serve(t, []string{"DATABASE_URL=" + recovered}).As(b.key)
+	checkRestored(t, admin, b, before)
+	if kept := admin.Walk(t, "/positions?limit=1000", "id"); len(kept) >= len(after) {
+		t.Errorf("of %d positions %d were there at the moment", len(after), len(kept))
+	}
 }

@@ -23,6 +23,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/pgcluster"
 )
@@ -101,6 +102,30 @@ func (s *Server) NewDatabase(tb testing.TB) string {
 		}
 	})
 	return databaseURL
+}
+
+// BaseBackup makes a base backup of the server, which is removed when the test ends.
+// The function starts it as the server, which has an archive, was at a moment.
+func (s *Server) BaseBackup(tb testing.TB) (backup *pgcluster.Cluster, recoverTo func(time.Time)) {
+	tb.Helper()
+	backup, err := s.cluster.BaseBackup()
+	if err != nil {
+		tb.Fatalf("pgtest: %v", err)
+	}
+	tb.Cleanup(func() {
+		if tb.Failed() {
+			tb.Logf("pgtest: end of the recovered server's log:\n%s", backup.LogTail())
+		}
+		if err := backup.Close(); err != nil {
+			tb.Errorf("pgtest: %v", err)
+		}
+	})
+	return backup, func(to time.Time) {
+		tb.Helper()
+		if err := backup.Recover(s.cluster, to); err != nil {
+			tb.Fatalf("pgtest: recover: %v", err)
+		}
+	}
 }
 
 // Stop ends the server as a crash would: connections break at once, and the

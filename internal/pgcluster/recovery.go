@@ -1,0 +1,70 @@
+package pgcluster
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// WithArchive has every segment of the write-ahead log copied to an archive beside the
+// data, for Recover.
+func WithArchive() Option {
+	return func(settings map[string]string) {
+		settings["archive_mode"] = "on"
+		settings["archive_command"] = "mkdir -p ../archive && test ! -f ../archive/%f && cp %p ../archive/%f"
+	}
+}
+
+// BaseBackup makes a cluster of a base backup of this one, which runs. The new cluster
+// stands still until Recover.
+func (c *Cluster) BaseBackup() (_ *Cluster, err error) {
+	program, err := FindProgram("pg_basebackup")
+	if err != nil {
+		return nil, err
+	}
+	b := &Cluster{binDir: c.binDir, account: c.account, settings: maps.Clone(c.settings), password: c.password}
+	delete(b.settings, "archive_mode") // What is recovered writes nothing into the archive.
+	if b.dir, err = os.MkdirTemp(tempBase(b.account), "escrowgrid-postgres-"); err != nil {
+		return nil, err
+	}
+	if b.reaper, err = startReaper(b.dir); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(b.dir))
+	}
+	if err := b.account.own(b.dir); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	command := b.account.command(b.dir, program,
+		"--dbname="+c.URL("postgres"), "--pgdata="+b.dataDir(), "--checkpoint=fast", "--no-sync")
+	var said bytes.Buffer
+	command.Stdout, command.Stderr = &said, &said
+	if err := command.Run(); err != nil {
+		return nil, errors.Join(fmt.Errorf("pg_basebackup: %w\n%s", err, said.String()), b.Close())
+	}
+	return b, nil
+}
+
+// Recover starts a base backup and has it take what the archive of the cluster has that it
+// was made of, up to a moment.
+func (c *Cluster) Recover(from *Cluster, to time.Time) (err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	signal := filepath.Join(c.dataDir(), "recovery.signal")
+	if err := os.WriteFile(signal, nil, 0o600); err != nil {
+		return err
+	}
+	if err := c.account.own(signal); err != nil {
+		return err
+	}
+	c.settings["restore_command"] = "cp " + filepath.Join(from.dir, "archive") + "/%f %p"
+	c.settings["recovery_target_time"] = to.UTC().Format("2006-01-02 15:04:05.999999+00")
+	c.settings["recovery_target_action"] = "promote"
+	c.settings["hot_standby"] = "off" // It answers nobody before it is recovered.
+	if c.port, err = freePort(); err != nil {
+		return err
+	}
+	return c.boot()
+}
