@@ -10,10 +10,10 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
-// print writes the configuration that the flags, the environment and the defaults make, a
+// show writes the configuration that the flags, the environment and the defaults make, a
 // variable a line, as an environment file has them. Of secrets it says only that they are
 // set.
-func (f serverFlags) print(out io.Writer) error {
+func (f serverFlags) show(out io.Writer) error {
 	f.DatabaseURL = store.RedactURL(cmp.Or(f.DatabaseURL, defaultDatabase))
 	f.LogLevel = cmp.Or(f.LogLevel, "info")
 	if f.PublicDocsEnabled == "" {

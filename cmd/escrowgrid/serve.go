@@ -37,7 +37,7 @@ func (c *serveCommand) Run(ctx context.Context, out output) error {
 		return err
 	}
 	if c.PrintConfig {
-		return c.serverFlags.print(out.stdout)
+		return c.serverFlags.show(out.stdout)
 	}
 	if config.rootKey == "" && !strings.HasPrefix(config.databaseURL, "sqlite:") {
 		return &usageError{"ROOT_API_KEY: is required with PostgreSQL: it takes 32 characters at least"}
@@ -168,18 +168,25 @@ func (s *service) wait(ctx context.Context) error {
 	case err := <-s.served:
 		return errors.Join(err, s.close(ctx))
 	case <-ctx.Done():
-		s.drain()
-		return s.close(ctx)
+		return errors.Join(s.drain(), s.close(ctx))
 	}
 }
 
 // drain serves on for the shutdown delay, while /ready says that the server is not.
-func (s *service) drain() {
+func (s *service) drain() error {
 	close(s.stopping)
-	if s.config.shutdownDelay > 0 {
-		s.config.logger.Info("about to shut down", "delay", s.config.shutdownDelay)
-		s.server.SetKeepAlivesEnabled(false)
-		time.Sleep(s.config.shutdownDelay)
+	if s.config.shutdownDelay == 0 {
+		return nil
+	}
+	s.config.logger.Info("about to shut down", "delay", s.config.shutdownDelay)
+	s.server.SetKeepAlivesEnabled(false)
+	timer := time.NewTimer(s.config.shutdownDelay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case err := <-s.served:
+		return err
 	}
 }
 

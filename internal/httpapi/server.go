@@ -227,11 +227,11 @@ func (s *server) setHeaders(c *call) {
 	s.setOrigin(c)
 }
 
-// levelOf is the level at which a failure of the server is logged.
+// levelOf is the level at which a failure of the server is logged. An overloaded server
+// has better things to do than to complain of each, and there is a metric; one that shuts
+// down was told to.
 func levelOf(failure error) slog.Level {
-	switch escrowgrid.ErrorCode(failure) {
-	case escrowgrid.CodeOverloaded, // It has better things to do than to say so for each; there is a metric.
-		escrowgrid.CodeShuttingDown: // It was told to.
+	if code := escrowgrid.ErrorCode(failure); code == escrowgrid.CodeOverloaded || code == escrowgrid.CodeShuttingDown {
 		return slog.LevelInfo
 	}
 	return slog.LevelError
