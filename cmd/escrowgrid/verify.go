@@ -63,23 +63,35 @@ func (c *verifyCommand) Run(ctx context.Context, out output) error {
 	return showReport(out.stdout, report, time.Since(begun))
 }
 
-func (c *verifyCommand) verify(ctx context.Context, config verify.Config) (report verify.Report, err error) {
+func (c *verifyCommand) verify(ctx context.Context, config verify.Config) (verify.Report, error) {
 	switch {
 	case c.Bundle != "":
-		b, err := bundle.Open(ctx, c.Bundle)
-		if err != nil {
-			return report, err
-		}
-		defer func() { err = errors.Join(err, b.Close()) }()
-		return verify.Bundle(ctx, b, config)
+		return c.verifyBundle(ctx, config)
 	case c.URL != "":
-		directory, err := os.MkdirTemp("", "escrowgrid-verify-")
-		if err != nil {
-			return report, err
-		}
-		defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()
-		return verify.Server(ctx, c.server(), directory, config)
+		return c.verifyServer(ctx, config)
 	}
+	return c.verifyDatabase(ctx, config)
+}
+
+func (c *verifyCommand) verifyBundle(ctx context.Context, config verify.Config) (report verify.Report, err error) {
+	b, err := bundle.Open(ctx, c.Bundle)
+	if err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	return verify.Bundle(ctx, b, config)
+}
+
+func (c *verifyCommand) verifyServer(ctx context.Context, config verify.Config) (report verify.Report, err error) {
+	directory, err := os.MkdirTemp("", "escrowgrid-verify-")
+	if err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()
+	return verify.Server(ctx, c.server(), directory, config)
+}
+
+func (c *verifyCommand) verifyDatabase(ctx context.Context, config verify.Config) (report verify.Report, err error) {
 	database, err := openExisting(ctx, c.databaseFlags)
 	if err != nil {
 		return report, err

@@ -1,7 +1,14 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -108,6 +115,39 @@ func TestJournalsAreVerifiedOverHTTPInABundleAndInTheDatabase(t *testing.T) {
 			t.Errorf("its bundle ends with %d, %q and %q", code, stdout, stderr)
 		}
 	})
+}
+
+// A server that shows one position twice, so that another that it hides is not missed, is
+// found out.
+func TestAServerThatShowsAPositionTwiceIsFoundOut(t *testing.T) {
+	v := serveVerified(t, "sqlite::memory:")
+	served, err := url.Parse(v.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(served)
+	proxy.ModifyResponse = func(r *http.Response) error {
+		if r.Request.URL.Path != "/positions" {
+			return nil
+		}
+		var list map[string]any
+		if err := json.NewDecoder(r.Body).Decode(&list); err != nil {
+			return err
+		}
+		positions := list["data"].([]any)
+		positions[1] = positions[0]
+		content, err := json.Marshal(list)
+		r.Body = io.NopCloser(bytes.NewReader(content))
+		r.ContentLength = int64(len(content))
+		r.Header.Set("Content-Length", strconv.Itoa(len(content)))
+		return err
+	}
+	dishonest := httptest.NewServer(proxy)
+	defer dishonest.Close()
+	code, stdout, _ := call(t, []string{"API_KEY=" + v.key}, "verify", "--url", dishonest.URL)
+	if code != exitFailure || !strings.Contains(stdout, "positions "+v.positions[0]+": there is a row in the wrong place, or twice") {
+		t.Errorf("it ends with %d: %s", code, stdout)
+	}
 }
 
 // A server verifies by itself, and says what it found in its log and its metrics.

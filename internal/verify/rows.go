@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"sync/atomic"
@@ -52,6 +53,7 @@ func compareRows[T any](ctx context.Context, v *verification, of escrowgrid.Inst
 	var accounted atomic.Int64
 	page := escrowgrid.PageRequest{Limit: rowPage}
 	ended := false
+	var last escrowgrid.Cursor
 	err := inOrder(ctx, v.config,
 		func(ctx context.Context) (rows []T, ok bool, err error) {
 			if ended {
@@ -61,8 +63,15 @@ func compareRows[T any](ctx context.Context, v *verification, of escrowgrid.Inst
 			if err != nil {
 				return nil, false, fmt.Errorf("%s of %s: %w", t.name, of, err)
 			}
-			if ended = !read.More; !ended && len(read.Items) > 0 {
-				page.After = new(t.cursor(read.Items[len(read.Items)-1]))
+			ended = !read.More
+			for i := 0; t.cursor != nil && i < len(read.Items); i++ {
+				// One that is shown twice would stand for another that is not.
+				row, place := read.Items[i], t.cursor(read.Items[i])
+				if bytes.Compare(place[:], last[:]) <= 0 {
+					v.differ(of, t.name+" "+t.subject(row), "a row in the wrong place, or twice", "each once, in order")
+				}
+				last = place
+				page.After = &place
 			}
 			return read.Items, true, nil
 		},
