@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -120,7 +121,8 @@ func (c *verifyCommand) config() (verify.Config, error) {
 		if err != nil {
 			return config, err
 		}
-		config.Held = append(config.Held, note)
+		// Tools that write a text into a file end it with a newline more, or with none.
+		config.Held = append(config.Held, append(bytes.TrimRight(note, "\r\n"), '\n'))
 	}
 	return config, nil
 }

@@ -82,6 +82,16 @@ func TestJournalsAreVerifiedOverHTTPInABundleAndInTheDatabase(t *testing.T) {
 				t.Errorf("with %s it ends with %d, %q and %q", name, code, stdout, stderr)
 			}
 		}
+		checkpoint := filepath.Join(t.TempDir(), "kept.checkpoint")
+		note := v.Get(t, "/institutions/"+v.id+"/journal/checkpoint").Text("note")
+		for _, end := range []string{"", "\n", "\n\n"} { // As jq, printf and others write it.
+			if err := os.WriteFile(checkpoint, []byte(strings.TrimSuffix(note, "\n")+end), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if code, stdout, stderr := call(t, []string{"API_KEY=" + v.key}, "verify", "--url", v.URL, "--checkpoint", checkpoint); code != exitOK {
+				t.Errorf("with a checkpoint that ends with %q it ends with %d, %q and %q", end, code, stdout, stderr)
+			}
+		}
 		code, stdout, stderr := call(t, []string{"API_KEY=" + v.key}, "export", "--institution", v.id, "--output", path, "--url", v.URL)
 		if code != exitOK || stderr != "" || !strings.Contains(stdout, fmt.Sprintf("has the journal of %s: %d entries and ", v.id, entriesOfVerified)) {
 			t.Errorf("the export ends with %d, %q and %q", code, stdout, stderr)
