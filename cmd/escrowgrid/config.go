@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/escrowgrid/escrowgrid/internal/otlp"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
@@ -60,6 +61,8 @@ type serverFlags struct {
 	CheckpointInterval string `env:"CHECKPOINT_INTERVAL" default:"5s" help:"How often a journal with new entries gets a checkpoint."`
 	VerifyInterval     string `env:"VERIFY_INTERVAL" default:"24h" help:"How long the server waits from one verification of all journals and rows to the next; 0s verifies never."`
 	ExpiryInterval     string `env:"EXPIRY_INTERVAL" default:"1s" help:"How often positions that are due are expired."`
+
+	traceFlags `embed:""`
 }
 
 // serverConfig is serverFlags, read.
@@ -89,6 +92,7 @@ type serverConfig struct {
 	checkpointInterval  time.Duration
 	verifyInterval      time.Duration // 0 is never
 	expiryInterval      time.Duration
+	traces              *otlp.Config // nil is nowhere
 }
 
 // usageError is a fault of whoever called the program.
@@ -281,6 +285,7 @@ func (f serverFlags) config(log io.Writer) (serverConfig, error) {
 		config.verifyInterval = r.duration("VERIFY_INTERVAL", f.VerifyInterval, 100*time.Millisecond, 30*24*time.Hour)
 	}
 	config.signers = r.signers("LOG_SIGNING_KEY", f.LogSigningKey, config.logName)
+	config.traces = r.traces(f.traceFlags)
 	config.databaseURL, config.databaseConnections = r.database(f.databaseFlags)
 	config.publicDocs = isLoopback(f.Host)
 	if f.PublicDocsEnabled != "" {

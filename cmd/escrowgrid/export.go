@@ -40,7 +40,7 @@ func (c *exportCommand) Run(ctx context.Context, out output) (err error) {
 	}
 	progress, finish := showProgress(out.stderr, "exporting", "entries")
 	if c.URL != "" {
-		err = bundle.FromServer(ctx, c.server(), of, c.Output, time.Now(), progress)
+		err = bundle.FromServer(c.inTrace(ctx), c.server(), of, c.Output, time.Now(), progress)
 	} else {
 		err = c.fromDatabase(ctx, of, progress)
 	}

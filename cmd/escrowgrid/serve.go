@@ -20,6 +20,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/httpapi"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
+	"github.com/escrowgrid/escrowgrid/internal/otlp"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/verify"
 )
@@ -55,7 +56,8 @@ type service struct {
 	store   *store.Store
 	engine  *engine.Engine
 	log     *journallog.Log
-	watch   *verify.Watch // nil where nothing is verified
+	watch   *verify.Watch  // nil where nothing is verified
+	traces  *otlp.Exporter // nil where nothing is traced
 	server  *http.Server
 	served  chan error
 	url     string
@@ -81,6 +83,7 @@ func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, 
 	defer func() {
 		if err != nil {
 			s.closeFollowers()
+			s.closeTraces(ctx)
 			err = errors.Join(err, s.store.Close())
 		}
 	}()
@@ -109,13 +112,12 @@ func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, 
 			Store: s.store, Logger: config.logger, Now: time.Now, Metrics: registry, Interval: config.verifyInterval,
 		})
 	}
-	handler, err := httpapi.New(httpapi.Config{
-		Engine: s.engine, Log: s.log, Logger: config.logger, Version: version(), Metrics: registry, Gatherer: registry,
-		RootKey: s.rootKey, PreviousRootKey: config.previousRootKey, MetricsKey: config.metricsKey, RootNetworks: config.rootNetworks,
-		TrustedProxies: config.trustedProxies, AllowedOrigins: config.allowedOrigins, PublicDocs: config.publicDocs,
-		RateLimit:      httpapi.RateLimit{Enabled: config.rateLimited, RPS: config.rps, Burst: config.burst},
-		RequestTimeout: config.requestTimeout, Stopping: s.stopping,
-	})
+	if config.traces != nil {
+		if err := s.startTraces(ctx, registry); err != nil {
+			return nil, err
+		}
+	}
+	handler, err := s.handler(registry)
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +125,29 @@ func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, 
 		return nil, err
 	}
 	return s, nil
+}
+
+// startTraces begins to send traces.
+func (s *service) startTraces(ctx context.Context, metrics prometheus.Registerer) (err error) {
+	config := *s.config.traces
+	config.Logger, config.Metrics = s.config.logger, metrics
+	s.traces, err = otlp.Start(ctx, config)
+	return err
+}
+
+func (s *service) handler(registry *prometheus.Registry) (http.Handler, error) {
+	c := s.config
+	config := httpapi.Config{
+		Engine: s.engine, Log: s.log, Logger: c.logger, Version: version(), Metrics: registry, Gatherer: registry,
+		RootKey: s.rootKey, PreviousRootKey: c.previousRootKey, MetricsKey: c.metricsKey, RootNetworks: c.rootNetworks,
+		TrustedProxies: c.trustedProxies, AllowedOrigins: c.allowedOrigins, PublicDocs: c.publicDocs,
+		RateLimit:      httpapi.RateLimit{Enabled: c.rateLimited, RPS: c.rps, Burst: c.burst},
+		RequestTimeout: c.requestTimeout, Stopping: s.stopping,
+	}
+	if s.traces != nil {
+		config.Traces = s.traces
+	}
+	return httpapi.New(config)
 }
 
 // The bounds of a connection. A client that sends its headers or body more slowly
@@ -202,6 +227,7 @@ func (s *service) close(ctx context.Context) error {
 		err = errors.Join(fmt.Errorf("not all was finished within %s: %w", s.config.shutdownTimeout, err), s.server.Close())
 	}
 	s.closeFollowers()
+	s.closeTraces(ctx)
 	err = errors.Join(err, s.store.Close())
 	s.config.logger.Info("stopped")
 	return err
@@ -214,6 +240,13 @@ func (s *service) closeFollowers() {
 	}
 	if s.log != nil {
 		s.log.Close()
+	}
+}
+
+// closeTraces sends the traces that wait yet.
+func (s *service) closeTraces(ctx context.Context) {
+	if s.traces != nil {
+		s.traces.Close(context.WithoutCancel(ctx))
 	}
 }
 

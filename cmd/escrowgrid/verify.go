@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/schollz/progressbar/v3"
+	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/escrowgrid/escrowgrid/internal/apiclient"
 	"github.com/escrowgrid/escrowgrid/internal/bundle"
@@ -69,7 +70,7 @@ func (c *verifyCommand) verify(ctx context.Context, config verify.Config) (verif
 	case c.Bundle != "":
 		return c.verifyBundle(ctx, config)
 	case c.URL != "":
-		return c.verifyServer(ctx, config)
+		return c.verifyServer(c.inTrace(ctx), config)
 	}
 	return c.verifyDatabase(ctx, config)
 }
@@ -131,6 +132,9 @@ func (c *verifyCommand) config() (verify.Config, error) {
 type remoteFlags struct {
 	URL    string `name:"url" placeholder:"URL" help:"Ask a server at this address, instead of reading a database."`
 	APIKey string `name:"api-key" env:"API_KEY" help:"The key that the server is asked with: the root key, or one of an admin."`
+
+	TraceParent string `env:"TRACEPARENT" name:"traceparent" help:"The W3C trace context of whoever runs this, like a pipeline's: the server's work becomes part of that trace."`
+	TraceState  string `env:"TRACESTATE" name:"tracestate" hidden:""`
 }
 
 func (f remoteFlags) check() error {
@@ -145,6 +149,12 @@ func (f remoteFlags) check() error {
 		return &usageError{"--url takes a key in API_KEY: the root key, or one of an admin"}
 	}
 	return nil
+}
+
+// inTrace returns a context in the trace that the flags name; a text that names none is
+// none, as the standard has it.
+func (f remoteFlags) inTrace(ctx context.Context) context.Context {
+	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": f.TraceParent, "tracestate": f.TraceState})
 }
 
 func (f remoteFlags) server() bundle.Server {

@@ -12,9 +12,11 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"go.opentelemetry.io/otel/propagation"
 )
 
-// Client calls the API of a server.
+// Client calls the API of a server, in the trace of the calls' context if it has one.
 type Client struct {
 	// URL is where the server's paths begin, without a slash at its end.
 	URL string
@@ -85,6 +87,7 @@ func (c Client) try(
 		return false, err
 	}
 	request.Header.Set("X-API-KEY", key)
+	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(request.Header))
 	if method != http.MethodGet {
 		request.Header.Set("Idempotency-Key", idempotencyKey)
 	}

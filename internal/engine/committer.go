@@ -10,6 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/escrowgrid/escrowgrid"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
@@ -22,6 +25,8 @@ type pending struct {
 	weight int
 	done   chan result
 	state  atomic.Int32
+	// caller is the span of the request, waiting that of its time in the queue.
+	caller, waiting trace.Span
 }
 
 // The states of a pending request. Its caller can give it up only while it is
@@ -133,6 +138,7 @@ func (c *committer) collect(first *pending) (batch []*pending, left *pending) {
 
 func (c *committer) take(p *pending) bool {
 	c.queue.commands.Add(-int64(p.weight))
+	p.waiting.End()
 	if p.ctx.Err() != nil || !p.state.CompareAndSwap(queued, taken) {
 		c.engine.metrics.dropped.Add(float64(p.weight))
 		return false
@@ -198,8 +204,10 @@ func (c *committer) fail(batch []*pending, err error) {
 
 // attempt carries a batch out in one transaction and answers its commands. After
 // an error none of them is answered.
-func (c *committer) attempt(batch []*pending) error {
-	ctx, cancel := context.WithTimeout(c.ctx, c.engine.config.AttemptTimeout)
+func (c *committer) attempt(batch []*pending) (err error) {
+	ctx, span := startSpan(c.ctx, batch)
+	defer func() { endSpan(span, err) }()
+	ctx, cancel := context.WithTimeout(ctx, c.engine.config.AttemptTimeout)
 	defer cancel()
 	begun := time.Now()
 	transaction, err := c.engine.store.Begin(ctx, needsOf(batch))
@@ -225,6 +233,7 @@ func (c *committer) attempt(batch []*pending) error {
 		return err
 	}
 	c.engine.metrics.committed(commandsOf(batch), entries, time.Since(begun))
+	span.SetAttributes(attribute.Int("escrowgrid.entries", len(entries)))
 	for i, p := range batch {
 		p.done <- result{outcome: outcomes[i]}
 	}

@@ -17,9 +17,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/escrowgrid/escrowgrid"
 	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/tracing"
 )
 
 // Config is what an engine needs. Fields without a note must be set.
@@ -186,8 +188,11 @@ type Answer struct {
 // request: what became of its items is in the Answer's BatchResults, or, where it
 // was refused as a whole, in the error's Items.
 func (e *Engine) Do(ctx context.Context, request escrowgrid.Request) (Answer, error) {
-	p := &pending{ctx: ctx, request: request, weight: request.Weight(), done: make(chan result, 1)}
+	p := &pending{ctx: ctx, request: request, weight: request.Weight(), done: make(chan result, 1), caller: trace.SpanFromContext(ctx)}
+	_, p.waiting = tracing.Start(ctx, "queue")
 	if err := e.enqueue(p); err != nil {
+		tracing.Fail(p.waiting, string(escrowgrid.ErrorCode(err)))
+		p.waiting.End()
 		e.metrics.refused(p.weight, err)
 		return Answer{}, err
 	}

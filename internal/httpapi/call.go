@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/escrowgrid/escrowgrid"
 )
 
@@ -24,7 +26,8 @@ type call struct {
 	writer    countingWriter
 	requestID string
 	client    netip.Addr
-	// pattern is the path's template, for logs and metrics.
+	span      trace.Span
+	// pattern is the path's template, for logs, metrics and traces.
 	pattern string
 	caller  caller
 	// failure is the error that was answered.

@@ -331,7 +331,7 @@ func eventually(tb testing.TB, what string, holds func() bool) {
 func lines(list []string) string { return fmt.Sprintf("\n\t%s", strings.Join(list, "\n\t")) }
 
 // try reads a path of a server that may not be able to answer.
-func (s *service) try(t *testing.T, path string) apitest.Answer {
+func (s *service) try(t *testing.T, path string, headers ...string) apitest.Answer {
 	t.Helper()
-	return s.Send(t, apitest.Request{Method: http.MethodGet, Path: path, Unreliable: true})
+	return s.Send(t, apitest.Request{Method: http.MethodGet, Path: path, Headers: headers, Unreliable: true})
 }

@@ -4,7 +4,6 @@
 package httpapi
 
 import (
-	"context"
 	"crypto/sha256"
 	"log/slog"
 	"maps"
@@ -16,10 +15,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/escrowgrid/escrowgrid"
 	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
+	"github.com/escrowgrid/escrowgrid/internal/tracing"
 )
 
 // MaxBodySize bounds a request's body, in bytes.
@@ -35,6 +36,9 @@ type Config struct {
 	// Metrics registers the API's metrics; Gatherer is what /metrics shows.
 	Metrics  prometheus.Registerer
 	Gatherer prometheus.Gatherer
+	// Traces takes the spans of requests and of all that is done for them; nil traces
+	// nothing.
+	Traces trace.TracerProvider
 
 	// RootKey acts for the operator, and so does PreviousRootKey, which is being replaced;
 	// MetricsKey reads /metrics alone. An empty key is no key.
@@ -59,6 +63,7 @@ type server struct {
 	engine    *engine.Engine
 	log       *slog.Logger
 	metrics   *metrics
+	tracer    trace.Tracer // nil where nothing is traced
 	limits    *limits
 	positions positionAnswers
 	routes    []route
@@ -75,6 +80,9 @@ func New(config Config) (http.Handler, error) {
 		config: config, engine: config.Engine, log: config.Logger, metrics: newMetrics(config.Metrics),
 		limits: newLimits(config.RateLimit, time.Now), positions: newPositionAnswers(), mux: http.NewServeMux(), resources: make(map[string]resource),
 		rootHashes: hashes(config.RootKey, config.PreviousRootKey), metricsHashes: hashes(config.MetricsKey),
+	}
+	if config.Traces != nil {
+		s.tracer = config.Traces.Tracer(tracing.Scope)
 	}
 	s.routes = s.table()
 	var err error
@@ -139,9 +147,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begun := time.Now()
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
+	ctx, span := s.startSpan(r)
 	c := &call{
 		server: s, request: r, writer: countingWriter{ResponseWriter: w}, requestID: requestID(r),
-		client: s.clientAddress(r), pattern: "unmatched",
+		client: s.clientAddress(r), pattern: "unmatched", span: span,
 	}
 	s.setHeaders(c)
 	defer func() {
@@ -156,9 +165,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.answerPreflight(c) {
 		return
 	}
-	timed := &timedContext{Context: r.Context(), deadline: begun.Add(s.config.RequestTimeout)}
+	timed := &timedContext{Context: ctx, deadline: begun.Add(s.config.RequestTimeout)}
 	defer timed.end()
-	var ctx context.Context = timed
+	ctx = timed
 	if !c.isCommand() {
 		ctx = engine.Reading(ctx)
 	}
@@ -244,6 +253,7 @@ func (s *server) finish(c *call, duration time.Duration) {
 		status = statusClientGone
 	}
 	s.metrics.observe(c.pattern, method, status, duration)
+	c.endSpan(method, status)
 	level := slog.LevelInfo
 	if status >= http.StatusInternalServerError {
 		level = levelOf(c.failure)
@@ -251,7 +261,7 @@ func (s *server) finish(c *call, duration time.Duration) {
 	if !s.log.Enabled(c.request.Context(), level) {
 		return
 	}
-	attributes := make([]slog.Attr, 0, 10)
+	attributes := make([]slog.Attr, 0, 12)
 	attributes = append(attributes,
 		slog.String("request_id", c.requestID), slog.String("method", method), slog.String("route", c.pattern),
 		slog.Int("status", status), slog.Duration("duration", duration), slog.String("client", c.client.String()),
@@ -265,5 +275,6 @@ func (s *server) finish(c *call, duration time.Duration) {
 			attributes = append(attributes, slog.String("error", c.failure.Error()))
 		}
 	}
+	attributes = append(attributes, c.traceAttributes()...)
 	s.log.LogAttrs(c.request.Context(), level, "request", attributes...)
 }

@@ -43,6 +43,7 @@ func openPostgres(ctx context.Context, databaseURL string, connections int) (bac
 	connections = max(connections, MinConnections)
 	config.MaxConns = int32(min(connections, 1000))
 	config.ConnConfig.ConnectTimeout = 5 * time.Second
+	config.ConnConfig.Tracer = postgresTracer{}
 	maps.Copy(config.ConnConfig.RuntimeParams, map[string]string{
 		"application_name": "escrowgrid",
 		"timezone":         "UTC",

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/tracing"
 )
 
 // moment is where a journal stood at some time after a reader asked. What is
@@ -165,6 +166,8 @@ const endTimeout = 10 * time.Second
 // read returns the end of a journal as it was at some time after the call; found is
 // false where there is no such institution.
 func (r *endReader) read(ctx context.Context, institution escrowgrid.InstitutionID) (head escrowgrid.Head, found bool, err error) {
+	_, span := tracing.Start(ctx, "ends of journals")
+	defer func() { endSpan(span, err) }()
 	query := r.join(institution)
 	select {
 	case <-query.done:

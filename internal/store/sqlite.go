@@ -19,6 +19,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/tracing"
 )
 
 // sqlite is one file with one connection that writes and some that read. In
@@ -137,6 +138,8 @@ func take(ctx context.Context, pool chan *sqliteConn) (*sqliteConn, error) {
 		return conn, nil
 	default:
 	}
+	ctx, span := startWait(ctx)
+	defer span.End()
 	select {
 	case conn := <-pool:
 		return conn, nil
@@ -173,7 +176,7 @@ func (s *sqlite) query(ctx context.Context, sql string, args []any, scan func(ro
 		}
 	}
 	defer func() { s.readers <- conn }()
-	return classify(conn.run(ctx, sql, args, scan))
+	return classify(conn.traced(ctx, sql, args, scan))
 }
 
 // list is query: the migration tells the planner how large the tables will be.
@@ -206,7 +209,7 @@ func (s *sqlite) exec(ctx context.Context, sql string, args []any) (int64, error
 		return 0, err
 	}
 	defer func() { s.writer <- conn }()
-	if err := conn.run(ctx, sql, args, nil); err != nil {
+	if err := conn.traced(ctx, sql, args, nil); err != nil {
 		return 0, classify(err)
 	}
 	return conn.db.Changes(), nil
@@ -239,17 +242,27 @@ func (s *sqlite) Begin(ctx context.Context, needs batchNeeds) (Batch, error) {
 		return nil, err
 	}
 	batch := &sqliteBatch{store: s, conn: conn, needs: needs, books: make(bookSet, len(needs))}
-	if err := conn.run(ctx, "BEGIN IMMEDIATE", nil, nil); err != nil {
+	err = conn.traced(ctx, "BEGIN IMMEDIATE", nil, nil)
+	if err == nil {
+		err = batch.loadAll(ctx)
+	}
+	if err != nil {
 		batch.Rollback(ctx)
 		return nil, classify(err)
 	}
-	for _, id := range sorted(needs) {
-		if err := batch.load(ctx, id, needs[id]); err != nil {
-			batch.Rollback(ctx)
-			return nil, classify(err)
+	return batch, nil
+}
+
+// loadAll loads the books. Its statements, thousands in a large batch, are one span.
+func (b *sqliteBatch) loadAll(ctx context.Context) (err error) {
+	_, span := tracing.Start(ctx, "load")
+	defer func() { endSpan(span, err) }()
+	for _, id := range sorted(b.needs) {
+		if err := b.load(ctx, id, b.needs[id]); err != nil {
+			return err
 		}
 	}
-	return batch, nil
+	return nil
 }
 
 // load reads what the commands on one institution's books need and the cache does
@@ -303,7 +316,7 @@ func (b *sqliteBatch) Commit(ctx context.Context) error {
 	if err := writeBooks(sqliteSink{ctx, b.conn}, b.books.list(), false); err != nil {
 		return classify(err)
 	}
-	if err := b.conn.run(ctx, "COMMIT", nil, nil); err != nil {
+	if err := b.conn.traced(ctx, "COMMIT", nil, nil); err != nil {
 		b.store.cache.Forget(sorted(b.needs)...)
 		return kinded{ErrOutcomeUnknown, err}
 	}
@@ -330,7 +343,12 @@ type sqliteSink struct {
 	conn *sqliteConn
 }
 
-func (s sqliteSink) write(perRow, _ string, wanted []bool, rows int, row func(int, columns) error) error {
+func (s sqliteSink) write(perRow, _ string, wanted []bool, rows int, row func(int, columns) error) (err error) {
+	_, span := startSpan(s.ctx, sqliteSystem, perRow, time.Time{})
+	if span.IsRecording() {
+		span.SetAttributes(batchSize.Int(rows))
+	}
+	defer func() { endSpan(span, err) }()
 	statement, err := s.conn.prepare(perRow)
 	if err != nil {
 		return err
@@ -380,6 +398,14 @@ func (c *sqliteConn) forget() {
 		_ = statement.Close()
 		delete(c.statements, sql)
 	}
+}
+
+// traced is run, with a span.
+func (c *sqliteConn) traced(ctx context.Context, sql string, args []any, scan func(row) error) error {
+	ctx, span := startSpan(ctx, sqliteSystem, sql, time.Time{})
+	err := c.run(ctx, sql, args, scan)
+	endSpan(span, err)
+	return err
 }
 
 // run runs a statement and calls scan, which may be nil, for each row.

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/escrowgrid/escrowgrid/internal/otlp"
+)
+
+// traceFlags say where traces go, by the variables that OpenTelemetry has for it.
+type traceFlags struct {
+	TracesExporter   string `env:"OTEL_TRACES_EXPORTER" name:"otel-traces-exporter" default:"none" help:"Where traces go: none, or otlp."`
+	TracesEndpoint   string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" name:"otel-exporter-otlp-endpoint" default:"http://localhost:4318" help:"The URL of the collector that takes traces, by OTLP over HTTP."`
+	TracesProtocol   string `env:"OTEL_EXPORTER_OTLP_PROTOCOL" name:"otel-exporter-otlp-protocol" default:"http/protobuf" help:"The protocol to the collector; http/protobuf is the only one."`
+	TracesHeaders    string `env:"OTEL_EXPORTER_OTLP_HEADERS" name:"otel-exporter-otlp-headers" secret:"" help:"Headers for the collector, like authorization=Bearer%20…,x-tenant=escrow."`
+	TracesSampler    string `env:"OTEL_TRACES_SAMPLER" name:"otel-traces-sampler" default:"parentbased_always_on" help:"Which requests are traced: always_on, always_off, traceidratio, or one of these behind parentbased_, which lets a client that sends a trace context decide."`
+	TracesSamplerArg string `env:"OTEL_TRACES_SAMPLER_ARG" name:"otel-traces-sampler-arg" default:"1" help:"The share that traceidratio traces, from 0 to 1."`
+	ServiceName      string `env:"OTEL_SERVICE_NAME" name:"otel-service-name" help:"What this server is called in traces; escrowgrid when empty."`
+}
+
+// traces reads where traces go; nil is nowhere.
+func (r *reader) traces(flags traceFlags) *otlp.Config {
+	if flags.TracesExporter != "otlp" && flags.TracesExporter != "none" {
+		r.wrong("OTEL_TRACES_EXPORTER", flags.TracesExporter, "none or otlp")
+	}
+	if flags.TracesProtocol != "http/protobuf" {
+		r.wrong("OTEL_EXPORTER_OTLP_PROTOCOL", flags.TracesProtocol, "http/protobuf")
+	}
+	if !isEndpoint(flags.TracesEndpoint) {
+		shown := flags.TracesEndpoint
+		if strings.Contains(shown, "@") {
+			shown = "(not shown)" // There may be a password before it.
+		}
+		r.wrong("OTEL_EXPORTER_OTLP_ENDPOINT", shown, "a URL like http://localhost:4318, with keys in OTEL_EXPORTER_OTLP_HEADERS")
+	}
+	config := &otlp.Config{
+		Endpoint: flags.TracesEndpoint, Headers: r.headers("OTEL_EXPORTER_OTLP_HEADERS", flags.TracesHeaders),
+		Sampler: r.sampler(flags), Service: flags.ServiceName, Version: version(),
+	}
+	if flags.TracesExporter == "none" {
+		return nil
+	}
+	return config
+}
+
+func isEndpoint(text string) bool {
+	endpoint, err := url.Parse(text)
+	return err == nil && (endpoint.Scheme == "http" || endpoint.Scheme == "https") && endpoint.Host != "" && endpoint.User == nil &&
+		endpoint.RawQuery == "" && endpoint.Fragment == ""
+}
+
+// sampler reads which traces are recorded.
+func (r *reader) sampler(flags traceFlags) sdk.Sampler {
+	ratio, err := strconv.ParseFloat(flags.TracesSamplerArg, 64)
+	if err != nil || !(ratio >= 0 && ratio <= 1) {
+		r.wrong("OTEL_TRACES_SAMPLER_ARG", flags.TracesSamplerArg, "a number from 0 to 1")
+	}
+	name, parentBased := strings.CutPrefix(flags.TracesSampler, "parentbased_")
+	var sampler sdk.Sampler
+	switch name {
+	case "always_on":
+		sampler = sdk.AlwaysSample()
+	case "always_off":
+		sampler = sdk.NeverSample()
+	case "traceidratio":
+		sampler = sdk.TraceIDRatioBased(ratio)
+	default:
+		r.wrong("OTEL_TRACES_SAMPLER", flags.TracesSampler, "always_on, always_off or traceidratio, or one of them behind parentbased_")
+		return nil
+	}
+	if parentBased {
+		return sdk.ParentBased(sampler)
+	}
+	return sampler
+}
+
+// headers reads headers as OpenTelemetry writes them: values are percent-encoded. They go
+// into no message.
+func (r *reader) headers(variable, value string) map[string]string {
+	headers := make(map[string]string)
+	for _, pair := range split(value) {
+		name, encoded, hasValue := strings.Cut(pair, "=")
+		decoded, err := url.PathUnescape(strings.TrimSpace(encoded))
+		if name = http.CanonicalHeaderKey(strings.TrimSpace(name)); err != nil || !hasValue || name == "" {
+			r.wrong(variable, "(secret)", "a list of headers, like name=value,other=value, with percent-encoded values")
+		}
+		headers[name] = decoded
+	}
+	return headers
+}

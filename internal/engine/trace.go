@@ -1,0 +1,39 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/tracing"
+)
+
+// startSpan begins the span of one attempt at a batch, linked with its requests.
+func startSpan(ctx context.Context, batch []*pending) (context.Context, trace.Span) {
+	callers := make([]trace.Span, len(batch))
+	for i, p := range batch {
+		callers[i] = p.caller
+	}
+	ctx, span := tracing.StartShared(ctx, "batch", callers)
+	if span.IsRecording() {
+		span.SetAttributes(attribute.Int("escrowgrid.requests", len(batch)), attribute.Int("escrowgrid.commands", commandsOf(batch)))
+	}
+	return ctx, span
+}
+
+// endSpan ends the span of an attempt with what became of it.
+func endSpan(span trace.Span, err error) {
+	switch {
+	case errors.Is(err, store.ErrStale):
+		tracing.Fail(span, "stale")
+	case errors.Is(err, store.ErrOutcomeUnknown):
+		tracing.Fail(span, string(escrowgrid.CodeOutcomeUnknown))
+	case err != nil:
+		tracing.Fail(span, string(escrowgrid.ErrorCode(store.Failure(err))))
+	}
+	span.End()
+}
