@@ -23,7 +23,7 @@ const defaultDatabase = "sqlite:escrowgrid.db"
 
 // databaseFlags say where the data is.
 type databaseFlags struct {
-	DatabaseURL         string `env:"DATABASE_URL" help:"The database: sqlite:PATH, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME. ${database_default}"`
+	DatabaseURL         string `env:"DATABASE_URL" secret:"" help:"The database: sqlite:PATH, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME. ${database_default}"`
 	DatabaseConnections string `env:"DATABASE_CONNECTIONS" default:"0" help:"The most connections to the database, 8 at least; 0 takes a number that fits the processors."`
 }
 

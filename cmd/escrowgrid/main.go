@@ -32,19 +32,20 @@ func main() {
 // cli is the command line. The documentation of a flag is its help text, the name
 // of its variable stands behind it.
 type cli struct {
-	Serve      serveCommand      `cmd:"" help:"Run the server."`
-	Migrate    migrateCommand    `cmd:"" help:"Bring the database's schema to this version's level, and end."`
-	Demo       demoCommand       `cmd:"" help:"Run a server with an example in it, and lead one position through its life."`
-	Verify     verifyCommand     `cmd:"" help:"Prove that journals and state are what was signed and entered."`
-	Export     exportCommand     `cmd:"" help:"Write the journal of an institution to a file that can be verified elsewhere."`
-	Backup     backupCommand     `cmd:"" help:"Copy an SQLite database while a server uses it, and verify the copy."`
-	Restore    restoreCommand    `cmd:"" help:"Make an SQLite database of a backup."`
-	LoadTest   loadTestCommand   `cmd:"" name:"loadtest" help:"Test how much a server holds, and that nothing is lost."`
-	Bench      benchCommand      `cmd:"" help:"Measure how fast servers on this machine are, beside floors."`
-	Floor      floorCommand      `cmd:"" name:"bench-floor" hidden:""`
-	SigningKey signingKeyCommand `cmd:"" name:"signing-key" help:"Make a key that signs checkpoints of the transparency log."`
-	OpenAPI    openAPICommand    `cmd:"" name:"openapi" help:"Print the OpenAPI 3.1 document of the API."`
-	Version    versionCommand    `cmd:"" help:"Print the version."`
+	Serve      serveCommand       `cmd:"" help:"Run the server."`
+	Migrate    migrateCommand     `cmd:"" help:"Bring the database's schema to this version's level, and end."`
+	Demo       demoCommand        `cmd:"" help:"Run a server with an example in it, and lead one position through its life."`
+	Verify     verifyCommand      `cmd:"" help:"Prove that journals and state are what was signed and entered."`
+	Export     exportCommand      `cmd:"" help:"Write the journal of an institution to a file that can be verified elsewhere."`
+	Backup     backupCommand      `cmd:"" help:"Copy an SQLite database while a server uses it, and verify the copy."`
+	Restore    restoreCommand     `cmd:"" help:"Make an SQLite database of a backup."`
+	LoadTest   loadTestCommand    `cmd:"" name:"loadtest" help:"Test how much a server holds, and that nothing is lost."`
+	Health     healthcheckCommand `cmd:"" name:"healthcheck" help:"Ask the server on this machine whether it lives."`
+	Bench      benchCommand       `cmd:"" help:"Measure how fast servers on this machine are, beside floors."`
+	Floor      floorCommand       `cmd:"" name:"bench-floor" hidden:""`
+	SigningKey signingKeyCommand  `cmd:"" name:"signing-key" help:"Make a key that signs checkpoints of the transparency log."`
+	OpenAPI    openAPICommand     `cmd:"" name:"openapi" help:"Print the OpenAPI 3.1 document of the API."`
+	Version    versionCommand     `cmd:"" help:"Print the version."`
 }
 
 const description = `EscrowGrid turns escrowable assets in construction and trade finance into positions, and leads each
@@ -55,8 +56,8 @@ through its life with every step in a ledger.
   Run it on PostgreSQL:  DATABASE_URL=postgres://… ROOT_API_KEY=… escrowgrid serve --migrate
   Test it under load:    escrowgrid loadtest
 
-Every flag can be given as the environment variable behind it; the flag wins. Exit codes: 0 success, 1 failure, 2 wrong
-usage or configuration.`
+Every flag can be given as the environment variable behind it; the flag wins. A secret can be in a file that the variable
+with _FILE at its end names. Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.`
 
 // output is where commands write.
 type output struct{ stdout, stderr io.Writer }
@@ -69,6 +70,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.Writers(stdout, stderr), kong.Exit(func(int) { helped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
 		kong.Vars{"database_default": "Default " + defaultDatabase + "; a temporary one for demo.", "profiles": profileHelp(), "experiments": experimentHelp()},
+		kong.Resolvers(kong.ResolverFunc(secretFile)),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(output{stdout, stderr}))
 	if err != nil {
 		fmt.Fprintln(stderr, "escrowgrid:", err)
@@ -80,6 +82,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	parsed, err := parser.Parse(args)
 	if helped {
 		return exitOK
+	}
+	if wrong, ok := errors.AsType[*usageError](err); ok {
+		fmt.Fprintln(stderr, "escrowgrid:", wrong)
+		return exitUsage
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "escrowgrid: %s\nescrowgrid --help lists the commands and their flags.\n", err)

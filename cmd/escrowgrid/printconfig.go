@@ -14,7 +14,6 @@ import (
 // variable a line, as an environment file has them. Of secrets it says only that they are
 // set.
 func (f serverFlags) show(out io.Writer) error {
-	f.DatabaseURL = store.RedactURL(cmp.Or(f.DatabaseURL, defaultDatabase))
 	f.LogLevel = cmp.Or(f.LogLevel, "info")
 	if f.PublicDocsEnabled == "" {
 		f.PublicDocsEnabled = fmt.Sprint(isLoopback(f.Host))
@@ -27,7 +26,11 @@ func (f serverFlags) show(out io.Writer) error {
 			continue
 		}
 		value := values.FieldByIndex(field.Index).String()
-		if _, isSecret := field.Tag.Lookup("secret"); isSecret && value != "" {
+		_, isSecret := field.Tag.Lookup("secret")
+		switch {
+		case name == "DATABASE_URL": // It is secret for the password in it.
+			value = store.RedactURL(cmp.Or(value, defaultDatabase))
+		case isSecret && value != "":
 			value = "(set)"
 		}
 		fmt.Fprintf(&lines, "%s=%s\n", name, value)

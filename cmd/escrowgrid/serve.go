@@ -164,7 +164,7 @@ func (s *service) listen(ctx context.Context, handler http.Handler) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen on %s: %w", s.config.address, err), s.engine.Close(ctx))
 	}
-	s.url = urlOf(listener.Addr())
+	s.url = localURL(listener.Addr().String())
 	s.server = &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout,
 		WriteTimeout: s.config.requestTimeout + bodyTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderSize,
@@ -175,13 +175,13 @@ func (s *service) listen(ctx context.Context, handler http.Handler) error {
 	return nil
 }
 
-// urlOf is how a client on this machine reaches an address that is listened on.
-func urlOf(address net.Addr) string {
-	host, port, err := net.SplitHostPort(address.String())
+// localURL is how a client on this machine reaches an address that is listened on.
+func localURL(address string) string {
+	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return "http://" + address.String()
+		return "http://" + address
 	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
 	return "http://" + net.JoinHostPort(host, port)

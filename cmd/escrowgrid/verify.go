@@ -131,7 +131,7 @@ func (c *verifyCommand) config() (verify.Config, error) {
 // remoteFlags name a server that is asked over HTTP.
 type remoteFlags struct {
 	URL    string `name:"url" placeholder:"URL" help:"Ask a server at this address, instead of reading a database."`
-	APIKey string `name:"api-key" env:"API_KEY" help:"The key that the server is asked with: the root key, or one of an admin."`
+	APIKey string `name:"api-key" env:"API_KEY" secret:"" help:"The key that the server is asked with: the root key, or one of an admin."`
 
 	TraceParent string `env:"TRACEPARENT" name:"traceparent" help:"The W3C trace context of whoever runs this, like a pipeline's: the server's work becomes part of that trace."`
 	TraceState  string `env:"TRACESTATE" name:"tracestate" hidden:""`

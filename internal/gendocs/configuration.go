@@ -126,6 +126,9 @@ func (s *source) variables(name string) ([]variable, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", env, err)
 			}
+			if _, isSecret := tag.Lookup("secret"); isSecret {
+				help += " Or `" + env + "_FILE` names a file with it."
+			}
 			found = append(found, variable{env, tag.Get("default"), help})
 		}
 	}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// maxSecretFile bounds a file with a secret, in bytes: far more than any of them has.
+const maxSecretFile = 64 << 10
+
+// secretFile resolves the flags that are tagged as secret, and the database's URL, which
+// may hold a password, from the file that the variable NAME_FILE names: what runs
+// containers and services hands secrets over in files. The flag itself wins over it.
+func secretFile(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	if !flag.Tag.Has("secret") {
+		return nil, nil //nolint:nilnil // It is how a resolver says that it has nothing.
+	}
+	for _, name := range flag.Envs {
+		path := os.Getenv(name + "_FILE")
+		if path == "" {
+			continue
+		}
+		if os.Getenv(name) != "" {
+			return nil, &usageError{fmt.Sprintf("%s and %s_FILE: only one of them can be given", name, name)}
+		}
+		secret, err := readSecret(path)
+		if err != nil {
+			return nil, &usageError{fmt.Sprintf("%s_FILE: %s", name, err)}
+		}
+		return secret, nil
+	}
+	return nil, nil //nolint:nilnil // See above.
+}
+
+// readSecret reads a file without the line end behind its content.
+func readSecret(path string) (string, error) {
+	file, err := os.Open(path) //nolint:gosec // The operator says where.
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, maxSecretFile+1))
+	if err != nil {
+		return "", err
+	}
+	secret := strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
+	switch {
+	case len(content) > maxSecretFile:
+		return "", fmt.Errorf("%s has more than %d bytes", path, maxSecretFile)
+	case secret == "":
+		return "", fmt.Errorf("%s is empty", path)
+	}
+	return secret, nil
+}
