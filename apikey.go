@@ -233,14 +233,9 @@ func (e Entry) ReplacedKey() (replaced KeyID, ok bool) {
 // KeyAfter returns a key as it is after all entries that concern it, oldest first: its
 // own, and the rotation that replaced it.
 func KeyAfter(id KeyID, entries []Entry) (APIKey, error) {
-	if len(entries) == 0 {
-		return APIKey{}, errors.New("no entries")
-	}
-	books := NewBooks(entries[0].InstitutionID, Head{}, true)
-	for _, entry := range entries {
-		if err := books.append(entry); err != nil {
-			return APIKey{}, err
-		}
+	books, err := booksAfter(entries)
+	if err != nil {
+		return APIKey{}, err
 	}
 	key, ok := books.Keys.Get(id)
 	if !ok {

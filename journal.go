@@ -160,10 +160,9 @@ func decodeEvent[E event](body []byte) (event, error) {
 	return e, err
 }
 
-// ResourceOf returns the resource that a subject's entries tell of, as it was
-// right after the last of them. A position takes all of its entries; of anything
-// else the last tells the whole.
-func ResourceOf(entries []Entry) (Resource, error) {
+// booksAfter returns books with what a subject's entries tell of in them, as it was right
+// after the last.
+func booksAfter(entries []Entry) (*Books, error) {
 	if len(entries) == 0 {
 		return nil, errors.New("no entries")
 	}
@@ -172,6 +171,17 @@ func ResourceOf(entries []Entry) (Resource, error) {
 		if err := books.append(entry); err != nil {
 			return nil, err
 		}
+	}
+	return books, nil
+}
+
+// ResourceOf returns the resource that a subject's entries tell of, as it was
+// right after the last of them. A position takes all of its entries; of anything
+// else the last tells the whole.
+func ResourceOf(entries []Entry) (Resource, error) {
+	books, err := booksAfter(entries)
+	if err != nil {
+		return nil, err
 	}
 	return entries[len(entries)-1].event.resource(books), nil
 }

@@ -90,9 +90,6 @@ func (w *Writer) AddCheckpoint(ctx context.Context, size int64, at time.Time, no
 	return err
 }
 
-// Last returns the sequence of the last entry that was added.
-func (w *Writer) Last() int64 { return w.last }
-
 // Finish ends the bundle: from now on it is at its path, whole.
 func (w *Writer) Finish() error {
 	err := w.tx.Commit()

@@ -72,23 +72,20 @@ func (v *verification) lives(b *bundle.Bundle) func(context.Context, escrowgrid.
 
 // findStrayStep names the first step of a position that no entry has made.
 func (v *verification) findStrayStep(ctx context.Context, b *bundle.Bundle) error {
-	for from := int64(1); from <= b.Last; from += entryPage {
-		entries, err := b.StoredEntries(ctx, b.Institution, from, from+entryPage-1)
+	for entry, err := range entriesUpTo(ctx, b, b.Institution, b.Last) {
 		if err != nil {
 			return err
 		}
-		for _, entry := range entries {
-			if entry.Kind != escrowgrid.KindPositionStateChanged {
-				continue
-			}
-			history, err := b.Histories(ctx, b.Institution, []string{entry.Subject})
-			if err != nil {
-				return err
-			}
-			if len(history) == 0 || history[0].Kind != escrowgrid.KindPositionCreated {
-				v.differ(b.Institution, entryName(entry.Sequence), "a step of "+entry.Subject, "one of a position that an entry has made")
-				return nil
-			}
+		if entry.Kind != escrowgrid.KindPositionStateChanged {
+			continue
+		}
+		history, err := b.Histories(ctx, b.Institution, []string{entry.Subject})
+		if err != nil {
+			return err
+		}
+		if len(history) == 0 || history[0].Kind != escrowgrid.KindPositionCreated {
+			v.differ(b.Institution, entryName(entry.Sequence), "a step of "+entry.Subject, "one of a position that an entry has made")
+			return nil
 		}
 	}
 	v.differ(b.Institution, "the positions", "entries that are of none", "each entry once in the life of one")

@@ -147,20 +147,17 @@ func (d *database) rows(ctx context.Context, of escrowgrid.InstitutionID, known 
 // findMissingRow names the first entry whose row is not there.
 func (d *database) findMissingRow(ctx context.Context, of escrowgrid.InstitutionID, known int64) error {
 	d.store.Forget(of) // What is remembered of a row does not count.
-	for from := int64(1); from <= known; from += entryPage {
-		entries, err := d.store.StoredEntries(ctx, of, from, min(known, from+entryPage-1))
+	for stored, err := range entriesUpTo(ctx, d.store, of, known) {
 		if err != nil {
 			return err
 		}
-		for _, stored := range entries {
-			found, err := d.hasRow(ctx, of, stored)
-			if err != nil {
-				return err
-			}
-			if !found {
-				d.differ(of, fmt.Sprintf("the row of %s", stored.Subject), nothing, fmt.Sprintf("a row, as entry %d tells of it", stored.Sequence))
-				return nil
-			}
+		found, err := d.hasRow(ctx, of, stored)
+		if err != nil {
+			return err
+		}
+		if !found {
+			d.differ(of, fmt.Sprintf("the row of %s", stored.Subject), nothing, fmt.Sprintf("a row, as entry %d tells of it", stored.Sequence))
+			return nil
 		}
 	}
 	d.differ(of, "the rows of all tables", "what fewer entries tell of", fmt.Sprintf("what all of the %d tell of", known))

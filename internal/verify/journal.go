@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid"
@@ -92,6 +93,25 @@ func (v *verification) readChain(
 	v.report.Entries += to
 	v.report.Unsigned += to - c.signed
 	return c, err
+}
+
+// entriesUpTo returns the entries of a journal, page by page, up to a sequence. It ends with
+// the first error.
+func entriesUpTo(ctx context.Context, j journal, of escrowgrid.InstitutionID, last int64) iter.Seq2[store.StoredEntry, error] {
+	return func(yield func(store.StoredEntry, error) bool) {
+		for from := int64(1); from <= last; from += entryPage {
+			entries, err := j.StoredEntries(ctx, of, from, min(last, from+entryPage-1))
+			if err != nil {
+				yield(store.StoredEntry{}, err)
+				return
+			}
+			for _, entry := range entries {
+				if !yield(entry, nil) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // readEntries reads a page of a journal and looks at each entry by itself.

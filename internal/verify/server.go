@@ -194,23 +194,20 @@ func shownPositions(list *os.File) table[shownPosition] {
 
 // findUnshown names the first position in a journal that the server does not show.
 func (v *verification) findUnshown(ctx context.Context, s bundle.Server, b *bundle.Bundle, known int64) error {
-	for from := int64(1); from <= known; from += entryPage {
-		entries, err := b.StoredEntries(ctx, b.Institution, from, min(known, from+entryPage-1))
+	for entry, err := range entriesUpTo(ctx, b, b.Institution, known) {
 		if err != nil {
 			return err
 		}
-		for _, entry := range entries {
-			if entry.Kind != escrowgrid.KindPositionCreated {
-				continue
-			}
-			err := s.Call(ctx, s.Key, http.MethodGet, "/positions/"+entry.Subject+"?institutionId="+b.Institution.String(), nil, nil)
-			if refusal, ok := errors.AsType[*apiclient.Error](err); ok && refusal.Status == http.StatusNotFound {
-				v.differ(b.Institution, "positions "+entry.Subject, nothing, fmt.Sprintf("a position, as entry %d tells of it", entry.Sequence))
-				return nil
-			}
-			if err != nil {
-				return err
-			}
+		if entry.Kind != escrowgrid.KindPositionCreated {
+			continue
+		}
+		err := s.Call(ctx, s.Key, http.MethodGet, "/positions/"+entry.Subject+"?institutionId="+b.Institution.String(), nil, nil)
+		if refusal, ok := errors.AsType[*apiclient.Error](err); ok && refusal.Status == http.StatusNotFound {
+			v.differ(b.Institution, "positions "+entry.Subject, nothing, fmt.Sprintf("a position, as entry %d tells of it", entry.Sequence))
+			return nil
+		}
+		if err != nil {
+			return err
 		}
 	}
 	v.differ(b.Institution, "the positions that are listed", "not all that are there", "each once")
