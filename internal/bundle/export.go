@@ -116,6 +116,30 @@ func (s Server) End(ctx context.Context, of escrowgrid.InstitutionID) (int64, er
 	return page.Data[0].Sequence, nil
 }
 
+// LogKeys returns the public keys that the server says sign checkpoints.
+func (s Server) LogKeys(ctx context.Context) (keys []string, err error) {
+	type key struct {
+		VerifierKey string `json:"verifierKey"`
+	}
+	err = apiclient.List(ctx, s.Client, s.Key, "/keys", url.Values{}, func(k key) error {
+		keys = append(keys, k.VerifierKey)
+		return nil
+	})
+	return keys, err
+}
+
+// Institutions returns those that the key reads.
+func (s Server) Institutions(ctx context.Context) (ids []escrowgrid.InstitutionID, err error) {
+	type institution struct {
+		ID escrowgrid.InstitutionID `json:"id"`
+	}
+	err = apiclient.List(ctx, s.Client, s.Key, "/institutions", url.Values{}, func(i institution) error {
+		ids = append(ids, i.ID)
+		return nil
+	})
+	return ids, err
+}
+
 // FromServer writes the bundle of an institution's journal as a server shows it, to the
 // root key or one of an admin.
 func FromServer(ctx context.Context, s Server, of escrowgrid.InstitutionID, path string, now time.Time, progress Progress) (err error) {
@@ -155,12 +179,14 @@ func FromServer(ctx context.Context, s Server, of escrowgrid.InstitutionID, path
 	if err != nil {
 		return err
 	}
-	type key struct {
-		VerifierKey string `json:"verifierKey"`
-	}
-	err = apiclient.List(ctx, s.Client, s.Key, "/keys", url.Values{}, func(k key) error { return w.AddKey(ctx, k.VerifierKey) })
+	keys, err := s.LogKeys(ctx)
 	if err != nil {
 		return err
+	}
+	for _, key := range keys {
+		if err := w.AddKey(ctx, key); err != nil {
+			return err
+		}
 	}
 	return w.Finish()
 }

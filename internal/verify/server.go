@@ -21,25 +21,11 @@ import (
 // of an admin, and compares the positions that it shows with them. What is read is kept
 // in a directory, which must be empty, while it is needed.
 func Server(ctx context.Context, s bundle.Server, directory string, config Config) (Report, error) {
-	var keys []string
-	type key struct {
-		VerifierKey string `json:"verifierKey"`
-	}
-	err := apiclient.List(ctx, s.Client, s.Key, "/keys", url.Values{}, func(k key) error {
-		keys = append(keys, k.VerifierKey)
-		return nil
-	})
+	keys, err := s.LogKeys(ctx)
 	if err != nil {
 		return Report{}, err
 	}
-	type institution struct {
-		ID escrowgrid.InstitutionID `json:"id"`
-	}
-	var institutions []escrowgrid.InstitutionID
-	err = apiclient.List(ctx, s.Client, s.Key, "/institutions", url.Values{}, func(i institution) error {
-		institutions = append(institutions, i.ID)
-		return nil
-	})
+	institutions, err := s.Institutions(ctx)
 	if err != nil {
 		return Report{}, err
 	}
