@@ -1,0 +1,118 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/linter"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"sigs.k8s.io/json"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
+)
+
+func TestDockerfileIsWhatBuildKitTakes(t *testing.T) {
+	content, err := os.ReadFile("../../Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := parser.Parse(bytes.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lint := linter.New(&linter.Config{Warn: func(rule, _, _, message string, _ []parser.Range) {
+		t.Errorf("%s: %s", rule, message)
+	}})
+	stages, _, err := instructions.Parse(parsed.AST, lint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := stages[len(stages)-1]
+	if last.BaseName != "scratch" {
+		t.Errorf("the image is made from %s", last.BaseName)
+	}
+	var user, health string
+	for _, command := range last.Commands {
+		switch command := command.(type) {
+		case *instructions.UserCommand:
+			user = command.User
+		case *instructions.HealthCheckCommand:
+			health = strings.Join(command.Health.Test, " ")
+		}
+	}
+	if user != "65532:65532" || health != "CMD /escrowgrid healthcheck" {
+		t.Errorf("its user is %q, its health check %q", user, health)
+	}
+}
+
+func TestComposeFileLoadsWithAllProfiles(t *testing.T) {
+	options, err := cli.NewProjectOptions([]string{"../../deploy/compose/compose.yaml"}, cli.WithProfiles([]string{"*"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	project, err := options.LoadProject(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, service := range project.Services {
+		if strings.HasSuffix(service.Image, ":latest") || !strings.Contains(service.Image, ":") {
+			t.Errorf("%s has the image %s, of no version", name, service.Image)
+		}
+		if len(service.CapDrop) != 1 || service.CapDrop[0] != "ALL" || len(service.SecurityOpt) == 0 {
+			t.Errorf("%s keeps privileges", name)
+		}
+		if !service.ReadOnly && name != "postgres" {
+			t.Errorf("%s can write to its root file system", name)
+		}
+	}
+	if servers := project.Services["escrowgrid"]; servers.GetScale() != 2 {
+		t.Errorf("there are %d servers", servers.GetScale())
+	}
+}
+
+// Each resource is decoded by the types of Kubernetes, and has no field that they do not know.
+func TestKubernetesResourcesAreOfTheirTypes(t *testing.T) {
+	for _, folder := range []string{"base", "example"} {
+		t.Run(folder, func(t *testing.T) {
+			resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), "../../deploy/kubernetes/"+folder)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, resource := range resources.Resources() {
+				types := map[string]any{
+					"Deployment": &appsv1.Deployment{}, "Job": &batchv1.Job{}, "Service": &corev1.Service{}, "ServiceAccount": &corev1.ServiceAccount{},
+					"NetworkPolicy": &networkingv1.NetworkPolicy{}, "PodDisruptionBudget": &policyv1.PodDisruptionBudget{},
+				}
+				into, known := types[resource.GetKind()]
+				if !known {
+					t.Errorf("%s is of no kind that is expected", resource.CurId())
+					continue
+				}
+				text, err := resource.AsYAML()
+				if err != nil {
+					t.Fatal(err)
+				}
+				content, err := yaml.YAMLToJSONStrict(text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				// As Kubernetes reads it: names of fields are minded to the letter.
+				unknown, err := json.UnmarshalStrict(content, into)
+				if err != nil || len(unknown) > 0 {
+					t.Errorf("%s: %v, %v", resource.CurId(), err, unknown)
+				}
+			}
+		})
+	}
+}
