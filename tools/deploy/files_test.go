@@ -3,6 +3,7 @@ package deploy
 import (
 	"bytes"
 	"context"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -22,7 +23,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-func TestDockerfileIsWhatBuildKitTakes(t *testing.T) {
+// dockerStages reads the Dockerfile, and fails the test where the linter finds something.
+func dockerStages(t *testing.T) []instructions.Stage {
+	t.Helper()
 	content, err := os.ReadFile("../../Dockerfile")
 	if err != nil {
 		t.Fatal(err)
@@ -38,6 +41,11 @@ func TestDockerfileIsWhatBuildKitTakes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return stages
+}
+
+func TestTheImageHoldsTheServerAlone(t *testing.T) {
+	stages := dockerStages(t)
 	last := stages[len(stages)-1]
 	if last.BaseName != "scratch" {
 		t.Errorf("the image is made from %s", last.BaseName)
@@ -56,6 +64,34 @@ func TestDockerfileIsWhatBuildKitTakes(t *testing.T) {
 	}
 }
 
+// imageVariables are those that the server's image sets.
+func imageVariables(t *testing.T) map[string]string {
+	t.Helper()
+	variables := make(map[string]string)
+	stages := dockerStages(t)
+	for _, command := range stages[len(stages)-1].Commands {
+		if env, ok := command.(*instructions.EnvCommand); ok {
+			for _, pair := range env.Env {
+				variables[pair.Key] = pair.Value
+			}
+		}
+	}
+	return variables
+}
+
+// checkVariables finds variables that the program refuses together. Those of the image
+// are there whatever a container is given.
+func checkVariables(t *testing.T, container string, given map[string]string) {
+	t.Helper()
+	all := imageVariables(t)
+	maps.Copy(all, given)
+	for name := range all {
+		if all[name] != "" && all[name+"_FILE"] != "" {
+			t.Errorf("%s has both %s and %s_FILE", container, name, name)
+		}
+	}
+}
+
 func TestComposeFileLoadsWithAllProfiles(t *testing.T) {
 	options, err := cli.NewProjectOptions([]string{"../../deploy/compose/compose.yaml"}, cli.WithProfiles([]string{"*"}))
 	if err != nil {
@@ -71,6 +107,9 @@ func TestComposeFileLoadsWithAllProfiles(t *testing.T) {
 		}
 		if len(service.CapDrop) != 1 || service.CapDrop[0] != "ALL" || len(service.SecurityOpt) == 0 {
 			t.Errorf("%s keeps privileges", name)
+		}
+		if strings.HasPrefix(service.Image, "escrowgrid:") {
+			checkVariables(t, name, service.Environment.ToMapping())
 		}
 		if !service.ReadOnly && name != "postgres" {
 			t.Errorf("%s can write to its root file system", name)
@@ -112,7 +151,24 @@ func TestKubernetesResourcesAreOfTheirTypes(t *testing.T) {
 				if err != nil || len(unknown) > 0 {
 					t.Errorf("%s: %v, %v", resource.CurId(), err, unknown)
 				}
+				for _, container := range containersOf(into) {
+					given := make(map[string]string)
+					for _, variable := range container.Env {
+						given[variable.Name] = variable.Value
+					}
+					checkVariables(t, resource.CurId().String(), given)
+				}
 			}
 		})
 	}
+}
+
+func containersOf(resource any) []corev1.Container {
+	switch resource := resource.(type) {
+	case *appsv1.Deployment:
+		return resource.Spec.Template.Spec.Containers
+	case *batchv1.Job:
+		return resource.Spec.Template.Spec.Containers
+	}
+	return nil
 }
