@@ -29,6 +29,13 @@ const (
 	refusalInterval = time.Second
 )
 
+// The names of the duties in metrics and logs.
+const (
+	dutyExpiry     = "expiry"
+	dutyPurge      = "purge"
+	dutyRefusalLog = "refusal log"
+)
+
 // every calls work at an interval until the engine closes. The context ends what
 // is under way.
 func (e *Engine) every(ctx context.Context, interval time.Duration, work func(context.Context)) {
@@ -52,7 +59,7 @@ func (e *Engine) expirePositions(ctx context.Context) {
 	e.every(ctx, e.config.ExpiryInterval, func(ctx context.Context) {
 		for more := true; more; {
 			more = false
-			_, err := e.store.Lead(ctx, store.LeadExpiry, func(ctx context.Context) error {
+			ran, err := e.store.Lead(ctx, store.LeadExpiry, func(ctx context.Context) error {
 				due, err := e.store.DuePositions(ctx, e.config.Now(), expiryPage)
 				e.metrics.due.Set(float64(len(due)))
 				if err == nil {
@@ -61,7 +68,11 @@ func (e *Engine) expirePositions(ctx context.Context) {
 				more = err == nil && len(due) == expiryPage
 				return err
 			})
-			e.dutyFailed("expiry", err)
+			if err == nil && !ran {
+				// Another server knows, and this one's last look must not stand for it.
+				e.metrics.due.Set(0)
+			}
+			e.dutyFailed(dutyExpiry, err)
 		}
 	})
 }
@@ -100,7 +111,7 @@ func (e *Engine) purge(ctx context.Context) {
 				more = err == nil && removed >= purgePage
 				return err
 			})
-			e.dutyFailed("purge", err)
+			e.dutyFailed(dutyPurge, err)
 		}
 	})
 }
@@ -131,7 +142,7 @@ func (e *Engine) logRefusals(ctx context.Context) {
 		}
 		if err := e.store.LogRefusals(ctx, attempts); err != nil {
 			e.metrics.unlogged.Add(float64(len(attempts)))
-			e.dutyFailed("refusal log", err)
+			e.dutyFailed(dutyRefusalLog, err)
 		}
 	}
 	e.every(ctx, refusalInterval, flush)

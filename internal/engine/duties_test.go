@@ -13,6 +13,8 @@ import (
 
 	"github.com/escrowgrid/escrowgrid"
 	"github.com/escrowgrid/escrowgrid/internal/engine"
+	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
 // watchful is an engine that looks for due positions all the time.
@@ -159,6 +161,58 @@ func TestManyDuePositionsExpire(t *testing.T) {
 			t.Errorf("%d entries expire %d positions", expired, positions)
 		}
 	})
+}
+
+// What a server has seen of the expiry does not stand on when another one is about it.
+func TestPositionsDueAreThoseOfTheServerThatExpires(t *testing.T) {
+	d := newPostgres(t, pgtest.Shared(t))
+	s := d.start(t, newClock(), watchful)
+	of := s.institution()
+	due := s.clock.now().Add(time.Hour)
+	s.live(of, s.asset(of), life{expiresAt: &due})
+	d.exec(t, "", "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$",
+		"CREATE TRIGGER refuse BEFORE INSERT ON journal_entries FOR EACH ROW EXECUTE FUNCTION refuse()")
+	s.clock.advance(time.Hour)
+	eventually(t, "a position is due and cannot be expired", func() bool { return s.metric("positions_due") == 1 && s.metric("duty_failures_total") > 0 })
+
+	other, err := store.Open(t.Context(), d.url, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	eventually(t, "another server takes the expiry over", func() bool {
+		ran, err := other.Lead(t.Context(), store.LeadExpiry, func(context.Context) error {
+			eventually(t, "the first server leaves it", func() bool { return s.metric("positions_due") == 0 })
+			return nil
+		})
+		return ran && err == nil
+	})
+}
+
+// An alert asks how a counter rose: one that is not there before its first event hides it.
+func TestCountersOfAlertsBeginAtZero(t *testing.T) {
+	s := newSQLite(t).start(t, newClock())
+	families, err := s.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	series := map[string]int{}
+	for _, family := range families {
+		series[family.GetName()] = len(family.GetMetric())
+	}
+	for name, want := range map[string]int{
+		"escrowgrid_journal_entries_total": len(escrowgrid.Kinds()), "escrowgrid_duty_failures_total": 3, "escrowgrid_commands_refused_total": 5,
+	} {
+		if series[name] != want {
+			t.Errorf("%s has %d series, want %d", name, series[name], want)
+		}
+	}
+	if size, free := s.metric("store_size_bytes"), s.metric("store_free_bytes"); size == 0 || free == 0 {
+		t.Errorf("the file takes %d bytes, and %d are free", size, free)
+	}
+	if seconds, now := int64(s.metric("clock_seconds")), s.clock.now().Unix(); seconds != now {
+		t.Errorf("escrowgrid_clock_seconds is %d, want %d", seconds, now)
+	}
 }
 
 // Refused attempts reach the log without the request that made them waiting.

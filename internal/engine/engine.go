@@ -117,7 +117,7 @@ func New(config Config) (*Engine, error) {
 		keys: newKeyCache(), refusals: make(chan escrowgrid.RefusedAttempt, maxWaitingRefusals),
 		stop: stop, quit: make(chan struct{}),
 	}
-	e.metrics.observeQueues(config.Metrics, e)
+	e.metrics.observeEngine(config.Metrics, e)
 	for i := range config.Committers {
 		// Each committer has its own sequence of random bits.
 		binary.LittleEndian.PutUint64(seed[24:], binary.LittleEndian.Uint64(seed[24:])+uint64(i))

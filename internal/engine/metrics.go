@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -31,7 +32,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return factory.NewCounter(prometheus.CounterOpts{Name: "escrowgrid_" + name, Help: help})
 	}
-	return &metrics{
+	m := &metrics{
 		batchSize: factory.NewHistogram(prometheus.HistogramOpts{
 			Name: "escrowgrid_batch_commands", Help: "Commands that were committed together in one transaction.",
 			Buckets: prometheus.ExponentialBuckets(1, 2, 11),
@@ -60,13 +61,38 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Name: "escrowgrid_duty_failures_total", Help: "Rounds of background work that failed, by duty.",
 		}, []string{"duty"}),
 	}
+	m.begin()
+	return m
 }
 
-// observeQueues registers what is read off the engine when it is asked for.
-func (m *metrics) observeQueues(registry prometheus.Registerer, e *Engine) {
+// begin makes the series that alerts ask about: of one that begins with its first
+// event, Prometheus does not see that event.
+func (m *metrics) begin() {
+	for _, kind := range escrowgrid.Kinds() {
+		m.entries.WithLabelValues(string(kind))
+	}
+	for _, code := range []escrowgrid.Code{
+		escrowgrid.CodeInternal, escrowgrid.CodeOverloaded, escrowgrid.CodeStoreUnavailable, escrowgrid.CodeOutcomeUnknown,
+		escrowgrid.CodeRequestTimeout,
+	} {
+		m.refusals.WithLabelValues(string(code))
+	}
+	for _, duty := range []string{dutyExpiry, dutyPurge, dutyRefusalLog} {
+		m.dutyFailures.WithLabelValues(duty)
+	}
+}
+
+// readyTimeout bounds the check of the database while metrics are read: a database that
+// hangs must not keep the metrics that say so.
+const readyTimeout = 2 * time.Second
+
+// observeEngine registers what is read off the engine when it is asked for.
+func (m *metrics) observeEngine(registry prometheus.Registerer, e *Engine) {
+	precise := func(name, help string, value func() float64) {
+		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "escrowgrid_" + name, Help: help}, value))
+	}
 	gauge := func(name, help string, value func() int) {
-		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "escrowgrid_" + name, Help: help},
-			func() float64 { return float64(value()) }))
+		precise(name, help, func() float64 { return float64(value()) })
 	}
 	gauge("queue_commands", "Commands that wait for their batch.", func() int {
 		waiting := int64(0)
@@ -81,6 +107,21 @@ func (m *metrics) observeQueues(registry prometheus.Registerer, e *Engine) {
 	gauge("store_connections_open", "Database connections that are open.", func() int { open, _, _ := e.store.Connections(); return open })
 	gauge("store_connections_used", "Database connections in use.", func() int { _, used, _ := e.store.Connections(); return used })
 	gauge("store_connections_limit", "Database connections that there can be.", func() int { _, _, limit := e.store.Connections(); return limit })
+	gauge("store_ready", "Whether the database answers and has this program's schema: 1 or 0.", func() int {
+		ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
+		defer cancel()
+		if e.Ready(ctx) != nil {
+			return 0
+		}
+		return 1
+	})
+	precise("clock_seconds", "This server's clock, in seconds since 1970.", func() float64 {
+		return float64(e.config.Now().UnixMicro()) / 1e6
+	})
+	if _, _, isFile := e.store.Space(); isFile {
+		precise("store_size_bytes", "Size of the SQLite file and of the log beside it.", func() float64 { size, _, _ := e.store.Space(); return float64(size) })
+		precise("store_free_bytes", "Bytes that are free where the SQLite file is.", func() float64 { _, free, _ := e.store.Space(); return float64(free) })
+	}
 }
 
 func (m *metrics) committed(commands int, entries []escrowgrid.Entry, duration time.Duration) {

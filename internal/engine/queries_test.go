@@ -143,11 +143,17 @@ func TestADatabaseThatIsNotMigratedIsNotReady(t *testing.T) {
 			t.Errorf("%s: %v, want %s", what, err, escrowgrid.CodeStoreUnavailable)
 		}
 	}
+	if ready := s.metric("store_ready"); ready != 0 {
+		t.Errorf("escrowgrid_store_ready is %d, want 0", ready)
+	}
 	if err := s.store.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Ready(t.Context()); err != nil {
 		t.Errorf("after the migration: %v", err)
+	}
+	if ready := s.metric("store_ready"); ready != 1 {
+		t.Errorf("escrowgrid_store_ready is %d after the migration, want 1", ready)
 	}
 	s.institution()
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/escrowgrid/escrowgrid"
 )
@@ -138,10 +139,39 @@ func presentedKey(r *http.Request) (string, error) {
 
 func (s *server) checkRootAddress(c *call) error {
 	networks := s.config.RootNetworks
-	if len(networks) == 0 || slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(c.client) }) {
-		return nil
+	if len(networks) > 0 && !slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(c.client) }) {
+		return escrowgrid.Errorf(codeAddressForbidden, "The root key may not be used from this address.")
 	}
-	return escrowgrid.Errorf(codeAddressForbidden, "The root key may not be used from this address.")
+	if s.rootSeen.add(c.client) {
+		s.metrics.rootAddresses.Inc()
+	}
+	return nil
+}
+
+// maxSeenAddresses bounds the addresses that are remembered. The root key is used from a
+// few machines; each use from one beyond them counts as new.
+const maxSeenAddresses = 1000
+
+// seenAddresses are addresses that a request came from. The zero value is ready.
+type seenAddresses struct {
+	mutex sync.Mutex
+	seen  map[netip.Addr]bool
+}
+
+// add reports whether an address is new.
+func (a *seenAddresses) add(address netip.Addr) bool {
+	a.mutex.Lock()
+	defer a.mutex.Unlock()
+	if a.seen[address] {
+		return false
+	}
+	if a.seen == nil {
+		a.seen = make(map[netip.Addr]bool)
+	}
+	if len(a.seen) < maxSeenAddresses {
+		a.seen[address] = true
+	}
+	return true
 }
 
 // clientAddress returns the address of the client: the peer's, or, where the peer

@@ -15,6 +15,8 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 	refusals *prometheus.CounterVec
 	inFlight prometheus.Gauge
+	// rootAddresses counts the addresses from which the root key came.
+	rootAddresses prometheus.Counter
 }
 
 func newMetrics(registry prometheus.Registerer) *metrics {
@@ -38,6 +40,23 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		inFlight: factory.NewGauge(prometheus.GaugeOpts{
 			Name: "escrowgrid_http_requests_in_flight", Help: "Requests that are being answered.",
 		}),
+		rootAddresses: factory.NewCounter(prometheus.CounterOpts{
+			Name: "escrowgrid_root_key_new_addresses_total",
+			Help: "Addresses from which this server saw the root key used for the first time since its start.",
+		}),
+	}
+}
+
+// begin makes the series of errors: of one that begins with its first event, Prometheus
+// does not see that event.
+func (m *metrics) begin(routes []route) {
+	for _, kind := range ErrorKinds() {
+		m.refusals.WithLabelValues(string(kind.Code))
+	}
+	for _, r := range routes {
+		for _, status := range []int{http.StatusInternalServerError, http.StatusServiceUnavailable} {
+			m.requests.WithLabelValues(r.path, r.method, strconv.Itoa(status))
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -75,4 +76,35 @@ func TestMetrics(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestNewAddressesOfTheRootKeyAreCounted(t *testing.T) {
+	s := serve(t, onSQLite(t), func(c *settings) {
+		c.RootNetworks, c.TrustedProxies = networks("10.0.0.0/8"), networks("127.0.0.0/8")
+	})
+	for _, step := range []struct {
+		from string
+		want int
+	}{{"10.0.0.1", 1}, {"10.0.0.1", 1}, {"10.0.0.2", 2}, {"192.0.2.1", 2}, {"10.0.0.1", 2}} {
+		s.Get(t, "/institutions", "X-Forwarded-For: "+step.from)
+		text := string(s.As(metricsKey).Get(t, "/metrics").Want(t, 200).Body)
+		if line := "\nescrowgrid_root_key_new_addresses_total " + strconv.Itoa(step.want) + "\n"; !strings.Contains(text, line) {
+			t.Errorf("after a request from %s the metrics lack %q", step.from, line)
+		}
+	}
+}
+
+// An alert asks how a counter rose: one that is not there before its first event hides it.
+func TestCountersOfErrorsBeginAtZero(t *testing.T) {
+	text := string(serve(t, onSQLite(t), nil).As(metricsKey).Get(t, "/metrics").Want(t, 200).Body)
+	for _, line := range []string{
+		`escrowgrid_http_requests_total{method="POST",route="/positions",status="503"} 0`,
+		`escrowgrid_http_requests_total{method="GET",route="/positions/{id}",status="500"} 0`,
+		`escrowgrid_http_errors_total{code="rate_limited"} 0`,
+		`escrowgrid_root_key_new_addresses_total 0`,
+	} {
+		if !strings.Contains(text, line+"\n") {
+			t.Errorf("the metrics lack %s", line)
+		}
+	}
 }

@@ -70,6 +70,7 @@ type server struct {
 	mux       *http.ServeMux
 	resources map[string]resource
 	specJSON  []byte
+	rootSeen  seenAddresses
 	// rootHashes and metricsHashes are those of the keys that are set.
 	rootHashes, metricsHashes [][sha256.Size]byte
 }
@@ -85,6 +86,7 @@ func New(config Config) (http.Handler, error) {
 		s.tracer = config.Traces.Tracer(tracing.Scope)
 	}
 	s.routes = s.table()
+	s.metrics.begin(s.routes)
 	var err error
 	if s.specJSON, err = specification(s.routes); err != nil {
 		return nil, err

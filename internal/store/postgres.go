@@ -91,6 +91,9 @@ func (p *postgres) Connections() (open, used, limit int) {
 	return int(stat.TotalConns()), int(stat.AcquiredConns()), int(stat.MaxConns())
 }
 
+// Space is the server's to know.
+func (p *postgres) Space() (size, free int64, ok bool) { return 0, 0, false }
+
 // moment asks the database, as other servers may write to it.
 func (p *postgres) moment(ctx context.Context, institution escrowgrid.InstitutionID) (moment, error) {
 	head, found, err := p.ends.read(ctx, institution)

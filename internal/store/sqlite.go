@@ -26,6 +26,8 @@ import (
 // write-ahead mode readers and the writer do not wait for each other.
 type sqlite struct {
 	dsn string
+	// path is the file's; "" in memory.
+	path string
 	// lock keeps a second process away; nil in memory.
 	lock *flock.Flock
 	// writer and readers hold the connections that are not in use. A reader that
@@ -72,6 +74,7 @@ func (s *sqlite) openFile(path string) error {
 	if err != nil {
 		return err
 	}
+	s.path = path
 	if err := registerGatheringVFS(); err != nil {
 		return err
 	}
@@ -129,6 +132,20 @@ func (s *sqlite) Connections() (open, used, limit int) {
 	used = cap(s.readers) - len(s.readers) + cap(s.writer) - len(s.writer)
 	limit = cap(s.readers) + cap(s.writer)
 	return limit, used, limit
+}
+
+// Space counts the log beside the file as well: commits go there first.
+func (s *sqlite) Space() (size, free int64, ok bool) {
+	if s.path == "" {
+		return 0, 0, false
+	}
+	for _, suffix := range []string{"", "-wal"} {
+		if file, err := os.Stat(s.path + suffix); err == nil {
+			size += file.Size()
+		}
+	}
+	free, ok = freeSpace(filepath.Dir(s.path))
+	return size, free, ok
 }
 
 // take waits for a connection of a pool.

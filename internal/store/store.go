@@ -39,6 +39,9 @@ type backend interface {
 	Migrate(ctx context.Context) error
 	// Connections counts the connections that are open, those in use, and the most there can be.
 	Connections() (open, used, limit int)
+	// Space tells how many bytes the database takes, and how many are free where it is; ok is
+	// false where that is not this program's to know.
+	Space() (size, free int64, ok bool)
 	// Forget drops what is remembered of some institutions' books: the next batch on
 	// them locks their journals and loads.
 	Forget(institutions ...escrowgrid.InstitutionID)
