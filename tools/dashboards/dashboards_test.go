@@ -1,0 +1,218 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/grafana/grafana-foundation-sdk/go/cog"
+	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
+)
+
+// directory is where the dashboards are.
+const directory = "../../deploy/monitoring/grafana/dashboards"
+
+// shown is a panel of a dashboard's file.
+type shown struct {
+	file string
+	dashboard.Panel
+}
+
+func (p shown) String() string { return p.file + ": " + *p.Title }
+
+// read reads the dashboards as Grafana's library does, which refuses members that are
+// not known.
+func read(t *testing.T) map[string]dashboard.Dashboard {
+	t.Helper()
+	plugins.RegisterDefaultPlugins()
+	files, err := filepath.Glob(filepath.Join(directory, "*.json"))
+	if err != nil || len(files) != len(boards()) {
+		t.Fatalf("there are the files %q, %v, of %d dashboards", files, err, len(boards()))
+	}
+	dashboards := map[string]dashboard.Dashboard{}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Where nothing is wrong, it may still return a list of errors, an empty one.
+		err = new(dashboard.Dashboard).UnmarshalJSONStrict(content)
+		if problems, isList := errors.AsType[cog.BuildErrors](err); err != nil && (!isList || len(problems) > 0) {
+			t.Errorf("%s: %v", file, err)
+		}
+		var d dashboard.Dashboard
+		if err := json.Unmarshal(content, &d); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		dashboards[filepath.Base(file)] = d
+	}
+	return dashboards
+}
+
+func panels(t *testing.T) (all []shown) {
+	t.Helper()
+	for file, d := range read(t) {
+		for _, p := range d.Panels {
+			if p.Panel != nil {
+				all = append(all, shown{file, *p.Panel})
+			}
+		}
+	}
+	return all
+}
+
+func TestTheFilesAreWhatIsBuilt(t *testing.T) {
+	built := t.TempDir()
+	if err := run([]string{built}); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range boards() {
+		want, err := os.ReadFile(filepath.Join(built, b.name+".json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(filepath.Join(directory, b.name+".json")); err != nil || string(got) != string(want) {
+			t.Errorf("%s.json is not up to date, %v: go generate ./deploy/...", b.name, err)
+		}
+	}
+}
+
+func TestDashboardsAreOfTheFormThatGrafanaReads(t *testing.T) {
+	uids := map[string]string{}
+	for file, d := range read(t) {
+		if err := d.Validate(); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+		if d.Uid == nil || "escrowgrid-"+strings.TrimSuffix(file, ".json") != *d.Uid {
+			t.Errorf("%s has another uid than its name says", file)
+		} else if other := uids[*d.Uid]; other != "" {
+			t.Errorf("%s and %s have one uid", file, other)
+		} else {
+			uids[*d.Uid] = file
+		}
+		if d.Description == nil || d.Refresh == nil || d.Time == nil {
+			t.Errorf("%s has no description, time range or refresh", file)
+		}
+		if names := variables(d); !slices.Contains(names, "metrics") || !slices.Contains(names, "instance") {
+			t.Errorf("%s has only the variables %v", file, names)
+		}
+		checkGrid(t, file, d)
+	}
+}
+
+func variables(d dashboard.Dashboard) (names []string) {
+	for _, v := range d.Templating.List {
+		names = append(names, v.Name)
+	}
+	return names
+}
+
+// checkGrid asks that each cell of the grid is taken once, and each id.
+func checkGrid(t *testing.T, file string, d dashboard.Dashboard) {
+	t.Helper()
+	cells := map[[2]uint32]uint32{}
+	ids := map[uint32]bool{}
+	for _, p := range d.Panels {
+		var (
+			id    *uint32
+			place *dashboard.GridPos
+		)
+		if p.Panel != nil {
+			id, place = p.Panel.Id, p.Panel.GridPos
+		} else {
+			id, place = &p.RowPanel.Id, p.RowPanel.GridPos
+		}
+		if id == nil || place == nil || ids[*id] {
+			t.Fatalf("%s: a panel has no id, no place, or the id of another: %v", file, id)
+		}
+		ids[*id] = true
+		if place.W == 0 || place.H == 0 || place.X+place.W > gridWidth {
+			t.Errorf("%s: panel %d is %d wide and %d high at column %d", file, *id, place.W, place.H, place.X)
+		}
+		for x := place.X; x < place.X+place.W; x++ {
+			for y := place.Y; y < place.Y+place.H; y++ {
+				if other, taken := cells[[2]uint32{x, y}]; taken {
+					t.Fatalf("%s: panels %d and %d overlap", file, *id, other)
+				}
+				cells[[2]uint32{x, y}] = *id
+			}
+		}
+	}
+}
+
+func TestEveryPanelSaysWhatItShows(t *testing.T) {
+	for _, p := range panels(t) {
+		switch {
+		case p.Title == nil || *p.Title == "":
+			t.Errorf("a panel of %s has no title", p.file)
+		case p.Description == nil || len(*p.Description) < 40:
+			t.Errorf("%v has no description", p)
+		case p.FieldConfig == nil || p.FieldConfig.Defaults.Unit == nil || *p.FieldConfig.Defaults.Unit == "":
+			t.Errorf("%v has no unit", p)
+		case len(p.Targets) == 0:
+			t.Errorf("%v asks nothing", p)
+		}
+	}
+}
+
+// A panel asks the data source that is chosen, and uses no variable that is not there.
+func TestPanelsAskWhatIsChosen(t *testing.T) {
+	boards := read(t)
+	reference := regexp.MustCompile(`\$\{?([a-zA-Z_]+)`)
+	for _, p := range panels(t) {
+		text, err := json.Marshal(p.Panel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range reference.FindAllStringSubmatch(string(text), -1) {
+			if name := match[1]; !strings.HasPrefix(name, "__") && !slices.Contains(variables(boards[p.file]), name) {
+				t.Errorf("%v uses the variable %s, which the dashboard has not", p, name)
+			}
+		}
+		if source := *p.Datasource.Uid; source != "${metrics}" && source != "${database}" {
+			t.Errorf("%v asks %s", p, source)
+		}
+	}
+}
+
+// expressions are what the panels ask Prometheus, each with what its series are called.
+func expressions(t *testing.T) (all []asked) {
+	t.Helper()
+	for _, p := range panels(t) {
+		for _, target := range p.Targets {
+			q, ok := target.(*prometheus.Dataquery)
+			if !ok {
+				value, isValue := target.(prometheus.Dataquery)
+				if !isValue {
+					continue
+				}
+				q = &value
+			}
+			a := asked{panel: p, expr: q.Expr}
+			if q.LegendFormat != nil {
+				a.legend = *q.LegendFormat
+			}
+			all = append(all, a)
+		}
+	}
+	if len(all) < 50 {
+		t.Fatalf("only %d expressions are found", len(all))
+	}
+	return all
+}
+
+// asked is a query of a panel.
+type asked struct {
+	panel        shown
+	expr, legend string
+}
+
+func (a asked) String() string { return fmt.Sprintf("%v: %s", a.panel, a.expr) }

@@ -1,0 +1,45 @@
+// Dashboards writes the dashboards for Grafana, made with Grafana's own library, so that
+// they are of the form that Grafana reads:
+//
+//	go run . ../../deploy/monitoring/grafana/dashboards
+//
+// Each dashboard is a list of panels in a file of its own. It is a module of its own, so
+// that the library is no dependency of the product.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	if len(args) != 1 {
+		return errors.New("usage: dashboards DIRECTORY")
+	}
+	for _, board := range boards() {
+		built, err := board.build()
+		if err != nil {
+			return fmt.Errorf("%s: %w", board.name, err)
+		}
+		content, err := json.MarshalIndent(built, "", "  ")
+		if err != nil {
+			return fmt.Errorf("%s: %w", board.name, err)
+		}
+		if err := os.WriteFile(filepath.Join(args[0], board.name+".json"), append(content, '\n'), 0o644); err != nil { //nolint:gosec // Grafana reads them as another user.
+			return err
+		}
+	}
+	return nil
+}
+
+func boards() []board { return []board{service(), engine(), store(), tenants(), loadTest()} }
