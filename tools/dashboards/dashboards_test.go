@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,7 +13,6 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
 	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
-	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
 )
 
 // directory is where the dashboards are.
@@ -182,37 +180,3 @@ func TestPanelsAskWhatIsChosen(t *testing.T) {
 		}
 	}
 }
-
-// expressions are what the panels ask Prometheus, each with what its series are called.
-func expressions(t *testing.T) (all []asked) {
-	t.Helper()
-	for _, p := range panels(t) {
-		for _, target := range p.Targets {
-			q, ok := target.(*prometheus.Dataquery)
-			if !ok {
-				value, isValue := target.(prometheus.Dataquery)
-				if !isValue {
-					continue
-				}
-				q = &value
-			}
-			a := asked{panel: p, expr: q.Expr}
-			if q.LegendFormat != nil {
-				a.legend = *q.LegendFormat
-			}
-			all = append(all, a)
-		}
-	}
-	if len(all) < 50 {
-		t.Fatalf("only %d expressions are found", len(all))
-	}
-	return all
-}
-
-// asked is a query of a panel.
-type asked struct {
-	panel        shown
-	expr, legend string
-}
-
-func (a asked) String() string { return fmt.Sprintf("%v: %s", a.panel, a.expr) }

@@ -28,6 +28,7 @@ WITH RECURSIVE ends AS (
   CROSS JOIN LATERAL (
     SELECT j.at FROM journal_entries j
     WHERE j.institution_id = s.institution_id AND j.sequence = (s.low + s.high) / 2
+    LIMIT 1 -- Or a planner might join, and read the journals as a whole.
   ) middle
   WHERE s.high - s.low > 1
 ), counted AS (
@@ -64,7 +65,7 @@ FROM (VALUES ('CREATED'), ('FUNDED'), ('PARTIALLY_RELEASED'), ('RELEASED'), ('CA
 CROSS JOIN LATERAL (
   SELECT count(*) AS positions FROM (
     SELECT FROM positions p WHERE p.institution_id = '$institution'::uuid AND p.state = s.state LIMIT 10000
-  ) some
+  ) bounded
 ) counted`
 
 // institutionChoices are the most recent ones.
