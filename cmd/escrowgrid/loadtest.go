@@ -37,6 +37,8 @@ type loadTestCommand struct {
 	Later        float64 `name:"latency-tolerance" default:"25" placeholder:"PERCENT" help:"How much longer than the baseline answers may take; 25 when left out."`
 	Keep         bool    `help:"Keep the private server's database and the test's API key."`
 	K6           string  `name:"k6" placeholder:"PROGRAM" help:"The k6 to run, instead of the one on PATH or the pinned one that Go builds."`
+
+	PrometheusURL string `name:"prometheus-url" placeholder:"URL" help:"Have k6 write what it measures to this Prometheus as it goes, like http://localhost:9090/api/v1/write."`
 }
 
 // Help explains the command below its flags' list.
@@ -50,6 +52,8 @@ than before. The report is a folder that needs no server.
   escrowgrid loadtest --profile breakpoint                how much it holds
   escrowgrid loadtest --database postgres://… --repeat 3  on PostgreSQL, medians of three
   escrowgrid loadtest --target http://localhost:4000      a server that runs already
+  escrowgrid loadtest --prometheus-url http://localhost:9090/api/v1/write
+                                                          and watch it on a dashboard
 
 Exit codes: 0 passed; 99 an objective was missed; 98 acknowledged writes are lost or doubled, or money is; 97 slower
 than the baseline; 2 wrong usage; 1 the test could not be carried out. Of several, 98 comes before 99 before 97.`
@@ -86,7 +90,8 @@ func (c *loadTestCommand) config() (loadtest.Config, error) {
 	config := loadtest.Config{
 		Profile: c.Profile, Executable: executable, Database: c.Database, Target: c.Target, RootKey: c.RootKey, Repeat: c.Repeat,
 		Baseline: c.Baseline, SaveBaseline: c.SaveBaseline, Directory: c.Report, Keep: c.Keep, K6: c.K6,
-		Tolerances: loadtest.Tolerances{Throughput: c.Slower / 100, Latency: c.Later / 100},
+		PrometheusURL: c.PrometheusURL,
+		Tolerances:    loadtest.Tolerances{Throughput: c.Slower / 100, Latency: c.Later / 100},
 	}
 	usage := func(format string, args ...any) (loadtest.Config, error) {
 		return config, &usageError{fmt.Sprintf(format, args...)}
@@ -116,6 +121,9 @@ func (c *loadTestCommand) config() (loadtest.Config, error) {
 	if c.Database != "" && !strings.HasPrefix(c.Database, "postgres://") && !strings.HasPrefix(c.Database, "postgresql://") {
 		return usage("--database must be a postgres:// URL; without it the test has an SQLite file of its own")
 	}
+	if c.PrometheusURL != "" && !isWebURL(c.PrometheusURL) {
+		return usage("--prometheus-url=%s must be an http or https URL", c.PrometheusURL)
+	}
 	if c.Target == "" {
 		return config, nil
 	}
@@ -123,7 +131,7 @@ func (c *loadTestCommand) config() (loadtest.Config, error) {
 		return usage("--target and --database exclude each other: a target has its own database")
 	}
 	target, err := url.Parse(c.Target)
-	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" || target.RawQuery != "" {
+	if err != nil || !isWebURL(c.Target) || target.RawQuery != "" {
 		return usage("--target=%s must be an http or https URL", c.Target)
 	}
 	if !c.OwnTarget && !isLoopback(target.Hostname()) {
@@ -134,6 +142,11 @@ func (c *loadTestCommand) config() (loadtest.Config, error) {
 		return usage("--target takes the target's root key in ROOT_API_KEY: it makes an institution for the test")
 	}
 	return config, nil
+}
+
+func isWebURL(text string) bool {
+	parsed, err := url.Parse(text)
+	return err == nil && parsed.Host != "" && (parsed.Scheme == "http" || parsed.Scheme == "https")
 }
 
 func profileList() []string {

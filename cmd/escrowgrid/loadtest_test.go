@@ -298,15 +298,16 @@ func TestABrokenOffLoadTestCleansUp(t *testing.T) {
 
 func TestWrongUsageOfTheLoadTest(t *testing.T) {
 	for says, args := range map[string][]string{
-		"--profile=x is none of smoke":                  {"--profile", "x"},
-		"--set=VUS must be NAME=VALUE":                  {"--set", "VUS"},
-		"--repeat=0 must be from 1 to 100":              {"--repeat", "0"},
-		"--database must be a postgres:// URL":          {"--database", "sqlite:x.db"},
-		"--target=ftp://x must be an http or https URL": {"--target", "ftp://x"},
-		"--target=https://example.com is not on this":   {"--target", "https://example.com"},
-		"--target takes the target's root key":          {"--target", "http://localhost:1", "--root-key="},
-		"--target and --database exclude each other":    {"--target", "http://localhost:1", "--database", "postgres://x"},
-		"tolerances are percentages":                    {"--throughput-tolerance", "101"},
+		"--profile=x is none of smoke":                    {"--profile", "x"},
+		"--set=VUS must be NAME=VALUE":                    {"--set", "VUS"},
+		"--repeat=0 must be from 1 to 100":                {"--repeat", "0"},
+		"--database must be a postgres:// URL":            {"--database", "sqlite:x.db"},
+		"--target=ftp://x must be an http or https URL":   {"--target", "ftp://x"},
+		"--target=https://example.com is not on this":     {"--target", "https://example.com"},
+		"--target takes the target's root key":            {"--target", "http://localhost:1", "--root-key="},
+		"--target and --database exclude each other":      {"--target", "http://localhost:1", "--database", "postgres://x"},
+		"--prometheus-url=localhost:9090 must be an http": {"--prometheus-url", "localhost:9090"},
+		"tolerances are percentages":                      {"--throughput-tolerance", "101"},
 	} {
 		if code, _, stderr := call(t, nil, append([]string{"loadtest"}, args...)...); code != exitUsage || !strings.Contains(stderr, says) {
 			t.Errorf("%q: exit code %d, %q, want %q", args, code, stderr, says)

@@ -20,19 +20,22 @@ import (
 )
 
 // k6 is the load generator, a program by its path.
-type k6 string
+type k6 struct {
+	path string
+	// prometheusURL is where it sends what it measures, as it measures it; "" is nowhere.
+	prometheusURL string
+}
 
-// findK6 returns the k6 that is named, or the one on PATH, or the pinned version.
-func findK6(ctx context.Context, named string, progress io.Writer) (k6, error) {
+// findK6 returns the path of the k6 that is named, or of the one on PATH, or of the
+// pinned version.
+func findK6(ctx context.Context, named string, progress io.Writer) (string, error) {
 	if named != "" {
-		path, err := exec.LookPath(named)
-		return k6(path), err
+		return exec.LookPath(named)
 	}
 	if path, err := exec.LookPath("k6"); err == nil {
-		return k6(path), nil
+		return path, nil
 	}
-	path, err := load.PinnedK6(ctx, progress)
-	return k6(path), err
+	return load.PinnedK6(ctx, progress)
 }
 
 // outcome is what a run of k6 came to.
@@ -78,12 +81,20 @@ func (tool k6) run(
 	if err != nil {
 		return outcome{}, err
 	}
-	command := exec.Command(string(tool), "run", "--quiet", "--no-color", "--log-output=stderr", "--log-format=raw", //nolint:gosec,noctx // Interrupted below.
-		filepath.Join(scripts, profile.Name+".js"))
+	args := []string{"run", "--quiet", "--no-color", "--log-output=stderr", "--log-format=raw"}
+	if tool.prometheusURL != "" {
+		args = append(args, "--out=experimental-prometheus-rw", "--tag=testid="+runID)
+	}
+	args = append(args, filepath.Join(scripts, profile.Name+".js"))
+	command := exec.Command(tool.path, args...) //nolint:gosec,noctx // Interrupted below.
 	// Through the environment, where no other user of the machine can read the keys.
 	command.Env = append(os.Environ(), "K6_AUTO_EXTENSION_RESOLUTION=false", "K6_NO_USAGE_REPORT=true",
 		"API_URL="+s.URL, "API_KEY="+tenants[0].APIKey, "ASSET_ID="+tenants[0].AssetID, "INSTITUTIONS="+string(institutions),
 		"RUN_ID="+runID, "OUT_DIR="+directory, "OPERATIONS_LOG=true")
+	if tool.prometheusURL != "" {
+		command.Env = append(command.Env, "K6_PROMETHEUS_RW_SERVER_URL="+tool.prometheusURL, "K6_PROMETHEUS_RW_TREND_STATS=avg,p(50),p(95),p(99),max",
+			"K6_PROMETHEUS_RW_STALE_MARKERS=true") // The series of a run end with it.
+	}
 	if profile.asOperator {
 		command.Env = append(command.Env, "ROOT_KEY="+s.RootKey)
 	}

@@ -43,6 +43,9 @@ type Config struct {
 	Keep bool
 	// K6 is the k6 program; "" takes the one on PATH, or builds the pinned one.
 	K6 string
+	// PrometheusURL is where k6 writes to as it measures, by Prometheus' remote-write
+	// protocol, with the id of the run as the label testid; "" is nowhere.
+	PrometheusURL string
 	// Progress takes what is said on the way, line by line.
 	Progress io.Writer
 }
@@ -117,10 +120,11 @@ func Run(ctx context.Context, config Config) (_ *Summary, err error) {
 	if err := os.MkdirAll(config.Directory, 0o750); err != nil {
 		return nil, err
 	}
-	tool, err := findK6(ctx, config.K6, config.Progress)
+	path, err := findK6(ctx, config.K6, config.Progress)
 	if err != nil {
 		return nil, err
 	}
+	tool := k6{path, config.PrometheusURL}
 	summary := &Summary{
 		Profile: profile.Name, StartedAt: time.Now().UTC().Truncate(time.Millisecond), Machine: thisMachine(), Variables: config.Variables,
 	}
