@@ -146,6 +146,19 @@ require_k6() {
 	go build -modfile=load/k6.mod -o "$K6" go.k6.io/k6/v2
 }
 
+# require_prometheus makes Prometheus and promtool available, of which the one is in the
+# other's package, installing them if need be.
+require_prometheus() {
+	if command -v prometheus >/dev/null 2>&1 && command -v promtool >/dev/null 2>&1; then
+		return
+	fi
+	install_packages Prometheus prometheus prometheus prometheus prometheus golang-github-prometheus-prometheus prometheus || return
+	command -v prometheus >/dev/null 2>&1 || {
+		echo "Prometheus is installed, but prometheus is not on PATH" >&2
+		return 1
+	}
+}
+
 # require_node makes node and npm available, installing them if need be.
 require_node() {
 	if command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1; then

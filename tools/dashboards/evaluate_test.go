@@ -1,0 +1,301 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
+
+	"github.com/escrowgrid/escrowgrid/internal/apiclient"
+	"github.com/escrowgrid/escrowgrid/internal/k6test"
+	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/subprocess"
+	"github.com/escrowgrid/escrowgrid/internal/testbed"
+)
+
+// silent are selectors, or parts of them, of which nothing may be there in the test.
+var silent = []struct{ part, why string }{
+	{`status=~"5.."`, "no request fails"},
+	{"escrowgrid_duty_failures_total", "no background work fails, and a duty is counted from its first failure on"},
+	{"k6_operations_refused_total", "k6 sends a counter from its first count on, and nothing is refused"},
+	{"k6_operations_unknown_total", "the same: everything is answered"},
+	{"k6_retries_throttled_total", "the same: nothing is repeated"},
+	{"k6_retries_connection_total", "the same"},
+	{"k6_dropped_iterations_total", "the same: there are clients enough"},
+	{"escrowgrid_store_ready", "a server need not have it"},
+	{"escrowgrid_store_size_bytes", "a server need not have it"},
+	{"escrowgrid_store_free_bytes", "a server need not have it"},
+}
+
+func isSilent(expr string) bool {
+	for _, s := range silent {
+		if strings.Contains(expr, s.part) {
+			return true
+		}
+	}
+	return false
+}
+
+// asked is a query of a panel, with what its series are called.
+type asked struct {
+	panel        shown
+	expr, legend string
+}
+
+func (a asked) String() string { return fmt.Sprintf("%v: %s", a.panel, a.expr) }
+
+// expressions are what the panels ask Prometheus.
+func expressions(t *testing.T) (all []asked) {
+	t.Helper()
+	for _, p := range panels(t) {
+		for _, target := range p.Targets {
+			if q, ok := target.(*prometheus.Dataquery); ok {
+				all = append(all, asked{p, q.Expr, *q.LegendFormat})
+			}
+		}
+	}
+	if len(all) < 50 {
+		t.Fatalf("only %d expressions are found", len(all))
+	}
+	return all
+}
+
+// prometheusServer is Prometheus as it is installed, which reads servers every second.
+type prometheusServer struct{ url string }
+
+func startPrometheus(t *testing.T, targets ...*testbed.Server) prometheusServer {
+	t.Helper()
+	directory := t.TempDir()
+	addresses := make([]string, len(targets))
+	for i, s := range targets {
+		addresses[i] = `"` + strings.TrimPrefix(s.URL, "http://") + `"`
+	}
+	config := fmt.Sprintf(`
+global: {scrape_interval: 1s}
+scrape_configs:
+  - job_name: escrowgrid
+    authorization: {credentials: %s}
+    static_configs: [{targets: [%s]}]
+`, metricsKey, strings.Join(addresses, ", "))
+	file := filepath.Join(directory, "prometheus.yml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.Create(filepath.Join(directory, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := freeAddress(t)
+	command := exec.Command("prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(directory, "data"), //nolint:noctx // The test ends it.
+		"--web.listen-address="+address, "--web.enable-remote-write-receiver")
+	command.Stdout, command.Stderr = log, log
+	ended, err := subprocess.Start(command, syscall.SIGTERM)
+	if err != nil {
+		t.Fatalf("%v: is Prometheus installed?", err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Signal(syscall.SIGTERM) // It may have ended.
+		<-ended
+		_ = log.Close()
+		if said, err := os.ReadFile(log.Name()); err == nil && t.Failed() {
+			t.Logf("Prometheus says\n%s", said)
+		}
+	})
+	p := prometheusServer{"http://" + address}
+	eventually(t, "Prometheus is ready", func() bool {
+		_, err := get(t.Context(), p.url+"/-/ready")
+		return err == nil
+	})
+	return p
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+func get(ctx context.Context, address string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if response.StatusCode != http.StatusOK {
+		err = errors.Join(err, fmt.Errorf("%s: %s", response.Status, content))
+	}
+	return content, err
+}
+
+// series is one of an answer, with its labels.
+type series struct {
+	Metric map[string]string
+	Values [][2]any
+}
+
+// answers returns the series of an expression over the last minutes; those that are no
+// numbers all the time are left out.
+func (p prometheusServer) answers(t *testing.T, expr string) (found []series) {
+	t.Helper()
+	now := time.Now()
+	query := url.Values{
+		"query": {expr}, "step": {"1"}, "start": {fmt.Sprint(now.Add(-5 * time.Minute).Unix())}, "end": {fmt.Sprint(now.Unix())},
+	}
+	content, err := get(t.Context(), p.url+"/api/v1/query_range?"+query.Encode())
+	if err != nil {
+		t.Fatalf("%s: %v", expr, err)
+	}
+	var answer struct{ Data struct{ Result []series } }
+	if err := json.Unmarshal(content, &answer); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range answer.Data.Result {
+		for _, value := range s.Values {
+			if value[1] != "NaN" {
+				found = append(found, s)
+				break
+			}
+		}
+	}
+	return found
+}
+
+// selector finds what an expression takes of a metric.
+var selector = regexp.MustCompile(`[a-zA-Z_:][a-zA-Z0-9_:]*\{[^}]*\}`)
+
+// label finds those that series are called by.
+var label = regexp.MustCompile(`\{\{(\w+)\}\}`)
+
+// chosen puts in what Grafana would for its variables: a range, and all there is.
+func chosen(expr string) string {
+	return strings.NewReplacer("$__rate_interval", "1m", "$job", ".*", "$instance", ".*", "$run", ".+").Replace(expr)
+}
+
+// useTheAPI does what a metric of the servers counts.
+func useTheAPI(t *testing.T, s *testbed.Server) {
+	t.Helper()
+	b := newTenants(t, s, 1)[0]
+	b.position(t, "FUNDED", "RELEASED")
+	path := "/institutions/" + b.InstitutionID + "/api-keys"
+	key := b.post(t, path, fields{"label": "another", "role": "read_only"})
+	b.post(t, path+"/"+key+"/rotate", fields{})
+	b.post(t, path+"/"+key+"/revoke", nil)
+	position := b.post(t, "/positions", fields{"assetId": b.AssetID, "holderReference": "holder", "currency": "USD", "amount": "1000"})
+	if err := s.Call(t.Context(), b.APIKey, http.MethodPost, "/positions/"+position+"/transition", fields{"toState": "RELEASED"}, nil); err == nil {
+		t.Error("what was not funded is released")
+	}
+	refused := func(key string, status int) bool {
+		var problem *apiclient.Error
+		err := s.GetOnce(t.Context(), key, "/positions", nil)
+		return errors.As(err, &problem) && problem.Status == status
+	}
+	if !refused("egk_wrong", http.StatusUnauthorized) {
+		t.Error("a wrong key is not refused")
+	}
+	eventually(t, "the key is limited", func() bool { return refused(b.APIKey, http.StatusTooManyRequests) })
+}
+
+// Every query of every dashboard is answered by a real Prometheus that reads real servers,
+// one on SQLite under a load test, whose k6 writes to it, and one on PostgreSQL.
+func TestEveryPanelHasSomethingToShow(t *testing.T) {
+	onSQLite := serve(t, "")
+	onPostgres := serve(t, pgtest.Shared(t).NewDatabase(t), "RATE_LIMIT_RPS=5", "RATE_LIMIT_BURST=20")
+	p := startPrometheus(t, onSQLite, onPostgres)
+	useTheAPI(t, onPostgres)
+
+	test := exec.CommandContext(t.Context(), program, "loadtest", "--profile", "mixed", "--rate", "50", "--duration", "12s", "--k6", k6test.Path(t),
+		"--target", onSQLite.URL, "--report", t.TempDir(), "--prometheus-url", p.url+"/api/v1/write")
+	test.Env = append(os.Environ(), "ROOT_API_KEY="+onSQLite.RootKey)
+	if said, err := test.CombinedOutput(); err != nil {
+		t.Fatalf("the load test: %v\n%s", err, said)
+	}
+
+	all := expressions(t)
+	eventually(t, "there is an answer to each query", func() bool {
+		all = slices.DeleteFunc(all, func(a asked) bool {
+			found := p.answers(t, chosen(a.expr))
+			return isSilent(a.expr) || len(found) > 0 && hasLegend(found, a.legend)
+		})
+		return len(all) == 0
+	}, &all)
+	// Of what "or vector(0)" hides as well.
+	for _, a := range expressions(t) {
+		for _, s := range selector.FindAllString(chosen(a.expr), -1) {
+			if !isSilent(s) && len(p.answers(t, s)) == 0 {
+				t.Errorf("%v: there is no %s", a, s)
+			}
+		}
+	}
+	checkVariables(t, p)
+	checkNames(t, p)
+}
+
+// hasLegend reports whether a series has the labels by which they are called.
+func hasLegend(all []series, legend string) bool {
+	for _, match := range label.FindAllStringSubmatch(legend, -1) {
+		if !slices.ContainsFunc(all, func(s series) bool { return s.Metric[match[1]] != "" }) {
+			return false
+		}
+	}
+	return true
+}
+
+// checkVariables asks what the variables can be chosen from.
+func checkVariables(t *testing.T, p prometheusServer) {
+	t.Helper()
+	asks := regexp.MustCompile(`^label_values\((.*), (\w+)\)$`)
+	for file, d := range read(t) {
+		for _, v := range d.Templating.List {
+			if v.Query == nil || v.Query.String == nil || v.Datasource == nil || *v.Datasource.Uid != "${metrics}" {
+				continue
+			}
+			parts := asks.FindStringSubmatch(*v.Query.String)
+			if parts == nil {
+				t.Errorf("%s: the variable %s asks %s", file, v.Name, *v.Query.String)
+				continue
+			}
+			content, err := get(t.Context(), p.url+"/api/v1/label/"+parts[2]+"/values?match[]="+url.QueryEscape(chosen(parts[1])))
+			var answer struct{ Data []string }
+			if err != nil || json.Unmarshal(content, &answer) != nil || len(answer.Data) == 0 {
+				t.Errorf("%s: the variable %s has no values: %s, %v", file, v.Name, content, err)
+			}
+		}
+	}
+}
+
+// checkNames asks that k6 sends no label that is another for each position, or a long run
+// would fill Prometheus.
+func checkNames(t *testing.T, p prometheusServer) {
+	t.Helper()
+	for _, s := range p.answers(t, `k6_http_reqs_total`) {
+		for name, value := range s.Metric {
+			if strings.Contains(value, "pos_") || strings.Contains(value, "ast_") {
+				t.Errorf("k6 sends the label %s=%q", name, value)
+			}
+		}
+	}
+}
