@@ -59,12 +59,11 @@ func serve(t *testing.T, database string, environment ...string) *testbed.Server
 // patience bounds what is waited for; the test fails when it does not come about.
 const patience = 90 * time.Second
 
-// eventually waits until something holds. What it looks at may be given, to be told otherwise.
-func eventually(t *testing.T, what string, holds func() bool, looksAt ...any) {
+func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); !holds(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("it never came about that %s %v", what, looksAt)
+			t.Fatalf("it never came about that %s", what)
 		}
 	}
 }

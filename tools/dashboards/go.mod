@@ -8,6 +8,7 @@ require (
 	github.com/escrowgrid/escrowgrid v0.0.0-00010101000000-000000000000
 	github.com/grafana/grafana-foundation-sdk/go v0.0.22
 	github.com/jackc/pgx/v5 v5.12.0
+	go.yaml.in/yaml/v3 v3.0.6
 )
 
 require (
