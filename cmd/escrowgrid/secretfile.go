@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -42,9 +43,8 @@ func readSecret(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer file.Close()
 	content, err := io.ReadAll(io.LimitReader(file, maxSecretFile+1))
-	if err != nil {
+	if err = errors.Join(err, file.Close()); err != nil {
 		return "", err
 	}
 	secret := strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")

@@ -18,3 +18,7 @@ for name in postgres_owner_password postgres_server_password root_api_key metric
 done
 keep database_owner_url "postgres://owner:$(cat secrets/postgres_owner_password)@postgres/escrowgrid?sslmode=disable"
 keep database_url "postgres://escrowgrid_server:$(cat secrets/postgres_server_password)@postgres/escrowgrid?sslmode=disable"
+# Where alerts are sent, like a chat's or a pager's webhook. Nobody is there until they are
+# written anew.
+keep alert_page_url http://127.0.0.1:9/
+keep alert_ticket_url http://127.0.0.1:9/

@@ -171,17 +171,6 @@ require_node() {
 	}
 }
 
-# require_prometheus makes promtool available, which checks and tests rules, installing
-# Prometheus, in whose package it is, if need be.
-require_prometheus() {
-	command -v promtool >/dev/null 2>&1 && return
-	install_packages Prometheus prometheus prometheus prometheus prometheus golang-github-prometheus-prometheus prometheus || return
-	command -v promtool >/dev/null 2>&1 || {
-		echo "Prometheus is installed, but promtool is not on PATH" >&2
-		return 1
-	}
-}
-
 # require_cc makes the C compiler available that the race detector links with,
 # installing it if need be.
 require_cc() {

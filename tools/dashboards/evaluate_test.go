@@ -37,9 +37,6 @@ var silent = []struct{ part, why string }{
 	{"k6_retries_throttled_total", "the same: nothing is repeated"},
 	{"k6_retries_connection_total", "the same"},
 	{"k6_dropped_iterations_total", "the same: there are clients enough"},
-	{"escrowgrid_store_ready", "a server need not have it"},
-	{"escrowgrid_store_size_bytes", "a server need not have it"},
-	{"escrowgrid_store_free_bytes", "a server need not have it"},
 }
 
 func isSilent(expr string) bool {
