@@ -171,6 +171,12 @@ require_node() {
 	}
 }
 
+# require_haproxy makes HAProxy available, whose configuration is tested, installing it if
+# need be.
+require_haproxy() {
+	command -v haproxy >/dev/null 2>&1 || install_packages HAProxy haproxy haproxy haproxy haproxy haproxy haproxy
+}
+
 # require_cc makes the C compiler available that the race detector links with,
 # installing it if need be.
 require_cc() {

@@ -2,13 +2,13 @@ package deploy
 
 import (
 	"bytes"
-	"context"
 	"maps"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
@@ -92,15 +92,21 @@ func checkVariables(t *testing.T, container string, given map[string]string) {
 	}
 }
 
-func TestComposeFileLoadsWithAllProfiles(t *testing.T) {
+func composeProject(t *testing.T) *types.Project {
+	t.Helper()
 	options, err := cli.NewProjectOptions([]string{"../../deploy/compose/compose.yaml"}, cli.WithProfiles([]string{"*"}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	project, err := options.LoadProject(context.Background())
+	project, err := options.LoadProject(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	return project
+}
+
+func TestComposeFileLoadsWithAllProfiles(t *testing.T) {
+	project := composeProject(t)
 	for name, service := range project.Services {
 		if strings.HasSuffix(service.Image, ":latest") || !strings.Contains(service.Image, ":") {
 			t.Errorf("%s has the image %s, of no version", name, service.Image)
