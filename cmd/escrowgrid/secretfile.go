@@ -44,7 +44,7 @@ func readSecret(path string) (string, error) {
 		return "", err
 	}
 	content, err := io.ReadAll(io.LimitReader(file, maxSecretFile+1))
-	if err = errors.Join(err, file.Close()); err != nil {
+	if err := errors.Join(err, file.Close()); err != nil {
 		return "", err
 	}
 	secret := strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
