@@ -73,6 +73,9 @@ func (r *checkpointReader) peek(ctx context.Context) (next readCheckpoint, ok bo
 		if err != nil {
 			return next, false, fmt.Errorf("checkpoints of %s: %w", r.of, err)
 		}
+		if err := r.v.renewKeys(ctx); err != nil {
+			return next, false, fmt.Errorf("keys that sign checkpoints: %w", err)
+		}
 		r.page, r.ended = r.v.open(page.Items), !page.More
 		if len(page.Items) > 0 {
 			r.after = new(escrowgrid.SequenceCursor(page.Items[len(page.Items)-1].Size))

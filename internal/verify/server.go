@@ -33,6 +33,7 @@ func Server(ctx context.Context, s bundle.Server, directory string, config Confi
 	if err != nil {
 		return Report{}, err
 	}
+	v.bring = s.LogKeys
 	for _, of := range institutions {
 		if err := v.shown(ctx, s, of, directory); err != nil {
 			return v.report, err

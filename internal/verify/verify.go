@@ -91,7 +91,10 @@ type verification struct {
 	config  Config
 	journal journal
 	trusted translog.Verifiers
-	held    map[escrowgrid.InstitutionID][]heldCheckpoint
+	// bring reads the keys that come with the journals; nil where they are known once and
+	// for all.
+	bring func(context.Context) ([]string, error)
+	held  map[escrowgrid.InstitutionID][]heldCheckpoint
 
 	total int64
 	done  atomic.Int64
@@ -115,6 +118,21 @@ func begin(config Config, from journal, brought []string) (*verification, error)
 	}
 	v.held, err = readHeld(config.Held, v.trusted)
 	return v, err
+}
+
+// renewKeys reads the keys anew: to be called after a checkpoint was read, as a key is there
+// before what it signs.
+func (v *verification) renewKeys(ctx context.Context) error {
+	if v.bring == nil || !v.report.KeysBrought {
+		return nil
+	}
+	keys, err := v.bring(ctx)
+	if err != nil {
+		return err
+	}
+	v.report.Keys = keys
+	v.trusted, err = translog.NewVerifiers(keys...)
+	return err
 }
 
 // differ notes a difference.

@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -445,6 +447,32 @@ func TestAServerMayWriteMeanwhile(t *testing.T) {
 		}
 		if report := f.verify(nil); report.DifferenceCount != 0 || report.Entries < lastEntry {
 			t.Errorf("afterwards the report is %+v", report)
+		}
+	})
+}
+
+// A key that comes while a verification is under way, with what it signs, is one of those
+// that come with the journals.
+func TestAKeyMayComeMeanwhile(t *testing.T) {
+	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
+		f := newFixture(t, databaseURL)
+		sign := sync.OnceFunc(func() {
+			rotated := journallog.Start(journallog.Config{
+				Store: f.Store, Logger: slog.New(slog.DiscardHandler), Now: time.Now, Metrics: prometheus.NewRegistry(),
+				Name: "escrowgrid.test", Signers: []translog.Signer{stranger}, Interval: time.Hour,
+			})
+			defer rotated.Close()
+			if err := rotated.Round(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+		// Entries are read before checkpoints.
+		report := must(verify.Database(t.Context(), f.Store, verify.Config{Progress: func(int64, int64) { sign() }}))
+		if report.DifferenceCount != 0 {
+			t.Errorf("there are differences: %v", report.Differences)
+		}
+		if !slices.Contains(report.Keys, stranger.VerifierKey()) {
+			t.Errorf("the keys are %v", report.Keys)
 		}
 	})
 }
