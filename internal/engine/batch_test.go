@@ -79,7 +79,7 @@ func (s *server) batchSum() int {
 	return 0
 }
 
-// refused is how many commands were refused, by code.
+// refused is how many commands were refused, by code, of those codes that there were.
 func (s *server) refused() map[string]int {
 	s.t.Helper()
 	families, err := s.registry.Gather()
@@ -89,8 +89,8 @@ func (s *server) refused() map[string]int {
 	counts := make(map[string]int)
 	for _, family := range families {
 		for _, m := range family.GetMetric() {
-			if family.GetName() == "escrowgrid_commands_refused_total" {
-				counts[m.GetLabel()[0].GetValue()] = int(m.GetCounter().GetValue())
+			if count := int(m.GetCounter().GetValue()); family.GetName() == "escrowgrid_commands_refused_total" && count > 0 {
+				counts[m.GetLabel()[0].GetValue()] = count
 			}
 		}
 	}

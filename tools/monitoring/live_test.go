@@ -1,0 +1,469 @@
+// Package monitoring tests the monitoring files with the programs that read them: real
+// servers, Prometheus and Alertmanager, and a receiver of what they send.
+package monitoring
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/subprocess"
+)
+
+const (
+	rootKey    = "root-key-0123456789abcdefghijklmnopqrstuvwxyz"
+	metricsKey = "metrics-key-0123456789abcdefghijklmnopqrstuvwxyz"
+	// files are what is tested.
+	files = "../../deploy/monitoring/"
+	// patience bounds what is waited for; the test fails when it does not come about.
+	patience = 90 * time.Second
+)
+
+// built is where the programs are that are built for the tests.
+var built string
+
+func TestMain(m *testing.M) { os.Exit(testWithPrograms(m)) }
+
+func testWithPrograms(m *testing.M) int {
+	var err error
+	if built, err = os.MkdirTemp("", "escrowgrid-monitoring"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(built)
+	for directory, program := range map[string]string{"../..": "./cmd/escrowgrid", ".": "github.com/prometheus/alertmanager/cmd/alertmanager"} {
+		build := exec.Command("go", "build", "-o", built, program)
+		build.Dir = directory
+		if output, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build %s: %v\n%s", program, err, output)
+			return 1
+		}
+	}
+	return pgtest.Run(m)
+}
+
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !holds(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it never came about that %s", what)
+		}
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// run starts a program, and waits until it answers at a path. stop ends it; the end of the
+// test does as well.
+func run(t *testing.T, ready string, env []string, program string, args ...string) (stop func()) {
+	t.Helper()
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(program, args...)
+	command.Env, command.Stdout, command.Stderr = append(os.Environ(), env...), log, log
+	ended, err := subprocess.Start(command, syscall.SIGTERM)
+	if err != nil {
+		t.Fatalf("%v: is %s installed?", err, program)
+	}
+	stop = sync.OnceFunc(func() {
+		_ = command.Process.Signal(syscall.SIGTERM) // It may have ended.
+		<-ended
+	})
+	t.Cleanup(func() {
+		stop()
+		_ = log.Close()
+		if said, err := os.ReadFile(log.Name()); err == nil && t.Failed() {
+			t.Logf("%s says\n%s", filepath.Base(program), said)
+		}
+	})
+	eventually(t, filepath.Base(program)+" is ready", func() bool {
+		response, err := http.Get(ready)
+		if err != nil {
+			return false
+		}
+		return response.Body.Close() == nil && response.StatusCode == http.StatusOK
+	})
+	return stop
+}
+
+// quickness is how many times faster than in production time passes in the test.
+const quickness = 120
+
+// hastened makes two minutes of a file's durations a second: nobody waits for hours.
+func hastened(text string) string {
+	return regexp.MustCompile(`\b(\d+)(s|m|h|d)\b`).ReplaceAllStringFunc(text, func(duration string) string {
+		number, err := strconv.Atoi(duration[:len(duration)-1])
+		if err != nil {
+			return duration
+		}
+		seconds := map[byte]int{'s': 1, 'm': 60, 'h': 3600, 'd': 86400}[duration[len(duration)-1]]
+		return fmt.Sprintf("%dms", number*seconds*1000/quickness)
+	})
+}
+
+// write puts a changed copy of a file somewhere, and fails where a change does not apply.
+func write(t *testing.T, path, file string, changes ...string) {
+	t.Helper()
+	content, err := os.ReadFile(files + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(content)
+	for i := 0; i < len(changes); i += 2 {
+		if !strings.Contains(text, changes[i]) {
+			t.Fatalf("%s has no %q", file, changes[i])
+		}
+		text = strings.ReplaceAll(text, changes[i], changes[i+1])
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// receiver is who is told of alerts: of those that page, and of those that are tickets.
+type receiver struct {
+	*httptest.Server
+	mu   sync.Mutex
+	told map[string]bool // like "page firing EscrowGridAllDown"
+}
+
+func newReceiver(t *testing.T) *receiver {
+	t.Helper()
+	r := &receiver{told: make(map[string]bool)}
+	r.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) {
+		var message struct {
+			Alerts []struct {
+				Status              string
+				Labels, Annotations map[string]string
+			}
+		}
+		if err := json.NewDecoder(request.Body).Decode(&message); err != nil {
+			t.Error(err)
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, alert := range message.Alerts {
+			if !strings.Contains(alert.Annotations["runbook_url"], "operations.md#") || alert.Annotations["description"] == "" {
+				t.Errorf("%s does not say what to do: %v", alert.Labels["alertname"], alert.Annotations)
+			}
+			r.told[strings.TrimPrefix(request.URL.Path, "/")+" "+alert.Status+" "+alert.Labels["alertname"]] = true
+		}
+	}))
+	t.Cleanup(r.Close)
+	return r
+}
+
+func (r *receiver) has(what string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.told[what]
+}
+
+// clear forgets what was told, and returns the names of the alerts.
+func (r *receiver) clear() (names []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for what := range r.told {
+		if name := strings.Fields(what)[2]; !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	clear(r.told)
+	return names
+}
+
+// installation is two servers on PostgreSQL with their monitoring.
+type installation struct {
+	database    *pgtest.Server
+	databaseURL string
+	addresses   []string
+	stops       []func()
+	receiver    *receiver
+	// prometheus is where it answers.
+	prometheus string
+}
+
+func (i *installation) serve(t *testing.T, number int) {
+	t.Helper()
+	host, port, err := net.SplitHostPort(i.addresses[number])
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.stops[number] = run(t, "http://"+i.addresses[number]+"/ready", []string{
+		"DATABASE_URL=" + i.databaseURL, "HOST=" + host, "PORT=" + port, "ROOT_API_KEY=" + rootKey, "METRICS_API_KEY=" + metricsKey,
+		"VERIFY_INTERVAL=200ms", "CHECKPOINT_INTERVAL=200ms", "LOG_LEVEL=warn",
+	}, filepath.Join(built, "escrowgrid"), "serve", "--migrate")
+}
+
+func install(t *testing.T) *installation {
+	t.Helper()
+	i := &installation{database: pgtest.Start(t), receiver: newReceiver(t), addresses: []string{freeAddress(t), freeAddress(t)}, stops: make([]func(), 2)}
+	i.databaseURL = i.database.NewDatabase(t)
+	i.serve(t, 0)
+	i.serve(t, 1)
+
+	directory := t.TempDir()
+	path := func(name string) string { return filepath.Join(directory, name) }
+	for name, content := range map[string]string{"page": i.receiver.URL + "/page", "ticket": i.receiver.URL + "/ticket", "key": metricsKey} {
+		if err := os.WriteFile(path(name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alertmanager, prometheus := freeAddress(t), freeAddress(t)
+	write(t, path("alertmanager.yml"), "alertmanager.yml", "/run/secrets/alert_page_url", path("page"), "/run/secrets/alert_ticket_url", path("ticket"))
+	quicken(t, path("alertmanager.yml"))
+	run(t, "http://"+alertmanager+"/-/ready", nil, filepath.Join(built, "alertmanager"), "--config.file="+path("alertmanager.yml"),
+		"--storage.path="+path("alertmanager"), "--web.listen-address="+alertmanager, "--cluster.listen-address=")
+	write(t, path("prometheus.yml"), "prometheus.yml", "/run/secrets/metrics_api_key", path("key"), "alertmanager:9093", alertmanager,
+		`    dns_sd_configs:
+      - names: ["escrowgrid"]
+        type: A
+        port: 4000
+        refresh_interval: 15s
+`, fmt.Sprintf("    static_configs: [{targets: [%q, %q]}]\n", i.addresses[0], i.addresses[1]))
+	quicken(t, path("prometheus.yml"))
+	for _, name := range []string{"rules/alerts.yml", "rules/objectives.yml"} {
+		write(t, path(name), name)
+		quicken(t, path(name))
+	}
+	i.prometheus = "http://" + prometheus
+	run(t, i.prometheus+"/-/ready", nil, "prometheus", "--config.file="+path("prometheus.yml"), "--storage.tsdb.path="+path("data"),
+		"--web.listen-address="+prometheus)
+	return i
+}
+
+// quicken makes the durations in a file as short as the test needs them.
+func quicken(t *testing.T, path string) {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, []byte(hastened(string(content))), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// call sends a request to a server from an address of this machine.
+func (i *installation) call(t *testing.T, from string, number int, key, method, path, body string) (status int, answer map[string]any) {
+	t.Helper()
+	transport := &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).DialContext}
+	defer transport.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(t.Context(), method, "http://"+i.addresses[number]+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("X-API-KEY", key)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return 0, nil
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, nil
+	}
+	_ = json.Unmarshal(content, &answer) // It may be none.
+	return response.StatusCode, answer
+}
+
+func (i *installation) root(t *testing.T, method, path, body string) map[string]any {
+	t.Helper()
+	status, answer := i.call(t, "127.0.0.1", 0, rootKey, method, path, body)
+	if status >= http.StatusBadRequest || status == 0 {
+		t.Fatalf("%s %s: %d %v", method, path, status, answer)
+	}
+	return answer
+}
+
+// sql runs a statement past the servers.
+func (i *installation) sql(t *testing.T, statement string) {
+	t.Helper()
+	connection, err := pgx.Connect(t.Context(), i.databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close(context.Background())
+	if _, err := connection.Exec(t.Context(), statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Each way in which an installation breaks is told to whom it concerns, and that it ended.
+func TestAlertsArrive(t *testing.T) {
+	i := install(t)
+	eventually(t, "Prometheus has read both servers twice", func() bool {
+		return i.value(t, `min(count_over_time(up{job="escrowgrid"}[1m])) > 1 and on () count(up{job="escrowgrid"} == 1) == 2`) != ""
+	})
+	// The root key comes from here for the first time: that is told.
+	institution := i.root(t, http.MethodPost, "/institutions", `{"name": "Meridian Bank", "regions": ["US"]}`)["id"].(string)
+	i.expect(t, "ticket", "EscrowGridRootKeyNewAddress", nil)
+
+	for _, c := range []struct {
+		severity, alert string
+		// with are alerts that the same cause may raise.
+		with []string
+		// breaks is called again and again until the alert has arrived, mends once then.
+		breaks, mends func()
+	}{
+		{
+			severity: "ticket", alert: "EscrowGridRootKeyNewAddress",
+			breaks: func() { i.call(t, "127.0.0.2", 1, rootKey, http.MethodGet, "/institutions", "") },
+		},
+		{
+			severity: "ticket", alert: "EscrowGridRefusalsSurging",
+			breaks: func() { i.call(t, "127.0.0.1", 1, "egk_wrong", http.MethodGet, "/institutions", "") },
+		},
+		{
+			severity: "page", alert: "EscrowGridKeyRevocationsSurging",
+			breaks: func() {
+				keys := "/institutions/" + institution + "/api-keys"
+				key := i.root(t, http.MethodPost, keys, `{"label": "to be revoked", "role": "read_only"}`)["id"].(string)
+				i.root(t, http.MethodPost, keys+"/"+key+"/revoke", "")
+			},
+		},
+		{
+			severity: "page", alert: "EscrowGridVerificationDifferent", with: []string{"EscrowGridVerificationStale"},
+			breaks: sync.OnceFunc(func() {
+				i.sql(t, "ALTER TABLE institutions DISABLE TRIGGER ALL; UPDATE institutions SET name = 'Tampered Bank'")
+			}),
+			mends: func() {
+				i.sql(t, "UPDATE institutions SET name = 'Meridian Bank'; ALTER TABLE institutions ENABLE TRIGGER ALL")
+			},
+		},
+		{
+			severity: "ticket", alert: "EscrowGridInstanceDown",
+			breaks: sync.OnceFunc(func() { i.stops[1]() }),
+			mends:  func() { i.serve(t, 1) },
+		},
+		{
+			severity: "page", alert: "EscrowGridStoreUnreachable",
+			with: []string{
+				"EscrowGridErrorBudgetBurnsFast", "EscrowGridErrorBudgetBurnsSlowly", "EscrowGridCheckpointsFailing", "EscrowGridCheckpointsLagging", "EscrowGridDutyFailing", "EscrowGridVerificationFailing", "EscrowGridVerificationStale", "EscrowGridRefusalsUnlogged",
+			},
+			breaks: sync.OnceFunc(func() { i.database.Stop(t) }),
+			mends:  func() { i.database.Restart(t) },
+		},
+		{
+			severity: "page", alert: "EscrowGridAllDown", with: []string{"EscrowGridInstanceDown"},
+			breaks: sync.OnceFunc(func() { i.stops[0](); i.stops[1]() }),
+			mends:  func() { i.serve(t, 0); i.serve(t, 1) },
+		},
+	} {
+		t.Run(c.alert, func(t *testing.T) {
+			i.receiver.clear()
+			if !i.until(t, c.severity+" firing "+c.alert, c.breaks) {
+				t.Fatalf("nobody was told; firing is %s", i.firing(t))
+			}
+			if c.mends != nil {
+				c.mends()
+			}
+			i.expect(t, c.severity, c.alert, c.with)
+		})
+	}
+}
+
+// until calls work until something was told.
+func (i *installation) until(t *testing.T, told string, work func()) bool {
+	t.Helper()
+	for end := time.Now().Add(patience); !i.receiver.has(told); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+		work()
+	}
+	return true
+}
+
+// expect waits until an alert's end was told and nothing is firing, and checks that of
+// nothing else was told.
+func (i *installation) expect(t *testing.T, severity, alert string, with []string) {
+	t.Helper()
+	eventually(t, "the end of "+alert+" is told", func() bool { return i.receiver.has(severity + " resolved " + alert) })
+	eventually(t, "nothing is firing any more", func() bool { return i.firing(t) == "" })
+	for _, name := range i.receiver.clear() {
+		if name != alert && !slices.Contains(with, name) {
+			t.Errorf("%s was told of as well", name)
+		}
+	}
+}
+
+// value is the first that Prometheus answers to an expression; empty is none.
+func (i *installation) value(t *testing.T, expression string) string {
+	t.Helper()
+	var answer struct {
+		Data struct {
+			Result []struct{ Value [2]any }
+		}
+	}
+	i.ask(t, "/api/v1/query?query="+url.QueryEscape(expression), &answer)
+	if len(answer.Data.Result) == 0 {
+		return ""
+	}
+	return fmt.Sprint(answer.Data.Result[0].Value[1])
+}
+
+func (i *installation) ask(t *testing.T, path string, answer any) {
+	t.Helper()
+	response, err := http.Get(i.prometheus + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// firing is what fires in Prometheus, or is about to.
+func (i *installation) firing(t *testing.T) string {
+	t.Helper()
+	var answer struct {
+		Data struct {
+			Alerts []struct {
+				Labels map[string]string
+				State  string
+			}
+		}
+	}
+	i.ask(t, "/api/v1/alerts", &answer)
+	var names []string
+	for _, alert := range answer.Data.Alerts {
+		names = append(names, alert.Labels["alertname"]+" ("+alert.State+")")
+	}
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), ", ")
+}

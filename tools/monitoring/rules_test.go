@@ -1,0 +1,90 @@
+package monitoring
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// comment is a line of YAML that says nothing to a program.
+var comment = regexp.MustCompile(`(?m)^\s*#.*$`)
+
+func rules(t *testing.T) string {
+	t.Helper()
+	return comment.ReplaceAllString(read(t, files+"rules/alerts.yml")+read(t, files+"rules/objectives.yml"), "")
+}
+
+func TestEveryAlertHasATestAndARunbook(t *testing.T) {
+	runbooks := read(t, "../../docs/operations.md")
+	tests := read(t, files+"tests/alerts.yml") + read(t, files+"tests/days.yml") + read(t, files+"tests/objectives.yml")
+	alerts := regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(rules(t), -1)
+	if len(alerts) == 0 {
+		t.Fatal("there are no alerts")
+	}
+	for _, name := range alerts {
+		if !strings.Contains(tests, "alertname: "+name[1]+"\n") {
+			t.Errorf("%s has no test", name[1])
+		}
+		if !strings.Contains(runbooks, "\n### "+name[1]+"\n") {
+			t.Errorf("docs/operations.md does not say what to do about %s", name[1])
+		}
+		if !strings.Contains(rules(t), "/docs/operations.md#"+strings.ToLower(name[1])+"\n") {
+			t.Errorf("%s has no link to its runbook", name[1])
+		}
+	}
+}
+
+// Every metric that the rules name is one of a server's.
+func TestRulesNameMetricsThatAreThere(t *testing.T) {
+	address := freeAddress(t)
+	host, port, _ := strings.Cut(address, ":")
+	run(t, "http://"+address+"/ready", []string{
+		"DATABASE_URL=sqlite:" + filepath.Join(t.TempDir(), "escrowgrid.db"), "HOST=" + host, "PORT=" + port,
+		"ROOT_API_KEY=" + rootKey, "METRICS_API_KEY=" + metricsKey, "VERIFY_INTERVAL=100ms",
+	}, filepath.Join(built, "escrowgrid"), "serve")
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/metrics", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+metricsKey)
+	var shown string
+	// The first answer counts no request: that for it comes after.
+	for range 2 {
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if err != nil || response.StatusCode != http.StatusOK {
+			t.Fatalf("%d, %v: %s", response.StatusCode, err, content)
+		}
+		shown = "\n" + string(content)
+	}
+	names := make(map[string]bool)
+	// A name with a colon is that of a recorded series.
+	for _, name := range regexp.MustCompile(`(?m)(?:^|[^\w:"/])((?:escrowgrid|process|go)_[a-z_0-9]+)\b(?:[^\w:]|$)`).FindAllStringSubmatch(rules(t), -1) {
+		names[name[1]] = true
+	}
+	if len(names) < 20 {
+		t.Fatalf("only %d names are found", len(names))
+	}
+	for name := range names {
+		if !strings.Contains(shown, "\n"+name+"{") && !strings.Contains(shown, "\n"+name+" ") {
+			t.Errorf("no server has %s", name)
+		}
+	}
+}
