@@ -215,13 +215,16 @@ func showReport(out io.Writer, r verify.Report, took time.Duration) error {
 	fmt.Fprintf(out, "Verified in %s: %d entries in %d journals, %d checkpoints, %d rows of state.\n",
 		took.Round(time.Millisecond), r.Entries, r.Institutions, r.Checkpoints, r.Rows)
 	if r.Unsigned > 0 {
-		fmt.Fprintf(out, "%d entries are behind the last checkpoints: no signature covers them yet.\n", r.Unsigned)
+		fmt.Fprintf(out, "Entries behind the last checkpoints, which no signature covers yet: %d.\n", r.Unsigned)
 	}
-	whose := "you gave"
-	if r.KeysBrought {
-		whose = "come with the journals: compare them with what you know from elsewhere"
+	switch keys := strings.Join(r.Keys, ", "); {
+	case len(r.Keys) == 0:
+		fmt.Fprintln(out, "No key has signed anything yet.")
+	case r.KeysBrought:
+		fmt.Fprintf(out, "Signatures were checked with the keys that come with the journals: compare them with what you know from elsewhere: %s\n", keys)
+	default:
+		fmt.Fprintf(out, "Signatures were checked with the keys that you gave: %s\n", keys)
 	}
-	fmt.Fprintf(out, "Signatures were checked with the keys that %s: %s\n", whose, strings.Join(r.Keys, ", "))
 	if r.DifferenceCount > 0 {
 		return &differenceError{r.DifferenceCount}
 	}
