@@ -92,9 +92,12 @@ func checkVariables(t *testing.T, container string, given map[string]string) {
 	}
 }
 
-func composeProject(t *testing.T) *types.Project {
+func composeProject(t *testing.T, files ...string) *types.Project {
 	t.Helper()
-	options, err := cli.NewProjectOptions([]string{"../../deploy/compose/compose.yaml"}, cli.WithProfiles([]string{"*"}))
+	for i := range files {
+		files[i] = "../../deploy/compose/" + files[i]
+	}
+	options, err := cli.NewProjectOptions(files, cli.WithProfiles([]string{"*"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +109,7 @@ func composeProject(t *testing.T) *types.Project {
 }
 
 func TestComposeFileLoadsWithAllProfiles(t *testing.T) {
-	project := composeProject(t)
+	project := composeProject(t, "compose.yaml")
 	for name, service := range project.Services {
 		if strings.HasSuffix(service.Image, ":latest") || !strings.Contains(service.Image, ":") {
 			t.Errorf("%s has the image %s, of no version", name, service.Image)
@@ -123,6 +126,20 @@ func TestComposeFileLoadsWithAllProfiles(t *testing.T) {
 	}
 	if servers := project.Services["escrowgrid"]; servers.GetScale() != 2 {
 		t.Errorf("there are %d servers", servers.GetScale())
+	}
+}
+
+func TestComposeFileForDevelopmentLoads(t *testing.T) {
+	project := composeProject(t, "compose.yaml", "compose.dev.yaml")
+	servers := project.Services["escrowgrid"]
+	if level := servers.Environment["LOG_LEVEL"]; servers.GetScale() != 1 || servers.Build == nil || level == nil || *level != "debug" {
+		t.Errorf("there are %d servers, built by %v", servers.GetScale(), servers.Build)
+	}
+	if servers.Environment["DATABASE_URL_FILE"] == nil || !servers.ReadOnly {
+		t.Error("the servers are not those of compose.yaml")
+	}
+	if ports := project.Services["postgres"].Ports; len(ports) != 1 || ports[0].HostIP != "127.0.0.1" {
+		t.Errorf("PostgreSQL's ports are %v", ports)
 	}
 }
 

@@ -83,7 +83,7 @@ func TestServersAreReplacedWithoutAFailedRequest(t *testing.T) {
 // serverSettings are those of Compose that the replacement of a server depends on.
 func serverSettings(t *testing.T) []string {
 	t.Helper()
-	given := composeProject(t).Services["escrowgrid"].Environment.ToMapping()
+	given := composeProject(t, "compose.yaml").Services["escrowgrid"].Environment.ToMapping()
 	var settings []string
 	for _, name := range []string{"SHUTDOWN_DELAY", "SHUTDOWN_TIMEOUT"} {
 		if given[name] == "" {

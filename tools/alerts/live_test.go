@@ -1,6 +1,6 @@
-// Package monitoring tests the monitoring files with the programs that read them: real
+// Package alerts tests the monitoring files with the programs that read them: real
 // servers, Prometheus and Alertmanager, and a receiver of what they send.
-package monitoring
+package alerts
 
 import (
 	"context"
@@ -50,11 +50,14 @@ func testWithPrograms(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(built)
-	for directory, program := range map[string]string{"../..": "./cmd/escrowgrid", ".": "github.com/prometheus/alertmanager/cmd/alertmanager"} {
-		build := exec.Command("go", "build", "-o", built, program)
-		build.Dir = directory
-		if output, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build %s: %v\n%s", program, err, output)
+	for _, build := range [][]string{
+		{"build", "-o", built, "./cmd/escrowgrid"},
+		{"build", "-modfile=tools/monitoring/go.mod", "-o", built, "github.com/prometheus/alertmanager/cmd/alertmanager"},
+	} {
+		command := exec.Command("go", build...)
+		command.Dir = "../.."
+		if output, err := command.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "go %s: %v\n%s", strings.Join(build, " "), err, output)
 			return 1
 		}
 	}
