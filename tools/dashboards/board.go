@@ -251,5 +251,13 @@ func quantiles(histogram string, matching ...string) []query {
 	}
 }
 
-// orZero is 0 where a counter has not counted anything yet, so that there is no such series.
+// active is the rate of a counter by labels that have many values, without those that
+// stand still: servers begin each of them at 0, and a legend of them all hides those that
+// count. It is a 0 without labels when all stand still, and nothing without a server.
+func active(by, counter string) string {
+	return fmt.Sprintf("%s > 0 or %s == 0", rate(by, counter), rate("", counter))
+}
+
+// orZero is 0 where k6 has not counted anything yet, so that there is no such series.
+// Servers begin at 0 themselves, and what is not there of them must not look like 0.
 func orZero(expr string) string { return fmt.Sprintf("(%s or vector(0))", expr) }

@@ -54,8 +54,8 @@ func engine() board {
 					help: "What held of them is refunded. It follows from what the positions say; one instance at a time does it.",
 				},
 				{
-					title: "Failed rounds", unit: "ops", queries: []query{{expr: orZero(rate("duty", "escrowgrid_duty_failures_total")), legend: "{{duty}}"}},
-					help: "0 is normal, also where it has no name. A round that failed is done again; the log says why. For long, look at the database.",
+					title: "Failed rounds", unit: "ops", queries: []query{{expr: rate("duty", "escrowgrid_duty_failures_total"), legend: "{{duty}}"}},
+					help: "0 is normal. A round that failed is done again; the log says why. For long, look at the database.",
 				},
 				{
 					title: "Refusals that were not kept", unit: "ops", queries: counters("instance", [2]string{"escrowgrid_refusals_unlogged_total", "{{instance}}"}),

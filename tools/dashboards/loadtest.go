@@ -19,7 +19,7 @@ func loadTest() board {
 					help: "What was sent. It should be what the profile asks for; less means that clients were busy, see dropped iterations.",
 				},
 				{
-					title: "Server: requests by route", unit: "reqps", stacked: true, queries: []query{{expr: rate("method, route", requests), legend: "{{method}} {{route}}"}},
+					title: "Server: requests by route", unit: "reqps", stacked: true, queries: []query{{expr: active("method, route", requests), legend: "{{method}} {{route}}"}},
 					help: "What arrived. It should be the same as on the left; more is load of others.",
 				},
 				{
@@ -69,7 +69,7 @@ func loadTest() board {
 					help: "0 is normal below the limit. docs/load-testing.md says what counts as what, and what each of them means.",
 				},
 				{
-					title: "Server: errors by code", unit: "reqps", stacked: true, queries: []query{{expr: orZero(rate("code", "escrowgrid_http_errors_total")), legend: "{{code}}"}},
+					title: "Server: errors by code", unit: "reqps", stacked: true, queries: []query{{expr: active("code", "escrowgrid_http_errors_total"), legend: "{{code}}"}},
 					help: "What the server refused, and why. overloaded is its queue, rate_limited the key's limit; 0 without a name is none.",
 				},
 				{

@@ -29,7 +29,7 @@ func service() board {
 				},
 				{
 					title: "Answered without a failure", unit: "percentunit", kind: number, limit: 0.999, below: true,
-					queries: []query{{expr: "1 - " + orZero(rate("", requests, api, `status=~"5.."`)) + " / " + rate("", requests, api)}},
+					queries: []query{{expr: "1 - " + rate("", requests, api, `status=~"5.."`) + " / " + rate("", requests, api)}},
 					help:    "The share of requests whose status is below 500. The objective is 99.9 %. Below it, look at the errors by code.",
 				},
 				{
@@ -47,7 +47,7 @@ func service() board {
 			}},
 			{"Requests", []panel{
 				{
-					title: "Requests by route", unit: "reqps", stacked: true, queries: []query{{expr: rate("method, route", requests), legend: "{{method}} {{route}}"}},
+					title: "Requests by route", unit: "reqps", stacked: true, queries: []query{{expr: active("method, route", requests), legend: "{{method}} {{route}}"}},
 					help: "Which part of the API is used. A route that is new here, or gone, is a client that has changed.",
 				},
 				{
@@ -56,12 +56,12 @@ func service() board {
 				},
 				{
 					title: "Share of failures", unit: "percentunit", limit: 0.001,
-					queries: []query{{expr: orZero(rate("", requests, api, `status=~"5.."`)) + " / " + rate("", requests, api), legend: "5xx"}},
+					queries: []query{{expr: rate("", requests, api, `status=~"5.."`) + " / " + rate("", requests, api), legend: "5xx"}},
 					help:    "0 is normal, and 0.1 % is what the objective allows. The codes are beside it; the log has each such request with its request id.",
 				},
 				{
-					title: "Errors by code", unit: "reqps", stacked: true, queries: []query{{expr: rate("code", "escrowgrid_http_errors_total"), legend: "{{code}}"}},
-					help: "Answered errors. docs/errors.md explains each. overloaded and store_unavailable ask for an operator; a wave of invalid_api_key or forbidden is somebody who tries.",
+					title: "Errors by code", unit: "reqps", stacked: true, queries: []query{{expr: active("code", "escrowgrid_http_errors_total"), legend: "{{code}}"}},
+					help: "Answered errors; 0 without a name is none. docs/errors.md explains each. overloaded and store_unavailable ask for an operator; a wave of invalid_api_key or forbidden is somebody who tries.",
 				},
 				{
 					title: "Refused commands by code", unit: "ops", stacked: true, queries: []query{{expr: rate("code", "escrowgrid_commands_refused_total"), legend: "{{code}}"}},

@@ -76,7 +76,7 @@ ORDER BY h.last_at DESC LIMIT 1000`
 
 func tenants() board {
 	happened := func(kind string) string {
-		return orZero(sum("", "increase("+of("escrowgrid_journal_entries_total", `kind="`+kind+`"`)+"[$__rate_interval])"))
+		return sum("", "increase("+of("escrowgrid_journal_entries_total", `kind="`+kind+`"`)+"[$__rate_interval])")
 	}
 	institution := dashboard.NewQueryVariableBuilder("institution").Label("Institution").Query(dashboard.StringOrMap{String: new(institutionChoices)}).
 		Datasource(databaseSource()).Refresh(dashboard.VariableRefreshOnTimeRangeChanged)
@@ -103,7 +103,7 @@ func tenants() board {
 					help:    "What keys were refused. A wave of invalid_api_key is somebody who tries keys; the log of refused attempts has the addresses.",
 				},
 				{
-					title: "Rate limited", unit: "reqps", queries: []query{{expr: orZero(rate("", "escrowgrid_http_errors_total", `code="rate_limited"`)), legend: "429"}},
+					title: "Rate limited", unit: "reqps", queries: []query{{expr: rate("", "escrowgrid_http_errors_total", `code="rate_limited"`), legend: "429"}},
 					help: "0 is normal. A tenant that is limited for long needs to slow down, or a higher RATE_LIMIT_RPS; the log names its key.",
 				},
 			}},
