@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -207,6 +208,9 @@ type server struct {
 	store    *store.Store
 	clock    *clock
 	registry *prometheus.Registry
+	// asking has the metric for which the database is asked whenever it is read: tests read
+	// the others while connections are in the state that they need.
+	asking *prometheus.Registry
 	// closeStore closes the store, once.
 	closeStore func() error
 }
@@ -227,9 +231,9 @@ func (d database) start(t *testing.T, clock *clock, options ...option) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	registry := prometheus.NewRegistry()
+	registry, asking := prometheus.NewRegistry(), prometheus.NewRegistry()
 	config := engine.Config{
-		Store: s, Logger: slog.New(slog.DiscardHandler), Now: clock.now, Random: rand.Reader, Metrics: registry,
+		Store: s, Logger: slog.New(slog.DiscardHandler), Now: clock.now, Random: rand.Reader, Metrics: registries{registry, asking},
 	}
 	patient(&config)
 	for _, change := range options {
@@ -248,7 +252,25 @@ func (d database) start(t *testing.T, clock *clock, options ...option) *server {
 			t.Errorf("close the store: %v", err)
 		}
 	})
-	return &server{e, t, s, clock, registry, closeStore}
+	return &server{e, t, s, clock, registry, asking, closeStore}
+}
+
+// registries put what asks the database apart.
+type registries struct {
+	*prometheus.Registry
+	asking *prometheus.Registry
+}
+
+func (r registries) MustRegister(all ...prometheus.Collector) {
+	for _, collector := range all {
+		descriptions := make(chan *prometheus.Desc, 1)
+		collector.Describe(descriptions)
+		if strings.Contains((<-descriptions).String(), `"escrowgrid_store_ready"`) {
+			r.asking.MustRegister(collector)
+		} else {
+			r.Registry.MustRegister(collector)
+		}
+	}
 }
 
 // eachPair runs a test with two engines: two servers that share PostgreSQL, and
@@ -295,7 +317,11 @@ func total(servers [2]*server, name string) int {
 // something was observed.
 func (s *server) metric(name string) int {
 	s.t.Helper()
-	families, err := s.registry.Gather()
+	registry := s.registry
+	if name == "store_ready" {
+		registry = s.asking
+	}
+	families, err := registry.Gather()
 	if err != nil {
 		s.t.Fatalf("gather: %v", err)
 	}
