@@ -12,110 +12,25 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/escrowgrid/escrowgrid/internal/pgtest"
-	"github.com/escrowgrid/escrowgrid/internal/subprocess"
+	"github.com/escrowgrid/escrowgrid/internal/programtest"
 )
 
-const (
-	rootKey    = "root-key-0123456789abcdefghijklmnopqrstuvwxyz"
-	metricsKey = "metrics-key-0123456789abcdefghijklmnopqrstuvwxyz"
-	// files are what is tested.
-	files = "../../deploy/monitoring/"
-	// patience bounds what is waited for; the test fails when it does not come about.
-	patience = 90 * time.Second
-)
+// files are what is tested.
+const files = "../../deploy/monitoring/"
 
-// built is where the programs are that are built for the tests.
-var built string
-
-func TestMain(m *testing.M) { os.Exit(testWithPrograms(m)) }
-
-func testWithPrograms(m *testing.M) int {
-	var err error
-	if built, err = os.MkdirTemp("", "escrowgrid-monitoring"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(built)
-	for _, build := range [][]string{
-		{"build", "-o", built, "./cmd/escrowgrid"},
-		{"build", "-modfile=tools/monitoring/go.mod", "-o", built, "github.com/prometheus/alertmanager/cmd/alertmanager"},
-	} {
-		command := exec.Command("go", build...)
-		command.Dir = "../.."
-		if output, err := command.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "go %s: %v\n%s", strings.Join(build, " "), err, output)
-			return 1
-		}
-	}
-	return pgtest.Run(m)
-}
-
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !holds(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("it never came about that %s", what)
-		}
-	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
-// run starts a program, and waits until it answers at a path. stop ends it; the end of the
-// test does as well.
-func run(t *testing.T, ready string, env []string, program string, args ...string) (stop func()) {
-	t.Helper()
-	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	command := exec.Command(program, args...)
-	command.Env, command.Stdout, command.Stderr = append(os.Environ(), env...), log, log
-	ended, err := subprocess.Start(command, syscall.SIGTERM)
-	if err != nil {
-		t.Fatalf("%v: is %s installed?", err, program)
-	}
-	stop = sync.OnceFunc(func() {
-		_ = command.Process.Signal(syscall.SIGTERM) // It may have ended.
-		<-ended
-	})
-	t.Cleanup(func() {
-		stop()
-		_ = log.Close()
-		if said, err := os.ReadFile(log.Name()); err == nil && t.Failed() {
-			t.Logf("%s says\n%s", filepath.Base(program), said)
-		}
-	})
-	eventually(t, filepath.Base(program)+" is ready", func() bool {
-		response, err := http.Get(ready)
-		if err != nil {
-			return false
-		}
-		return response.Body.Close() == nil && response.StatusCode == http.StatusOK
-	})
-	return stop
+func TestMain(m *testing.M) {
+	os.Exit(programtest.Run(m, []string{"-modfile=tools/monitoring/go.mod", "github.com/prometheus/alertmanager/cmd/alertmanager"}))
 }
 
 // quickness is how many times faster than in production time passes in the test.
@@ -133,14 +48,11 @@ func hastened(text string) string {
 	})
 }
 
-// write puts a changed copy of a file somewhere, and fails where a change does not apply.
-func write(t *testing.T, path, file string, changes ...string) {
+// install puts a copy of a file somewhere, with its durations hastened and then changed, and
+// fails where a change does not apply.
+func install(t *testing.T, path, file string, changes ...string) {
 	t.Helper()
-	content, err := os.ReadFile(files + file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := string(content)
+	text := hastened(read(t, files+file))
 	for i := 0; i < len(changes); i += 2 {
 		if !strings.Contains(text, changes[i]) {
 			t.Fatalf("%s has no %q", file, changes[i])
@@ -211,8 +123,8 @@ func (r *receiver) clear() (names []string) {
 type installation struct {
 	database    *pgtest.Server
 	databaseURL string
-	addresses   []string
-	stops       []func()
+	addresses   [2]string
+	servers     [2]*programtest.Server
 	receiver    *receiver
 	// prometheus is where it answers.
 	prometheus string
@@ -220,63 +132,49 @@ type installation struct {
 
 func (i *installation) serve(t *testing.T, number int) {
 	t.Helper()
-	host, port, err := net.SplitHostPort(i.addresses[number])
+	_, port, err := net.SplitHostPort(i.addresses[number])
 	if err != nil {
 		t.Fatal(err)
 	}
-	i.stops[number] = run(t, "http://"+i.addresses[number]+"/ready", []string{
-		"DATABASE_URL=" + i.databaseURL, "HOST=" + host, "PORT=" + port, "ROOT_API_KEY=" + rootKey, "METRICS_API_KEY=" + metricsKey,
-		"VERIFY_INTERVAL=200ms", "CHECKPOINT_INTERVAL=200ms", "LOG_LEVEL=warn",
-	}, filepath.Join(built, "escrowgrid"), "serve", "--migrate")
+	i.servers[number] = programtest.Serve(t, i.databaseURL, "PORT="+port, "VERIFY_INTERVAL=200ms", "CHECKPOINT_INTERVAL=200ms")
+	programtest.Answers(t, i.servers[number].URL+"/ready")
 }
 
-func install(t *testing.T) *installation {
+func newInstallation(t *testing.T) *installation {
 	t.Helper()
-	i := &installation{database: pgtest.Start(t), receiver: newReceiver(t), addresses: []string{freeAddress(t), freeAddress(t)}, stops: make([]func(), 2)}
+	i := &installation{
+		database: pgtest.Start(t), receiver: newReceiver(t), addresses: [2]string{programtest.FreeAddress(t), programtest.FreeAddress(t)},
+	}
 	i.databaseURL = i.database.NewDatabase(t)
 	i.serve(t, 0)
 	i.serve(t, 1)
 
 	directory := t.TempDir()
 	path := func(name string) string { return filepath.Join(directory, name) }
-	for name, content := range map[string]string{"page": i.receiver.URL + "/page", "ticket": i.receiver.URL + "/ticket", "key": metricsKey} {
+	for name, content := range map[string]string{"page": i.receiver.URL + "/page", "ticket": i.receiver.URL + "/ticket", "key": programtest.MetricsKey} {
 		if err := os.WriteFile(path(name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	alertmanager, prometheus := freeAddress(t), freeAddress(t)
-	write(t, path("alertmanager.yml"), "alertmanager.yml", "/run/secrets/alert_page_url", path("page"), "/run/secrets/alert_ticket_url", path("ticket"))
-	quicken(t, path("alertmanager.yml"))
-	run(t, "http://"+alertmanager+"/-/ready", nil, filepath.Join(built, "alertmanager"), "--config.file="+path("alertmanager.yml"),
+	alertmanager, prometheus := programtest.FreeAddress(t), programtest.FreeAddress(t)
+	install(t, path("alertmanager.yml"), "alertmanager.yml", "/run/secrets/alert_page_url", path("page"), "/run/secrets/alert_ticket_url", path("ticket"))
+	programtest.Start(t, nil, programtest.Path("alertmanager"), "--config.file="+path("alertmanager.yml"),
 		"--storage.path="+path("alertmanager"), "--web.listen-address="+alertmanager, "--cluster.listen-address=")
-	write(t, path("prometheus.yml"), "prometheus.yml", "/run/secrets/metrics_api_key", path("key"), "alertmanager:9093", alertmanager,
-		`    dns_sd_configs:
+	programtest.Answers(t, "http://"+alertmanager+"/-/ready")
+	install(t, path("prometheus.yml"), "prometheus.yml", "/run/secrets/metrics_api_key", path("key"), "alertmanager:9093", alertmanager,
+		hastened(`    dns_sd_configs:
       - names: ["escrowgrid"]
         type: A
         port: 4000
         refresh_interval: 15s
-`, fmt.Sprintf("    static_configs: [{targets: [%q, %q]}]\n", i.addresses[0], i.addresses[1]))
-	quicken(t, path("prometheus.yml"))
-	for _, name := range []string{"rules/alerts.yml", "rules/objectives.yml"} {
-		write(t, path(name), name)
-		quicken(t, path(name))
-	}
+`), fmt.Sprintf("    static_configs: [{targets: [%q, %q]}]\n", i.addresses[0], i.addresses[1]))
+	install(t, path("rules/alerts.yml"), "rules/alerts.yml")
+	install(t, path("rules/objectives.yml"), "rules/objectives.yml")
 	i.prometheus = "http://" + prometheus
-	run(t, i.prometheus+"/-/ready", nil, "prometheus", "--config.file="+path("prometheus.yml"), "--storage.tsdb.path="+path("data"),
+	programtest.Start(t, nil, "prometheus", "--config.file="+path("prometheus.yml"), "--storage.tsdb.path="+path("data"),
 		"--web.listen-address="+prometheus)
+	programtest.Answers(t, i.prometheus+"/-/ready")
 	return i
-}
-
-// quicken makes the durations in a file as short as the test needs them.
-func quicken(t *testing.T, path string) {
-	t.Helper()
-	content, err := os.ReadFile(path)
-	if err == nil {
-		err = os.WriteFile(path, []byte(hastened(string(content))), 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // call sends a request to a server from an address of this machine.
@@ -305,7 +203,7 @@ func (i *installation) call(t *testing.T, from string, number int, key, method, 
 
 func (i *installation) root(t *testing.T, method, path, body string) map[string]any {
 	t.Helper()
-	status, answer := i.call(t, "127.0.0.1", 0, rootKey, method, path, body)
+	status, answer := i.call(t, "127.0.0.1", 0, programtest.RootKey, method, path, body)
 	if status >= http.StatusBadRequest || status == 0 {
 		t.Fatalf("%s %s: %d %v", method, path, status, answer)
 	}
@@ -327,8 +225,8 @@ func (i *installation) sql(t *testing.T, statement string) {
 
 // Each way in which an installation breaks is told to whom it concerns, and that it ended.
 func TestAlertsArrive(t *testing.T) {
-	i := install(t)
-	eventually(t, "Prometheus has read both servers twice", func() bool {
+	i := newInstallation(t)
+	programtest.Eventually(t, "Prometheus has read both servers twice", func() bool {
 		return i.value(t, `min(count_over_time(up{job="escrowgrid"}[1m])) > 1 and on () count(up{job="escrowgrid"} == 1) == 2`) != ""
 	})
 	// The root key comes from here for the first time: that is told.
@@ -344,7 +242,7 @@ func TestAlertsArrive(t *testing.T) {
 	}{
 		{
 			severity: "ticket", alert: "EscrowGridRootKeyNewAddress",
-			breaks: func() { i.call(t, "127.0.0.2", 1, rootKey, http.MethodGet, "/institutions", "") },
+			breaks: func() { i.call(t, "127.0.0.2", 1, programtest.RootKey, http.MethodGet, "/institutions", "") },
 		},
 		{
 			severity: "ticket", alert: "EscrowGridRefusalsSurging",
@@ -369,7 +267,7 @@ func TestAlertsArrive(t *testing.T) {
 		},
 		{
 			severity: "ticket", alert: "EscrowGridInstanceDown",
-			breaks: sync.OnceFunc(func() { i.stops[1]() }),
+			breaks: sync.OnceFunc(func() { i.servers[1].Stop() }),
 			mends:  func() { i.serve(t, 1) },
 		},
 		{
@@ -382,15 +280,21 @@ func TestAlertsArrive(t *testing.T) {
 		},
 		{
 			severity: "page", alert: "EscrowGridAllDown", with: []string{"EscrowGridInstanceDown"},
-			breaks: sync.OnceFunc(func() { i.stops[0](); i.stops[1]() }),
+			breaks: sync.OnceFunc(func() { i.servers[0].Stop(); i.servers[1].Stop() }),
 			mends:  func() { i.serve(t, 0); i.serve(t, 1) },
 		},
 	} {
 		t.Run(c.alert, func(t *testing.T) {
+			defer func() {
+				if t.Failed() {
+					t.Logf("firing is %s", i.firing(t))
+				}
+			}()
 			i.receiver.clear()
-			if !i.until(t, c.severity+" firing "+c.alert, c.breaks) {
-				t.Fatalf("nobody was told; firing is %s", i.firing(t))
-			}
+			programtest.Eventually(t, c.alert+" is told", func() bool {
+				c.breaks()
+				return i.receiver.has(c.severity + " firing " + c.alert)
+			})
 			if c.mends != nil {
 				c.mends()
 			}
@@ -399,24 +303,12 @@ func TestAlertsArrive(t *testing.T) {
 	}
 }
 
-// until calls work until something was told.
-func (i *installation) until(t *testing.T, told string, work func()) bool {
-	t.Helper()
-	for end := time.Now().Add(patience); !i.receiver.has(told); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			return false
-		}
-		work()
-	}
-	return true
-}
-
 // expect waits until an alert's end was told and nothing is firing, and checks that of
 // nothing else was told.
 func (i *installation) expect(t *testing.T, severity, alert string, with []string) {
 	t.Helper()
-	eventually(t, "the end of "+alert+" is told", func() bool { return i.receiver.has(severity + " resolved " + alert) })
-	eventually(t, "nothing is firing any more", func() bool { return i.firing(t) == "" })
+	programtest.Eventually(t, "the end of "+alert+" is told", func() bool { return i.receiver.has(severity + " resolved " + alert) })
+	programtest.Eventually(t, "nothing is firing any more", func() bool { return i.firing(t) == "" })
 	for _, name := range i.receiver.clear() {
 		if name != alert && !slices.Contains(with, name) {
 			t.Errorf("%s was told of as well", name)

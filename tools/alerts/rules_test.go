@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/escrowgrid/escrowgrid/internal/programtest"
 )
 
 func read(t *testing.T, path string) string {
@@ -49,17 +51,13 @@ func TestEveryAlertHasATestAndARunbook(t *testing.T) {
 
 // Every metric that the rules name is one of a server's.
 func TestRulesNameMetricsThatAreThere(t *testing.T) {
-	address := freeAddress(t)
-	host, port, _ := strings.Cut(address, ":")
-	run(t, "http://"+address+"/ready", []string{
-		"DATABASE_URL=sqlite:" + filepath.Join(t.TempDir(), "escrowgrid.db"), "HOST=" + host, "PORT=" + port,
-		"ROOT_API_KEY=" + rootKey, "METRICS_API_KEY=" + metricsKey, "VERIFY_INTERVAL=100ms",
-	}, filepath.Join(built, "escrowgrid"), "serve")
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/metrics", http.NoBody)
+	server := programtest.Serve(t, "sqlite:"+filepath.Join(t.TempDir(), "escrowgrid.db"), "VERIFY_INTERVAL=100ms")
+	programtest.Answers(t, server.URL+"/ready")
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/metrics", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("Authorization", "Bearer "+metricsKey)
+	request.Header.Set("Authorization", "Bearer "+programtest.MetricsKey)
 	var shown string
 	// The first answer counts no request: that for it comes after.
 	for range 2 {

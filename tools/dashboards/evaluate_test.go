@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -15,7 +14,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -24,7 +22,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/apiclient"
 	"github.com/escrowgrid/escrowgrid/internal/k6test"
 	"github.com/escrowgrid/escrowgrid/internal/pgtest"
-	"github.com/escrowgrid/escrowgrid/internal/subprocess"
+	"github.com/escrowgrid/escrowgrid/internal/programtest"
 	"github.com/escrowgrid/escrowgrid/internal/testbed"
 )
 
@@ -86,49 +84,19 @@ scrape_configs:
   - job_name: escrowgrid
     authorization: {credentials: %s}
     static_configs: [{targets: [%s]}]
-`, metricsKey, strings.Join(addresses, ", "))
+`, programtest.MetricsKey, strings.Join(addresses, ", "))
 	file := filepath.Join(directory, "prometheus.yml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	log, err := os.Create(filepath.Join(directory, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := freeAddress(t)
-	command := exec.Command("prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(directory, "data"), //nolint:noctx // The test ends it.
+	address := programtest.FreeAddress(t)
+	programtest.Start(t, nil, "prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(directory, "data"),
 		"--web.listen-address="+address, "--web.enable-remote-write-receiver")
-	command.Stdout, command.Stderr = log, log
-	ended, err := subprocess.Start(command, syscall.SIGTERM)
-	if err != nil {
-		t.Fatalf("%v: is Prometheus installed?", err)
-	}
-	t.Cleanup(func() {
-		_ = command.Process.Signal(syscall.SIGTERM) // It may have ended.
-		<-ended
-		_ = log.Close()
-		if said, err := os.ReadFile(log.Name()); err == nil && t.Failed() {
-			t.Logf("Prometheus says\n%s", said)
-		}
-	})
 	p := prometheusServer{"http://" + address}
-	eventually(t, "Prometheus is ready", func() bool {
-		_, err := get(t.Context(), p.url+"/-/ready")
-		return err == nil
-	})
+	programtest.Answers(t, p.url+"/-/ready")
 	// What happens before the first reading is no increase afterwards.
-	eventually(t, "Prometheus has read each server", func() bool { return len(p.answers(t, "up == 1")) == len(targets) })
+	programtest.Eventually(t, "Prometheus has read each server", func() bool { return len(p.answers(t, "up == 1")) == len(targets) })
 	return p
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 func get(ctx context.Context, address string) ([]byte, error) {
@@ -213,7 +181,7 @@ func useTheAPI(t *testing.T, s *testbed.Server) {
 	if !refused("egk_wrong", http.StatusUnauthorized) {
 		t.Error("a wrong key is not refused")
 	}
-	eventually(t, "the key is limited", func() bool { return refused(b.APIKey, http.StatusTooManyRequests) })
+	programtest.Eventually(t, "the key is limited", func() bool { return refused(b.APIKey, http.StatusTooManyRequests) })
 }
 
 // Every query of every dashboard is answered by a real Prometheus that reads real servers,
@@ -224,7 +192,7 @@ func TestEveryPanelHasSomethingToShow(t *testing.T) {
 	p := startPrometheus(t, onSQLite, onPostgres)
 	useTheAPI(t, onPostgres)
 
-	test := exec.CommandContext(t.Context(), program, "loadtest", "--profile", "mixed", "--rate", "50", "--duration", "12s", "--k6", k6test.Path(t),
+	test := exec.CommandContext(t.Context(), programtest.Program(), "loadtest", "--profile", "mixed", "--rate", "50", "--duration", "12s", "--k6", k6test.Path(t),
 		"--target", onSQLite.URL, "--report", t.TempDir(), "--prometheus-url", p.url+"/api/v1/write")
 	test.Env = append(os.Environ(), "ROOT_API_KEY="+onSQLite.RootKey)
 	if said, err := test.CombinedOutput(); err != nil {
@@ -237,7 +205,7 @@ func TestEveryPanelHasSomethingToShow(t *testing.T) {
 			t.Errorf("it has no answer, or none with the labels that it is called by: %v, %q", a, a.legend)
 		}
 	}()
-	eventually(t, "there is an answer to each query", func() bool {
+	programtest.Eventually(t, "there is an answer to each query", func() bool {
 		all = slices.DeleteFunc(all, func(a asked) bool {
 			found := p.answers(t, chosen(a.expr))
 			return isSilent(a.expr) || len(found) > 0 && hasLegend(found, a.legend)

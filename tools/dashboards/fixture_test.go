@@ -1,49 +1,23 @@
 package main
 
 import (
-	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
-	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/programtest"
 	"github.com/escrowgrid/escrowgrid/internal/testbed"
 )
 
-// program is the server's, built for the tests.
-var program string
-
-func TestMain(m *testing.M) { os.Exit(testWithProgram(m)) }
-
-func testWithProgram(m *testing.M) int {
-	built, err := os.MkdirTemp("", "escrowgrid-dashboards")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(built)
-	program = filepath.Join(built, "escrowgrid")
-	build := exec.Command("go", "build", "-o", program, "./cmd/escrowgrid")
-	build.Dir = "../.."
-	if output, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, output)
-		return 1
-	}
-	return pgtest.Run(m)
-}
-
-// metricsKey reads the metrics of the servers.
-const metricsKey = "metrics-key-0123456789abcdefghijklmnopqrstuvwxyz"
+func TestMain(m *testing.M) { os.Exit(programtest.Run(m)) }
 
 // serve starts a server that does often what others do now and then.
 func serve(t *testing.T, database string, environment ...string) *testbed.Server {
 	t.Helper()
 	s, err := testbed.Start(t.Context(), testbed.Options{
-		Executable: program, Database: database, Log: filepath.Join(t.TempDir(), "server.log"), Progress: t.Output(),
-		Environment: append([]string{"METRICS_API_KEY=" + metricsKey, "CHECKPOINT_INTERVAL=1s", "VERIFY_INTERVAL=2s"}, environment...),
+		Executable: programtest.Program(), Database: database, Log: filepath.Join(t.TempDir(), "server.log"), Progress: t.Output(),
+		Environment: append([]string{"METRICS_API_KEY=" + programtest.MetricsKey, "CHECKPOINT_INTERVAL=1s", "VERIFY_INTERVAL=2s"}, environment...),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -54,18 +28,6 @@ func serve(t *testing.T, database string, environment ...string) *testbed.Server
 		}
 	})
 	return s
-}
-
-// patience bounds what is waited for; the test fails when it does not come about.
-const patience = 90 * time.Second
-
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !holds(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("it never came about that %s", what)
-		}
-	}
 }
 
 // tenant is an institution with a way to use it.

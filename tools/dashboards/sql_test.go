@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/programtest"
 )
 
 // statements are what the panels ask the database, by their titles.
@@ -71,7 +72,7 @@ func withData(t *testing.T) *database {
 	}
 	as.User = url.UserPassword("escrowgrid_dashboards", "a password")
 	d.reader = connect(t, as.String())
-	eventually(t, "checkpoints cover the journals", func() bool {
+	programtest.Eventually(t, "checkpoints cover the journals", func() bool {
 		var behind int
 		const query = `SELECT count(*) FROM journal_heads h WHERE h.sequence > 0 AND NOT EXISTS
 			(SELECT FROM journal_checkpoints c WHERE c.institution_id = h.institution_id AND c.size = h.sequence)`

@@ -1,47 +1,23 @@
 package deploy
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/programtest"
 )
 
-// program is the server's, built for the tests.
-var program string
-
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	directory, err := os.MkdirTemp("", "escrowgrid-deploy")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(directory)
-	program = filepath.Join(directory, "escrowgrid")
-	build := exec.Command("go", "build", "-o", program, "./cmd/escrowgrid")
-	build.Dir = "../.."
-	if output, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, output)
-		return 1
-	}
-	return pgtest.Run(m)
-}
+func TestMain(m *testing.M) { os.Exit(programtest.Run(m)) }
 
 const balancerFile = "../../deploy/compose/haproxy.cfg"
 
@@ -57,24 +33,24 @@ func TestServersAreReplacedWithoutAFailedRequest(t *testing.T) {
 	database := pgtest.Shared(t).NewDatabase(t)
 	settings := serverSettings(t)
 	a, b := serve(t, database, "0", settings), serve(t, database, "0", settings)
-	c := write(t, balance(t, a.port, b.port))
-	for _, s := range []*server{a, b} {
+	c := write(t, balance(t, a.port(), b.port()))
+	for _, s := range []server{a, b} {
 		c.until(t, "each server has requests", func() bool { return s.requests() > 50 })
 	}
 
-	a.signal(t, syscall.SIGTERM)
-	c.until(t, "the server has ended", a.hasEnded)
-	if code := a.cmd.ProcessState.ExitCode(); code != 0 {
+	a.Terminate()
+	c.until(t, "the server has ended", a.Ended)
+	if code := a.Stop(); code != 0 {
 		t.Errorf("the server ends with %d", code)
 	}
 	alone := c.answered.Load()
 	c.until(t, "the other one serves", func() bool { return c.answered.Load() > alone+200 })
-	again := serve(t, database, a.port, settings)
+	again := serve(t, database, a.port(), settings)
 	c.until(t, "the new one has requests", func() bool { return again.requests() > 50 })
 
 	c.stop()
-	for _, s := range []*server{a, b, again} {
-		if strings.Contains(s.log.String(), forged) {
+	for _, s := range []server{a, b, again} {
+		if strings.Contains(s.Log(), forged) {
 			t.Error("a server believes what a client says of its address")
 		}
 	}
@@ -94,110 +70,18 @@ func serverSettings(t *testing.T) []string {
 	return settings
 }
 
-const rootKey = "root-key-0123456789abcdefghijklmnopqrstuvwxyz"
+// server is the program, serving.
+type server struct{ *programtest.Server }
 
-// text keeps what a program writes.
-type text struct {
-	mu      sync.Mutex
-	written bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (w *text) Write(content []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.written.Write(content)
-}
-
-func (w *text) String() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.written.String()
-}
-
-// process is a program that ends with the test at the latest.
-type process struct {
-	cmd   *exec.Cmd
-	log   text
-	ended chan struct{}
-}
-
-func (p *process) start(t *testing.T, name string, args, env []string) {
+func serve(t *testing.T, database, port string, settings []string) server {
 	t.Helper()
-	p.cmd, p.ended = exec.Command(name, args...), make(chan struct{})
-	p.cmd.Env = append([]string{"HOME=" + t.TempDir()}, env...)
-	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		_ = p.cmd.Wait() // ProcessState tells how it ended.
-		close(p.ended)
-	}()
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill() // It may have ended.
-		<-p.ended
-		if t.Failed() {
-			log := p.log.String()
-			t.Logf("%s wrote\n%s", name, log[max(0, len(log)-2000):])
-		}
-	})
+	return server{programtest.Serve(t, database, append([]string{"PORT=" + port, "TRUSTED_PROXIES=127.0.0.1", "RATE_LIMIT_ENABLED=false"}, settings...)...)}
 }
 
-func (p *process) signal(t *testing.T, signal os.Signal) {
-	t.Helper()
-	if err := p.cmd.Process.Signal(signal); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (p *process) hasEnded() bool {
-	select {
-	case <-p.ended:
-		return true
-	default:
-		return false
-	}
-}
-
-// The test fails when something does not happen within this time.
-const patience = time.Minute
-
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("it never came about that %s", what)
-		}
-	}
-}
-
-// server is the program, serving on a port.
-type server struct {
-	process
-	port string
-}
-
-var servesAt = regexp.MustCompile(`"url":"http://127\.0\.0\.1:([0-9]+)"`)
-
-func serve(t *testing.T, database, port string, settings []string) *server {
-	t.Helper()
-	var s server
-	env := append([]string{"DATABASE_URL=" + database, "ROOT_API_KEY=" + rootKey, "PORT=" + port, "TRUSTED_PROXIES=127.0.0.1", "RATE_LIMIT_ENABLED=false"}, settings...)
-	s.start(t, program, []string{"serve", "--migrate"}, env)
-	eventually(t, "the server serves", func() bool { return servesAt.MatchString(s.log.String()) })
-	s.port = servesAt.FindStringSubmatch(s.log.String())[1]
-	return &s
-}
+func (s server) port() string { return s.URL[strings.LastIndex(s.URL, ":")+1:] }
 
 // requests counts those of clients that the server has answered.
-func (s *server) requests() int { return strings.Count(s.log.String(), `"route":"/institutions"`) }
+func (s server) requests() int { return strings.Count(s.Log(), `"route":"/institutions"`) }
 
 // balance runs HAProxy with the configuration that is shipped, but for its addresses, and
 // returns its own.
@@ -207,7 +91,7 @@ func balance(t *testing.T, ports ...string) (url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := freeAddress(t)
+	address := programtest.FreeAddress(t)
 	var servers strings.Builder
 	for i, port := range ports {
 		fmt.Fprintf(&servers, "server replica%d 127.0.0.1:%s\n    ", i+1, port)
@@ -227,27 +111,10 @@ func balance(t *testing.T, ports ...string) (url string) {
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var p process
-	p.start(t, "haproxy", []string{"-db", "-f", path}, nil)
+	programtest.Start(t, nil, "haproxy", "-db", "-f", path)
 	url = "http://" + address
-	eventually(t, "the balancer serves", func() bool {
-		response, err := http.Get(url + "/ready")
-		if err == nil {
-			response.Body.Close()
-		}
-		return err == nil && response.StatusCode == http.StatusOK
-	})
+	programtest.Answers(t, url+"/ready")
 	return url
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // clients write one institution after the other, and repeat nothing.
@@ -302,7 +169,7 @@ func (c *clients) write(ctx context.Context) error {
 	}
 	// Without a way to get the body anew, Go's client repeats nothing by itself.
 	request.GetBody = nil
-	request.Header.Set("X-API-KEY", rootKey)
+	request.Header.Set("X-API-KEY", programtest.RootKey)
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("X-Forwarded-For", forged)
 	response, err := c.http.Do(request)
@@ -323,7 +190,7 @@ func (c *clients) write(ctx context.Context) error {
 // until waits for a condition, as long as no request fails.
 func (c *clients) until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	eventually(t, what, func() bool {
+	programtest.Eventually(t, what, func() bool {
 		select {
 		case err := <-c.failed:
 			t.Fatalf("before %s: %v", what, err)

@@ -4,22 +4,15 @@
 package tracing
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/confmap"
@@ -29,59 +22,15 @@ import (
 	"go.opentelemetry.io/collector/receiver/receivertest"
 
 	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/programtest"
 )
 
-// program is the server's, built for the tests.
-var program string
-
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	directory, err := os.MkdirTemp("", "escrowgrid-tracing")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(directory)
-	program = filepath.Join(directory, "escrowgrid")
-	build := exec.Command("go", "build", "-o", program, "./cmd/escrowgrid")
-	build.Dir = "../.."
-	if output, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, output)
-		return 1
-	}
-	return pgtest.Run(m)
-}
-
-const rootKey = "root-key-0123456789abcdefghijklmnopqrstuvwxyz"
-
-// The test fails when something does not happen within this time.
-const patience = time.Minute
-
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !holds(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("it never came about that %s", what)
-		}
-	}
-}
+func TestMain(m *testing.M) { os.Exit(programtest.Run(m)) }
 
 // collector is a receiver on an address, with what it has received.
 type collector struct {
 	address string
 	traces  consumertest.TracesSink
-}
-
-// freeAddress is one that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // start receives until the test ends.
@@ -127,80 +76,33 @@ func (c *collector) resource() map[string]any {
 }
 
 // server is the program, serving.
-type server struct {
-	cmd *exec.Cmd
-	log log
-	url string
-}
-
-// log can be read while it is written.
-type log struct {
-	mu      sync.Mutex
-	written bytes.Buffer
-}
-
-func (l *log) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.written.Write(line)
-}
-
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.written.String()
-}
-
-var servesAt = regexp.MustCompile(`"url":"(http://[^"]+)"`)
+type server struct{ *programtest.Server }
 
 // serve starts the program, with traces sent to a collector, until the test ends.
-func serve(t *testing.T, databaseURL, collector string, env ...string) *server {
+func serve(t *testing.T, databaseURL, collector string, env ...string) server {
 	t.Helper()
-	s := &server{cmd: exec.Command(program, "serve", "--migrate")}
-	s.cmd.Env = append([]string{
-		"HOME=" + t.TempDir(), "DATABASE_URL=" + databaseURL, "ROOT_API_KEY=" + rootKey, "PORT=0",
+	return server{programtest.Serve(t, databaseURL, append([]string{
 		"OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=http://" + collector, "OTEL_BSP_SCHEDULE_DELAY=100",
-	}, env...)
-	s.cmd.Stderr = &s.log
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		s.stop()
-		if t.Failed() {
-			t.Log(s.log.String())
-		}
-	})
-	eventually(t, "the server serves", func() bool { return servesAt.MatchString(s.log.String()) })
-	s.url = servesAt.FindStringSubmatch(s.log.String())[1]
-	return s
-}
-
-// stop ends the program as an operator does, and waits.
-func (s *server) stop() {
-	if s.cmd.ProcessState == nil {
-		_ = s.cmd.Process.Signal(syscall.SIGTERM) // It may have ended.
-		_ = s.cmd.Wait()
-	}
+	}, env...)...)}
 }
 
 const traceParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 // createInstitution sends a command in a client's trace.
-func (s *server) createInstitution(t *testing.T) {
+func (s server) createInstitution(t *testing.T) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/institutions",
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/institutions",
 		strings.NewReader(`{"name": "Meridian Bank", "regions": ["US"]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("X-API-KEY", rootKey)
+	request.Header.Set("X-API-KEY", programtest.RootKey)
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Traceparent", traceParent)
 	s.answer(t, request, http.StatusCreated)
 }
 
-func (s *server) answer(t *testing.T, request *http.Request, want int) string {
+func (s server) answer(t *testing.T, request *http.Request, want int) string {
 	t.Helper()
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
@@ -215,13 +117,13 @@ func (s *server) answer(t *testing.T, request *http.Request, want int) string {
 }
 
 // metric reads one of the server's metrics.
-func (s *server) metric(t *testing.T, name string) string {
+func (s server) metric(t *testing.T, name string) string {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/metrics", nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/metrics", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("X-API-KEY", rootKey)
+	request.Header.Set("X-API-KEY", programtest.RootKey)
 	for line := range strings.Lines(s.answer(t, request, http.StatusOK)) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {
 			return strings.TrimSpace(value)
@@ -238,12 +140,12 @@ func TestTracesArrive(t *testing.T) {
 			if store == "postgres" {
 				databaseURL = pgtest.Shared(t).NewDatabase(t)
 			}
-			c := &collector{address: freeAddress(t)}
+			c := &collector{address: programtest.FreeAddress(t)}
 			c.start(t)
 			s := serve(t, databaseURL, c.address, "OTEL_SERVICE_NAME=escrow", "OTEL_RESOURCE_ATTRIBUTES=deployment.environment.name=test")
 			s.createInstitution(t)
 			// What waits to be sent when the server is told to stop is sent.
-			s.stop()
+			s.Stop()
 			for _, name := range []string{"POST /institutions", "queue", "batch", "INSERT institutions", "COMMIT"} {
 				if !c.has(name) {
 					t.Errorf("no span %q has arrived", name)
@@ -266,20 +168,20 @@ func TestTracesArrive(t *testing.T) {
 }
 
 func TestACollectorThatIsNotThere(t *testing.T) {
-	c := &collector{address: freeAddress(t)}
+	c := &collector{address: programtest.FreeAddress(t)}
 	s := serve(t, "sqlite::memory:", c.address)
 	s.createInstitution(t)
 	const warning = `"msg":"traces cannot be sent, and are dropped until they can"`
-	eventually(t, "the failure is logged", func() bool { return strings.Contains(s.log.String(), warning) })
+	programtest.Eventually(t, "the failure is logged", func() bool { return strings.Contains(s.Log(), warning) })
 	s.createInstitution(t)
-	eventually(t, "it fails again", func() bool { return s.metric(t, "escrowgrid_trace_exports_failed_total") != "1" })
-	if told := strings.Count(s.log.String(), warning); told != 1 {
+	programtest.Eventually(t, "it fails again", func() bool { return s.metric(t, "escrowgrid_trace_exports_failed_total") != "1" })
+	if told := strings.Count(s.Log(), warning); told != 1 {
 		t.Errorf("the failure is logged %d times", told)
 	}
 	c.start(t)
 	s.createInstitution(t)
-	eventually(t, "traces arrive", func() bool { return c.has("POST /institutions") })
-	eventually(t, "the recovery is logged", func() bool { return strings.Contains(s.log.String(), `"msg":"traces are sent again"`) })
+	programtest.Eventually(t, "traces arrive", func() bool { return c.has("POST /institutions") })
+	programtest.Eventually(t, "the recovery is logged", func() bool { return strings.Contains(s.Log(), `"msg":"traces are sent again"`) })
 	if s.metric(t, "escrowgrid_trace_spans_sent_total") == "0" || s.metric(t, "escrowgrid_trace_spans_ended_total") == "0" {
 		t.Error("spans that were sent are not counted")
 	}
@@ -287,15 +189,15 @@ func TestACollectorThatIsNotThere(t *testing.T) {
 
 // What calls the server on behalf of a pipeline hands its trace on.
 func TestATraceIsHandedOn(t *testing.T) {
-	c := &collector{address: freeAddress(t)}
+	c := &collector{address: programtest.FreeAddress(t)}
 	c.start(t)
 	s := serve(t, "sqlite::memory:", c.address, "OTEL_TRACES_SAMPLER=parentbased_always_off")
-	verify := exec.Command(program, "verify", "--url", s.url)
-	verify.Env = []string{"API_KEY=" + rootKey, "TRACEPARENT=" + traceParent}
+	verify := exec.Command(programtest.Program(), "verify", "--url", s.URL)
+	verify.Env = []string{"API_KEY=" + programtest.RootKey, "TRACEPARENT=" + traceParent}
 	if output, err := verify.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, output)
 	}
-	s.stop()
+	s.Stop()
 	if !c.has("GET /institutions") {
 		t.Error("the calls of verify are not in the trace")
 	}
@@ -307,11 +209,11 @@ func TestATraceIsHandedOn(t *testing.T) {
 }
 
 func TestSampling(t *testing.T) {
-	c := &collector{address: freeAddress(t)}
+	c := &collector{address: programtest.FreeAddress(t)}
 	c.start(t)
 	s := serve(t, "sqlite::memory:", c.address, "OTEL_TRACES_SAMPLER=always_off")
 	s.createInstitution(t)
-	s.stop()
+	s.Stop()
 	if spans := c.spans(); len(spans) > 0 {
 		t.Errorf("with always_off, %q is traced", spans[0].Name())
 	}
