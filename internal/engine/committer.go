@@ -233,7 +233,9 @@ func (c *committer) attempt(batch []*pending) (err error) {
 		return err
 	}
 	c.engine.metrics.committed(commandsOf(batch), entries, time.Since(begun))
-	span.SetAttributes(attribute.Int("escrowgrid.entries", len(entries)))
+	if span.IsRecording() {
+		span.SetAttributes(attribute.Int("escrowgrid.entries", len(entries)))
+	}
 	for i, p := range batch {
 		p.done <- result{outcome: outcomes[i]}
 	}

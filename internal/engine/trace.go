@@ -12,11 +12,14 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/tracing"
 )
 
-// startSpan begins the span of one attempt at a batch, linked with its requests.
+// startSpan begins the span of one attempt at a batch, linked with those of its requests
+// that are recorded.
 func startSpan(ctx context.Context, batch []*pending) (context.Context, trace.Span) {
-	callers := make([]trace.Span, len(batch))
-	for i, p := range batch {
-		callers[i] = p.caller
+	var callers []trace.Span
+	for _, p := range batch {
+		if p.caller.IsRecording() {
+			callers = append(callers, p.caller)
+		}
 	}
 	ctx, span := tracing.StartShared(ctx, "batch", callers)
 	if span.IsRecording() {

@@ -41,9 +41,8 @@ type Config struct {
 // Exporter takes spans and sends them in the background. While the collector is not
 // there, spans are dropped; what is traced never waits.
 type Exporter struct {
-	trace.TracerProvider
-	provider *sdk.TracerProvider
-	log      *slog.Logger
+	*sdk.TracerProvider
+	log *slog.Logger
 }
 
 // maxLinks bounds the links of a span, those from a batch to its requests: as many as
@@ -75,7 +74,7 @@ func Start(ctx context.Context, config Config) (*Exporter, error) {
 	ended := ends{counter("spans_ended_total", "Spans that were recorded to their end; those that were not sent wait, or were dropped.")}
 	provider := sdk.NewTracerProvider(sdk.WithResource(about), sdk.WithSampler(linked{config.Sampler}), sdk.WithRawSpanLimits(limits),
 		sdk.WithSpanProcessor(ended), sdk.WithBatcher(exporter))
-	return &Exporter{TracerProvider: provider, provider: provider, log: config.Logger}, nil
+	return &Exporter{provider, config.Logger}, nil
 }
 
 func clientOptions(config Config) []otlptracehttp.Option {
@@ -108,7 +107,7 @@ const closeTimeout = 3 * time.Second
 func (e *Exporter) Close(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
-	if err := e.provider.Shutdown(ctx); err != nil {
+	if err := e.Shutdown(ctx); err != nil {
 		e.log.Warn("the last traces were not sent", "error", err)
 	}
 }

@@ -43,21 +43,17 @@ func start(ctx context.Context, name string, kind trace.SpanKind, begun time.Tim
 }
 
 // StartShared begins a span for work that is done for several at once, as the root of a
-// trace of its own: it and the spans that it works for are linked both ways. Where none
-// of them is recorded it is not either.
+// trace of its own: it and the spans that it works for, all of them recorded, are linked
+// both ways. For none it does nothing.
 func StartShared(ctx context.Context, name string, workedFor []trace.Span) (context.Context, trace.Span) {
-	var links []trace.Link
-	var provider trace.TracerProvider
-	for _, span := range workedFor {
-		if span.IsRecording() {
-			links = append(links, trace.Link{SpanContext: span.SpanContext()})
-			provider = span.TracerProvider()
-		}
-	}
-	if provider == nil {
+	if len(workedFor) == 0 {
 		return ctx, noop.Span{}
 	}
-	ctx, shared := provider.Tracer(Scope).Start(ctx, name, trace.WithNewRoot(), trace.WithLinks(links...))
+	links := make([]trace.Link, len(workedFor))
+	for i, span := range workedFor {
+		links[i] = trace.Link{SpanContext: span.SpanContext()}
+	}
+	ctx, shared := workedFor[0].TracerProvider().Tracer(Scope).Start(ctx, name, trace.WithNewRoot(), trace.WithLinks(links...))
 	for _, span := range workedFor {
 		span.AddLink(trace.Link{SpanContext: shared.SpanContext()})
 	}
@@ -66,6 +62,8 @@ func StartShared(ctx context.Context, name string, workedFor []trace.Span) (cont
 
 // Fail marks a span as one of work that has failed, by the class of its error.
 func Fail(span trace.Span, class string) {
-	span.SetStatus(codes.Error, "")
-	span.SetAttributes(ErrorType.String(class))
+	if span.IsRecording() {
+		span.SetStatus(codes.Error, "")
+		span.SetAttributes(ErrorType.String(class))
+	}
 }
