@@ -294,6 +294,12 @@ func (f serverFlags) config(log io.Writer) (serverConfig, error) {
 	return config, r.err
 }
 
+// isWebURL reports whether a text is the address of something that speaks HTTP.
+func isWebURL(text string) bool {
+	parsed, err := url.Parse(text)
+	return err == nil && parsed.Host != "" && (parsed.Scheme == "http" || parsed.Scheme == "https")
+}
+
 func isLoopback(host string) bool {
 	address, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && address.IsLoopback()

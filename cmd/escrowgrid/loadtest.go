@@ -144,11 +144,6 @@ func (c *loadTestCommand) config() (loadtest.Config, error) {
 	return config, nil
 }
 
-func isWebURL(text string) bool {
-	parsed, err := url.Parse(text)
-	return err == nil && parsed.Host != "" && (parsed.Scheme == "http" || parsed.Scheme == "https")
-}
-
 func profileList() []string {
 	var names []string
 	for _, p := range loadtest.Profiles() {

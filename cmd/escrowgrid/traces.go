@@ -47,10 +47,10 @@ func (r *reader) traces(flags traceFlags) *otlp.Config {
 	return config
 }
 
+// isEndpoint reports whether a text is an address that a path can be put behind.
 func isEndpoint(text string) bool {
 	endpoint, err := url.Parse(text)
-	return err == nil && (endpoint.Scheme == "http" || endpoint.Scheme == "https") && endpoint.Host != "" && endpoint.User == nil &&
-		endpoint.RawQuery == "" && endpoint.Fragment == ""
+	return err == nil && isWebURL(text) && endpoint.User == nil && endpoint.RawQuery == "" && endpoint.Fragment == ""
 }
 
 // sampler reads which traces are recorded.

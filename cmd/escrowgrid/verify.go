@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -141,8 +140,7 @@ func (f remoteFlags) check() error {
 	if f.URL == "" {
 		return nil
 	}
-	parsed, err := url.Parse(f.URL)
-	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" {
+	if !isWebURL(f.URL) {
 		return &usageError{"--url: it takes the address of a server, like https://escrow.example.com"}
 	}
 	if f.APIKey == "" {
