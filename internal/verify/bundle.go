@@ -11,7 +11,7 @@ import (
 // in it; every position is led through its life again, with its money. Report.Rows counts
 // the positions.
 func Bundle(ctx context.Context, b *bundle.Bundle, config Config) (Report, error) {
-	v, err := begin(config, b, b.Keys)
+	v, err := begin(ctx, config, b, func(context.Context) ([]string, error) { return b.Keys, nil })
 	if err != nil {
 		return Report{}, err
 	}

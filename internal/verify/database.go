@@ -16,23 +16,17 @@ import (
 // Not looked at are idempotency records and refused attempts, which are kept for a
 // while only and stand in no journal.
 func Database(ctx context.Context, s *store.Store, config Config) (Report, error) {
-	bring := func(ctx context.Context) ([]string, error) {
+	v, err := begin(ctx, config, s, func(ctx context.Context) ([]string, error) {
 		keys, err := s.LogKeys(ctx)
 		brought := make([]string, len(keys))
 		for i, key := range keys {
 			brought[i] = key.VerifierKey
 		}
 		return brought, err
-	}
-	brought, err := bring(ctx)
+	})
 	if err != nil {
 		return Report{}, err
 	}
-	v, err := begin(config, s, brought)
-	if err != nil {
-		return Report{}, err
-	}
-	v.bring = bring
 	if v.total, err = s.CountEntries(ctx); err != nil {
 		return v.report, err
 	}

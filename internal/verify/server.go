@@ -21,19 +21,14 @@ import (
 // of an admin, and compares the positions that it shows with them. What is read is kept
 // in a directory, which must be empty, while it is needed.
 func Server(ctx context.Context, s bundle.Server, directory string, config Config) (Report, error) {
-	keys, err := s.LogKeys(ctx)
-	if err != nil {
-		return Report{}, err
-	}
 	institutions, err := s.Institutions(ctx)
 	if err != nil {
 		return Report{}, err
 	}
-	v, err := begin(config, nil, keys)
+	v, err := begin(ctx, config, nil, s.LogKeys)
 	if err != nil {
 		return Report{}, err
 	}
-	v.bring = s.LogKeys
 	for _, of := range institutions {
 		if err := v.shown(ctx, s, of, directory); err != nil {
 			return v.report, err

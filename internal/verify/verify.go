@@ -91,8 +91,7 @@ type verification struct {
 	config  Config
 	journal journal
 	trusted translog.Verifiers
-	// bring reads the keys that come with the journals; nil where they are known once and
-	// for all.
+	// bring reads the keys that come with the journals.
 	bring func(context.Context) ([]string, error)
 	held  map[escrowgrid.InstitutionID][]heldCheckpoint
 
@@ -103,35 +102,32 @@ type verification struct {
 	report Report
 }
 
-// begin prepares a verification; brought are the keys that come with the journals.
-func begin(config Config, from journal, brought []string) (*verification, error) {
+// begin prepares a verification; bring reads the keys that come with the journals.
+func begin(ctx context.Context, config Config, from journal, bring func(context.Context) ([]string, error)) (*verification, error) {
 	if config.Workers == 0 {
 		config.Workers = runtime.GOMAXPROCS(0)
 	}
-	v := &verification{config: config, journal: from, report: Report{Keys: config.Keys}}
-	if len(config.Keys) == 0 {
-		v.report.Keys, v.report.KeysBrought = brought, true
-	}
+	v := &verification{config: config, journal: from, bring: bring, report: Report{Keys: config.Keys, KeysBrought: len(config.Keys) == 0}}
 	var err error
-	if v.trusted, err = translog.NewVerifiers(v.report.Keys...); err != nil {
+	if v.trusted, err = translog.NewVerifiers(config.Keys...); err == nil {
+		err = v.renewKeys(ctx)
+	}
+	if err != nil {
 		return nil, err
 	}
 	v.held, err = readHeld(config.Held, v.trusted)
 	return v, err
 }
 
-// renewKeys reads the keys anew: to be called after a checkpoint was read, as a key is there
-// before what it signs.
-func (v *verification) renewKeys(ctx context.Context) error {
-	if v.bring == nil || !v.report.KeysBrought {
+// renewKeys reads the keys anew that come with the journals, where they are trusted: to be
+// called after a checkpoint was read, as a key is there before what it signs.
+func (v *verification) renewKeys(ctx context.Context) (err error) {
+	if !v.report.KeysBrought {
 		return nil
 	}
-	keys, err := v.bring(ctx)
-	if err != nil {
-		return err
+	if v.report.Keys, err = v.bring(ctx); err == nil {
+		v.trusted, err = translog.NewVerifiers(v.report.Keys...)
 	}
-	v.report.Keys = keys
-	v.trusted, err = translog.NewVerifiers(keys...)
 	return err
 }
 
