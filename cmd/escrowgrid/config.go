@@ -54,7 +54,7 @@ type serverFlags struct {
 	RequestTimeout     string `env:"REQUEST_TIMEOUT" default:"15s" help:"The most time for one request, like 15s."`
 	ShutdownDelay      string `env:"SHUTDOWN_DELAY" default:"0s" help:"How long a server that is told to stop serves on, while /ready says that it is not, so that load balancers send no more; like 10s."`
 	ShutdownTimeout    string `env:"SHUTDOWN_TIMEOUT" default:"25s" help:"The most time to finish what was accepted when the server is stopped."`
-	QueueSize          string `env:"QUEUE_SIZE" default:"16384" help:"The most commands that wait, each item of a batch being one; more are answered with 503."`
+	QueueSize          string `env:"QUEUE_SIZE" default:"16384" help:"The most commands that wait, each item of a batch being one; more are answered with 503. On PostgreSQL an institution can fill a quarter of it."`
 	BatchSize          string `env:"BATCH_SIZE" default:"512" help:"The most commands in one transaction; a batch of more is one by itself."`
 	LogName            string `env:"LOG_NAME" default:"escrowgrid" help:"Your name for the transparency logs of the journals, like escrow.example.com; it stands in every checkpoint, and should never change."`
 	LogSigningKey      string `env:"LOG_SIGNING_KEY" secret:"" help:"The keys that sign checkpoints, as escrowgrid signing-key makes them; with more than one, separated by commas, all of them sign. One is made and kept in the database when empty."`

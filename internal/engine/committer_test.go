@@ -176,6 +176,31 @@ func TestAFullQueueRefusesAtOnce(t *testing.T) {
 	})
 }
 
+// The commands of one institution fill one of the queues, which is what is shown: all of
+// them together have room.
+func TestTheFullestQueueIsShown(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, d database) {
+		s := d.start(t, newClock(), func(c *engine.Config) { c.Committers, c.QueueSize = 2, 8 })
+		of := s.institution()
+		create := root(of, createPosition(s.asset(of), "h", "10"))
+		release := d.block(t, of)
+		attempts := s.beginInOrder(t.Context(), create, create, create, create)
+		// One is under way, and three of the four that fit wait behind it.
+		if got, waiting := s.measure("queue_fullness_ratio"), s.metric("queue_commands"); got != 0.75 || waiting != 3 {
+			t.Errorf("the fullest queue is %v full, and %d commands wait: want 0.75 and 3", got, waiting)
+		}
+		release()
+		for i, a := range attempts {
+			if code := a.code(); code != "" {
+				t.Errorf("command %d: %v", i, a.err)
+			}
+		}
+		if got := s.measure("queue_fullness_ratio"); got != 0 {
+			t.Errorf("without commands, the fullest queue is %v full", got)
+		}
+	})
+}
+
 func TestACommandWhoseCallerHasGoneIsDropped(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, d database) {
 		s := d.start(t, newClock())

@@ -315,7 +315,10 @@ func total(servers [2]*server, name string) int {
 
 // metric returns the sum of a metric over its labels; of a histogram, how often
 // something was observed.
-func (s *server) metric(name string) int {
+func (s *server) metric(name string) int { return int(s.measure(name)) }
+
+// measure is metric where it is no whole number.
+func (s *server) measure(name string) float64 {
 	s.t.Helper()
 	registry := s.registry
 	if name == "store_ready" {
@@ -333,7 +336,7 @@ func (s *server) metric(name string) int {
 		for _, m := range family.GetMetric() {
 			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 		}
-		return int(sum)
+		return sum
 	}
 	return 0
 }

@@ -94,15 +94,24 @@ func (m *metrics) observeEngine(registry prometheus.Registerer, e *Engine) {
 	gauge := func(name, help string, value func() int) {
 		precise(name, help, func() float64 { return float64(value()) })
 	}
-	gauge("queue_commands", "Commands that wait for their batch.", func() int {
+	gauge("queue_commands", "Commands that wait for their batch, in all queues.", func() int {
 		waiting := int64(0)
 		for _, c := range e.committers {
 			waiting += c.queue.commands.Load()
 		}
 		return int(waiting)
 	})
-	gauge("queue_limit", "Commands that can wait before more are refused.", func() int {
+	gauge("queue_limit", "Commands that can wait in all queues. Each takes an equal part, and refuses more.", func() int {
 		return int(e.committers[0].queue.limit()) * len(e.committers)
+	})
+	// An institution's commands all go into one queue: the sum of the queues would hide
+	// that one is full.
+	precise("queue_fullness_ratio", "How full the fullest of the queues is: at 1 it refuses commands.", func() float64 {
+		fullest := 0.0
+		for _, c := range e.committers {
+			fullest = max(fullest, float64(c.queue.commands.Load())/float64(c.queue.limit()))
+		}
+		return fullest
 	})
 	gauge("store_connections_open", "Database connections that are open.", func() int { open, _, _ := e.store.Connections(); return open })
 	gauge("store_connections_used", "Database connections in use.", func() int { _, used, _ := e.store.Connections(); return used })

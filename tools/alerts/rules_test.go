@@ -49,6 +49,44 @@ func TestEveryAlertHasATestAndARunbook(t *testing.T) {
 	}
 }
 
+// metricNames are the metrics that rules name. A name with a colon is that of a recorded
+// series.
+func metricNames(text string) map[string]bool {
+	names := make(map[string]bool)
+	for _, name := range regexp.MustCompile(`(?m)(?:^|[^\w:"/])((?:escrowgrid|process|go)_[a-z_0-9]+)\b(?:[^\w:]|$)`).FindAllStringSubmatch(text, -1) {
+		names[name[1]] = true
+	}
+	return names
+}
+
+// An alert on a metric that is missing never fires: EscrowGridMetricsMissing does, for each
+// that every server has.
+func TestMissingMetricsAreToldOf(t *testing.T) {
+	const alert = "      - alert: "
+	before, rest, found := strings.Cut(rules(t), alert+"EscrowGridMetricsMissing\n")
+	if !found {
+		t.Fatal("there is no EscrowGridMetricsMissing")
+	}
+	guard, after, _ := strings.Cut(rest, alert)
+	asked := make(map[string]bool)
+	for _, line := range regexp.MustCompile(`label_replace\(.* (\w+), "metric", "(\w+)", "", ""\)`).FindAllStringSubmatch(guard, -1) {
+		if asked[line[1]] = true; line[1] != line[2] {
+			t.Errorf("the label metric is %q where %s is missing", line[2], line[1])
+		}
+	}
+	on := metricNames(before + after)
+	for name := range on {
+		if onlyOfSome := regexp.MustCompile(`^escrowgrid_(verification|store_free)_|^process_start_time_seconds$|_bucket$`); !asked[name] && !onlyOfSome.MatchString(name) {
+			t.Errorf("nobody is told when %s is missing", name)
+		}
+	}
+	for name := range asked {
+		if !on[name] {
+			t.Errorf("no rule needs %s", name)
+		}
+	}
+}
+
 // Every metric that the rules name is one of a server's.
 func TestRulesNameMetricsThatAreThere(t *testing.T) {
 	server := programtest.Serve(t, "sqlite:"+filepath.Join(t.TempDir(), "escrowgrid.db"), "VERIFY_INTERVAL=100ms")
@@ -72,11 +110,7 @@ func TestRulesNameMetricsThatAreThere(t *testing.T) {
 		}
 		shown = "\n" + string(content)
 	}
-	names := make(map[string]bool)
-	// A name with a colon is that of a recorded series.
-	for _, name := range regexp.MustCompile(`(?m)(?:^|[^\w:"/])((?:escrowgrid|process|go)_[a-z_0-9]+)\b(?:[^\w:]|$)`).FindAllStringSubmatch(rules(t), -1) {
-		names[name[1]] = true
-	}
+	names := metricNames(rules(t))
 	if len(names) < 20 {
 		t.Fatalf("only %d names are found", len(names))
 	}

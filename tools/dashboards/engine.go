@@ -14,8 +14,8 @@ func engine() board {
 			{"Group commit", []panel{
 				{
 					title: "Queue", unit: "percentunit", limit: 0.8, most: 1,
-					queries: []query{{expr: sum("instance", of("escrowgrid_queue_commands")) + " / " + sum("instance", of("escrowgrid_queue_limit")), legend: "{{instance}}"}},
-					help:    "How full the queue is. Near 0 is normal. When it is full, commands are answered 503 overloaded: give the database more, spread the load, or let clients slow down.",
+					queries: []query{{expr: of("escrowgrid_queue_fullness_ratio"), legend: "{{instance}}"}},
+					help:    "How full the fullest queue of each instance is. Near 0 is normal. When it is full, commands of its institutions are answered 503 overloaded: give the database more, spread the load, or let clients slow down.",
 				},
 				{
 					title: "Entries by kind", unit: "ops", stacked: true, queries: counters("kind", [2]string{"escrowgrid_journal_entries_total", "{{kind}}"}),
