@@ -2,10 +2,12 @@ package alerts
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,6 +86,19 @@ func TestMissingMetricsAreToldOf(t *testing.T) {
 		if !on[name] {
 			t.Errorf("no rule needs %s", name)
 		}
+	}
+}
+
+// The objectives leave out the same routes wherever they count.
+func TestObjectivesCountTheSameRequests(t *testing.T) {
+	objectives := comment.ReplaceAllString(read(t, files+"rules/objectives.yml"), "")
+	const selects = `escrowgrid_http_request\w+\{(route!~"[^"]*")?`
+	left := make(map[string]bool)
+	for _, found := range regexp.MustCompile(selects).FindAllStringSubmatch(objectives, -1) {
+		left[found[1]] = true
+	}
+	if len(left) != 1 || left[""] {
+		t.Errorf("requests are selected by %q", slices.Collect(maps.Keys(left)))
 	}
 }
 
