@@ -89,18 +89,26 @@ func Answers(tb testing.TB, url string) {
 	})
 }
 
-// FreeAddress returns an address of this machine that nobody listens on.
+// given are the addresses that FreeAddress has returned.
+var given sync.Map
+
+// FreeAddress returns an address of this machine that nobody listens on, another each time:
+// the system may offer one again that is not used yet.
 func FreeAddress(tb testing.TB) string {
 	tb.Helper()
-	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
+	for {
+		listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			tb.Fatal(err)
+		}
+		address := listener.Addr().String()
+		if err := listener.Close(); err != nil {
+			tb.Fatal(err)
+		}
+		if _, before := given.LoadOrStore(address, true); !before {
+			return address
+		}
 	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		tb.Fatal(err)
-	}
-	return address
 }
 
 // Process is a program that runs, until the test ends at the latest.

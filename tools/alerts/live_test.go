@@ -1,364 +1,348 @@
-// Package alerts tests the monitoring files with the programs that read them: real
-// servers, Prometheus and Alertmanager, and a receiver of what they send.
 package alerts
 
 import (
-	"context"
-	"encoding/json"
+	"crypto/rand"
+	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
+	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/pgtest"
 	"github.com/escrowgrid/escrowgrid/internal/programtest"
 )
 
-// files are what is tested.
-const files = "../../deploy/monitoring/"
-
-func TestMain(m *testing.M) {
-	os.Exit(programtest.Run(m, []string{"-modfile=tools/monitoring/go.mod", "github.com/prometheus/alertmanager/cmd/alertmanager"}))
+// breakage is a way in which an installation breaks.
+type breakage struct {
+	name string
+	// told are the alerts that tell of it, by whom they are told, like "page EscrowGridAllDown".
+	told []string
+	// later are told once the pages that stand for them have ended. They last: they look at
+	// six hours, which are three minutes here.
+	later []string
+	// with are alerts that the same cause may raise.
+	with []string
+	// breaks is called again and again until all of told have arrived, mends once then.
+	breaks, mends func(*testing.T)
 }
 
-// quickness is how many times faster than in production time passes in the test.
-const quickness = 120
-
-// hastened makes two minutes of a file's durations a second: nobody waits for hours.
-func hastened(text string) string {
-	return regexp.MustCompile(`\b(\d+)(s|m|h|d)\b`).ReplaceAllStringFunc(text, func(duration string) string {
-		number, err := strconv.Atoi(duration[:len(duration)-1])
-		if err != nil {
-			return duration
+// once makes a breakage of what breaks for long at once.
+func once(breaks func(*testing.T)) func(*testing.T) {
+	done := false
+	return func(t *testing.T) {
+		if !done {
+			done = true
+			breaks(t)
 		}
-		seconds := map[byte]int{'s': 1, 'm': 60, 'h': 3600, 'd': 86400}[duration[len(duration)-1]]
-		return fmt.Sprintf("%dms", number*seconds*1000/quickness)
+	}
+}
+
+// lasts tells whether an alert is one of those that last.
+func lasts(alert string) bool { return strings.HasSuffix(alert, "BurnsSlowly") }
+
+// run breaks an installation, and sees that whom it concerns is told, of nothing else, and
+// that it ended.
+func (i *installation) run(t *testing.T, b breakage) {
+	t.Run(b.name, func(t *testing.T) {
+		defer func() {
+			if t.Failed() {
+				t.Logf("firing is %q, told was %q", i.alerts(t), i.receiver.all())
+			}
+		}()
+		i.receiver.clear()
+		mend := sync.OnceFunc(func() {
+			if b.mends != nil {
+				b.mends(t)
+			}
+		})
+		defer mend() // What comes next is not to fail of this.
+		programtest.Eventually(t, fmt.Sprintf("%q are told", b.told), func() bool {
+			if b.breaks != nil {
+				b.breaks(t)
+			}
+			return i.receiver.has("firing", b.told)
+		})
+		mend()
+		programtest.Eventually(t, fmt.Sprintf("the end of %q is told", b.told), func() bool { return i.receiver.has("resolved", b.told) })
+		programtest.Eventually(t, fmt.Sprintf("%q are told", b.later), func() bool { return i.receiver.has("firing", b.later) })
+		programtest.Eventually(t, "nothing is firing any more", func() bool {
+			return !slices.ContainsFunc(i.alerts(t), func(alert string) bool { return !lasts(alert) })
+		})
+		for _, what := range i.receiver.all() {
+			severity, status, alert := strings.Fields(what)[0], strings.Fields(what)[1], strings.Fields(what)[2]
+			if status == "firing" && !slices.Contains(b.told, severity+" "+alert) && !slices.Contains(b.with, alert) && !lasts(alert) {
+				t.Errorf("%s was told of as well", alert)
+			}
+		}
 	})
 }
 
-// install puts a copy of a file somewhere, with its durations hastened and then changed, and
-// fails where a change does not apply.
-func install(t *testing.T, path, file string, changes ...string) {
-	t.Helper()
-	text := hastened(read(t, files+file))
-	for i := 0; i < len(changes); i += 2 {
-		if !strings.Contains(text, changes[i]) {
-			t.Fatalf("%s has no %q", file, changes[i])
-		}
-		text = strings.ReplaceAll(text, changes[i], changes[i+1])
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+// refuse makes PostgreSQL refuse rows of a table, as another's trigger or a broken index
+// may; accept ends that.
+func refuse(table, operation string) string {
+	return fmt.Sprintf(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused by the test'; END $$;
+		CREATE TRIGGER refuse BEFORE %s ON %s FOR EACH ROW EXECUTE FUNCTION refuse()`, operation, table)
 }
 
-// receiver is who is told of alerts: of those that page, and of those that are tickets.
-type receiver struct {
-	*httptest.Server
-	mu   sync.Mutex
-	told map[string]bool // like "page firing EscrowGridAllDown"
+func accept(table string) string {
+	return fmt.Sprintf("DROP TRIGGER refuse ON %s; DROP FUNCTION refuse", table)
 }
 
-func newReceiver(t *testing.T) *receiver {
-	t.Helper()
-	r := &receiver{told: make(map[string]bool)}
-	r.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) {
-		var message struct {
-			Alerts []struct {
-				Status              string
-				Labels, Annotations map[string]string
+// answersRunbooks sees that Prometheus has something for each query of the runbooks that is
+// chosen, and that there are any.
+func (i *installation) answersRunbooks(t *testing.T, chosen func(query string) bool) {
+	t.Run("the runbooks' queries", func(t *testing.T) {
+		_, runbooks, _ := strings.Cut(read(t, "../../docs/operations.md"), "\n## Alerts\n")
+		asked := false
+		for _, code := range regexp.MustCompile("`[^`\n]+`").FindAllString(runbooks, -1) {
+			query := strings.Trim(code, "`")
+			if isQuery := regexp.MustCompile(`^(sum|histogram_quantile|max|rate)\b|^(escrowgrid|go|process)_\w+$`).MatchString(query); !isQuery || !chosen(query) {
+				continue
+			}
+			asked = true
+			// A histogram is named without what its series end in.
+			if i.value(t, query) == "" && i.value(t, query+"_count") == "" {
+				t.Errorf("Prometheus has nothing for %s", query)
 			}
 		}
-		if err := json.NewDecoder(request.Body).Decode(&message); err != nil {
-			t.Error(err)
+		if !asked {
+			t.Error("there are no queries")
 		}
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		for _, alert := range message.Alerts {
-			if !strings.Contains(alert.Annotations["runbook_url"], "operations.md#") || alert.Annotations["description"] == "" {
-				t.Errorf("%s does not say what to do: %v", alert.Labels["alertname"], alert.Annotations)
-			}
-			r.told[strings.TrimPrefix(request.URL.Path, "/")+" "+alert.Status+" "+alert.Labels["alertname"]] = true
-		}
-	}))
-	t.Cleanup(r.Close)
-	return r
-}
-
-func (r *receiver) has(what string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.told[what]
-}
-
-// clear forgets what was told, and returns the names of the alerts.
-func (r *receiver) clear() (names []string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for what := range r.told {
-		if name := strings.Fields(what)[2]; !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	clear(r.told)
-	return names
-}
-
-// installation is two servers on PostgreSQL with their monitoring.
-type installation struct {
-	database    *pgtest.Server
-	databaseURL string
-	addresses   [2]string
-	servers     [2]*programtest.Server
-	receiver    *receiver
-	// prometheus is where it answers.
-	prometheus string
-}
-
-func (i *installation) serve(t *testing.T, number int) {
-	t.Helper()
-	_, port, err := net.SplitHostPort(i.addresses[number])
-	if err != nil {
-		t.Fatal(err)
-	}
-	i.servers[number] = programtest.Serve(t, i.databaseURL, "PORT="+port, "VERIFY_INTERVAL=200ms", "CHECKPOINT_INTERVAL=200ms")
-	programtest.Answers(t, i.servers[number].URL+"/ready")
-}
-
-func newInstallation(t *testing.T) *installation {
-	t.Helper()
-	i := &installation{
-		database: pgtest.Start(t), receiver: newReceiver(t), addresses: [2]string{programtest.FreeAddress(t), programtest.FreeAddress(t)},
-	}
-	i.databaseURL = i.database.NewDatabase(t)
-	i.serve(t, 0)
-	i.serve(t, 1)
-
-	directory := t.TempDir()
-	path := func(name string) string { return filepath.Join(directory, name) }
-	for name, content := range map[string]string{"page": i.receiver.URL + "/page", "ticket": i.receiver.URL + "/ticket", "key": programtest.MetricsKey} {
-		if err := os.WriteFile(path(name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	alertmanager, prometheus := programtest.FreeAddress(t), programtest.FreeAddress(t)
-	install(t, path("alertmanager.yml"), "alertmanager.yml", "/run/secrets/alert_page_url", path("page"), "/run/secrets/alert_ticket_url", path("ticket"))
-	programtest.Start(t, nil, programtest.Path("alertmanager"), "--config.file="+path("alertmanager.yml"),
-		"--storage.path="+path("alertmanager"), "--web.listen-address="+alertmanager, "--cluster.listen-address=")
-	programtest.Answers(t, "http://"+alertmanager+"/-/ready")
-	install(t, path("prometheus.yml"), "prometheus.yml", "/run/secrets/metrics_api_key", path("key"), "alertmanager:9093", alertmanager,
-		hastened(`    dns_sd_configs:
-      - names: ["escrowgrid"]
-        type: A
-        port: 4000
-        refresh_interval: 15s
-`), fmt.Sprintf("    static_configs: [{targets: [%q, %q]}]\n", i.addresses[0], i.addresses[1]))
-	install(t, path("rules/alerts.yml"), "rules/alerts.yml")
-	install(t, path("rules/objectives.yml"), "rules/objectives.yml")
-	i.prometheus = "http://" + prometheus
-	programtest.Start(t, nil, "prometheus", "--config.file="+path("prometheus.yml"), "--storage.tsdb.path="+path("data"),
-		"--web.listen-address="+prometheus)
-	programtest.Answers(t, i.prometheus+"/-/ready")
-	return i
-}
-
-// call sends a request to a server from an address of this machine.
-func (i *installation) call(t *testing.T, from string, number int, key, method, path, body string) (status int, answer map[string]any) {
-	t.Helper()
-	transport := &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).DialContext}
-	defer transport.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(t.Context(), method, "http://"+i.addresses[number]+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("X-API-KEY", key)
-	request.Header.Set("Content-Type", "application/json")
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		return 0, nil
-	}
-	defer response.Body.Close()
-	content, err := io.ReadAll(response.Body)
-	if err != nil {
-		return 0, nil
-	}
-	_ = json.Unmarshal(content, &answer) // It may be none.
-	return response.StatusCode, answer
-}
-
-func (i *installation) root(t *testing.T, method, path, body string) map[string]any {
-	t.Helper()
-	status, answer := i.call(t, "127.0.0.1", 0, programtest.RootKey, method, path, body)
-	if status >= http.StatusBadRequest || status == 0 {
-		t.Fatalf("%s %s: %d %v", method, path, status, answer)
-	}
-	return answer
-}
-
-// sql runs a statement past the servers.
-func (i *installation) sql(t *testing.T, statement string) {
-	t.Helper()
-	connection, err := pgx.Connect(t.Context(), i.databaseURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close(context.Background())
-	if _, err := connection.Exec(t.Context(), statement); err != nil {
-		t.Fatal(err)
-	}
+	})
 }
 
 // Each way in which an installation breaks is told to whom it concerns, and that it ended.
+// Only a clock that is wrong cannot be had without changing this machine's.
 func TestAlertsArrive(t *testing.T) {
-	i := newInstallation(t)
-	programtest.Eventually(t, "Prometheus has read both servers twice", func() bool {
-		return i.value(t, `min(count_over_time(up{job="escrowgrid"}[1m])) > 1 and on () count(up{job="escrowgrid"} == 1) == 2`) != ""
-	})
+	t.Parallel()
+	database := pgtest.Start(t)
+	// One institution's queue has room for 16 commands.
+	i := newInstallation(t, database.NewDatabase(t), 2, "QUEUE_SIZE=64", "BATCH_SIZE=1", "DATABASE_CONNECTIONS=64")
 	// The root key comes from here for the first time: that is told.
-	institution := i.root(t, http.MethodPost, "/institutions", `{"name": "Meridian Bank", "regions": ["US"]}`)["id"].(string)
-	i.expect(t, "ticket", "EscrowGridRootKeyNewAddress", nil)
+	institution := i.post(t, "", "/institutions", `{"name": "Meridian Bank", "regions": ["US"]}`)["id"].(string)
+	i.run(t, breakage{name: "the root key is used", told: []string{"ticket EscrowGridRootKeyNewAddress"}})
 
-	for _, c := range []struct {
-		severity, alert string
-		// with are alerts that the same cause may raise.
-		with []string
-		// breaks is called again and again until the alert has arrived, mends once then.
-		breaks, mends func()
-	}{
+	keys := "/institutions/" + institution + "/api-keys"
+	admin := i.post(t, "", keys, `{"label": "bank", "role": "admin"}`)["apiKey"].(string)
+	template := i.post(t, admin, "/asset-templates", `{"code": "CONSTR_ESCROW", "name": "Escrow", "vertical": "CONSTRUCTION", "region": "US",
+		"config": {"currency": "USD"}}`)["id"].(string)
+	assetNamed := func(label string) string { return fmt.Sprintf(`{"templateId": %q, "label": %q}`, template, label) }
+	asset := i.post(t, admin, "/assets", assetNamed("Harbour Tower"))["id"].(string)
+
+	// Its last bracket is missing, for which a server has to read all of it.
+	wrongBatch := `{"items": [{}` + strings.Repeat(`, {"assetId": "ast_1", "holderReference": "ACME", "currency": "USD", "amount": "10.00"}`, 999) + `]`
+	var busy sync.WaitGroup
+	var idle atomic.Bool
+	var stop sync.Once
+
+	for _, b := range []breakage{
 		{
-			severity: "ticket", alert: "EscrowGridRootKeyNewAddress",
-			breaks: func() { i.call(t, "127.0.0.2", 1, programtest.RootKey, http.MethodGet, "/institutions", "") },
-		},
-		{
-			severity: "ticket", alert: "EscrowGridRefusalsSurging",
-			breaks: func() { i.call(t, "127.0.0.1", 1, "egk_wrong", http.MethodGet, "/institutions", "") },
-		},
-		{
-			severity: "page", alert: "EscrowGridKeyRevocationsSurging",
-			breaks: func() {
-				keys := "/institutions/" + institution + "/api-keys"
-				key := i.root(t, http.MethodPost, keys, `{"label": "to be revoked", "role": "read_only"}`)["id"].(string)
-				i.root(t, http.MethodPost, keys+"/"+key+"/revoke", "")
+			name: "the database is slow",
+			told: []string{
+				"page EscrowGridQueueSaturated", "ticket EscrowGridConnectionsSaturated", "page EscrowGridLatencyP95BurnsFast", "page EscrowGridLatencyP99BurnsFast",
+			},
+			later: []string{"ticket EscrowGridLatencyP95BurnsSlowly", "ticket EscrowGridLatencyP99BurnsSlowly"},
+			breaks: func(t *testing.T) {
+				release := i.lock(t, "idempotency_records, refusals")
+				defer release()
+				begun := time.Now()
+				var requests sync.WaitGroup
+				defer requests.Wait()
+				for range 17 { // One is under way, and the others fill the queue.
+					requests.Go(func() {
+						i.send(t, call{key: admin, method: http.MethodPost, path: "/assets", body: assetNamed("late"), idempotencyKey: "late-" + rand.Text()})
+					})
+				}
+				for range 58 { // These take nearly all connections.
+					requests.Go(func() { i.send(t, call{path: "/audit-events?outcome=refused"}) })
+				}
+				programtest.Eventually(t, "the server is saturated, and requests are late", func() bool {
+					firing := i.alerts(t)
+					return slices.Contains(firing, "EscrowGridQueueSaturated") && slices.Contains(firing, "EscrowGridConnectionsSaturated") && time.Since(begun) > 2*time.Second
+				})
+				release()
 			},
 		},
 		{
-			severity: "page", alert: "EscrowGridVerificationDifferent", with: []string{"EscrowGridVerificationStale"},
-			breaks: sync.OnceFunc(func() {
+			name: "the database refuses rows",
+			told: []string{"ticket EscrowGridCommandsFailing", "ticket EscrowGridExpiryBehind", "ticket EscrowGridDutyFailing"},
+			breaks: once(func(t *testing.T) {
+				i.post(t, admin, "/positions", fmt.Sprintf(`{"assetId": %q, "holderReference": "ACME-1", "currency": "USD", "amount": "10.00", "expiresAt": %q}`,
+					asset, time.Now().Add(time.Second).UTC().Format(time.RFC3339Nano)))
+				i.sql(t, refuse("positions", "UPDATE"))
+			}),
+			mends: func(t *testing.T) { i.sql(t, accept("positions")) },
+		},
+		{
+			name: "the security log cannot be written",
+			told: []string{"ticket EscrowGridRefusalsUnlogged"},
+			breaks: once(func(t *testing.T) {
+				i.sql(t, refuse("refusals", "INSERT"))
+				i.send(t, call{key: "egk_wrong", path: "/institutions"})
+			}),
+			mends: func(t *testing.T) { i.sql(t, accept("refusals")) },
+		},
+		{
+			name: "checkpoints cannot be kept",
+			told: []string{"ticket EscrowGridCheckpointsFailing", "ticket EscrowGridCheckpointsLagging"},
+			breaks: once(func(t *testing.T) {
+				i.sql(t, refuse("journal_checkpoints", "INSERT"))
+				i.post(t, admin, "/assets", assetNamed("Harbour Tower, lot 3"))
+			}),
+			mends: func(t *testing.T) { i.sql(t, accept("journal_checkpoints")) },
+		},
+		{
+			name:   "the log's keys cannot be read",
+			told:   []string{"ticket EscrowGridVerificationFailing", "ticket EscrowGridVerificationStale"},
+			with:   []string{"EscrowGridCheckpointsFailing"},
+			breaks: once(func(t *testing.T) { i.sql(t, "ALTER TABLE log_keys RENAME TO mislaid") }),
+			mends:  func(t *testing.T) { i.sql(t, "ALTER TABLE mislaid RENAME TO log_keys") },
+		},
+		{
+			name:   "a server has less memory than it takes",
+			told:   []string{"ticket EscrowGridMemoryHigh"},
+			with:   []string{"EscrowGridInstanceDown"},
+			breaks: once(func(*testing.T) { i.replace(1, "GOMEMLIMIT=16MiB") }),
+			mends:  func(*testing.T) { i.replace(1) },
+		},
+		{
+			name: "a server has fewer processors than it takes",
+			told: []string{"ticket EscrowGridCPUSaturated"},
+			with: []string{"EscrowGridInstanceDown"},
+			breaks: once(func(t *testing.T) {
+				i.replace(1, "GOMAXPROCS=1", "QUEUE_SIZE=65536", "BATCH_SIZE=512")
+				for range 3 {
+					busy.Go(func() {
+						for !idle.Load() {
+							i.send(t, call{server: 1, key: admin, method: http.MethodPost, path: "/positions/batch", body: wrongBatch})
+						}
+					})
+				}
+			}),
+			mends: func(t *testing.T) {
+				idle.Store(true)
+				busy.Wait()
+				i.replace(1)
+			},
+		},
+		{
+			name: "Prometheus drops a metric",
+			told: []string{"ticket EscrowGridMetricsMissing"},
+			breaks: once(func(t *testing.T) {
+				i.configure(t, "    metric_relabel_configs: [{source_labels: [__name__], regex: escrowgrid_clock_seconds, action: drop}]\n")
+			}),
+			mends: func(t *testing.T) { i.configure(t, "") },
+		},
+		{
+			name:   "the root key is used from elsewhere",
+			told:   []string{"ticket EscrowGridRootKeyNewAddress"},
+			breaks: func(t *testing.T) { i.send(t, call{server: 1, from: "127.0.0.2", path: "/institutions"}) },
+		},
+		{
+			name:   "a client has a wrong key",
+			told:   []string{"ticket EscrowGridRefusalsSurging"},
+			breaks: func(t *testing.T) { i.send(t, call{server: 1, key: "egk_wrong", path: "/institutions"}) },
+		},
+		{
+			name: "many keys are revoked",
+			told: []string{"page EscrowGridKeyRevocationsSurging"},
+			breaks: func(t *testing.T) {
+				key := i.post(t, "", keys, `{"label": "to be revoked", "role": "read_only"}`)["id"].(string)
+				i.post(t, "", keys+"/"+key+"/revoke", "")
+			},
+		},
+		{
+			name: "a row is changed past the servers",
+			told: []string{"page EscrowGridVerificationDifferent"},
+			with: []string{"EscrowGridVerificationStale"},
+			breaks: once(func(t *testing.T) {
 				i.sql(t, "ALTER TABLE institutions DISABLE TRIGGER ALL; UPDATE institutions SET name = 'Tampered Bank'")
 			}),
-			mends: func() {
+			mends: func(t *testing.T) {
 				i.sql(t, "UPDATE institutions SET name = 'Meridian Bank'; ALTER TABLE institutions ENABLE TRIGGER ALL")
 			},
 		},
 		{
-			severity: "ticket", alert: "EscrowGridInstanceDown",
-			breaks: sync.OnceFunc(func() { i.servers[1].Stop() }),
-			mends:  func() { i.serve(t, 1) },
+			name:   "a server is stopped",
+			told:   []string{"ticket EscrowGridInstanceDown"},
+			breaks: once(func(*testing.T) { i.servers[1].Stop() }),
+			mends:  func(*testing.T) { i.serve(1) },
 		},
 		{
-			severity: "page", alert: "EscrowGridStoreUnreachable",
+			name:  "the database is stopped",
+			told:  []string{"page EscrowGridStoreUnreachable", "page EscrowGridErrorBudgetBurnsFast"},
+			later: []string{"ticket EscrowGridErrorBudgetBurnsSlowly"},
 			with: []string{
-				"EscrowGridErrorBudgetBurnsFast", "EscrowGridErrorBudgetBurnsSlowly", "EscrowGridCheckpointsFailing", "EscrowGridCheckpointsLagging", "EscrowGridDutyFailing", "EscrowGridVerificationFailing", "EscrowGridVerificationStale", "EscrowGridRefusalsUnlogged",
+				"EscrowGridCheckpointsFailing", "EscrowGridCheckpointsLagging", "EscrowGridDutyFailing", "EscrowGridVerificationFailing",
+				"EscrowGridVerificationStale", "EscrowGridRefusalsUnlogged",
 			},
-			breaks: sync.OnceFunc(func() { i.database.Stop(t) }),
-			mends:  func() { i.database.Restart(t) },
+			breaks: func(t *testing.T) {
+				stop.Do(func() { database.Stop(t) })
+				i.send(t, call{path: "/audit-events?outcome=refused"})
+			},
+			mends: func(t *testing.T) { database.Restart(t) },
 		},
 		{
-			severity: "page", alert: "EscrowGridAllDown", with: []string{"EscrowGridInstanceDown"},
-			breaks: sync.OnceFunc(func() { i.servers[0].Stop(); i.servers[1].Stop() }),
-			mends:  func() { i.serve(t, 0); i.serve(t, 1) },
+			name:   "all servers are stopped",
+			told:   []string{"page EscrowGridAllDown"},
+			with:   []string{"EscrowGridInstanceDown"},
+			breaks: once(func(*testing.T) { i.servers[0].Stop(); i.servers[1].Stop() }),
+			mends:  func(*testing.T) { i.serve(0); i.serve(1) },
 		},
 	} {
-		t.Run(c.alert, func(t *testing.T) {
-			defer func() {
-				if t.Failed() {
-					t.Logf("firing is %s", i.firing(t))
-				}
-			}()
-			i.receiver.clear()
-			programtest.Eventually(t, c.alert+" is told", func() bool {
-				c.breaks()
-				return i.receiver.has(c.severity + " firing " + c.alert)
-			})
-			if c.mends != nil {
-				c.mends()
+		i.run(t, b)
+	}
+	i.answersRunbooks(t, func(query string) bool { return !strings.HasPrefix(query, "escrowgrid_store_size_bytes") })
+}
+
+// A disk that fills up is told of before it is full.
+func TestAlertsOfADiskArrive(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	// A hundredth of what is free, taken in half a minute, would be all of it in four hours.
+	// What was taken before is given back as well, so that in the end more is free than in the
+	// beginning: for the alert looks at a day, which are twelve minutes here.
+	before, within := filepath.Join(directory, "before"), filepath.Join(directory, "within")
+	part := free(t, directory) / 100
+	take(t, before, part)
+	i := newInstallation(t, "sqlite:"+filepath.Join(directory, "escrowgrid.db"), 1)
+	i.run(t, breakage{
+		name:   "the disk fills up",
+		told:   []string{"page EscrowGridDiskNearlyFull", "ticket EscrowGridDiskFilling"},
+		breaks: once(func(t *testing.T) { take(t, within, part) }),
+		mends: func(t *testing.T) {
+			if err := errors.Join(os.Remove(before), os.Remove(within)); err != nil {
+				t.Fatal(err)
 			}
-			i.expect(t, c.severity, c.alert, c.with)
-		})
-	}
+		},
+	})
+	i.answersRunbooks(t, func(query string) bool { return strings.HasPrefix(query, "escrowgrid_store_size_bytes") })
 }
 
-// expect waits until an alert's end was told and nothing is firing, and checks that of
-// nothing else was told.
-func (i *installation) expect(t *testing.T, severity, alert string, with []string) {
+// free is how many bytes are free where a directory is.
+func free(t *testing.T, directory string) int64 {
 	t.Helper()
-	programtest.Eventually(t, "the end of "+alert+" is told", func() bool { return i.receiver.has(severity + " resolved " + alert) })
-	programtest.Eventually(t, "nothing is firing any more", func() bool { return i.firing(t) == "" })
-	for _, name := range i.receiver.clear() {
-		if name != alert && !slices.Contains(with, name) {
-			t.Errorf("%s was told of as well", name)
-		}
-	}
-}
-
-// value is the first that Prometheus answers to an expression; empty is none.
-func (i *installation) value(t *testing.T, expression string) string {
-	t.Helper()
-	var answer struct {
-		Data struct {
-			Result []struct{ Value [2]any }
-		}
-	}
-	i.ask(t, "/api/v1/query?query="+url.QueryEscape(expression), &answer)
-	if len(answer.Data.Result) == 0 {
-		return ""
-	}
-	return fmt.Sprint(answer.Data.Result[0].Value[1])
-}
-
-func (i *installation) ask(t *testing.T, path string, answer any) {
-	t.Helper()
-	response, err := http.Get(i.prometheus + path)
-	if err != nil {
+	var system syscall.Statfs_t
+	if err := syscall.Statfs(directory, &system); err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
-	if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
-		t.Fatal(err)
-	}
+	return int64(system.Bavail) * int64(system.Bsize) //nolint:unconvert // Elsewhere they are of other types.
 }
 
-// firing is what fires in Prometheus, or is about to.
-func (i *installation) firing(t *testing.T) string {
+// take makes a file of so many bytes, none of which is written.
+func take(t *testing.T, path string, bytes int64) {
 	t.Helper()
-	var answer struct {
-		Data struct {
-			Alerts []struct {
-				Labels map[string]string
-				State  string
-			}
-		}
+	if output, err := exec.Command("fallocate", "--length", strconv.FormatInt(bytes, 10), path).CombinedOutput(); err != nil {
+		t.Fatalf("fallocate: %v: %s", err, output)
 	}
-	i.ask(t, "/api/v1/alerts", &answer)
-	var names []string
-	for _, alert := range answer.Data.Alerts {
-		names = append(names, alert.Labels["alertname"]+" ("+alert.State+")")
-	}
-	slices.Sort(names)
-	return strings.Join(slices.Compact(names), ", ")
 }
