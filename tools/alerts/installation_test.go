@@ -39,7 +39,7 @@ const quickness = 120
 
 // hastened makes two minutes of a file's durations a second: nobody waits for hours.
 func hastened(text string) string {
-	return regexp.MustCompile(`\b(\d+)(s|m|h|d)\b`).ReplaceAllStringFunc(text, func(duration string) string {
+	return regexp.MustCompile(`\b(\d+)([smhd])\b`).ReplaceAllStringFunc(text, func(duration string) string {
 		number, err := strconv.Atoi(duration[:len(duration)-1])
 		if err != nil {
 			return duration
@@ -199,13 +199,7 @@ func (i *installation) configure(t *testing.T, job string) {
 	if i.prometheus == "" {
 		return
 	}
-	response, err := http.Post(i.prometheus+"/-/reload", "", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _ = response.Body.Close(); response.StatusCode != http.StatusOK {
-		t.Fatalf("Prometheus does not reload: %s", response.Status)
-	}
+	i.ask(t, http.MethodPost, "/-/reload", nil)
 }
 
 // serve starts a server, with more variables if any are given.
@@ -306,22 +300,32 @@ func (i *installation) value(t *testing.T, expression string) string {
 			Result []struct{ Value [2]any }
 		}
 	}
-	i.ask(t, "/api/v1/query?query="+url.QueryEscape(expression), &answer)
+	i.ask(t, http.MethodGet, "/api/v1/query?query="+url.QueryEscape(expression), &answer)
 	if len(answer.Data.Result) == 0 {
 		return ""
 	}
 	return fmt.Sprint(answer.Data.Result[0].Value[1])
 }
 
-func (i *installation) ask(t *testing.T, path string, answer any) {
+// ask asks Prometheus, and reads the answer where there is to be one.
+func (i *installation) ask(t *testing.T, method, path string, answer any) {
 	t.Helper()
-	response, err := http.Get(i.prometheus + path)
+	request, err := http.NewRequestWithContext(t.Context(), method, i.prometheus+path, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
-		t.Fatal(err)
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("Prometheus answers %s %s with %s", method, path, response.Status)
+	}
+	if answer != nil {
+		if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -336,7 +340,7 @@ func (i *installation) alerts(t *testing.T) (names []string) {
 			}
 		}
 	}
-	i.ask(t, "/api/v1/alerts", &answer)
+	i.ask(t, http.MethodGet, "/api/v1/alerts", &answer)
 	for _, alert := range answer.Data.Alerts {
 		names = append(names, alert.Labels["alertname"])
 	}

@@ -123,7 +123,7 @@ func (i *installation) answersRunbooks(t *testing.T, chosen func(query string) b
 
 // Each way in which an installation breaks is told to whom it concerns, and that it ended.
 // Only a clock that is wrong cannot be had without changing this machine's.
-func TestAlertsArrive(t *testing.T) {
+func TestAlertsArrive(t *testing.T) { //nolint:tparallel // One installation is broken in one way after the other.
 	t.Parallel()
 	database := pgtest.Start(t)
 	// One institution's queue has room for 16 commands.
@@ -229,7 +229,7 @@ func TestAlertsArrive(t *testing.T) {
 					})
 				}
 			}),
-			mends: func(t *testing.T) {
+			mends: func(*testing.T) {
 				idle.Store(true)
 				busy.Wait()
 				i.replace(1)
@@ -306,7 +306,7 @@ func TestAlertsArrive(t *testing.T) {
 }
 
 // A disk that fills up is told of before it is full.
-func TestAlertsOfADiskArrive(t *testing.T) {
+func TestAlertsOfADiskArrive(t *testing.T) { //nolint:tparallel // One looks at what the other has left.
 	t.Parallel()
 	directory := t.TempDir()
 	// A hundredth of what is free, taken in half a minute, would be all of it in four hours.
@@ -342,7 +342,7 @@ func free(t *testing.T, directory string) int64 {
 // take makes a file of so many bytes, none of which is written.
 func take(t *testing.T, path string, bytes int64) {
 	t.Helper()
-	if output, err := exec.Command("fallocate", "--length", strconv.FormatInt(bytes, 10), path).CombinedOutput(); err != nil {
+	if output, err := exec.CommandContext(t.Context(), "fallocate", "--length", strconv.FormatInt(bytes, 10), path).CombinedOutput(); err != nil {
 		t.Fatalf("fallocate: %v: %s", err, output)
 	}
 }

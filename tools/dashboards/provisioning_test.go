@@ -44,7 +44,8 @@ func TestDataSourcesOfEachKindAreProvisioned(t *testing.T) {
 			t.Errorf("a data source has no name, uid or address: %+v", source)
 		}
 	}
-	if slices.Sort(kinds); !slices.Equal(kinds, []string{*databaseSource().Type, *metricsSource().Type}) {
+	slices.Sort(kinds)
+	if !slices.Equal(kinds, []string{*databaseSource().Type, *metricsSource().Type}) {
 		t.Errorf("the data sources are of the kinds %v", kinds)
 	}
 }

@@ -119,7 +119,7 @@ func (s server) answer(t *testing.T, request *http.Request, want int) string {
 // metric reads one of the server's metrics.
 func (s server) metric(t *testing.T, name string) string {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/metrics", nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/metrics", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func TestATraceIsHandedOn(t *testing.T) {
 	c := &collector{address: programtest.FreeAddress(t)}
 	c.start(t)
 	s := serve(t, "sqlite::memory:", c.address, "OTEL_TRACES_SAMPLER=parentbased_always_off")
-	verify := exec.Command(programtest.Program(), "verify", "--url", s.URL)
+	verify := exec.CommandContext(t.Context(), programtest.Program(), "verify", "--url", s.URL)
 	verify.Env = []string{"API_KEY=" + programtest.RootKey, "TRACEPARENT=" + traceParent}
 	if output, err := verify.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, output)
