@@ -60,6 +60,7 @@ func Experiments() []Experiment {
 		{Name: "batches", Does: "positions made by batches, beside a floor of SQL", run: (*bench).batches, postgres: true},
 		{Name: "instances", Does: "three servers on one database, beside one", run: (*bench).instances, postgres: true},
 		{Name: "log", Does: "pairs while the transparency log follows, beside pairs without it", run: (*bench).log},
+		{Name: "traces", Does: "pairs while requests are traced, beside pairs while none is", run: (*bench).traces},
 		{Name: "verify", Does: "a journal of a million entries verified, beside a minute and beside a small one", run: (*bench).verify, Large: true},
 		{Name: "overload", Does: "twice as many requests as can be carried out", run: (*bench).overload},
 		{Name: "size", Does: "a large database, beside a small one", run: (*bench).size, Large: true},

@@ -82,8 +82,8 @@ func TestExperimentsAreChosenByName(t *testing.T) {
 		want   string
 		fails  string
 	}{
-		"all but the large":  {Config{PostgreSQL: "p"}, "pairs paced reads batches instances log overload", ""},
-		"without PostgreSQL": {Config{}, "pairs reads log overload", ""},
+		"all but the large":  {Config{PostgreSQL: "p"}, "pairs paced reads batches instances log traces overload", ""},
+		"without PostgreSQL": {Config{}, "pairs reads log traces overload", ""},
 		"by name":            {Config{Experiments: []string{"size", "pairs"}}, "pairs size", ""},
 		"unknown":            {Config{Experiments: []string{"pears"}}, "", "pears"},
 		"impossible":         {Config{Experiments: []string{"paced"}}, "", "PostgreSQL"},

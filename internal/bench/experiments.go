@@ -68,6 +68,33 @@ func (b *bench) log(ctx context.Context) error {
 	return nil
 }
 
+// traces measures what spans take, with a collector that takes them and keeps nothing.
+func (b *bench) traces(ctx context.Context) error {
+	for _, store := range b.stores() {
+		for _, traced := range []struct {
+			requests, share string
+			goal            float64
+		}{{"one request in a hundred", "0.01", 0.95}, {"every request", "1", 0}} {
+			untraced, err := b.open(ctx, store, 1, 1)
+			if err != nil {
+				return err
+			}
+			s, err := b.open(ctx, store, 1, 1, "OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+b.floor.addresses[0],
+				"OTEL_TRACES_SAMPLER=traceidratio", "OTEL_TRACES_SAMPLER_ARG="+traced.share)
+			if err != nil {
+				return err
+			}
+			err = b.compareWrites(ctx, Comparison{Name: "pairs while " + traced.requests + " is traced, " + store + ", 50 connections", Unit: "pairs/s", Goal: traced.goal},
+				inLoop("none is", untraced.addresses(), someConnections, untraced, untraced.pair),
+				inLoop(traced.requests+" is", s.addresses(), someConnections, s, s.pair))
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // pacedRate is the arrival of requests, in a second, at which latency is measured.
 const pacedRate = 500
 

@@ -48,6 +48,11 @@ func ServeFloor(ctx context.Context, out io.Writer) error {
 	routes.HandleFunc("POST /positions", answer(http.StatusCreated))
 	routes.HandleFunc("POST /positions/{id}/transition", answer(http.StatusOK))
 	routes.HandleFunc("GET /positions/{id}", answer(http.StatusOK))
+	// A collector of traces answers that it has taken all.
+	routes.HandleFunc("POST /v1/traces", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/x-protobuf")
+	})
 	server := &http.Server{Handler: routes} //nolint:gosec // Its only client is this benchmark.
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -111,6 +112,17 @@ func variables(d dashboard.Dashboard) (names []string) {
 		names = append(names, v.Name)
 	}
 	return names
+}
+
+// The objectives are counted here as in the rules.
+func TestTheAPIIsThatOfTheObjectives(t *testing.T) {
+	objectives, err := os.ReadFile("../../deploy/monitoring/rules/objectives.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(objectives, []byte(api)) {
+		t.Errorf("the rules do not choose %s", api)
+	}
 }
 
 // checkGrid asks that each cell of the grid is taken once, and each id.

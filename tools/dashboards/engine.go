@@ -61,6 +61,17 @@ func engine() board {
 					title: "Refusals that were not kept", unit: "ops", queries: counters("instance", [2]string{"escrowgrid_refusals_unlogged_total", "{{instance}}"}),
 					help: "0 is normal. Otherwise more attempts are refused than the log of them takes: somebody tries hard, or the database does not answer.",
 				},
+				{
+					title: "Root key from new addresses", unit: "none", queries: []query{{
+						expr: sum("instance", "increase("+of("escrowgrid_root_key_new_addresses_total")+"[$__rate_interval])"), legend: "{{instance}}",
+					}},
+					help: "Addresses from which an instance sees the root key for the first time since its start. One after each start is you; any other should be as well.",
+				},
+				{
+					title: "Spans", unit: "ops", queries: counters("", [2]string{"escrowgrid_trace_spans_ended_total", "ended"},
+						[2]string{"escrowgrid_trace_spans_sent_total", "sent"}, [2]string{"escrowgrid_trace_exports_failed_total", "requests to the collector that failed"}),
+					help: "Nothing where traces are not sent. More that ended than were sent are dropped: record a smaller share, or help the collector.",
+				},
 			}},
 			{"Processes", []panel{
 				{

@@ -187,7 +187,8 @@ func useTheAPI(t *testing.T, s *testbed.Server) {
 // Every query of every dashboard is answered by a real Prometheus that reads real servers,
 // one on SQLite under a load test, whose k6 writes to it, and one on PostgreSQL.
 func TestEveryPanelHasSomethingToShow(t *testing.T) {
-	onSQLite := serve(t, "")
+	// Its collector is away, which is told of as well.
+	onSQLite := serve(t, "", "OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+programtest.FreeAddress(t))
 	onPostgres := serve(t, pgtest.Shared(t).NewDatabase(t), "RATE_LIMIT_RPS=5", "RATE_LIMIT_BURST=20")
 	p := startPrometheus(t, onSQLite, onPostgres)
 	useTheAPI(t, onPostgres)

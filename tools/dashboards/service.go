@@ -11,8 +11,9 @@ const (
 const api = `route!~"/health|/ready|/metrics|/openapi.json|/docs.*|unmatched|preflight"`
 
 func service() board {
+	// le is "1" or "1.0", as the version of Prometheus has it.
 	good := func(le string) string {
-		return rate("", duration+"_bucket", api, `le="`+le+`"`) + " / " + rate("", duration+"_count", api)
+		return rate("", duration+"_bucket", api, `le=~"`+le+`"`) + " / " + rate("", duration+"_count", api)
 	}
 	return board{
 		name: "service", title: "EscrowGrid: service", from: "now-1h", refresh: "30s", variables: serverVariables(),
@@ -37,7 +38,7 @@ func service() board {
 					help: "The objective is 95 %. Below it, look at the queue and the duration of batches on the engine's dashboard.",
 				},
 				{
-					title: "Answered within 1 s", unit: "percentunit", kind: number, limit: 0.99, below: true, queries: []query{{expr: good("1")}},
+					title: "Answered within 1 s", unit: "percentunit", kind: number, limit: 0.99, below: true, queries: []query{{expr: good("1|1[.]0")}},
 					help: "The objective is 99 %. Below it, look at the queue and the duration of batches on the engine's dashboard.",
 				},
 				{
