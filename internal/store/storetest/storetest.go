@@ -134,12 +134,16 @@ func (f *fixture) load(of escrowgrid.InstitutionID, n escrowgrid.Needs) *escrowg
 	remembered.Rollback(f.t.Context())
 	loaded := f.beginLocked(needs{of: n})
 	defer loaded.Rollback(f.t.Context())
+	want, got := *loaded.Books(of), *remembered.Books(of)
+	// A batch that counts on what is remembered finds records when it commits.
+	want.Records, got.Records = escrowgrid.Books{}.Records, escrowgrid.Books{}.Records
+	if reflect.DeepEqual(want, got) { //nolint:govet // Errors in them are values like the others.
+		return loaded.Books(of) // To find no difference is slow work for cmp.
+	}
 	options := cmp.Options{
 		cmp.Exporter(func(reflect.Type) bool { return true }), cmpopts.EquateEmpty(),
-		// A batch that counts on what is remembered finds records when it commits.
-		cmpopts.IgnoreFields(escrowgrid.Books{}, "Records"),
 	}
-	if diff := cmp.Diff(loaded.Books(of), remembered.Books(of), options); diff != "" {
+	if diff := cmp.Diff(want, got, options); diff != "" {
 		f.t.Errorf("the books that are remembered are not those of the database (-loaded +remembered):\n%s", diff)
 	}
 	return loaded.Books(of)
