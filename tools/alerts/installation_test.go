@@ -176,6 +176,7 @@ func newInstallation(t *testing.T, databaseURL string, servers int, env ...strin
 	programtest.Start(t, nil, "prometheus", "--config.file="+i.path("prometheus.yml"), "--storage.tsdb.path="+i.path("data"),
 		"--web.listen-address="+prometheus, "--web.enable-lifecycle", "--rules.alert.resend-delay="+hastened("1m"))
 	programtest.Answers(t, i.prometheus+"/-/ready")
+	i.sendsAlerts(t)
 	programtest.Eventually(t, "Prometheus has read all servers twice", func() bool {
 		return i.value(t, fmt.Sprintf(`min(count_over_time(up{job="escrowgrid"}[1m])) > 1 and on () count(up{job="escrowgrid"} == 1) == %d`, servers)) != ""
 	})
@@ -200,6 +201,20 @@ func (i *installation) configure(t *testing.T, job string) {
 		return
 	}
 	i.ask(t, http.MethodPost, "/-/reload", nil)
+	i.sendsAlerts(t)
+}
+
+// sendsAlerts waits until Prometheus knows where Alertmanager is. For some seconds after it
+// has read its configuration it does not, and what it would send is lost.
+func (i *installation) sendsAlerts(t *testing.T) {
+	t.Helper()
+	programtest.Eventually(t, "Prometheus knows where to send alerts", func() bool {
+		var answer struct {
+			Data struct{ ActiveAlertmanagers []any }
+		}
+		i.ask(t, http.MethodGet, "/api/v1/alertmanagers", &answer)
+		return len(answer.Data.ActiveAlertmanagers) == 1
+	})
 }
 
 // serve starts a server, with more variables if any are given.

@@ -144,6 +144,7 @@ func TestAlertsArrive(t *testing.T) { //nolint:tparallel // One installation is 
 	var busy sync.WaitGroup
 	var idle atomic.Bool
 	var stop sync.Once
+	elsewhere := 0
 
 	for _, b := range []breakage{
 		{
@@ -244,9 +245,12 @@ func TestAlertsArrive(t *testing.T) { //nolint:tparallel // One installation is 
 			mends: func(t *testing.T) { i.configure(t, "") },
 		},
 		{
-			name:   "the root key is used from elsewhere",
-			told:   []string{"ticket EscrowGridRootKeyNewAddress"},
-			breaks: func(t *testing.T) { i.send(t, call{server: 1, from: "127.0.0.2", path: "/institutions"}) },
+			name: "the root key is used from elsewhere",
+			told: []string{"ticket EscrowGridRootKeyNewAddress"},
+			breaks: func(t *testing.T) {
+				elsewhere++
+				i.send(t, call{server: 1, from: fmt.Sprintf("127.0.1.%d", elsewhere%250), path: "/institutions"})
+			},
 		},
 		{
 			name:   "a client has a wrong key",
