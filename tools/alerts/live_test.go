@@ -320,6 +320,11 @@ func TestAlertsOfADiskArrive(t *testing.T) { //nolint:tparallel // One looks at 
 	part := free(t, directory) / 100
 	take(t, before, part)
 	i := newInstallation(t, "sqlite:"+filepath.Join(directory, "escrowgrid.db"), 1)
+	// A trend takes a while before the fall as well: of a fall at once, a little that others
+	// give back makes a rise.
+	programtest.Eventually(t, "Prometheus has read the disk for ten seconds", func() bool {
+		return i.value(t, "count_over_time(escrowgrid_store_free_bytes[1m]) > 80") != ""
+	})
 	i.run(t, breakage{
 		name:   "the disk fills up",
 		told:   []string{"page EscrowGridDiskNearlyFull", "ticket EscrowGridDiskFilling"},
