@@ -159,12 +159,11 @@ func newInstallation(t *testing.T, databaseURL string, servers int, env ...strin
 			t.Fatal(err)
 		}
 	}
-	alertmanager, prometheus := programtest.FreeAddress(t), programtest.FreeAddress(t)
-	i.alertmanager = alertmanager
+	i.alertmanager = programtest.FreeAddress(t)
 	install(t, i.path("alertmanager.yml"), "alertmanager.yml", "/run/secrets/alert_page_url", i.path("page"), "/run/secrets/alert_ticket_url", i.path("ticket"))
 	programtest.Start(t, nil, programtest.Path("alertmanager"), "--config.file="+i.path("alertmanager.yml"),
-		"--storage.path="+i.path("alertmanager"), "--web.listen-address="+alertmanager, "--cluster.listen-address=")
-	programtest.Answers(t, "http://"+alertmanager+"/-/ready")
+		"--storage.path="+i.path("alertmanager"), "--web.listen-address="+i.alertmanager, "--cluster.listen-address=")
+	programtest.Answers(t, "http://"+i.alertmanager+"/-/ready")
 
 	i.configure(t, "")
 	// Numbers of seconds are no durations: two days without a verification are three seconds.
@@ -172,6 +171,7 @@ func newInstallation(t *testing.T, databaseURL string, servers int, env ...strin
 	install(t, i.path("rules/alerts.yml"), "rules/alerts.yml", "> 2 * 86400", "> 3", "go_sched_gomaxprocs_threads > 0.9", "go_sched_gomaxprocs_threads > 0.6")
 	install(t, i.path("rules/objectives.yml"), "rules/objectives.yml",
 		"* 3600 >= 10", "* 30 >= 10", "* 21600 >= 10", "* 180 >= 10", "* 86400 >= 10", "* 720 >= 10", "* 259200 >= 10", "* 2160 >= 10")
+	prometheus := programtest.FreeAddress(t)
 	i.prometheus = "http://" + prometheus
 	programtest.Start(t, nil, "prometheus", "--config.file="+i.path("prometheus.yml"), "--storage.tsdb.path="+i.path("data"),
 		"--web.listen-address="+prometheus, "--web.enable-lifecycle", "--rules.alert.resend-delay="+hastened("1m"))
