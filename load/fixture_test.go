@@ -19,10 +19,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/escrowgrid/escrowgrid/internal/apitest"
 	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/httpapi"
-	"github.com/escrowgrid/escrowgrid/internal/k6test"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/loadtest/k6test"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 

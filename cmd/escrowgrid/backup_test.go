@@ -9,8 +9,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/escrowgrid/escrowgrid/internal/apitest"
-	"github.com/escrowgrid/escrowgrid/internal/journaltest"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/store/journaltest"
 )
 
 // doneWith returns the references of the positions of a bank that were made and funded.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/escrowgrid/escrowgrid/internal/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
 )
 
 // bank is an institution with an admin key and an asset in dollars.

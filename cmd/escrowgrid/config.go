@@ -13,8 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid/internal/otlp"
 	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/tracing/otlp"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
 

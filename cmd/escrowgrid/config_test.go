@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/escrowgrid/escrowgrid/internal/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
 )
 
 // A wrong value stops the start with one line that names the variable, the value

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/escrowgrid/escrowgrid/internal/pgcluster"
-	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 )
 
 // What was acknowledged is there after kill -9, and what was repeated after it was

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/escrowgrid/escrowgrid/internal/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
 )
 
 // The steps that the demonstration shows, in order.

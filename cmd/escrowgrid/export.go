@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
-	"github.com/escrowgrid/escrowgrid/internal/bundle"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/verify/bundle"
 )
 
 type exportCommand struct {
@@ -31,7 +31,7 @@ file on to those only who may see it.
 
 // Run exports.
 func (c *exportCommand) Run(ctx context.Context, out output) (err error) {
-	var of escrowgrid.InstitutionID
+	var of escrow.InstitutionID
 	if err := of.UnmarshalText([]byte(c.Institution)); err != nil {
 		return &usageError{"--institution: " + err.Error()}
 	}
@@ -51,7 +51,7 @@ func (c *exportCommand) Run(ctx context.Context, out output) (err error) {
 	return c.describe(ctx, out)
 }
 
-func (c *exportCommand) fromDatabase(ctx context.Context, of escrowgrid.InstitutionID, progress bundle.Progress) (err error) {
+func (c *exportCommand) fromDatabase(ctx context.Context, of escrow.InstitutionID, progress bundle.Progress) (err error) {
 	database, err := openExisting(ctx, c.databaseFlags)
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/escrowgrid/escrowgrid/internal/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
 )
 
 // load is clients that make and fund positions of some banks. Each step is under an

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/escrowgrid/escrowgrid/internal/httpapi"
-	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 )
 
 // testRootKey is the operator's, where a test chooses it.

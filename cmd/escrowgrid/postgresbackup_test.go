@@ -12,9 +12,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/escrowgrid/escrowgrid/internal/journaltest"
 	"github.com/escrowgrid/escrowgrid/internal/pgcluster"
-	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/store/journaltest"
 )
 
 // script runs a script of deploy/postgresql with PostgreSQL's programs on PATH.

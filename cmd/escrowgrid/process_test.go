@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid/internal/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
 	"github.com/escrowgrid/escrowgrid/internal/subprocess"
 )
 

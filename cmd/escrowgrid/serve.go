@@ -16,12 +16,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"github.com/escrowgrid/escrowgrid"
 	"github.com/escrowgrid/escrowgrid/internal/engine"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/httpapi"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
-	"github.com/escrowgrid/escrowgrid/internal/otlp"
 	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/tracing/otlp"
 	"github.com/escrowgrid/escrowgrid/internal/verify"
 )
 
@@ -286,7 +286,7 @@ func rootKey(config serverConfig) (string, error) {
 func newSecret() string {
 	var random [32]byte
 	_, _ = rand.Read(random[:]) // It never fails.
-	return escrowgrid.NewSecret(random)
+	return escrow.NewSecret(random)
 }
 
 func buildInfo() prometheus.Collector {

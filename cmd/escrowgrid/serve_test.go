@@ -21,8 +21,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/escrowgrid/escrowgrid/internal/apitest"
-	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 

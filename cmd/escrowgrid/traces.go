@@ -8,7 +8,7 @@ import (
 
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 
-	"github.com/escrowgrid/escrowgrid/internal/otlp"
+	"github.com/escrowgrid/escrowgrid/internal/tracing/otlp"
 )
 
 // traceFlags say where traces go, by the variables that OpenTelemetry has for it.

@@ -14,10 +14,10 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/escrowgrid/escrowgrid/internal/apiclient"
-	"github.com/escrowgrid/escrowgrid/internal/bundle"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 	"github.com/escrowgrid/escrowgrid/internal/verify"
+	"github.com/escrowgrid/escrowgrid/internal/verify/bundle"
 )
 
 type verifyCommand struct {

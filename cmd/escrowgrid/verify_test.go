@@ -16,9 +16,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/escrowgrid/escrowgrid"
-	"github.com/escrowgrid/escrowgrid/internal/apitest"
-	"github.com/escrowgrid/escrowgrid/internal/journaltest"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/store/journaltest"
 )
 
 // verified is a server on a database with the journal of a bank, all of which is signed,
@@ -54,8 +54,8 @@ func serveVerified(t *testing.T, databaseURL string, env ...string) *verified {
 // tamper raises what a position has released, beside the server.
 func (v *verified) tamper(t *testing.T) {
 	t.Helper()
-	var institution escrowgrid.InstitutionID
-	var position escrowgrid.PositionID
+	var institution escrow.InstitutionID
+	var position escrow.PositionID
 	if err := institution.UnmarshalText([]byte(v.id)); err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func TestVerificationsThatCannotBe(t *testing.T) {
 		{"export --institution=" + v.id, exitUsage, "--output"},
 		{"export --institution=" + v.id + " --output=" + text + " --url=" + v.URL + " --api-key=" + testRootKey, exitFailure, "is there already"},
 		{
-			"export --institution=" + escrowgrid.InstitutionID{15: 1}.String() + " --output=" + filepath.Join(directory, "b") + " --url=" + v.URL + " --api-key=" + testRootKey,
+			"export --institution=" + escrow.InstitutionID{15: 1}.String() + " --output=" + filepath.Join(directory, "b") + " --url=" + v.URL + " --api-key=" + testRootKey,
 			exitFailure, "institution_not_found",
 		},
 	} {

@@ -4,15 +4,15 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // batchResults reads again, out of the journal, what a batch led to. The entries of
 // its accepted items are the last ones up to the record's sequence.
 func (e *Engine) batchResults(
-	ctx context.Context, institution escrowgrid.InstitutionID, record escrowgrid.Record,
-) (escrowgrid.BatchResults, error) {
-	results := make(escrowgrid.BatchResults, len(record.Items))
+	ctx context.Context, institution escrow.InstitutionID, record escrow.Record,
+) (escrow.BatchResults, error) {
+	results := make(escrow.BatchResults, len(record.Items))
 	for i, refusal := range record.Items {
 		results[i].Refusal = refusal
 	}
@@ -20,7 +20,7 @@ func (e *Engine) batchResults(
 	if len(accepted) == 0 {
 		return results, nil
 	}
-	entries, err := e.lastEntries(ctx, institution, escrowgrid.EntryFilter{UpTo: record.Sequence}, len(accepted))
+	entries, err := e.lastEntries(ctx, institution, escrow.EntryFilter{UpTo: record.Sequence}, len(accepted))
 	if err != nil {
 		return nil, err
 	}
@@ -44,8 +44,8 @@ func (e *Engine) batchResults(
 	return results, nil
 }
 
-func bySubject(entries []escrowgrid.Entry) map[string][]escrowgrid.Entry {
-	subjects := make(map[string][]escrowgrid.Entry)
+func bySubject(entries []escrow.Entry) map[string][]escrow.Entry {
+	subjects := make(map[string][]escrow.Entry)
 	for _, entry := range entries {
 		subjects[entry.Subject] = append(subjects[entry.Subject], entry)
 	}
@@ -55,15 +55,15 @@ func bySubject(entries []escrowgrid.Entry) map[string][]escrowgrid.Entry {
 // positionsAfter returns a position as it was after each of some of its entries,
 // which follow each other.
 func (e *Engine) positionsAfter(
-	ctx context.Context, institution escrowgrid.InstitutionID, subject string, entries []escrowgrid.Entry,
-) ([]escrowgrid.Position, error) {
+	ctx context.Context, institution escrow.InstitutionID, subject string, entries []escrow.Entry,
+) ([]escrow.Position, error) {
 	first := entries[0].Sequence
-	if entries[0].Kind != escrowgrid.KindPositionCreated {
+	if entries[0].Kind != escrow.KindPositionCreated {
 		earlier, err := e.history(ctx, institution, subject, first-1)
 		if err != nil {
 			return nil, err
 		}
 		entries = append(earlier, entries...)
 	}
-	return escrowgrid.PositionsAfter(entries, first)
+	return escrow.PositionsAfter(entries, first)
 }

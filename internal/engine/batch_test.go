@@ -9,18 +9,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/escrowgrid/escrowgrid"
 	"github.com/escrowgrid/escrowgrid/internal/engine"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // createPositions makes a batch of new positions of ten dollars, one for each
 // holder.
-func createPositions(asset escrowgrid.AssetID, atomic bool, holders ...string) escrowgrid.Command {
-	inputs := make([]escrowgrid.PositionInput, len(holders))
+func createPositions(asset escrow.AssetID, atomic bool, holders ...string) escrow.Command {
+	inputs := make([]escrow.PositionInput, len(holders))
 	for i, holder := range holders {
-		inputs[i] = escrowgrid.PositionInput{AssetID: asset.String(), HolderReference: holder, Currency: "USD", Amount: "10"}
+		inputs[i] = escrow.PositionInput{AssetID: asset.String(), HolderReference: holder, Currency: "USD", Amount: "10"}
 	}
-	return must(escrowgrid.NewCreationBatch(inputs, atomic))
+	return must(escrow.NewCreationBatch(inputs, atomic))
 }
 
 // holders are so many names.
@@ -32,21 +32,21 @@ func holders(count int) []string {
 	return names
 }
 
-func stepOf(id escrowgrid.PositionID, to escrowgrid.State, amount string) escrowgrid.TransitionItem {
-	item := escrowgrid.TransitionItem{PositionID: id.String(), TransitionInput: escrowgrid.TransitionInput{ToState: string(to)}}
+func stepOf(id escrow.PositionID, to escrow.State, amount string) escrow.TransitionItem {
+	item := escrow.TransitionItem{PositionID: id.String(), TransitionInput: escrow.TransitionInput{ToState: string(to)}}
 	if amount != "" {
-		item.Amount = new(escrowgrid.Digits(amount))
+		item.Amount = new(escrow.Digits(amount))
 	}
 	return item
 }
 
-func lead(atomic bool, items ...escrowgrid.TransitionItem) escrowgrid.Command {
-	return must(escrowgrid.NewTransitionBatch(items, atomic))
+func lead(atomic bool, items ...escrow.TransitionItem) escrow.Command {
+	return must(escrow.NewTransitionBatch(items, atomic))
 }
 
 // codesOf are the codes of a batch's items, "" for those that were accepted.
-func codesOf(items escrowgrid.ItemRefusals) []escrowgrid.Code {
-	codes := make([]escrowgrid.Code, len(items))
+func codesOf(items escrow.ItemRefusals) []escrow.Code {
+	codes := make([]escrow.Code, len(items))
 	for i, refusal := range items {
 		if refusal != nil {
 			codes[i] = refusal.Code
@@ -56,8 +56,8 @@ func codesOf(items escrowgrid.ItemRefusals) []escrowgrid.Code {
 }
 
 // itemsOf are the refusals of a batch that was refused as a whole.
-func itemsOf(err error) escrowgrid.ItemRefusals {
-	refusal, _ := err.(*escrowgrid.Error) //nolint:errorlint // Do returns no other.
+func itemsOf(err error) escrow.ItemRefusals {
+	refusal, _ := err.(*escrow.Error) //nolint:errorlint // Do returns no other.
 	if refusal == nil {
 		return nil
 	}
@@ -104,25 +104,25 @@ func TestABatchIsOneTransaction(t *testing.T) {
 		s := d.start(t, newClock())
 		of := s.institution()
 		asset := s.asset(of)
-		before, batches, commands := len(s.journal(of, escrowgrid.EntryFilter{})), s.metric("batch_commands"), s.batchSum()
+		before, batches, commands := len(s.journal(of, escrow.EntryFilter{})), s.metric("batch_commands"), s.batchSum()
 
-		made := accept[escrowgrid.BatchResults](s, root(of, createPositions(asset, false, holders(escrowgrid.MaxBatchItems)...)))
-		steps := make([]escrowgrid.TransitionItem, len(made))
+		made := accept[escrow.BatchResults](s, root(of, createPositions(asset, false, holders(escrow.MaxBatchItems)...)))
+		steps := make([]escrow.TransitionItem, len(made))
 		for i, result := range made {
 			if result.Refusal != nil || result.Position.HolderReference != fmt.Sprint("holder-", i) || result.Position.Version != 1 {
 				t.Fatalf("item %d has the result %+v", i, result)
 			}
-			steps[i] = stepOf(result.Position.ID, escrowgrid.StateFunded, "")
+			steps[i] = stepOf(result.Position.ID, escrow.StateFunded, "")
 		}
-		for i, result := range accept[escrowgrid.BatchResults](s, root(of, lead(true, steps...))) {
+		for i, result := range accept[escrow.BatchResults](s, root(of, lead(true, steps...))) {
 			if result.Refusal != nil || result.Position.ID != made[i].Position.ID || result.Position.Held != 1000 {
 				t.Fatalf("item %d has the result %+v", i, result)
 			}
 		}
-		if got, sum := s.metric("batch_commands")-batches, s.batchSum()-commands; got != 2 || sum != 2*escrowgrid.MaxBatchItems {
+		if got, sum := s.metric("batch_commands")-batches, s.batchSum()-commands; got != 2 || sum != 2*escrow.MaxBatchItems {
 			t.Errorf("the batches were %d commands in %d transactions", sum, got)
 		}
-		if added := len(s.checkJournal(of)) - before; added != 2*escrowgrid.MaxBatchItems {
+		if added := len(s.checkJournal(of)) - before; added != 2*escrow.MaxBatchItems {
 			t.Errorf("%d entries were added", added)
 		}
 	})
@@ -134,7 +134,7 @@ func TestABatchWeighsWhatItsItemsDo(t *testing.T) {
 		s := d.start(t, newClock(), func(c *engine.Config) { c.BatchSize = 10 })
 		of := s.institution()
 		asset := s.asset(of)
-		some := func(count int) escrowgrid.Request { return root(of, createPositions(asset, false, holders(count)...)) }
+		some := func(count int) escrow.Request { return root(of, createPositions(asset, false, holders(count)...)) }
 		single := root(of, createPosition(asset, "single", "10"))
 		batches, commands := s.metric("batch_commands"), s.batchSum()
 		release := d.block(t, of)
@@ -163,7 +163,7 @@ func TestCloseFinishesBatchesThatWait(t *testing.T) {
 		of := s.institution()
 		asset := s.asset(of)
 		release := d.block(t, of)
-		some := func(count int) escrowgrid.Request { return root(of, createPositions(asset, false, holders(count)...)) }
+		some := func(count int) escrow.Request { return root(of, createPositions(asset, false, holders(count)...)) }
 		attempts := s.beginInOrder(t.Context(), some(1), some(8), some(8), some(20), some(1))
 		closed := make(chan error)
 		go func() { closed <- s.Close(context.Background()) }()
@@ -171,7 +171,7 @@ func TestCloseFinishesBatchesThatWait(t *testing.T) {
 			ctx, leave := context.WithCancel(t.Context())
 			leave() // One that is accepted after all is dropped.
 			_, err := s.Do(ctx, some(1))
-			return escrowgrid.ErrorCode(err) == escrowgrid.CodeShuttingDown
+			return escrow.ErrorCode(err) == escrow.CodeShuttingDown
 		})
 		release()
 		if err := <-closed; err != nil {
@@ -194,16 +194,16 @@ func TestAFullQueueRefusesABatch(t *testing.T) {
 		s := d.start(t, newClock(), func(c *engine.Config) { c.Committers, c.QueueSize = 1, 10 })
 		of := s.institution()
 		asset := s.asset(of)
-		some := func(count int) escrowgrid.Request { return root(of, createPositions(asset, false, holders(count)...)) }
+		some := func(count int) escrow.Request { return root(of, createPositions(asset, false, holders(count)...)) }
 		single := root(of, createPosition(asset, "single", "10"))
 
 		release := d.block(t, of)
 		attempts := s.beginInOrder(t.Context(), single, some(8))
-		refuse(s, some(3), escrowgrid.CodeOverloaded)
+		refuse(s, some(3), escrow.CodeOverloaded)
 		last := s.begin(t.Context(), some(2))
 		eventually(t, "the queue is full", func() bool { return s.metric("queue_commands") == 10 })
-		refuse(s, single, escrowgrid.CodeOverloaded)
-		if refused := s.refused()[string(escrowgrid.CodeOverloaded)]; refused != 4 {
+		refuse(s, single, escrow.CodeOverloaded)
+		if refused := s.refused()[string(escrow.CodeOverloaded)]; refused != 4 {
 			t.Errorf("%d commands count as refused, want those of a batch of 3 and a single one", refused)
 		}
 		release()
@@ -216,8 +216,8 @@ func TestAFullQueueRefusesABatch(t *testing.T) {
 		// One that is larger than the queue is taken while nothing else waits.
 		release = d.block(t, of)
 		attempts = s.beginInOrder(t.Context(), single, some(20))
-		refuse(s, single, escrowgrid.CodeOverloaded)
-		refuse(s, some(20), escrowgrid.CodeOverloaded)
+		refuse(s, single, escrow.CodeOverloaded)
+		refuse(s, some(20), escrow.CodeOverloaded)
 		release()
 		for i, a := range attempts {
 			if code := a.code(); code != "" {
@@ -234,21 +234,21 @@ func TestRefusedItemsAreCountedByTheirCodes(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, d database) {
 		s := d.start(t, newClock())
 		of := s.institution()
-		position := accept[escrowgrid.Position](s, root(of, createPosition(s.asset(of), "h", "10"))).ID
-		steps := []escrowgrid.TransitionItem{
-			stepOf(position, escrowgrid.StateReleased, ""), stepOf(position, escrowgrid.StateFunded, ""),
-			stepOf(escrowgrid.PositionID{1}, escrowgrid.StateFunded, ""), stepOf(position, "GONE", ""), stepOf(position, escrowgrid.StateFunded, ""),
+		position := accept[escrow.Position](s, root(of, createPosition(s.asset(of), "h", "10"))).ID
+		steps := []escrow.TransitionItem{
+			stepOf(position, escrow.StateReleased, ""), stepOf(position, escrow.StateFunded, ""),
+			stepOf(escrow.PositionID{1}, escrow.StateFunded, ""), stepOf(position, "GONE", ""), stepOf(position, escrow.StateFunded, ""),
 		}
-		want := []escrowgrid.Code{"invalid_transition", "", "position_not_found", "invalid_input", "invalid_transition"}
+		want := []escrow.Code{"invalid_transition", "", "position_not_found", "invalid_input", "invalid_transition"}
 		_, err := s.Do(t.Context(), root(of, lead(true, steps...)))
-		if diff := cmp.Diff(want, codesOf(itemsOf(err))); diff != "" || escrowgrid.ErrorCode(err) != escrowgrid.CodeBatchRefused {
+		if diff := cmp.Diff(want, codesOf(itemsOf(err))); diff != "" || escrow.ErrorCode(err) != escrow.CodeBatchRefused {
 			t.Errorf("refused as a whole with %v, the codes wanted (-) and given (+) are:\n%s", err, diff)
 		}
 		counted := map[string]int{"not_applied": 1, "invalid_transition": 2, "position_not_found": 1, "invalid_input": 1}
 		if diff := cmp.Diff(counted, s.refused()); diff != "" {
 			t.Errorf("refusals wanted (-) and counted (+):\n%s", diff)
 		}
-		results := accept[escrowgrid.BatchResults](s, root(of, lead(false, steps...)))
+		results := accept[escrow.BatchResults](s, root(of, lead(false, steps...)))
 		if diff := cmp.Diff(want, codesOf(results.Refusals())); diff != "" {
 			t.Errorf("codes wanted (-) and given (+):\n%s", diff)
 		}
@@ -271,22 +271,22 @@ func TestAPoisonedBatchFailsAlone(t *testing.T) {
 		s := d.start(t, newClock())
 		of := s.institution()
 		asset := s.asset(of)
-		before := len(s.journal(of, escrowgrid.EntryFilter{}))
+		before := len(s.journal(of, escrow.EntryFilter{}))
 		good := root(of, createPositions(asset, false, "a", "b", "c"))
 		release := d.block(t, of)
 		attempts := s.beginInOrder(t.Context(), good, good, root(of, createPosition(asset, "d", "10")),
 			under("k", "poisoned", root(of, createPositions(asset, false, "a", "poison", "b"))), good)
 		release()
 		for i, a := range attempts {
-			want := escrowgrid.Code("")
+			want := escrow.Code("")
 			if i == 3 {
-				want = escrowgrid.CodeInternal
+				want = escrow.CodeInternal
 			}
 			if got := a.code(); got != want {
 				t.Errorf("request %d: the code is %q, want %q (%v)", i, got, want, a.err)
 			}
 		}
-		if failed := s.refused()[string(escrowgrid.CodeInternal)]; failed != 3 || s.metric("batch_splits_total") == 0 {
+		if failed := s.refused()[string(escrow.CodeInternal)]; failed != 3 || s.metric("batch_splits_total") == 0 {
 			t.Errorf("%d commands count as failed, after %d splits", failed, s.metric("batch_splits_total"))
 		}
 		if added := len(s.checkJournal(of)) - before; added != 10 {
@@ -305,18 +305,18 @@ func TestABatchWithoutAnAnswerIsLookedUp(t *testing.T) {
 			of := s.institution()
 			asset := s.asset(of)
 			for i := range 3 {
-				before := len(s.journal(of, escrowgrid.EntryFilter{}))
+				before := len(s.journal(of, escrow.EntryFilter{}))
 				proxy.next.Store(fate)
 				request := under(fmt.Sprint(i), fmt.Sprint(i), root(of, createPositions(asset, i == 0, holders(5)...)))
-				results := accept[escrowgrid.BatchResults](s, request)
+				results := accept[escrow.BatchResults](s, request)
 				if len(results.Refusals().Accepted()) != 5 {
 					t.Errorf("the results are %+v", results)
 				}
 				answer, err := s.Do(t.Context(), request)
-				if diff := cmp.Diff(escrowgrid.Resource(results), answer.Resource, exactly()); diff != "" || err != nil || !answer.Replayed {
+				if diff := cmp.Diff(escrow.Resource(results), answer.Resource, exactly()); diff != "" || err != nil || !answer.Replayed {
 					t.Errorf("repeated, with %v and replayed %t, the results (-) are (+):\n%s", err, answer.Replayed, diff)
 				}
-				if added := len(s.journal(of, escrowgrid.EntryFilter{})) - before; added != 5 {
+				if added := len(s.journal(of, escrow.EntryFilter{})) - before; added != 5 {
 					t.Errorf("%d entries were added, want 5", added)
 				}
 			}
@@ -334,19 +334,19 @@ func TestABatchIsReplayed(t *testing.T) {
 	eachPair(t, func(t *testing.T, servers [2]*server) {
 		of := servers[0].institution()
 		asset := servers[0].asset(of)
-		one := accept[escrowgrid.Position](servers[0], root(of, createPosition(asset, "one", "10"))).ID
-		other := accept[escrowgrid.Position](servers[0], root(of, createPosition(asset, "other", "10"))).ID
-		fund := []escrowgrid.TransitionItem{stepOf(one, escrowgrid.StateFunded, ""), stepOf(other, escrowgrid.StateFunded, "")}
+		one := accept[escrow.Position](servers[0], root(of, createPosition(asset, "one", "10"))).ID
+		other := accept[escrow.Position](servers[0], root(of, createPosition(asset, "other", "10"))).ID
+		fund := []escrow.TransitionItem{stepOf(one, escrow.StateFunded, ""), stepOf(other, escrow.StateFunded, "")}
 		// Turn by turn, so that an entry of the one position stands between those of the other.
-		release := slices.Repeat([]escrowgrid.TransitionItem{
-			stepOf(one, escrowgrid.StatePartiallyReleased, "1"), stepOf(other, escrowgrid.StatePartiallyReleased, "4"),
+		release := slices.Repeat([]escrow.TransitionItem{
+			stepOf(one, escrow.StatePartiallyReleased, "1"), stepOf(other, escrow.StatePartiallyReleased, "4"),
 		}, 4)
-		missing := must(escrowgrid.NewCreationBatch([]escrowgrid.PositionInput{
-			{AssetID: escrowgrid.AssetID{1}.String(), HolderReference: "h", Currency: "USD", Amount: "1"}, {Amount: "x"},
+		missing := must(escrow.NewCreationBatch([]escrow.PositionInput{
+			{AssetID: escrow.AssetID{1}.String(), HolderReference: "h", Currency: "USD", Amount: "1"}, {Amount: "x"},
 		}, false))
-		requests := []escrowgrid.Command{
+		requests := []escrow.Command{
 			createPositions(asset, true, holders(3)...), lead(true, fund...), lead(false, release...), lead(true, release...), missing,
-			lead(false, stepOf(one, escrowgrid.StateCancelled, ""), stepOf(one, escrowgrid.StateFunded, "")),
+			lead(false, stepOf(one, escrow.StateCancelled, ""), stepOf(one, escrow.StateFunded, "")),
 		}
 		type answered struct {
 			answer engine.Answer
@@ -360,7 +360,7 @@ func TestABatchIsReplayed(t *testing.T) {
 				t.Fatalf("batch %d is a replay", i)
 			}
 		}
-		if escrowgrid.ErrorCode(first[3].err) != escrowgrid.CodeBatchRefused {
+		if escrow.ErrorCode(first[3].err) != escrow.CodeBatchRefused {
 			t.Errorf("the atomic batch is answered with %+v, %v", first[3].answer, first[3].err)
 		}
 		before := len(servers[0].checkJournal(of))
@@ -376,9 +376,9 @@ func TestABatchIsReplayed(t *testing.T) {
 				}
 			}
 			name := fmt.Sprint("batch ", i, " of ", of)
-			refuse(servers[0], under(name, "another", root(of, command)), escrowgrid.CodeIdempotencyKeyReused)
+			refuse(servers[0], under(name, "another", root(of, command)), escrow.CodeIdempotencyKeyReused)
 		}
-		if after := len(servers[0].journal(of, escrowgrid.EntryFilter{})); after != before {
+		if after := len(servers[0].journal(of, escrow.EntryFilter{})); after != before {
 			t.Errorf("the repetitions added %d entries", after-before)
 		}
 	})
@@ -390,17 +390,17 @@ func TestABatchIsWrittenByWhoMay(t *testing.T) {
 		s := d.start(t, newClock())
 		of := s.institution()
 		batch := createPositions(s.asset(of), false, "a", "b")
-		admin, _ := s.key(of, escrowgrid.RoleAdmin, nil)
-		reader, _ := s.key(of, escrowgrid.RoleReadOnly, nil)
-		accept[escrowgrid.BatchResults](s, by(admin, batch))
-		refuse(s, by(reader, batch), escrowgrid.CodeForbidden)
-		accept[escrowgrid.APIKey](s, root(of, escrowgrid.RevokeKey{Key: admin.ID}))
-		refuse(s, by(admin, batch), escrowgrid.CodeInvalidKey)
-		refuse(s, root(escrowgrid.InstitutionID{}, batch), escrowgrid.CodeForbidden)
+		admin, _ := s.key(of, escrow.RoleAdmin, nil)
+		reader, _ := s.key(of, escrow.RoleReadOnly, nil)
+		accept[escrow.BatchResults](s, by(admin, batch))
+		refuse(s, by(reader, batch), escrow.CodeForbidden)
+		accept[escrow.APIKey](s, root(of, escrow.RevokeKey{Key: admin.ID}))
+		refuse(s, by(admin, batch), escrow.CodeInvalidKey)
+		refuse(s, root(escrow.InstitutionID{}, batch), escrow.CodeForbidden)
 		entries := s.checkJournal(of)
 		var actors []string
 		for _, entry := range entries {
-			if entry.Kind == escrowgrid.KindPositionCreated {
+			if entry.Kind == escrow.KindPositionCreated {
 				actors = append(actors, entry.Actor.String()+" "+entry.RequestID)
 			}
 		}

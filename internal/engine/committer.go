@@ -13,14 +13,14 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
 // pending is a request that waits for its batch.
 type pending struct {
 	ctx     context.Context //nolint:containedctx // It tells whether the caller still waits.
-	request escrowgrid.Request
+	request escrow.Request
 	// weight is the request's, in commands.
 	weight int
 	done   chan result
@@ -82,7 +82,7 @@ func (q *queue) poll() *pending {
 // result is what became of a pending command: an error, or an outcome that is
 // committed.
 type result struct {
-	outcome escrowgrid.Outcome
+	outcome escrow.Outcome
 	err     error
 }
 
@@ -220,7 +220,7 @@ func (c *committer) attempt(batch []*pending) (err error) {
 		return err
 	}
 	books := booksOf(transaction, batch)
-	var entries []escrowgrid.Entry
+	var entries []escrow.Entry
 	for _, b := range books {
 		entries = append(entries, b.Entries...)
 	}
@@ -242,14 +242,14 @@ func (c *committer) attempt(batch []*pending) (err error) {
 	return nil
 }
 
-func needsOf(batch []*pending) map[escrowgrid.InstitutionID]escrowgrid.Needs {
-	requests := make(map[escrowgrid.InstitutionID][]escrowgrid.Request)
+func needsOf(batch []*pending) map[escrow.InstitutionID]escrow.Needs {
+	requests := make(map[escrow.InstitutionID][]escrow.Request)
 	for _, p := range batch {
 		requests[p.request.Institution] = append(requests[p.request.Institution], p.request)
 	}
-	needs := make(map[escrowgrid.InstitutionID]escrowgrid.Needs, len(requests))
+	needs := make(map[escrow.InstitutionID]escrow.Needs, len(requests))
 	for id, list := range requests {
-		needs[id] = escrowgrid.MergeNeeds(list)
+		needs[id] = escrow.MergeNeeds(list)
 	}
 	return needs
 }
@@ -264,15 +264,15 @@ func commandsOf(batch []*pending) (commands int) {
 
 // execute applies the commands of a batch to its books. A command that panics is
 // like one that fails: its neighbours are to be carried out.
-func (c *committer) execute(transaction store.Batch, batch []*pending) (_ []escrowgrid.Outcome, err error) {
+func (c *committer) execute(transaction store.Batch, batch []*pending) (_ []escrow.Outcome, err error) {
 	defer func() {
 		if problem := recover(); problem != nil {
 			err = fmt.Errorf("panic: %v\n%s", problem, debug.Stack())
 		}
 	}()
-	outcomes := make([]escrowgrid.Outcome, len(batch))
+	outcomes := make([]escrow.Outcome, len(batch))
 	for i, p := range batch {
-		stamp := escrowgrid.Stamp{Now: c.engine.config.Now(), Random: [2]uint64{c.random.Uint64(), c.random.Uint64()}}
+		stamp := escrow.Stamp{Now: c.engine.config.Now(), Random: [2]uint64{c.random.Uint64(), c.random.Uint64()}}
 		outcomes[i], err = transaction.Books(p.request.Institution).Execute(p.request, stamp)
 		if err != nil {
 			return nil, err
@@ -282,9 +282,9 @@ func (c *committer) execute(transaction store.Batch, batch []*pending) (_ []escr
 }
 
 // booksOf returns the books of a batch, each once.
-func booksOf(transaction store.Batch, batch []*pending) []*escrowgrid.Books {
-	var books []*escrowgrid.Books
-	seen := make(map[escrowgrid.InstitutionID]bool)
+func booksOf(transaction store.Batch, batch []*pending) []*escrow.Books {
+	var books []*escrow.Books
+	seen := make(map[escrow.InstitutionID]bool)
 	for _, p := range batch {
 		if id := p.request.Institution; !seen[id] {
 			seen[id] = true
@@ -295,7 +295,7 @@ func booksOf(transaction store.Batch, batch []*pending) []*escrowgrid.Books {
 }
 
 // commit commits, and finds out about a commit whose outcome is not known.
-func (c *committer) commit(ctx context.Context, transaction store.Batch, entries []escrowgrid.Entry) error {
+func (c *committer) commit(ctx context.Context, transaction store.Batch, entries []escrow.Entry) error {
 	err := transaction.Commit(ctx)
 	if !errors.Is(err, store.ErrOutcomeUnknown) {
 		return err

@@ -9,8 +9,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/escrowgrid/escrowgrid"
 	"github.com/escrowgrid/escrowgrid/internal/engine"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // Commands that wait together are one transaction, in which each sees what those
@@ -19,25 +19,25 @@ func TestCommandsOfABatchFollowEachOther(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, d database) {
 		s := d.start(t, newClock())
 		of := s.institution()
-		position := accept[escrowgrid.Position](s, root(of, createPosition(s.asset(of), "h", "10"))).ID
-		key, _ := s.key(of, escrowgrid.RoleAdmin, nil)
+		position := accept[escrow.Position](s, root(of, createPosition(s.asset(of), "h", "10"))).ID
+		key, _ := s.key(of, escrow.RoleAdmin, nil)
 		batches := s.metric("batch_commands")
 
 		release := d.block(t, of)
 		steps := []struct {
-			request escrowgrid.Request
-			want    escrowgrid.Code
+			request escrow.Request
+			want    escrow.Code
 		}{
-			{by(key, transition(position, escrowgrid.StateFunded, "")), ""},
-			{by(key, transition(position, escrowgrid.StateFunded, "")), escrowgrid.CodeInvalidTransition},
-			{by(key, transition(position, escrowgrid.StatePartiallyReleased, "4")), ""},
-			{by(key, transition(position, escrowgrid.StatePartiallyReleased, "6")), escrowgrid.CodeTransitionAmount},
-			{root(of, escrowgrid.RevokeKey{Key: key.ID}), ""},
-			{by(key, transition(position, escrowgrid.StatePartiallyReleased, "1")), escrowgrid.CodeInvalidKey},
-			{root(of, transition(position, escrowgrid.StateReleased, "6")), ""},
-			{root(of, transition(position, escrowgrid.StateCancelled, "")), escrowgrid.CodeInvalidTransition},
+			{by(key, transition(position, escrow.StateFunded, "")), ""},
+			{by(key, transition(position, escrow.StateFunded, "")), escrow.CodeInvalidTransition},
+			{by(key, transition(position, escrow.StatePartiallyReleased, "4")), ""},
+			{by(key, transition(position, escrow.StatePartiallyReleased, "6")), escrow.CodeTransitionAmount},
+			{root(of, escrow.RevokeKey{Key: key.ID}), ""},
+			{by(key, transition(position, escrow.StatePartiallyReleased, "1")), escrow.CodeInvalidKey},
+			{root(of, transition(position, escrow.StateReleased, "6")), ""},
+			{root(of, transition(position, escrow.StateCancelled, "")), escrow.CodeInvalidTransition},
 		}
-		requests := []escrowgrid.Request{root(of, createPosition(escrowgrid.AssetID{}, "h", "1"))} // It is alone in its batch.
+		requests := []escrow.Request{root(of, createPosition(escrow.AssetID{}, "h", "1"))} // It is alone in its batch.
 		for _, step := range steps {
 			requests = append(requests, step.request)
 		}
@@ -53,7 +53,7 @@ func TestCommandsOfABatchFollowEachOther(t *testing.T) {
 			t.Errorf("the commands were %d transactions, want 2", got)
 		}
 		got, err := s.Position(t.Context(), of, position)
-		if err != nil || got.State != escrowgrid.StateReleased || got.Released != 1000 || got.Version != 4 {
+		if err != nil || got.State != escrow.StateReleased || got.Released != 1000 || got.Version != 4 {
 			t.Errorf("the position is %+v, %v", got, err)
 		}
 		s.checkJournal(of)
@@ -68,10 +68,10 @@ func TestAPoisonedCommandFailsAlone(t *testing.T) {
 		s := d.start(t, newClock())
 		of := s.institution()
 		asset := s.asset(of)
-		before, batches := len(s.journal(of, escrowgrid.EntryFilter{})), s.metric("batch_commands")
+		before, batches := len(s.journal(of, escrow.EntryFilter{})), s.metric("batch_commands")
 
 		release := d.block(t, of)
-		var requests []escrowgrid.Request
+		var requests []escrow.Request
 		for i := range 10 {
 			holder := fmt.Sprint("holder-", i)
 			if i == 3 || i == 8 {
@@ -83,9 +83,9 @@ func TestAPoisonedCommandFailsAlone(t *testing.T) {
 		release()
 
 		for i, a := range attempts {
-			want := escrowgrid.Code("")
+			want := escrow.Code("")
 			if i == 3 || i == 8 {
-				want = escrowgrid.CodeInternal
+				want = escrow.CodeInternal
 			}
 			if got := a.code(); got != want {
 				t.Errorf("command %d: the code is %q, want %q", i, got, want)
@@ -101,14 +101,14 @@ func TestAPoisonedCommandFailsAlone(t *testing.T) {
 		if after := len(s.checkJournal(of)); after != before+8 {
 			t.Errorf("%d entries were added, want 8", after-before)
 		}
-		refuse(s, root(of, createPosition(asset, "poison", "10")), escrowgrid.CodeInternal)
-		accept[escrowgrid.Position](s, root(of, createPosition(asset, "holder", "10")))
+		refuse(s, root(of, createPosition(asset, "poison", "10")), escrow.CodeInternal)
+		accept[escrow.Position](s, root(of, createPosition(asset, "holder", "10")))
 	})
 }
 
 // answerText is what an attempt's client is told.
 func (a *attempt) answerText() string {
-	if refusal, ok := a.err.(*escrowgrid.Error); ok { //nolint:errorlint // Do returns no other.
+	if refusal, ok := a.err.(*escrow.Error); ok { //nolint:errorlint // Do returns no other.
 		return refusal.Detail
 	}
 	return fmt.Sprintf("not a domain error: %v", a.err)
@@ -121,17 +121,17 @@ func TestAPoisonedCommandFailsAloneAmongInstitutions(t *testing.T) {
 		d.poison(t, "assets", "label")
 		s := d.start(t, newClock(), func(c *engine.Config) { c.Committers = 1 })
 		one, other := s.institution(), s.institution()
-		assets := map[escrowgrid.InstitutionID]escrowgrid.AssetID{one: s.asset(one), other: s.asset(other)}
+		assets := map[escrow.InstitutionID]escrow.AssetID{one: s.asset(one), other: s.asset(other)}
 		template := must(s.Asset(t.Context(), one, assets[one])).TemplateID
-		poison := must(escrowgrid.NewCreateAsset(escrowgrid.AssetInput{TemplateID: template.String(), Label: "poison"}))
+		poison := must(escrow.NewCreateAsset(escrow.AssetInput{TemplateID: template.String(), Label: "poison"}))
 
 		release := d.block(t, one)
 		attempts := s.beginInOrder(t.Context(),
 			root(one, createPosition(assets[one], "h", "1")), root(other, createPosition(assets[other], "h", "1")), root(one, poison),
-			root(escrowgrid.InstitutionID{}, createInstitution()), root(one, createPosition(assets[one], "h", "1")))
+			root(escrow.InstitutionID{}, createInstitution()), root(one, createPosition(assets[one], "h", "1")))
 		release()
 		for i, a := range attempts {
-			if got := a.code(); (got == escrowgrid.CodeInternal) != (i == 2) || got != "" && i != 2 {
+			if got := a.code(); (got == escrow.CodeInternal) != (i == 2) || got != "" && i != 2 {
 				t.Errorf("command %d: %v", i, a.err)
 			}
 		}
@@ -140,7 +140,7 @@ func TestAPoisonedCommandFailsAloneAmongInstitutions(t *testing.T) {
 		}
 		s.checkJournal(one)
 		s.checkJournal(other)
-		s.checkJournal(resource[escrowgrid.Institution](attempts[3].answer).ID)
+		s.checkJournal(resource[escrow.Institution](attempts[3].answer).ID)
 	})
 }
 
@@ -153,10 +153,10 @@ func TestAFullQueueRefusesAtOnce(t *testing.T) {
 		release := d.block(t, of)
 		attempts := s.beginInOrder(t.Context(), create, create, create)
 		// At once: the lock is still held while this waits for the answer.
-		refuse(s, create, escrowgrid.CodeOverloaded)
-		refuse(s, create, escrowgrid.CodeOverloaded)
+		refuse(s, create, escrow.CodeOverloaded)
+		refuse(s, create, escrow.CodeOverloaded)
 		// So a caller who asks before need not even make the command.
-		if err := s.Admit(of); escrowgrid.ErrorCode(err) != escrowgrid.CodeOverloaded {
+		if err := s.Admit(of); escrow.ErrorCode(err) != escrow.CodeOverloaded {
 			t.Errorf("a full queue admits one more: %v", err)
 		}
 		release()
@@ -172,7 +172,7 @@ func TestAFullQueueRefusesAtOnce(t *testing.T) {
 		if err := s.Admit(of); err != nil {
 			t.Errorf("an empty queue does not admit: %v", err)
 		}
-		accept[escrowgrid.Position](s, create)
+		accept[escrow.Position](s, create)
 	})
 }
 
@@ -213,15 +213,15 @@ func TestACommandWhoseCallerHasGoneIsDropped(t *testing.T) {
 		gone := s.begin(ctx, root(of, createPosition(asset, "gone", "10")))
 		eventually(t, "the command waits", func() bool { return s.metric("queue_commands") == 1 })
 		leave()
-		if got := gone.code(); got != escrowgrid.CodeRequestTimeout {
-			t.Errorf("the caller that left is told %v, want %s", gone.err, escrowgrid.CodeRequestTimeout)
+		if got := gone.code(); got != escrow.CodeRequestTimeout {
+			t.Errorf("the caller that left is told %v, want %s", gone.err, escrow.CodeRequestTimeout)
 		}
 		release()
 
 		if code := first.code(); code != "" {
 			t.Errorf("the command before it: %v", first.err)
 		}
-		accept[escrowgrid.Position](s, root(of, createPosition(asset, "last", "10")))
+		accept[escrow.Position](s, root(of, createPosition(asset, "last", "10")))
 		var holders []string
 		for _, position := range s.tables(of).Positions {
 			holders = append(holders, position.HolderReference)
@@ -234,15 +234,15 @@ func TestACommandWhoseCallerHasGoneIsDropped(t *testing.T) {
 }
 
 // refuseGone carries out a request whose caller has gone before it.
-func refuseGone(t *testing.T, s *server, r escrowgrid.Request) {
+func refuseGone(t *testing.T, s *server, r escrow.Request) {
 	t.Helper()
 	ctx, leave := context.WithCancel(t.Context())
 	leave()
-	before := len(s.journal(r.Institution, escrowgrid.EntryFilter{}))
-	if _, err := s.Do(ctx, r); escrowgrid.ErrorCode(err) != escrowgrid.CodeRequestTimeout {
-		t.Errorf("a caller that had left is told %v, want %s", err, escrowgrid.CodeRequestTimeout)
+	before := len(s.journal(r.Institution, escrow.EntryFilter{}))
+	if _, err := s.Do(ctx, r); escrow.ErrorCode(err) != escrow.CodeRequestTimeout {
+		t.Errorf("a caller that had left is told %v, want %s", err, escrow.CodeRequestTimeout)
 	}
-	if after := len(s.journal(r.Institution, escrowgrid.EntryFilter{})); after != before {
+	if after := len(s.journal(r.Institution, escrow.EntryFilter{})); after != before {
 		t.Errorf("its command added %d entries", after-before)
 	}
 }
@@ -258,8 +258,8 @@ func TestACallerThatGoesTooLateCannotKnow(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())
 		a := s.beginInOrder(ctx, under("k", "position", root(of, createPosition(asset, "h", "10"))))[0]
 		leave()
-		if got := a.code(); got != escrowgrid.CodeOutcomeUnknown {
-			t.Errorf("the caller is told %v, want %s", a.err, escrowgrid.CodeOutcomeUnknown)
+		if got := a.code(); got != escrow.CodeOutcomeUnknown {
+			t.Errorf("the caller is told %v, want %s", a.err, escrow.CodeOutcomeUnknown)
 		}
 		release()
 		answer, err := s.Do(t.Context(), under("k", "position", root(of, createPosition(asset, "h", "10"))))
@@ -276,7 +276,7 @@ func TestCloseFinishesWhatWasAccepted(t *testing.T) {
 		s := d.start(t, newClock())
 		of := s.institution()
 		create := root(of, createPosition(s.asset(of), "h", "10"))
-		s.Refused(escrowgrid.RefusedAttempt{InstitutionID: of, Actor: "unknown", Code: escrowgrid.CodeInvalidKey})
+		s.Refused(escrow.RefusedAttempt{InstitutionID: of, Actor: "unknown", Code: escrow.CodeInvalidKey})
 
 		release := d.block(t, of)
 		attempts := s.beginInOrder(t.Context(), create, create, create, create)
@@ -286,7 +286,7 @@ func TestCloseFinishesWhatWasAccepted(t *testing.T) {
 			ctx, leave := context.WithCancel(t.Context())
 			leave() // One that is accepted after all is dropped.
 			_, err := s.Do(ctx, create)
-			return escrowgrid.ErrorCode(err) == escrowgrid.CodeShuttingDown
+			return escrow.ErrorCode(err) == escrow.CodeShuttingDown
 		})
 		release()
 
@@ -298,11 +298,11 @@ func TestCloseFinishesWhatWasAccepted(t *testing.T) {
 				t.Errorf("command %d was accepted before the end, and failed: %v", i, a.err)
 			}
 		}
-		refuse(s, create, escrowgrid.CodeShuttingDown)
+		refuse(s, create, escrow.CodeShuttingDown)
 		if positions := len(s.tables(of).Positions); positions != 4 {
 			t.Errorf("there are %d positions, want 4", positions)
 		}
-		page, err := s.Refusals(t.Context(), escrowgrid.RefusalFilter{Institution: &of}, escrowgrid.PageRequest{Limit: 10})
+		page, err := s.Refusals(t.Context(), escrow.RefusalFilter{Institution: &of}, escrow.PageRequest{Limit: 10})
 		if err != nil || len(page.Items) != 1 {
 			t.Errorf("refused attempts: %+v, %v; want the one that waited", page.Items, err)
 		}
@@ -331,8 +331,8 @@ func TestCloseGivesUpWhatItHasNoTimeFor(t *testing.T) {
 			t.Error("close says that all was done")
 		}
 		for i, a := range attempts {
-			if code := a.code(); code != escrowgrid.CodeStoreUnavailable {
-				t.Errorf("command %d: %v, want %s", i, a.err, escrowgrid.CodeStoreUnavailable)
+			if code := a.code(); code != escrow.CodeStoreUnavailable {
+				t.Errorf("command %d: %v, want %s", i, a.err, escrow.CodeStoreUnavailable)
 			}
 		}
 		release()

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
@@ -79,20 +79,20 @@ func (e *Engine) expirePositions(ctx context.Context) {
 
 // expire expires positions and waits for all of them. A position that was led to
 // a final state in the meantime refuses.
-func (e *Engine) expire(ctx context.Context, due []escrowgrid.DuePosition) error {
+func (e *Engine) expire(ctx context.Context, due []escrow.DuePosition) error {
 	requestID := "expiry-" + rand.Text()
 	errs := make([]error, len(due))
 	var waiting sync.WaitGroup
 	for i, position := range due {
 		waiting.Go(func() {
-			_, errs[i] = e.Do(ctx, escrowgrid.Request{
-				Institution: position.InstitutionID, Actor: escrowgrid.ActorSystem(), RequestID: requestID,
-				Command: escrowgrid.ExpirePosition(position.PositionID),
+			_, errs[i] = e.Do(ctx, escrow.Request{
+				Institution: position.InstitutionID, Actor: escrow.ActorSystem(), RequestID: requestID,
+				Command: escrow.ExpirePosition(position.PositionID),
 			})
 			if errs[i] == nil {
 				e.metrics.expired.Inc()
 			}
-			if escrowgrid.ErrorCode(errs[i]) == escrowgrid.CodeInvalidTransition {
+			if escrow.ErrorCode(errs[i]) == escrow.CodeInvalidTransition {
 				errs[i] = nil
 			}
 		})
@@ -117,11 +117,11 @@ func (e *Engine) purge(ctx context.Context) {
 }
 
 // Refused notes a refused attempt that concerns security. It never waits.
-func (e *Engine) Refused(attempt escrowgrid.RefusedAttempt) {
+func (e *Engine) Refused(attempt escrow.RefusedAttempt) {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // It never fails.
 	attempt.At = e.config.Now()
-	attempt.ID = escrowgrid.EntryID(escrowgrid.NewUUID(attempt.At, uint64(random[0])<<56|uint64(random[1])<<48|
+	attempt.ID = escrow.EntryID(escrow.NewUUID(attempt.At, uint64(random[0])<<56|uint64(random[1])<<48|
 		uint64(random[2])<<40|uint64(random[3])<<32|uint64(random[4])<<24|uint64(random[5])<<16|uint64(random[6])<<8|uint64(random[7])))
 	select {
 	case e.refusals <- attempt:
@@ -133,7 +133,7 @@ func (e *Engine) Refused(attempt escrowgrid.RefusedAttempt) {
 // logRefusals writes the refused attempts that wait.
 func (e *Engine) logRefusals(ctx context.Context) {
 	flush := func(ctx context.Context) {
-		var attempts []escrowgrid.RefusedAttempt
+		var attempts []escrow.RefusedAttempt
 		for len(e.refusals) > 0 && len(attempts) < maxWaitingRefusals {
 			attempts = append(attempts, <-e.refusals)
 		}

@@ -11,9 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/escrowgrid/escrowgrid"
 	"github.com/escrowgrid/escrowgrid/internal/engine"
-	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
@@ -22,7 +22,7 @@ func watchful(c *engine.Config) { c.ExpiryInterval = 5 * time.Millisecond }
 
 // step is a transition of a position that is not made yet.
 type step struct {
-	to     escrowgrid.State
+	to     escrow.State
 	amount string
 }
 
@@ -32,19 +32,19 @@ type life struct {
 	steps     []step
 	// expires says that it then expires, with so much refunded.
 	expires  bool
-	refunded escrowgrid.Amount
+	refunded escrow.Amount
 }
 
 // live makes a position and leads it through its life.
-func (s *server) live(of escrowgrid.InstitutionID, asset escrowgrid.AssetID, l life) escrowgrid.PositionID {
+func (s *server) live(of escrow.InstitutionID, asset escrow.AssetID, l life) escrow.PositionID {
 	s.t.Helper()
-	in := escrowgrid.PositionInput{AssetID: asset.String(), HolderReference: "h", Currency: "USD", Amount: "10"}
+	in := escrow.PositionInput{AssetID: asset.String(), HolderReference: "h", Currency: "USD", Amount: "10"}
 	if l.expiresAt != nil {
-		in.ExpiresAt = new(escrowgrid.FormatTime(*l.expiresAt))
+		in.ExpiresAt = new(escrow.FormatTime(*l.expiresAt))
 	}
-	id := accept[escrowgrid.Position](s, root(of, must(escrowgrid.NewCreatePosition(in)))).ID
+	id := accept[escrow.Position](s, root(of, must(escrow.NewCreatePosition(in)))).ID
 	for _, step := range l.steps {
-		accept[escrowgrid.Position](s, root(of, transition(id, step.to, step.amount)))
+		accept[escrow.Position](s, root(of, transition(id, step.to, step.amount)))
 	}
 	return id
 }
@@ -56,21 +56,21 @@ func TestDuePositionsExpire(t *testing.T) {
 		servers := d.pair(t, watchful)
 		s, clock := servers[0], servers[0].clock
 		due, later := clock.now().Add(time.Hour), clock.now().Add(time.Hour+time.Microsecond)
-		fund, some := step{escrowgrid.StateFunded, ""}, step{escrowgrid.StatePartiallyReleased, "4"}
+		fund, some := step{escrow.StateFunded, ""}, step{escrow.StatePartiallyReleased, "4"}
 		lives := []life{
 			{&due, nil, true, 0},
 			{&due, []step{fund}, true, 1000},
 			{&due, []step{fund, some}, true, 600},
 			{&due, []step{fund, some, some}, true, 200},
-			{&due, []step{{escrowgrid.StateCancelled, ""}}, false, 0},
-			{&due, []step{fund, {escrowgrid.StateCancelled, ""}}, false, 0},
-			{&due, []step{fund, {escrowgrid.StateReleased, ""}}, false, 0},
+			{&due, []step{{escrow.StateCancelled, ""}}, false, 0},
+			{&due, []step{fund, {escrow.StateCancelled, ""}}, false, 0},
+			{&due, []step{fund, {escrow.StateReleased, ""}}, false, 0},
 			{&later, []step{fund}, false, 0},
 			{nil, []step{fund}, false, 0},
 		}
-		expected := make(map[escrowgrid.PositionID]life)
-		institutions := []escrowgrid.InstitutionID{s.institution(), s.institution()}
-		before := make(map[escrowgrid.PositionID]escrowgrid.Position)
+		expected := make(map[escrow.PositionID]life)
+		institutions := []escrow.InstitutionID{s.institution(), s.institution()}
+		before := make(map[escrow.PositionID]escrow.Position)
 		for _, of := range institutions {
 			asset := s.asset(of)
 			for _, life := range lives {
@@ -83,9 +83,9 @@ func TestDuePositionsExpire(t *testing.T) {
 
 		// Nobody can have a position expire before its time in the system's name.
 		for id, position := range before {
-			refuse(s, escrowgrid.Request{
-				Institution: position.InstitutionID, Actor: escrowgrid.ActorSystem(), RequestID: "r", Command: escrowgrid.ExpirePosition(id),
-			}, escrowgrid.CodeInvalidTransition)
+			refuse(s, escrow.Request{
+				Institution: position.InstitutionID, Actor: escrow.ActorSystem(), RequestID: "r", Command: escrow.ExpirePosition(id),
+			}, escrow.CodeInvalidTransition)
 		}
 		if t.Failed() {
 			return // The clock has nothing left to do.
@@ -100,7 +100,7 @@ func TestDuePositionsExpire(t *testing.T) {
 		for _, of := range institutions {
 			system := 0
 			for _, entry := range s.checkJournal(of) {
-				if entry.Actor == escrowgrid.ActorSystem() {
+				if entry.Actor == escrow.ActorSystem() {
 					system++
 				}
 			}
@@ -114,7 +114,7 @@ func TestDuePositionsExpire(t *testing.T) {
 	})
 }
 
-func checkExpiry(t *testing.T, l life, before, after escrowgrid.Position) {
+func checkExpiry(t *testing.T, l life, before, after escrow.Position) {
 	t.Helper()
 	if !l.expires {
 		if diff := cmp.Diff(before, after, exactly()); diff != "" {
@@ -123,8 +123,8 @@ func checkExpiry(t *testing.T, l life, before, after escrowgrid.Position) {
 		return
 	}
 	last := after.Events[len(after.Events)-1]
-	if after.State != escrowgrid.StateExpired || after.Refunded != l.refunded || after.Held != 0 || after.Version != before.Version+1 ||
-		last.Actor != escrowgrid.ActorSystem() || last.To != escrowgrid.StateExpired || last.Amount != l.refunded {
+	if after.State != escrow.StateExpired || after.Refunded != l.refunded || after.Held != 0 || after.Version != before.Version+1 ||
+		last.Actor != escrow.ActorSystem() || last.To != escrow.StateExpired || last.Amount != l.refunded {
 		t.Errorf("after %v the position is %+v, want it EXPIRED by the system with %d refunded", l.steps, after, l.refunded)
 	}
 }
@@ -136,9 +136,9 @@ func TestManyDuePositionsExpire(t *testing.T) {
 		const positions = 520 // A look finds 500.
 		s, clock := servers[0], servers[0].clock
 		of := s.institution()
-		create := must(escrowgrid.NewCreatePosition(escrowgrid.PositionInput{
+		create := must(escrow.NewCreatePosition(escrow.PositionInput{
 			AssetID: s.asset(of).String(), HolderReference: "h", Currency: "USD", Amount: "10",
-			ExpiresAt: new(escrowgrid.FormatTime(clock.now().Add(time.Hour))),
+			ExpiresAt: new(escrow.FormatTime(clock.now().Add(time.Hour))),
 		}))
 		var attempts []*attempt
 		for range positions {
@@ -152,8 +152,8 @@ func TestManyDuePositionsExpire(t *testing.T) {
 		clock.advance(time.Hour)
 		eventually(t, "all are expired", func() bool { return total(servers, "positions_expired_total") >= positions })
 		expired := 0
-		for _, entry := range s.journal(of, escrowgrid.EntryFilter{Kind: escrowgrid.KindPositionStateChanged}) {
-			if entry.Actor == escrowgrid.ActorSystem() {
+		for _, entry := range s.journal(of, escrow.EntryFilter{Kind: escrow.KindPositionStateChanged}) {
+			if entry.Actor == escrow.ActorSystem() {
 				expired++
 			}
 		}
@@ -201,7 +201,7 @@ func TestCountersOfAlertsBeginAtZero(t *testing.T) {
 		series[family.GetName()] = len(family.GetMetric())
 	}
 	for name, want := range map[string]int{
-		"escrowgrid_journal_entries_total": len(escrowgrid.Kinds()), "escrowgrid_duty_failures_total": 3, "escrowgrid_commands_refused_total": 5,
+		"escrowgrid_journal_entries_total": len(escrow.Kinds()), "escrowgrid_duty_failures_total": 3, "escrowgrid_commands_refused_total": 5,
 	} {
 		if series[name] != want {
 			t.Errorf("%s has %d series, want %d", name, series[name], want)
@@ -220,17 +220,17 @@ func TestRefusedAttemptsAreLogged(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, d database) {
 		s := d.start(t, newClock())
 		of := s.institution()
-		want := escrowgrid.RefusedAttempt{
-			InstitutionID: of, Actor: "unknown", Code: escrowgrid.CodeInvalidKey, Method: "POST", Path: "/positions", Client: "192.0.2.1", RequestID: "r",
+		want := escrow.RefusedAttempt{
+			InstitutionID: of, Actor: "unknown", Code: escrow.CodeInvalidKey, Method: "POST", Path: "/positions", Client: "192.0.2.1", RequestID: "r",
 		}
 		s.Refused(want)
-		var logged []escrowgrid.RefusedAttempt
+		var logged []escrow.RefusedAttempt
 		eventually(t, "the attempt is in the log", func() bool {
-			logged = must(s.Refusals(t.Context(), escrowgrid.RefusalFilter{Institution: &of}, escrowgrid.PageRequest{Limit: 10})).Items
+			logged = must(s.Refusals(t.Context(), escrow.RefusalFilter{Institution: &of}, escrow.PageRequest{Limit: 10})).Items
 			return len(logged) > 0
 		})
 		want.At, want.ID = s.clock.now(), logged[0].ID
-		if diff := cmp.Diff([]escrowgrid.RefusedAttempt{want}, logged); diff != "" {
+		if diff := cmp.Diff([]escrow.RefusedAttempt{want}, logged); diff != "" {
 			t.Errorf("attempts made (-) and logged (+):\n%s", diff)
 		}
 		// A flood of them is dropped and counted rather than waited for.

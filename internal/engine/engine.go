@@ -19,7 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/tracing"
 )
@@ -90,7 +90,7 @@ type Engine struct {
 	metrics    *metrics
 	committers []*committer
 	keys       *keyCache
-	refusals   chan escrowgrid.RefusedAttempt
+	refusals   chan escrow.RefusedAttempt
 
 	// accepting is held for reading while a command is put into a queue, and for
 	// writing to close the queues.
@@ -114,7 +114,7 @@ func New(config Config) (*Engine, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	e := &Engine{
 		config: config, store: config.Store, log: config.Logger, metrics: newMetrics(config.Metrics),
-		keys: newKeyCache(), refusals: make(chan escrowgrid.RefusedAttempt, maxWaitingRefusals),
+		keys: newKeyCache(), refusals: make(chan escrow.RefusedAttempt, maxWaitingRefusals),
 		stop: stop, quit: make(chan struct{}),
 	}
 	e.metrics.observeEngine(config.Metrics, e)
@@ -169,7 +169,7 @@ func (e *Engine) Close(ctx context.Context) error {
 
 // Answer is what an accepted request leads to.
 type Answer struct {
-	Resource escrowgrid.Resource
+	Resource escrow.Resource
 	// Replayed says that the answer is that of an earlier request under the same
 	// idempotency key, of which Nonce and RequestID are.
 	Replayed  bool
@@ -178,7 +178,7 @@ type Answer struct {
 }
 
 // Do carries out a request and returns when it is committed or refused. Errors
-// are *escrowgrid.Error. Among them, all with no effect: refusals of the domain;
+// are *escrow.Error. Among them, all with no effect: refusals of the domain;
 // CodeOverloaded when the queue is full; CodeShuttingDown; CodeRequestTimeout
 // when the context ended before the command's turn; CodeStoreUnavailable when the
 // database could not be had. CodeOutcomeUnknown says that the command may or may
@@ -187,11 +187,11 @@ type Answer struct {
 // A replayed refusal comes with an Answer that has Replayed set. A batch is one
 // request: what became of its items is in the Answer's BatchResults, or, where it
 // was refused as a whole, in the error's Items.
-func (e *Engine) Do(ctx context.Context, request escrowgrid.Request) (Answer, error) {
+func (e *Engine) Do(ctx context.Context, request escrow.Request) (Answer, error) {
 	p := &pending{ctx: ctx, request: request, weight: request.Weight(), done: make(chan result, 1), caller: trace.SpanFromContext(ctx)}
 	_, p.waiting = tracing.Start(ctx, "queue")
 	if err := e.enqueue(p); err != nil {
-		tracing.Fail(p.waiting, string(escrowgrid.ErrorCode(err)))
+		tracing.Fail(p.waiting, string(escrow.ErrorCode(err)))
 		p.waiting.End()
 		e.metrics.refused(p.weight, err)
 		return Answer{}, err
@@ -209,14 +209,14 @@ func (e *Engine) Do(ctx context.Context, request escrowgrid.Request) (Answer, er
 		default:
 		}
 		if p.state.CompareAndSwap(queued, abandoned) {
-			return Answer{}, escrowgrid.Wrap(escrowgrid.CodeRequestTimeout, ctx.Err(), "The request's time ran out before its turn; nothing was done.")
+			return Answer{}, escrow.Wrap(escrow.CodeRequestTimeout, ctx.Err(), "The request's time ran out before its turn; nothing was done.")
 		}
 		return Answer{}, unknownOutcome(ctx.Err())
 	}
 }
 
 // answer is what a caller is told of its command's result.
-func (e *Engine) answer(ctx context.Context, request escrowgrid.Request, r result) (Answer, error) {
+func (e *Engine) answer(ctx context.Context, request escrow.Request, r result) (Answer, error) {
 	switch {
 	case r.err != nil:
 		return Answer{}, r.err
@@ -229,7 +229,7 @@ func (e *Engine) answer(ctx context.Context, request escrowgrid.Request, r resul
 }
 
 // replay reads the answer of an earlier request again, out of the journal.
-func (e *Engine) replay(ctx context.Context, institution escrowgrid.InstitutionID, record escrowgrid.Record) (Answer, error) {
+func (e *Engine) replay(ctx context.Context, institution escrow.InstitutionID, record escrow.Record) (Answer, error) {
 	answer := Answer{Replayed: true, Nonce: record.Nonce, RequestID: record.RequestID}
 	if record.Refusal != nil {
 		return answer, record.Refusal
@@ -252,37 +252,37 @@ func (e *Engine) replay(ctx context.Context, institution escrowgrid.InstitutionI
 	if err != nil {
 		return Answer{}, store.Failure(err)
 	}
-	answer.Resource, err = escrowgrid.ResourceOf(history)
+	answer.Resource, err = escrow.ResourceOf(history)
 	return answer, store.Failure(err)
 }
 
 // history returns the entries of a subject up to a sequence, oldest first; of a
 // position all of them, of anything else the last.
 func (e *Engine) history(
-	ctx context.Context, institution escrowgrid.InstitutionID, subject string, upTo int64,
-) ([]escrowgrid.Entry, error) {
-	return e.lastEntries(ctx, institution, escrowgrid.EntryFilter{Subject: subject, UpTo: upTo}, escrowgrid.MaxPositionEvents+1)
+	ctx context.Context, institution escrow.InstitutionID, subject string, upTo int64,
+) ([]escrow.Entry, error) {
+	return e.lastEntries(ctx, institution, escrow.EntryFilter{Subject: subject, UpTo: upTo}, escrow.MaxPositionEvents+1)
 }
 
 // lastEntries returns the last of some entries of a journal, oldest first.
 func (e *Engine) lastEntries(
-	ctx context.Context, institution escrowgrid.InstitutionID, filter escrowgrid.EntryFilter, limit int,
-) ([]escrowgrid.Entry, error) {
-	page, err := e.store.Entries(ctx, institution, filter, escrowgrid.PageRequest{Limit: limit, Descending: true})
+	ctx context.Context, institution escrow.InstitutionID, filter escrow.EntryFilter, limit int,
+) ([]escrow.Entry, error) {
+	page, err := e.store.Entries(ctx, institution, filter, escrow.PageRequest{Limit: limit, Descending: true})
 	slices.Reverse(page.Items)
 	return page.Items, err
 }
 
-func unknownOutcome(cause error) *escrowgrid.Error {
-	return escrowgrid.Wrap(escrowgrid.CodeOutcomeUnknown, cause,
+func unknownOutcome(cause error) *escrow.Error {
+	return escrow.Wrap(escrow.CodeOutcomeUnknown, cause,
 		"Whether the request was carried out is not known; repeat it with the same Idempotency-Key to find out.")
 }
 
 func (e *Engine) enqueue(p *pending) error {
 	e.accepting.RLock()
 	defer e.accepting.RUnlock()
-	if e.closed && p.request.Actor != escrowgrid.ActorSystem() {
-		return escrowgrid.Errorf(escrowgrid.CodeShuttingDown, "The server is shutting down; nothing was done.")
+	if e.closed && p.request.Actor != escrow.ActorSystem() {
+		return escrow.Errorf(escrow.CodeShuttingDown, "The server is shutting down; nothing was done.")
 	}
 	if !e.committerFor(p.request.Institution).queue.put(p) {
 		return overloaded()
@@ -290,14 +290,14 @@ func (e *Engine) enqueue(p *pending) error {
 	return nil
 }
 
-func overloaded() *escrowgrid.Error {
-	return escrowgrid.Errorf(escrowgrid.CodeOverloaded, "The server has more to do than it can hold; nothing was done.")
+func overloaded() *escrow.Error {
+	return escrow.Errorf(escrow.CodeOverloaded, "The server has more to do than it can hold; nothing was done.")
 }
 
 // Admit returns CodeOverloaded where a command on an institution's books would find
 // the queue full. It lets a server refuse at once what it would read, check and then
 // refuse: most of its time goes on what it accepts, however much more comes.
-func (e *Engine) Admit(institution escrowgrid.InstitutionID) error {
+func (e *Engine) Admit(institution escrow.InstitutionID) error {
 	if !e.committerFor(institution).queue.full() {
 		return nil
 	}
@@ -308,7 +308,7 @@ func (e *Engine) Admit(institution escrowgrid.InstitutionID) error {
 
 // committerFor gives all of an institution's commands to the same committer:
 // they would wait for each other's lock otherwise.
-func (e *Engine) committerFor(institution escrowgrid.InstitutionID) *committer {
+func (e *Engine) committerFor(institution escrow.InstitutionID) *committer {
 	// The last bytes of a UUIDv7 are random.
 	return e.committers[binary.BigEndian.Uint32(institution[12:])%uint32(len(e.committers))]
 }

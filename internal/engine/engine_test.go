@@ -23,9 +23,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"pgregory.net/rapid"
 
-	"github.com/escrowgrid/escrowgrid"
 	"github.com/escrowgrid/escrowgrid/internal/engine"
-	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
@@ -150,7 +150,7 @@ func (d database) poison(t *testing.T, table, column string) {
 }
 
 // block holds the lock that a batch on an institution needs, until it is released.
-func (d database) block(t *testing.T, institution escrowgrid.InstitutionID) (release func()) {
+func (d database) block(t *testing.T, institution escrow.InstitutionID) (release func()) {
 	t.Helper()
 	if d.name == "sqlite" {
 		return d.hold(t, "BEGIN IMMEDIATE")
@@ -281,12 +281,12 @@ func eachPair(t *testing.T, test func(t *testing.T, servers [2]*server), options
 }
 
 // institutions lists all institutions.
-func (s *server) institutions() []escrowgrid.InstitutionID {
+func (s *server) institutions() []escrow.InstitutionID {
 	s.t.Helper()
-	var ids []escrowgrid.InstitutionID
-	for _, institution := range wholeList(s, func(i escrowgrid.Institution) escrowgrid.Cursor { return escrowgrid.IDCursor(i.ID) },
-		func(page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.Institution], error) {
-			return s.Institutions(context.Background(), escrowgrid.Period{}, page)
+	var ids []escrow.InstitutionID
+	for _, institution := range wholeList(s, func(i escrow.Institution) escrow.Cursor { return escrow.IDCursor(i.ID) },
+		func(page escrow.PageRequest) (escrow.Page[escrow.Institution], error) {
+			return s.Institutions(context.Background(), escrow.Period{}, page)
 		}) {
 		ids = append(ids, institution.ID)
 	}
@@ -342,25 +342,25 @@ func (s *server) measure(name string) float64 {
 }
 
 // root is a request of the operator's.
-func root(institution escrowgrid.InstitutionID, command escrowgrid.Command) escrowgrid.Request {
-	return escrowgrid.Request{Institution: institution, Actor: escrowgrid.ActorRoot(), RequestID: "req-1", Command: command}
+func root(institution escrow.InstitutionID, command escrow.Command) escrow.Request {
+	return escrow.Request{Institution: institution, Actor: escrow.ActorRoot(), RequestID: "req-1", Command: command}
 }
 
 // by is a request of a key's.
-func by(key escrowgrid.APIKey, command escrowgrid.Command) escrowgrid.Request {
+func by(key escrow.APIKey, command escrow.Command) escrow.Request {
 	r := root(key.InstitutionID, command)
-	r.Actor = escrowgrid.ActorKey(key.ID)
+	r.Actor = escrow.ActorKey(key.ID)
 	return r
 }
 
 // under gives a request an idempotency key; what is the content of the request.
-func under(key, what string, r escrowgrid.Request) escrowgrid.Request {
-	r.Idempotency = &escrowgrid.Idempotency{Key: key, Fingerprint: sha256.Sum256([]byte(what)), Nonce: []byte(key)}
+func under(key, what string, r escrow.Request) escrow.Request {
+	r.Idempotency = &escrow.Idempotency{Key: key, Fingerprint: sha256.Sum256([]byte(what)), Nonce: []byte(key)}
 	return r
 }
 
 // accept carries out a request that must be accepted.
-func accept[T any](s *server, r escrowgrid.Request) T {
+func accept[T any](s *server, r escrow.Request) T {
 	s.t.Helper()
 	answer, err := s.Do(context.Background(), r)
 	if err != nil {
@@ -375,9 +375,9 @@ func resource[T any](a engine.Answer) T {
 }
 
 // refuse carries out a request that must be refused with a code.
-func refuse(s *server, r escrowgrid.Request, want escrowgrid.Code) {
+func refuse(s *server, r escrow.Request, want escrow.Code) {
 	s.t.Helper()
-	if answer, err := s.Do(context.Background(), r); err == nil || escrowgrid.ErrorCode(err) != want {
+	if answer, err := s.Do(context.Background(), r); err == nil || escrow.ErrorCode(err) != want {
 		s.t.Errorf("%T: answer %+v, error %v; want the code %s", r.Command, answer, err, want)
 	}
 }
@@ -390,7 +390,7 @@ type attempt struct {
 }
 
 // begin carries out a request beside the test.
-func (s *server) begin(ctx context.Context, r escrowgrid.Request) *attempt {
+func (s *server) begin(ctx context.Context, r escrow.Request) *attempt {
 	a := &attempt{done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
@@ -400,18 +400,18 @@ func (s *server) begin(ctx context.Context, r escrowgrid.Request) *attempt {
 }
 
 // code waits for an attempt's end and returns its code, "" for success.
-func (a *attempt) code() escrowgrid.Code {
+func (a *attempt) code() escrow.Code {
 	<-a.done
 	if a.err == nil {
 		return ""
 	}
-	return escrowgrid.ErrorCode(a.err)
+	return escrow.ErrorCode(a.err)
 }
 
 // beginInOrder carries out requests beside the test, each put into the queue
 // after the one before it. The first is alone in a batch that waits for a lock;
 // the others wait for their batch behind it.
-func (s *server) beginInOrder(ctx context.Context, requests ...escrowgrid.Request) []*attempt {
+func (s *server) beginInOrder(ctx context.Context, requests ...escrow.Request) []*attempt {
 	s.t.Helper()
 	attempts := make([]*attempt, len(requests))
 	waiting := 0
@@ -444,61 +444,61 @@ func eventually(t rapid.TB, what string, is func() bool) {
 
 // The commands that tests begin with.
 
-func createInstitution() escrowgrid.Command {
-	return must(escrowgrid.NewCreateInstitution(escrowgrid.InstitutionInput{
+func createInstitution() escrow.Command {
+	return must(escrow.NewCreateInstitution(escrow.InstitutionInput{
 		Name: "Meridian Bank", Regions: []string{"US", "EU_UK", "SG", "UAE"},
 	}))
 }
 
-func (s *server) institution() escrowgrid.InstitutionID {
+func (s *server) institution() escrow.InstitutionID {
 	s.t.Helper()
-	return accept[escrowgrid.Institution](s, root(escrowgrid.InstitutionID{}, createInstitution())).ID
+	return accept[escrow.Institution](s, root(escrow.InstitutionID{}, createInstitution())).ID
 }
 
 // key makes a key and returns it with its secret.
-func (s *server) key(of escrowgrid.InstitutionID, role escrowgrid.Role, expiresAt *time.Time) (escrowgrid.APIKey, string) {
+func (s *server) key(of escrow.InstitutionID, role escrow.Role, expiresAt *time.Time) (escrow.APIKey, string) {
 	s.t.Helper()
 	var random [32]byte
 	_, _ = rand.Read(random[:])
-	secret := escrowgrid.NewSecret(random)
-	in := escrowgrid.KeyInput{Label: "A key", Role: string(role)}
+	secret := escrow.NewSecret(random)
+	in := escrow.KeyInput{Label: "A key", Role: string(role)}
 	if expiresAt != nil {
-		in.ExpiresAt = new(escrowgrid.FormatTime(*expiresAt))
+		in.ExpiresAt = new(escrow.FormatTime(*expiresAt))
 	}
-	command := must(escrowgrid.NewCreateKey(in, escrowgrid.HashSecret(secret)))
-	return accept[escrowgrid.APIKey](s, root(of, command)), secret
+	command := must(escrow.NewCreateKey(in, escrow.HashSecret(secret)))
+	return accept[escrow.APIKey](s, root(of, command)), secret
 }
 
 // asset makes an asset on which any amount of US dollars can be placed.
-func (s *server) asset(of escrowgrid.InstitutionID) escrowgrid.AssetID {
+func (s *server) asset(of escrow.InstitutionID) escrow.AssetID {
 	s.t.Helper()
 	return s.assetOf(of, "US", "CONSTR_ESCROW", `{"currency":"USD"}`)
 }
 
-func (s *server) assetOf(of escrowgrid.InstitutionID, region, code, config string) escrowgrid.AssetID {
+func (s *server) assetOf(of escrow.InstitutionID, region, code, config string) escrow.AssetID {
 	s.t.Helper()
-	template := accept[escrowgrid.AssetTemplate](s, root(of, must(escrowgrid.NewCreateTemplate(escrowgrid.TemplateInput{
-		Code: code, Name: "A template", Vertical: string(escrowgrid.TemplateCode(code).Vertical()), Region: region, Config: []byte(config),
+	template := accept[escrow.AssetTemplate](s, root(of, must(escrow.NewCreateTemplate(escrow.TemplateInput{
+		Code: code, Name: "A template", Vertical: string(escrow.TemplateCode(code).Vertical()), Region: region, Config: []byte(config),
 	})))).ID
-	return accept[escrowgrid.Asset](s, root(of, must(escrowgrid.NewCreateAsset(
-		escrowgrid.AssetInput{TemplateID: template.String(), Label: "An asset"},
+	return accept[escrow.Asset](s, root(of, must(escrow.NewCreateAsset(
+		escrow.AssetInput{TemplateID: template.String(), Label: "An asset"},
 	)))).ID
 }
 
-func createPosition(asset escrowgrid.AssetID, holder, amount string) escrowgrid.Command {
-	return must(escrowgrid.NewCreatePosition(escrowgrid.PositionInput{
-		AssetID: asset.String(), HolderReference: holder, Currency: "USD", Amount: escrowgrid.Digits(amount),
+func createPosition(asset escrow.AssetID, holder, amount string) escrow.Command {
+	return must(escrow.NewCreatePosition(escrow.PositionInput{
+		AssetID: asset.String(), HolderReference: holder, Currency: "USD", Amount: escrow.Digits(amount),
 	}))
 }
 
 // transition makes the command that leads a position to a state; an empty amount
 // gives none.
-func transition(position escrowgrid.PositionID, to escrowgrid.State, amount string) escrowgrid.Command {
-	in := escrowgrid.TransitionInput{ToState: string(to)}
+func transition(position escrow.PositionID, to escrow.State, amount string) escrow.Command {
+	in := escrow.TransitionInput{ToState: string(to)}
 	if amount != "" {
-		in.Amount = new(escrowgrid.Digits(amount))
+		in.Amount = new(escrow.Digits(amount))
 	}
-	return must(escrowgrid.NewTransitionPosition(position, in, nil))
+	return must(escrow.NewTransitionPosition(position, in, nil))
 }
 
 // must returns a value that a test could not do without.

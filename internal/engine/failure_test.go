@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
 	"github.com/escrowgrid/escrowgrid/internal/engine"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/pgcluster"
-	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 )
 
 // throughProxy starts an engine that reaches PostgreSQL through a proxy.
@@ -41,15 +41,15 @@ func TestACommitWithoutAnAnswerIsLookedUp(t *testing.T) {
 			_, proxy, s := throughProxy(t)
 			of := s.institution()
 			asset := s.asset(of)
-			before := len(s.journal(of, escrowgrid.EntryFilter{}))
+			before := len(s.journal(of, escrow.EntryFilter{}))
 			unknown := 0
 			for i := range 3 {
 				proxy.next.Store(test.fate)
-				position := accept[escrowgrid.Position](s, root(of, createPosition(asset, "h", "10")))
+				position := accept[escrow.Position](s, root(of, createPosition(asset, "h", "10")))
 				if got := must(s.Position(t.Context(), of, position.ID)); got.Version != 1 || len(got.Events) != 1 {
 					t.Errorf("the position is %+v", got)
 				}
-				if after := len(s.journal(of, escrowgrid.EntryFilter{})); after != before+i+1 {
+				if after := len(s.journal(of, escrow.EntryFilter{})); after != before+i+1 {
 					t.Errorf("after %d commands there are %d entries more", i+1, after-before)
 				}
 				if test.fate != forward {
@@ -88,14 +88,14 @@ func TestANewInstitutionWithoutAnAnswerIsLookedUp(t *testing.T) {
 func TestACommitUnderWayIsWaitedFor(t *testing.T) {
 	for name, test := range map[string]struct {
 		table   string
-		request func(*server) escrowgrid.Request
+		request func(*server) escrow.Request
 	}{
-		"position": {"positions", func(s *server) escrowgrid.Request {
+		"position": {"positions", func(s *server) escrow.Request {
 			of := s.institution()
 			return root(of, createPosition(s.asset(of), "h", "10"))
 		}},
-		"institution": {"institutions", func(*server) escrowgrid.Request {
-			return root(escrowgrid.InstitutionID{}, createInstitution())
+		"institution": {"institutions", func(*server) escrow.Request {
+			return root(escrow.InstitutionID{}, createInstitution())
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -131,11 +131,11 @@ func TestAnOutcomeThatStaysUnknownIsSaidToBe(t *testing.T) {
 	d, proxy, s := throughProxy(t, func(c *engine.Config) { c.RetryFor = time.Millisecond })
 	of := s.institution()
 	create := root(of, createPosition(s.asset(of), "h", "10"))
-	accept[escrowgrid.Position](s, under("another", "position", create)) // Its statements are prepared.
+	accept[escrow.Position](s, under("another", "position", create)) // Its statements are prepared.
 	release := d.hold(t, "BEGIN", "LOCK TABLE positions IN SHARE MODE")
 	proxy.next.Store(cutOff)
 	request := under("k", "position", create)
-	refuse(s, request, escrowgrid.CodeOutcomeUnknown)
+	refuse(s, request, escrow.CodeOutcomeUnknown)
 	release()
 	proxy.down.Store(false)
 	// The client repeats its request, and finds out.
@@ -147,14 +147,14 @@ func TestAnOutcomeThatStaysUnknownIsSaidToBe(t *testing.T) {
 }
 
 // client carries out a request under its idempotency key until it is answered.
-func (s *server) client(ctx context.Context, r escrowgrid.Request, failed *atomic.Int64) (escrowgrid.Position, error) {
+func (s *server) client(ctx context.Context, r escrow.Request, failed *atomic.Int64) (escrow.Position, error) {
 	for {
 		answer, err := s.Do(ctx, r)
-		switch code := escrowgrid.ErrorCode(err); {
+		switch code := escrow.ErrorCode(err); {
 		case err == nil:
-			return resource[escrowgrid.Position](answer), nil
-		case code != escrowgrid.CodeStoreUnavailable && code != escrowgrid.CodeOutcomeUnknown:
-			return escrowgrid.Position{}, err
+			return resource[escrow.Position](answer), nil
+		case code != escrow.CodeStoreUnavailable && code != escrow.CodeOutcomeUnknown:
+			return escrow.Position{}, err
 		}
 		failed.Add(1)
 	}
@@ -171,10 +171,10 @@ func TestAcknowledgedWritesOutliveCrashesOfPostgreSQL(t *testing.T) {
 	asset := servers[0].asset(of)
 
 	var acknowledged, failed atomic.Int64
-	made := make([]map[string]escrowgrid.PositionID, clients)
+	made := make([]map[string]escrow.PositionID, clients)
 	var busy sync.WaitGroup
 	for client := range clients {
-		made[client] = make(map[string]escrowgrid.PositionID)
+		made[client] = make(map[string]escrow.PositionID)
 		busy.Go(func() {
 			for i := range each {
 				holder := fmt.Sprintf("client-%d-%d", client, i)
@@ -197,7 +197,7 @@ func TestAcknowledgedWritesOutliveCrashesOfPostgreSQL(t *testing.T) {
 	}
 	busy.Wait()
 
-	held := make(map[string]escrowgrid.PositionID)
+	held := make(map[string]escrow.PositionID)
 	for _, position := range servers[0].tables(of).Positions {
 		if other, twice := held[position.HolderReference]; twice {
 			t.Errorf("%s has two positions, %s and %s", position.HolderReference, other, position.ID)
@@ -224,17 +224,17 @@ func TestACommandWithoutADatabaseHasNoEffect(t *testing.T) {
 	s := d.start(t, newClock(), func(c *engine.Config) { c.RetryFor = time.Millisecond })
 	of := s.institution()
 	asset := s.asset(of)
-	key, secret := s.key(of, escrowgrid.RoleAdmin, nil)
+	key, secret := s.key(of, escrow.RoleAdmin, nil)
 	if err := s.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	postgres.Stop(t)
-	refuse(s, by(key, createPosition(asset, "h", "10")), escrowgrid.CodeStoreUnavailable)
+	refuse(s, by(key, createPosition(asset, "h", "10")), escrow.CodeStoreUnavailable)
 	_, authenticated := s.Authenticate(t.Context(), secret, false)
 	_, read := s.Institution(t.Context(), of)
 	for what, err := range map[string]error{"readiness": s.Ready(t.Context()), "authentication": authenticated, "a query": read} {
-		if escrowgrid.ErrorCode(err) != escrowgrid.CodeStoreUnavailable {
-			t.Errorf("%s: %v, want %s", what, err, escrowgrid.CodeStoreUnavailable)
+		if escrow.ErrorCode(err) != escrow.CodeStoreUnavailable {
+			t.Errorf("%s: %v, want %s", what, err, escrow.CodeStoreUnavailable)
 		}
 	}
 	postgres.Restart(t)
@@ -242,6 +242,6 @@ func TestACommandWithoutADatabaseHasNoEffect(t *testing.T) {
 	if positions := s.tables(of).Positions; len(positions) != 0 {
 		t.Errorf("there are %+v", positions)
 	}
-	accept[escrowgrid.Position](s, by(key, createPosition(asset, "h", "10")))
+	accept[escrow.Position](s, by(key, createPosition(asset, "h", "10")))
 	s.checkJournal(of)
 }

@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/escrowgrid/escrowgrid"
 	"github.com/escrowgrid/escrowgrid/internal/engine"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // The same request at once from many callers is done once, and all are told the
@@ -20,17 +20,17 @@ func TestARepeatedRequestIsDoneOnce(t *testing.T) {
 		asset := servers[0].asset(of)
 		institutions := len(servers[0].institutions())
 		for name, command := range map[string]struct {
-			institution escrowgrid.InstitutionID
-			command     escrowgrid.Command
+			institution escrow.InstitutionID
+			command     escrow.Command
 		}{
 			"position":    {of, createPosition(asset, "h", "10")},
-			"asset":       {of, must(escrowgrid.NewCreateAsset(escrowgrid.AssetInput{TemplateID: must(servers[0].Asset(t.Context(), of, asset)).TemplateID.String(), Label: "l"}))},
-			"policy":      {of, must(escrowgrid.NewSetPolicy("SG", escrowgrid.PolicyInput{}))},
-			"key":         {of, must(escrowgrid.NewCreateKey(escrowgrid.KeyInput{Label: "l", Role: "read_only"}, escrowgrid.HashSecret("s")))},
+			"asset":       {of, must(escrow.NewCreateAsset(escrow.AssetInput{TemplateID: must(servers[0].Asset(t.Context(), of, asset)).TemplateID.String(), Label: "l"}))},
+			"policy":      {of, must(escrow.NewSetPolicy("SG", escrow.PolicyInput{}))},
+			"key":         {of, must(escrow.NewCreateKey(escrow.KeyInput{Label: "l", Role: "read_only"}, escrow.HashSecret("s")))},
 			"batch":       {of, createPositions(asset, false, "h")},
-			"institution": {escrowgrid.InstitutionID{}, createInstitution()},
+			"institution": {escrow.InstitutionID{}, createInstitution()},
 		} {
-			before := len(servers[0].journal(of, escrowgrid.EntryFilter{}))
+			before := len(servers[0].journal(of, escrow.EntryFilter{}))
 			attempts := make([]*attempt, callers)
 			unique := name + " " + of.String() // The operator's keys are those of all tests.
 			for i := range attempts {
@@ -61,11 +61,11 @@ func TestARepeatedRequestIsDoneOnce(t *testing.T) {
 				}
 			}
 			want := 1
-			if institution, ok := first.Resource.(escrowgrid.Institution); ok {
+			if institution, ok := first.Resource.(escrow.Institution); ok {
 				servers[1].checkJournal(institution.ID)
 				want = 0 // It is in a journal of its own.
 			}
-			if after := len(servers[0].journal(of, escrowgrid.EntryFilter{})); after != before+want {
+			if after := len(servers[0].journal(of, escrow.EntryFilter{})); after != before+want {
 				t.Errorf("%s: %d entries were added, want %d", name, after-before, want)
 			}
 		}
@@ -80,14 +80,14 @@ func TestAnotherRequestUnderTheSameKeyIsRefused(t *testing.T) {
 	eachPair(t, func(t *testing.T, servers [2]*server) {
 		of, other := servers[0].institution(), servers[0].institution()
 		asset := servers[0].asset(of)
-		first := accept[escrowgrid.Position](servers[0], under("k", "this", root(of, createPosition(asset, "h", "10"))))
+		first := accept[escrow.Position](servers[0], under("k", "this", root(of, createPosition(asset, "h", "10"))))
 		for range 2 {
-			refuse(servers[1], under("k", "that", root(of, createPosition(asset, "other", "10"))), escrowgrid.CodeIdempotencyKeyReused)
+			refuse(servers[1], under("k", "that", root(of, createPosition(asset, "other", "10"))), escrow.CodeIdempotencyKeyReused)
 		}
 		// It is another key in another institution.
-		accept[escrowgrid.Policy](servers[1], under("k", "that", root(other, must(escrowgrid.NewSetPolicy("US", escrowgrid.PolicyInput{})))))
+		accept[escrow.Policy](servers[1], under("k", "that", root(other, must(escrow.NewSetPolicy("US", escrow.PolicyInput{})))))
 		answer, err := servers[1].Do(t.Context(), under("k", "this", root(of, createPosition(asset, "h", "10"))))
-		if err != nil || !answer.Replayed || resource[escrowgrid.Position](answer).ID != first.ID {
+		if err != nil || !answer.Replayed || resource[escrow.Position](answer).ID != first.ID {
 			t.Errorf("after all that the first request answers %+v, %v", answer, err)
 		}
 		if positions := len(servers[0].tables(of).Positions); positions != 1 {
@@ -100,29 +100,29 @@ func TestAnotherRequestUnderTheSameKeyIsRefused(t *testing.T) {
 func TestARefusalIsReplayed(t *testing.T) {
 	eachPair(t, func(t *testing.T, servers [2]*server) {
 		of := servers[0].institution()
-		position := accept[escrowgrid.Position](servers[0], root(of, createPosition(servers[0].asset(of), "h", "10"))).ID
-		release := under("k", "release", root(of, transition(position, escrowgrid.StateReleased, "")))
-		before := len(servers[0].journal(of, escrowgrid.EntryFilter{}))
+		position := accept[escrow.Position](servers[0], root(of, createPosition(servers[0].asset(of), "h", "10"))).ID
+		release := under("k", "release", root(of, transition(position, escrow.StateReleased, "")))
+		before := len(servers[0].journal(of, escrow.EntryFilter{}))
 		first, err := servers[0].Do(t.Context(), release)
-		if escrowgrid.ErrorCode(err) != escrowgrid.CodeInvalidTransition || first.Replayed {
-			t.Fatalf("the first answer is %+v, %v; want the refusal %s", first, err, escrowgrid.CodeInvalidTransition)
+		if escrow.ErrorCode(err) != escrow.CodeInvalidTransition || first.Replayed {
+			t.Fatalf("the first answer is %+v, %v; want the refusal %s", first, err, escrow.CodeInvalidTransition)
 		}
-		if after := len(servers[0].journal(of, escrowgrid.EntryFilter{})); after != before {
+		if after := len(servers[0].journal(of, escrow.EntryFilter{})); after != before {
 			t.Errorf("the refusal added %d entries", after-before)
 		}
-		accept[escrowgrid.Position](servers[0], root(of, transition(position, escrowgrid.StateFunded, "")))
+		accept[escrow.Position](servers[0], root(of, transition(position, escrow.StateFunded, "")))
 		for _, s := range servers {
 			again, repeated := s.Do(t.Context(), release)
 			if diff := cmp.Diff(err, repeated, exactly()); diff != "" || !again.Replayed {
 				t.Errorf("repeated, with replayed %t, the refusal (-) is (+):\n%s", again.Replayed, diff)
 			}
 		}
-		if got := must(servers[0].Position(t.Context(), of, position)); got.State != escrowgrid.StateFunded {
+		if got := must(servers[0].Position(t.Context(), of, position)); got.State != escrow.StateFunded {
 			t.Errorf("the position is %s, want FUNDED", got.State)
 		}
 
 		// So is one with faults.
-		expired := must(escrowgrid.NewCreateKey(escrowgrid.KeyInput{Label: "l", Role: "admin", ExpiresAt: new("2020-01-01T00:00:00Z")}, escrowgrid.HashSecret("s")))
+		expired := must(escrow.NewCreateKey(escrow.KeyInput{Label: "l", Role: "admin", ExpiresAt: new("2020-01-01T00:00:00Z")}, escrow.HashSecret("s")))
 		_, err = servers[0].Do(t.Context(), under("faults", "f", root(of, expired)))
 		again, repeated := servers[1].Do(t.Context(), under("faults", "f", root(of, expired)))
 		if diff := cmp.Diff(err, repeated, exactly()); diff != "" || !again.Replayed || err == nil {
@@ -137,22 +137,22 @@ func TestAReplayIsTheOldAnswer(t *testing.T) {
 	eachPair(t, func(t *testing.T, servers [2]*server) {
 		of := servers[0].institution()
 		asset := servers[0].asset(of)
-		admin, _ := servers[0].key(of, escrowgrid.RoleAdmin, nil)
-		position := accept[escrowgrid.Position](servers[0], root(of, createPosition(asset, "h", "10"))).ID
-		policy := func(most string) escrowgrid.Command {
-			return must(escrowgrid.NewSetPolicy("SG", escrowgrid.PolicyInput{Position: escrowgrid.RulesInput{MaxAmount: new(escrowgrid.Digits(most))}}))
+		admin, _ := servers[0].key(of, escrow.RoleAdmin, nil)
+		position := accept[escrow.Position](servers[0], root(of, createPosition(asset, "h", "10"))).ID
+		policy := func(most string) escrow.Command {
+			return must(escrow.NewSetPolicy("SG", escrow.PolicyInput{Position: escrow.RulesInput{MaxAmount: new(escrow.Digits(most))}}))
 		}
-		requests := []escrowgrid.Request{
+		requests := []escrow.Request{
 			by(admin, createPosition(asset, "h", "10")),
-			by(admin, transition(position, escrowgrid.StateFunded, "")),
-			by(admin, transition(position, escrowgrid.StatePartiallyReleased, "4")),
+			by(admin, transition(position, escrow.StateFunded, "")),
+			by(admin, transition(position, escrow.StatePartiallyReleased, "4")),
 			by(admin, policy("100")),
-			by(admin, transition(position, escrowgrid.StateCancelled, "")),
+			by(admin, transition(position, escrow.StateCancelled, "")),
 			by(admin, policy("200")),
-			root(of, must(escrowgrid.NewRotateKey(admin.ID, escrowgrid.RotationInput{OverlapSeconds: new(int64(60))}, escrowgrid.HashSecret("n")))),
-			root(of, escrowgrid.RevokeKey{Key: admin.ID}),
-			root(of, escrowgrid.RevokeKey{Key: admin.ID}), // changes nothing any more
-			root(escrowgrid.InstitutionID{}, createInstitution()),
+			root(of, must(escrow.NewRotateKey(admin.ID, escrow.RotationInput{OverlapSeconds: new(int64(60))}, escrow.HashSecret("n")))),
+			root(of, escrow.RevokeKey{Key: admin.ID}),
+			root(of, escrow.RevokeKey{Key: admin.ID}), // changes nothing any more
+			root(escrow.InstitutionID{}, createInstitution()),
 		}
 		answers := make([]engine.Answer, len(requests))
 		for i := range requests {
@@ -165,7 +165,7 @@ func TestAReplayIsTheOldAnswer(t *testing.T) {
 		}
 		before := len(servers[0].checkJournal(of))
 		for i, request := range requests {
-			request.Actor = escrowgrid.ActorRoot() // The key can ask no more.
+			request.Actor = escrow.ActorRoot() // The key can ask no more.
 			again, err := servers[(i+1)%2].Do(t.Context(), request)
 			if err != nil || !again.Replayed {
 				t.Errorf("request %d repeated: replayed is %t, error %v", i, again.Replayed, err)
@@ -174,7 +174,7 @@ func TestAReplayIsTheOldAnswer(t *testing.T) {
 				t.Errorf("request %d: the first answer (-) and that of its repetition (+) differ:\n%s", i, diff)
 			}
 		}
-		if after := len(servers[0].journal(of, escrowgrid.EntryFilter{})); after != before {
+		if after := len(servers[0].journal(of, escrow.EntryFilter{})); after != before {
 			t.Errorf("the repetitions added %d entries", after-before)
 		}
 	})
@@ -186,9 +186,9 @@ func TestAReplayOfALongHistory(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, d database) {
 		s := d.start(t, newClock())
 		of := s.institution()
-		set := func(most int) escrowgrid.Request {
-			command := must(escrowgrid.NewSetPolicy("SG", escrowgrid.PolicyInput{Position: escrowgrid.RulesInput{
-				MaxAmount: new(escrowgrid.Digits(fmt.Sprint(most))),
+		set := func(most int) escrow.Request {
+			command := must(escrow.NewSetPolicy("SG", escrow.PolicyInput{Position: escrow.RulesInput{
+				MaxAmount: new(escrow.Digits(fmt.Sprint(most))),
 			}}))
 			return under(fmt.Sprint(most), fmt.Sprint(most), root(of, command))
 		}
@@ -197,7 +197,7 @@ func TestAReplayOfALongHistory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := range escrowgrid.MaxPositionEvents + 10 {
+		for i := range escrow.MaxPositionEvents + 10 {
 			attempts = append(attempts, s.begin(t.Context(), set(i+2)))
 		}
 		for i, a := range attempts {
@@ -228,7 +228,7 @@ func TestAFailureIsNotRemembered(t *testing.T) {
 		s := d.start(t, newClock())
 		of := s.institution()
 		request := under("k", "position", root(of, createPosition(s.asset(of), "h", "10")))
-		refuse(s, request, escrowgrid.CodeInternal)
+		refuse(s, request, escrow.CodeInternal)
 		d.exec(t, "DROP TRIGGER fails", "DROP TRIGGER fails ON positions")
 		answer, err := s.Do(t.Context(), request)
 		if err != nil || answer.Replayed {

@@ -7,34 +7,34 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // rows are what the tables, or books, hold of an institution.
 type rows struct {
-	Institutions []escrowgrid.Institution
-	Keys         []escrowgrid.APIKey
-	Policies     []escrowgrid.Policy
-	Templates    []escrowgrid.AssetTemplate
-	Assets       []escrowgrid.Asset
-	Positions    []escrowgrid.Position
+	Institutions []escrow.Institution
+	Keys         []escrow.APIKey
+	Policies     []escrow.Policy
+	Templates    []escrow.AssetTemplate
+	Assets       []escrow.Asset
+	Positions    []escrow.Position
 }
 
 // exactly compares the domain's values whole; of an entry, what its body tells.
 func exactly() cmp.Options {
 	return cmp.Options{
-		cmp.AllowUnexported(escrowgrid.Decimal{}, escrowgrid.Actor{}),
-		cmpopts.IgnoreUnexported(escrowgrid.Entry{}, escrowgrid.Error{}),
+		cmp.AllowUnexported(escrow.Decimal{}, escrow.Actor{}),
+		cmpopts.IgnoreUnexported(escrow.Entry{}, escrow.Error{}),
 		cmpopts.EquateEmpty(),
 	}
 }
 
 // wholeList reads a list page by page.
 func wholeList[T any](
-	s *server, cursor func(T) escrowgrid.Cursor, list func(escrowgrid.PageRequest) (escrowgrid.Page[T], error),
+	s *server, cursor func(T) escrow.Cursor, list func(escrow.PageRequest) (escrow.Page[T], error),
 ) (items []T) {
 	s.t.Helper()
-	request := escrowgrid.PageRequest{Limit: escrowgrid.MaxPageSize}
+	request := escrow.PageRequest{Limit: escrow.MaxPageSize}
 	for range 100 { // More pages than any list here has.
 		page, err := list(request)
 		if err != nil {
@@ -51,16 +51,16 @@ func wholeList[T any](
 }
 
 // journal reads an institution's whole journal.
-func (s *server) journal(of escrowgrid.InstitutionID, filter escrowgrid.EntryFilter) []escrowgrid.Entry {
+func (s *server) journal(of escrow.InstitutionID, filter escrow.EntryFilter) []escrow.Entry {
 	s.t.Helper()
-	return wholeList(s, func(e escrowgrid.Entry) escrowgrid.Cursor { return escrowgrid.SequenceCursor(e.Sequence) },
-		func(page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.Entry], error) {
+	return wholeList(s, func(e escrow.Entry) escrow.Cursor { return escrow.SequenceCursor(e.Sequence) },
+		func(page escrow.PageRequest) (escrow.Page[escrow.Entry], error) {
 			return s.Entries(context.Background(), of, filter, page)
 		})
 }
 
 // tables reads all that the tables hold of an institution.
-func (s *server) tables(of escrowgrid.InstitutionID) rows {
+func (s *server) tables(of escrow.InstitutionID) rows {
 	s.t.Helper()
 	ctx := context.Background()
 	institution, err := s.Institution(ctx, of)
@@ -72,23 +72,23 @@ func (s *server) tables(of escrowgrid.InstitutionID) rows {
 		s.t.Fatalf("policies: %v", err)
 	}
 	return rows{
-		Institutions: []escrowgrid.Institution{institution},
+		Institutions: []escrow.Institution{institution},
 		Policies:     policies,
-		Keys: wholeList(s, func(k escrowgrid.APIKey) escrowgrid.Cursor { return escrowgrid.IDCursor(k.ID) },
-			func(page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.APIKey], error) {
-				return s.Keys(ctx, of, escrowgrid.KeyFilter{IncludeRevoked: true}, page)
+		Keys: wholeList(s, func(k escrow.APIKey) escrow.Cursor { return escrow.IDCursor(k.ID) },
+			func(page escrow.PageRequest) (escrow.Page[escrow.APIKey], error) {
+				return s.Keys(ctx, of, escrow.KeyFilter{IncludeRevoked: true}, page)
 			}),
-		Templates: wholeList(s, func(t escrowgrid.AssetTemplate) escrowgrid.Cursor { return escrowgrid.IDCursor(t.ID) },
-			func(page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.AssetTemplate], error) {
-				return s.Templates(ctx, of, escrowgrid.Period{}, page)
+		Templates: wholeList(s, func(t escrow.AssetTemplate) escrow.Cursor { return escrow.IDCursor(t.ID) },
+			func(page escrow.PageRequest) (escrow.Page[escrow.AssetTemplate], error) {
+				return s.Templates(ctx, of, escrow.Period{}, page)
 			}),
-		Assets: wholeList(s, func(a escrowgrid.Asset) escrowgrid.Cursor { return escrowgrid.IDCursor(a.ID) },
-			func(page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.Asset], error) {
-				return s.Assets(ctx, of, escrowgrid.AssetFilter{}, page)
+		Assets: wholeList(s, func(a escrow.Asset) escrow.Cursor { return escrow.IDCursor(a.ID) },
+			func(page escrow.PageRequest) (escrow.Page[escrow.Asset], error) {
+				return s.Assets(ctx, of, escrow.AssetFilter{}, page)
 			}),
-		Positions: wholeList(s, func(p escrowgrid.Position) escrowgrid.Cursor { return escrowgrid.IDCursor(p.ID) },
-			func(page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.Position], error) {
-				return s.Positions(ctx, of, escrowgrid.PositionFilter{WithEvents: true}, page)
+		Positions: wholeList(s, func(p escrow.Position) escrow.Cursor { return escrow.IDCursor(p.ID) },
+			func(page escrow.PageRequest) (escrow.Page[escrow.Position], error) {
+				return s.Positions(ctx, of, escrow.PositionFilter{WithEvents: true}, page)
 			}),
 	}
 }
@@ -96,12 +96,12 @@ func (s *server) tables(of escrowgrid.InstitutionID) rows {
 // checkJournal checks that an institution's journal is gapless and in order, that
 // its entries alone rebuild every row of the tables, and that the money of every
 // position adds up at every moment. It returns the journal.
-func (s *server) checkJournal(of escrowgrid.InstitutionID) []escrowgrid.Entry {
+func (s *server) checkJournal(of escrow.InstitutionID) []escrow.Entry {
 	s.t.Helper()
-	entries := s.journal(of, escrowgrid.EntryFilter{})
-	books := escrowgrid.NewBooks(of, escrowgrid.Head{}, true)
+	entries := s.journal(of, escrow.EntryFilter{})
+	books := escrow.NewBooks(of, escrow.Head{}, true)
 	for i, stored := range entries {
-		entry, err := escrowgrid.ParseEntry(stored.Body)
+		entry, err := escrow.ParseEntry(stored.Body)
 		if err != nil {
 			s.t.Fatalf("entry %d: %v", i+1, err)
 		}
@@ -129,7 +129,7 @@ func (s *server) checkJournal(of escrowgrid.InstitutionID) []escrowgrid.Entry {
 		Institutions: books.Institutions.Created(), Keys: books.Keys.Created(), Policies: books.Policies.Created(),
 		Templates: books.Templates.Created(), Assets: books.Assets.Created(), Positions: books.Positions.Created(),
 	}
-	slices.SortFunc(rebuilt.Policies, func(a, b escrowgrid.Policy) int {
+	slices.SortFunc(rebuilt.Policies, func(a, b escrow.Policy) int {
 		return slices.Compare([]byte(a.Region), []byte(b.Region))
 	})
 	if diff := cmp.Diff(rebuilt, s.tables(of), exactly()); diff != "" {

@@ -5,7 +5,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // maxCachedKeys bounds the keys whose records are kept in memory, about 300
@@ -15,14 +15,14 @@ const maxCachedKeys = 10_000
 // keyCache keeps the records of API keys by the hash of their secret.
 type keyCache struct {
 	mu   sync.Mutex
-	keys *lru.Cache[escrowgrid.SecretHash, escrowgrid.APIKey]
+	keys *lru.Cache[escrow.SecretHash, escrow.APIKey]
 	// changes counts the calls of forget: a record that was read before a
 	// change must not be kept after it.
 	changes uint64
 }
 
 func newKeyCache() *keyCache {
-	keys, err := lru.New[escrowgrid.SecretHash, escrowgrid.APIKey](maxCachedKeys)
+	keys, err := lru.New[escrow.SecretHash, escrow.APIKey](maxCachedKeys)
 	if err != nil {
 		panic(err) // only for a size below 1
 	}
@@ -30,7 +30,7 @@ func newKeyCache() *keyCache {
 }
 
 // get returns a key's record. The mark is for put.
-func (c *keyCache) get(hash escrowgrid.SecretHash) (key escrowgrid.APIKey, known bool, mark uint64) {
+func (c *keyCache) get(hash escrow.SecretHash) (key escrow.APIKey, known bool, mark uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	key, known = c.keys.Get(hash)
@@ -38,7 +38,7 @@ func (c *keyCache) get(hash escrowgrid.SecretHash) (key escrowgrid.APIKey, known
 }
 
 // put keeps a record that was read since get gave the mark.
-func (c *keyCache) put(key escrowgrid.APIKey, mark uint64) {
+func (c *keyCache) put(key escrow.APIKey, mark uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if mark == c.changes {
@@ -47,7 +47,7 @@ func (c *keyCache) put(key escrowgrid.APIKey, mark uint64) {
 }
 
 // forget forgets keys that have changed.
-func (c *keyCache) forget(changed []escrowgrid.APIKey) {
+func (c *keyCache) forget(changed []escrow.APIKey) {
 	if len(changed) == 0 {
 		return
 	}

@@ -4,22 +4,22 @@ import (
 	"encoding/binary"
 	"testing"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // A record that was read from the database before a change must not come into the
 // cache after it: it would be believed for good.
 func TestARecordReadBeforeAChangeIsNotKept(t *testing.T) {
 	t.Parallel()
-	key := escrowgrid.APIKey{Hash: escrowgrid.HashSecret("a"), Label: "as it was"}
-	other := escrowgrid.APIKey{Hash: escrowgrid.HashSecret("b")}
+	key := escrow.APIKey{Hash: escrow.HashSecret("a"), Label: "as it was"}
+	other := escrow.APIKey{Hash: escrow.HashSecret("b")}
 	cache := newKeyCache()
 
 	_, known, mark := cache.get(key.Hash)
 	if known {
 		t.Error("an empty cache knows a key")
 	}
-	cache.forget([]escrowgrid.APIKey{key})
+	cache.forget([]escrow.APIKey{key})
 	cache.put(key, mark)
 	if kept, known, _ := cache.get(key.Hash); known {
 		t.Errorf("the key was kept: %+v", kept)
@@ -32,7 +32,7 @@ func TestARecordReadBeforeAChangeIsNotKept(t *testing.T) {
 	if kept, known, _ := cache.get(key.Hash); !known || kept.Label != key.Label {
 		t.Errorf("a key that did not change since is not kept: %+v", kept)
 	}
-	cache.forget([]escrowgrid.APIKey{key})
+	cache.forget([]escrow.APIKey{key})
 	if kept, known, _ := cache.get(key.Hash); known {
 		t.Errorf("after its change the key was kept: %+v", kept)
 	}
@@ -44,13 +44,13 @@ func TestARecordReadBeforeAChangeIsNotKept(t *testing.T) {
 func TestTheCacheIsBounded(t *testing.T) {
 	t.Parallel()
 	cache := newKeyCache()
-	hash := func(i int) (hash escrowgrid.SecretHash) {
+	hash := func(i int) (hash escrow.SecretHash) {
 		binary.BigEndian.PutUint64(hash[:], uint64(i))
 		return hash
 	}
 	for i := range maxCachedKeys + 10 {
 		_, _, mark := cache.get(hash(i))
-		cache.put(escrowgrid.APIKey{Hash: hash(i)}, mark)
+		cache.put(escrow.APIKey{Hash: hash(i)}, mark)
 	}
 	known := 0
 	for i := range maxCachedKeys + 10 {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // authenticate checks that a secret is accepted, or refused, in both forms.
@@ -23,7 +23,7 @@ func (s *server) authenticate(t *testing.T, what, secret string, want bool) {
 func (s *server) authenticateIf(t *testing.T, what, secret string, mayBeOld, want bool) {
 	t.Helper()
 	key, err := s.Authenticate(context.Background(), secret, mayBeOld)
-	if want != (err == nil) || err != nil && escrowgrid.ErrorCode(err) != escrowgrid.CodeInvalidKey {
+	if want != (err == nil) || err != nil && escrow.ErrorCode(err) != escrow.CodeInvalidKey {
 		t.Errorf("%s, with a record that may be old %t: %+v, %v; want it accepted: %t", what, mayBeOld, key, err, want)
 	}
 }
@@ -31,7 +31,7 @@ func (s *server) authenticateIf(t *testing.T, what, secret string, mayBeOld, wan
 func TestAuthenticateFindsTheKeyOfASecret(t *testing.T) {
 	eachPair(t, func(t *testing.T, servers [2]*server) {
 		of := servers[0].institution()
-		want, secret := servers[0].key(of, escrowgrid.RoleReadOnly, nil)
+		want, secret := servers[0].key(of, escrow.RoleReadOnly, nil)
 		for _, s := range servers {
 			for range 2 { // from the database, and from memory
 				got, err := s.Authenticate(t.Context(), secret, true)
@@ -39,7 +39,7 @@ func TestAuthenticateFindsTheKeyOfASecret(t *testing.T) {
 					t.Errorf("error %v; the key (-) is found as (+):\n%s", err, diff)
 				}
 			}
-			s.authenticate(t, "another secret", escrowgrid.NewSecret([32]byte{1}), false)
+			s.authenticate(t, "another secret", escrow.NewSecret([32]byte{1}), false)
 			s.authenticate(t, "a secret with a typing error", secret[:len(secret)-1]+"!", false)
 			s.authenticate(t, "nothing", "", false)
 		}
@@ -52,32 +52,32 @@ func TestARevokedKeyEndsAtOnceOnEveryServer(t *testing.T) {
 	eachPair(t, func(t *testing.T, servers [2]*server) {
 		of := servers[0].institution()
 		asset := servers[0].asset(of)
-		for name, end := range map[string]func(escrowgrid.KeyID) escrowgrid.Command{
-			"revoked": func(id escrowgrid.KeyID) escrowgrid.Command { return escrowgrid.RevokeKey{Key: id} },
-			"rotated": func(id escrowgrid.KeyID) escrowgrid.Command {
-				return must(escrowgrid.NewRotateKey(id, escrowgrid.RotationInput{}, escrowgrid.HashSecret("new")))
+		for name, end := range map[string]func(escrow.KeyID) escrow.Command{
+			"revoked": func(id escrow.KeyID) escrow.Command { return escrow.RevokeKey{Key: id} },
+			"rotated": func(id escrow.KeyID) escrow.Command {
+				return must(escrow.NewRotateKey(id, escrow.RotationInput{}, escrow.HashSecret("new")))
 			},
 		} {
-			key, secret := servers[0].key(of, escrowgrid.RoleAdmin, nil)
+			key, secret := servers[0].key(of, escrow.RoleAdmin, nil)
 			create := under("by "+name, "position", by(key, createPosition(asset, "h", "10")))
 			for _, s := range servers {
 				s.authenticate(t, "before it was "+name, secret, true)
-				accept[escrowgrid.Position](s, by(key, createPosition(asset, "h", "10")))
+				accept[escrow.Position](s, by(key, createPosition(asset, "h", "10")))
 			}
-			accept[escrowgrid.Position](servers[1], create)
-			accept[escrowgrid.APIKey](servers[0], root(of, end(key.ID)))
+			accept[escrow.Position](servers[1], create)
+			accept[escrow.APIKey](servers[0], root(of, end(key.ID)))
 			// The journal's time is ahead of a clock that stands still.
 			servers[0].clock.advance(time.Millisecond)
 
-			before := len(servers[0].journal(of, escrowgrid.EntryFilter{}))
+			before := len(servers[0].journal(of, escrow.EntryFilter{}))
 			for i, s := range servers {
-				refuse(s, by(key, createPosition(asset, "h", "10")), escrowgrid.CodeInvalidKey)
-				refuse(s, create, escrowgrid.CodeInvalidKey) // not even a replay
+				refuse(s, by(key, createPosition(asset, "h", "10")), escrow.CodeInvalidKey)
+				refuse(s, create, escrow.CodeInvalidKey) // not even a replay
 				s.authenticateIf(t, fmt.Sprintf("%s, on server %d", name, i), secret, false, false)
 			}
 			// The server that did it knows, too, without asking.
 			servers[0].authenticate(t, name, secret, false)
-			if after := len(servers[0].journal(of, escrowgrid.EntryFilter{})); after != before {
+			if after := len(servers[0].journal(of, escrow.EntryFilter{})); after != before {
 				t.Errorf("%s: the key added %d entries", name, after-before)
 			}
 		}
@@ -89,16 +89,16 @@ func TestAnExpiredKeyEnds(t *testing.T) {
 		clock := servers[0].clock
 		of := servers[0].institution()
 		asset := servers[0].asset(of)
-		key, secret := servers[0].key(of, escrowgrid.RoleAdmin, new(clock.now().Add(time.Hour)))
+		key, secret := servers[0].key(of, escrow.RoleAdmin, new(clock.now().Add(time.Hour)))
 		clock.advance(time.Hour - time.Millisecond)
 		for _, s := range servers {
 			s.authenticate(t, "before its end", secret, true)
-			accept[escrowgrid.Position](s, by(key, createPosition(asset, "h", "10")))
+			accept[escrow.Position](s, by(key, createPosition(asset, "h", "10")))
 		}
 		clock.advance(time.Millisecond)
 		for _, s := range servers {
 			s.authenticate(t, "at its end", secret, false)
-			refuse(s, by(key, createPosition(asset, "h", "10")), escrowgrid.CodeInvalidKey)
+			refuse(s, by(key, createPosition(asset, "h", "10")), escrow.CodeInvalidKey)
 		}
 	})
 }
@@ -107,13 +107,13 @@ func TestAnExpiredKeyEnds(t *testing.T) {
 func TestARotatedKeyEndsAfterItsOverlap(t *testing.T) {
 	eachPair(t, func(t *testing.T, servers [2]*server) {
 		of := servers[0].institution()
-		old, oldSecret := servers[0].key(of, escrowgrid.RoleAdmin, nil)
-		secret := escrowgrid.NewSecret([32]byte{7})
+		old, oldSecret := servers[0].key(of, escrow.RoleAdmin, nil)
+		secret := escrow.NewSecret([32]byte{7})
 		for _, s := range servers {
 			s.authenticate(t, "before the rotation", oldSecret, true)
 		}
-		accept[escrowgrid.APIKey](servers[0], by(old, must(escrowgrid.NewRotateKey(
-			old.ID, escrowgrid.RotationInput{OverlapSeconds: new(int64(60))}, escrowgrid.HashSecret(secret)))))
+		accept[escrow.APIKey](servers[0], by(old, must(escrow.NewRotateKey(
+			old.ID, escrow.RotationInput{OverlapSeconds: new(int64(60))}, escrow.HashSecret(secret)))))
 		for _, s := range servers {
 			s.authenticate(t, "the old key in the overlap", oldSecret, true)
 			s.authenticate(t, "the new key", secret, true)
@@ -130,15 +130,15 @@ func TestAReadOnlyKeyWritesNothing(t *testing.T) {
 		s := d.start(t, newClock())
 		of, other := s.institution(), s.institution()
 		asset := s.asset(of)
-		reader, _ := s.key(of, escrowgrid.RoleReadOnly, nil)
-		stranger, _ := s.key(other, escrowgrid.RoleAdmin, nil)
-		before := len(s.journal(of, escrowgrid.EntryFilter{}))
-		refuse(s, by(reader, createPosition(asset, "h", "10")), escrowgrid.CodeForbidden)
+		reader, _ := s.key(of, escrow.RoleReadOnly, nil)
+		stranger, _ := s.key(other, escrow.RoleAdmin, nil)
+		before := len(s.journal(of, escrow.EntryFilter{}))
+		refuse(s, by(reader, createPosition(asset, "h", "10")), escrow.CodeForbidden)
 		// A key acts in its own institution only, and nobody is not the operator.
 		stranger.InstitutionID = of
-		refuse(s, by(stranger, createPosition(asset, "h", "10")), escrowgrid.CodeInvalidKey)
-		refuse(s, by(escrowgrid.APIKey{InstitutionID: of}, createPosition(asset, "h", "10")), escrowgrid.CodeInvalidKey)
-		if after := len(s.journal(of, escrowgrid.EntryFilter{})); after != before {
+		refuse(s, by(stranger, createPosition(asset, "h", "10")), escrow.CodeInvalidKey)
+		refuse(s, by(escrow.APIKey{InstitutionID: of}, createPosition(asset, "h", "10")), escrow.CodeInvalidKey)
+		if after := len(s.journal(of, escrow.EntryFilter{})); after != before {
 			t.Errorf("%d entries were added", after-before)
 		}
 	})
@@ -151,7 +151,7 @@ func TestARevocationAmongManyReaders(t *testing.T) {
 		of := servers[0].institution()
 		asset := servers[0].asset(of)
 		for range 10 {
-			key, secret := servers[0].key(of, escrowgrid.RoleAdmin, nil)
+			key, secret := servers[0].key(of, escrow.RoleAdmin, nil)
 			revoked := make(chan struct{})
 			var busy sync.WaitGroup
 			for i := range 6 {
@@ -174,19 +174,19 @@ func TestARevocationAmongManyReaders(t *testing.T) {
 					}
 				})
 			}
-			accept[escrowgrid.APIKey](servers[0], root(of, escrowgrid.RevokeKey{Key: key.ID}))
+			accept[escrow.APIKey](servers[0], root(of, escrow.RevokeKey{Key: key.ID}))
 			close(revoked)
 			busy.Wait()
 			servers[0].authenticate(t, "after it was revoked", secret, false)
 		}
 		// In the journal nothing of a key follows its end.
-		ended := make(map[escrowgrid.Actor]bool)
+		ended := make(map[escrow.Actor]bool)
 		for _, entry := range servers[1].checkJournal(of) {
 			if ended[entry.Actor] {
 				t.Errorf("entry %d is of a key that was revoked", entry.Sequence)
 			}
-			if entry.Kind == escrowgrid.KindKeyRevoked {
-				ended[must(escrowgrid.ParseActor(entry.Subject))] = true
+			if entry.Kind == escrow.KindKeyRevoked {
+				ended[must(escrow.ParseActor(entry.Subject))] = true
 			}
 		}
 	})

@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 type metrics struct {
@@ -68,12 +68,12 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 // begin makes the series that alerts ask about: of one that begins with its first
 // event, Prometheus does not see that event.
 func (m *metrics) begin() {
-	for _, kind := range escrowgrid.Kinds() {
+	for _, kind := range escrow.Kinds() {
 		m.entries.WithLabelValues(string(kind))
 	}
-	for _, code := range []escrowgrid.Code{
-		escrowgrid.CodeInternal, escrowgrid.CodeOverloaded, escrowgrid.CodeStoreUnavailable, escrowgrid.CodeOutcomeUnknown,
-		escrowgrid.CodeRequestTimeout,
+	for _, code := range []escrow.Code{
+		escrow.CodeInternal, escrow.CodeOverloaded, escrow.CodeStoreUnavailable, escrow.CodeOutcomeUnknown,
+		escrow.CodeRequestTimeout,
 	} {
 		m.refusals.WithLabelValues(string(code))
 	}
@@ -133,7 +133,7 @@ func (m *metrics) observeEngine(registry prometheus.Registerer, e *Engine) {
 	}
 }
 
-func (m *metrics) committed(commands int, entries []escrowgrid.Entry, duration time.Duration) {
+func (m *metrics) committed(commands int, entries []escrow.Entry, duration time.Duration) {
 	m.batchSize.Observe(float64(commands))
 	m.batchSeconds.Observe(duration.Seconds())
 	for _, entry := range entries {
@@ -147,22 +147,22 @@ func (m *metrics) refused(commands int, err error) {
 	if err == nil {
 		return
 	}
-	if refusal, ok := errors.AsType[*escrowgrid.Error](err); ok && refusal.Code == escrowgrid.CodeBatchRefused {
-		m.count(escrowgrid.CodeNotApplied, len(refusal.Items.Accepted()))
+	if refusal, ok := errors.AsType[*escrow.Error](err); ok && refusal.Code == escrow.CodeBatchRefused {
+		m.count(escrow.CodeNotApplied, len(refusal.Items.Accepted()))
 		m.countItems(refusal.Items)
 		return
 	}
-	m.count(escrowgrid.ErrorCode(err), commands)
+	m.count(escrow.ErrorCode(err), commands)
 }
 
 // refusedItems counts the refused items of a batch that was accepted.
-func (m *metrics) refusedItems(resource escrowgrid.Resource) {
-	if results, ok := resource.(escrowgrid.BatchResults); ok {
+func (m *metrics) refusedItems(resource escrow.Resource) {
+	if results, ok := resource.(escrow.BatchResults); ok {
 		m.countItems(results.Refusals())
 	}
 }
 
-func (m *metrics) countItems(items escrowgrid.ItemRefusals) {
+func (m *metrics) countItems(items escrow.ItemRefusals) {
 	for _, refusal := range items {
 		if refusal != nil {
 			m.count(refusal.Code, 1)
@@ -170,6 +170,6 @@ func (m *metrics) countItems(items escrowgrid.ItemRefusals) {
 	}
 }
 
-func (m *metrics) count(code escrowgrid.Code, commands int) {
+func (m *metrics) count(code escrow.Code, commands int) {
 	m.refusals.WithLabelValues(string(code)).Add(float64(commands))
 }

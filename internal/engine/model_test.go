@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // The model is the contract's rules for positions, policies and keys, written
@@ -19,7 +19,7 @@ import (
 
 // modelPosition is what the model knows of a position.
 type modelPosition struct {
-	state                            escrowgrid.State
+	state                            escrow.State
 	amount, held, released, refunded int64
 	retained                         int64
 	version                          int64
@@ -27,12 +27,12 @@ type modelPosition struct {
 
 // transition leads the position to a state, or returns the code of the refusal.
 // An amount of 0 was not given.
-func (p *modelPosition) transition(to escrowgrid.State, amount int64) escrowgrid.Code {
+func (p *modelPosition) transition(to escrow.State, amount int64) escrow.Code {
 	open := p.state == "FUNDED" || p.state == "PARTIALLY_RELEASED"
 	switch {
 	case p.state == "CREATED" && (to == "FUNDED" || to == "CANCELLED" || to == "EXPIRED"), open && to != "CREATED" && to != "FUNDED":
 	default:
-		return escrowgrid.CodeInvalidTransition
+		return escrow.CodeInvalidTransition
 	}
 	moves := p.held
 	if to == "FUNDED" {
@@ -40,9 +40,9 @@ func (p *modelPosition) transition(to escrowgrid.State, amount int64) escrowgrid
 	}
 	switch {
 	case to == "PARTIALLY_RELEASED" && amount >= p.held, to != "PARTIALLY_RELEASED" && amount != 0 && amount != moves:
-		return escrowgrid.CodeTransitionAmount
+		return escrow.CodeTransitionAmount
 	case to == "PARTIALLY_RELEASED" && p.held-amount < p.retained:
-		return escrowgrid.CodeTemplateRetainage
+		return escrow.CodeTemplateRetainage
 	case to == "PARTIALLY_RELEASED":
 		moves = amount
 	}
@@ -60,7 +60,7 @@ func (p *modelPosition) transition(to escrowgrid.State, amount int64) escrowgrid
 }
 
 // matches compares the model's position with the engine's.
-func (p *modelPosition) matches(got escrowgrid.Position) bool {
+func (p *modelPosition) matches(got escrow.Position) bool {
 	funded := p.held + p.released + p.refunded
 	return got.State == p.state && got.Version == p.version && int64(got.Amount) == p.amount && int64(got.Held) == p.held &&
 		int64(got.Released) == p.released && int64(got.Refunded) == p.refunded && int64(got.Retained) == p.retained && int64(got.Funded) == funded
@@ -70,7 +70,7 @@ func (p *modelPosition) matches(got escrowgrid.Position) bool {
 type act struct {
 	What     string
 	Which    int
-	To       escrowgrid.State
+	To       escrow.State
 	Amount   int64
 	Exactly  bool // The amount is at a bound, in place of Amount.
 	Repeated bool
@@ -85,7 +85,7 @@ func acts() *rapid.Generator[act] {
 			}).Draw(t, "what"),
 			Which: rapid.IntRange(0, 5).Draw(t, "which"),
 			// Lives that are worth a look begin with these two.
-			To: rapid.SampledFrom(append(escrowgrid.States(), "FUNDED", "FUNDED", "FUNDED", "PARTIALLY_RELEASED", "PARTIALLY_RELEASED",
+			To: rapid.SampledFrom(append(escrow.States(), "FUNDED", "FUNDED", "FUNDED", "PARTIALLY_RELEASED", "PARTIALLY_RELEASED",
 				"PARTIALLY_RELEASED")).Draw(t, "to"),
 			Amount:   rapid.Int64Range(1, 3000).Draw(t, "amount"),
 			Exactly:  rapid.Bool().Draw(t, "exactly"),
@@ -101,16 +101,16 @@ type teller struct {
 	server *server
 	name   string
 	region string
-	key    escrowgrid.APIKey
+	key    escrow.APIKey
 	active bool
-	assets [2]escrowgrid.AssetID // the second retains a tenth
+	assets [2]escrow.AssetID // the second retains a tenth
 
-	positions  []escrowgrid.PositionID
-	model      map[escrowgrid.PositionID]*modelPosition
+	positions  []escrow.PositionID
+	model      map[escrow.PositionID]*modelPosition
 	low, high  int64 // the policy's bounds in whole dollars; a high of 0 is none
-	contested  []escrowgrid.PositionID
-	won        map[escrowgrid.PositionID]int64 // released by this teller
-	entries    int                             // that this teller added
+	contested  []escrow.PositionID
+	won        map[escrow.PositionID]int64 // released by this teller
+	entries    int                         // that this teller added
 	complaints []string
 }
 
@@ -120,7 +120,7 @@ func (w *teller) complain(format string, args ...any) {
 
 // do carries out a request and compares its outcome with the wanted code. A
 // repeated one is sent again and must be answered as before.
-func (w *teller) do(number int, a act, command escrowgrid.Command, want escrowgrid.Code) escrowgrid.Resource {
+func (w *teller) do(number int, a act, command escrow.Command, want escrow.Code) escrow.Resource {
 	r := by(w.key, command)
 	if a.Repeated {
 		key := fmt.Sprint(w.name, "-", number)
@@ -133,7 +133,7 @@ func (w *teller) do(number int, a act, command escrowgrid.Command, want escrowgr
 	if err == nil {
 		w.entries++
 	}
-	if a.Repeated && want != escrowgrid.CodeInvalidKey {
+	if a.Repeated && want != escrow.CodeInvalidKey {
 		again, repeated := w.server.Do(context.Background(), r)
 		if codeOf(repeated) != want || !again.Replayed || !cmp.Equal(answer.Resource, again.Resource, exactly()) {
 			w.complain("act %d, %+v: repeated, it is answered with %+v, %v, after %+v, %v", number, a, again, repeated, answer, err)
@@ -142,11 +142,11 @@ func (w *teller) do(number int, a act, command escrowgrid.Command, want escrowgr
 	return answer.Resource
 }
 
-func codeOf(err error) escrowgrid.Code {
+func codeOf(err error) escrow.Code {
 	if err == nil {
 		return ""
 	}
-	return escrowgrid.ErrorCode(err)
+	return escrow.ErrorCode(err)
 }
 
 // work does one act after the other.
@@ -168,9 +168,9 @@ func (w *teller) work(acts []act) {
 }
 
 // orInvalidKey is a code, unless the teller's key has ended.
-func (w *teller) orInvalidKey(code escrowgrid.Code) escrowgrid.Code {
+func (w *teller) orInvalidKey(code escrow.Code) escrow.Code {
 	if !w.active {
-		return escrowgrid.CodeInvalidKey
+		return escrow.CodeInvalidKey
 	}
 	return code
 }
@@ -178,7 +178,7 @@ func (w *teller) orInvalidKey(code escrowgrid.Code) escrowgrid.Code {
 func cents(amount int64) string { return fmt.Sprintf("%d.%02d", amount/100, amount%100) }
 
 func (w *teller) create(number int, a act) {
-	want := escrowgrid.Code("")
+	want := escrow.Code("")
 	if a.Exactly {
 		bound := w.low
 		if a.Which > 2 {
@@ -188,11 +188,11 @@ func (w *teller) create(number int, a act) {
 	}
 	switch {
 	case a.Amount < w.low*100:
-		want = escrowgrid.CodePolicyMinAmount
+		want = escrow.CodePolicyMinAmount
 	case w.high != 0 && a.Amount > w.high*100:
-		want = escrowgrid.CodePolicyMaxAmount
+		want = escrow.CodePolicyMaxAmount
 	}
-	made, ok := w.do(number, a, createPosition(w.assets[a.Which%2], w.name, cents(a.Amount)), w.orInvalidKey(want)).(escrowgrid.Position)
+	made, ok := w.do(number, a, createPosition(w.assets[a.Which%2], w.name, cents(a.Amount)), w.orInvalidKey(want)).(escrow.Position)
 	if !ok {
 		return
 	}
@@ -225,25 +225,25 @@ func (w *teller) transition(number int, a act) {
 	} else if a.To == "PARTIALLY_RELEASED" {
 		return // There is no such request.
 	}
-	want := escrowgrid.CodeInvalidKey
+	want := escrow.CodeInvalidKey
 	if w.active {
 		want = position.transition(a.To, given)
 	}
-	if got, ok := w.do(number, a, transition(id, a.To, text), want).(escrowgrid.Position); ok && !position.matches(got) {
+	if got, ok := w.do(number, a, transition(id, a.To, text), want).(escrow.Position); ok && !position.matches(got) {
 		w.complain("act %d, %+v: the position is %+v, want %+v", number, a, got, position)
 	}
 }
 
 func (w *teller) setPolicy(number int, a act) {
 	low, high := a.Amount/200, a.Amount/100
-	rules := escrowgrid.RulesInput{MinAmount: new(escrowgrid.Digits(fmt.Sprint(low)))}
+	rules := escrow.RulesInput{MinAmount: new(escrow.Digits(fmt.Sprint(low)))}
 	if a.Exactly {
 		high = 0
 	} else {
-		rules.MaxAmount = new(escrowgrid.Digits(fmt.Sprint(high)))
+		rules.MaxAmount = new(escrow.Digits(fmt.Sprint(high)))
 	}
-	command := must(escrowgrid.NewSetPolicy(w.region, escrowgrid.PolicyInput{Position: rules}))
-	if _, ok := w.do(number, a, command, w.orInvalidKey("")).(escrowgrid.Policy); ok {
+	command := must(escrow.NewSetPolicy(w.region, escrow.PolicyInput{Position: rules}))
+	if _, ok := w.do(number, a, command, w.orInvalidKey("")).(escrow.Policy); ok {
 		w.low, w.high = low, high
 		if !a.Exactly && high == 0 {
 			w.high = -1 // A bound of nothing.
@@ -254,32 +254,32 @@ func (w *teller) setPolicy(number int, a act) {
 // endKey ends the teller's key, or has the operator give it a new one.
 func (w *teller) endKey(number int, a act) {
 	if !w.active {
-		w.key, _ = w.server.key(w.key.InstitutionID, escrowgrid.RoleAdmin, nil)
+		w.key, _ = w.server.key(w.key.InstitutionID, escrow.RoleAdmin, nil)
 		w.active = true
 		w.entries++
 		return
 	}
 	a.Repeated = false // Its key cannot ask again.
 	if a.What == "revoke" {
-		w.do(number, a, escrowgrid.RevokeKey{Key: w.key.ID}, "")
+		w.do(number, a, escrow.RevokeKey{Key: w.key.ID}, "")
 		w.active = false
 		return
 	}
-	hash := escrowgrid.HashSecret(fmt.Sprint(w.name, w.key.ID))
-	rotated, _ := w.do(number, a, must(escrowgrid.NewRotateKey(w.key.ID, escrowgrid.RotationInput{}, hash)), "").(escrowgrid.APIKey)
-	w.do(number, a, must(escrowgrid.NewSetPolicy(w.region, escrowgrid.PolicyInput{})), escrowgrid.CodeInvalidKey)
+	hash := escrow.HashSecret(fmt.Sprint(w.name, w.key.ID))
+	rotated, _ := w.do(number, a, must(escrow.NewRotateKey(w.key.ID, escrow.RotationInput{}, hash)), "").(escrow.APIKey)
+	w.do(number, a, must(escrow.NewSetPolicy(w.region, escrow.PolicyInput{})), escrow.CodeInvalidKey)
 	w.key = rotated
 }
 
 // contest releases a part of a position that others want as well.
 func (w *teller) contest(number int, a act) {
 	id := w.contested[a.Which%len(w.contested)]
-	_, err := w.server.Do(context.Background(), root(w.key.InstitutionID, transition(id, escrowgrid.StatePartiallyReleased, cents(a.Amount))))
+	_, err := w.server.Do(context.Background(), root(w.key.InstitutionID, transition(id, escrow.StatePartiallyReleased, cents(a.Amount))))
 	switch codeOf(err) {
 	case "":
 		w.won[id] += a.Amount
 		w.entries++
-	case escrowgrid.CodeTransitionAmount:
+	case escrow.CodeTransitionAmount:
 	default:
 		w.complain("act %d, %+v: %v", number, a, err)
 	}
@@ -292,16 +292,16 @@ func TestTellersAreAnsweredAsTheModelSays(t *testing.T) {
 	eachPair(t, func(t *testing.T, servers [2]*server) {
 		rapid.Check(t, func(t *rapid.T) {
 			var tellers []*teller
-			var institutions []escrowgrid.InstitutionID
+			var institutions []escrow.InstitutionID
 			for i := range 2 {
 				servers[i].t = t
 				of := servers[i].institution()
 				institutions = append(institutions, of)
 				tellers = append(tellers, hire(servers, of, 2)...)
 			}
-			before := make(map[escrowgrid.InstitutionID]int)
+			before := make(map[escrow.InstitutionID]int)
 			for _, of := range institutions {
-				before[of] = len(servers[0].journal(of, escrowgrid.EntryFilter{}))
+				before[of] = len(servers[0].journal(of, escrow.EntryFilter{}))
 			}
 			var busy sync.WaitGroup
 			for i, w := range tellers {
@@ -310,7 +310,7 @@ func TestTellersAreAnsweredAsTheModelSays(t *testing.T) {
 			}
 			busy.Wait()
 
-			added, contested := make(map[escrowgrid.InstitutionID]int), make(map[escrowgrid.PositionID]int64)
+			added, contested := make(map[escrow.InstitutionID]int), make(map[escrow.PositionID]int64)
 			for _, w := range tellers {
 				if len(w.complaints) > 0 {
 					t.Errorf("%s", strings.Join(w.complaints, "\n"))
@@ -332,26 +332,26 @@ func TestTellersAreAnsweredAsTheModelSays(t *testing.T) {
 }
 
 // hire prepares tellers of an institution, with two positions that they contest.
-func hire(servers [2]*server, of escrowgrid.InstitutionID, count int) []*teller {
+func hire(servers [2]*server, of escrow.InstitutionID, count int) []*teller {
 	regions := []string{"US", "SG"}
 	shared := servers[0].assetOf(of, "UAE", "CONSTR_ESCROW", `{"currency":"USD"}`)
-	var contested []escrowgrid.PositionID
+	var contested []escrow.PositionID
 	for range 2 {
-		id := accept[escrowgrid.Position](servers[0], root(of, createPosition(shared, "contested", "50"))).ID
-		accept[escrowgrid.Position](servers[0], root(of, transition(id, escrowgrid.StateFunded, "")))
+		id := accept[escrow.Position](servers[0], root(of, createPosition(shared, "contested", "50"))).ID
+		accept[escrow.Position](servers[0], root(of, transition(id, escrow.StateFunded, "")))
 		contested = append(contested, id)
 	}
 	var tellers []*teller
 	for i := range count {
 		s := servers[i%2]
-		key, _ := s.key(of, escrowgrid.RoleAdmin, nil)
+		key, _ := s.key(of, escrow.RoleAdmin, nil)
 		tellers = append(tellers, &teller{
 			server: s, name: fmt.Sprintf("teller %d of %s", i, of), region: regions[i], key: key, active: true,
-			assets: [2]escrowgrid.AssetID{
+			assets: [2]escrow.AssetID{
 				s.assetOf(of, regions[i], "CONSTR_ESCROW", `{"currency":"USD"}`),
 				s.assetOf(of, regions[i], "CONSTR_RETAINAGE", `{"currency":"USD","retainagePercentage":10}`),
 			},
-			model: make(map[escrowgrid.PositionID]*modelPosition), contested: contested, won: make(map[escrowgrid.PositionID]int64),
+			model: make(map[escrow.PositionID]*modelPosition), contested: contested, won: make(map[escrow.PositionID]int64),
 		})
 	}
 	return tellers
@@ -359,10 +359,10 @@ func hire(servers [2]*server, of escrowgrid.InstitutionID, count int) []*teller 
 
 // checkPositions compares an institution's positions with the model's.
 func checkPositions(
-	t *rapid.T, s *server, of escrowgrid.InstitutionID, tellers []*teller, contested map[escrowgrid.PositionID]int64,
+	t *rapid.T, s *server, of escrow.InstitutionID, tellers []*teller, contested map[escrow.PositionID]int64,
 ) {
 	t.Helper()
-	known := make(map[escrowgrid.PositionID]*modelPosition)
+	known := make(map[escrow.PositionID]*modelPosition)
 	for _, w := range tellers {
 		if w.key.InstitutionID != of {
 			continue

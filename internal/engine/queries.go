@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
@@ -25,11 +25,11 @@ func Reading(ctx context.Context) context.Context { return store.Reading(ctx) }
 // With mayBeOld the record may be one that another server has changed since. That
 // is right for a command, which finds the key as it is under the lock of the
 // journal; a query has nothing but this answer.
-func (e *Engine) Authenticate(ctx context.Context, secret string, mayBeOld bool) (escrowgrid.APIKey, error) {
-	hash := escrowgrid.HashSecret(secret)
+func (e *Engine) Authenticate(ctx context.Context, secret string, mayBeOld bool) (escrow.APIKey, error) {
+	hash := escrow.HashSecret(secret)
 	key, known, mark := e.keys.get(hash)
-	if !known && escrowgrid.CheckSecret(secret) != nil {
-		return escrowgrid.APIKey{}, invalidKey()
+	if !known && escrow.CheckSecret(secret) != nil {
+		return escrow.APIKey{}, invalidKey()
 	}
 	var err error
 	switch {
@@ -44,25 +44,25 @@ func (e *Engine) Authenticate(ctx context.Context, secret string, mayBeOld bool)
 		}
 	}
 	if err != nil {
-		return escrowgrid.APIKey{}, store.Failure(err)
+		return escrow.APIKey{}, store.Failure(err)
 	}
 	if !known || !key.Active(e.config.Now()) {
-		return escrowgrid.APIKey{}, invalidKey()
+		return escrow.APIKey{}, invalidKey()
 	}
 	return key, nil
 }
 
 func invalidKey() error {
-	return escrowgrid.Errorf(escrowgrid.CodeInvalidKey, "The API key is not valid.")
+	return escrow.Errorf(escrow.CodeInvalidKey, "The API key is not valid.")
 }
 
 // found turns the absence of a resource into its refusal.
-func found[T any](value T, ok bool, err error, missing escrowgrid.Code, name string, id any) (T, error) {
+func found[T any](value T, ok bool, err error, missing escrow.Code, name string, id any) (T, error) {
 	if err != nil {
 		return value, store.Failure(err)
 	}
 	if !ok {
-		return value, escrowgrid.Errorf(missing, "There is no %s %s.", name, id)
+		return value, escrow.Errorf(missing, "There is no %s %s.", name, id)
 	}
 	return value, nil
 }
@@ -71,95 +71,95 @@ func found[T any](value T, ok bool, err error, missing escrowgrid.Code, name str
 func listed[T any](page T, err error) (T, error) { return page, store.Failure(err) }
 
 // Institution returns one institution.
-func (e *Engine) Institution(ctx context.Context, id escrowgrid.InstitutionID) (escrowgrid.Institution, error) {
+func (e *Engine) Institution(ctx context.Context, id escrow.InstitutionID) (escrow.Institution, error) {
 	institution, ok, err := e.store.Institution(ctx, id)
-	return found(institution, ok, err, escrowgrid.CodeInstitutionNotFound, "institution", id)
+	return found(institution, ok, err, escrow.CodeInstitutionNotFound, "institution", id)
 }
 
 // Institutions lists all institutions.
 func (e *Engine) Institutions(
-	ctx context.Context, period escrowgrid.Period, page escrowgrid.PageRequest,
-) (escrowgrid.Page[escrowgrid.Institution], error) {
+	ctx context.Context, period escrow.Period, page escrow.PageRequest,
+) (escrow.Page[escrow.Institution], error) {
 	return listed(e.store.Institutions(ctx, period, page))
 }
 
 // Keys lists an institution's API keys.
 func (e *Engine) Keys(
-	ctx context.Context, of escrowgrid.InstitutionID, filter escrowgrid.KeyFilter, page escrowgrid.PageRequest,
-) (escrowgrid.Page[escrowgrid.APIKey], error) {
+	ctx context.Context, of escrow.InstitutionID, filter escrow.KeyFilter, page escrow.PageRequest,
+) (escrow.Page[escrow.APIKey], error) {
 	return listed(e.store.Keys(ctx, of, filter, page))
 }
 
 // Policies lists all of an institution's policies, in order of region.
-func (e *Engine) Policies(ctx context.Context, of escrowgrid.InstitutionID) ([]escrowgrid.Policy, error) {
+func (e *Engine) Policies(ctx context.Context, of escrow.InstitutionID) ([]escrow.Policy, error) {
 	return listed(e.store.Policies(ctx, of))
 }
 
 // Policy returns an institution's policy for a region.
-func (e *Engine) Policy(ctx context.Context, of escrowgrid.InstitutionID, region escrowgrid.Region) (escrowgrid.Policy, error) {
+func (e *Engine) Policy(ctx context.Context, of escrow.InstitutionID, region escrow.Region) (escrow.Policy, error) {
 	policies, err := e.store.Policies(ctx, of)
 	for _, policy := range policies {
 		if policy.Region == region {
 			return policy, nil
 		}
 	}
-	return found(escrowgrid.Policy{}, false, err, escrowgrid.CodePolicyNotFound, "policy for the region", region)
+	return found(escrow.Policy{}, false, err, escrow.CodePolicyNotFound, "policy for the region", region)
 }
 
 // Template returns one asset template.
 func (e *Engine) Template(
-	ctx context.Context, of escrowgrid.InstitutionID, id escrowgrid.TemplateID,
-) (escrowgrid.AssetTemplate, error) {
+	ctx context.Context, of escrow.InstitutionID, id escrow.TemplateID,
+) (escrow.AssetTemplate, error) {
 	template, ok, err := e.store.Template(ctx, of, id)
-	return found(template, ok, err, escrowgrid.CodeTemplateNotFound, "asset template", id)
+	return found(template, ok, err, escrow.CodeTemplateNotFound, "asset template", id)
 }
 
 // Templates lists an institution's asset templates.
 func (e *Engine) Templates(
-	ctx context.Context, of escrowgrid.InstitutionID, period escrowgrid.Period, page escrowgrid.PageRequest,
-) (escrowgrid.Page[escrowgrid.AssetTemplate], error) {
+	ctx context.Context, of escrow.InstitutionID, period escrow.Period, page escrow.PageRequest,
+) (escrow.Page[escrow.AssetTemplate], error) {
 	return listed(e.store.Templates(ctx, of, period, page))
 }
 
 // Asset returns one asset.
-func (e *Engine) Asset(ctx context.Context, of escrowgrid.InstitutionID, id escrowgrid.AssetID) (escrowgrid.Asset, error) {
+func (e *Engine) Asset(ctx context.Context, of escrow.InstitutionID, id escrow.AssetID) (escrow.Asset, error) {
 	asset, ok, err := e.store.Asset(ctx, of, id)
-	return found(asset, ok, err, escrowgrid.CodeAssetNotFound, "asset", id)
+	return found(asset, ok, err, escrow.CodeAssetNotFound, "asset", id)
 }
 
 // Assets lists an institution's assets.
 func (e *Engine) Assets(
-	ctx context.Context, of escrowgrid.InstitutionID, filter escrowgrid.AssetFilter, page escrowgrid.PageRequest,
-) (escrowgrid.Page[escrowgrid.Asset], error) {
+	ctx context.Context, of escrow.InstitutionID, filter escrow.AssetFilter, page escrow.PageRequest,
+) (escrow.Page[escrow.Asset], error) {
 	return listed(e.store.Assets(ctx, of, filter, page))
 }
 
 // Position returns one position with its events.
 func (e *Engine) Position(
-	ctx context.Context, of escrowgrid.InstitutionID, id escrowgrid.PositionID,
-) (escrowgrid.Position, error) {
+	ctx context.Context, of escrow.InstitutionID, id escrow.PositionID,
+) (escrow.Position, error) {
 	position, ok, err := e.store.Position(ctx, of, id)
-	return found(position, ok, err, escrowgrid.CodePositionNotFound, "position", id)
+	return found(position, ok, err, escrow.CodePositionNotFound, "position", id)
 }
 
 // Positions lists an institution's positions.
 func (e *Engine) Positions(
-	ctx context.Context, of escrowgrid.InstitutionID, filter escrowgrid.PositionFilter, page escrowgrid.PageRequest,
-) (escrowgrid.Page[escrowgrid.Position], error) {
+	ctx context.Context, of escrow.InstitutionID, filter escrow.PositionFilter, page escrow.PageRequest,
+) (escrow.Page[escrow.Position], error) {
 	return listed(e.store.Positions(ctx, of, filter, page))
 }
 
 // Entries lists entries of an institution's journal.
 func (e *Engine) Entries(
-	ctx context.Context, of escrowgrid.InstitutionID, filter escrowgrid.EntryFilter, page escrowgrid.PageRequest,
-) (escrowgrid.Page[escrowgrid.Entry], error) {
+	ctx context.Context, of escrow.InstitutionID, filter escrow.EntryFilter, page escrow.PageRequest,
+) (escrow.Page[escrow.Entry], error) {
 	return listed(e.store.Entries(ctx, of, filter, page))
 }
 
 // Refusals lists the log of refused attempts.
 func (e *Engine) Refusals(
-	ctx context.Context, filter escrowgrid.RefusalFilter, page escrowgrid.PageRequest,
-) (escrowgrid.Page[escrowgrid.RefusedAttempt], error) {
+	ctx context.Context, filter escrow.RefusalFilter, page escrow.PageRequest,
+) (escrow.Page[escrow.RefusedAttempt], error) {
 	return listed(e.store.Refusals(ctx, filter, page))
 }
 

@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/escrowgrid/escrowgrid"
 	"github.com/escrowgrid/escrowgrid/internal/engine"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // What is another institution's answers exactly as what does not exist, to
@@ -23,54 +23,54 @@ func TestInstitutionsDoNotSeeEachOther(t *testing.T) {
 		theirs, ours := s.institution(), s.institution()
 		asset := s.asset(theirs)
 		template := must(s.Asset(ctx, theirs, asset)).TemplateID
-		position := accept[escrowgrid.Position](s, root(theirs, createPosition(asset, "h", "10"))).ID
-		key, _ := s.key(theirs, escrowgrid.RoleAdmin, nil)
-		before := len(s.journal(theirs, escrowgrid.EntryFilter{}))
-		do := func(command escrowgrid.Command) error { _, err := s.Do(ctx, root(ours, command)); return err }
+		position := accept[escrow.Position](s, root(theirs, createPosition(asset, "h", "10"))).ID
+		key, _ := s.key(theirs, escrow.RoleAdmin, nil)
+		before := len(s.journal(theirs, escrow.EntryFilter{}))
+		do := func(command escrow.Command) error { _, err := s.Do(ctx, root(ours, command)); return err }
 
 		for name, test := range map[string]struct {
-			want escrowgrid.Code
+			want escrow.Code
 			// ask asks for what is theirs, or for what is nobody's.
 			ask func(nobodys bool) (id fmt.Stringer, err error)
 		}{
-			"template": {escrowgrid.CodeTemplateNotFound, func(nobodys bool) (fmt.Stringer, error) {
+			"template": {escrow.CodeTemplateNotFound, func(nobodys bool) (fmt.Stringer, error) {
 				id := either(template, nobodys)
 				_, err := s.Template(ctx, ours, id)
 				return id, err
 			}},
-			"asset": {escrowgrid.CodeAssetNotFound, func(nobodys bool) (fmt.Stringer, error) {
+			"asset": {escrow.CodeAssetNotFound, func(nobodys bool) (fmt.Stringer, error) {
 				id := either(asset, nobodys)
 				_, err := s.Asset(ctx, ours, id)
 				return id, err
 			}},
-			"position": {escrowgrid.CodePositionNotFound, func(nobodys bool) (fmt.Stringer, error) {
+			"position": {escrow.CodePositionNotFound, func(nobodys bool) (fmt.Stringer, error) {
 				id := either(position, nobodys)
 				_, err := s.Position(ctx, ours, id)
 				return id, err
 			}},
-			"asset of a template": {escrowgrid.CodeTemplateNotFound, func(nobodys bool) (fmt.Stringer, error) {
+			"asset of a template": {escrow.CodeTemplateNotFound, func(nobodys bool) (fmt.Stringer, error) {
 				id := either(template, nobodys)
-				return id, do(must(escrowgrid.NewCreateAsset(escrowgrid.AssetInput{TemplateID: id.String(), Label: "l"})))
+				return id, do(must(escrow.NewCreateAsset(escrow.AssetInput{TemplateID: id.String(), Label: "l"})))
 			}},
-			"position on an asset": {escrowgrid.CodeAssetNotFound, func(nobodys bool) (fmt.Stringer, error) {
+			"position on an asset": {escrow.CodeAssetNotFound, func(nobodys bool) (fmt.Stringer, error) {
 				id := either(asset, nobodys)
 				return id, do(createPosition(id, "h", "10"))
 			}},
-			"transition": {escrowgrid.CodePositionNotFound, func(nobodys bool) (fmt.Stringer, error) {
+			"transition": {escrow.CodePositionNotFound, func(nobodys bool) (fmt.Stringer, error) {
 				id := either(position, nobodys)
-				return id, do(transition(id, escrowgrid.StateFunded, ""))
+				return id, do(transition(id, escrow.StateFunded, ""))
 			}},
-			"expiry": {escrowgrid.CodePositionNotFound, func(nobodys bool) (fmt.Stringer, error) {
+			"expiry": {escrow.CodePositionNotFound, func(nobodys bool) (fmt.Stringer, error) {
 				id := either(position, nobodys)
-				return id, do(escrowgrid.ExpirePosition(id))
+				return id, do(escrow.ExpirePosition(id))
 			}},
-			"revocation": {escrowgrid.CodeKeyNotFound, func(nobodys bool) (fmt.Stringer, error) {
+			"revocation": {escrow.CodeKeyNotFound, func(nobodys bool) (fmt.Stringer, error) {
 				id := either(key.ID, nobodys)
-				return id, do(escrowgrid.RevokeKey{Key: id})
+				return id, do(escrow.RevokeKey{Key: id})
 			}},
-			"rotation": {escrowgrid.CodeKeyNotFound, func(nobodys bool) (fmt.Stringer, error) {
+			"rotation": {escrow.CodeKeyNotFound, func(nobodys bool) (fmt.Stringer, error) {
 				id := either(key.ID, nobodys)
-				return id, do(must(escrowgrid.NewRotateKey(id, escrowgrid.RotationInput{}, escrowgrid.SecretHash{})))
+				return id, do(must(escrow.NewRotateKey(id, escrow.RotationInput{}, escrow.SecretHash{})))
 			}},
 		} {
 			id, err := test.ask(false)
@@ -99,9 +99,9 @@ func TestInstitutionsDoNotSeeEachOther(t *testing.T) {
 }
 
 // either returns an id, or one that nobody has.
-func either[K escrowgrid.IDKind](id escrowgrid.ID[K], nobodys bool) escrowgrid.ID[K] {
+func either[K escrow.IDKind](id escrow.ID[K], nobodys bool) escrow.ID[K] {
 	if nobodys {
-		return escrowgrid.ID[K]{1}
+		return escrow.ID[K]{1}
 	}
 	return id
 }
@@ -110,13 +110,13 @@ func TestWhatDoesNotExistIsNotFound(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, d database) {
 		s := d.start(t, newClock())
 		of := s.institution()
-		nobody := escrowgrid.InstitutionID{1}
+		nobody := escrow.InstitutionID{1}
 		_, institution := s.Institution(t.Context(), nobody)
 		_, policy := s.Policy(t.Context(), of, "US")
-		_, command := s.Do(t.Context(), root(nobody, createPosition(escrowgrid.AssetID{1}, "h", "10")))
-		for want, err := range map[escrowgrid.Code][]error{
-			escrowgrid.CodeInstitutionNotFound: {institution, command},
-			escrowgrid.CodePolicyNotFound:      {policy},
+		_, command := s.Do(t.Context(), root(nobody, createPosition(escrow.AssetID{1}, "h", "10")))
+		for want, err := range map[escrow.Code][]error{
+			escrow.CodeInstitutionNotFound: {institution, command},
+			escrow.CodePolicyNotFound:      {policy},
 		} {
 			for _, err := range err {
 				if codeOf(err) != want {
@@ -124,7 +124,7 @@ func TestWhatDoesNotExistIsNotFound(t *testing.T) {
 				}
 			}
 		}
-		accept[escrowgrid.Policy](s, root(of, must(escrowgrid.NewSetPolicy("US", escrowgrid.PolicyInput{}))))
+		accept[escrow.Policy](s, root(of, must(escrow.NewSetPolicy("US", escrow.PolicyInput{}))))
 		if policy, err := s.Policy(t.Context(), of, "US"); err != nil || policy.Region != "US" {
 			t.Errorf("the policy is %+v, %v", policy, err)
 		}
@@ -136,11 +136,11 @@ func TestADatabaseThatIsNotMigratedIsNotReady(t *testing.T) {
 	migrated := newSQLite(t)
 	migrated.url = "sqlite:" + filepath.Join(t.TempDir(), "empty.db")
 	s := migrated.start(t, newClock())
-	_, listed := s.Institutions(t.Context(), escrowgrid.Period{}, escrowgrid.PageRequest{Limit: 1})
-	_, done := s.Do(t.Context(), root(escrowgrid.InstitutionID{}, createInstitution()))
+	_, listed := s.Institutions(t.Context(), escrow.Period{}, escrow.PageRequest{Limit: 1})
+	_, done := s.Do(t.Context(), root(escrow.InstitutionID{}, createInstitution()))
 	for what, err := range map[string]error{"readiness": s.Ready(t.Context()), "a query": listed, "a command": done} {
-		if codeOf(err) != escrowgrid.CodeStoreUnavailable {
-			t.Errorf("%s: %v, want %s", what, err, escrowgrid.CodeStoreUnavailable)
+		if codeOf(err) != escrow.CodeStoreUnavailable {
+			t.Errorf("%s: %v, want %s", what, err, escrow.CodeStoreUnavailable)
 		}
 	}
 	if ready := s.metric("store_ready"); ready != 0 {
@@ -165,11 +165,11 @@ func TestReadersSeeWhatWasAcknowledged(t *testing.T) {
 		of := servers[0].institution()
 		asset := servers[0].asset(of)
 		const positions, steps = 4, 40
-		var ids [positions]escrowgrid.PositionID
+		var ids [positions]escrow.PositionID
 		var acknowledged [positions]atomic.Int64
 		for i := range ids {
-			ids[i] = accept[escrowgrid.Position](servers[0], root(of, createPosition(asset, "h", "1000"))).ID
-			accept[escrowgrid.Position](servers[1], root(of, transition(ids[i], escrowgrid.StateFunded, "")))
+			ids[i] = accept[escrow.Position](servers[0], root(of, createPosition(asset, "h", "1000"))).ID
+			accept[escrow.Position](servers[1], root(of, transition(ids[i], escrow.StateFunded, "")))
 			acknowledged[i].Store(2)
 		}
 		var writing, reading sync.WaitGroup
@@ -179,12 +179,12 @@ func TestReadersSeeWhatWasAcknowledged(t *testing.T) {
 				for step := range steps {
 					// Bursts on one server let it count on its books; then the other comes.
 					s := servers[(i+step/10)%2]
-					answer, err := s.Do(t.Context(), root(of, transition(id, escrowgrid.StatePartiallyReleased, "1")))
+					answer, err := s.Do(t.Context(), root(of, transition(id, escrow.StatePartiallyReleased, "1")))
 					if err != nil {
 						t.Errorf("step %d of position %d: %v", step, i, err)
 						return
 					}
-					acknowledged[i].Store(resource[escrowgrid.Position](answer).Version)
+					acknowledged[i].Store(resource[escrow.Position](answer).Version)
 				}
 			})
 		}

@@ -7,7 +7,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/tracing"
 )
@@ -34,9 +34,9 @@ func endSpan(span trace.Span, err error) {
 	case errors.Is(err, store.ErrStale):
 		tracing.Fail(span, "stale")
 	case errors.Is(err, store.ErrOutcomeUnknown):
-		tracing.Fail(span, string(escrowgrid.CodeOutcomeUnknown))
+		tracing.Fail(span, string(escrow.CodeOutcomeUnknown))
 	case err != nil:
-		tracing.Fail(span, string(escrowgrid.ErrorCode(store.Failure(err))))
+		tracing.Fail(span, string(escrow.ErrorCode(store.Failure(err))))
 	}
 	span.End()
 }

@@ -3,7 +3,7 @@ package httpapi
 import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // The bounds of positionAnswers, in positions and in bytes of one: together some 8 MB,
@@ -16,16 +16,16 @@ const (
 // positionAnswers keeps the JSON of positions that were read. A position is what its
 // last entry has made of it, so the JSON is good for as long as that is its last.
 type positionAnswers struct {
-	kept *lru.Cache[escrowgrid.PositionID, positionAnswer]
+	kept *lru.Cache[escrow.PositionID, positionAnswer]
 }
 
 type positionAnswer struct {
-	last    escrowgrid.EntryID
+	last    escrow.EntryID
 	content []byte
 }
 
 func newPositionAnswers() positionAnswers {
-	kept, err := lru.New[escrowgrid.PositionID, positionAnswer](maxKeptAnswers)
+	kept, err := lru.New[escrow.PositionID, positionAnswer](maxKeptAnswers)
 	if err != nil {
 		panic(err) // only for a size below 1
 	}
@@ -33,7 +33,7 @@ func newPositionAnswers() positionAnswers {
 }
 
 // json returns a position, with its events, as JSON.
-func (a positionAnswers) json(p escrowgrid.Position) ([]byte, error) {
+func (a positionAnswers) json(p escrow.Position) ([]byte, error) {
 	last := p.Events[len(p.Events)-1].ID
 	if answer, ok := a.kept.Get(p.ID); ok && answer.last == last {
 		return answer.content, nil

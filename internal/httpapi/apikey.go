@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 type keyBody struct {
@@ -24,13 +24,13 @@ type keyQuery struct {
 
 // KeyView is a key as the API shows it, without its secret.
 type KeyView struct {
-	ID            escrowgrid.KeyID         `json:"id"`
-	InstitutionID escrowgrid.InstitutionID `json:"institutionId"`
-	Label         string                   `json:"label"`
-	Role          escrowgrid.Role          `json:"role"`
-	CreatedAt     timestamp                `json:"createdAt"`
-	ExpiresAt     *timestamp               `json:"expiresAt,omitempty"`
-	RevokedAt     *timestamp               `json:"revokedAt,omitempty"`
+	ID            escrow.KeyID         `json:"id"`
+	InstitutionID escrow.InstitutionID `json:"institutionId"`
+	Label         string               `json:"label"`
+	Role          escrow.Role          `json:"role"`
+	CreatedAt     timestamp            `json:"createdAt"`
+	ExpiresAt     *timestamp           `json:"expiresAt,omitempty"`
+	RevokedAt     *timestamp           `json:"revokedAt,omitempty"`
 }
 
 // newKeyView shows a key's secret, this once.
@@ -39,7 +39,7 @@ type newKeyView struct {
 	APIKey string `json:"apiKey" doc:"The secret. It is shown this once; only its hash is kept." example:"egk_…"`
 }
 
-func viewKey(k escrowgrid.APIKey) KeyView {
+func viewKey(k escrow.APIKey) KeyView {
 	return KeyView{
 		k.ID, k.InstitutionID, k.Label, k.Role, timestamp(k.CreatedAt), (*timestamp)(k.ExpiresAt), (*timestamp)(k.RevokedAt),
 	}
@@ -52,7 +52,7 @@ func (s *server) createKey(c *call) (reply, error) {
 		return reply{}, err
 	}
 	secret, nonce := c.newSecret()
-	command, err := escrowgrid.NewCreateKey(escrowgrid.KeyInput(body), escrowgrid.HashSecret(secret))
+	command, err := escrow.NewCreateKey(escrow.KeyInput(body), escrow.HashSecret(secret))
 	if err := read.check(err); err != nil {
 		return reply{}, err
 	}
@@ -69,12 +69,12 @@ func (s *server) rotateKey(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	var old escrowgrid.KeyID
-	if err := pathID(c, "keyId", &old, escrowgrid.CodeKeyNotFound); err != nil {
+	var old escrow.KeyID
+	if err := pathID(c, "keyId", &old, escrow.CodeKeyNotFound); err != nil {
 		return reply{}, err
 	}
 	secret, nonce := c.newSecret()
-	command, err := escrowgrid.NewRotateKey(old, escrowgrid.RotationInput(body), escrowgrid.HashSecret(secret))
+	command, err := escrow.NewRotateKey(old, escrow.RotationInput(body), escrow.HashSecret(secret))
 	if err := read.check(err); err != nil {
 		return reply{}, err
 	}
@@ -82,20 +82,20 @@ func (s *server) rotateKey(c *call) (reply, error) {
 }
 
 // makeKey carries out a command that makes a key, and shows the secret.
-func (c *call) makeKey(body []byte, command escrowgrid.Command, nonce []byte) (reply, error) {
+func (c *call) makeKey(body []byte, command escrow.Command, nonce []byte) (reply, error) {
 	institution, err := c.pathTenant()
 	if err != nil {
 		return reply{}, err
 	}
-	done, err := do[escrowgrid.APIKey](c, institution, body, command, nonce)
+	done, err := do[escrow.APIKey](c, institution, body, command, nonce)
 	if err != nil {
 		return reply{}, err
 	}
 	key := done.resource
 	secret := c.secretOf(done.nonce)
-	if escrowgrid.HashSecret(secret) != key.Hash {
+	if escrow.HashSecret(secret) != key.Hash {
 		// The operator's key was changed in between.
-		return reply{}, escrowgrid.Errorf(escrowgrid.CodeIdempotencyKeyReused,
+		return reply{}, escrow.Errorf(escrow.CodeIdempotencyKeyReused,
 			"The secret can be shown again only to the key that asked for it first.")
 	}
 	return created("/institutions/"+institution.String()+"/api-keys", newKeyView{viewKey(key), secret}, done.replayed), nil
@@ -113,11 +113,11 @@ func (s *server) revokeKey(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	var command escrowgrid.RevokeKey
-	if err := pathID(c, "keyId", &command.Key, escrowgrid.CodeKeyNotFound); err != nil {
+	var command escrow.RevokeKey
+	if err := pathID(c, "keyId", &command.Key, escrow.CodeKeyNotFound); err != nil {
 		return reply{}, err
 	}
-	done, err := do[escrowgrid.APIKey](c, institution, nil, command, nil)
+	done, err := do[escrow.APIKey](c, institution, nil, command, nil)
 	if err != nil {
 		return reply{}, err
 	}
@@ -135,9 +135,9 @@ func (s *server) listKeys(c *call) (reply, error) {
 		return reply{}, err
 	}
 	keys, err := s.engine.Keys(c.request.Context(), institution,
-		escrowgrid.KeyFilter{Period: read.period, IncludeRevoked: query.IncludeRevoked == "true"}, read.page)
-	return listed(keys, read.page.Limit, viewKey, func(k escrowgrid.APIKey) escrowgrid.Cursor {
-		return escrowgrid.IDCursor(k.ID)
+		escrow.KeyFilter{Period: read.period, IncludeRevoked: query.IncludeRevoked == "true"}, read.page)
+	return listed(keys, read.page.Limit, viewKey, func(k escrow.APIKey) escrow.Cursor {
+		return escrow.IDCursor(k.ID)
 	}), err
 }
 
@@ -146,8 +146,8 @@ type timestamp time.Time
 
 // AppendText implements encoding.TextAppender.
 func (t timestamp) AppendText(text []byte) ([]byte, error) {
-	return escrowgrid.AppendTime(text, time.Time(t)), nil
+	return escrow.AppendTime(text, time.Time(t)), nil
 }
 
 // String returns what AppendText appends.
-func (t timestamp) String() string { return escrowgrid.FormatTime(time.Time(t)) }
+func (t timestamp) String() string { return escrow.FormatTime(time.Time(t)) }

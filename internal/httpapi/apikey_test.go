@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid/internal/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
 )
 
 func TestAKeysSecretIsShownOnce(t *testing.T) {

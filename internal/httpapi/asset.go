@@ -1,7 +1,7 @@
 package httpapi
 
 import (
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 type assetBody struct {
@@ -11,9 +11,9 @@ type assetBody struct {
 
 // AssetFields is what a client gives to make an asset.
 type AssetFields struct {
-	TemplateID string              `json:"templateId" doc:"The asset's template." example:"tmpl_01jd8m3q5yf7wbt0x4a2k9r6ce"`
-	Label      string              `json:"label" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"Harbour Tower, lot 3"`
-	Metadata   escrowgrid.Metadata `json:"metadata,omitempty" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
+	TemplateID string          `json:"templateId" doc:"The asset's template." example:"tmpl_01jd8m3q5yf7wbt0x4a2k9r6ce"`
+	Label      string          `json:"label" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"Harbour Tower, lot 3"`
+	Metadata   escrow.Metadata `json:"metadata,omitempty" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
 }
 
 type assetQuery struct {
@@ -23,22 +23,22 @@ type assetQuery struct {
 }
 
 type assetView struct {
-	ID            escrowgrid.AssetID       `json:"id"`
-	InstitutionID escrowgrid.InstitutionID `json:"institutionId"`
-	TemplateID    escrowgrid.TemplateID    `json:"templateId"`
-	Label         string                   `json:"label"`
-	Metadata      escrowgrid.Metadata      `json:"metadata,omitempty"`
-	CreatedAt     timestamp                `json:"createdAt"`
+	ID            escrow.AssetID       `json:"id"`
+	InstitutionID escrow.InstitutionID `json:"institutionId"`
+	TemplateID    escrow.TemplateID    `json:"templateId"`
+	Label         string               `json:"label"`
+	Metadata      escrow.Metadata      `json:"metadata,omitempty"`
+	CreatedAt     timestamp            `json:"createdAt"`
 }
 
-func viewAsset(a escrowgrid.Asset) assetView {
+func viewAsset(a escrow.Asset) assetView {
 	return assetView{a.ID, a.InstitutionID, a.TemplateID, a.Label, a.Metadata, timestamp(a.CreatedAt)}
 }
 
 func (s *server) createAsset(c *call) (reply, error) {
 	var body assetBody
-	done, err := tenantCommand[escrowgrid.Asset](c, &body, &body.InstitutionID, func(*reading) (escrowgrid.Command, error) {
-		return escrowgrid.NewCreateAsset(escrowgrid.AssetInput(body.AssetFields))
+	done, err := tenantCommand[escrow.Asset](c, &body, &body.InstitutionID, func(*reading) (escrow.Command, error) {
+		return escrow.NewCreateAsset(escrow.AssetInput(body.AssetFields))
 	})
 	if err != nil {
 		return reply{}, err
@@ -52,8 +52,8 @@ func (s *server) getAsset(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	var id escrowgrid.AssetID
-	if err := pathID(c, "id", &id, escrowgrid.CodeAssetNotFound); err != nil {
+	var id escrow.AssetID
+	if err := pathID(c, "id", &id, escrow.CodeAssetNotFound); err != nil {
 		return reply{}, err
 	}
 	asset, err := s.engine.Asset(c.request.Context(), institution, id)
@@ -63,14 +63,14 @@ func (s *server) getAsset(c *call) (reply, error) {
 func (s *server) listAssets(c *call) (reply, error) {
 	var query assetQuery
 	read := c.readList(&query, &query.listQuery)
-	filter := escrowgrid.AssetFilter{Period: read.period}
+	filter := escrow.AssetFilter{Period: read.period}
 	optionalID(&read.faults, "templateId", query.TemplateID, &filter.Template)
 	institution, err := c.listTenant(read, query.tenantQuery)
 	if err != nil {
 		return reply{}, err
 	}
 	assets, err := s.engine.Assets(c.request.Context(), institution, filter, read.page)
-	return listed(assets, read.page.Limit, viewAsset, func(a escrowgrid.Asset) escrowgrid.Cursor {
-		return escrowgrid.IDCursor(a.ID)
+	return listed(assets, read.page.Limit, viewAsset, func(a escrow.Asset) escrow.Cursor {
+		return escrow.IDCursor(a.ID)
 	}), err
 }

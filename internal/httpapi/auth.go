@@ -9,7 +9,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // caller is who sends a request, as its key tells.
@@ -18,18 +18,18 @@ type caller struct {
 	known bool
 	// root and metrics are the two keys that belong to no institution.
 	root, metrics bool
-	key           escrowgrid.KeyID
-	institution   escrowgrid.InstitutionID
-	role          escrowgrid.Role
+	key           escrow.KeyID
+	institution   escrow.InstitutionID
+	role          escrow.Role
 	// secret is the key itself; it goes into no log.
 	secret string
 }
 
-func (c caller) actor() escrowgrid.Actor {
+func (c caller) actor() escrow.Actor {
 	if c.root {
-		return escrowgrid.ActorRoot()
+		return escrow.ActorRoot()
 	}
-	return escrowgrid.ActorKey(c.key)
+	return escrow.ActorKey(c.key)
 }
 
 // name is the caller in logs.
@@ -72,14 +72,14 @@ func (a access) check(c *call) error {
 	case anyKey:
 		allowed = c.caller.root || c.caller.role != ""
 	case adminKey:
-		allowed = c.caller.root || c.caller.role == escrowgrid.RoleAdmin
+		allowed = c.caller.root || c.caller.role == escrow.RoleAdmin
 	case rootKey:
 		allowed = c.caller.root
 	case metricsKey:
 		allowed = c.caller.root || c.caller.metrics
 	}
 	if !allowed {
-		return escrowgrid.Errorf(escrowgrid.CodeForbidden, "This takes %s.", a)
+		return escrow.Errorf(escrow.CodeForbidden, "This takes %s.", a)
 	}
 	return nil
 }
@@ -104,7 +104,7 @@ func (s *server) authenticate(c *call, withMetrics bool) error {
 	// A command finds its key again under the lock of the journal.
 	key, err := s.engine.Authenticate(c.request.Context(), secret, c.isCommand())
 	if err != nil {
-		if escrowgrid.ErrorCode(err) == escrowgrid.CodeInvalidKey {
+		if escrow.ErrorCode(err) == escrow.CodeInvalidKey {
 			s.limits.countFailure(c.client)
 		}
 		return err
@@ -128,9 +128,9 @@ func presentedKey(r *http.Request) (string, error) {
 	bearer = strings.TrimSpace(bearer)
 	switch {
 	case header == "" && bearer == "":
-		return "", escrowgrid.Errorf(codeUnauthorized, "Send an API key in X-API-KEY, or in Authorization as a Bearer token.")
+		return "", escrow.Errorf(codeUnauthorized, "Send an API key in X-API-KEY, or in Authorization as a Bearer token.")
 	case header != "" && bearer != "" && header != bearer:
-		return "", escrowgrid.Errorf(codeUnauthorized, "X-API-KEY and Authorization carry different keys.")
+		return "", escrow.Errorf(codeUnauthorized, "X-API-KEY and Authorization carry different keys.")
 	case header != "":
 		return header, nil
 	}
@@ -140,7 +140,7 @@ func presentedKey(r *http.Request) (string, error) {
 func (s *server) checkRootAddress(c *call) error {
 	networks := s.config.RootNetworks
 	if len(networks) > 0 && !slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(c.client) }) {
-		return escrowgrid.Errorf(codeAddressForbidden, "The root key may not be used from this address.")
+		return escrow.Errorf(codeAddressForbidden, "The root key may not be used from this address.")
 	}
 	if s.rootSeen.add(c.client) {
 		s.metrics.rootAddresses.Inc()

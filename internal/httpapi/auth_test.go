@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 )
 
 func TestHowAKeyIsSent(t *testing.T) {

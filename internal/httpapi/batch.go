@@ -3,7 +3,7 @@ package httpapi
 import (
 	"net/http"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 type positionBatchBody struct {
@@ -40,12 +40,12 @@ type batchItemView struct {
 // itemProblem is the problem document of an item. The request's id is the answer's.
 type itemProblem struct {
 	ProblemMembers
-	Errors []escrowgrid.Fault `json:"errors,omitempty" doc:"Each fault of an invalid item; fields are the item's." nullable:"false"`
+	Errors []escrow.Fault `json:"errors,omitempty" doc:"Each fault of an invalid item; fields are the item's." nullable:"false"`
 }
 
 // viewResults shows what became of a batch's items; done is the status of one that
 // was accepted.
-func viewResults(results escrowgrid.BatchResults, done int) batchView {
+func viewResults(results escrow.BatchResults, done int) batchView {
 	view := batchView{Results: make([]batchItemView, len(results))}
 	for i, result := range results {
 		if result.Refusal != nil {
@@ -59,44 +59,44 @@ func viewResults(results escrowgrid.BatchResults, done int) batchView {
 }
 
 // viewRefusals shows the items of a batch that was refused as a whole.
-func viewRefusals(items escrowgrid.ItemRefusals) []batchItemView {
+func viewRefusals(items escrow.ItemRefusals) []batchItemView {
 	var views []batchItemView
 	for _, refusal := range items {
 		if refusal == nil {
-			refusal = escrowgrid.Errorf(escrowgrid.CodeNotApplied, "Other items of the batch are refused.")
+			refusal = escrow.Errorf(escrow.CodeNotApplied, "Other items of the batch are refused.")
 		}
 		views = append(views, viewItemRefusal(refusal))
 	}
 	return views
 }
 
-func viewItemRefusal(refusal *escrowgrid.Error) batchItemView {
+func viewItemRefusal(refusal *escrow.Error) batchItemView {
 	kind := errorKind(refusal.Code)
 	return batchItemView{Status: kind.Status, Error: &itemProblem{problemMembers(refusal, kind), refusal.Faults}}
 }
 
 func (s *server) createPositions(c *call) (reply, error) {
 	var body positionBatchBody
-	done, err := tenantCommand[escrowgrid.BatchResults](c, &body, &body.InstitutionID, func(*reading) (escrowgrid.Command, error) {
-		items := make([]escrowgrid.PositionInput, len(body.Items))
+	done, err := tenantCommand[escrow.BatchResults](c, &body, &body.InstitutionID, func(*reading) (escrow.Command, error) {
+		items := make([]escrow.PositionInput, len(body.Items))
 		for i, item := range body.Items {
-			items[i] = escrowgrid.PositionInput(item.PositionFields)
+			items[i] = escrow.PositionInput(item.PositionFields)
 		}
-		return escrowgrid.NewCreationBatch(items, body.Atomic)
+		return escrow.NewCreationBatch(items, body.Atomic)
 	})
 	return reply{status: http.StatusOK, body: viewResults(done.resource, http.StatusCreated), replayed: done.replayed}, err
 }
 
 func (s *server) transitionPositions(c *call) (reply, error) {
 	var body transitionBatchBody
-	done, err := tenantCommand[escrowgrid.BatchResults](c, &body, &body.InstitutionID, func(*reading) (escrowgrid.Command, error) {
-		items := make([]escrowgrid.TransitionItem, len(body.Items))
+	done, err := tenantCommand[escrow.BatchResults](c, &body, &body.InstitutionID, func(*reading) (escrow.Command, error) {
+		items := make([]escrow.TransitionItem, len(body.Items))
 		for i, item := range body.Items {
-			items[i] = escrowgrid.TransitionItem{
-				PositionID: item.PositionID, TransitionInput: escrowgrid.TransitionInput(item.TransitionFields), IfVersion: item.IfVersion,
+			items[i] = escrow.TransitionItem{
+				PositionID: item.PositionID, TransitionInput: escrow.TransitionInput(item.TransitionFields), IfVersion: item.IfVersion,
 			}
 		}
-		return escrowgrid.NewTransitionBatch(items, body.Atomic)
+		return escrow.NewTransitionBatch(items, body.Atomic)
 	})
 	return reply{status: http.StatusOK, body: viewResults(done.resource, http.StatusOK), replayed: done.replayed}, err
 }

@@ -16,7 +16,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // call is one request on its way to an answer.
@@ -96,7 +96,7 @@ func (c *call) write(r reply) {
 	if r.body != nil {
 		var err error
 		if content, err = encode(r.body); err != nil {
-			c.writeError(escrowgrid.Wrap(escrowgrid.CodeInternal, err, "Something went wrong on the server."))
+			c.writeError(escrow.Wrap(escrow.CodeInternal, err, "Something went wrong on the server."))
 			return
 		}
 		contentType = contentTypeJSON
@@ -156,7 +156,7 @@ func unsafeInID(r rune) bool {
 // too large or too slow.
 func (c *call) readBody() ([]byte, error) {
 	if !isJSON(c.request.Header.Get("Content-Type")) {
-		return nil, escrowgrid.Errorf(codeUnsupportedMedia, "The body must be application/json.")
+		return nil, escrow.Errorf(codeUnsupportedMedia, "The body must be application/json.")
 	}
 	length := c.request.ContentLength
 	if length > MaxBodySize {
@@ -168,10 +168,10 @@ func (c *call) readBody() ([]byte, error) {
 		return nil, bodyTooLarge()
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, escrowgrid.Wrap(codeBodyTimeout, err, "The body did not arrive in time.")
+		return nil, escrow.Wrap(codeBodyTimeout, err, "The body did not arrive in time.")
 	}
 	if err != nil {
-		return nil, escrowgrid.Wrap(codeMalformedBody, err, "The body could not be read to its end.")
+		return nil, escrow.Wrap(codeMalformedBody, err, "The body could not be read to its end.")
 	}
 	return body.Bytes(), nil
 }
@@ -186,5 +186,5 @@ func isJSON(contentType string) bool {
 }
 
 func bodyTooLarge() error {
-	return escrowgrid.Errorf(codeBodyTooLarge, "The body has more than %d bytes.", MaxBodySize)
+	return escrow.Errorf(codeBodyTooLarge, "The body has more than %d bytes.", MaxBodySize)
 }

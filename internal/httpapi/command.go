@@ -8,7 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // Every command comes the same way: the body and the query are read and checked,
@@ -18,7 +18,7 @@ import (
 // reading is what a handler has read of a command so far.
 type reading struct {
 	body   []byte
-	faults escrowgrid.Faults
+	faults escrow.Faults
 }
 
 // noQuery is the query of a route that takes no parameters.
@@ -51,9 +51,9 @@ func (r *reading) check(errs ...error) error { return allFaults(&r.faults, errs.
 
 // allFaults adds the faults of errors to those that are known, and returns all of
 // them.
-func allFaults(known *escrowgrid.Faults, errs ...error) error {
+func allFaults(known *escrow.Faults, errs ...error) error {
 	for _, err := range errs {
-		if found, ok := err.(*escrowgrid.Error); ok { //nolint:errorlint // The domain's constructors return it as it is.
+		if found, ok := err.(*escrow.Error); ok { //nolint:errorlint // The domain's constructors return it as it is.
 			known.Merge(found.Faults)
 		}
 	}
@@ -63,8 +63,8 @@ func allFaults(known *escrowgrid.Faults, errs ...error) error {
 // tenantCommand reads a command on a tenant's resource and carries it out. The body
 // is read into a struct before build makes the command of it; named points to the
 // institution that the body names.
-func tenantCommand[R escrowgrid.Resource](
-	c *call, body any, named *string, build func(*reading) (escrowgrid.Command, error),
+func tenantCommand[R escrow.Resource](
+	c *call, body any, named *string, build func(*reading) (escrow.Command, error),
 ) (done[R], error) {
 	var query tenantQuery
 	read, err := c.readCommand(body, &query)
@@ -84,13 +84,13 @@ func tenantCommand[R escrowgrid.Resource](
 
 // tenant returns the institution that the request concerns: that of a tenant's
 // key, which may name no other; and the one that root names.
-func (c *call) tenant(named ...string) (id escrowgrid.InstitutionID, err error) {
-	var faults escrowgrid.Faults
+func (c *call) tenant(named ...string) (id escrow.InstitutionID, err error) {
+	var faults escrow.Faults
 	for _, name := range named {
 		if name == "" {
 			continue
 		}
-		var parsed escrowgrid.InstitutionID
+		var parsed escrow.InstitutionID
 		if err := parsed.UnmarshalText([]byte(name)); err != nil {
 			faults.Add("institutionId", "%s", err)
 		} else if !id.IsZero() && parsed != id {
@@ -108,25 +108,25 @@ func (c *call) tenant(named ...string) (id escrowgrid.InstitutionID, err error) 
 		return id, nil
 	}
 	if !id.IsZero() && id != c.caller.institution {
-		return id, escrowgrid.Errorf(escrowgrid.CodeForbidden, "The key acts for another institution.")
+		return id, escrow.Errorf(escrow.CodeForbidden, "The key acts for another institution.")
 	}
 	return c.caller.institution, nil
 }
 
 // pathTenant returns the institution that the path names. Another tenant's is
 // answered as one that does not exist.
-func (c *call) pathTenant() (escrowgrid.InstitutionID, error) {
-	var id escrowgrid.InstitutionID
+func (c *call) pathTenant() (escrow.InstitutionID, error) {
+	var id escrow.InstitutionID
 	name := c.request.PathValue("id")
 	if err := id.UnmarshalText([]byte(name)); err != nil || !c.caller.root && id != c.caller.institution {
-		return id, escrowgrid.Errorf(escrowgrid.CodeInstitutionNotFound, "There is no such institution.")
+		return id, escrow.Errorf(escrow.CodeInstitutionNotFound, "There is no such institution.")
 	}
 	return id, nil
 }
 
 // existingTenant is pathTenant for queries, which do not find a missing
 // institution by themselves.
-func (c *call) existingTenant() (escrowgrid.InstitutionID, error) {
+func (c *call) existingTenant() (escrow.InstitutionID, error) {
 	id, err := c.pathTenant()
 	if err != nil {
 		return id, err
@@ -137,7 +137,7 @@ func (c *call) existingTenant() (escrowgrid.InstitutionID, error) {
 
 // readPathTenant returns the institution that the path names, which must exist, once
 // the query has no faults.
-func (c *call) readPathTenant(faults *escrowgrid.Faults) (id escrowgrid.InstitutionID, err error) {
+func (c *call) readPathTenant(faults *escrow.Faults) (id escrow.InstitutionID, err error) {
 	if err := faults.Err(); err != nil {
 		return id, err
 	}
@@ -146,16 +146,16 @@ func (c *call) readPathTenant(faults *escrowgrid.Faults) (id escrowgrid.Institut
 
 // queriedTenant returns the institution that the query of a single resource
 // names, or the key's own.
-func (c *call) queriedTenant() (escrowgrid.InstitutionID, error) {
+func (c *call) queriedTenant() (escrow.InstitutionID, error) {
 	var query tenantQuery
-	var faults escrowgrid.Faults
+	var faults escrow.Faults
 	decodeQuery(c.request.URL.RawQuery, &query, &faults)
 	return c.readQueriedTenant(&faults, query)
 }
 
 // readQueriedTenant is queriedTenant for a query that has more parameters, once they have
 // no faults.
-func (c *call) readQueriedTenant(faults *escrowgrid.Faults, query tenantQuery) (escrowgrid.InstitutionID, error) {
+func (c *call) readQueriedTenant(faults *escrow.Faults, query tenantQuery) (escrow.InstitutionID, error) {
 	id, forbidden := c.tenant(query.InstitutionID)
 	if err := allFaults(faults, forbidden); err != nil {
 		return id, err
@@ -166,7 +166,7 @@ func (c *call) readQueriedTenant(faults *escrowgrid.Faults, query tenantQuery) (
 // listTenant returns the institution that a list concerns, once the list's query
 // has no faults. One that root names must exist: an empty list would hide a
 // mistyped id.
-func (c *call) listTenant(read *listReading, query tenantQuery) (escrowgrid.InstitutionID, error) {
+func (c *call) listTenant(read *listReading, query tenantQuery) (escrow.InstitutionID, error) {
 	id, err := c.readQueriedTenant(&read.faults, query)
 	if err == nil && c.caller.root {
 		_, err = c.server.engine.Institution(c.request.Context(), id)
@@ -175,9 +175,9 @@ func (c *call) listTenant(read *listReading, query tenantQuery) (escrowgrid.Inst
 }
 
 // pathID reads an id out of the path. One that is no id names nothing.
-func pathID[K escrowgrid.IDKind](c *call, name string, into *escrowgrid.ID[K], missing escrowgrid.Code) error {
+func pathID[K escrow.IDKind](c *call, name string, into *escrow.ID[K], missing escrow.Code) error {
 	if err := into.UnmarshalText([]byte(c.request.PathValue(name))); err != nil {
-		return escrowgrid.Errorf(missing, "There is nothing of this id.")
+		return escrow.Errorf(missing, "There is nothing of this id.")
 	}
 	return nil
 }
@@ -186,7 +186,7 @@ func pathID[K escrowgrid.IDKind](c *call, name string, into *escrowgrid.ID[K], m
 const maxIdempotencyKey = 255
 
 // done is what a command that was carried out led to.
-type done[R escrowgrid.Resource] struct {
+type done[R escrow.Resource] struct {
 	resource R
 	// replayed says that this is the answer to an earlier request, of which nonce is.
 	replayed bool
@@ -195,14 +195,14 @@ type done[R escrowgrid.Resource] struct {
 
 // do carries out a command on a resource of the type R. A nonce says that the
 // answer holds a secret made with it.
-func do[R escrowgrid.Resource](
-	c *call, institution escrowgrid.InstitutionID, body []byte, command escrowgrid.Command, nonce []byte,
+func do[R escrow.Resource](
+	c *call, institution escrow.InstitutionID, body []byte, command escrow.Command, nonce []byte,
 ) (done[R], error) {
 	idempotency, err := c.idempotency(institution, body, nonce)
 	if err != nil {
 		return done[R]{}, err
 	}
-	answer, err := c.server.engine.Do(c.request.Context(), escrowgrid.Request{
+	answer, err := c.server.engine.Do(c.request.Context(), escrow.Request{
 		Institution: institution, Actor: c.caller.actor(), RequestID: c.requestID, Command: command, Idempotency: idempotency,
 	})
 	if err != nil {
@@ -230,7 +230,7 @@ type replayedError struct {
 func (r replayedError) Unwrap() error { return r.error }
 
 // checkIdempotencyKey notes an Idempotency-Key that is none.
-func (c *call) checkIdempotencyKey(faults *escrowgrid.Faults) {
+func (c *call) checkIdempotencyKey(faults *escrow.Faults) {
 	given := c.request.Header.Values("Idempotency-Key")
 	if len(given) > 0 && (len(given) > 1 || given[0] == "" || len(given[0]) > maxIdempotencyKey || !visibleASCII(given[0])) {
 		faults.Add("Idempotency-Key", "must be given once and be 1 to %d visible ASCII characters", maxIdempotencyKey)
@@ -240,7 +240,7 @@ func (c *call) checkIdempotencyKey(faults *escrowgrid.Faults) {
 // idempotency reads the Idempotency-Key, if there is one; it was checked. The fingerprint is over
 // what decides about the answer: method, path, institution, If-Match and the
 // body without its white space; for an answer that holds a secret, also who asks.
-func (c *call) idempotency(institution escrowgrid.InstitutionID, body, nonce []byte) (*escrowgrid.Idempotency, error) {
+func (c *call) idempotency(institution escrow.InstitutionID, body, nonce []byte) (*escrow.Idempotency, error) {
 	given := c.request.Header.Values("Idempotency-Key")
 	if len(given) == 0 {
 		return nil, nil //nolint:nilnil // No key is no fault.
@@ -260,7 +260,7 @@ func (c *call) idempotency(institution escrowgrid.InstitutionID, body, nonce []b
 	if nonce != nil {
 		decides = append(append(decides, '\n'), c.caller.actor().String()...)
 	}
-	return &escrowgrid.Idempotency{Key: given[0], Fingerprint: sha256.Sum256(decides), Nonce: nonce}, nil
+	return &escrow.Idempotency{Key: given[0], Fingerprint: sha256.Sum256(decides), Nonce: nonce}, nil
 }
 
 func visibleASCII(text string) bool {
@@ -282,5 +282,5 @@ func (c *call) newSecret() (secret string, nonce []byte) {
 }
 
 func (c *call) secretOf(nonce []byte) string {
-	return escrowgrid.NewSecret(escrowgrid.DeriveSecret(c.caller.secret, nonce))
+	return escrow.NewSecret(escrow.DeriveSecret(c.caller.secret, nonce))
 }

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/escrowgrid/escrowgrid/internal/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
 )
 
 // same checks that an answer repeats another, to the byte.

@@ -11,14 +11,14 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // decodeBody reads a JSON object into the struct that into points to. What is no
 // JSON at all is an error; values of the wrong type and members that the struct
 // does not have are faults, and all of them are found. A null is the same as no
 // value. Duplicate names and invalid UTF-8 are no JSON here.
-func decodeBody(body []byte, into any) (faults escrowgrid.Faults, err error) {
+func decodeBody(body []byte, into any) (faults escrow.Faults, err error) {
 	decoder := jsontext.NewDecoder(bytes.NewBuffer(body))
 	if decoder.PeekKind() == '{' {
 		err = decodeObject(decoder, "", reflect.ValueOf(into).Elem(), &faults)
@@ -27,10 +27,10 @@ func decodeBody(body []byte, into any) (faults escrowgrid.Faults, err error) {
 		err = decoder.SkipValue()
 	}
 	if err != nil {
-		return escrowgrid.Faults{}, malformed(err)
+		return escrow.Faults{}, malformed(err)
 	}
 	if _, err := decoder.ReadToken(); !errors.Is(err, io.EOF) {
-		return escrowgrid.Faults{}, escrowgrid.Errorf(codeMalformedBody, "There is something behind the JSON value.")
+		return escrow.Faults{}, escrow.Errorf(codeMalformedBody, "There is something behind the JSON value.")
 	}
 	return faults, nil
 }
@@ -38,9 +38,9 @@ func decodeBody(body []byte, into any) (faults escrowgrid.Faults, err error) {
 // malformed tells where the JSON breaks, without repeating what is there.
 func malformed(err error) error {
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		return escrowgrid.Wrap(codeMalformedBody, err, fmt.Sprintf("The body is not valid JSON, at byte %d.", syntax.ByteOffset))
+		return escrow.Wrap(codeMalformedBody, err, fmt.Sprintf("The body is not valid JSON, at byte %d.", syntax.ByteOffset))
 	}
-	return escrowgrid.Wrap(codeMalformedBody, err, "The body is not valid JSON.")
+	return escrow.Wrap(codeMalformedBody, err, "The body is not valid JSON.")
 }
 
 // maxFaults bounds the faults that are told of one request: the body of a
@@ -48,7 +48,7 @@ func malformed(err error) error {
 const maxFaults = 100
 
 // decodeObject reads an object member by member. The error is that of the JSON.
-func decodeObject(decoder *jsontext.Decoder, path string, into reflect.Value, faults *escrowgrid.Faults) error {
+func decodeObject(decoder *jsontext.Decoder, path string, into reflect.Value, faults *escrow.Faults) error {
 	fields := fieldsOf(into.Type())
 	if _, err := decoder.ReadToken(); err != nil {
 		return err
@@ -87,7 +87,7 @@ func shortened(name string) string {
 	return name
 }
 
-func decodeField(value jsontext.Value, path string, field reflect.Value, faults *escrowgrid.Faults) error {
+func decodeField(value jsontext.Value, path string, field reflect.Value, faults *escrow.Faults) error {
 	if field.Kind() == reflect.Pointer {
 		field.Set(reflect.New(field.Type().Elem()))
 		field = field.Elem()
@@ -110,11 +110,11 @@ func decodeField(value jsontext.Value, path string, field reflect.Value, faults 
 			faults.Add(path, "must be a whole number")
 		}
 		*target = number
-	case *escrowgrid.Digits:
+	case *escrow.Digits:
 		if err := target.UnmarshalJSON(value); err != nil {
 			faults.Add(path, "%s", err)
 		}
-	case *escrowgrid.Metadata:
+	case *escrow.Metadata:
 		if value.Kind() != '{' {
 			faults.Add(path, "must be a JSON object")
 		}
@@ -134,7 +134,7 @@ func decodeField(value jsontext.Value, path string, field reflect.Value, faults 
 	return nil
 }
 
-func decodeStrings(array jsontext.Value, path string, into *[]string, faults *escrowgrid.Faults) error {
+func decodeStrings(array jsontext.Value, path string, into *[]string, faults *escrow.Faults) error {
 	if array.Kind() != '[' {
 		faults.Add(path, "must be an array of strings")
 		return nil
@@ -160,7 +160,7 @@ func decodeStrings(array jsontext.Value, path string, into *[]string, faults *es
 
 // decodeObjects reads an array of objects, but no more of it than shows that there
 // are too many: a mebibyte holds some hundred thousand empty ones.
-func decodeObjects(array jsontext.Value, path string, into reflect.Value, faults *escrowgrid.Faults) error {
+func decodeObjects(array jsontext.Value, path string, into reflect.Value, faults *escrow.Faults) error {
 	if array.Kind() != '[' {
 		faults.Add(path, "must be an array of objects")
 		return nil
@@ -169,7 +169,7 @@ func decodeObjects(array jsontext.Value, path string, into reflect.Value, faults
 	if _, err := decoder.ReadToken(); err != nil {
 		return err
 	}
-	for decoder.PeekKind() != ']' && into.Len() <= escrowgrid.MaxBatchItems {
+	for decoder.PeekKind() != ']' && into.Len() <= escrow.MaxBatchItems {
 		name := fmt.Sprintf("%s[%d]", path, into.Len())
 		into.Set(reflect.Append(into, reflect.Zero(into.Type().Elem())))
 		if decoder.PeekKind() == '{' {

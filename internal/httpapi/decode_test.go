@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid/internal/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
 )
 
 // form is what a command's body may be.

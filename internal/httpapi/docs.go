@@ -4,7 +4,7 @@ import (
 	"embed"
 	"path"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // The page of the OpenAPI document. It is drawn by Swagger UI, which stands in
@@ -35,7 +35,7 @@ func (s *server) docsAsset(c *call) (reply, error) {
 	content, err := assets.ReadFile("assets/" + name)
 	contentType, isPart := types[path.Ext(name)]
 	if err != nil || !isPart {
-		return reply{}, escrowgrid.Errorf(codeRouteNotFound, "There is nothing at this path.")
+		return reply{}, escrow.Errorf(codeRouteNotFound, "There is nothing at this path.")
 	}
 	// They change only with the program, and are two megabytes.
 	c.writer.Header().Set("Cache-Control", "private, max-age=3600")

@@ -7,7 +7,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // Positions are what is answered most, and encoding them by reflection took a third
@@ -187,7 +187,7 @@ func (p itemProblem) appendJSON(text []byte) []byte {
 	return append(o.text, '}')
 }
 
-func appendFault(text []byte, fault escrowgrid.Fault) []byte {
+func appendFault(text []byte, fault escrow.Fault) []byte {
 	o := &object{text: append(text, '{')}
 	o.string("field", fault.Field)
 	o.string("message", fault.Message)

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // What is encoded by hand is what the struct, of which the API's description is made,
@@ -20,9 +20,9 @@ func TestPositionsAreEncodedAsTheirStructs(t *testing.T) {
 
 func TestBatchesAreEncodedAsTheirStructs(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var results escrowgrid.BatchResults
+		var results escrow.BatchResults
 		for range rapid.IntRange(1, 4).Draw(t, "items") {
-			result := escrowgrid.ItemResult{Position: drawPosition(t)}
+			result := escrow.ItemResult{Position: drawPosition(t)}
 			if rapid.Bool().Draw(t, "refused") {
 				result.Refusal = drawRefusal(t)
 			}
@@ -32,11 +32,11 @@ func TestBatchesAreEncodedAsTheirStructs(t *testing.T) {
 	})
 }
 
-func drawRefusal(t *rapid.T) *escrowgrid.Error {
+func drawRefusal(t *rapid.T) *escrow.Error {
 	kind := rapid.SampledFrom(ErrorKinds()).Draw(t, "kind")
-	refusal := escrowgrid.Errorf(kind.Code, "%s", rapid.String().Draw(t, "detail"))
+	refusal := escrow.Errorf(kind.Code, "%s", rapid.String().Draw(t, "detail"))
 	for range rapid.IntRange(0, 3).Draw(t, "faults") {
-		refusal.Faults = append(refusal.Faults, escrowgrid.Fault{Field: rapid.String().Draw(t, "field"), Message: rapid.String().Draw(t, "message")})
+		refusal.Faults = append(refusal.Faults, escrow.Fault{Field: rapid.String().Draw(t, "field"), Message: rapid.String().Draw(t, "message")})
 	}
 	return refusal
 }
@@ -56,22 +56,22 @@ func checkEncoding(t *rapid.T, view encodable) {
 	}
 }
 
-func drawPosition(t *rapid.T) escrowgrid.Position {
-	amount := func(name string) escrowgrid.Amount { return escrowgrid.Amount(rapid.Int64Range(0, 1e17).Draw(t, name)) }
+func drawPosition(t *rapid.T) escrow.Position {
+	amount := func(name string) escrow.Amount { return escrow.Amount(rapid.Int64Range(0, 1e17).Draw(t, name)) }
 	at := func(name string) time.Time {
 		return time.UnixMicro(rapid.Int64Range(0, 4e15).Draw(t, name)).UTC()
 	}
-	metadata := func(name string) escrowgrid.Metadata {
-		return rapid.SampledFrom([]escrowgrid.Metadata{nil, []byte(`{}`), []byte(`{"a":[1,"<é\u0000>",{"b":null}]}`)}).Draw(t, name)
+	metadata := func(name string) escrow.Metadata {
+		return rapid.SampledFrom([]escrow.Metadata{nil, []byte(`{}`), []byte(`{"a":[1,"<é\u0000>",{"b":null}]}`)}).Draw(t, name)
 	}
-	actor := rapid.SampledFrom([]escrowgrid.Actor{
-		escrowgrid.ActorRoot(), escrowgrid.ActorSystem(), escrowgrid.ActorKey(escrowgrid.KeyID(drawID(t))),
+	actor := rapid.SampledFrom([]escrow.Actor{
+		escrow.ActorRoot(), escrow.ActorSystem(), escrow.ActorKey(escrow.KeyID(drawID(t))),
 	})
-	state := rapid.SampledFrom(append(escrowgrid.States(), ""))
-	p := escrowgrid.Position{
-		ID: escrowgrid.PositionID(drawID(t)), InstitutionID: escrowgrid.InstitutionID(drawID(t)), AssetID: escrowgrid.AssetID(drawID(t)),
+	state := rapid.SampledFrom(append(escrow.States(), ""))
+	p := escrow.Position{
+		ID: escrow.PositionID(drawID(t)), InstitutionID: escrow.InstitutionID(drawID(t)), AssetID: escrow.AssetID(drawID(t)),
 		HolderReference: rapid.String().Draw(t, "holder"), ExternalReference: rapid.String().Draw(t, "external"),
-		Currency: rapid.SampledFrom([]escrowgrid.Currency{"USD", "JPY", "BHD", "CLF"}).Draw(t, "currency"),
+		Currency: rapid.SampledFrom([]escrow.Currency{"USD", "JPY", "BHD", "CLF"}).Draw(t, "currency"),
 		Amount:   amount("amount"), Funded: amount("funded"), Released: amount("released"), Refunded: amount("refunded"), Held: amount("held"),
 		State: state.Draw(t, "state"), Version: rapid.Int64Range(1, 1000).Draw(t, "version"), Metadata: metadata("metadata"),
 		CreatedAt: at("created"), UpdatedAt: at("updated"),
@@ -81,8 +81,8 @@ func drawPosition(t *rapid.T) escrowgrid.Position {
 		p.ExpiresAt = &expiresAt
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "events") {
-		p.Events = append(p.Events, escrowgrid.PositionEvent{
-			ID: escrowgrid.EntryID(drawID(t)), Sequence: rapid.Int64Min(1).Draw(t, "sequence"), Actor: actor.Draw(t, "actor"), At: at("at"),
+		p.Events = append(p.Events, escrow.PositionEvent{
+			ID: escrow.EntryID(drawID(t)), Sequence: rapid.Int64Min(1).Draw(t, "sequence"), Actor: actor.Draw(t, "actor"), At: at("at"),
 			From: state.Draw(t, "from"), To: state.Draw(t, "to"), Currency: p.Currency, Amount: amount("moved"),
 			Reason: rapid.String().Draw(t, "reason"), Metadata: metadata("event metadata"),
 		})

@@ -20,11 +20,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/escrowgrid/escrowgrid/internal/apitest"
 	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/httpapi"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
-	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 

@@ -20,7 +20,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/escrowgrid/escrowgrid/internal/httpapi"
-	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 )
 
 // wire is a request as it goes over the wire, with whatever is in it.

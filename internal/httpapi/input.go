@@ -12,7 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // jsonName is the name in a json or query tag.
@@ -25,7 +25,7 @@ func jsonName(tag string) string {
 // to, whose fields are strings with a query tag. Parameters that it does not have,
 // those given twice and what cannot be read are faults: a filter that is misspelt
 // must not list everything.
-func decodeQuery(query string, into any, faults *escrowgrid.Faults) {
+func decodeQuery(query string, into any, faults *escrow.Faults) {
 	if query == "" {
 		return
 	}
@@ -81,41 +81,41 @@ type tenantQuery struct {
 
 // listReading is what a handler has read of a list's query so far.
 type listReading struct {
-	page   escrowgrid.PageRequest
-	period escrowgrid.Period
-	faults escrowgrid.Faults
+	page   escrow.PageRequest
+	period escrow.Period
+	faults escrow.Faults
 }
 
 // readList reads a list's query; list is the listQuery within it.
 func (c *call) readList(query any, list *listQuery) *listReading {
 	read := &listReading{}
 	decodeQuery(c.request.URL.RawQuery, query, &read.faults)
-	read.page = list.page(&read.faults, escrowgrid.MaxPageSize)
+	read.page = list.page(&read.faults, escrow.MaxPageSize)
 	read.period = list.period(&read.faults)
 	return read
 }
 
-func (q pageQuery) page(faults *escrowgrid.Faults, largest int) escrowgrid.PageRequest {
-	page := escrowgrid.PageRequest{
-		Limit: readLimit(faults, q.Limit, min(escrowgrid.DefaultPageSize, largest), largest), Descending: q.Order == "desc",
+func (q pageQuery) page(faults *escrow.Faults, largest int) escrow.PageRequest {
+	page := escrow.PageRequest{
+		Limit: readLimit(faults, q.Limit, min(escrow.DefaultPageSize, largest), largest), Descending: q.Order == "desc",
 	}
 	if q.Order != "" && q.Order != "asc" && q.Order != "desc" {
 		faults.Add("order", "must be asc or desc")
 	}
 	if q.Cursor != "" {
 		cursor, err := base64.RawURLEncoding.Strict().DecodeString(q.Cursor)
-		if err != nil || len(cursor) != len(escrowgrid.Cursor{}) {
+		if err != nil || len(cursor) != len(escrow.Cursor{}) {
 			faults.Add("cursor", "must be the nextCursor of another page")
 			return page
 		}
-		page.After = (*escrowgrid.Cursor)(cursor)
+		page.After = (*escrow.Cursor)(cursor)
 	}
 	return page
 }
 
 // readLimit reads how many items are asked for, from 1 to the largest number; the
 // standard number when left out.
-func readLimit(faults *escrowgrid.Faults, text string, standard, largest int) int {
+func readLimit(faults *escrow.Faults, text string, standard, largest int) int {
 	if text == "" {
 		return standard
 	}
@@ -127,18 +127,18 @@ func readLimit(faults *escrowgrid.Faults, text string, standard, largest int) in
 	return int(limit)
 }
 
-func (q listQuery) period(faults *escrowgrid.Faults) escrowgrid.Period {
-	return escrowgrid.Period{
+func (q listQuery) period(faults *escrow.Faults) escrow.Period {
+	return escrow.Period{
 		From: optionalTime(faults, "createdFrom", q.CreatedFrom), To: optionalTime(faults, "createdTo", q.CreatedTo),
 	}
 }
 
 // optionalTime reads a parameter; it stays nil where none is given.
-func optionalTime(faults *escrowgrid.Faults, field, text string) *time.Time {
+func optionalTime(faults *escrow.Faults, field, text string) *time.Time {
 	if text == "" {
 		return nil
 	}
-	at, err := escrowgrid.ParseTime(text)
+	at, err := escrow.ParseTime(text)
 	addFault(faults, field, err)
 	return &at
 }
@@ -146,8 +146,8 @@ func optionalTime(faults *escrowgrid.Faults, field, text string) *time.Time {
 // pageOf cuts the page that was asked for out of a list that is short enough to be
 // read as a whole.
 func pageOf[T any](
-	whole []T, read *listReading, createdAt func(T) time.Time, cursor func(T) escrowgrid.Cursor,
-) (page escrowgrid.Page[T]) {
+	whole []T, read *listReading, createdAt func(T) time.Time, cursor func(T) escrow.Cursor,
+) (page escrow.Page[T]) {
 	slices.SortStableFunc(whole, func(a, b T) int { return createdAt(a).Compare(createdAt(b)) })
 	if read.page.Descending {
 		slices.Reverse(whole)
@@ -170,16 +170,16 @@ func pageOf[T any](
 	return page
 }
 
-func addFault(faults *escrowgrid.Faults, field string, err error) {
+func addFault(faults *escrow.Faults, field string, err error) {
 	if err != nil {
 		faults.Add(field, "%s", err)
 	}
 }
 
 // optionalID reads an id out of a parameter; it stays nil where none is given.
-func optionalID[K escrowgrid.IDKind](faults *escrowgrid.Faults, field, text string, into **escrowgrid.ID[K]) {
+func optionalID[K escrow.IDKind](faults *escrow.Faults, field, text string, into **escrow.ID[K]) {
 	if text != "" {
-		id, err := escrowgrid.ParseID[K](text)
+		id, err := escrow.ParseID[K](text)
 		addFault(faults, field, err)
 		*into = &id
 	}
@@ -199,7 +199,7 @@ type pagination struct {
 }
 
 // listed makes the view of a page; cursor tells an item's place.
-func listed[T, V any](page escrowgrid.Page[T], limit int, view func(T) V, cursor func(T) escrowgrid.Cursor) reply {
+func listed[T, V any](page escrow.Page[T], limit int, view func(T) V, cursor func(T) escrow.Cursor) reply {
 	list := listView[V]{Data: make([]V, len(page.Items)), Pagination: pagination{Limit: limit, HasMore: page.More}}
 	for i, item := range page.Items {
 		list.Data[i] = view(item)

@@ -3,7 +3,7 @@ package httpapi
 import (
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 type institutionBody struct {
@@ -13,14 +13,14 @@ type institutionBody struct {
 }
 
 type institutionView struct {
-	ID        escrowgrid.InstitutionID `json:"id"`
-	Name      string                   `json:"name"`
-	Regions   []escrowgrid.Region      `json:"regions" nullable:"false"`
-	Verticals []escrowgrid.Vertical    `json:"verticals" nullable:"false"`
-	CreatedAt timestamp                `json:"createdAt"`
+	ID        escrow.InstitutionID `json:"id"`
+	Name      string               `json:"name"`
+	Regions   []escrow.Region      `json:"regions" nullable:"false"`
+	Verticals []escrow.Vertical    `json:"verticals" nullable:"false"`
+	CreatedAt timestamp            `json:"createdAt"`
 }
 
-func viewInstitution(i escrowgrid.Institution) institutionView {
+func viewInstitution(i escrow.Institution) institutionView {
 	return institutionView{i.ID, i.Name, i.Regions, i.Verticals, timestamp(i.CreatedAt)}
 }
 
@@ -30,11 +30,11 @@ func (s *server) createInstitution(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	command, err := escrowgrid.NewCreateInstitution(escrowgrid.InstitutionInput(body))
+	command, err := escrow.NewCreateInstitution(escrow.InstitutionInput(body))
 	if err := read.check(err); err != nil {
 		return reply{}, err
 	}
-	done, err := do[escrowgrid.Institution](c, escrowgrid.InstitutionID{}, read.body, command, nil)
+	done, err := do[escrow.Institution](c, escrow.InstitutionID{}, read.body, command, nil)
 	if err != nil {
 		return reply{}, err
 	}
@@ -57,15 +57,15 @@ func (s *server) listInstitutions(c *call) (reply, error) {
 	if err := read.faults.Err(); err != nil {
 		return reply{}, err
 	}
-	cursor := func(i escrowgrid.Institution) escrowgrid.Cursor { return escrowgrid.IDCursor(i.ID) }
-	var institutions escrowgrid.Page[escrowgrid.Institution]
+	cursor := func(i escrow.Institution) escrow.Cursor { return escrow.IDCursor(i.ID) }
+	var institutions escrow.Page[escrow.Institution]
 	var err error
 	if c.caller.root {
 		institutions, err = s.engine.Institutions(c.request.Context(), read.period, read.page)
 	} else {
-		var own escrowgrid.Institution
+		var own escrow.Institution
 		own, err = s.engine.Institution(c.request.Context(), c.caller.institution)
-		institutions = pageOf([]escrowgrid.Institution{own}, read, func(i escrowgrid.Institution) time.Time { return i.CreatedAt }, cursor)
+		institutions = pageOf([]escrow.Institution{own}, read, func(i escrow.Institution) time.Time { return i.CreatedAt }, cursor)
 	}
 	return listed(institutions, read.page.Limit, viewInstitution, cursor), err
 }

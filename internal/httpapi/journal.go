@@ -5,7 +5,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 type ledgerQuery struct {
@@ -26,44 +26,44 @@ type auditQuery struct {
 
 // ledgerEventView is an entry that concerns a position and its money.
 type ledgerEventView struct {
-	ID         escrowgrid.EntryID    `json:"id"`
-	Sequence   int64                 `json:"sequence" doc:"The entry's place in the institution's journal."`
-	Kind       escrowgrid.Kind       `json:"kind"`
-	PositionID escrowgrid.PositionID `json:"positionId"`
-	FromState  *previousState        `json:"fromState" doc:"null for the creation."`
-	ToState    escrowgrid.State      `json:"toState"`
-	Currency   escrowgrid.Currency   `json:"currency"`
-	Amount     string                `json:"amount,omitempty" doc:"What moved; the promised amount for the creation."`
-	Reason     string                `json:"reason,omitempty"`
-	Metadata   escrowgrid.Metadata   `json:"metadata,omitempty"`
-	Actor      escrowgrid.Actor      `json:"actor" doc:"The id of an API key, root or system."`
-	RequestID  string                `json:"requestId"`
-	At         timestamp             `json:"at"`
+	ID         escrow.EntryID    `json:"id"`
+	Sequence   int64             `json:"sequence" doc:"The entry's place in the institution's journal."`
+	Kind       escrow.Kind       `json:"kind"`
+	PositionID escrow.PositionID `json:"positionId"`
+	FromState  *previousState    `json:"fromState" doc:"null for the creation."`
+	ToState    escrow.State      `json:"toState"`
+	Currency   escrow.Currency   `json:"currency"`
+	Amount     string            `json:"amount,omitempty" doc:"What moved; the promised amount for the creation."`
+	Reason     string            `json:"reason,omitempty"`
+	Metadata   escrow.Metadata   `json:"metadata,omitempty"`
+	Actor      escrow.Actor      `json:"actor" doc:"The id of an API key, root or system."`
+	RequestID  string            `json:"requestId"`
+	At         timestamp         `json:"at"`
 }
 
 // auditEventView is any entry, or a refused attempt.
 type auditEventView struct {
-	ID            escrowgrid.EntryID        `json:"id"`
-	InstitutionID *escrowgrid.InstitutionID `json:"institutionId" nullable:"true" doc:"null for a refused attempt of nobody known."`
-	Sequence      int64                     `json:"sequence,omitempty" doc:"The entry's place in the journal; refused attempts have none."`
-	Outcome       string                    `json:"outcome" enum:"accepted,refused"`
-	Kind          escrowgrid.Kind           `json:"kind,omitempty"`
-	Subject       string                    `json:"subject,omitempty"`
-	Actor         string                    `json:"actor" doc:"The id of an API key, root, system, metrics or unknown."`
-	RequestID     string                    `json:"requestId"`
-	At            timestamp                 `json:"at"`
-	Details       jsontext.Value            `json:"details,omitempty" doc:"What happened, as the journal tells it."`
-	Refusal       *refusalView              `json:"refusal,omitempty"`
+	ID            escrow.EntryID        `json:"id"`
+	InstitutionID *escrow.InstitutionID `json:"institutionId" nullable:"true" doc:"null for a refused attempt of nobody known."`
+	Sequence      int64                 `json:"sequence,omitempty" doc:"The entry's place in the journal; refused attempts have none."`
+	Outcome       string                `json:"outcome" enum:"accepted,refused"`
+	Kind          escrow.Kind           `json:"kind,omitempty"`
+	Subject       string                `json:"subject,omitempty"`
+	Actor         string                `json:"actor" doc:"The id of an API key, root, system, metrics or unknown."`
+	RequestID     string                `json:"requestId"`
+	At            timestamp             `json:"at"`
+	Details       jsontext.Value        `json:"details,omitempty" doc:"What happened, as the journal tells it."`
+	Refusal       *refusalView          `json:"refusal,omitempty"`
 }
 
 type refusalView struct {
-	Code   escrowgrid.Code `json:"code"`
-	Method string          `json:"method"`
-	Route  string          `json:"route"`
-	Client string          `json:"client" doc:"The client's address."`
+	Code   escrow.Code `json:"code"`
+	Method string      `json:"method"`
+	Route  string      `json:"route"`
+	Client string      `json:"client" doc:"The client's address."`
 }
 
-func viewLedgerEvent(e escrowgrid.Entry) ledgerEventView {
+func viewLedgerEvent(e escrow.Entry) ledgerEventView {
 	position, step, _ := e.PositionEvent()
 	event := viewPositionEvent(step)
 	return ledgerEventView{
@@ -73,7 +73,7 @@ func viewLedgerEvent(e escrowgrid.Entry) ledgerEventView {
 	}
 }
 
-func viewAuditEvent(e escrowgrid.Entry) auditEventView {
+func viewAuditEvent(e escrow.Entry) auditEventView {
 	details, err := e.Details()
 	if err != nil {
 		details = nil // An event that was read from JSON always has JSON.
@@ -84,7 +84,7 @@ func viewAuditEvent(e escrowgrid.Entry) auditEventView {
 	}
 }
 
-func viewRefusal(a escrowgrid.RefusedAttempt) auditEventView {
+func viewRefusal(a escrow.RefusedAttempt) auditEventView {
 	view := auditEventView{
 		ID: a.ID, Outcome: "refused", Actor: a.Actor, RequestID: a.RequestID, At: timestamp(a.At),
 		Refusal: &refusalView{a.Code, a.Method, a.Path, a.Client},
@@ -95,14 +95,14 @@ func viewRefusal(a escrowgrid.RefusedAttempt) auditEventView {
 	return view
 }
 
-func entryCursor(e escrowgrid.Entry) escrowgrid.Cursor { return escrowgrid.SequenceCursor(e.Sequence) }
+func entryCursor(e escrow.Entry) escrow.Cursor { return escrow.SequenceCursor(e.Sequence) }
 
 func (s *server) listLedgerEvents(c *call) (reply, error) {
 	var query ledgerQuery
 	read := c.readList(&query, &query.listQuery)
-	filter := escrowgrid.EntryFilter{Period: read.period, LedgerOnly: true}
-	filter.Kind = readKind(read, query.Kind, escrowgrid.LedgerKinds())
-	var position *escrowgrid.PositionID
+	filter := escrow.EntryFilter{Period: read.period, LedgerOnly: true}
+	filter.Kind = readKind(read, query.Kind, escrow.LedgerKinds())
+	var position *escrow.PositionID
 	optionalID(&read.faults, "positionId", query.PositionID, &position)
 	if position != nil {
 		filter.Subject = position.String()
@@ -115,11 +115,11 @@ func (s *server) listLedgerEvents(c *call) (reply, error) {
 	return listed(entries, read.page.Limit, viewLedgerEvent, entryCursor), err
 }
 
-func readKind(read *listReading, kind string, known []escrowgrid.Kind) escrowgrid.Kind {
-	if kind != "" && !slices.Contains(known, escrowgrid.Kind(kind)) {
+func readKind(read *listReading, kind string, known []escrow.Kind) escrow.Kind {
+	if kind != "" && !slices.Contains(known, escrow.Kind(kind)) {
 		read.faults.Add("kind", "must be a kind of entry that this list has")
 	}
-	return escrowgrid.Kind(kind)
+	return escrow.Kind(kind)
 }
 
 func (s *server) listAuditEvents(c *call) (reply, error) {
@@ -136,10 +136,10 @@ func (s *server) listAuditEvents(c *call) (reply, error) {
 }
 
 func (s *server) listEntries(c *call, read *listReading, query auditQuery) (reply, error) {
-	filter := escrowgrid.EntryFilter{Period: read.period, Subject: query.Subject}
-	filter.Kind = readKind(read, query.Kind, escrowgrid.Kinds())
+	filter := escrow.EntryFilter{Period: read.period, Subject: query.Subject}
+	filter.Kind = readKind(read, query.Kind, escrow.Kinds())
 	if query.Actor != "" {
-		actor, err := escrowgrid.ParseActor(query.Actor)
+		actor, err := escrow.ParseActor(query.Actor)
 		addFault(&read.faults, "actor", err)
 		filter.Actor = &actor
 	}
@@ -156,7 +156,7 @@ func (s *server) listRefusals(c *call, read *listReading, query auditQuery) (rep
 	if err := rootKey.check(c); err != nil {
 		return reply{}, err
 	}
-	filter := escrowgrid.RefusalFilter{Period: read.period, Actor: query.Actor}
+	filter := escrow.RefusalFilter{Period: read.period, Actor: query.Actor}
 	optionalID(&read.faults, "institutionId", query.InstitutionID, &filter.Institution)
 	for name, value := range map[string]string{"kind": query.Kind, "subject": query.Subject} {
 		if value != "" {
@@ -167,7 +167,7 @@ func (s *server) listRefusals(c *call, read *listReading, query auditQuery) (rep
 		return reply{}, err
 	}
 	attempts, err := s.engine.Refusals(c.request.Context(), filter, read.page)
-	return listed(attempts, read.page.Limit, viewRefusal, func(a escrowgrid.RefusedAttempt) escrowgrid.Cursor {
-		return escrowgrid.IDCursor(a.ID)
+	return listed(attempts, read.page.Limit, viewRefusal, func(a escrow.RefusedAttempt) escrow.Cursor {
+		return escrow.IDCursor(a.ID)
 	}), err
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/escrowgrid/escrowgrid/internal/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
 )
 
 // event is an element of the lists of events.

@@ -8,7 +8,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // RateLimit bounds how much one key may ask for, on each server.
@@ -32,8 +32,8 @@ const (
 type limits struct {
 	enabled  bool
 	now      func() time.Time
-	requests *limiters[escrowgrid.Actor]
-	creation *limiters[escrowgrid.Actor]
+	requests *limiters[escrow.Actor]
+	creation *limiters[escrow.Actor]
 	failures *limiters[netip.Addr]
 }
 
@@ -41,8 +41,8 @@ func newLimits(config RateLimit, now func() time.Time) *limits {
 	return &limits{
 		enabled:  config.Enabled,
 		now:      now,
-		requests: newLimiters[escrowgrid.Actor](config.RPS, config.Burst),
-		creation: newLimiters[escrowgrid.Actor](creationRPS, creationBurst),
+		requests: newLimiters[escrow.Actor](config.RPS, config.Burst),
+		creation: newLimiters[escrow.Actor](creationRPS, creationBurst),
 		failures: newLimiters[netip.Addr](failureRPS, failureBurst),
 	}
 }
@@ -61,7 +61,7 @@ func (l *limits) check(c *call, r route) error {
 // checkFailures refuses an address that has failed too often of late.
 func (l *limits) checkFailures(client netip.Addr) error {
 	if l.enabled && l.failures.of(client).TokensAt(l.now()) < 1 {
-		return escrowgrid.Errorf(codeRateLimited, "Too many requests with invalid keys came from this address.")
+		return escrow.Errorf(codeRateLimited, "Too many requests with invalid keys came from this address.")
 	}
 	return nil
 }
@@ -78,7 +78,7 @@ func (c *call) limited(wait time.Duration) error {
 		return nil
 	}
 	c.wait = wait
-	return escrowgrid.Errorf(codeRateLimited, "The key asks for more than it may; go on after %s.", wait.Round(time.Millisecond))
+	return escrow.Errorf(codeRateLimited, "The key asks for more than it may; go on after %s.", wait.Round(time.Millisecond))
 }
 
 // limiters holds a token bucket for each caller.

@@ -5,8 +5,8 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/escrowgrid/escrowgrid/internal/apitest"
 	"github.com/escrowgrid/escrowgrid/internal/httpapi"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
 )
 
 // limited serves with a rate limit that no test waits for.

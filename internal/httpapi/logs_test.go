@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/escrowgrid/escrowgrid/internal/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
 )
 
 func TestNoSecretIsLogged(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // APIVersion is the version of the contract that this package answers.
@@ -167,17 +167,17 @@ func queryParameters(registry huma.Registry, query any) (params []*huma.Param) {
 // describeErrors lists the errors that the route can answer, by status.
 func (r route) describeErrors(registry huma.Registry, operation *huma.Operation) {
 	possible := append(codes{
-		codeRateLimited, escrowgrid.CodeInternal, escrowgrid.CodeStoreUnavailable, escrowgrid.CodeRequestTimeout,
+		codeRateLimited, escrow.CodeInternal, escrow.CodeStoreUnavailable, escrow.CodeRequestTimeout,
 	}, r.refusals...)
 	if r.access != public {
-		possible = append(possible, codeUnauthorized, escrowgrid.CodeInvalidKey, escrowgrid.CodeForbidden, codeAddressForbidden)
+		possible = append(possible, codeUnauthorized, escrow.CodeInvalidKey, escrow.CodeForbidden, codeAddressForbidden)
 	}
 	if r.query != nil || r.isCommand() {
-		possible = append(possible, escrowgrid.CodeInvalidInput)
+		possible = append(possible, escrow.CodeInvalidInput)
 	}
 	if r.isCommand() {
-		possible = append(possible, escrowgrid.CodeIdempotencyKeyReused, escrowgrid.CodeOverloaded, escrowgrid.CodeShuttingDown,
-			escrowgrid.CodeOutcomeUnknown)
+		possible = append(possible, escrow.CodeIdempotencyKeyReused, escrow.CodeOverloaded, escrow.CodeShuttingDown,
+			escrow.CodeOutcomeUnknown)
 	}
 	if r.body != nil {
 		possible = append(possible, codeMalformedBody, codeBodyTimeout, codeBodyTooLarge, codeUnsupportedMedia)
@@ -204,22 +204,22 @@ func (r route) describeErrors(registry huma.Registry, operation *huma.Operation)
 func newRegistry() huma.Registry {
 	registry := huma.NewMapRegistry("#/components/schemas/", schemaName)
 	for of, schema := range map[reflect.Type]reflect.Type{
-		reflect.TypeFor[escrowgrid.InstitutionID]():  reflect.TypeFor[institutionIDSchema](),
-		reflect.TypeFor[escrowgrid.KeyID]():          reflect.TypeFor[keyIDSchema](),
-		reflect.TypeFor[escrowgrid.TemplateID]():     reflect.TypeFor[templateIDSchema](),
-		reflect.TypeFor[escrowgrid.AssetID]():        reflect.TypeFor[assetIDSchema](),
-		reflect.TypeFor[escrowgrid.PositionID]():     reflect.TypeFor[positionIDSchema](),
-		reflect.TypeFor[escrowgrid.EntryID]():        reflect.TypeFor[entryIDSchema](),
-		reflect.TypeFor[escrowgrid.Actor]():          reflect.TypeFor[actorSchema](),
-		reflect.TypeFor[escrowgrid.Digits]():         reflect.TypeFor[digitsSchema](),
-		reflect.TypeFor[escrowgrid.Metadata]():       reflect.TypeFor[objectSchema](),
-		reflect.TypeFor[jsontext.Value]():            reflect.TypeFor[objectSchema](),
-		reflect.TypeFor[escrowgrid.TemplateConfig](): reflect.TypeFor[configSchema](),
-		reflect.TypeFor[escrowgrid.State]():          reflect.TypeFor[stateSchema](),
-		reflect.TypeFor[escrowgrid.Account]():        reflect.TypeFor[accountSchema](),
-		reflect.TypeFor[escrowgrid.Region]():         reflect.TypeFor[regionSchema](),
-		reflect.TypeFor[escrowgrid.Vertical]():       reflect.TypeFor[verticalSchema](),
-		reflect.TypeFor[escrowgrid.Kind]():           reflect.TypeFor[kindSchema](),
+		reflect.TypeFor[escrow.InstitutionID]():  reflect.TypeFor[institutionIDSchema](),
+		reflect.TypeFor[escrow.KeyID]():          reflect.TypeFor[keyIDSchema](),
+		reflect.TypeFor[escrow.TemplateID]():     reflect.TypeFor[templateIDSchema](),
+		reflect.TypeFor[escrow.AssetID]():        reflect.TypeFor[assetIDSchema](),
+		reflect.TypeFor[escrow.PositionID]():     reflect.TypeFor[positionIDSchema](),
+		reflect.TypeFor[escrow.EntryID]():        reflect.TypeFor[entryIDSchema](),
+		reflect.TypeFor[escrow.Actor]():          reflect.TypeFor[actorSchema](),
+		reflect.TypeFor[escrow.Digits]():         reflect.TypeFor[digitsSchema](),
+		reflect.TypeFor[escrow.Metadata]():       reflect.TypeFor[objectSchema](),
+		reflect.TypeFor[jsontext.Value]():        reflect.TypeFor[objectSchema](),
+		reflect.TypeFor[escrow.TemplateConfig](): reflect.TypeFor[configSchema](),
+		reflect.TypeFor[escrow.State]():          reflect.TypeFor[stateSchema](),
+		reflect.TypeFor[escrow.Account]():        reflect.TypeFor[accountSchema](),
+		reflect.TypeFor[escrow.Region]():         reflect.TypeFor[regionSchema](),
+		reflect.TypeFor[escrow.Vertical]():       reflect.TypeFor[verticalSchema](),
+		reflect.TypeFor[escrow.Kind]():           reflect.TypeFor[kindSchema](),
 	} {
 		registry.RegisterTypeAlias(of, schema)
 	}
@@ -268,22 +268,22 @@ func wordSchema[T cmp.Ordered](words []T) *huma.Schema {
 }
 
 func (institutionIDSchema) Schema(huma.Registry) *huma.Schema {
-	return idSchema(escrowgrid.InstitutionID{})
+	return idSchema(escrow.InstitutionID{})
 }
-func (keyIDSchema) Schema(huma.Registry) *huma.Schema      { return idSchema(escrowgrid.KeyID{}) }
-func (templateIDSchema) Schema(huma.Registry) *huma.Schema { return idSchema(escrowgrid.TemplateID{}) }
-func (assetIDSchema) Schema(huma.Registry) *huma.Schema    { return idSchema(escrowgrid.AssetID{}) }
-func (positionIDSchema) Schema(huma.Registry) *huma.Schema { return idSchema(escrowgrid.PositionID{}) }
-func (entryIDSchema) Schema(huma.Registry) *huma.Schema    { return idSchema(escrowgrid.EntryID{}) }
+func (keyIDSchema) Schema(huma.Registry) *huma.Schema      { return idSchema(escrow.KeyID{}) }
+func (templateIDSchema) Schema(huma.Registry) *huma.Schema { return idSchema(escrow.TemplateID{}) }
+func (assetIDSchema) Schema(huma.Registry) *huma.Schema    { return idSchema(escrow.AssetID{}) }
+func (positionIDSchema) Schema(huma.Registry) *huma.Schema { return idSchema(escrow.PositionID{}) }
+func (entryIDSchema) Schema(huma.Registry) *huma.Schema    { return idSchema(escrow.EntryID{}) }
 func (actorSchema) Schema(huma.Registry) *huma.Schema      { return &huma.Schema{Type: "string"} }
-func (stateSchema) Schema(huma.Registry) *huma.Schema      { return wordSchema(escrowgrid.States()) }
+func (stateSchema) Schema(huma.Registry) *huma.Schema      { return wordSchema(escrow.States()) }
 
-func (accountSchema) Schema(huma.Registry) *huma.Schema { return wordSchema(escrowgrid.Accounts()) }
+func (accountSchema) Schema(huma.Registry) *huma.Schema { return wordSchema(escrow.Accounts()) }
 
-func (regionSchema) Schema(huma.Registry) *huma.Schema { return wordSchema(escrowgrid.Regions()) }
+func (regionSchema) Schema(huma.Registry) *huma.Schema { return wordSchema(escrow.Regions()) }
 
-func (verticalSchema) Schema(huma.Registry) *huma.Schema { return wordSchema(escrowgrid.Verticals()) }
-func (kindSchema) Schema(huma.Registry) *huma.Schema     { return wordSchema(escrowgrid.Kinds()) }
+func (verticalSchema) Schema(huma.Registry) *huma.Schema { return wordSchema(escrow.Verticals()) }
+func (kindSchema) Schema(huma.Registry) *huma.Schema     { return wordSchema(escrow.Kinds()) }
 
 func (digitsSchema) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
@@ -313,7 +313,7 @@ func (configSchema) Schema(huma.Registry) *huma.Schema {
 
 // Schema implements huma.SchemaProvider.
 func (previousState) Schema(huma.Registry) *huma.Schema {
-	schema := wordSchema(escrowgrid.States())
+	schema := wordSchema(escrow.States())
 	schema.Nullable = true
 	schema.Enum = append(schema.Enum, nil)
 	return schema

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 type policyBody struct {
@@ -12,26 +12,26 @@ type policyBody struct {
 }
 
 type positionRules struct {
-	MinAmount         *escrowgrid.Digits `json:"minAmount,omitempty" doc:"The least amount, in units of the position's currency."`
-	MaxAmount         *escrowgrid.Digits `json:"maxAmount,omitempty" doc:"The largest amount, in units of the position's currency."`
-	AllowedCurrencies *[]string          `json:"allowedCurrencies,omitempty" doc:"ISO 4217 codes; any currency when left out." minItems:"1" uniqueItems:"true"`
+	MinAmount         *escrow.Digits `json:"minAmount,omitempty" doc:"The least amount, in units of the position's currency."`
+	MaxAmount         *escrow.Digits `json:"maxAmount,omitempty" doc:"The largest amount, in units of the position's currency."`
+	AllowedCurrencies *[]string      `json:"allowedCurrencies,omitempty" doc:"ISO 4217 codes; any currency when left out." minItems:"1" uniqueItems:"true"`
 }
 
 type policyView struct {
-	InstitutionID escrowgrid.InstitutionID `json:"institutionId"`
-	Region        escrowgrid.Region        `json:"region"`
-	Position      rulesView                `json:"position"`
-	CreatedAt     timestamp                `json:"createdAt"`
-	UpdatedAt     timestamp                `json:"updatedAt"`
+	InstitutionID escrow.InstitutionID `json:"institutionId"`
+	Region        escrow.Region        `json:"region"`
+	Position      rulesView            `json:"position"`
+	CreatedAt     timestamp            `json:"createdAt"`
+	UpdatedAt     timestamp            `json:"updatedAt"`
 }
 
 type rulesView struct {
-	MinAmount         string                `json:"minAmount,omitempty"`
-	MaxAmount         string                `json:"maxAmount,omitempty"`
-	AllowedCurrencies []escrowgrid.Currency `json:"allowedCurrencies,omitempty"`
+	MinAmount         string            `json:"minAmount,omitempty"`
+	MaxAmount         string            `json:"maxAmount,omitempty"`
+	AllowedCurrencies []escrow.Currency `json:"allowedCurrencies,omitempty"`
 }
 
-func viewPolicy(p escrowgrid.Policy) policyView {
+func viewPolicy(p escrow.Policy) policyView {
 	view := policyView{
 		InstitutionID: p.InstitutionID, Region: p.Region, Position: rulesView{AllowedCurrencies: p.AllowedCurrencies},
 		CreatedAt: timestamp(p.CreatedAt), UpdatedAt: timestamp(p.UpdatedAt),
@@ -56,8 +56,8 @@ func (s *server) setPolicy(c *call) (reply, error) {
 		read.faults.Add("position", "is required")
 		body.Position = &positionRules{}
 	}
-	command, err := escrowgrid.NewSetPolicy(c.request.PathValue("region"),
-		escrowgrid.PolicyInput{Position: escrowgrid.RulesInput(*body.Position)})
+	command, err := escrow.NewSetPolicy(c.request.PathValue("region"),
+		escrow.PolicyInput{Position: escrow.RulesInput(*body.Position)})
 	if err := read.check(err); err != nil {
 		return reply{}, err
 	}
@@ -65,7 +65,7 @@ func (s *server) setPolicy(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	done, err := do[escrowgrid.Policy](c, institution, read.body, command, nil)
+	done, err := do[escrow.Policy](c, institution, read.body, command, nil)
 	if err != nil {
 		return reply{}, err
 	}
@@ -77,7 +77,7 @@ func (s *server) getPolicy(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	policy, err := s.engine.Policy(c.request.Context(), institution, escrowgrid.Region(c.request.PathValue("region")))
+	policy, err := s.engine.Policy(c.request.Context(), institution, escrow.Region(c.request.PathValue("region")))
 	return ok(viewPolicy(policy)), err
 }
 
@@ -90,12 +90,12 @@ func (s *server) listPolicies(c *call) (reply, error) {
 		return reply{}, err
 	}
 	policies, err := s.engine.Policies(c.request.Context(), institution)
-	page := pageOf(policies, read, func(p escrowgrid.Policy) time.Time { return p.CreatedAt }, policyCursor)
+	page := pageOf(policies, read, func(p escrow.Policy) time.Time { return p.CreatedAt }, policyCursor)
 	return listed(page, read.page.Limit, viewPolicy, policyCursor), err
 }
 
 // policyCursor is a policy's place: it has no id, but its region.
-func policyCursor(p escrowgrid.Policy) (cursor escrowgrid.Cursor) {
+func policyCursor(p escrow.Policy) (cursor escrow.Cursor) {
 	copy(cursor[:], p.Region)
 	return cursor
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 type positionBody struct {
@@ -15,13 +15,13 @@ type positionBody struct {
 
 // PositionFields is what a client gives to make a position.
 type PositionFields struct {
-	AssetID           string              `json:"assetId" doc:"The asset on which the claim is." example:"ast_01jd8m3q5yf7wbt0x4a2k9r6ce"`
-	HolderReference   string              `json:"holderReference" doc:"Whose claim it is, in the client's own terms; 1 to 255 characters." minLength:"1" maxLength:"255" example:"ACME-4711"`
-	Currency          string              `json:"currency" doc:"ISO 4217, in any case." minLength:"3" maxLength:"3" example:"USD"`
-	Amount            escrowgrid.Digits   `json:"amount" doc:"In units of the currency, with its decimals at the most."`
-	ExternalReference *string             `json:"externalReference,omitempty" doc:"The client's own name for the position; 1 to 255 characters." minLength:"1" maxLength:"255"`
-	ExpiresAt         *string             `json:"expiresAt,omitempty" doc:"When the position ends by itself." format:"date-time"`
-	Metadata          escrowgrid.Metadata `json:"metadata,omitempty" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
+	AssetID           string          `json:"assetId" doc:"The asset on which the claim is." example:"ast_01jd8m3q5yf7wbt0x4a2k9r6ce"`
+	HolderReference   string          `json:"holderReference" doc:"Whose claim it is, in the client's own terms; 1 to 255 characters." minLength:"1" maxLength:"255" example:"ACME-4711"`
+	Currency          string          `json:"currency" doc:"ISO 4217, in any case." minLength:"3" maxLength:"3" example:"USD"`
+	Amount            escrow.Digits   `json:"amount" doc:"In units of the currency, with its decimals at the most."`
+	ExternalReference *string         `json:"externalReference,omitempty" doc:"The client's own name for the position; 1 to 255 characters." minLength:"1" maxLength:"255"`
+	ExpiresAt         *string         `json:"expiresAt,omitempty" doc:"When the position ends by itself." format:"date-time"`
+	Metadata          escrow.Metadata `json:"metadata,omitempty" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
 }
 
 type transitionBody struct {
@@ -31,10 +31,10 @@ type transitionBody struct {
 
 // TransitionFields is what a client gives to lead a position to another state.
 type TransitionFields struct {
-	ToState  string              `json:"toState" doc:"Where to." enum:"CREATED,FUNDED,PARTIALLY_RELEASED,RELEASED,CANCELLED,EXPIRED"`
-	Amount   *escrowgrid.Digits  `json:"amount,omitempty" doc:"What a partial release moves; elsewhere it may be left out or must be all that moves."`
-	Reason   *string             `json:"reason,omitempty" doc:"1 to 1000 characters." minLength:"1" maxLength:"1000"`
-	Metadata escrowgrid.Metadata `json:"metadata,omitempty" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
+	ToState  string          `json:"toState" doc:"Where to." enum:"CREATED,FUNDED,PARTIALLY_RELEASED,RELEASED,CANCELLED,EXPIRED"`
+	Amount   *escrow.Digits  `json:"amount,omitempty" doc:"What a partial release moves; elsewhere it may be left out or must be all that moves."`
+	Reason   *string         `json:"reason,omitempty" doc:"1 to 1000 characters." minLength:"1" maxLength:"1000"`
+	Metadata escrow.Metadata `json:"metadata,omitempty" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
 }
 
 type positionQuery struct {
@@ -49,43 +49,43 @@ type positionQuery struct {
 }
 
 type positionView struct {
-	ID                escrowgrid.PositionID    `json:"id"`
-	InstitutionID     escrowgrid.InstitutionID `json:"institutionId"`
-	AssetID           escrowgrid.AssetID       `json:"assetId"`
-	HolderReference   string                   `json:"holderReference"`
-	ExternalReference string                   `json:"externalReference,omitempty"`
-	Currency          escrowgrid.Currency      `json:"currency"`
-	Amount            string                   `json:"amount" doc:"What was promised, in units of the currency." example:"1000.00"`
-	Funded            string                   `json:"funded" doc:"What was paid in; released + refunded + held." example:"1000.00"`
-	Released          string                   `json:"released" doc:"What went to the beneficiary." example:"250.00"`
-	Refunded          string                   `json:"refunded" doc:"What went back." example:"0.00"`
-	Held              string                   `json:"held" doc:"What is in escrow." example:"750.00"`
-	State             escrowgrid.State         `json:"state"`
-	Version           int64                    `json:"version" doc:"Counts the position's steps; also its ETag."`
-	ExpiresAt         *timestamp               `json:"expiresAt,omitempty"`
-	Metadata          escrowgrid.Metadata      `json:"metadata,omitempty"`
-	CreatedAt         timestamp                `json:"createdAt"`
-	UpdatedAt         timestamp                `json:"updatedAt"`
-	Events            *[]positionEventView     `json:"events,omitempty" doc:"The position's history; left out of lists without include=events."`
+	ID                escrow.PositionID    `json:"id"`
+	InstitutionID     escrow.InstitutionID `json:"institutionId"`
+	AssetID           escrow.AssetID       `json:"assetId"`
+	HolderReference   string               `json:"holderReference"`
+	ExternalReference string               `json:"externalReference,omitempty"`
+	Currency          escrow.Currency      `json:"currency"`
+	Amount            string               `json:"amount" doc:"What was promised, in units of the currency." example:"1000.00"`
+	Funded            string               `json:"funded" doc:"What was paid in; released + refunded + held." example:"1000.00"`
+	Released          string               `json:"released" doc:"What went to the beneficiary." example:"250.00"`
+	Refunded          string               `json:"refunded" doc:"What went back." example:"0.00"`
+	Held              string               `json:"held" doc:"What is in escrow." example:"750.00"`
+	State             escrow.State         `json:"state"`
+	Version           int64                `json:"version" doc:"Counts the position's steps; also its ETag."`
+	ExpiresAt         *timestamp           `json:"expiresAt,omitempty"`
+	Metadata          escrow.Metadata      `json:"metadata,omitempty"`
+	CreatedAt         timestamp            `json:"createdAt"`
+	UpdatedAt         timestamp            `json:"updatedAt"`
+	Events            *[]positionEventView `json:"events,omitempty" doc:"The position's history; left out of lists without include=events."`
 }
 
 type positionEventView struct {
-	ID        escrowgrid.EntryID  `json:"id"`
-	Sequence  int64               `json:"sequence" doc:"The event's place in the institution's journal."`
-	FromState *previousState      `json:"fromState" doc:"null for the creation."`
-	ToState   escrowgrid.State    `json:"toState"`
-	Amount    string              `json:"amount,omitempty" doc:"What moved; the promised amount for the creation."`
-	Reason    string              `json:"reason,omitempty"`
-	Metadata  escrowgrid.Metadata `json:"metadata,omitempty"`
-	Actor     escrowgrid.Actor    `json:"actor" doc:"The id of an API key, root or system."`
-	At        timestamp           `json:"at"`
+	ID        escrow.EntryID  `json:"id"`
+	Sequence  int64           `json:"sequence" doc:"The event's place in the institution's journal."`
+	FromState *previousState  `json:"fromState" doc:"null for the creation."`
+	ToState   escrow.State    `json:"toState"`
+	Amount    string          `json:"amount,omitempty" doc:"What moved; the promised amount for the creation."`
+	Reason    string          `json:"reason,omitempty"`
+	Metadata  escrow.Metadata `json:"metadata,omitempty"`
+	Actor     escrow.Actor    `json:"actor" doc:"The id of an API key, root or system."`
+	At        timestamp       `json:"at"`
 }
 
 // previousState is where a position came from; null for its creation.
-type previousState escrowgrid.State
+type previousState escrow.State
 
 // viewPosition shows a position; its events, where they were loaded.
-func viewPosition(p escrowgrid.Position) positionView {
+func viewPosition(p escrow.Position) positionView {
 	view := positionView{
 		ID: p.ID, InstitutionID: p.InstitutionID, AssetID: p.AssetID, HolderReference: p.HolderReference,
 		ExternalReference: p.ExternalReference, Currency: p.Currency, Amount: p.Amount.Format(p.Currency),
@@ -103,7 +103,7 @@ func viewPosition(p escrowgrid.Position) positionView {
 	return view
 }
 
-func viewPositionEvent(e escrowgrid.PositionEvent) positionEventView {
+func viewPositionEvent(e escrow.PositionEvent) positionEventView {
 	view := positionEventView{
 		ID: e.ID, Sequence: e.Sequence, ToState: e.To, Reason: e.Reason, Metadata: e.Metadata, Actor: e.Actor, At: timestamp(e.At),
 	}
@@ -121,15 +121,15 @@ func etag(version int64) string { return strconv.Quote(strconv.FormatInt(version
 
 func creationRefusals() codes {
 	return codes{
-		escrowgrid.CodeTemplateCurrency, escrowgrid.CodeTemplateMinAmount, escrowgrid.CodeTemplateMaxAmount,
-		escrowgrid.CodeTemplateTenor, escrowgrid.CodePolicyMinAmount, escrowgrid.CodePolicyMaxAmount, escrowgrid.CodePolicyCurrency,
+		escrow.CodeTemplateCurrency, escrow.CodeTemplateMinAmount, escrow.CodeTemplateMaxAmount,
+		escrow.CodeTemplateTenor, escrow.CodePolicyMinAmount, escrow.CodePolicyMaxAmount, escrow.CodePolicyCurrency,
 	}
 }
 
 func (s *server) createPosition(c *call) (reply, error) {
 	var body positionBody
-	done, err := tenantCommand[escrowgrid.Position](c, &body, &body.InstitutionID, func(*reading) (escrowgrid.Command, error) {
-		return escrowgrid.NewCreatePosition(escrowgrid.PositionInput(body.PositionFields))
+	done, err := tenantCommand[escrow.Position](c, &body, &body.InstitutionID, func(*reading) (escrow.Command, error) {
+		return escrow.NewCreatePosition(escrow.PositionInput(body.PositionFields))
 	})
 	if err != nil {
 		return reply{}, err
@@ -142,20 +142,20 @@ func (s *server) createPosition(c *call) (reply, error) {
 
 func transitionRefusals() codes {
 	return codes{
-		escrowgrid.CodeVersionMismatch, escrowgrid.CodeInvalidTransition, escrowgrid.CodePositionExpired,
-		escrowgrid.CodePositionEventLimit, escrowgrid.CodeTransitionAmount, escrowgrid.CodeTemplateRetainage,
+		escrow.CodeVersionMismatch, escrow.CodeInvalidTransition, escrow.CodePositionExpired,
+		escrow.CodePositionEventLimit, escrow.CodeTransitionAmount, escrow.CodeTemplateRetainage,
 	}
 }
 
 func (s *server) transition(c *call) (reply, error) {
 	var body transitionBody
-	var id escrowgrid.PositionID
+	var id escrow.PositionID
 	// What is no id leaves it zero, and there is no such position.
 	_ = id.UnmarshalText([]byte(c.request.PathValue("id")))
-	done, err := tenantCommand[escrowgrid.Position](c, &body, &body.InstitutionID, func(read *reading) (escrowgrid.Command, error) {
+	done, err := tenantCommand[escrow.Position](c, &body, &body.InstitutionID, func(read *reading) (escrow.Command, error) {
 		ifVersion, err := versions(c.request.Header.Values("If-Match"))
 		addFault(&read.faults, "If-Match", err)
-		return escrowgrid.NewTransitionPosition(id, escrowgrid.TransitionInput(body.TransitionFields), ifVersion)
+		return escrow.NewTransitionPosition(id, escrow.TransitionInput(body.TransitionFields), ifVersion)
 	})
 	if err != nil {
 		return reply{}, err
@@ -171,8 +171,8 @@ func (s *server) getPosition(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	var id escrowgrid.PositionID
-	if err := pathID(c, "id", &id, escrowgrid.CodePositionNotFound); err != nil {
+	var id escrow.PositionID
+	if err := pathID(c, "id", &id, escrow.CodePositionNotFound); err != nil {
 		return reply{}, err
 	}
 	position, err := s.engine.Position(c.request.Context(), institution, id)
@@ -189,34 +189,34 @@ func (s *server) getPosition(c *call) (reply, error) {
 func (s *server) listPositions(c *call) (reply, error) {
 	var query positionQuery
 	read := c.readList(&query, &query.listQuery)
-	filter := escrowgrid.PositionFilter{
+	filter := escrow.PositionFilter{
 		Period: read.period, HolderReference: query.HolderReference, ExternalReference: query.ExternalReference,
 		WithEvents: query.Include == "events",
 	}
 	optionalID(&read.faults, "assetId", query.AssetID, &filter.Asset)
 	if query.State != "" {
-		filter.State = escrowgrid.State(query.State)
-		if !slices.Contains(escrowgrid.States(), filter.State) {
+		filter.State = escrow.State(query.State)
+		if !slices.Contains(escrow.States(), filter.State) {
 			read.faults.Add("state", "must be a state of a position")
 		}
 	}
 	if query.Currency != "" {
 		var err error
-		filter.Currency, err = escrowgrid.ParseCurrency(query.Currency)
+		filter.Currency, err = escrow.ParseCurrency(query.Currency)
 		addFault(&read.faults, "currency", err)
 	}
 	if query.Include != "" && !filter.WithEvents {
 		read.faults.Add("include", "must be events")
 	}
 	if filter.WithEvents {
-		read.page = query.page(&read.faults, escrowgrid.MaxPageWithEvents)
+		read.page = query.page(&read.faults, escrow.MaxPageWithEvents)
 	}
 	institution, err := c.listTenant(read, query.tenantQuery)
 	if err != nil {
 		return reply{}, err
 	}
 	positions, err := s.engine.Positions(c.request.Context(), institution, filter, read.page)
-	return listed(positions, read.page.Limit, viewPosition, func(p escrowgrid.Position) escrowgrid.Cursor {
-		return escrowgrid.IDCursor(p.ID)
+	return listed(positions, read.page.Limit, viewPosition, func(p escrow.Position) escrow.Cursor {
+		return escrow.IDCursor(p.ID)
 	}), err
 }

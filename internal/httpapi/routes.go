@@ -3,7 +3,7 @@ package httpapi
 import (
 	"net/http"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // route is a method on a path. What stands behind handle describes it for the
@@ -18,7 +18,7 @@ type route struct {
 	query, body, answer any
 	status              int
 	// refusals are the codes that the route can answer beside those of any route.
-	refusals []escrowgrid.Code
+	refusals []escrow.Code
 	// limited routes have a stricter rate limit.
 	limited bool
 	// content is the answer's types where it is not JSON, or not only, separated by spaces.
@@ -31,7 +31,7 @@ const (
 	put  = http.MethodPut
 )
 
-type codes = []escrowgrid.Code
+type codes = []escrow.Code
 
 // table is every route there is.
 func (s *server) table() []route {
@@ -40,15 +40,15 @@ func (s *server) table() []route {
 		docs = anyKey
 	}
 	var (
-		noInstitution = codes{escrowgrid.CodeInstitutionNotFound}
-		noKey         = codes{escrowgrid.CodeInstitutionNotFound, escrowgrid.CodeKeyNotFound}
-		rotation      = append(noKey, escrowgrid.CodeKeyInactive)
-		noPolicy      = codes{escrowgrid.CodeInstitutionNotFound, escrowgrid.CodePolicyNotFound}
-		noTemplate    = codes{escrowgrid.CodeInstitutionNotFound, escrowgrid.CodeTemplateNotFound}
-		noAsset       = codes{escrowgrid.CodeInstitutionNotFound, escrowgrid.CodeAssetNotFound}
-		noPosition    = codes{escrowgrid.CodeInstitutionNotFound, escrowgrid.CodePositionNotFound}
-		noCheckpoint  = codes{escrowgrid.CodeInstitutionNotFound, escrowgrid.CodeCheckpointNotFound}
-		aBatch        = codes{escrowgrid.CodeInstitutionNotFound, escrowgrid.CodeBatchRefused}
+		noInstitution = codes{escrow.CodeInstitutionNotFound}
+		noKey         = codes{escrow.CodeInstitutionNotFound, escrow.CodeKeyNotFound}
+		rotation      = append(noKey, escrow.CodeKeyInactive)
+		noPolicy      = codes{escrow.CodeInstitutionNotFound, escrow.CodePolicyNotFound}
+		noTemplate    = codes{escrow.CodeInstitutionNotFound, escrow.CodeTemplateNotFound}
+		noAsset       = codes{escrow.CodeInstitutionNotFound, escrow.CodeAssetNotFound}
+		noPosition    = codes{escrow.CodeInstitutionNotFound, escrow.CodePositionNotFound}
+		noCheckpoint  = codes{escrow.CodeInstitutionNotFound, escrow.CodeCheckpointNotFound}
+		aBatch        = codes{escrow.CodeInstitutionNotFound, escrow.CodeBatchRefused}
 	)
 	return []route{
 		{get, "/health", public, s.health, "getHealth", "Service", "Whether the process lives", nil, nil, healthView{}, 200, nil, false, ""},
@@ -95,7 +95,7 @@ func (s *server) table() []route {
 		{get, "/institutions/{id}/journal", adminKey, s.listJournal, "listJournal", "Transparency log", "List the journal as it is hashed", listQuery{}, nil, listView[journalEntryView]{}, 200, noInstitution, false, ""},
 		{get, "/institutions/{id}/journal/checkpoint", anyKey, s.getCheckpoint, "getCheckpoint", "Transparency log", "Get a checkpoint", checkpointQuery{}, nil, checkpointView{}, 200, noCheckpoint, false, ""},
 		{get, "/institutions/{id}/journal/checkpoints", anyKey, s.listCheckpoints, "listCheckpoints", "Transparency log", "List checkpoints", pageQuery{}, nil, listView[checkpointView]{}, 200, noInstitution, false, ""},
-		{get, "/institutions/{id}/journal/proofs/inclusion", anyKey, s.proveInclusion, "proveInclusion", "Transparency log", "Prove that an entry is in the journal", inclusionQuery{}, nil, inclusionView{}, 200, append(noCheckpoint, escrowgrid.CodeEntryNotFound), false, ""},
+		{get, "/institutions/{id}/journal/proofs/inclusion", anyKey, s.proveInclusion, "proveInclusion", "Transparency log", "Prove that an entry is in the journal", inclusionQuery{}, nil, inclusionView{}, 200, append(noCheckpoint, escrow.CodeEntryNotFound), false, ""},
 		{get, "/institutions/{id}/journal/proofs/consistency", anyKey, s.proveConsistency, "proveConsistency", "Transparency log", "Prove that the journal has only grown", consistencyQuery{}, nil, consistencyView{}, 200, noCheckpoint, false, ""},
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid/internal/apitest"
 	"github.com/escrowgrid/escrowgrid/internal/httpapi"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
 )
 
 // agreed is a line of the contract: a route, the callers that it takes, and what

@@ -17,8 +17,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/escrowgrid/escrowgrid"
 	"github.com/escrowgrid/escrowgrid/internal/engine"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
 	"github.com/escrowgrid/escrowgrid/internal/tracing"
 )
@@ -159,7 +159,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if problem := recover(); problem != nil {
 			s.log.Error("panic in a handler", "request_id", c.requestID, "panic", problem, "stack", string(debug.Stack()))
 			if c.writer.status == 0 {
-				c.writeError(escrowgrid.Errorf(escrowgrid.CodeInternal, "Something went wrong on the server."))
+				c.writeError(escrow.Errorf(escrow.CodeInternal, "Something went wrong on the server."))
 			}
 		}
 		s.finish(c, time.Since(begun))
@@ -206,10 +206,10 @@ func (s *server) serve(c *call) (reply, error) {
 	}
 	switch {
 	case found == nil:
-		return reply{}, escrowgrid.Errorf(codeRouteNotFound, "There is nothing at this path.")
+		return reply{}, escrow.Errorf(codeRouteNotFound, "There is nothing at this path.")
 	case !hasMethod:
 		c.writer.Header().Set("Allow", found.allowed())
-		return reply{}, escrowgrid.Errorf(codeMethodNotAllowed, "This path takes %s.", found.allowed())
+		return reply{}, escrow.Errorf(codeMethodNotAllowed, "This path takes %s.", found.allowed())
 	}
 	if err := matched.access.check(c); err != nil {
 		return reply{}, err
@@ -242,7 +242,7 @@ func (s *server) setHeaders(c *call) {
 // has better things to do than to complain of each, and there is a metric; one that shuts
 // down was told to.
 func levelOf(failure error) slog.Level {
-	if code := escrowgrid.ErrorCode(failure); code == escrowgrid.CodeOverloaded || code == escrowgrid.CodeShuttingDown {
+	if code := escrow.ErrorCode(failure); code == escrow.CodeOverloaded || code == escrow.CodeShuttingDown {
 		return slog.LevelInfo
 	}
 	return slog.LevelError
@@ -272,7 +272,7 @@ func (s *server) finish(c *call, duration time.Duration) {
 		attributes = append(attributes, slog.String("institution_id", c.caller.institution.String()))
 	}
 	if c.failure != nil {
-		attributes = append(attributes, slog.String("code", string(escrowgrid.ErrorCode(c.failure))))
+		attributes = append(attributes, slog.String("code", string(escrow.ErrorCode(c.failure))))
 		if status >= http.StatusInternalServerError {
 			attributes = append(attributes, slog.String("error", c.failure.Error()))
 		}

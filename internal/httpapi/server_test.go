@@ -10,8 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/escrowgrid/escrowgrid/internal/apitest"
-	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 )
 
 // hold keeps a table of a database to itself until the function that it returns is

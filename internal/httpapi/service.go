@@ -5,7 +5,7 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 type healthView struct {
@@ -35,11 +35,11 @@ func (s *server) health(*call) (reply, error) {
 func (s *server) ready(c *call) (reply, error) {
 	select {
 	case <-s.config.Stopping:
-		return reply{}, escrowgrid.Errorf(escrowgrid.CodeShuttingDown, "The server is about to stop. It still serves; send new requests to another instance.")
+		return reply{}, escrow.Errorf(escrow.CodeShuttingDown, "The server is about to stop. It still serves; send new requests to another instance.")
 	default:
 	}
 	if err := s.engine.Ready(c.request.Context()); err != nil {
-		return reply{}, escrowgrid.Wrap(escrowgrid.CodeStoreUnavailable, err, "The check of the store failed: "+detailOf(err))
+		return reply{}, escrow.Wrap(escrow.CodeStoreUnavailable, err, "The check of the store failed: "+detailOf(err))
 	}
 	return ok(readyView{"ready", []checkState{{"store", "ok"}}}), nil
 }

@@ -3,7 +3,7 @@ package httpapi
 import (
 	"context"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // formatQuery is the parameter that chooses a statement's format.
@@ -36,40 +36,40 @@ type StatementFields struct {
 type coveringCheckpoint checkpointView
 
 type positionStatementView struct {
-	InstitutionID     escrowgrid.InstitutionID `json:"institutionId"`
-	PositionID        escrowgrid.PositionID    `json:"positionId"`
-	AssetID           escrowgrid.AssetID       `json:"assetId"`
-	HolderReference   string                   `json:"holderReference"`
-	ExternalReference string                   `json:"externalReference,omitempty"`
-	Currency          escrowgrid.Currency      `json:"currency"`
-	State             escrowgrid.State         `json:"state"`
+	InstitutionID     escrow.InstitutionID `json:"institutionId"`
+	PositionID        escrow.PositionID    `json:"positionId"`
+	AssetID           escrow.AssetID       `json:"assetId"`
+	HolderReference   string               `json:"holderReference"`
+	ExternalReference string               `json:"externalReference,omitempty"`
+	Currency          escrow.Currency      `json:"currency"`
+	State             escrow.State         `json:"state"`
 	StatementFields
 }
 
 type statementView struct {
-	InstitutionID escrowgrid.InstitutionID `json:"institutionId"`
-	From          *timestamp               `json:"from" nullable:"true" doc:"The beginning of the period, inclusive; null for the journal's."`
-	To            timestamp                `json:"to" doc:"The end of the period, exclusive."`
-	ContinuesAt   *timestamp               `json:"continuesAt" nullable:"true" doc:"The same as to, where the period has more than the statement: the from of the next one. null otherwise."`
-	Final         bool                     `json:"final" doc:"Whether no entry can come before to any more."`
+	InstitutionID escrow.InstitutionID `json:"institutionId"`
+	From          *timestamp           `json:"from" nullable:"true" doc:"The beginning of the period, inclusive; null for the journal's."`
+	To            timestamp            `json:"to" doc:"The end of the period, exclusive."`
+	ContinuesAt   *timestamp           `json:"continuesAt" nullable:"true" doc:"The same as to, where the period has more than the statement: the from of the next one. null otherwise."`
+	Final         bool                 `json:"final" doc:"Whether no entry can come before to any more."`
 	StatementFields
 }
 
 // movementView is a posting with the step of a position that made it.
 type movementView struct {
-	Sequence   int64                 `json:"sequence" doc:"The entry's place in the institution's journal."`
-	EntryID    escrowgrid.EntryID    `json:"entryId"`
-	At         timestamp             `json:"at"`
-	PositionID escrowgrid.PositionID `json:"positionId"`
-	FromState  escrowgrid.State      `json:"fromState"`
-	ToState    escrowgrid.State      `json:"toState"`
-	Debit      escrowgrid.Account    `json:"debit" doc:"The account that the amount comes from."`
-	Credit     escrowgrid.Account    `json:"credit" doc:"The account that it goes to."`
-	Currency   escrowgrid.Currency   `json:"currency"`
-	Amount     string                `json:"amount" example:"250.00"`
+	Sequence   int64             `json:"sequence" doc:"The entry's place in the institution's journal."`
+	EntryID    escrow.EntryID    `json:"entryId"`
+	At         timestamp         `json:"at"`
+	PositionID escrow.PositionID `json:"positionId"`
+	FromState  escrow.State      `json:"fromState"`
+	ToState    escrow.State      `json:"toState"`
+	Debit      escrow.Account    `json:"debit" doc:"The account that the amount comes from."`
+	Credit     escrow.Account    `json:"credit" doc:"The account that it goes to."`
+	Currency   escrow.Currency   `json:"currency"`
+	Amount     string            `json:"amount" example:"250.00"`
 }
 
-func viewMovement(m escrowgrid.Movement) movementView {
+func viewMovement(m escrow.Movement) movementView {
 	return movementView{
 		Sequence: m.Sequence, EntryID: m.EntryID, At: timestamp(m.At), PositionID: m.PositionID, FromState: m.From, ToState: m.To,
 		Debit: m.Debit, Credit: m.Credit, Currency: m.Currency, Amount: m.Amount.Format(m.Currency),
@@ -79,7 +79,7 @@ func viewMovement(m escrowgrid.Movement) movementView {
 // statementFields shows a statement that ends with the entry of a sequence, with the
 // checkpoint that it rests on.
 func (s *server) statementFields(
-	ctx context.Context, institution escrowgrid.InstitutionID, statement escrowgrid.Statement, sequence int64,
+	ctx context.Context, institution escrow.InstitutionID, statement escrow.Statement, sequence int64,
 ) (StatementFields, error) {
 	currencies := statement.Closing.Currencies()
 	fields := StatementFields{
@@ -98,15 +98,15 @@ func (s *server) statementFields(
 
 func (s *server) getPositionStatement(c *call) (reply, error) {
 	var query positionStatementQuery
-	var faults escrowgrid.Faults
+	var faults escrow.Faults
 	decodeQuery(c.request.URL.RawQuery, &query, &faults)
 	format := c.statementFormat(&faults, query.Format)
 	institution, err := c.readQueriedTenant(&faults, query.tenantQuery)
 	if err != nil {
 		return reply{}, err
 	}
-	var id escrowgrid.PositionID
-	if err := pathID(c, "id", &id, escrowgrid.CodePositionNotFound); err != nil {
+	var id escrow.PositionID
+	if err := pathID(c, "id", &id, escrow.CodePositionNotFound); err != nil {
 		return reply{}, err
 	}
 	p, err := s.engine.Position(c.request.Context(), institution, id)
@@ -132,14 +132,14 @@ func (s *server) getPositionStatement(c *call) (reply, error) {
 
 func (s *server) getStatement(c *call) (reply, error) {
 	var query statementQuery
-	var faults escrowgrid.Faults
+	var faults escrow.Faults
 	decodeQuery(c.request.URL.RawQuery, &query, &faults)
 	format := c.statementFormat(&faults, query.Format)
-	period := escrowgrid.Period{From: optionalTime(&faults, "from", query.From), To: optionalTime(&faults, "to", query.To)}
+	period := escrow.Period{From: optionalTime(&faults, "from", query.From), To: optionalTime(&faults, "to", query.To)}
 	if len(faults.List()) == 0 && period.From != nil && period.To != nil && !period.From.Before(*period.To) {
 		faults.Add("from", "must be before to")
 	}
-	limit := readLimit(&faults, query.Limit, escrowgrid.MaxMovements, escrowgrid.MaxMovements)
+	limit := readLimit(&faults, query.Limit, escrow.MaxMovements, escrow.MaxMovements)
 	institution, err := c.readPathTenant(&faults)
 	if err != nil {
 		return reply{}, err

@@ -14,7 +14,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2/negotiation"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // The formats of statements beside JSON: CSV for spreadsheets, and a page for people
@@ -26,7 +26,7 @@ const (
 
 // statementFormat returns the content type of the format that a statement is asked for in,
 // by the parameter, or else by the Accept header; empty where that has none of the three.
-func (c *call) statementFormat(faults *escrowgrid.Faults, format string) string {
+func (c *call) statementFormat(faults *escrow.Faults, format string) string {
 	switch format {
 	case "":
 		accept := strings.ToLower(strings.Join(c.request.Header.Values("Accept"), ","))
@@ -47,7 +47,7 @@ type statementDocument struct {
 	json any
 	// of is the id of the position or of the institution that it is about.
 	of          fmt.Stringer
-	institution escrowgrid.InstitutionID
+	institution escrow.InstitutionID
 
 	Title string
 	About []particular
@@ -122,17 +122,17 @@ func orNone(at *timestamp) string {
 
 // accountBalance is what one account has.
 type accountBalance struct {
-	account escrowgrid.Account
+	account escrow.Account
 	balance string
 }
 
 // accounts lists the balances in the order of the accounts.
 func (v balanceView) accounts() []accountBalance {
 	return []accountBalance{
-		{escrowgrid.AccountHolder, v.Holder},
-		{escrowgrid.AccountEscrow, v.Escrow},
-		{escrowgrid.AccountBeneficiary, v.Beneficiary},
-		{escrowgrid.AccountRefund, v.Refund},
+		{escrow.AccountHolder, v.Holder},
+		{escrow.AccountEscrow, v.Escrow},
+		{escrow.AccountBeneficiary, v.Beneficiary},
+		{escrow.AccountRefund, v.Refund},
 	}
 }
 
@@ -152,20 +152,20 @@ var statementPolicy = func() string {
 
 // currencySection is the part of a page about one currency.
 type currencySection struct {
-	Currency                   escrowgrid.Currency
+	Currency                   escrow.Currency
 	Balances                   []balanceLine
 	OpeningTotal, ClosingTotal string
 	Movements                  []movementView
 }
 
 type balanceLine struct {
-	Account          escrowgrid.Account
+	Account          escrow.Account
 	Opening, Closing string
 }
 
 // page makes a page that needs no other file.
-func (d statementDocument) page(institution escrowgrid.Institution) ([]byte, error) {
-	movements := make(map[escrowgrid.Currency][]movementView)
+func (d statementDocument) page(institution escrow.Institution) ([]byte, error) {
+	movements := make(map[escrow.Currency][]movementView)
 	for _, m := range d.Movements {
 		movements[m.Currency] = append(movements[m.Currency], m)
 	}
@@ -184,7 +184,7 @@ func (d statementDocument) page(institution escrowgrid.Institution) ([]byte, err
 	var page bytes.Buffer
 	err := statementPage.Execute(&page, struct {
 		statementDocument
-		Institution escrowgrid.Institution
+		Institution escrow.Institution
 		Sections    []currencySection
 	}{d, institution, sections})
 	return page.Bytes(), err

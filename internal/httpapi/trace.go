@@ -10,7 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/tracing"
 )
 
@@ -46,7 +46,7 @@ func (c *call) endSpan(method string, status int) {
 		c.span.SetAttributes(attribute.String("escrowgrid.institution_id", c.caller.institution.String()))
 	}
 	if c.failure != nil {
-		code := string(escrowgrid.ErrorCode(c.failure))
+		code := string(escrow.ErrorCode(c.failure))
 		if status >= http.StatusInternalServerError {
 			tracing.Fail(c.span, code)
 		} else {

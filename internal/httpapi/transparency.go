@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
@@ -19,12 +19,12 @@ type logKeyView struct {
 
 // journalEntryView is an entry with the bytes that are hashed.
 type journalEntryView struct {
-	Sequence int64              `json:"sequence" doc:"The entry's place in the journal, from 1; it is leaf sequence-1 of the tree."`
-	ID       escrowgrid.EntryID `json:"id"`
-	Kind     escrowgrid.Kind    `json:"kind"`
-	At       timestamp          `json:"at"`
-	Body     string             `json:"body" doc:"The entry as it is stored: a JSON object, whose bytes in UTF-8 are hashed as they are."`
-	LeafHash translog.Hash      `json:"leafHash" doc:"SHA-256 of a zero byte and the body (RFC 6962), in base64."`
+	Sequence int64          `json:"sequence" doc:"The entry's place in the journal, from 1; it is leaf sequence-1 of the tree."`
+	ID       escrow.EntryID `json:"id"`
+	Kind     escrow.Kind    `json:"kind"`
+	At       timestamp      `json:"at"`
+	Body     string         `json:"body" doc:"The entry as it is stored: a JSON object, whose bytes in UTF-8 are hashed as they are."`
+	LeafHash translog.Hash  `json:"leafHash" doc:"SHA-256 of a zero byte and the body (RFC 6962), in base64."`
 }
 
 type checkpointView struct {
@@ -67,25 +67,25 @@ type consistencyQuery struct {
 
 // balancesView is a trial balance: by double entry, what the accounts have sums to zero.
 type balancesView struct {
-	InstitutionID escrowgrid.InstitutionID `json:"institutionId"`
-	Sequence      int64                    `json:"sequence" doc:"Of the last entry that is in the balances."`
-	Balances      []balanceView            `json:"balances" nullable:"false" doc:"One of each currency, in order of code."`
+	InstitutionID escrow.InstitutionID `json:"institutionId"`
+	Sequence      int64                `json:"sequence" doc:"Of the last entry that is in the balances."`
+	Balances      []balanceView        `json:"balances" nullable:"false" doc:"One of each currency, in order of code."`
 }
 
 type balanceView struct {
-	Currency    escrowgrid.Currency `json:"currency"`
-	Holder      string              `json:"holder" doc:"What holders have paid in, as a negative amount." example:"-1000.00"`
-	Escrow      string              `json:"escrow" doc:"What is held." example:"750.00"`
-	Beneficiary string              `json:"beneficiary" doc:"What was released." example:"250.00"`
-	Refund      string              `json:"refund" doc:"What went back." example:"0.00"`
-	Total       string              `json:"total" doc:"The sum of the four: zero." example:"0.00"`
+	Currency    escrow.Currency `json:"currency"`
+	Holder      string          `json:"holder" doc:"What holders have paid in, as a negative amount." example:"-1000.00"`
+	Escrow      string          `json:"escrow" doc:"What is held." example:"750.00"`
+	Beneficiary string          `json:"beneficiary" doc:"What was released." example:"250.00"`
+	Refund      string          `json:"refund" doc:"What went back." example:"0.00"`
+	Total       string          `json:"total" doc:"The sum of the four: zero." example:"0.00"`
 }
 
 func viewCheckpoint(c journallog.Checkpoint) checkpointView {
 	return checkpointView{c.Origin, c.Size, c.Root, timestamp(c.At), string(c.Note)}
 }
 
-func viewJournalEntry(e escrowgrid.Entry) journalEntryView {
+func viewJournalEntry(e escrow.Entry) journalEntryView {
 	return journalEntryView{e.Sequence, e.ID, e.Kind, timestamp(e.At), string(e.Body), translog.LeafHash(e.Body)}
 }
 
@@ -97,9 +97,9 @@ func (s *server) listLogKeys(c *call) (reply, error) {
 	}
 	keys, err := s.config.Log.Keys(c.request.Context())
 	// A key has no id: its place is a hash of it.
-	cursor := func(k journallog.Key) escrowgrid.Cursor {
+	cursor := func(k journallog.Key) escrow.Cursor {
 		hash := sha256.Sum256([]byte(k.VerifierKey))
-		return escrowgrid.Cursor(hash[:len(escrowgrid.Cursor{})])
+		return escrow.Cursor(hash[:len(escrow.Cursor{})])
 	}
 	page := pageOf(keys, read, func(k journallog.Key) time.Time { return k.CreatedAt }, cursor)
 	return listed(page, read.page.Limit, func(k journallog.Key) logKeyView {
@@ -114,28 +114,28 @@ func (s *server) listJournal(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	entries, err := s.engine.Entries(c.request.Context(), institution, escrowgrid.EntryFilter{Period: read.period}, read.page)
+	entries, err := s.engine.Entries(c.request.Context(), institution, escrow.EntryFilter{Period: read.period}, read.page)
 	return listed(entries, read.page.Limit, viewJournalEntry, entryCursor), err
 }
 
 func (s *server) listCheckpoints(c *call) (reply, error) {
 	var query pageQuery
-	var faults escrowgrid.Faults
+	var faults escrow.Faults
 	decodeQuery(c.request.URL.RawQuery, &query, &faults)
-	page := query.page(&faults, escrowgrid.MaxPageSize)
+	page := query.page(&faults, escrow.MaxPageSize)
 	institution, err := c.readPathTenant(&faults)
 	if err != nil {
 		return reply{}, err
 	}
 	checkpoints, err := s.config.Log.Checkpoints(c.request.Context(), institution, page)
-	return listed(checkpoints, page.Limit, viewCheckpoint, func(c journallog.Checkpoint) escrowgrid.Cursor {
-		return escrowgrid.SequenceCursor(c.Size)
+	return listed(checkpoints, page.Limit, viewCheckpoint, func(c journallog.Checkpoint) escrow.Cursor {
+		return escrow.SequenceCursor(c.Size)
 	}), err
 }
 
 func (s *server) getCheckpoint(c *call) (reply, error) {
 	var query checkpointQuery
-	var faults escrowgrid.Faults
+	var faults escrow.Faults
 	decodeQuery(c.request.URL.RawQuery, &query, &faults)
 	size := wholeNumber(&faults, "size", query.Size)
 	institution, err := c.readPathTenant(&faults)
@@ -148,7 +148,7 @@ func (s *server) getCheckpoint(c *call) (reply, error) {
 
 func (s *server) proveInclusion(c *call) (reply, error) {
 	var query inclusionQuery
-	var faults escrowgrid.Faults
+	var faults escrow.Faults
 	decodeQuery(c.request.URL.RawQuery, &query, &faults)
 	sequence, size := requiredNumber(&faults, "sequence", query.Sequence), wholeNumber(&faults, "size", query.Size)
 	institution, err := c.readPathTenant(&faults)
@@ -161,7 +161,7 @@ func (s *server) proveInclusion(c *call) (reply, error) {
 
 func (s *server) proveConsistency(c *call) (reply, error) {
 	var query consistencyQuery
-	var faults escrowgrid.Faults
+	var faults escrow.Faults
 	decodeQuery(c.request.URL.RawQuery, &query, &faults)
 	from, to := requiredNumber(&faults, "from", query.From), wholeNumber(&faults, "to", query.To)
 	institution, err := c.readPathTenant(&faults)
@@ -181,7 +181,7 @@ func notNil[T any](list []T) []T {
 }
 
 // wholeNumber reads a parameter; it stays nil where none is given.
-func wholeNumber(faults *escrowgrid.Faults, field, text string) *int64 {
+func wholeNumber(faults *escrow.Faults, field, text string) *int64 {
 	if text == "" {
 		return nil
 	}
@@ -194,7 +194,7 @@ func wholeNumber(faults *escrowgrid.Faults, field, text string) *int64 {
 	return new(int64(number))
 }
 
-func requiredNumber(faults *escrowgrid.Faults, field, text string) int64 {
+func requiredNumber(faults *escrow.Faults, field, text string) int64 {
 	if text == "" {
 		faults.Add(field, "is required")
 		return 0
@@ -212,14 +212,14 @@ func (s *server) getBalances(c *call) (reply, error) {
 }
 
 // viewBalances shows balances in some currencies.
-func viewBalances(balances *escrowgrid.Balances, currencies []escrowgrid.Currency) []balanceView {
+func viewBalances(balances *escrow.Balances, currencies []escrow.Currency) []balanceView {
 	views := make([]balanceView, len(currencies))
 	for i, currency := range currencies {
-		of := func(a escrowgrid.Account) string { return escrowgrid.FormatBalance(balances.Of(currency, a), currency) }
+		of := func(a escrow.Account) string { return escrow.FormatBalance(balances.Of(currency, a), currency) }
 		views[i] = balanceView{
-			Currency: currency, Holder: of(escrowgrid.AccountHolder), Escrow: of(escrowgrid.AccountEscrow),
-			Beneficiary: of(escrowgrid.AccountBeneficiary), Refund: of(escrowgrid.AccountRefund),
-			Total: escrowgrid.FormatBalance(balances.Total(currency), currency),
+			Currency: currency, Holder: of(escrow.AccountHolder), Escrow: of(escrow.AccountEscrow),
+			Beneficiary: of(escrow.AccountBeneficiary), Refund: of(escrow.AccountRefund),
+			Total: escrow.FormatBalance(balances.Total(currency), currency),
 		}
 	}
 	return views

@@ -17,7 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
@@ -125,7 +125,7 @@ func (l *Log) Round(ctx context.Context) error {
 		}
 		var lag int64
 		var errs []error
-		for after, more := (escrowgrid.InstitutionID{}), true; more; {
+		for after, more := (escrow.InstitutionID{}), true; more; {
 			journals, err := l.config.Store.UnsignedJournals(ctx, after, journalPage)
 			if err != nil {
 				return err
@@ -241,7 +241,7 @@ func (l *Log) extend(ctx context.Context, journal store.UnsignedJournal, signers
 // read returns the leaves of the entries after one sequence up to another, and the time
 // of the last, and adds up what they move.
 func (l *Log) read(
-	ctx context.Context, institution escrowgrid.InstitutionID, after, to int64, balances *escrowgrid.Balances,
+	ctx context.Context, institution escrow.InstitutionID, after, to int64, balances *escrow.Balances,
 ) (leaves []translog.Hash, lastAt time.Time, err error) {
 	leaves = make([]translog.Hash, 0, to-after)
 	err = l.each(ctx, institution, after, to, func(e store.StoredEntry) (more bool, err error) {
@@ -255,7 +255,7 @@ func (l *Log) read(
 // each calls a function with the entries after one sequence up to another, as long as it
 // asks for more.
 func (l *Log) each(
-	ctx context.Context, institution escrowgrid.InstitutionID, after, to int64, do func(store.StoredEntry) (more bool, err error),
+	ctx context.Context, institution escrow.InstitutionID, after, to int64, do func(store.StoredEntry) (more bool, err error),
 ) error {
 	for after < to {
 		entries, err := l.config.Store.StoredEntries(ctx, institution, after+1, min(to, after+entryPage))
@@ -283,7 +283,7 @@ func (l *Log) each(
 }
 
 // tree is the tree of a journal as it is kept, of which a checkpoint has a size.
-func (l *Log) tree(ctx context.Context, institution escrowgrid.InstitutionID, size int64) translog.Tree {
+func (l *Log) tree(ctx context.Context, institution escrow.InstitutionID, size int64) translog.Tree {
 	return translog.Tree{Size: size, Read: func(ids []translog.TileID) ([]translog.Tile, error) {
 		return l.config.Store.Tiles(ctx, institution, ids)
 	}}

@@ -13,11 +13,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
-	"github.com/escrowgrid/escrowgrid/internal/journaltest"
-	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/store/journaltest"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
 
@@ -65,7 +65,7 @@ func (l started) round(t *testing.T) {
 
 // check reads a journal and compares its tree with all of its checkpoints, which it
 // returns.
-func (l started) check(t *testing.T, s *store.Store, institution escrowgrid.InstitutionID) []journallog.Checkpoint {
+func (l started) check(t *testing.T, s *store.Store, institution escrow.InstitutionID) []journallog.Checkpoint {
 	t.Helper()
 	keys := must(l.Keys(t.Context()))
 	var trusted []string
@@ -73,7 +73,7 @@ func (l started) check(t *testing.T, s *store.Store, institution escrowgrid.Inst
 		trusted = append(trusted, key.VerifierKey)
 	}
 	verifiers := must(translog.NewVerifiers(trusted...))
-	page := must(l.Checkpoints(t.Context(), institution, escrowgrid.PageRequest{Limit: 1000}))
+	page := must(l.Checkpoints(t.Context(), institution, escrow.PageRequest{Limit: 1000}))
 	entries := must(s.StoredEntries(t.Context(), institution, 1, math.MaxInt64))
 	var roots translog.Roots
 	next := 0
@@ -231,7 +231,7 @@ func TestABrokenJournalIsNotSigned(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), broken.String()) || !strings.Contains(err.Error(), "entry 2 is missing") {
 			t.Errorf("a journal without its second entry is told as %v", err)
 		}
-		if _, err := l.Checkpoint(t.Context(), broken, nil); escrowgrid.ErrorCode(err) != escrowgrid.CodeCheckpointNotFound {
+		if _, err := l.Checkpoint(t.Context(), broken, nil); escrow.ErrorCode(err) != escrow.CodeCheckpointNotFound {
 			t.Errorf("the broken journal's checkpoint is %v", err)
 		}
 		if checkpoints := l.check(t, s, whole); len(checkpoints) != 1 {

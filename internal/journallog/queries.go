@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
@@ -52,7 +52,7 @@ func asSigned(kept store.Checkpoint) (Checkpoint, error) {
 }
 
 // Checkpoint returns the checkpoint of a size, or, where size is nil, the latest.
-func (l *Log) Checkpoint(ctx context.Context, of escrowgrid.InstitutionID, size *int64) (Checkpoint, error) {
+func (l *Log) Checkpoint(ctx context.Context, of escrow.InstitutionID, size *int64) (Checkpoint, error) {
 	upTo := int64(math.MaxInt64)
 	if size != nil {
 		upTo = *size
@@ -62,9 +62,9 @@ func (l *Log) Checkpoint(ctx context.Context, of escrowgrid.InstitutionID, size 
 	case err != nil:
 		return Checkpoint{}, store.Failure(err)
 	case !found && size == nil:
-		return Checkpoint{}, escrowgrid.Errorf(escrowgrid.CodeCheckpointNotFound, "The journal has no checkpoint yet; one is signed within %s.", l.config.Interval)
+		return Checkpoint{}, escrow.Errorf(escrow.CodeCheckpointNotFound, "The journal has no checkpoint yet; one is signed within %s.", l.config.Interval)
 	case !found || size != nil && kept.Size != *size:
-		return Checkpoint{}, escrowgrid.Errorf(escrowgrid.CodeCheckpointNotFound, "There is no checkpoint of %d entries.", *size)
+		return Checkpoint{}, escrow.Errorf(escrow.CodeCheckpointNotFound, "There is no checkpoint of %d entries.", *size)
 	}
 	return asSigned(kept)
 }
@@ -72,7 +72,7 @@ func (l *Log) Checkpoint(ctx context.Context, of escrowgrid.InstitutionID, size 
 // CoveringCheckpoint returns the first checkpoint that covers an entry, by its sequence;
 // found is false where none does yet.
 func (l *Log) CoveringCheckpoint(
-	ctx context.Context, of escrowgrid.InstitutionID, sequence int64,
+	ctx context.Context, of escrow.InstitutionID, sequence int64,
 ) (c Checkpoint, found bool, err error) {
 	kept, found, err := l.config.Store.FirstCheckpoint(ctx, of, sequence)
 	if err != nil || !found {
@@ -84,16 +84,16 @@ func (l *Log) CoveringCheckpoint(
 
 // Checkpoints lists a journal's checkpoints, the smallest first. A cursor is a size.
 func (l *Log) Checkpoints(
-	ctx context.Context, of escrowgrid.InstitutionID, page escrowgrid.PageRequest,
-) (escrowgrid.Page[Checkpoint], error) {
+	ctx context.Context, of escrow.InstitutionID, page escrow.PageRequest,
+) (escrow.Page[Checkpoint], error) {
 	kept, err := l.config.Store.Checkpoints(ctx, of, page)
 	if err != nil {
-		return escrowgrid.Page[Checkpoint]{}, store.Failure(err)
+		return escrow.Page[Checkpoint]{}, store.Failure(err)
 	}
-	checkpoints := escrowgrid.Page[Checkpoint]{More: kept.More, Items: make([]Checkpoint, len(kept.Items))}
+	checkpoints := escrow.Page[Checkpoint]{More: kept.More, Items: make([]Checkpoint, len(kept.Items))}
 	for i, c := range kept.Items {
 		if checkpoints.Items[i], err = asSigned(c); err != nil {
-			return escrowgrid.Page[Checkpoint]{}, err
+			return escrow.Page[Checkpoint]{}, err
 		}
 	}
 	return checkpoints, nil
@@ -108,7 +108,7 @@ type Inclusion struct {
 
 // Inclusion proves that the entry of a sequence is in the tree of a size, or, where
 // size is nil, of the latest checkpoint.
-func (l *Log) Inclusion(ctx context.Context, of escrowgrid.InstitutionID, sequence int64, size *int64) (Inclusion, error) {
+func (l *Log) Inclusion(ctx context.Context, of escrow.InstitutionID, sequence int64, size *int64) (Inclusion, error) {
 	tree, err := l.latestTree(ctx, of)
 	if err != nil {
 		return Inclusion{}, err
@@ -118,10 +118,10 @@ func (l *Log) Inclusion(ctx context.Context, of escrowgrid.InstitutionID, sequen
 		p.Size = *size
 	}
 	if p.Size > tree.Size {
-		return p, escrowgrid.Errorf(escrowgrid.CodeCheckpointNotFound, "The latest checkpoint has %d entries.", tree.Size)
+		return p, escrow.Errorf(escrow.CodeCheckpointNotFound, "The latest checkpoint has %d entries.", tree.Size)
 	}
 	if sequence < 1 || sequence > p.Size {
-		return p, escrowgrid.Errorf(escrowgrid.CodeEntryNotFound, "Entry %d is not among the first %d.", sequence, p.Size)
+		return p, escrow.Errorf(escrow.CodeEntryNotFound, "Entry %d is not among the first %d.", sequence, p.Size)
 	}
 	if p.Proof, err = tree.ProveInclusion(sequence, p.Size); err != nil {
 		return p, store.Failure(err)
@@ -134,7 +134,7 @@ func (l *Log) Inclusion(ctx context.Context, of escrowgrid.InstitutionID, sequen
 		return p, store.Failure(err)
 	}
 	if len(entries) != 1 {
-		return p, escrowgrid.Errorf(escrowgrid.CodeEntryNotFound, "Entry %d is missing.", sequence)
+		return p, escrow.Errorf(escrow.CodeEntryNotFound, "Entry %d is missing.", sequence)
 	}
 	p.Leaf = translog.LeafHash(entries[0].Body)
 	return p, nil
@@ -150,7 +150,7 @@ type Consistency struct {
 
 // Consistency proves that the tree of one size begins with that of an earlier one. Where
 // to is nil, it is that of the latest checkpoint.
-func (l *Log) Consistency(ctx context.Context, of escrowgrid.InstitutionID, from int64, to *int64) (Consistency, error) {
+func (l *Log) Consistency(ctx context.Context, of escrow.InstitutionID, from int64, to *int64) (Consistency, error) {
 	tree, err := l.latestTree(ctx, of)
 	if err != nil {
 		return Consistency{}, err
@@ -160,7 +160,7 @@ func (l *Log) Consistency(ctx context.Context, of escrowgrid.InstitutionID, from
 		p.To = *to
 	}
 	if p.To > tree.Size || from > p.To || from < 1 {
-		return p, escrowgrid.Errorf(escrowgrid.CodeCheckpointNotFound,
+		return p, escrow.Errorf(escrow.CodeCheckpointNotFound,
 			"The latest checkpoint has %d entries; from must be 1 at least, and not more than to.", tree.Size)
 	}
 	if p.Proof, err = tree.ProveConsistency(from, p.To); err != nil {
@@ -173,36 +173,36 @@ func (l *Log) Consistency(ctx context.Context, of escrowgrid.InstitutionID, from
 	return p, store.Failure(err)
 }
 
-func (l *Log) latestTree(ctx context.Context, of escrowgrid.InstitutionID) (translog.Tree, error) {
+func (l *Log) latestTree(ctx context.Context, of escrow.InstitutionID) (translog.Tree, error) {
 	latest, err := l.Checkpoint(ctx, of, nil)
 	return l.tree(ctx, of, latest.Size), err
 }
 
 // Balances returns what all entries of a journal sum to, and the sequence of the last.
-func (l *Log) Balances(ctx context.Context, of escrowgrid.InstitutionID) (escrowgrid.Balances, int64, error) {
+func (l *Log) Balances(ctx context.Context, of escrow.InstitutionID) (escrow.Balances, int64, error) {
 	head, err := l.head(ctx, of)
 	if err != nil {
-		return escrowgrid.Balances{}, 0, err
+		return escrow.Balances{}, 0, err
 	}
 	balances, err := l.balancesAt(ctx, of, head.Sequence)
 	return balances, head.Sequence, err
 }
 
 // head returns the end of the journal of an institution, which must exist.
-func (l *Log) head(ctx context.Context, of escrowgrid.InstitutionID) (escrowgrid.Head, error) {
+func (l *Log) head(ctx context.Context, of escrow.InstitutionID) (escrow.Head, error) {
 	head, found, err := l.config.Store.Head(ctx, of)
 	if err == nil && !found {
-		err = escrowgrid.Errorf(escrowgrid.CodeInstitutionNotFound, "There is no institution %s.", of)
+		err = escrow.Errorf(escrow.CodeInstitutionNotFound, "There is no institution %s.", of)
 	}
 	return head, store.Failure(err)
 }
 
 // balancesAt returns what the entries of a journal up to a sequence sum to: what the last
 // checkpoint up to there has kept, and the entries behind it.
-func (l *Log) balancesAt(ctx context.Context, of escrowgrid.InstitutionID, sequence int64) (escrowgrid.Balances, error) {
+func (l *Log) balancesAt(ctx context.Context, of escrow.InstitutionID, sequence int64) (escrow.Balances, error) {
 	last, _, err := l.config.Store.LastCheckpoint(ctx, of, sequence)
 	if err != nil {
-		return escrowgrid.Balances{}, store.Failure(err)
+		return escrow.Balances{}, store.Failure(err)
 	}
 	balances := last.Balances
 	err = l.each(ctx, of, last.Size, sequence, func(e store.StoredEntry) (more bool, err error) {

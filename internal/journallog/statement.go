@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
@@ -14,7 +14,7 @@ const maxStatementEntries = 50_000
 
 // Statement is the statement of a period of an institution's journal.
 type Statement struct {
-	escrowgrid.Statement
+	escrow.Statement
 	// To is the end of the period, exclusive.
 	To time.Time
 	// ContinuesAt is To where the period that was asked for goes on, and nil otherwise.
@@ -30,7 +30,7 @@ type Statement struct {
 // or more than maxStatementEntries entries, the statement ends before the first entry
 // that did not fit, and the next can begin at its time: the times in a journal rise.
 func (l *Log) Statement(
-	ctx context.Context, of escrowgrid.InstitutionID, period escrowgrid.Period, limit int,
+	ctx context.Context, of escrow.InstitutionID, period escrow.Period, limit int,
 ) (Statement, error) {
 	// The head is read before anything else: what comes behind it meanwhile is left out, and
 	// is later.
@@ -59,9 +59,9 @@ func (l *Log) Statement(
 	if err != nil {
 		return Statement{}, err
 	}
-	s.Statement, s.Sequence = escrowgrid.NewStatement(opening), first-1
+	s.Statement, s.Sequence = escrow.NewStatement(opening), first-1
 	err = l.each(ctx, of, first-1, end-1, func(e store.StoredEntry) (more bool, err error) {
-		m, moves, err := escrowgrid.MovementOf(e.Kind, e.Body)
+		m, moves, err := escrow.MovementOf(e.Kind, e.Body)
 		if err != nil {
 			return false, err
 		}
@@ -82,7 +82,7 @@ func (l *Log) Statement(
 // firstSequence returns the sequence of the first entry at or after a moment, up to a
 // head; one past it where there is none.
 func (l *Log) firstSequence(
-	ctx context.Context, of escrowgrid.InstitutionID, at time.Time, head escrowgrid.Head,
+	ctx context.Context, of escrow.InstitutionID, at time.Time, head escrow.Head,
 ) (int64, error) {
 	sequence, err := l.config.Store.FirstSequence(ctx, of, at)
 	return min(sequence, head.Sequence+1), store.Failure(err)

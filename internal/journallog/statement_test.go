@@ -8,18 +8,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
-	"github.com/escrowgrid/escrowgrid/internal/journaltest"
 	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/store/journaltest"
 )
 
 // position makes a position of 1000 and leads it through states.
 func (w *writer) position(
-	of escrowgrid.InstitutionID, asset escrowgrid.AssetID, currency string, states ...escrowgrid.State,
-) escrowgrid.PositionID {
+	of escrow.InstitutionID, asset escrow.AssetID, currency string, states ...escrow.State,
+) escrow.PositionID {
 	w.t.Helper()
-	made := journaltest.Made[escrowgrid.Position](w.Do(of, must(escrowgrid.NewCreatePosition(escrowgrid.PositionInput{
+	made := journaltest.Made[escrow.Position](w.Do(of, must(escrow.NewCreatePosition(escrow.PositionInput{
 		AssetID: asset.String(), HolderReference: "ACME-4711", Currency: currency, Amount: "1000",
 	}))))
 	w.lead(of, made.ID, states...)
@@ -27,20 +27,20 @@ func (w *writer) position(
 }
 
 // lead leads a position through states; a partial release is of 10.
-func (w *writer) lead(of escrowgrid.InstitutionID, position escrowgrid.PositionID, states ...escrowgrid.State) {
+func (w *writer) lead(of escrow.InstitutionID, position escrow.PositionID, states ...escrow.State) {
 	w.t.Helper()
 	for _, state := range states {
-		step := escrowgrid.TransitionInput{ToState: string(state)}
-		if state == escrowgrid.StatePartiallyReleased {
-			step.Amount = new(escrowgrid.Digits("10"))
+		step := escrow.TransitionInput{ToState: string(state)}
+		if state == escrow.StatePartiallyReleased {
+			step.Amount = new(escrow.Digits("10"))
 		}
-		w.Do(of, must(escrowgrid.NewTransitionPosition(position, step, nil)))
+		w.Do(of, must(escrow.NewTransitionPosition(position, step, nil)))
 	}
 }
 
 // busy makes an institution in whose journal money moves in two currencies, a checkpoint
 // is signed between them, and there is more that moves nothing.
-func (w *writer) busy(l started) escrowgrid.InstitutionID {
+func (w *writer) busy(l started) escrow.InstitutionID {
 	w.t.Helper()
 	of := w.Institution()
 	dollars, yen := w.Asset(of, "USD"), w.Asset(of, "JPY")
@@ -71,7 +71,7 @@ func show(s journallog.Statement) shown {
 
 // counted works out what the statement of some entries must say, from the first on.
 func counted(entries []store.StoredEntry, first, end int) shown {
-	var sums escrowgrid.Balances
+	var sums escrow.Balances
 	s := shown{Opening: "{}", Closing: "{}", Sequence: int64(end)}
 	for i, entry := range entries[:end] {
 		before := string(must(json.Marshal(&sums)))
@@ -100,7 +100,7 @@ func TestAStatementIsOfItsPeriod(t *testing.T) {
 		entries := must(w.StoredEntries(t.Context(), of, 1, math.MaxInt64))
 		check := func(first, end int, from, to *time.Time) {
 			t.Helper()
-			got := must(l.Statement(t.Context(), of, escrowgrid.Period{From: from, To: to}, escrowgrid.MaxMovements))
+			got := must(l.Statement(t.Context(), of, escrow.Period{From: from, To: to}, escrow.MaxMovements))
 			if diff := cmp.Diff(counted(entries, first, end), show(got)); diff != "" {
 				t.Errorf("from %v to %v: wanted (-) and given (+):\n%s", from, to, diff)
 			}
@@ -121,7 +121,7 @@ func TestAStatementIsOfItsPeriod(t *testing.T) {
 		check(0, len(entries), nil, nil)
 		check(0, 0, new(entries[0].At.Add(-time.Hour)), new(entries[0].At.Add(-time.Minute)))
 		check(len(entries), len(entries), new(entries[len(entries)-1].At.Add(time.Hour)), nil)
-		if _, err := l.Statement(t.Context(), escrowgrid.InstitutionID{1}, escrowgrid.Period{}, 1); escrowgrid.ErrorCode(err) != escrowgrid.CodeInstitutionNotFound {
+		if _, err := l.Statement(t.Context(), escrow.InstitutionID{1}, escrow.Period{}, 1); escrow.ErrorCode(err) != escrow.CodeInstitutionNotFound {
 			t.Errorf("the statement of nobody is %v", err)
 		}
 	})
@@ -139,28 +139,28 @@ func TestAStatementIsFinalOnceNothingCanComeIntoIt(t *testing.T) {
 		after := func(d time.Duration) *time.Time { return new(head.At.Add(d)) }
 		for _, test := range []struct {
 			behaviour string
-			period    escrowgrid.Period
+			period    escrow.Period
 			final     bool
 		}{
-			{"up to the last entry", escrowgrid.Period{To: after(0)}, true},
-			{"with the last entry, behind which the next one comes", escrowgrid.Period{To: after(time.Microsecond)}, true},
-			{"with room for another", escrowgrid.Period{To: after(2 * time.Microsecond)}, false},
-			{"without an end", escrowgrid.Period{}, true},
-			{"without an end, from a time to come", escrowgrid.Period{From: after(time.Hour)}, false},
+			{"up to the last entry", escrow.Period{To: after(0)}, true},
+			{"with the last entry, behind which the next one comes", escrow.Period{To: after(time.Microsecond)}, true},
+			{"with room for another", escrow.Period{To: after(2 * time.Microsecond)}, false},
+			{"without an end", escrow.Period{}, true},
+			{"without an end, from a time to come", escrow.Period{From: after(time.Hour)}, false},
 		} {
 			if got := must(l.Statement(t.Context(), of, test.period, 1000)); got.Final != test.final {
 				t.Errorf("%s: final is %t", test.behaviour, got.Final)
 			}
 		}
 		// A statement without an end says where the next one goes on.
-		first := must(l.Statement(t.Context(), of, escrowgrid.Period{}, 1000))
+		first := must(l.Statement(t.Context(), of, escrow.Period{}, 1000))
 		w.Policies(of, 1)
 		w.position(of, w.Asset(of, "KWD"), "KWD", "FUNDED")
-		next := must(l.Statement(t.Context(), of, escrowgrid.Period{From: &first.To}, 1000))
+		next := must(l.Statement(t.Context(), of, escrow.Period{From: &first.To}, 1000))
 		if show(next).Opening != show(first).Closing || len(next.Movements) != 1 {
 			t.Errorf("after %+v comes %+v", show(first), show(next))
 		}
-		again := must(l.Statement(t.Context(), of, escrowgrid.Period{To: &first.To}, 1000))
+		again := must(l.Statement(t.Context(), of, escrow.Period{To: &first.To}, 1000))
 		if diff := cmp.Diff(show(first), show(again)); diff != "" {
 			t.Errorf("what was final has changed:\n%s", diff)
 		}
@@ -168,10 +168,10 @@ func TestAStatementIsFinalOnceNothingCanComeIntoIt(t *testing.T) {
 }
 
 // walk reads a statement and those that continue it.
-func (l started) walk(t *testing.T, of escrowgrid.InstitutionID, limit int) (statements []journallog.Statement) {
+func (l started) walk(t *testing.T, of escrow.InstitutionID, limit int) (statements []journallog.Statement) {
 	t.Helper()
 	for from := new(time.Time); from != nil; {
-		s := must(l.Statement(t.Context(), of, escrowgrid.Period{From: from}, limit))
+		s := must(l.Statement(t.Context(), of, escrow.Period{From: from}, limit))
 		if statements = append(statements, s); len(statements) > 100 {
 			t.Fatal("the statements have no end")
 		}
@@ -187,7 +187,7 @@ func TestAStatementContinues(t *testing.T) {
 		w := open(t, databaseURL)
 		l := start(t, w.Store, nil)
 		of := w.busy(l)
-		whole := show(must(l.Statement(t.Context(), of, escrowgrid.Period{}, escrowgrid.MaxMovements)))
+		whole := show(must(l.Statement(t.Context(), of, escrow.Period{}, escrow.MaxMovements)))
 		for limit := 1; limit <= len(whole.Movements)+1; limit++ {
 			closing, movements := "{}", []int64(nil)
 			statements := l.walk(t, of, limit)

@@ -22,7 +22,7 @@ import (
 
 	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/httpapi"
-	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/testbed"
 )

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
 	"github.com/escrowgrid/escrowgrid/internal/apiclient"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/testbed"
 )
 
@@ -43,7 +43,7 @@ func (c *Correctness) differ(format string, args ...any) {
 // journalEntry is an entry as the audit trail shows it.
 type journalEntry struct {
 	Sequence  int64
-	Kind      escrowgrid.Kind
+	Kind      escrow.Kind
 	Subject   string
 	RequestID string
 	Details   json.RawMessage
@@ -51,16 +51,16 @@ type journalEntry struct {
 
 // step is the part of an entry's details that concerns a position.
 type step struct {
-	ToState  escrowgrid.State
-	Currency escrowgrid.Currency
+	ToState  escrow.State
+	Currency escrow.Currency
 	Amount   string
 }
 
 // shownPosition is a position as a list shows it.
 type shownPosition struct {
 	ID                                       string
-	State                                    escrowgrid.State
-	Currency                                 escrowgrid.Currency
+	State                                    escrow.State
+	Currency                                 escrow.Currency
 	Version                                  int64
 	Amount, Funded, Released, Refunded, Held string
 }
@@ -137,7 +137,7 @@ func (v *verification) readJournal(ctx context.Context, s *testbed.Server, insti
 		next = e.Sequence + 1
 		v.Entries++
 		v.entries[e.RequestID] = append(v.entries[e.RequestID], e)
-		if e.Kind == escrowgrid.KindPositionCreated || e.Kind == escrowgrid.KindPositionStateChanged {
+		if e.Kind == escrow.KindPositionCreated || e.Kind == escrow.KindPositionStateChanged {
 			if lives[e.Subject] == nil {
 				lives[e.Subject] = &life{}
 			}
@@ -207,7 +207,7 @@ func (v *verification) checkOperation(id string, o *operation) {
 	if o.subject != "" && o.subject != entry.Subject {
 		v.differ("operation %s was answered with %s, but the journal has it on %s", id, o.subject, entry.Subject)
 	}
-	if entry.Kind == escrowgrid.KindPositionStateChanged {
+	if entry.Kind == escrow.KindPositionStateChanged {
 		var s step
 		if err := json.Unmarshal(entry.Details, &s); err != nil || string(s.ToState) != o.kind {
 			v.differ("operation %s was to lead to %s, but the journal has %s", id, o.kind, s.ToState)
@@ -217,8 +217,8 @@ func (v *verification) checkOperation(id string, o *operation) {
 
 // life is what a position's entries make of it, in minor units.
 type life struct {
-	state                                    escrowgrid.State
-	amount, funded, released, refunded, held escrowgrid.Amount
+	state                                    escrow.State
+	amount, funded, released, refunded, held escrow.Amount
 	steps                                    int64
 }
 
@@ -229,26 +229,26 @@ func (l *life) apply(e journalEntry) error {
 	if err := json.Unmarshal(e.Details, &s); err != nil {
 		return fmt.Errorf("details: %w", err)
 	}
-	var moved escrowgrid.Amount
+	var moved escrow.Amount
 	if s.Amount != "" {
 		var err error
-		if moved, err = escrowgrid.ParseAmount(s.Amount, s.Currency); err != nil {
+		if moved, err = escrow.ParseAmount(s.Amount, s.Currency); err != nil {
 			return fmt.Errorf("amount %q: %w", s.Amount, err)
 		}
 	}
 	l.steps++
-	if e.Kind == escrowgrid.KindPositionCreated {
-		l.state, l.amount = escrowgrid.StateCreated, moved
+	if e.Kind == escrow.KindPositionCreated {
+		l.state, l.amount = escrow.StateCreated, moved
 		return nil
 	}
 	switch l.state = s.ToState; s.ToState {
-	case escrowgrid.StateFunded:
+	case escrow.StateFunded:
 		l.funded, l.held = l.funded+moved, l.held+moved
-	case escrowgrid.StatePartiallyReleased, escrowgrid.StateReleased:
+	case escrow.StatePartiallyReleased, escrow.StateReleased:
 		l.released, l.held = l.released+moved, l.held-moved
-	case escrowgrid.StateCancelled, escrowgrid.StateExpired:
+	case escrow.StateCancelled, escrow.StateExpired:
 		l.refunded, l.held = l.refunded+moved, l.held-moved
-	case escrowgrid.StateCreated:
+	case escrow.StateCreated:
 		return fmt.Errorf("a position went back to %s", s.ToState)
 	}
 	if l.held < 0 {
@@ -265,7 +265,7 @@ func (l *life) compare(p shownPosition) error {
 	for _, money := range []struct {
 		name  string
 		shown string
-		made  escrowgrid.Amount
+		made  escrow.Amount
 	}{
 		{"amount", p.Amount, l.amount},
 		{"funded", p.Funded, l.funded},

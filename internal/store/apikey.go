@@ -3,7 +3,7 @@ package store
 import (
 	"context"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 const keyColumns = "institution_id, id, label, role, hash, created_at, expires_at, revoked_at"
@@ -13,7 +13,7 @@ var keyTable = newTable("api_keys", 2,
 		"institution_id uuid", "id uuid", "label text", "role text", "hash bytea", "created_at timestamptz",
 		"~expires_at timestamptz", "~revoked_at timestamptz",
 	},
-	func(k *escrowgrid.APIKey, to columns) error {
+	func(k *escrow.APIKey, to columns) error {
 		to.id(k.InstitutionID)
 		to.id(k.ID)
 		to.text(k.Label)
@@ -25,7 +25,7 @@ var keyTable = newTable("api_keys", 2,
 		return nil
 	})
 
-func scanKey(r row, k *escrowgrid.APIKey) error {
+func scanKey(r row, k *escrow.APIKey) error {
 	var hash []byte
 	err := r.Scan((*[16]byte)(&k.InstitutionID), (*[16]byte)(&k.ID), &k.Label, (*string)(&k.Role), &hash,
 		&k.CreatedAt, &k.ExpiresAt, &k.RevokedAt)
@@ -34,15 +34,15 @@ func scanKey(r row, k *escrowgrid.APIKey) error {
 }
 
 // KeyByHash returns the API key of a secret.
-func (s *Store) KeyByHash(ctx context.Context, hash escrowgrid.SecretHash) (escrowgrid.APIKey, bool, error) {
+func (s *Store) KeyByHash(ctx context.Context, hash escrow.SecretHash) (escrow.APIKey, bool, error) {
 	return one(ctx, s, "SELECT "+keyColumns+" FROM api_keys WHERE hash = $1", []any{hash[:]}, scanKey)
 }
 
 // Key returns one API key of an institution.
 func (s *Store) Key(
-	ctx context.Context, institution escrowgrid.InstitutionID, id escrowgrid.KeyID,
-) (escrowgrid.APIKey, bool, error) {
-	return recallOr(ctx, s, institution, id, func(escrowgrid.APIKey) bool { return true }, func() (escrowgrid.APIKey, bool, error) {
+	ctx context.Context, institution escrow.InstitutionID, id escrow.KeyID,
+) (escrow.APIKey, bool, error) {
+	return recallOr(ctx, s, institution, id, func(escrow.APIKey) bool { return true }, func() (escrow.APIKey, bool, error) {
 		return one(ctx, s, "SELECT "+keyColumns+" FROM api_keys WHERE institution_id = $1 AND id = $2",
 			[]any{idArg(institution), idArg(id)}, scanKey)
 	})
@@ -50,8 +50,8 @@ func (s *Store) Key(
 
 // Keys returns a page of an institution's API keys.
 func (s *Store) Keys(
-	ctx context.Context, institution escrowgrid.InstitutionID, filter escrowgrid.KeyFilter, page escrowgrid.PageRequest,
-) (escrowgrid.Page[escrowgrid.APIKey], error) {
+	ctx context.Context, institution escrow.InstitutionID, filter escrow.KeyFilter, page escrow.PageRequest,
+) (escrow.Page[escrow.APIKey], error) {
 	l := &list{from: "SELECT " + keyColumns + " FROM api_keys", key: "id"}
 	l.where("institution_id = %s", idArg(institution))
 	if !filter.IncludeRevoked {

@@ -5,7 +5,7 @@ import (
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // cache remembers where this process has left the journals, and the rows that its
@@ -18,14 +18,14 @@ import (
 // too; they are not remembered.
 type cache struct {
 	mu   sync.Mutex
-	ends *simplelru.LRU[escrowgrid.InstitutionID, *end]
+	ends *simplelru.LRU[escrow.InstitutionID, *end]
 	rows *simplelru.LRU[rowKey, any]
 	// generations counts the ends that were taken up.
 	generations int64
 	// losses counts the ends that were dropped.
 	losses int64
 	// writing counts the batches of this process that are under way, by institution.
-	writing map[escrowgrid.InstitutionID]int
+	writing map[escrow.InstitutionID]int
 }
 
 // The bounds of the cache, in entries, and of one row in it, in bytes of what the
@@ -39,7 +39,7 @@ const (
 
 // end is the end of a journal as this process knows it.
 type end struct {
-	head escrowgrid.Head
+	head escrow.Head
 	// generation is part of the keys of the rows that hold at this end.
 	generation int64
 	// unmoved counts the batches in a row that found the end where the one before
@@ -55,7 +55,7 @@ const (
 )
 
 type rowKey struct {
-	institution escrowgrid.InstitutionID
+	institution escrow.InstitutionID
 	generation  int64
 	// id is an id of the domain, or allPolicies.
 	id any
@@ -65,9 +65,9 @@ type rowKey struct {
 type allPolicies struct{}
 
 func newCache() *cache {
-	c := &cache{writing: make(map[escrowgrid.InstitutionID]int)}
+	c := &cache{writing: make(map[escrow.InstitutionID]int)}
 	var err error
-	c.ends, err = simplelru.NewLRU(maxCachedEnds, func(escrowgrid.InstitutionID, *end) { c.losses++ })
+	c.ends, err = simplelru.NewLRU(maxCachedEnds, func(escrow.InstitutionID, *end) { c.losses++ })
 	if err != nil {
 		panic(err) // only for a size below 1
 	}
@@ -82,7 +82,7 @@ type opening struct {
 	// missing is what has to be loaded. Where journals turn out to have been moved,
 	// what the batch needs of the counted ones has to be loaded whole.
 	missing batchNeeds
-	counted []escrowgrid.InstitutionID
+	counted []escrow.InstitutionID
 	// certain says that nothing is missing, and that the ends are most likely where
 	// they are known to be.
 	certain bool
@@ -98,7 +98,7 @@ func (c *cache) open(needs batchNeeds) (bookSet, opening) {
 		if !ok {
 			known = &end{}
 		}
-		books[institution] = escrowgrid.NewBooks(institution, known.head, ok)
+		books[institution] = escrow.NewBooks(institution, known.head, ok)
 		missing := needed
 		if ok && known.unmoved >= unmovedForRows {
 			missing = c.fill(books[institution], needed)
@@ -132,12 +132,12 @@ func (c *cache) end(needs batchNeeds) {
 
 // isNothing reports whether nothing is needed that must be in the database.
 // Records need not: one that is there stops the batch when it is written again.
-func isNothing(n escrowgrid.Needs) bool {
+func isNothing(n escrow.Needs) bool {
 	return !n.Institution && !n.Policies && len(n.Keys)+len(n.Templates)+len(n.Assets)+len(n.Positions) == 0
 }
 
 // fillBooks is fill for books whose end was read.
-func (c *cache) fillBooks(books *escrowgrid.Books, needs escrowgrid.Needs) escrowgrid.Needs {
+func (c *cache) fillBooks(books *escrow.Books, needs escrow.Needs) escrow.Needs {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.fill(books, needs)
@@ -145,7 +145,7 @@ func (c *cache) fillBooks(books *escrowgrid.Books, needs escrowgrid.Needs) escro
 
 // fill puts what is remembered at the books' end into them, and returns what is
 // missing.
-func (c *cache) fill(books *escrowgrid.Books, needs escrowgrid.Needs) escrowgrid.Needs {
+func (c *cache) fill(books *escrow.Books, needs escrow.Needs) escrow.Needs {
 	institution := books.InstitutionID()
 	end, ok := c.ends.Get(institution)
 	if !ok || !sameHead(end.head, books.Head) {
@@ -153,14 +153,14 @@ func (c *cache) fill(books *escrowgrid.Books, needs escrowgrid.Needs) escrowgrid
 	}
 	find := func(id any) (any, bool) { return c.rows.Get(rowKey{institution, end.generation, id}) }
 
-	missing := escrowgrid.Needs{Institution: needs.Institution, Policies: needs.Policies, Records: needs.Records}
+	missing := escrow.Needs{Institution: needs.Institution, Policies: needs.Policies, Records: needs.Records}
 	if needs.Institution {
 		missing.Institution = !load(find, &books.Institutions, institution)
 	}
 	if needs.Policies {
 		if policies, ok := find(allPolicies{}); ok {
 			missing.Policies = false
-			for _, policy := range policies.([]escrowgrid.Policy) { //nolint:errcheck,forcetypeassert // By its key.
+			for _, policy := range policies.([]escrow.Policy) { //nolint:errcheck,forcetypeassert // By its key.
 				books.Policies.Load(policy.Region, policy)
 			}
 		}
@@ -181,7 +181,7 @@ func (c *cache) fill(books *escrowgrid.Books, needs escrowgrid.Needs) escrowgrid
 
 // load puts a row that is remembered among the books' and reports whether there
 // is one.
-func load[K comparable, V any](find func(any) (any, bool), rows *escrowgrid.Rows[K, V], id K) bool {
+func load[K comparable, V any](find func(any) (any, bool), rows *escrow.Rows[K, V], id K) bool {
 	value, ok := find(id)
 	if ok {
 		rows.Load(id, value.(V)) //nolint:errcheck,forcetypeassert // By the type of its key.
@@ -189,7 +189,7 @@ func load[K comparable, V any](find func(any) (any, bool), rows *escrowgrid.Rows
 	return ok
 }
 
-func loadAll[K comparable, V any](find func(any) (any, bool), rows *escrowgrid.Rows[K, V], ids []K) (missing []K) {
+func loadAll[K comparable, V any](find func(any) (any, bool), rows *escrow.Rows[K, V], ids []K) (missing []K) {
 	for _, id := range ids {
 		if !load(find, rows, id) {
 			missing = append(missing, id)
@@ -209,7 +209,7 @@ func (c *cache) keep(books bookSet, needs batchNeeds) {
 	}
 }
 
-func (c *cache) keepBooks(institution escrowgrid.InstitutionID, books *escrowgrid.Books, needs escrowgrid.Needs) {
+func (c *cache) keepBooks(institution escrow.InstitutionID, books *escrow.Books, needs escrow.Needs) {
 	known, ok := c.ends.Get(institution)
 	if !ok || !sameHead(known.head, books.Opened()) {
 		c.generations++
@@ -228,7 +228,7 @@ func (c *cache) keepBooks(institution escrowgrid.InstitutionID, books *escrowgri
 		}
 	}
 	if needs.Policies {
-		var policies []escrowgrid.Policy
+		var policies []escrow.Policy
 		for _, policy := range books.Policies.All() {
 			policies = append(policies, policy)
 		}
@@ -236,20 +236,20 @@ func (c *cache) keepBooks(institution escrowgrid.InstitutionID, books *escrowgri
 	} else if books.Policies.Changed() {
 		put(allPolicies{}, nil, false)
 	}
-	keepAll(put, &books.Institutions, func(escrowgrid.Institution) bool { return true })
-	keepAll(put, &books.Keys, func(escrowgrid.APIKey) bool { return true })
-	keepAll(put, &books.Templates, func(escrowgrid.AssetTemplate) bool { return true })
-	keepAll(put, &books.Assets, func(a escrowgrid.Asset) bool { return len(a.Metadata) <= maxCachedMetadata })
+	keepAll(put, &books.Institutions, func(escrow.Institution) bool { return true })
+	keepAll(put, &books.Keys, func(escrow.APIKey) bool { return true })
+	keepAll(put, &books.Templates, func(escrow.AssetTemplate) bool { return true })
+	keepAll(put, &books.Assets, func(a escrow.Asset) bool { return len(a.Metadata) <= maxCachedMetadata })
 	keepAll(put, &books.Positions, isSmall)
 }
 
-func keepAll[K comparable, V any](put func(id, value any, small bool), rows *escrowgrid.Rows[K, V], small func(V) bool) {
+func keepAll[K comparable, V any](put func(id, value any, small bool), rows *escrow.Rows[K, V], small func(V) bool) {
 	for id, value := range rows.All() {
 		put(id, value, small(value))
 	}
 }
 
-func isSmall(p escrowgrid.Position) bool {
+func isSmall(p escrow.Position) bool {
 	size := len(p.Metadata)
 	for _, event := range p.Events {
 		size += len(event.Metadata) + len(event.Reason)
@@ -259,7 +259,7 @@ func isSmall(p escrowgrid.Position) bool {
 
 // Forget drops what is remembered of some institutions' books: the next batch on
 // them locks their journals and loads.
-func (c *cache) Forget(institutions ...escrowgrid.InstitutionID) {
+func (c *cache) Forget(institutions ...escrow.InstitutionID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, institution := range institutions {
@@ -267,4 +267,4 @@ func (c *cache) Forget(institutions ...escrowgrid.InstitutionID) {
 	}
 }
 
-func sameHead(a, b escrowgrid.Head) bool { return a.Sequence == b.Sequence && a.At.Equal(b.At) }
+func sameHead(a, b escrow.Head) bool { return a.Sequence == b.Sequence && a.At.Equal(b.At) }

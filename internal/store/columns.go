@@ -3,7 +3,7 @@ package store
 import (
 	"encoding/json"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // How the domain's values stand in columns. Both drivers know strings, int64,
@@ -11,20 +11,20 @@ import (
 // empty, and a list of words is a JSON array.
 
 // idArg is the parameter for an id.
-func idArg[K escrowgrid.IDKind](id escrowgrid.ID[K]) [16]byte { return [16]byte(id) }
+func idArg[K escrow.IDKind](id escrow.ID[K]) [16]byte { return [16]byte(id) }
 
-func optionalDecimal(d *escrowgrid.Decimal) string {
+func optionalDecimal(d *escrow.Decimal) string {
 	if d == nil {
 		return ""
 	}
 	return d.String()
 }
 
-func parseOptionalDecimal(text *string) (*escrowgrid.Decimal, error) {
+func parseOptionalDecimal(text *string) (*escrow.Decimal, error) {
 	if text == nil {
 		return nil, nil //nolint:nilnil // NULL is no number.
 	}
-	d, err := escrowgrid.ParseDecimal(*text)
+	d, err := escrow.ParseDecimal(*text)
 	return &d, err
 }
 

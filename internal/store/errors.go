@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/ncruces/go-sqlite3"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 var (
@@ -92,19 +92,19 @@ func isConnectionError(err error) bool {
 		strings.Contains(err.Error(), "conn closed") || strings.Contains(err.Error(), "closed pool")
 }
 
-// Failure turns a store's error into one for clients, an *escrowgrid.Error: one of the
+// Failure turns a store's error into one for clients, an *escrow.Error: one of the
 // domain passes, and nothing of a driver's is told.
 func Failure(err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, ErrSchemaBehind):
-		return escrowgrid.Wrap(escrowgrid.CodeStoreUnavailable, err, "The database is not migrated to this version's schema.")
+		return escrow.Wrap(escrow.CodeStoreUnavailable, err, "The database is not migrated to this version's schema.")
 	case errors.Is(err, ErrUnavailable):
-		return escrowgrid.Wrap(escrowgrid.CodeStoreUnavailable, err, "The database is not available.")
+		return escrow.Wrap(escrow.CodeStoreUnavailable, err, "The database is not available.")
 	}
-	if refusal, ok := errors.AsType[*escrowgrid.Error](err); ok {
+	if refusal, ok := errors.AsType[*escrow.Error](err); ok {
 		return refusal
 	}
-	return escrowgrid.Wrap(escrowgrid.CodeInternal, err, "Something went wrong on the server.")
+	return escrow.Wrap(escrow.CodeInternal, err, "Something went wrong on the server.")
 }

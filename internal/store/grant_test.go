@@ -10,9 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/escrowgrid/escrowgrid/internal/journaltest"
-	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/store/journaltest"
 	"github.com/escrowgrid/escrowgrid/internal/store/storetest"
 )
 

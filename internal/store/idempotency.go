@@ -6,7 +6,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 const recordColumns = "institution_id, key, fingerprint, subject, sequence, refusal, nonce, request_id, created_at, items"
@@ -34,8 +34,8 @@ var recordTable = newTable("idempotency_records", 2,
 
 // ownedRecord is a record with the institution whose it is.
 type ownedRecord struct {
-	institution escrowgrid.InstitutionID
-	escrowgrid.Record
+	institution escrow.InstitutionID
+	escrow.Record
 }
 
 func scanRecord(r row, record *ownedRecord) error {
@@ -69,7 +69,7 @@ func optionalJSON[T any](value T, is bool) (string, error) {
 func (s *Store) Purge(ctx context.Context, now time.Time, limit int) (int64, error) {
 	records, err := s.exec(ctx, `DELETE FROM idempotency_records WHERE (institution_id, key) IN (
 		SELECT institution_id, key FROM idempotency_records WHERE created_at < $1 ORDER BY created_at LIMIT $2)`,
-		[]any{now.Add(-escrowgrid.RecordRetention), int64(limit)})
+		[]any{now.Add(-escrow.RecordRetention), int64(limit)})
 	if err != nil {
 		return 0, err
 	}

@@ -9,12 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
-	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
-type needs = map[escrowgrid.InstitutionID]escrowgrid.Needs
+type needs = map[escrow.InstitutionID]escrow.Needs
 
 // openTwo opens a PostgreSQL database in two stores, as two servers do that share
 // it.
@@ -42,17 +42,17 @@ func TestServersMigrateTogether(t *testing.T) {
 
 // appendTo commits a batch that makes a key in each of some institutions, and an
 // institution where the operator's books are among them. It returns those made.
-func appendTo(ctx context.Context, s *store.Store, random *rand.Rand, institutions ...escrowgrid.InstitutionID) ([]escrowgrid.Entry, error) {
+func appendTo(ctx context.Context, s *store.Store, random *rand.Rand, institutions ...escrow.InstitutionID) ([]escrow.Entry, error) {
 	locks := make(needs)
 	for _, id := range institutions {
-		locks[id] = escrowgrid.Needs{}
+		locks[id] = escrow.Needs{}
 	}
 	batch, err := s.Begin(ctx, locks)
 	if err != nil {
 		return nil, err
 	}
 	defer batch.Rollback(ctx)
-	var entries []escrowgrid.Entry
+	var entries []escrow.Entry
 	for id := range locks {
 		if err := execute(batch.Books(id), random); err != nil {
 			return nil, err
@@ -63,22 +63,22 @@ func appendTo(ctx context.Context, s *store.Store, random *rand.Rand, institutio
 }
 
 // execute makes a key, or an institution where the books are the operator's.
-func execute(books *escrowgrid.Books, random *rand.Rand) error {
-	var command escrowgrid.Command
+func execute(books *escrow.Books, random *rand.Rand) error {
+	var command escrow.Command
 	var err error
 	id := books.InstitutionID()
 	if id.IsZero() {
-		command, err = escrowgrid.NewCreateInstitution(escrowgrid.InstitutionInput{Name: "Meridian Bank", Regions: []string{"US"}})
+		command, err = escrow.NewCreateInstitution(escrow.InstitutionInput{Name: "Meridian Bank", Regions: []string{"US"}})
 	} else {
-		hash := escrowgrid.HashSecret(fmt.Sprint(random.Uint64()))
-		command, err = escrowgrid.NewCreateKey(escrowgrid.KeyInput{Label: "k", Role: "admin"}, hash)
+		hash := escrow.HashSecret(fmt.Sprint(random.Uint64()))
+		command, err = escrow.NewCreateKey(escrow.KeyInput{Label: "k", Role: "admin"}, hash)
 	}
 	if err != nil {
 		return err
 	}
 	outcome, err := books.Execute(
-		escrowgrid.Request{Institution: id, Actor: escrowgrid.ActorRoot(), RequestID: "r", Command: command},
-		escrowgrid.Stamp{Now: time.Now(), Random: [2]uint64{random.Uint64(), random.Uint64()}})
+		escrow.Request{Institution: id, Actor: escrow.ActorRoot(), RequestID: "r", Command: command},
+		escrow.Stamp{Now: time.Now(), Random: [2]uint64{random.Uint64(), random.Uint64()}})
 	if err == nil && outcome.Refusal != nil {
 		err = outcome.Refusal
 	}
@@ -95,9 +95,9 @@ func TestServersShareADatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	random := func(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(2027, seed)) }
-	institutions := []escrowgrid.InstitutionID{{}}
+	institutions := []escrow.InstitutionID{{}}
 	for i := range 5 {
-		made, err := appendTo(t.Context(), stores[i%2], random(uint64(i)), escrowgrid.InstitutionID{})
+		made, err := appendTo(t.Context(), stores[i%2], random(uint64(i)), escrow.InstitutionID{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,12 +105,12 @@ func TestServersShareADatabase(t *testing.T) {
 	}
 
 	var working sync.WaitGroup
-	made := make([][]escrowgrid.Entry, workers)
+	made := make([][]escrow.Entry, workers)
 	for worker := range workers {
 		working.Go(func() {
 			random := random(uint64(100 + worker))
 			for range batches {
-				var some []escrowgrid.InstitutionID
+				var some []escrow.InstitutionID
 				for _, i := range random.Perm(len(institutions))[:1+random.IntN(3)] {
 					some = append(some, institutions[i])
 				}
@@ -128,7 +128,7 @@ func TestServersShareADatabase(t *testing.T) {
 	}
 	working.Wait()
 
-	journals := make(map[escrowgrid.InstitutionID]int64)
+	journals := make(map[escrow.InstitutionID]int64)
 	for _, entries := range made {
 		for _, entry := range entries {
 			journals[entry.InstitutionID]++
@@ -138,7 +138,7 @@ func TestServersShareADatabase(t *testing.T) {
 		journals[id]++ // its own creation
 	}
 	for id, want := range journals {
-		page, err := stores[0].Entries(t.Context(), id, escrowgrid.EntryFilter{}, escrowgrid.PageRequest{Limit: escrowgrid.MaxPageSize})
+		page, err := stores[0].Entries(t.Context(), id, escrow.EntryFilter{}, escrow.PageRequest{Limit: escrow.MaxPageSize})
 		if err != nil || page.More {
 			t.Fatalf("journal of %s: more is %t, %v", id, page.More, err)
 		}
@@ -162,7 +162,7 @@ func TestABatchOnBooksThatAreOutOfDateFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	random := rand.New(rand.NewPCG(2027, 1))
-	write := func(s *store.Store, of escrowgrid.InstitutionID) escrowgrid.Entry {
+	write := func(s *store.Store, of escrow.InstitutionID) escrow.Entry {
 		t.Helper()
 		entries, err := appendTo(t.Context(), s, random, of)
 		if err != nil {
@@ -170,38 +170,38 @@ func TestABatchOnBooksThatAreOutOfDateFails(t *testing.T) {
 		}
 		return entries[0]
 	}
-	one, other := write(stores[0], escrowgrid.InstitutionID{}).InstitutionID, write(stores[0], escrowgrid.InstitutionID{}).InstitutionID
+	one, other := write(stores[0], escrow.InstitutionID{}).InstitutionID, write(stores[0], escrow.InstitutionID{}).InstitutionID
 	for name, test := range map[string]struct {
-		of        []escrowgrid.InstitutionID
+		of        []escrow.InstitutionID
 		execute   bool
-		interfere func(of escrowgrid.InstitutionID, entries []escrowgrid.Entry)
+		interfere func(of escrow.InstitutionID, entries []escrow.Entry)
 	}{
 		"an entry of another server": {
-			[]escrowgrid.InstitutionID{one},
+			[]escrow.InstitutionID{one},
 			true,
-			func(of escrowgrid.InstitutionID, _ []escrowgrid.Entry) { write(stores[1], of) },
+			func(of escrow.InstitutionID, _ []escrow.Entry) { write(stores[1], of) },
 		},
 		"nothing to write": {
-			[]escrowgrid.InstitutionID{one},
+			[]escrow.InstitutionID{one},
 			false,
-			func(of escrowgrid.InstitutionID, _ []escrowgrid.Entry) { write(stores[1], of) },
+			func(of escrow.InstitutionID, _ []escrow.Entry) { write(stores[1], of) },
 		},
 		"one of two journals": {
-			[]escrowgrid.InstitutionID{one, other},
+			[]escrow.InstitutionID{one, other},
 			true,
-			func(of escrowgrid.InstitutionID, _ []escrowgrid.Entry) { write(stores[1], of) },
+			func(of escrow.InstitutionID, _ []escrow.Entry) { write(stores[1], of) },
 		},
 		// The operator's journal has no entries of its own.
 		"an institution made by another server": {
-			[]escrowgrid.InstitutionID{{}},
+			[]escrow.InstitutionID{{}},
 			true,
-			func(of escrowgrid.InstitutionID, _ []escrowgrid.Entry) { write(stores[1], of) },
+			func(of escrow.InstitutionID, _ []escrow.Entry) { write(stores[1], of) },
 		},
 		// Who was told that a batch is not in the database must be told the truth.
 		"a search for the batch's entry": {
-			[]escrowgrid.InstitutionID{one},
+			[]escrow.InstitutionID{one},
 			true,
-			func(_ escrowgrid.InstitutionID, entries []escrowgrid.Entry) {
+			func(_ escrow.InstitutionID, entries []escrow.Entry) {
 				if committed, err := stores[0].Committed(t.Context(), entries[0]); committed || err != nil {
 					t.Errorf("before its commit an entry is committed: %t, %v", committed, err)
 				}
@@ -211,7 +211,7 @@ func TestABatchOnBooksThatAreOutOfDateFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			locks := make(needs)
 			for _, id := range test.of {
-				locks[id] = escrowgrid.Needs{}
+				locks[id] = escrow.Needs{}
 				for range 6 { // The first few find out that nobody else writes.
 					write(stores[0], id)
 				}
@@ -254,7 +254,7 @@ func TestABatchOnAKnownKeyFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	random := rand.New(rand.NewPCG(2027, 2))
-	made, err := appendTo(t.Context(), s, random, escrowgrid.InstitutionID{})
+	made, err := appendTo(t.Context(), s, random, escrow.InstitutionID{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +268,7 @@ func TestABatchOnAKnownKeyFails(t *testing.T) {
 		if _, found := batch.Books(of).Records.Get("k"); found {
 			return errFound
 		}
-		batch.Books(of).Records.Put("k", escrowgrid.Record{Key: "k", Subject: "s", RequestID: "r", CreatedAt: time.Now()})
+		batch.Books(of).Records.Put("k", escrow.Record{Key: "k", Subject: "s", RequestID: "r", CreatedAt: time.Now()})
 		return batch.Commit(t.Context())
 	}
 	for range 6 {

@@ -6,16 +6,16 @@ import (
 	"sort"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
-func scanEntry(r row, e *escrowgrid.Entry) error {
+func scanEntry(r row, e *escrow.Entry) error {
 	var body []byte
 	if err := r.Scan(&body); err != nil {
 		return err
 	}
 	var err error
-	*e, err = escrowgrid.ParseEntry(body)
+	*e, err = escrow.ParseEntry(body)
 	return err
 }
 
@@ -23,7 +23,7 @@ var entryTable = newTable("journal_entries", 2,
 	[]string{
 		"institution_id uuid", "sequence bigint", "at timestamptz", "actor text", "kind text", "subject text", "body bytea",
 	},
-	func(e *escrowgrid.Entry, to columns) error {
+	func(e *escrow.Entry, to columns) error {
 		to.id(e.InstitutionID)
 		to.number(e.Sequence)
 		to.time(e.At)
@@ -36,8 +36,8 @@ var entryTable = newTable("journal_entries", 2,
 
 // head is the end of a journal with the institution whose it is.
 type head struct {
-	institution escrowgrid.InstitutionID
-	escrowgrid.Head
+	institution escrow.InstitutionID
+	escrow.Head
 }
 
 var headTable = newTable("journal_heads", 1,
@@ -51,8 +51,8 @@ var headTable = newTable("journal_heads", 1,
 
 // headMove is what a batch does to the end of a journal.
 type headMove struct {
-	institution escrowgrid.InstitutionID
-	from, to    escrowgrid.Head
+	institution escrow.InstitutionID
+	from, to    escrow.Head
 }
 
 // headMoves changes the rows of headTable. An end that is not where the batch
@@ -87,8 +87,8 @@ const otherKinds = "kind NOT IN ('POSITION_CREATED', 'POSITION_STATE_CHANGED')"
 
 // Entries returns a page of an institution's journal. A cursor is a sequence.
 func (s *Store) Entries(
-	ctx context.Context, institution escrowgrid.InstitutionID, filter escrowgrid.EntryFilter, page escrowgrid.PageRequest,
-) (escrowgrid.Page[escrowgrid.Entry], error) {
+	ctx context.Context, institution escrow.InstitutionID, filter escrow.EntryFilter, page escrow.PageRequest,
+) (escrow.Page[escrow.Entry], error) {
 	l := &list{from: "SELECT body FROM journal_entries", key: "sequence"}
 	l.where("institution_id = %s", idArg(institution))
 	if filter.LedgerOnly {
@@ -96,7 +96,7 @@ func (s *Store) Entries(
 	}
 	if kind := filter.Kind; kind != "" {
 		l.where("kind = %s", string(kind))
-		if kind != escrowgrid.KindPositionCreated && kind != escrowgrid.KindPositionStateChanged {
+		if kind != escrow.KindPositionCreated && kind != escrow.KindPositionStateChanged {
 			l.where(otherKinds)
 		}
 	}
@@ -108,7 +108,7 @@ func (s *Store) Entries(
 		l.where("sequence <= %s", filter.UpTo)
 	}
 	if err := s.entriesOf(ctx, l, institution, filter.Period); err != nil {
-		return escrowgrid.Page[escrowgrid.Entry]{}, err
+		return escrow.Page[escrow.Entry]{}, err
 	}
 	if page.After != nil {
 		l.after(page, page.After.Sequence())
@@ -118,7 +118,7 @@ func (s *Store) Entries(
 
 // entriesOf restricts a list of entries to a period. The times of a journal rise
 // with its sequence, so the period is a range of sequences.
-func (s *Store) entriesOf(ctx context.Context, l *list, institution escrowgrid.InstitutionID, period escrowgrid.Period) error {
+func (s *Store) entriesOf(ctx context.Context, l *list, institution escrow.InstitutionID, period escrow.Period) error {
 	if period.From != nil {
 		sequence, err := s.FirstSequence(ctx, institution, *period.From)
 		if err != nil {
@@ -138,7 +138,7 @@ func (s *Store) entriesOf(ctx context.Context, l *list, institution escrowgrid.I
 
 // FirstSequence returns the sequence of the first entry at or after a moment, by
 // bisection on the primary key; one past the last where there is none.
-func (s *Store) FirstSequence(ctx context.Context, institution escrowgrid.InstitutionID, at time.Time) (int64, error) {
+func (s *Store) FirstSequence(ctx context.Context, institution escrow.InstitutionID, at time.Time) (int64, error) {
 	head, _, err := s.Head(ctx, institution)
 	if err != nil {
 		return 0, err
@@ -157,9 +157,9 @@ func (s *Store) FirstSequence(ctx context.Context, institution escrowgrid.Instit
 
 // Head returns the end of an institution's journal; found is false where there
 // is no such institution.
-func (s *Store) Head(ctx context.Context, institution escrowgrid.InstitutionID) (head escrowgrid.Head, found bool, err error) {
+func (s *Store) Head(ctx context.Context, institution escrow.InstitutionID) (head escrow.Head, found bool, err error) {
 	return one(ctx, s, "SELECT sequence, last_at FROM journal_heads WHERE institution_id = $1",
-		[]any{idArg(institution)}, func(r row, h *escrowgrid.Head) error { return r.Scan(&h.Sequence, &h.At) })
+		[]any{idArg(institution)}, func(r row, h *escrow.Head) error { return r.Scan(&h.Sequence, &h.At) })
 }
 
 // Committed finds out whether a batch whose outcome is not known was committed,
@@ -167,11 +167,11 @@ func (s *Store) Head(ctx context.Context, institution escrowgrid.InstitutionID) 
 // be ending. Where the entry is not there, it moves the end of the journal on by a
 // microsecond, so that a transaction which has yet to begin fails: the entry will
 // never be there.
-func (s *Store) Committed(ctx context.Context, entry escrowgrid.Entry) (bool, error) {
+func (s *Store) Committed(ctx context.Context, entry escrow.Entry) (bool, error) {
 	journal := entry.InstitutionID
-	if entry.Kind == escrowgrid.KindInstitutionCreated {
+	if entry.Kind == escrow.KindInstitutionCreated {
 		// The batch that opens a journal is one on the operator's.
-		journal = escrowgrid.InstitutionID{}
+		journal = escrow.InstitutionID{}
 	}
 	s.Forget(journal)
 	batch, err := s.Begin(ctx, batchNeeds{journal: {}})

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // list builds the query of a page: conditions joined by AND, in the order of a
@@ -35,7 +35,7 @@ func (l *list) whereText(column, value string) {
 }
 
 // after restricts the list to what follows a page's cursor.
-func (l *list) after(page escrowgrid.PageRequest, cursor any) {
+func (l *list) after(page escrow.PageRequest, cursor any) {
 	if page.Descending {
 		l.where(l.key+" < %s", cursor)
 	} else {
@@ -43,7 +43,7 @@ func (l *list) after(page escrowgrid.PageRequest, cursor any) {
 	}
 }
 
-func (l *list) sql(page escrowgrid.PageRequest) string {
+func (l *list) sql(page escrow.PageRequest) string {
 	var sql strings.Builder
 	sql.WriteString(l.from)
 	for i, condition := range l.conditions {
@@ -65,28 +65,28 @@ func (l *list) sql(page escrowgrid.PageRequest) string {
 
 // pageOf runs a list's query.
 func pageOf[T any](
-	ctx context.Context, b backend, l *list, page escrowgrid.PageRequest, scan func(row, *T) error,
-) (escrowgrid.Page[T], error) {
+	ctx context.Context, b backend, l *list, page escrow.PageRequest, scan func(row, *T) error,
+) (escrow.Page[T], error) {
 	items := []T{}
 	if err := b.list(ctx, l.sql(page), l.args, appendRow(&items, scan)); err != nil {
-		return escrowgrid.Page[T]{}, err
+		return escrow.Page[T]{}, err
 	}
 	if len(items) > page.Limit {
-		return escrowgrid.Page[T]{Items: items[:page.Limit], More: true}, nil
+		return escrow.Page[T]{Items: items[:page.Limit], More: true}, nil
 	}
-	return escrowgrid.Page[T]{Items: items}, nil
+	return escrow.Page[T]{Items: items}, nil
 }
 
 // idPage runs the query of a list that is ordered by id. An id holds the time of
 // its making, so a period is a range of ids.
 func idPage[T any](
-	ctx context.Context, b backend, l *list, period escrowgrid.Period, page escrowgrid.PageRequest, scan func(row, *T) error,
-) (escrowgrid.Page[T], error) {
+	ctx context.Context, b backend, l *list, period escrow.Period, page escrow.PageRequest, scan func(row, *T) error,
+) (escrow.Page[T], error) {
 	if period.From != nil {
-		l.where(l.key+" >= %s", escrowgrid.FirstUUID(*period.From))
+		l.where(l.key+" >= %s", escrow.FirstUUID(*period.From))
 	}
 	if period.To != nil {
-		l.where(l.key+" < %s", escrowgrid.FirstUUID(*period.To))
+		l.where(l.key+" < %s", escrow.FirstUUID(*period.To))
 	}
 	if page.After != nil {
 		l.after(page, [16]byte(*page.After))

@@ -5,22 +5,22 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // bookSet is the books of a batch, by institution.
-type bookSet map[escrowgrid.InstitutionID]*escrowgrid.Books
+type bookSet map[escrow.InstitutionID]*escrow.Books
 
 // batchNeeds is what a batch needs of the books of its institutions.
-type batchNeeds = map[escrowgrid.InstitutionID]escrowgrid.Needs
+type batchNeeds = map[escrow.InstitutionID]escrow.Needs
 
 // sorted returns the institutions in the order in which their journals are locked.
-func sorted(needs batchNeeds) []escrowgrid.InstitutionID {
-	return slices.SortedFunc(maps.Keys(needs), escrowgrid.InstitutionID.Compare)
+func sorted(needs batchNeeds) []escrow.InstitutionID {
+	return slices.SortedFunc(maps.Keys(needs), escrow.InstitutionID.Compare)
 }
 
-func (s bookSet) list() []*escrowgrid.Books {
-	return slices.SortedFunc(maps.Values(s), func(a, b *escrowgrid.Books) int {
+func (s bookSet) list() []*escrow.Books {
+	return slices.SortedFunc(maps.Values(s), func(a, b *escrow.Books) int {
 		idA, idB := a.InstitutionID(), b.InstitutionID()
 		return bytes.Compare(idA[:], idB[:])
 	})
@@ -35,13 +35,13 @@ func (s bookSet) loadHead(r row) error {
 		return err
 	}
 	if known := s[h.institution]; !known.Exists() || !sameHead(known.Head, h.Head) {
-		s[h.institution] = escrowgrid.NewBooks(h.institution, h.Head, true)
+		s[h.institution] = escrow.NewBooks(h.institution, h.Head, true)
 	}
 	return nil
 }
 
 func (s bookSet) loadInstitution(r row) error {
-	var i escrowgrid.Institution
+	var i escrow.Institution
 	if err := scanInstitution(r, &i); err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (s bookSet) loadInstitution(r row) error {
 }
 
 func (s bookSet) loadKey(r row) error {
-	var k escrowgrid.APIKey
+	var k escrow.APIKey
 	if err := scanKey(r, &k); err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (s bookSet) loadKey(r row) error {
 }
 
 func (s bookSet) loadPolicy(r row) error {
-	var p escrowgrid.Policy
+	var p escrow.Policy
 	if err := scanPolicy(r, &p); err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (s bookSet) loadPolicy(r row) error {
 }
 
 func (s bookSet) loadTemplate(r row) error {
-	var t escrowgrid.AssetTemplate
+	var t escrow.AssetTemplate
 	if err := scanTemplate(r, &t); err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (s bookSet) loadTemplate(r row) error {
 }
 
 func (s bookSet) loadAsset(r row) error {
-	var a escrowgrid.Asset
+	var a escrow.Asset
 	if err := scanAsset(r, &a); err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (s bookSet) loadAsset(r row) error {
 }
 
 func (s bookSet) loadPosition(r row) error {
-	var p escrowgrid.Position
+	var p escrow.Position
 	if err := scanPosition(r, &p); err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (s bookSet) loadPosition(r row) error {
 
 // loadEvent adds an entry to the events of its position, which was loaded before.
 func (s bookSet) loadEvent(r row) error {
-	var e escrowgrid.Entry
+	var e escrow.Entry
 	if err := scanEntry(r, &e); err != nil {
 		return err
 	}

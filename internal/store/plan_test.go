@@ -11,8 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/escrowgrid/escrowgrid"
-	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 )
 
 // planned is a database that notes how it would run each statement. Statements
@@ -123,14 +123,14 @@ func fill(ctx context.Context, tx pgx.Tx, body []byte) error {
 }
 
 // anEntry is one that can be read.
-func anEntry(t *testing.T) escrowgrid.Entry {
+func anEntry(t *testing.T) escrow.Entry {
 	t.Helper()
-	command, err := escrowgrid.NewCreateInstitution(escrowgrid.InstitutionInput{Name: "n", Regions: []string{"US"}})
+	command, err := escrow.NewCreateInstitution(escrow.InstitutionInput{Name: "n", Regions: []string{"US"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	books := escrowgrid.NewBooks(escrowgrid.InstitutionID{}, escrowgrid.Head{}, true)
-	if _, err := books.Execute(escrowgrid.Request{Actor: escrowgrid.ActorRoot(), Command: command}, escrowgrid.Stamp{Now: time.Now()}); err != nil {
+	books := escrow.NewBooks(escrow.InstitutionID{}, escrow.Head{}, true)
+	if _, err := books.Execute(escrow.Request{Actor: escrow.ActorRoot(), Command: command}, escrow.Stamp{Now: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	return books.Entries[0]
@@ -150,14 +150,14 @@ const primary = "primary"
 
 func readings(ctx context.Context) []reading {
 	const institution, id, sequence = "institution_id", "id", "sequence"
-	of := escrowgrid.InstitutionID{15: 1}
-	byID := escrowgrid.PageRequest{Limit: 100, After: &escrowgrid.Cursor{15: 9}}
-	newest := escrowgrid.PageRequest{Limit: 100, After: &escrowgrid.Cursor{14: 99}, Descending: true}
-	bySequence := escrowgrid.PageRequest{Limit: 100, After: new(escrowgrid.SequenceCursor(9))}
-	positions := func(filter escrowgrid.PositionFilter) func(*Store) error {
+	of := escrow.InstitutionID{15: 1}
+	byID := escrow.PageRequest{Limit: 100, After: &escrow.Cursor{15: 9}}
+	newest := escrow.PageRequest{Limit: 100, After: &escrow.Cursor{14: 99}, Descending: true}
+	bySequence := escrow.PageRequest{Limit: 100, After: new(escrow.SequenceCursor(9))}
+	positions := func(filter escrow.PositionFilter) func(*Store) error {
 		return func(s *Store) error { _, err := s.Positions(ctx, of, filter, byID); return err }
 	}
-	entries := func(filter escrowgrid.EntryFilter) func(*Store) error {
+	entries := func(filter escrow.EntryFilter) func(*Store) error {
 		return func(s *Store) error { _, err := s.Entries(ctx, of, filter, bySequence); return err }
 	}
 	hour := time.Now()
@@ -167,15 +167,15 @@ func readings(ctx context.Context) []reading {
 			return err
 		}},
 		{"institutions", primary, []string{id}, func(s *Store) error {
-			_, err := s.Institutions(ctx, escrowgrid.Period{}, byID)
+			_, err := s.Institutions(ctx, escrow.Period{}, byID)
 			return err
 		}},
 		{"key by hash", "api_keys_hash", []string{"hash"}, func(s *Store) error {
-			_, _, err := s.KeyByHash(ctx, escrowgrid.SecretHash{})
+			_, _, err := s.KeyByHash(ctx, escrow.SecretHash{})
 			return err
 		}},
 		{"keys", primary, []string{institution, id}, func(s *Store) error {
-			_, err := s.Keys(ctx, of, escrowgrid.KeyFilter{}, byID)
+			_, err := s.Keys(ctx, of, escrow.KeyFilter{}, byID)
 			return err
 		}},
 		{"policies", primary, []string{institution}, func(s *Store) error {
@@ -183,63 +183,63 @@ func readings(ctx context.Context) []reading {
 			return err
 		}},
 		{"template", primary, []string{institution, id}, func(s *Store) error {
-			_, _, err := s.Template(ctx, of, escrowgrid.TemplateID{})
+			_, _, err := s.Template(ctx, of, escrow.TemplateID{})
 			return err
 		}},
 		{"templates", primary, []string{institution, id}, func(s *Store) error {
-			_, err := s.Templates(ctx, of, escrowgrid.Period{}, byID)
+			_, err := s.Templates(ctx, of, escrow.Period{}, byID)
 			return err
 		}},
 		{"asset", primary, []string{institution, id}, func(s *Store) error {
-			_, _, err := s.Asset(ctx, of, escrowgrid.AssetID{})
+			_, _, err := s.Asset(ctx, of, escrow.AssetID{})
 			return err
 		}},
 		{"assets", primary, []string{institution, id}, func(s *Store) error {
-			_, err := s.Assets(ctx, of, escrowgrid.AssetFilter{}, byID)
+			_, err := s.Assets(ctx, of, escrow.AssetFilter{}, byID)
 			return err
 		}},
 		{"assets of a template", "assets_template", []string{institution, "template_id", id}, func(s *Store) error {
-			_, err := s.Assets(ctx, of, escrowgrid.AssetFilter{Template: &escrowgrid.TemplateID{15: 99}}, byID)
+			_, err := s.Assets(ctx, of, escrow.AssetFilter{Template: &escrow.TemplateID{15: 99}}, byID)
 			return err
 		}},
 		{"position", primary, []string{institution, id}, func(s *Store) error {
-			_, _, err := s.Position(ctx, of, escrowgrid.PositionID{})
+			_, _, err := s.Position(ctx, of, escrow.PositionID{})
 			return err
 		}},
-		{"positions", primary, []string{institution, id}, positions(escrowgrid.PositionFilter{})},
+		{"positions", primary, []string{institution, id}, positions(escrow.PositionFilter{})},
 		{"newest positions", primary, []string{institution, id}, func(s *Store) error {
-			_, err := s.Positions(ctx, of, escrowgrid.PositionFilter{}, newest)
+			_, err := s.Positions(ctx, of, escrow.PositionFilter{}, newest)
 			return err
 		}},
 		{"positions of a period", primary, []string{institution, id}, func(s *Store) error {
-			filter := escrowgrid.PositionFilter{Period: escrowgrid.Period{From: &hour, To: &hour}}
-			_, err := s.Positions(ctx, of, filter, escrowgrid.PageRequest{Limit: 100})
+			filter := escrow.PositionFilter{Period: escrow.Period{From: &hour, To: &hour}}
+			_, err := s.Positions(ctx, of, filter, escrow.PageRequest{Limit: 100})
 			return err
 		}},
 		{
 			"positions on an asset", "positions_asset",
 			[]string{institution, "asset_id", id},
-			positions(escrowgrid.PositionFilter{Asset: &escrowgrid.AssetID{15: 9}}),
+			positions(escrow.PositionFilter{Asset: &escrow.AssetID{15: 9}}),
 		},
 		{
 			"positions of a holder", "positions_holder",
 			[]string{institution, "holder_reference", id},
-			positions(escrowgrid.PositionFilter{HolderReference: "h9"}),
+			positions(escrow.PositionFilter{HolderReference: "h9"}),
 		},
 		{
 			"positions under a reference", "positions_external",
 			[]string{institution, "external_reference", id},
-			positions(escrowgrid.PositionFilter{ExternalReference: "x10"}),
+			positions(escrow.PositionFilter{ExternalReference: "x10"}),
 		},
 		{
 			"positions in a state", "positions_state",
 			[]string{institution, "state", id},
-			positions(escrowgrid.PositionFilter{State: "FUNDED"}),
+			positions(escrow.PositionFilter{State: "FUNDED"}),
 		},
 		{
 			"positions in a currency", "positions_currency",
 			[]string{institution, "currency", id},
-			positions(escrowgrid.PositionFilter{Currency: "JPY"}),
+			positions(escrow.PositionFilter{Currency: "JPY"}),
 		},
 		{"due positions", "positions_due", []string{"expires_at"}, func(s *Store) error {
 			_, err := s.DuePositions(ctx, hour, 500)
@@ -249,27 +249,27 @@ func readings(ctx context.Context) []reading {
 			_, _, err := s.Head(ctx, of)
 			return err
 		}},
-		{"entries", primary, []string{institution, sequence}, entries(escrowgrid.EntryFilter{})},
-		{"entries of the ledger", primary, []string{institution, sequence}, entries(escrowgrid.EntryFilter{LedgerOnly: true})},
+		{"entries", primary, []string{institution, sequence}, entries(escrow.EntryFilter{})},
+		{"entries of the ledger", primary, []string{institution, sequence}, entries(escrow.EntryFilter{LedgerOnly: true})},
 		{
 			"entries of a frequent kind", primary,
 			[]string{institution, sequence},
-			entries(escrowgrid.EntryFilter{Kind: escrowgrid.KindPositionCreated}),
+			entries(escrow.EntryFilter{Kind: escrow.KindPositionCreated}),
 		},
 		{
 			"entries of another kind", "journal_entries_kind",
 			[]string{institution, "kind", sequence},
-			entries(escrowgrid.EntryFilter{Kind: escrowgrid.KindKeyCreated}),
+			entries(escrow.EntryFilter{Kind: escrow.KindKeyCreated}),
 		},
 		{
 			"entries of an actor", "journal_entries_actor",
 			[]string{institution, "actor", sequence},
-			entries(escrowgrid.EntryFilter{Actor: new(escrowgrid.ActorRoot())}),
+			entries(escrow.EntryFilter{Actor: new(escrow.ActorRoot())}),
 		},
 		{
 			"entries on a subject", "journal_entries_subject",
 			[]string{institution, "subject", sequence},
-			entries(escrowgrid.EntryFilter{Subject: "s9"}),
+			entries(escrow.EntryFilter{Subject: "s9"}),
 		},
 		{"the place of a moment", primary, []string{institution, sequence}, func(s *Store) error {
 			_, err := s.FirstSequence(ctx, of, hour)
@@ -299,7 +299,7 @@ func readings(ctx context.Context) []reading {
 			return err
 		}},
 		{"refused attempts", primary, []string{id}, func(s *Store) error {
-			_, err := s.Refusals(ctx, escrowgrid.RefusalFilter{}, byID)
+			_, err := s.Refusals(ctx, escrow.RefusalFilter{}, byID)
 			return err
 		}},
 		{"old records", "idempotency_records_created", []string{"created_at"}, func(s *Store) error {
@@ -375,7 +375,7 @@ func TestPlans(t *testing.T) {
 				}
 			} else if err := s.transact(t.Context(), func(sink changeSink) error {
 				// One journal that is to be searched.
-				return insert(sink, headTable, []head{{escrowgrid.InstitutionID{15: 1}, escrowgrid.Head{Sequence: 1}}})
+				return insert(sink, headTable, []head{{escrow.InstitutionID{15: 1}, escrow.Head{Sequence: 1}}})
 			}); err != nil {
 				t.Fatal(err)
 			}
@@ -412,11 +412,11 @@ func testQueries(t *testing.T, database planned) {
 func testFilters(t *testing.T, s *Store) {
 	var plans []string
 	planned := &Store{planned{backend: s.backend, plans: &plans}}
-	of, page := escrowgrid.InstitutionID{15: 1}, escrowgrid.PageRequest{Limit: 100, After: &escrowgrid.Cursor{15: 9}}
-	var positions escrowgrid.PositionFilter
+	of, page := escrow.InstitutionID{15: 1}, escrow.PageRequest{Limit: 100, After: &escrow.Cursor{15: 9}}
+	var positions escrow.PositionFilter
 	everyChoice([]func(){
-		func() { positions = escrowgrid.PositionFilter{} },
-		func() { positions.Asset = &escrowgrid.AssetID{15: 9} },
+		func() { positions = escrow.PositionFilter{} },
+		func() { positions.Asset = &escrow.AssetID{15: 9} },
 		func() { positions.HolderReference = "h9" },
 		func() { positions.ExternalReference = "x10" },
 		func() { positions.State = "FUNDED" },
@@ -428,13 +428,13 @@ func testFilters(t *testing.T, s *Store) {
 			t.Fatal(err)
 		}
 	})
-	var entries escrowgrid.EntryFilter
+	var entries escrow.EntryFilter
 	everyChoice([]func(){
-		func() { entries = escrowgrid.EntryFilter{} },
+		func() { entries = escrow.EntryFilter{} },
 		func() { entries.LedgerOnly = true },
-		func() { entries.Kind = escrowgrid.KindKeyCreated },
-		func() { entries.Kind = escrowgrid.KindPositionCreated },
-		func() { entries.Actor = new(escrowgrid.ActorRoot()) },
+		func() { entries.Kind = escrow.KindKeyCreated },
+		func() { entries.Kind = escrow.KindPositionCreated },
+		func() { entries.Actor = new(escrow.ActorRoot()) },
 		func() { entries.Subject = "s9" },
 		func() { entries.UpTo = 99 },
 	}, func() {
@@ -462,10 +462,10 @@ func everyChoice(set []func(), run func()) {
 }
 
 func testBatches(t *testing.T, s *Store) {
-	of, other := escrowgrid.InstitutionID{15: 1}, escrowgrid.InstitutionID{15: 2}
-	needs := map[escrowgrid.InstitutionID]escrowgrid.Needs{other: {Institution: true}, of: {
-		Institution: true, Policies: true, Keys: []escrowgrid.KeyID{{15: 3}, {15: 6}}, Templates: []escrowgrid.TemplateID{{15: 3}},
-		Assets: []escrowgrid.AssetID{{15: 3}, {15: 6}}, Positions: []escrowgrid.PositionID{{15: 3}, {15: 6}}, Records: []string{"3", "6"},
+	of, other := escrow.InstitutionID{15: 1}, escrow.InstitutionID{15: 2}
+	needs := map[escrow.InstitutionID]escrow.Needs{other: {Institution: true}, of: {
+		Institution: true, Policies: true, Keys: []escrow.KeyID{{15: 3}, {15: 6}}, Templates: []escrow.TemplateID{{15: 3}},
+		Assets: []escrow.AssetID{{15: 3}, {15: 6}}, Positions: []escrow.PositionID{{15: 3}, {15: 6}}, Records: []string{"3", "6"},
 	}}
 	var plans []string
 	sink := &planSink{t, planned{backend: s.backend, plans: &plans}}
@@ -492,12 +492,12 @@ func testBatches(t *testing.T, s *Store) {
 	}
 	loads := len(plans)
 
-	now := escrowgrid.Head{Sequence: 1, At: time.Now()}
+	now := escrow.Head{Sequence: 1, At: time.Now()}
 	err := errors.Join(
 		update(sink, headMoves, []headMove{{of, now, now}, {other, now, now}}),
-		update(sink, keyTable, []escrowgrid.APIKey{{InstitutionID: of, ID: escrowgrid.KeyID{15: 3}}, {InstitutionID: of}}),
-		update(sink, policyTable, []escrowgrid.Policy{{InstitutionID: of, Region: "1"}, {InstitutionID: other, Region: "2"}}),
-		update(sink, positionTable, []escrowgrid.Position{{InstitutionID: of, ID: escrowgrid.PositionID{15: 3}}, {InstitutionID: of}}),
+		update(sink, keyTable, []escrow.APIKey{{InstitutionID: of, ID: escrow.KeyID{15: 3}}, {InstitutionID: of}}),
+		update(sink, policyTable, []escrow.Policy{{InstitutionID: of, Region: "1"}, {InstitutionID: other, Region: "2"}}),
+		update(sink, positionTable, []escrow.Position{{InstitutionID: of, ID: escrow.PositionID{15: 3}}, {InstitutionID: of}}),
 	)
 	if err != nil || loads < 10 || len(plans) != loads+4 {
 		t.Fatalf("%d plans of loads and %d of updates, %v", loads, len(plans)-loads, err)

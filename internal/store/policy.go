@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 const policyColumns = "institution_id, region, min_amount, max_amount, allowed_currencies, created_at, updated_at"
@@ -15,7 +15,7 @@ var policyTable = newTable("policies", 2,
 		"institution_id uuid", "region text", "~min_amount text", "~max_amount text", "~allowed_currencies text",
 		"created_at timestamptz", "~updated_at timestamptz",
 	},
-	func(p *escrowgrid.Policy, to columns) error {
+	func(p *escrow.Policy, to columns) error {
 		to.id(p.InstitutionID)
 		to.text(string(p.Region))
 		to.optionalText(optionalDecimal(p.MinAmount))
@@ -27,7 +27,7 @@ var policyTable = newTable("policies", 2,
 		return err
 	})
 
-func scanPolicy(r row, p *escrowgrid.Policy) error {
+func scanPolicy(r row, p *escrow.Policy) error {
 	var low, high *string
 	var currencies string
 	err := r.Scan((*[16]byte)(&p.InstitutionID), (*string)(&p.Region), &low, &high, &currencies, &p.CreatedAt, &p.UpdatedAt)
@@ -46,7 +46,7 @@ func scanPolicy(r row, p *escrowgrid.Policy) error {
 }
 
 // Policies returns all policies of an institution, at most one a region.
-func (s *Store) Policies(ctx context.Context, institution escrowgrid.InstitutionID) ([]escrowgrid.Policy, error) {
+func (s *Store) Policies(ctx context.Context, institution escrow.InstitutionID) ([]escrow.Policy, error) {
 	return all(ctx, s, "SELECT "+policyColumns+" FROM policies WHERE institution_id = $1 ORDER BY region",
 		[]any{idArg(institution)}, scanPolicy)
 }

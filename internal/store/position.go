@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 const positionColumns = `institution_id, id, asset_id, holder_reference, COALESCE(external_reference, ''), currency,
@@ -17,14 +17,14 @@ var positionTable = newTable("positions", 2,
 		"~state text", "~version bigint", "expires_at timestamptz", "metadata bytea", "created_at timestamptz",
 		"~updated_at timestamptz",
 	},
-	func(p *escrowgrid.Position, to columns) error {
+	func(p *escrow.Position, to columns) error {
 		to.id(p.InstitutionID)
 		to.id(p.ID)
 		to.id(p.AssetID)
 		to.text(p.HolderReference)
 		to.optionalText(p.ExternalReference)
 		to.text(string(p.Currency))
-		for _, amount := range [...]escrowgrid.Amount{p.Amount, p.Funded, p.Released, p.Refunded, p.Held, p.Retained} {
+		for _, amount := range [...]escrow.Amount{p.Amount, p.Funded, p.Released, p.Refunded, p.Held, p.Retained} {
 			to.number(int64(amount))
 		}
 		to.text(string(p.State))
@@ -36,7 +36,7 @@ var positionTable = newTable("positions", 2,
 		return nil
 	})
 
-func scanPosition(r row, p *escrowgrid.Position) error {
+func scanPosition(r row, p *escrow.Position) error {
 	return r.Scan((*[16]byte)(&p.InstitutionID), (*[16]byte)(&p.ID), (*[16]byte)(&p.AssetID), &p.HolderReference,
 		&p.ExternalReference, (*string)(&p.Currency), (*int64)(&p.Amount), (*int64)(&p.Funded), (*int64)(&p.Released),
 		(*int64)(&p.Refunded), (*int64)(&p.Held), (*int64)(&p.Retained), (*string)(&p.State), &p.Version, &p.ExpiresAt,
@@ -45,9 +45,9 @@ func scanPosition(r row, p *escrowgrid.Position) error {
 
 // Position returns one position of an institution, with its events.
 func (s *Store) Position(
-	ctx context.Context, institution escrowgrid.InstitutionID, id escrowgrid.PositionID,
-) (escrowgrid.Position, bool, error) {
-	return recallOr(ctx, s, institution, id, isSmall, func() (escrowgrid.Position, bool, error) {
+	ctx context.Context, institution escrow.InstitutionID, id escrow.PositionID,
+) (escrow.Position, bool, error) {
+	return recallOr(ctx, s, institution, id, isSmall, func() (escrow.Position, bool, error) {
 		p, found, err := one(ctx, s, "SELECT "+positionColumns+" FROM positions WHERE institution_id = $1 AND id = $2",
 			[]any{idArg(institution), idArg(id)}, scanPosition)
 		if err != nil || !found {
@@ -60,7 +60,7 @@ func (s *Store) Position(
 
 // loadEvents gives a position its events, and returns the size of their entries in
 // bytes.
-func (s *Store) loadEvents(ctx context.Context, p *escrowgrid.Position) (size int, err error) {
+func (s *Store) loadEvents(ctx context.Context, p *escrow.Position) (size int, err error) {
 	// A step that was committed since the row was read is left out, so that the
 	// events are those of the row's version.
 	entries, err := all(ctx, s, `SELECT body FROM journal_entries WHERE institution_id = $1 AND subject = $2
@@ -76,8 +76,8 @@ func (s *Store) loadEvents(ctx context.Context, p *escrowgrid.Position) (size in
 
 // Positions returns a page of an institution's positions.
 func (s *Store) Positions(
-	ctx context.Context, institution escrowgrid.InstitutionID, filter escrowgrid.PositionFilter, page escrowgrid.PageRequest,
-) (escrowgrid.Page[escrowgrid.Position], error) {
+	ctx context.Context, institution escrow.InstitutionID, filter escrow.PositionFilter, page escrow.PageRequest,
+) (escrow.Page[escrow.Position], error) {
 	l := &list{from: "SELECT " + positionColumns + " FROM positions", key: "id"}
 	l.where("institution_id = %s", idArg(institution))
 	if filter.Asset != nil {
@@ -99,7 +99,7 @@ func (s *Store) Positions(
 const maxEventBytes = 16 << 20
 
 // addEvents gives the positions of a page their events.
-func (s *Store) addEvents(ctx context.Context, page *escrowgrid.Page[escrowgrid.Position]) error {
+func (s *Store) addEvents(ctx context.Context, page *escrow.Page[escrow.Position]) error {
 	size := 0
 	for i := range page.Items {
 		added, err := s.loadEvents(ctx, &page.Items[i])
@@ -116,11 +116,11 @@ func (s *Store) addEvents(ctx context.Context, page *escrowgrid.Page[escrowgrid.
 
 // DuePositions returns open positions that have outlived their expiresAt, the
 // longest overdue first.
-func (s *Store) DuePositions(ctx context.Context, now time.Time, limit int) ([]escrowgrid.DuePosition, error) {
+func (s *Store) DuePositions(ctx context.Context, now time.Time, limit int) ([]escrow.DuePosition, error) {
 	return all(ctx, s, `SELECT institution_id, id FROM positions
 		WHERE expires_at <= $1 AND state IN ('CREATED', 'FUNDED', 'PARTIALLY_RELEASED')
 		ORDER BY expires_at LIMIT $2`, []any{now, int64(limit)},
-		func(r row, due *escrowgrid.DuePosition) error {
+		func(r row, due *escrow.DuePosition) error {
 			return r.Scan((*[16]byte)(&due.InstitutionID), (*[16]byte)(&due.PositionID))
 		})
 }

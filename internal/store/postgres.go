@@ -16,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 type postgres struct {
@@ -95,7 +95,7 @@ func (p *postgres) Connections() (open, used, limit int) {
 func (p *postgres) Space() (size, free int64, ok bool) { return 0, 0, false }
 
 // moment asks the database, as other servers may write to it.
-func (p *postgres) moment(ctx context.Context, institution escrowgrid.InstitutionID) (moment, error) {
+func (p *postgres) moment(ctx context.Context, institution escrow.InstitutionID) (moment, error) {
 	head, found, err := p.ends.read(ctx, institution)
 	if err != nil || !found {
 		return moment{}, err
@@ -104,9 +104,9 @@ func (p *postgres) moment(ctx context.Context, institution escrowgrid.Institutio
 }
 
 func (p *postgres) readEnds(
-	ctx context.Context, institutions []escrowgrid.InstitutionID,
-) (map[escrowgrid.InstitutionID]escrowgrid.Head, error) {
-	heads := make(map[escrowgrid.InstitutionID]escrowgrid.Head, len(institutions))
+	ctx context.Context, institutions []escrow.InstitutionID,
+) (map[escrow.InstitutionID]escrow.Head, error) {
+	heads := make(map[escrow.InstitutionID]escrow.Head, len(institutions))
 	err := p.query(ctx, "SELECT institution_id, sequence, last_at FROM journal_heads WHERE institution_id = ANY ($1::uuid[])",
 		[]any{uuids(institutions)}, func(r row) error {
 			var h head
@@ -290,7 +290,7 @@ func (b *postgresBatch) queueLoads(pipeline *pgx.Batch, needs batchNeeds) {
 	}
 }
 
-func (b *postgresBatch) Books(id escrowgrid.InstitutionID) *escrowgrid.Books { return b.books[id] }
+func (b *postgresBatch) Books(id escrow.InstitutionID) *escrow.Books { return b.books[id] }
 
 func (b *postgresBatch) Commit(ctx context.Context) error {
 	defer b.Rollback(ctx)

@@ -6,16 +6,16 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/tracing"
 )
 
 // moment is where a journal stood at some time after a reader asked. What is
 // remembered of it answers the reader; it is nothing where generation is 0.
 type moment struct {
-	institution escrowgrid.InstitutionID
+	institution escrow.InstitutionID
 	generation  int64
-	head        escrowgrid.Head
+	head        escrow.Head
 }
 
 // Reading returns a context for the reads of one request: they are of one moment or
@@ -27,7 +27,7 @@ func Reading(ctx context.Context) context.Context {
 type readingKey struct{}
 
 // now returns the moment that the reads of a context are of.
-func (s *Store) now(ctx context.Context, institution escrowgrid.InstitutionID) (moment, error) {
+func (s *Store) now(ctx context.Context, institution escrow.InstitutionID) (moment, error) {
 	if err := ctx.Err(); err != nil {
 		return moment{}, kinded{ErrUnavailable, err}
 	}
@@ -48,7 +48,7 @@ func (s *Store) now(ctx context.Context, institution escrowgrid.InstitutionID) (
 // recallOr returns a row that is remembered and was good at some time after the
 // call, or reads it and remembers it, if it is small.
 func recallOr[K comparable, V any](
-	ctx context.Context, s *Store, institution escrowgrid.InstitutionID, id K, small func(V) bool, read func() (V, bool, error),
+	ctx context.Context, s *Store, institution escrow.InstitutionID, id K, small func(V) bool, read func() (V, bool, error),
 ) (V, bool, error) {
 	now, err := s.now(ctx, institution)
 	if err != nil {
@@ -89,7 +89,7 @@ func (c *cache) remember(at moment, id, value any) {
 
 // known returns the moment of an end as this process has left it. The mark is for
 // learnAlone.
-func (c *cache) known(institution escrowgrid.InstitutionID) (now moment, ok bool, mark int64) {
+func (c *cache) known(institution escrow.InstitutionID) (now moment, ok bool, mark int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known, ok := c.ends.Get(institution)
@@ -102,7 +102,7 @@ func (c *cache) known(institution escrowgrid.InstitutionID) (now moment, ok bool
 // learnAlone takes up an end that was read since known gave the mark, where no other
 // process writes. An end that was dropped in between could have been a later one,
 // and nothing would ever show it.
-func (c *cache) learnAlone(institution escrowgrid.InstitutionID, head escrowgrid.Head, mark int64) moment {
+func (c *cache) learnAlone(institution escrow.InstitutionID, head escrow.Head, mark int64) moment {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.losses != mark {
@@ -113,13 +113,13 @@ func (c *cache) learnAlone(institution escrowgrid.InstitutionID, head escrowgrid
 
 // learn takes up an end that was read from the database, and returns the moment
 // that a reader who asked before is to be answered of.
-func (c *cache) learn(institution escrowgrid.InstitutionID, head escrowgrid.Head) moment {
+func (c *cache) learn(institution escrow.InstitutionID, head escrow.Head) moment {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.takeUp(institution, head)
 }
 
-func (c *cache) takeUp(institution escrowgrid.InstitutionID, head escrowgrid.Head) moment {
+func (c *cache) takeUp(institution escrow.InstitutionID, head escrow.Head) moment {
 	known, ok := c.ends.Get(institution)
 	switch {
 	case ok && !isBefore(known.head, head):
@@ -135,7 +135,7 @@ func (c *cache) takeUp(institution escrowgrid.InstitutionID, head escrowgrid.Hea
 	return moment{institution, known.generation, known.head}
 }
 
-func isBefore(a, b escrowgrid.Head) bool {
+func isBefore(a, b escrow.Head) bool {
 	return a.Sequence < b.Sequence || a.Sequence == b.Sequence && a.At.Before(b.At)
 }
 
@@ -143,7 +143,7 @@ func isBefore(a, b escrowgrid.Head) bool {
 // a query is under way share the next. So what a reader costs the database falls as
 // readers get more.
 type endReader struct {
-	query func(context.Context, []escrowgrid.InstitutionID) (map[escrowgrid.InstitutionID]escrowgrid.Head, error)
+	query func(context.Context, []escrow.InstitutionID) (map[escrow.InstitutionID]escrow.Head, error)
 
 	mu sync.Mutex
 	// next is the query that has yet to begin, nil while nobody waits for one.
@@ -152,11 +152,11 @@ type endReader struct {
 }
 
 type endQuery struct {
-	institutions map[escrowgrid.InstitutionID]bool
+	institutions map[escrow.InstitutionID]bool
 	readers      int
 	// done is closed when the rest is set.
 	done  chan struct{}
-	heads map[escrowgrid.InstitutionID]escrowgrid.Head
+	heads map[escrow.InstitutionID]escrow.Head
 	err   error
 }
 
@@ -165,7 +165,7 @@ const endTimeout = 10 * time.Second
 
 // read returns the end of a journal as it was at some time after the call; found is
 // false where there is no such institution.
-func (r *endReader) read(ctx context.Context, institution escrowgrid.InstitutionID) (head escrowgrid.Head, found bool, err error) {
+func (r *endReader) read(ctx context.Context, institution escrow.InstitutionID) (head escrow.Head, found bool, err error) {
 	_, span := tracing.Start(ctx, "ends of journals")
 	defer func() { endSpan(span, err) }()
 	query := r.join(institution)
@@ -178,11 +178,11 @@ func (r *endReader) read(ctx context.Context, institution escrowgrid.Institution
 	}
 }
 
-func (r *endReader) join(institution escrowgrid.InstitutionID) *endQuery {
+func (r *endReader) join(institution escrow.InstitutionID) *endQuery {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.next == nil {
-		r.next = &endQuery{institutions: make(map[escrowgrid.InstitutionID]bool), done: make(chan struct{})}
+		r.next = &endQuery{institutions: make(map[escrow.InstitutionID]bool), done: make(chan struct{})}
 	}
 	r.next.institutions[institution] = true
 	r.next.readers++
@@ -205,7 +205,7 @@ func (r *endReader) run() {
 		if query == nil {
 			return
 		}
-		ids := make([]escrowgrid.InstitutionID, 0, len(query.institutions))
+		ids := make([]escrow.InstitutionID, 0, len(query.institutions))
 		for id := range query.institutions {
 			ids = append(ids, id)
 		}

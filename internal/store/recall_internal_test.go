@@ -6,39 +6,39 @@ import (
 	"testing"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
-var bank = escrowgrid.InstitutionID{15: 1}
+var bank = escrow.InstitutionID{15: 1}
 
-func headAt(sequence int64) escrowgrid.Head {
-	return escrowgrid.Head{Sequence: sequence, At: time.UnixMicro(sequence)}
+func headAt(sequence int64) escrow.Head {
+	return escrow.Head{Sequence: sequence, At: time.UnixMicro(sequence)}
 }
 
 // commit has the cache keep a batch that moved the end, and wrote a row if it is not
 // empty.
 func (c *cache) commit(from, to int64, row string) {
-	books := escrowgrid.NewBooks(bank, headAt(from), true)
+	books := escrow.NewBooks(bank, headAt(from), true)
 	books.Head = headAt(to)
 	if row != "" {
-		books.Positions.Put(position, escrowgrid.Position{ID: position, HolderReference: row})
+		books.Positions.Put(position, escrow.Position{ID: position, HolderReference: row})
 	}
 	c.keep(bookSet{bank: books}, batchNeeds{bank: {}})
 }
 
-var position = escrowgrid.PositionID{15: 2}
+var position = escrow.PositionID{15: 2}
 
 func (c *cache) wantRow(t *testing.T, what string, at moment, want string) {
 	t.Helper()
 	row, _ := c.recall(at, position)
-	got, _ := row.(escrowgrid.Position)
+	got, _ := row.(escrow.Position)
 	if got.HolderReference != want {
 		t.Errorf("%s: the row that is remembered is %q, want %q", what, got.HolderReference, want)
 	}
 }
 
-func held(text string) escrowgrid.Position {
-	return escrowgrid.Position{ID: position, HolderReference: text}
+func held(text string) escrow.Position {
+	return escrow.Position{ID: position, HolderReference: text}
 }
 
 func TestARowReadBeforeAWriteIsNotRemembered(t *testing.T) {
@@ -102,18 +102,18 @@ func TestAnEndReadBeforeALossIsNotTakenUp(t *testing.T) {
 // Readers who come while a query is under way share the next one, which begins after
 // all of them have come.
 func TestReadersShareAQuery(t *testing.T) {
-	begun, release := make(chan []escrowgrid.InstitutionID, 2), make(chan struct{})
+	begun, release := make(chan []escrow.InstitutionID, 2), make(chan struct{})
 	failure := errors.New("no database")
 	var r endReader
-	r.query = func(_ context.Context, ids []escrowgrid.InstitutionID) (map[escrowgrid.InstitutionID]escrowgrid.Head, error) {
+	r.query = func(_ context.Context, ids []escrow.InstitutionID) (map[escrow.InstitutionID]escrow.Head, error) {
 		begun <- ids
 		<-release
 		if len(ids) == 2 {
 			return nil, failure
 		}
-		return map[escrowgrid.InstitutionID]escrowgrid.Head{ids[0]: headAt(1)}, nil
+		return map[escrow.InstitutionID]escrow.Head{ids[0]: headAt(1)}, nil
 	}
-	other := escrowgrid.InstitutionID{15: 3}
+	other := escrow.InstitutionID{15: 3}
 	first := r.join(bank)
 	<-begun
 	second, third, fourth := r.join(bank), r.join(other), r.join(bank)
@@ -135,7 +135,7 @@ func TestReadersShareAQuery(t *testing.T) {
 func TestAReaderWhoGoesDoesNotWait(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
-	r := endReader{query: func(context.Context, []escrowgrid.InstitutionID) (map[escrowgrid.InstitutionID]escrowgrid.Head, error) {
+	r := endReader{query: func(context.Context, []escrow.InstitutionID) (map[escrow.InstitutionID]escrow.Head, error) {
 		<-release
 		return nil, errors.New("nobody waits")
 	}}

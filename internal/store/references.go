@@ -3,7 +3,7 @@ package store
 import (
 	"strings"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // references is the needs of a batch in the form of set-based queries: pairs of
@@ -21,7 +21,7 @@ type ref[T comparable] struct {
 	ids []T
 }
 
-func (r *references) add(institution escrowgrid.InstitutionID, needs escrowgrid.Needs) {
+func (r *references) add(institution escrow.InstitutionID, needs escrow.Needs) {
 	of := idArg(institution)
 	if needs.Institution {
 		r.institutions = append(r.institutions, of)
@@ -46,7 +46,7 @@ func (r *ref[T]) add(of [16]byte, ids []T) {
 	}
 }
 
-func uuids[K escrowgrid.IDKind](ids []escrowgrid.ID[K]) [][16]byte {
+func uuids[K escrow.IDKind](ids []escrow.ID[K]) [][16]byte {
 	plain := make([][16]byte, len(ids))
 	for i, id := range ids {
 		plain[i] = idArg(id)

@@ -3,7 +3,7 @@ package store
 import (
 	"context"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // MaxRefusals bounds the log of refused attempts; Purge keeps the newest.
@@ -16,7 +16,7 @@ var refusalTable = newTable("refusals", 1,
 		"id uuid", "at timestamptz", "institution_id uuid", "actor text", "code text", "method text", "path text", "client text",
 		"request_id text",
 	},
-	func(a *escrowgrid.RefusedAttempt, to columns) error {
+	func(a *escrow.RefusedAttempt, to columns) error {
 		to.id(a.ID)
 		to.time(a.At)
 		to.id(a.InstitutionID)
@@ -29,15 +29,15 @@ var refusalTable = newTable("refusals", 1,
 		return nil
 	})
 
-func scanRefusal(r row, a *escrowgrid.RefusedAttempt) error {
+func scanRefusal(r row, a *escrow.RefusedAttempt) error {
 	return r.Scan((*[16]byte)(&a.ID), &a.At, (*[16]byte)(&a.InstitutionID), &a.Actor, (*string)(&a.Code), &a.Method, &a.Path,
 		&a.Client, &a.RequestID)
 }
 
 // Refusals returns a page of the log of refused attempts.
 func (s *Store) Refusals(
-	ctx context.Context, filter escrowgrid.RefusalFilter, page escrowgrid.PageRequest,
-) (escrowgrid.Page[escrowgrid.RefusedAttempt], error) {
+	ctx context.Context, filter escrow.RefusalFilter, page escrow.PageRequest,
+) (escrow.Page[escrow.RefusedAttempt], error) {
 	l := &list{from: "SELECT " + refusalColumns + " FROM refusals", key: "id"}
 	if filter.Institution != nil {
 		l.where("institution_id = %s", idArg(*filter.Institution))
@@ -47,6 +47,6 @@ func (s *Store) Refusals(
 }
 
 // LogRefusals adds refused attempts to the log.
-func (s *Store) LogRefusals(ctx context.Context, attempts []escrowgrid.RefusedAttempt) error {
+func (s *Store) LogRefusals(ctx context.Context, attempts []escrow.RefusedAttempt) error {
 	return s.transact(ctx, func(sink changeSink) error { return insert(sink, refusalTable, attempts) })
 }

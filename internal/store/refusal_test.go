@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/escrowgrid/escrowgrid"
-	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 )
 
 // shortLog is a database whose log of refused attempts has a bound that a test
@@ -38,10 +38,10 @@ func TestThePurgeKeepsTheNewestRefusedAttempts(t *testing.T) {
 			t.Fatal(err)
 		}
 		now := time.Date(2027, time.March, 1, 9, 0, 0, 0, time.UTC)
-		attempts := make([]escrowgrid.RefusedAttempt, bound+surplus)
+		attempts := make([]escrow.RefusedAttempt, bound+surplus)
 		for i := range attempts {
 			attempts[i].At = now.Add(time.Duration(i) * time.Second)
-			attempts[i].ID = escrowgrid.EntryID(escrowgrid.NewUUID(attempts[i].At, 0))
+			attempts[i].ID = escrow.EntryID(escrow.NewUUID(attempts[i].At, 0))
 		}
 		if err := s.LogRefusals(t.Context(), attempts); err != nil {
 			t.Fatal(err)
@@ -52,7 +52,7 @@ func TestThePurgeKeepsTheNewestRefusedAttempts(t *testing.T) {
 				t.Errorf("%s: purge %d of at most 3 removed %d, %v; want %d", s.Name(), i+1, removed, err, want)
 			}
 		}
-		page, err := s.Refusals(t.Context(), escrowgrid.RefusalFilter{}, escrowgrid.PageRequest{Limit: 100})
+		page, err := s.Refusals(t.Context(), escrow.RefusalFilter{}, escrow.PageRequest{Limit: 100})
 		if diff := cmp.Diff(attempts[surplus:], page.Items); diff != "" || err != nil {
 			t.Errorf("%s: attempts that are to be left (-) and that are (+), %v:\n%s", s.Name(), err, diff)
 		}

@@ -18,7 +18,7 @@ import (
 	_ "github.com/ncruces/go-sqlite3/vfs/memdb" // the file system behind sqlite::memory:
 	"github.com/pressly/goose/v3"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/tracing"
 )
 
@@ -166,7 +166,7 @@ func take(ctx context.Context, pool chan *sqliteConn) (*sqliteConn, error) {
 }
 
 // moment needs to ask the database only the first time: nobody else writes to it.
-func (s *sqlite) moment(ctx context.Context, institution escrowgrid.InstitutionID) (moment, error) {
+func (s *sqlite) moment(ctx context.Context, institution escrow.InstitutionID) (moment, error) {
 	now, ok, mark := s.known(institution)
 	if ok {
 		return now, nil
@@ -284,7 +284,7 @@ func (b *sqliteBatch) loadAll(ctx context.Context) (err error) {
 
 // load reads what the commands on one institution's books need and the cache does
 // not have, row by row.
-func (b *sqliteBatch) load(ctx context.Context, id escrowgrid.InstitutionID, needs escrowgrid.Needs) error {
+func (b *sqliteBatch) load(ctx context.Context, id escrow.InstitutionID, needs escrow.Needs) error {
 	var failed error
 	read := func(load func(row) error, columns, from string, args ...any) {
 		if failed == nil {
@@ -292,7 +292,7 @@ func (b *sqliteBatch) load(ctx context.Context, id escrowgrid.InstitutionID, nee
 		}
 	}
 	institution := idArg(id)
-	b.books[id] = escrowgrid.NewBooks(id, escrowgrid.Head{}, false)
+	b.books[id] = escrow.NewBooks(id, escrow.Head{}, false)
 	read(b.books.loadHead, "institution_id, sequence, last_at", "journal_heads WHERE institution_id = $1", institution)
 	needs = b.store.cache.fillBooks(b.books[id], needs)
 	if needs.Institution {
@@ -324,7 +324,7 @@ func (b *sqliteBatch) load(ctx context.Context, id escrowgrid.InstitutionID, nee
 	return failed
 }
 
-func (b *sqliteBatch) Books(id escrowgrid.InstitutionID) *escrowgrid.Books { return b.books[id] }
+func (b *sqliteBatch) Books(id escrow.InstitutionID) *escrow.Books { return b.books[id] }
 
 func (b *sqliteBatch) Commit(ctx context.Context) error {
 	defer b.Rollback(ctx)

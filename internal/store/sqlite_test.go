@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
@@ -26,8 +26,8 @@ func TestSQLiteFilesAreReadableByTheirOwnerAlone(t *testing.T) {
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	attempt := escrowgrid.RefusedAttempt{ID: escrowgrid.EntryID{1}, At: time.Now(), Actor: "unknown"}
-	if err := s.LogRefusals(t.Context(), []escrowgrid.RefusedAttempt{attempt}); err != nil {
+	attempt := escrow.RefusedAttempt{ID: escrow.EntryID{1}, At: time.Now(), Actor: "unknown"}
+	if err := s.LogRefusals(t.Context(), []escrow.RefusedAttempt{attempt}); err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range []string{path, path + "-wal", path + ".lock"} {

@@ -16,7 +16,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // Store is an open database.
@@ -31,7 +31,7 @@ type backend interface {
 	// Begin opens a batch on the books of the given institutions, with what they
 	// need. The batch holds the lock on their journals until it ends, or it is on
 	// books as this process knows them, and commits only if they still are so.
-	Begin(ctx context.Context, needs map[escrowgrid.InstitutionID]escrowgrid.Needs) (Batch, error)
+	Begin(ctx context.Context, needs map[escrow.InstitutionID]escrow.Needs) (Batch, error)
 	// Lead runs work unless another process that shares the database is in Lead
 	// under the same name; it reports whether it ran.
 	Lead(ctx context.Context, name LeaderName, work func(context.Context) error) (ran bool, err error)
@@ -44,11 +44,11 @@ type backend interface {
 	Space() (size, free int64, ok bool)
 	// Forget drops what is remembered of some institutions' books: the next batch on
 	// them locks their journals and loads.
-	Forget(institutions ...escrowgrid.InstitutionID)
+	Forget(institutions ...escrow.InstitutionID)
 	Close() error
 
 	// moment tells where a journal stands at some time after the call.
-	moment(ctx context.Context, institution escrowgrid.InstitutionID) (moment, error)
+	moment(ctx context.Context, institution escrow.InstitutionID) (moment, error)
 	// recall returns a row that is remembered of a moment, remember remembers one that
 	// was read after it.
 	recall(at moment, id any) (any, bool)
@@ -68,7 +68,7 @@ type backend interface {
 // Batch is a transaction over the books of some institutions.
 type Batch interface {
 	// Books returns the books of an institution that Begin was asked for.
-	Books(escrowgrid.InstitutionID) *escrowgrid.Books
+	Books(escrow.InstitutionID) *escrow.Books
 	// Commit writes what the books have become. After an error that is
 	// ErrOutcomeUnknown it may or may not be in the database; after ErrStale it is
 	// not, and a batch that is begun anew holds the lock.

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // table says how a domain value stands in a table. Both backends write by it:
@@ -124,7 +124,7 @@ func writeRows[T any](sink changeSink, t table[T], rows []T, perRow, perSet stri
 // writeBooks hands everything that the books of a batch have become to a sink.
 // The ends of the journals are checked where they move, or, for a batch that holds
 // no lock yet, all of them.
-func writeBooks(sink changeSink, batch []*escrowgrid.Books, checkEnds bool) error {
+func writeBooks(sink changeSink, batch []*escrow.Books, checkEnds bool) error {
 	var changes changes
 	for _, books := range batch {
 		changes.add(books, checkEnds)
@@ -153,22 +153,22 @@ func writeBooks(sink changeSink, batch []*escrowgrid.Books, checkEnds bool) erro
 
 // changes is what the books of a batch have become, by table.
 type changes struct {
-	institutions            []escrowgrid.Institution
+	institutions            []escrow.Institution
 	newHeads                []head
 	moves                   []headMove
-	entries                 []escrowgrid.Entry
-	newKeys, keys           []escrowgrid.APIKey
-	newPolicies, policies   []escrowgrid.Policy
-	templates               []escrowgrid.AssetTemplate
-	assets                  []escrowgrid.Asset
-	newPositions, positions []escrowgrid.Position
+	entries                 []escrow.Entry
+	newKeys, keys           []escrow.APIKey
+	newPolicies, policies   []escrow.Policy
+	templates               []escrow.AssetTemplate
+	assets                  []escrow.Asset
+	newPositions, positions []escrow.Position
 	records                 []ownedRecord
 }
 
-func (c *changes) add(b *escrowgrid.Books, checkEnds bool) {
+func (c *changes) add(b *escrow.Books, checkEnds bool) {
 	for _, created := range b.Institutions.Created() {
 		c.institutions = append(c.institutions, created)
-		c.newHeads = append(c.newHeads, head{created.ID, escrowgrid.Head{Sequence: 1, At: created.CreatedAt}})
+		c.newHeads = append(c.newHeads, head{created.ID, escrow.Head{Sequence: 1, At: created.CreatedAt}})
 	}
 	if checkEnds || !sameHead(b.Head, b.Opened()) {
 		c.moves = append(c.moves, headMove{b.InstitutionID(), b.Opened(), b.Head})

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 const templateColumns = "institution_id, id, code, name, vertical, region, config, created_at"
@@ -15,7 +15,7 @@ var templateTable = newTable("asset_templates", 2,
 		"institution_id uuid", "id uuid", "code text", "name text", "vertical text", "region text", "config text",
 		"created_at timestamptz",
 	},
-	func(t *escrowgrid.AssetTemplate, to columns) error {
+	func(t *escrow.AssetTemplate, to columns) error {
 		to.id(t.InstitutionID)
 		to.id(t.ID)
 		to.text(string(t.Code))
@@ -28,7 +28,7 @@ var templateTable = newTable("asset_templates", 2,
 		return err
 	})
 
-func scanTemplate(r row, t *escrowgrid.AssetTemplate) error {
+func scanTemplate(r row, t *escrow.AssetTemplate) error {
 	var config string
 	err := r.Scan((*[16]byte)(&t.InstitutionID), (*[16]byte)(&t.ID), (*string)(&t.Code), &t.Name,
 		(*string)(&t.Vertical), (*string)(&t.Region), &config, &t.CreatedAt)
@@ -37,16 +37,16 @@ func scanTemplate(r row, t *escrowgrid.AssetTemplate) error {
 
 // Template returns one asset template of an institution.
 func (s *Store) Template(
-	ctx context.Context, institution escrowgrid.InstitutionID, id escrowgrid.TemplateID,
-) (escrowgrid.AssetTemplate, bool, error) {
+	ctx context.Context, institution escrow.InstitutionID, id escrow.TemplateID,
+) (escrow.AssetTemplate, bool, error) {
 	return one(ctx, s, "SELECT "+templateColumns+" FROM asset_templates WHERE institution_id = $1 AND id = $2",
 		[]any{idArg(institution), idArg(id)}, scanTemplate)
 }
 
 // Templates returns a page of an institution's asset templates.
 func (s *Store) Templates(
-	ctx context.Context, institution escrowgrid.InstitutionID, period escrowgrid.Period, page escrowgrid.PageRequest,
-) (escrowgrid.Page[escrowgrid.AssetTemplate], error) {
+	ctx context.Context, institution escrow.InstitutionID, period escrow.Period, page escrow.PageRequest,
+) (escrow.Page[escrow.AssetTemplate], error) {
 	l := &list{from: "SELECT " + templateColumns + " FROM asset_templates", key: "id"}
 	l.where("institution_id = %s", idArg(institution))
 	return idPage(ctx, s, l, period, page, scanTemplate)

@@ -9,18 +9,18 @@ import (
 	"strings"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
 
 // Checkpoint is a checkpoint of an institution's journal, as it was signed, with what
 // the entries up to its size sum to.
 type Checkpoint struct {
-	Institution escrowgrid.InstitutionID
+	Institution escrow.InstitutionID
 	Size        int64
 	At          time.Time
 	Note        []byte
-	Balances    escrowgrid.Balances
+	Balances    escrow.Balances
 }
 
 const checkpointColumns = "institution_id, size, at, note, balances"
@@ -47,7 +47,7 @@ func scanCheckpoint(r row, c *Checkpoint) error {
 
 // ownedTile is a tile with the institution whose journal's tree it is of.
 type ownedTile struct {
-	institution escrowgrid.InstitutionID
+	institution escrow.InstitutionID
 	translog.Tile
 }
 
@@ -72,7 +72,7 @@ var tileTable = func() table[ownedTile] {
 // Tile reads a tile of the tree over an institution's journal; found is false where
 // there is none.
 func (s *Store) Tile(
-	ctx context.Context, institution escrowgrid.InstitutionID, id translog.TileID,
+	ctx context.Context, institution escrow.InstitutionID, id translog.TileID,
 ) (hashes []byte, found bool, err error) {
 	return one(ctx, s, "SELECT hashes FROM journal_tiles WHERE institution_id = $1 AND level = $2 AND number = $3",
 		[]any{idArg(institution), int64(id.Level), id.Number}, func(r row, hashes *[]byte) error { return r.Scan(hashes) })
@@ -80,7 +80,7 @@ func (s *Store) Tile(
 
 // Tiles reads tiles of the tree over an institution's journal, all of which must be there.
 func (s *Store) Tiles(
-	ctx context.Context, institution escrowgrid.InstitutionID, ids []translog.TileID,
+	ctx context.Context, institution escrow.InstitutionID, ids []translog.TileID,
 ) ([]translog.Tile, error) {
 	tiles := make([]translog.Tile, len(ids))
 	for i, id := range ids {
@@ -114,7 +114,7 @@ func (s *Store) AddCheckpoint(ctx context.Context, c Checkpoint, changed []trans
 // LastCheckpoint returns the last checkpoint of a journal whose size is at most upTo;
 // found is false where there is none.
 func (s *Store) LastCheckpoint(
-	ctx context.Context, institution escrowgrid.InstitutionID, upTo int64,
+	ctx context.Context, institution escrow.InstitutionID, upTo int64,
 ) (c Checkpoint, found bool, err error) {
 	return one(ctx, s, "SELECT "+checkpointColumns+` FROM journal_checkpoints
 		WHERE institution_id = $1 AND size <= $2 ORDER BY size DESC LIMIT 1`, []any{idArg(institution), upTo}, scanCheckpoint)
@@ -123,7 +123,7 @@ func (s *Store) LastCheckpoint(
 // FirstCheckpoint returns the first checkpoint of a journal whose size is at least from;
 // found is false where there is none.
 func (s *Store) FirstCheckpoint(
-	ctx context.Context, institution escrowgrid.InstitutionID, from int64,
+	ctx context.Context, institution escrow.InstitutionID, from int64,
 ) (c Checkpoint, found bool, err error) {
 	return one(ctx, s, "SELECT "+checkpointColumns+` FROM journal_checkpoints
 		WHERE institution_id = $1 AND size >= $2 ORDER BY size LIMIT 1`, []any{idArg(institution), from}, scanCheckpoint)
@@ -131,8 +131,8 @@ func (s *Store) FirstCheckpoint(
 
 // Checkpoints returns a page of a journal's checkpoints. A cursor is a size.
 func (s *Store) Checkpoints(
-	ctx context.Context, institution escrowgrid.InstitutionID, page escrowgrid.PageRequest,
-) (escrowgrid.Page[Checkpoint], error) {
+	ctx context.Context, institution escrow.InstitutionID, page escrow.PageRequest,
+) (escrow.Page[Checkpoint], error) {
 	l := &list{from: "SELECT " + checkpointColumns + " FROM journal_checkpoints", key: "size"}
 	l.where("institution_id = %s", idArg(institution))
 	if page.After != nil {
@@ -143,7 +143,7 @@ func (s *Store) Checkpoints(
 
 // UnsignedJournal is a journal with entries that no checkpoint covers yet.
 type UnsignedJournal struct {
-	Institution escrowgrid.InstitutionID
+	Institution escrow.InstitutionID
 	// Sequence is that of the last entry, Size that of the last checkpoint, 0 where there
 	// is none.
 	Sequence, Size int64
@@ -152,7 +152,7 @@ type UnsignedJournal struct {
 // UnsignedJournals returns the journals with entries that no checkpoint covers yet, at
 // most limit of them after an institution, in order of id.
 func (s *Store) UnsignedJournals(
-	ctx context.Context, after escrowgrid.InstitutionID, limit int,
+	ctx context.Context, after escrow.InstitutionID, limit int,
 ) ([]UnsignedJournal, error) {
 	return all(ctx, s, `SELECT institution_id, sequence, size FROM (
 			SELECT h.institution_id, h.sequence, COALESCE(
@@ -170,7 +170,7 @@ type StoredEntry struct {
 	Sequence int64
 	At       time.Time
 	Actor    string
-	Kind     escrowgrid.Kind
+	Kind     escrow.Kind
 	Subject  string
 	Body     []byte
 }
@@ -184,7 +184,7 @@ func scanStoredEntry(r row, e *StoredEntry) error {
 // StoredEntries returns the entries of a journal from one sequence to another, both
 // included.
 func (s *Store) StoredEntries(
-	ctx context.Context, institution escrowgrid.InstitutionID, from, to int64,
+	ctx context.Context, institution escrow.InstitutionID, from, to int64,
 ) ([]StoredEntry, error) {
 	return all(ctx, s, "SELECT "+storedEntryColumns+` FROM journal_entries
 		WHERE institution_id = $1 AND sequence BETWEEN $2 AND $3 ORDER BY sequence`,
@@ -196,7 +196,7 @@ const MaxHistories = 64
 
 // Histories returns all entries of at most MaxHistories subjects, those of each in order.
 func (s *Store) Histories(
-	ctx context.Context, institution escrowgrid.InstitutionID, subjects []string,
+	ctx context.Context, institution escrow.InstitutionID, subjects []string,
 ) ([]StoredEntry, error) {
 	if len(subjects) == 0 {
 		return nil, nil
@@ -226,7 +226,7 @@ var historiesQuery = func() string {
 
 // Ends returns the sequences of the first and the last entry that is stored of a
 // journal, 0 where there is none.
-func (s *Store) Ends(ctx context.Context, institution escrowgrid.InstitutionID) (first, last int64, err error) {
+func (s *Store) Ends(ctx context.Context, institution escrow.InstitutionID) (first, last int64, err error) {
 	for end, order := range map[*int64]string{&first: "ASC", &last: "DESC"} {
 		*end, _, err = one(ctx, s, "SELECT sequence FROM journal_entries WHERE institution_id = $1 ORDER BY sequence "+order+" LIMIT 1",
 			[]any{idArg(institution)}, func(r row, sequence *int64) error { return r.Scan(sequence) })
@@ -240,8 +240,8 @@ func (s *Store) Ends(ctx context.Context, institution escrowgrid.InstitutionID) 
 // NextTenant returns the first institution after another, in order of id, that any table
 // has rows of; found is false where there is none.
 func (s *Store) NextTenant(
-	ctx context.Context, after escrowgrid.InstitutionID,
-) (next escrowgrid.InstitutionID, found bool, err error) {
+	ctx context.Context, after escrow.InstitutionID,
+) (next escrow.InstitutionID, found bool, err error) {
 	for _, column := range []string{
 		"journal_heads.institution_id", "institutions.id", "journal_entries.institution_id", "journal_checkpoints.institution_id",
 		"api_keys.institution_id", "policies.institution_id", "asset_templates.institution_id", "assets.institution_id",
@@ -249,7 +249,7 @@ func (s *Store) NextTenant(
 	} {
 		table, column, _ := strings.Cut(column, ".")
 		id, has, err := one(ctx, s, "SELECT "+column+" FROM "+table+" WHERE "+column+" > $1 ORDER BY "+column+" LIMIT 1",
-			[]any{idArg(after)}, func(r row, id *escrowgrid.InstitutionID) error { return r.Scan((*[16]byte)(id)) })
+			[]any{idArg(after)}, func(r row, id *escrow.InstitutionID) error { return r.Scan((*[16]byte)(id)) })
 		if err != nil {
 			return next, false, err
 		}

@@ -5,9 +5,9 @@ import (
 	"math"
 	"testing"
 
-	"github.com/escrowgrid/escrowgrid"
-	"github.com/escrowgrid/escrowgrid/internal/journaltest"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/store/journaltest"
 	"github.com/escrowgrid/escrowgrid/internal/verify"
 )
 
@@ -56,7 +56,7 @@ func TestADatabaseOfTheLevelBeforeIsUpgraded(t *testing.T) {
 		if report.DifferenceCount != 0 || report.Entries != int64(len(before)+3*10) {
 			t.Errorf("the upgraded database is verified as %+v", report)
 		}
-		page := journaltest.Must(s.Positions(t.Context(), example.Institution, escrowgrid.PositionFilter{}, escrowgrid.PageRequest{Limit: 100}))
+		page := journaltest.Must(s.Positions(t.Context(), example.Institution, escrow.PositionFilter{}, escrow.PageRequest{Limit: 100}))
 		if len(page.Items) != 20 {
 			t.Errorf("there are %d positions", len(page.Items))
 		}

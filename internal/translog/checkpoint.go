@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // Checkpoint says which tree a log was at a moment. Its text is that of C2SP
@@ -33,7 +33,7 @@ const timePrefix = "time "
 
 // Text returns the lines that are signed.
 func (c Checkpoint) Text() string {
-	return fmt.Sprintf("%s\n%d\n%s\n%s%s\n", c.Origin, c.Size, c.Root, timePrefix, escrowgrid.FormatTime(c.At))
+	return fmt.Sprintf("%s\n%d\n%s\n%s%s\n", c.Origin, c.Size, c.Root, timePrefix, escrow.FormatTime(c.At))
 }
 
 // ParseCheckpoint reads what Text writes. Extension lines that it does not know are
@@ -59,7 +59,7 @@ func ParseCheckpoint(text string) (Checkpoint, error) {
 			return Checkpoint{}, errors.New("checkpoint: a line is empty")
 		}
 		if at, isTime := strings.CutPrefix(line, timePrefix); isTime {
-			if c.At, err = escrowgrid.ParseTime(at); err != nil {
+			if c.At, err = escrow.ParseTime(at); err != nil {
 				return Checkpoint{}, fmt.Errorf("checkpoint: time %w", err)
 			}
 		}
@@ -166,6 +166,6 @@ func Unverified(signed []byte) (Checkpoint, error) {
 }
 
 // Origin returns the name of an institution's log.
-func Origin(name string, institution escrowgrid.InstitutionID) string {
+func Origin(name string, institution escrow.InstitutionID) string {
 	return name + "/" + institution.String()
 }

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
 
@@ -31,7 +31,7 @@ func verifiers(t *testing.T, keys ...string) translog.Verifiers {
 
 func example() translog.Checkpoint {
 	return translog.Checkpoint{
-		Origin: translog.Origin("escrow.example.com", escrowgrid.InstitutionID{15: 1}), Size: 3, Root: leaf(1),
+		Origin: translog.Origin("escrow.example.com", escrow.InstitutionID{15: 1}), Size: 3, Root: leaf(1),
 		At: time.Date(2027, 1, 31, 12, 0, 0, 1000, time.UTC),
 	}
 }

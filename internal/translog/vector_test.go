@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
 
@@ -17,16 +17,16 @@ const exampleKey = "PRIVATE+KEY+escrow.example.com+06f581ef+AZhSbZB/8Nfp5mIsyCAP
 // The entry, the hash and the checkpoint that the documentation shows, for readers to compute again,
 // are what the program makes: bytes that are hashed must never change.
 func TestVectorsOfTheDocumentation(t *testing.T) {
-	command, err := escrowgrid.NewCreateInstitution(escrowgrid.InstitutionInput{
+	command, err := escrow.NewCreateInstitution(escrow.InstitutionInput{
 		Name: "Müller & Söhne", Regions: []string{"EU_UK"}, Verticals: &[]string{"CONSTRUCTION"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	books := escrowgrid.NewBooks(escrowgrid.InstitutionID{}, escrowgrid.Head{}, true)
+	books := escrow.NewBooks(escrow.InstitutionID{}, escrow.Head{}, true)
 	outcome, err := books.Execute(
-		escrowgrid.Request{Actor: escrowgrid.ActorRoot(), RequestID: "example", Command: command},
-		escrowgrid.Stamp{Now: time.Date(2027, time.January, 31, 12, 0, 0, 1000, time.UTC), Random: [2]uint64{1, 2}})
+		escrow.Request{Actor: escrow.ActorRoot(), RequestID: "example", Command: command},
+		escrow.Stamp{Now: time.Date(2027, time.January, 31, 12, 0, 0, 1000, time.UTC), Random: [2]uint64{1, 2}})
 	if err != nil || outcome.Refusal != nil {
 		t.Fatal(err, outcome.Refusal)
 	}

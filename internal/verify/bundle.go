@@ -3,8 +3,8 @@ package verify
 import (
 	"context"
 
-	"github.com/escrowgrid/escrowgrid"
-	"github.com/escrowgrid/escrowgrid/internal/bundle"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/verify/bundle"
 )
 
 // Bundle verifies the journal in a bundle, with nothing but the file. There are no rows
@@ -22,8 +22,8 @@ func Bundle(ctx context.Context, b *bundle.Bundle, config Config) (Report, error
 	}
 	accounted, err := compareRows(ctx, v, b.Institution, b.Last, table[life]{
 		name: "positions", page: v.lives(b), cursor: life.cursor, subject: life.subject, fields: func(life) []field { return nil },
-		rebuild: func(l life, history []escrowgrid.Entry) (life, error) {
-			_, err := resource(escrowgrid.Position{}, history)
+		rebuild: func(l life, history []escrow.Entry) (life, error) {
+			_, err := resource(escrow.Position{}, history)
 			return l, err
 		},
 	})
@@ -48,20 +48,20 @@ type life struct {
 	sequence int64
 }
 
-func (l life) cursor() escrowgrid.Cursor { return escrowgrid.SequenceCursor(l.sequence) }
-func (l life) subject() string           { return l.position }
+func (l life) cursor() escrow.Cursor { return escrow.SequenceCursor(l.sequence) }
+func (l life) subject() string       { return l.position }
 
 // lives pages through the positions that a journal's entries make.
-func (v *verification) lives(b *bundle.Bundle) func(context.Context, escrowgrid.PageRequest) (escrowgrid.Page[life], error) {
+func (v *verification) lives(b *bundle.Bundle) func(context.Context, escrow.PageRequest) (escrow.Page[life], error) {
 	var read int64
-	return func(ctx context.Context, _ escrowgrid.PageRequest) (page escrowgrid.Page[life], err error) {
+	return func(ctx context.Context, _ escrow.PageRequest) (page escrow.Page[life], err error) {
 		entries, err := b.StoredEntries(ctx, b.Institution, read+1, read+rowPage)
 		if err != nil {
 			return page, err
 		}
 		read += rowPage
 		for _, entry := range entries {
-			if entry.Kind == escrowgrid.KindPositionCreated {
+			if entry.Kind == escrow.KindPositionCreated {
 				page.Items = append(page.Items, life{entry.Subject, entry.Sequence})
 			}
 		}
@@ -76,14 +76,14 @@ func (v *verification) findStrayStep(ctx context.Context, b *bundle.Bundle) erro
 		if err != nil {
 			return err
 		}
-		if entry.Kind != escrowgrid.KindPositionStateChanged {
+		if entry.Kind != escrow.KindPositionStateChanged {
 			continue
 		}
 		history, err := b.Histories(ctx, b.Institution, []string{entry.Subject})
 		if err != nil {
 			return err
 		}
-		if len(history) == 0 || history[0].Kind != escrowgrid.KindPositionCreated {
+		if len(history) == 0 || history[0].Kind != escrow.KindPositionCreated {
 			v.differ(b.Institution, entryName(entry.Sequence), "a step of "+entry.Subject, "one of a position that an entry has made")
 			return nil
 		}

@@ -11,11 +11,11 @@ import (
 
 	"github.com/ncruces/go-sqlite3/driver"
 
-	"github.com/escrowgrid/escrowgrid"
-	"github.com/escrowgrid/escrowgrid/internal/bundle"
-	"github.com/escrowgrid/escrowgrid/internal/journaltest"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/store/journaltest"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 	"github.com/escrowgrid/escrowgrid/internal/verify"
+	"github.com/escrowgrid/escrowgrid/internal/verify/bundle"
 )
 
 // export writes the bundle of the fixture's journal.
@@ -102,7 +102,7 @@ func TestTamperingWithABundleIsFound(t *testing.T) {
 	forged := must(translog.Checkpoint{
 		Origin: "escrowgrid.test/" + f.Example.Institution.String(), Size: lastSigned, Root: translog.EmptyRoot(), At: time.Now(),
 	}.Sign(stranger))
-	foreign := strings.ReplaceAll(body(firstSigned+7), f.positions[firstPositions].String(), escrowgrid.PositionID{15: 1}.String())
+	foreign := strings.ReplaceAll(body(firstSigned+7), f.positions[firstPositions].String(), escrow.PositionID{15: 1}.String())
 	for _, test := range []struct {
 		name       string
 		statements []string
@@ -128,13 +128,13 @@ func TestTamperingWithABundleIsFound(t *testing.T) {
 			[]string{
 				fmt.Sprintf("DELETE FROM entries WHERE sequence > %d", lastSigned),
 				fmt.Sprintf("INSERT INTO entries SELECT %d, '2999-01-01T00:00:00.000000Z', actor, kind, '%s', '%s' FROM entries WHERE sequence = %d",
-					lastSigned+1, escrowgrid.PositionID{15: 1},
+					lastSigned+1, escrow.PositionID{15: 1},
 					strings.NewReplacer(fmt.Sprintf(`"sequence":%d`, firstSigned+7), fmt.Sprintf(`"sequence":%d`, lastSigned+1),
-						`"at":"`+escrowgrid.FormatTime(f.Entry(f.Example.Institution, firstSigned+7).At), `"at":"2999-01-01T00:00:00.000000Z`).Replace(foreign), firstSigned+7),
+						`"at":"`+escrow.FormatTime(f.Entry(f.Example.Institution, firstSigned+7).At), `"at":"2999-01-01T00:00:00.000000Z`).Replace(foreign), firstSigned+7),
 			},
 			fmt.Sprintf("entry %d: there is a step of pos_00000000000000000000000001", lastSigned+1),
 		},
-		{"of another institution", []string{"UPDATE bundle SET institution = '" + escrowgrid.InstitutionID{15: 1}.String() + "'"}, "entry 1: there is institution " + f.Example.Institution.String()},
+		{"of another institution", []string{"UPDATE bundle SET institution = '" + escrow.InstitutionID{15: 1}.String() + "'"}, "entry 1: there is institution " + f.Example.Institution.String()},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "tampered.bundle")
@@ -216,7 +216,7 @@ func TestABundleIsThereWholeOrNotAtAll(t *testing.T) {
 	if left := must(filepath.Glob(filepath.Join(filepath.Dir(broken), "*"))); len(left) != 0 {
 		t.Errorf("it leaves %v", left)
 	}
-	if err := bundle.FromStore(t.Context(), f.Store, escrowgrid.InstitutionID{15: 1}, broken, time.Now(), nil); err == nil {
+	if err := bundle.FromStore(t.Context(), f.Store, escrow.InstitutionID{15: 1}, broken, time.Now(), nil); err == nil {
 		t.Error("the journal of no institution is exported")
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
@@ -20,8 +20,8 @@ type heldCheckpoint = translog.Checkpoint
 
 // readHeld opens checkpoints that were kept elsewhere, and orders those of each
 // institution by size.
-func readHeld(notes [][]byte, trusted translog.Verifiers) (map[escrowgrid.InstitutionID][]heldCheckpoint, error) {
-	held := make(map[escrowgrid.InstitutionID][]heldCheckpoint)
+func readHeld(notes [][]byte, trusted translog.Verifiers) (map[escrow.InstitutionID][]heldCheckpoint, error) {
+	held := make(map[escrow.InstitutionID][]heldCheckpoint)
 	for _, note := range notes {
 		checkpoint, err := trusted.Open(note)
 		if err != nil {
@@ -40,8 +40,8 @@ func readHeld(notes [][]byte, trusted translog.Verifiers) (map[escrowgrid.Instit
 }
 
 // institutionOf reads whose journal a checkpoint is of out of its origin.
-func institutionOf(c translog.Checkpoint) (escrowgrid.InstitutionID, error) {
-	var of escrowgrid.InstitutionID
+func institutionOf(c translog.Checkpoint) (escrow.InstitutionID, error) {
+	var of escrow.InstitutionID
 	if err := of.UnmarshalText([]byte(c.Origin[strings.LastIndex(c.Origin, "/")+1:])); err != nil {
 		return of, fmt.Errorf("the origin of a checkpoint, %q, ends in no institution: %w", c.Origin, err)
 	}
@@ -59,17 +59,17 @@ type readCheckpoint struct {
 // checkpointReader reads a journal's checkpoints in order of size.
 type checkpointReader struct {
 	v  *verification
-	of escrowgrid.InstitutionID
+	of escrow.InstitutionID
 
 	page  []readCheckpoint
-	after *escrowgrid.Cursor
+	after *escrow.Cursor
 	ended bool
 }
 
 // peek returns the next checkpoint; ok is false after the last.
 func (r *checkpointReader) peek(ctx context.Context) (next readCheckpoint, ok bool, err error) {
 	if len(r.page) == 0 && !r.ended {
-		page, err := r.v.journal.Checkpoints(ctx, r.of, escrowgrid.PageRequest{Limit: escrowgrid.MaxPageSize, After: r.after})
+		page, err := r.v.journal.Checkpoints(ctx, r.of, escrow.PageRequest{Limit: escrow.MaxPageSize, After: r.after})
 		if err != nil {
 			return next, false, fmt.Errorf("checkpoints of %s: %w", r.of, err)
 		}
@@ -78,7 +78,7 @@ func (r *checkpointReader) peek(ctx context.Context) (next readCheckpoint, ok bo
 		}
 		r.page, r.ended = r.v.open(page.Items), !page.More
 		if len(page.Items) > 0 {
-			r.after = new(escrowgrid.SequenceCursor(page.Items[len(page.Items)-1].Size))
+			r.after = new(escrow.SequenceCursor(page.Items[len(page.Items)-1].Size))
 		}
 	}
 	if len(r.page) == 0 {
@@ -157,7 +157,7 @@ func (c *chain) compareCheckpoint(ctx context.Context, kept readCheckpoint) erro
 		c.v.differ(c.of, name+", column balances", string(keptSums), string(sums))
 	}
 	if !kept.At.Equal(kept.opened.At) {
-		c.v.differ(c.of, name+", column at", escrowgrid.FormatTime(kept.At), escrowgrid.FormatTime(kept.opened.At))
+		c.v.differ(c.of, name+", column at", escrow.FormatTime(kept.At), escrow.FormatTime(kept.opened.At))
 	}
 	return nil
 }

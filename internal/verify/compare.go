@@ -3,7 +3,7 @@ package verify
 import (
 	"fmt"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // field is a part of something with its value as text.
@@ -11,7 +11,7 @@ type field struct{ name, value string }
 
 // compare notes the first field that differs between what is there and what should be.
 // Both have the same fields in the same order.
-func (v *verification) compare(of escrowgrid.InstitutionID, what string, there, expected []field) {
+func (v *verification) compare(of escrow.InstitutionID, what string, there, expected []field) {
 	for i, field := range there {
 		if field.value != expected[i].value {
 			v.differ(of, what, field.name+" "+shown(field.value), shown(expected[i].value))

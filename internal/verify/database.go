@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
@@ -35,7 +35,7 @@ func Database(ctx context.Context, s *store.Store, config Config) (Report, error
 	if err := d.checkOperator(ctx); err != nil {
 		return v.report, err
 	}
-	var of escrowgrid.InstitutionID
+	var of escrow.InstitutionID
 	for {
 		next, found, err := s.NextTenant(ctx, of)
 		if err != nil || !found {
@@ -57,7 +57,7 @@ type database struct {
 
 // checkOperator looks at the operator's own journal, which has no entries.
 func (d *database) checkOperator(ctx context.Context) error {
-	var operator escrowgrid.InstitutionID
+	var operator escrow.InstitutionID
 	first, _, err := d.store.Ends(ctx, operator)
 	if err == nil && first != 0 {
 		d.differ(operator, entryName(first), "an entry", nothing+", as the operator has no journal")
@@ -75,7 +75,7 @@ func (v *verification) differHeld() {
 }
 
 // institution verifies one institution's journal and rows.
-func (d *database) institution(ctx context.Context, of escrowgrid.InstitutionID) error {
+func (d *database) institution(ctx context.Context, of escrow.InstitutionID) error {
 	d.report.Institutions++
 	_, last, err := d.store.Ends(ctx, of)
 	if err != nil {
@@ -107,16 +107,16 @@ func (d *database) institution(ctx context.Context, of escrowgrid.InstitutionID)
 		return err
 	}
 	if found && head.At.Before(chain.last) {
-		d.differ(of, "journal_heads, column last_at", escrowgrid.FormatTime(head.At), escrowgrid.FormatTime(chain.last)+" or later")
+		d.differ(of, "journal_heads, column last_at", escrow.FormatTime(head.At), escrow.FormatTime(chain.last)+" or later")
 	}
 	return d.rows(ctx, of, head.Sequence, chain)
 }
 
 // rows compares an institution's rows with its journal, of which each entry must have
 // made or changed one.
-func (d *database) rows(ctx context.Context, of escrowgrid.InstitutionID, known int64, chain *chain) error {
-	positions := positionRows(func(ctx context.Context, page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.Position], error) {
-		return d.store.Positions(ctx, of, escrowgrid.PositionFilter{}, page)
+func (d *database) rows(ctx context.Context, of escrow.InstitutionID, known int64, chain *chain) error {
+	positions := positionRows(func(ctx context.Context, page escrow.PageRequest) (escrow.Page[escrow.Position], error) {
+		return d.store.Positions(ctx, of, escrow.PositionFilter{}, page)
 	})
 	var accounted int64
 	for _, compare := range []func() (int64, error){
@@ -144,7 +144,7 @@ func (d *database) rows(ctx context.Context, of escrowgrid.InstitutionID, known 
 }
 
 // findMissingRow names the first entry whose row is not there.
-func (d *database) findMissingRow(ctx context.Context, of escrowgrid.InstitutionID, known int64) error {
+func (d *database) findMissingRow(ctx context.Context, of escrow.InstitutionID, known int64) error {
 	d.store.Forget(of) // What is remembered of a row does not count.
 	for stored, err := range entriesUpTo(ctx, d.store, of, known) {
 		if err != nil {
@@ -164,31 +164,31 @@ func (d *database) findMissingRow(ctx context.Context, of escrowgrid.Institution
 }
 
 // hasRow reports whether there is a row of an entry's subject.
-func (d *database) hasRow(ctx context.Context, of escrowgrid.InstitutionID, entry store.StoredEntry) (found bool, err error) {
+func (d *database) hasRow(ctx context.Context, of escrow.InstitutionID, entry store.StoredEntry) (found bool, err error) {
 	switch entry.Kind {
-	case escrowgrid.KindInstitutionCreated:
+	case escrow.KindInstitutionCreated:
 		_, found, err = d.store.Institution(ctx, of)
-	case escrowgrid.KindKeyCreated, escrowgrid.KindKeyRotated, escrowgrid.KindKeyRevoked:
-		var id escrowgrid.KeyID
+	case escrow.KindKeyCreated, escrow.KindKeyRotated, escrow.KindKeyRevoked:
+		var id escrow.KeyID
 		if err = id.UnmarshalText([]byte(entry.Subject)); err == nil {
 			_, found, err = d.store.Key(ctx, of, id)
 		}
-	case escrowgrid.KindPolicySet:
-		var policies []escrowgrid.Policy
+	case escrow.KindPolicySet:
+		var policies []escrow.Policy
 		policies, err = d.store.Policies(ctx, of)
-		found = slices.ContainsFunc(policies, func(p escrowgrid.Policy) bool { return escrowgrid.PolicySubject(p.Region) == entry.Subject })
-	case escrowgrid.KindTemplateCreated:
-		var id escrowgrid.TemplateID
+		found = slices.ContainsFunc(policies, func(p escrow.Policy) bool { return escrow.PolicySubject(p.Region) == entry.Subject })
+	case escrow.KindTemplateCreated:
+		var id escrow.TemplateID
 		if err = id.UnmarshalText([]byte(entry.Subject)); err == nil {
 			_, found, err = d.store.Template(ctx, of, id)
 		}
-	case escrowgrid.KindAssetCreated:
-		var id escrowgrid.AssetID
+	case escrow.KindAssetCreated:
+		var id escrow.AssetID
 		if err = id.UnmarshalText([]byte(entry.Subject)); err == nil {
 			_, found, err = d.store.Asset(ctx, of, id)
 		}
-	case escrowgrid.KindPositionCreated, escrowgrid.KindPositionStateChanged:
-		var id escrowgrid.PositionID
+	case escrow.KindPositionCreated, escrow.KindPositionStateChanged:
+		var id escrow.PositionID
 		if err = id.UnmarshalText([]byte(entry.Subject)); err == nil {
 			_, found, err = d.store.Position(ctx, of, id)
 		}

@@ -6,7 +6,7 @@ import (
 	"iter"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
@@ -25,26 +25,26 @@ type entriesRead struct {
 	// first and last are the times of the first and the last entry.
 	first, last time.Time
 	// rotations are the entries that put an API key in the place of another.
-	rotations []escrowgrid.Entry
+	rotations []escrow.Entry
 	// steps counts the entries of positions.
 	steps int64
 }
 
 type move struct {
 	place   int
-	posting escrowgrid.Posting
+	posting escrow.Posting
 }
 
 // chain is what is known of a journal so far, entry after entry.
 type chain struct {
 	v  *verification
-	of escrowgrid.InstitutionID
+	of escrow.InstitutionID
 	// kept is nil where only the entries and checkpoints are.
 	kept *keptTree
 
 	roots    translog.Roots
 	tiles    []tileOf // by level
-	balances escrowgrid.Balances
+	balances escrow.Balances
 	last     time.Time
 	// broken says that the entries are not those of the tree that was signed: nothing
 	// that follows can be compared with it.
@@ -56,7 +56,7 @@ type chain struct {
 	held        []heldCheckpoint
 
 	// rotations are the entries that replaced API keys, by the key replaced.
-	rotations map[escrowgrid.KeyID]escrowgrid.Entry
+	rotations map[escrow.KeyID]escrow.Entry
 	// steps counts the entries of positions.
 	steps int64
 }
@@ -65,11 +65,11 @@ type chain struct {
 // with its checkpoints and, where kept is not nil, with what else is kept of it. end
 // tells the sequence of the last entry by now.
 func (v *verification) readChain(
-	ctx context.Context, of escrowgrid.InstitutionID, to int64, kept *keptTree, end func(context.Context) (int64, error),
+	ctx context.Context, of escrow.InstitutionID, to int64, kept *keptTree, end func(context.Context) (int64, error),
 ) (*chain, error) {
 	c := &chain{
 		v: v, of: of, kept: kept, checkpoints: checkpointReader{v: v, of: of}, held: v.held[of],
-		rotations: make(map[escrowgrid.KeyID]escrowgrid.Entry),
+		rotations: make(map[escrow.KeyID]escrow.Entry),
 	}
 	next := int64(1)
 	err := inOrder(ctx, v.config,
@@ -97,7 +97,7 @@ func (v *verification) readChain(
 
 // entriesUpTo returns the entries of a journal, page by page, up to a sequence. It ends with
 // the first error.
-func entriesUpTo(ctx context.Context, j journal, of escrowgrid.InstitutionID, last int64) iter.Seq2[store.StoredEntry, error] {
+func entriesUpTo(ctx context.Context, j journal, of escrow.InstitutionID, last int64) iter.Seq2[store.StoredEntry, error] {
 	return func(yield func(store.StoredEntry, error) bool) {
 		for from := int64(1); from <= last; from += entryPage {
 			entries, err := j.StoredEntries(ctx, of, from, min(last, from+entryPage-1))
@@ -115,7 +115,7 @@ func entriesUpTo(ctx context.Context, j journal, of escrowgrid.InstitutionID, la
 }
 
 // readEntries reads a page of a journal and looks at each entry by itself.
-func (v *verification) readEntries(ctx context.Context, of escrowgrid.InstitutionID, from, to int64) (entriesRead, error) {
+func (v *verification) readEntries(ctx context.Context, of escrow.InstitutionID, from, to int64) (entriesRead, error) {
 	entries, err := v.journal.StoredEntries(ctx, of, from, to)
 	if err != nil {
 		return entriesRead{}, fmt.Errorf("entries %d to %d of %s: %w", from, to, of, err)
@@ -144,8 +144,8 @@ func (v *verification) readEntries(ctx context.Context, of escrowgrid.Institutio
 func entryName(sequence int64) string { return fmt.Sprintf("entry %d", sequence) }
 
 // readEntry looks at one entry.
-func (v *verification) readEntry(of escrowgrid.InstitutionID, stored store.StoredEntry, read *entriesRead) {
-	entry, err := escrowgrid.ParseEntry(stored.Body)
+func (v *verification) readEntry(of escrow.InstitutionID, stored store.StoredEntry, read *entriesRead) {
+	entry, err := escrow.ParseEntry(stored.Body)
 	if err == nil {
 		err = entry.Check()
 	}
@@ -156,14 +156,14 @@ func (v *verification) readEntry(of escrowgrid.InstitutionID, stored store.Store
 	v.compare(of, entryName(stored.Sequence), []field{
 		{"institution", entry.InstitutionID.String()},
 		{"sequence", fmt.Sprint(entry.Sequence)},
-		{"column at", escrowgrid.FormatTime(stored.At)},
+		{"column at", escrow.FormatTime(stored.At)},
 		{"column actor", stored.Actor},
 		{"column kind", string(stored.Kind)},
 		{"column subject", stored.Subject},
 	}, []field{
 		{"institution", of.String()},
 		{"sequence", fmt.Sprint(stored.Sequence)},
-		{"column at", escrowgrid.FormatTime(entry.At)},
+		{"column at", escrow.FormatTime(entry.At)},
 		{"column actor", entry.Actor.String()},
 		{"column kind", string(entry.Kind)},
 		{"column subject", entry.Subject},
@@ -186,8 +186,8 @@ func (v *verification) readEntry(of escrowgrid.InstitutionID, stored store.Store
 }
 
 // differLate notes that an entry is not later than the one before it.
-func (v *verification) differLate(of escrowgrid.InstitutionID, sequence int64, at, before time.Time) {
-	v.differ(of, entryName(sequence), "the time "+escrowgrid.FormatTime(at), "one after "+escrowgrid.FormatTime(before))
+func (v *verification) differLate(of escrow.InstitutionID, sequence int64, at, before time.Time) {
+	v.differ(of, entryName(sequence), "the time "+escrow.FormatTime(at), "one after "+escrow.FormatTime(before))
 }
 
 // take adds the next page to the chain.

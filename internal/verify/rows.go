@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
@@ -18,24 +18,24 @@ type table[T any] struct {
 	name string
 	// page reads rows in order of their cursors. One that is not the last may be empty
 	// where the cursor does not count.
-	page   func(context.Context, escrowgrid.PageRequest) (escrowgrid.Page[T], error)
-	cursor func(T) escrowgrid.Cursor
+	page   func(context.Context, escrow.PageRequest) (escrow.Page[T], error)
+	cursor func(T) escrow.Cursor
 	// subject is how the journal names a row.
 	subject func(T) string
 	fields  func(T) []field
 	// rebuild makes a row anew from its entries, oldest first.
-	rebuild func(row T, history []escrowgrid.Entry) (T, error)
+	rebuild func(row T, history []escrow.Entry) (T, error)
 	// version, where there is one, tells after how many of its entries the row is what it
 	// is.
 	version func(T) int64
 	// others, where there is one, adds the entries on other subjects that changed rows to
 	// their histories.
-	others func(ctx context.Context, rows []T, histories map[string][]escrowgrid.Entry) error
+	others func(ctx context.Context, rows []T, histories map[string][]escrow.Entry) error
 }
 
 // resource rebuilds a row of most tables.
-func resource[T any](_ T, history []escrowgrid.Entry) (row T, err error) {
-	made, err := escrowgrid.ResourceOf(history)
+func resource[T any](_ T, history []escrow.Entry) (row T, err error) {
+	made, err := escrow.ResourceOf(history)
 	if err != nil {
 		return row, err
 	}
@@ -49,11 +49,11 @@ func resource[T any](_ T, history []escrowgrid.Entry) (row T, err error) {
 // compareRows compares an institution's rows of a table with what the journal makes of
 // each. The entries up to known were there before the first row was read. It returns how
 // many of those the rows account for.
-func compareRows[T any](ctx context.Context, v *verification, of escrowgrid.InstitutionID, known int64, t table[T]) (int64, error) {
+func compareRows[T any](ctx context.Context, v *verification, of escrow.InstitutionID, known int64, t table[T]) (int64, error) {
 	var accounted atomic.Int64
-	page := escrowgrid.PageRequest{Limit: rowPage}
+	page := escrow.PageRequest{Limit: rowPage}
 	ended := false
-	var last escrowgrid.Cursor
+	var last escrow.Cursor
 	err := inOrder(ctx, v.config,
 		func(ctx context.Context) (rows []T, ok bool, err error) {
 			if ended {
@@ -108,9 +108,9 @@ func compareRows[T any](ctx context.Context, v *verification, of escrowgrid.Inst
 
 // histories reads all entries on some subjects, by subject.
 func (v *verification) histories(
-	ctx context.Context, of escrowgrid.InstitutionID, subjects []string,
-) (map[string][]escrowgrid.Entry, error) {
-	histories := make(map[string][]escrowgrid.Entry, len(subjects))
+	ctx context.Context, of escrow.InstitutionID, subjects []string,
+) (map[string][]escrow.Entry, error) {
+	histories := make(map[string][]escrow.Entry, len(subjects))
 	for len(subjects) > 0 {
 		some := subjects[:min(len(subjects), store.MaxHistories)]
 		subjects = subjects[len(some):]
@@ -119,7 +119,7 @@ func (v *verification) histories(
 			return nil, err
 		}
 		for _, s := range stored {
-			entry, err := escrowgrid.ParseEntry(s.Body)
+			entry, err := escrow.ParseEntry(s.Body)
 			if err != nil {
 				continue // It was noted where the journal was read.
 			}
@@ -131,7 +131,7 @@ func (v *verification) histories(
 }
 
 // countUpTo counts the entries up to a sequence.
-func countUpTo(history []escrowgrid.Entry, sequence int64) (count int) {
+func countUpTo(history []escrow.Entry, sequence int64) (count int) {
 	for count < len(history) && history[count].Sequence <= sequence {
 		count++
 	}
@@ -139,7 +139,7 @@ func countUpTo(history []escrowgrid.Entry, sequence int64) (count int) {
 }
 
 // compareRow compares one row with what its entries make of it.
-func compareRow[T any](v *verification, of escrowgrid.InstitutionID, known int64, t table[T], row T, history []escrowgrid.Entry) {
+func compareRow[T any](v *verification, of escrow.InstitutionID, known int64, t table[T], row T, history []escrow.Entry) {
 	name := t.name + " " + t.subject(row)
 	if len(history) == 0 {
 		v.differ(of, name, "a row", nothing+", as no entry made it")

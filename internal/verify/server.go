@@ -12,9 +12,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
 	"github.com/escrowgrid/escrowgrid/internal/apiclient"
-	"github.com/escrowgrid/escrowgrid/internal/bundle"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/verify/bundle"
 )
 
 // Server verifies the journals that a server shows to a key, which is the root key or one
@@ -39,7 +39,7 @@ func Server(ctx context.Context, s bundle.Server, directory string, config Confi
 }
 
 // shown verifies what a server shows of one institution.
-func (v *verification) shown(ctx context.Context, s bundle.Server, of escrowgrid.InstitutionID, directory string) (err error) {
+func (v *verification) shown(ctx context.Context, s bundle.Server, of escrow.InstitutionID, directory string) (err error) {
 	// What the positions are read to be, the journal that is read after them explains.
 	known, err := s.End(ctx, of)
 	if err != nil {
@@ -90,26 +90,26 @@ func (v *verification) shown(ctx context.Context, s bundle.Server, of escrowgrid
 
 // shownPosition is a position as a server shows it.
 type shownPosition struct {
-	ID                escrowgrid.PositionID `json:"id"`
-	AssetID           string                `json:"assetId"`
-	HolderReference   string                `json:"holderReference"`
-	ExternalReference string                `json:"externalReference"`
-	Currency          string                `json:"currency"`
-	Amount            string                `json:"amount"`
-	Funded            string                `json:"funded"`
-	Released          string                `json:"released"`
-	Refunded          string                `json:"refunded"`
-	Held              string                `json:"held"`
-	State             string                `json:"state"`
-	Version           int64                 `json:"version"`
-	ExpiresAt         string                `json:"expiresAt"`
-	Metadata          json.RawMessage       `json:"metadata"`
-	CreatedAt         string                `json:"createdAt"`
-	UpdatedAt         string                `json:"updatedAt"`
+	ID                escrow.PositionID `json:"id"`
+	AssetID           string            `json:"assetId"`
+	HolderReference   string            `json:"holderReference"`
+	ExternalReference string            `json:"externalReference"`
+	Currency          string            `json:"currency"`
+	Amount            string            `json:"amount"`
+	Funded            string            `json:"funded"`
+	Released          string            `json:"released"`
+	Refunded          string            `json:"refunded"`
+	Held              string            `json:"held"`
+	State             string            `json:"state"`
+	Version           int64             `json:"version"`
+	ExpiresAt         string            `json:"expiresAt"`
+	Metadata          json.RawMessage   `json:"metadata"`
+	CreatedAt         string            `json:"createdAt"`
+	UpdatedAt         string            `json:"updatedAt"`
 }
 
 // keepPositions writes the positions that a server shows to a file, one after the other.
-func keepPositions(ctx context.Context, s bundle.Server, of escrowgrid.InstitutionID, path string) (err error) {
+func keepPositions(ctx context.Context, s bundle.Server, of escrow.InstitutionID, path string) (err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // The caller says where.
 	if err != nil {
 		return err
@@ -128,7 +128,7 @@ func shownPositions(list *os.File) table[shownPosition] {
 	decoder := json.NewDecoder(bufio.NewReader(list))
 	return table[shownPosition]{
 		name: "positions",
-		page: func(context.Context, escrowgrid.PageRequest) (page escrowgrid.Page[shownPosition], err error) {
+		page: func(context.Context, escrow.PageRequest) (page escrow.Page[shownPosition], err error) {
 			for len(page.Items) < rowPage && decoder.More() {
 				var position shownPosition
 				if err := decoder.Decode(&position); err != nil {
@@ -139,7 +139,7 @@ func shownPositions(list *os.File) table[shownPosition] {
 			page.More = decoder.More()
 			return page, nil
 		},
-		cursor:  func(p shownPosition) escrowgrid.Cursor { return escrowgrid.IDCursor(p.ID) },
+		cursor:  func(p shownPosition) escrow.Cursor { return escrow.IDCursor(p.ID) },
 		subject: func(p shownPosition) string { return p.ID.String() },
 		version: func(p shownPosition) int64 { return p.Version },
 		fields: func(p shownPosition) []field {
@@ -161,14 +161,14 @@ func shownPositions(list *os.File) table[shownPosition] {
 				{"updatedAt", p.UpdatedAt},
 			}
 		},
-		rebuild: func(_ shownPosition, history []escrowgrid.Entry) (shownPosition, error) {
-			p, err := resource(escrowgrid.Position{}, history)
+		rebuild: func(_ shownPosition, history []escrow.Entry) (shownPosition, error) {
+			p, err := resource(escrow.Position{}, history)
 			return shownPosition{
 				ID: p.ID, AssetID: p.AssetID.String(), HolderReference: p.HolderReference, ExternalReference: p.ExternalReference,
 				Currency: string(p.Currency), Amount: p.Amount.Format(p.Currency), Funded: p.Funded.Format(p.Currency),
 				Released: p.Released.Format(p.Currency), Refunded: p.Refunded.Format(p.Currency), Held: p.Held.Format(p.Currency),
 				State: string(p.State), Version: p.Version, ExpiresAt: optionalTime(p.ExpiresAt), Metadata: json.RawMessage(p.Metadata),
-				CreatedAt: escrowgrid.FormatTime(p.CreatedAt), UpdatedAt: escrowgrid.FormatTime(p.UpdatedAt),
+				CreatedAt: escrow.FormatTime(p.CreatedAt), UpdatedAt: escrow.FormatTime(p.UpdatedAt),
 			}, err
 		},
 	}
@@ -180,7 +180,7 @@ func (v *verification) findUnshown(ctx context.Context, s bundle.Server, b *bund
 		if err != nil {
 			return err
 		}
-		if entry.Kind != escrowgrid.KindPositionCreated {
+		if entry.Kind != escrow.KindPositionCreated {
 			continue
 		}
 		err := s.Call(ctx, s.Key, http.MethodGet, "/positions/"+entry.Subject+"?institutionId="+b.Institution.String(), nil, nil)

@@ -7,68 +7,68 @@ import (
 	"strings"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
 // The tables of state, in the columns that they have. Amounts are in minor units there.
 
-func institutionRows(s *store.Store, of escrowgrid.InstitutionID) table[escrowgrid.Institution] {
-	return table[escrowgrid.Institution]{
+func institutionRows(s *store.Store, of escrow.InstitutionID) table[escrow.Institution] {
+	return table[escrow.Institution]{
 		name: "institutions",
-		page: func(ctx context.Context, _ escrowgrid.PageRequest) (page escrowgrid.Page[escrowgrid.Institution], err error) {
+		page: func(ctx context.Context, _ escrow.PageRequest) (page escrow.Page[escrow.Institution], err error) {
 			institution, found, err := s.Institution(ctx, of)
 			if found {
 				page.Items = append(page.Items, institution)
 			}
 			return page, err
 		},
-		subject: func(i escrowgrid.Institution) string { return i.ID.String() },
-		fields: func(i escrowgrid.Institution) []field {
+		subject: func(i escrow.Institution) string { return i.ID.String() },
+		fields: func(i escrow.Institution) []field {
 			return []field{
-				{"name", i.Name}, {"regions", list(i.Regions)}, {"verticals", list(i.Verticals)}, {"created_at", escrowgrid.FormatTime(i.CreatedAt)},
+				{"name", i.Name}, {"regions", list(i.Regions)}, {"verticals", list(i.Verticals)}, {"created_at", escrow.FormatTime(i.CreatedAt)},
 			}
 		},
-		rebuild: resource[escrowgrid.Institution],
+		rebuild: resource[escrow.Institution],
 	}
 }
 
 // keyRows takes the rotations up to the entry of a sequence, by the key replaced.
 func keyRows(
-	s *store.Store, of escrowgrid.InstitutionID, known int64, rotations map[escrowgrid.KeyID]escrowgrid.Entry,
-) table[escrowgrid.APIKey] {
-	return table[escrowgrid.APIKey]{
+	s *store.Store, of escrow.InstitutionID, known int64, rotations map[escrow.KeyID]escrow.Entry,
+) table[escrow.APIKey] {
+	return table[escrow.APIKey]{
 		name: "api_keys",
-		page: func(ctx context.Context, page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.APIKey], error) {
-			return s.Keys(ctx, of, escrowgrid.KeyFilter{IncludeRevoked: true}, page)
+		page: func(ctx context.Context, page escrow.PageRequest) (escrow.Page[escrow.APIKey], error) {
+			return s.Keys(ctx, of, escrow.KeyFilter{IncludeRevoked: true}, page)
 		},
-		cursor:  func(k escrowgrid.APIKey) escrowgrid.Cursor { return escrowgrid.IDCursor(k.ID) },
-		subject: func(k escrowgrid.APIKey) string { return k.ID.String() },
-		fields: func(k escrowgrid.APIKey) []field {
+		cursor:  func(k escrow.APIKey) escrow.Cursor { return escrow.IDCursor(k.ID) },
+		subject: func(k escrow.APIKey) string { return k.ID.String() },
+		fields: func(k escrow.APIKey) []field {
 			return []field{
 				{"label", k.Label},
 				{"role", string(k.Role)},
 				{"hash", k.Hash.String()},
-				{"created_at", escrowgrid.FormatTime(k.CreatedAt)},
+				{"created_at", escrow.FormatTime(k.CreatedAt)},
 				{"expires_at", optionalTime(k.ExpiresAt)},
 				{"revoked_at", optionalTime(k.RevokedAt)},
 			}
 		},
-		rebuild: func(k escrowgrid.APIKey, history []escrowgrid.Entry) (escrowgrid.APIKey, error) {
-			return escrowgrid.KeyAfter(k.ID, history)
+		rebuild: func(k escrow.APIKey, history []escrow.Entry) (escrow.APIKey, error) {
+			return escrow.KeyAfter(k.ID, history)
 		},
-		others: func(ctx context.Context, rows []escrowgrid.APIKey, histories map[string][]escrowgrid.Entry) error {
+		others: func(ctx context.Context, rows []escrow.APIKey, histories map[string][]escrow.Entry) error {
 			later, err := rotationsAfter(ctx, s, of, known)
 			if err != nil {
 				return err
 			}
 			for _, key := range rows {
-				for _, rotations := range []map[escrowgrid.KeyID]escrowgrid.Entry{rotations, later} {
+				for _, rotations := range []map[escrow.KeyID]escrow.Entry{rotations, later} {
 					if rotation, ok := rotations[key.ID]; ok {
 						histories[key.ID.String()] = append(histories[key.ID.String()], rotation)
 					}
 				}
-				slices.SortFunc(histories[key.ID.String()], func(a, b escrowgrid.Entry) int { return int(a.Sequence - b.Sequence) })
+				slices.SortFunc(histories[key.ID.String()], func(a, b escrow.Entry) int { return int(a.Sequence - b.Sequence) })
 			}
 			return nil
 		},
@@ -78,12 +78,12 @@ func keyRows(
 // rotationsAfter reads the entries after one that put an API key in the place of another,
 // by the key replaced.
 func rotationsAfter(
-	ctx context.Context, s *store.Store, of escrowgrid.InstitutionID, after int64,
-) (map[escrowgrid.KeyID]escrowgrid.Entry, error) {
-	rotations := make(map[escrowgrid.KeyID]escrowgrid.Entry)
-	page := escrowgrid.PageRequest{Limit: escrowgrid.MaxPageSize, After: new(escrowgrid.SequenceCursor(after))}
+	ctx context.Context, s *store.Store, of escrow.InstitutionID, after int64,
+) (map[escrow.KeyID]escrow.Entry, error) {
+	rotations := make(map[escrow.KeyID]escrow.Entry)
+	page := escrow.PageRequest{Limit: escrow.MaxPageSize, After: new(escrow.SequenceCursor(after))}
 	for {
-		entries, err := s.Entries(ctx, of, escrowgrid.EntryFilter{Kind: escrowgrid.KindKeyRotated}, page)
+		entries, err := s.Entries(ctx, of, escrow.EntryFilter{Kind: escrow.KindKeyRotated}, page)
 		if err != nil {
 			return nil, err
 		}
@@ -91,7 +91,7 @@ func rotationsAfter(
 			if replaced, ok := entry.ReplacedKey(); ok {
 				rotations[replaced] = entry
 			}
-			page.After = new(escrowgrid.SequenceCursor(entry.Sequence))
+			page.After = new(escrow.SequenceCursor(entry.Sequence))
 		}
 		if !entries.More {
 			return rotations, nil
@@ -99,36 +99,36 @@ func rotationsAfter(
 	}
 }
 
-func policyRows(s *store.Store, of escrowgrid.InstitutionID) table[escrowgrid.Policy] {
-	return table[escrowgrid.Policy]{
+func policyRows(s *store.Store, of escrow.InstitutionID) table[escrow.Policy] {
+	return table[escrow.Policy]{
 		name: "policies",
-		page: func(ctx context.Context, _ escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.Policy], error) {
+		page: func(ctx context.Context, _ escrow.PageRequest) (escrow.Page[escrow.Policy], error) {
 			policies, err := s.Policies(ctx, of)
-			return escrowgrid.Page[escrowgrid.Policy]{Items: policies}, err
+			return escrow.Page[escrow.Policy]{Items: policies}, err
 		},
-		subject: func(p escrowgrid.Policy) string { return escrowgrid.PolicySubject(p.Region) },
-		fields: func(p escrowgrid.Policy) []field {
+		subject: func(p escrow.Policy) string { return escrow.PolicySubject(p.Region) },
+		fields: func(p escrow.Policy) []field {
 			return []field{
 				{"min_amount", optionalDecimal(p.MinAmount)},
 				{"max_amount", optionalDecimal(p.MaxAmount)},
 				{"allowed_currencies", list(p.AllowedCurrencies)},
-				{"created_at", escrowgrid.FormatTime(p.CreatedAt)},
-				{"updated_at", escrowgrid.FormatTime(p.UpdatedAt)},
+				{"created_at", escrow.FormatTime(p.CreatedAt)},
+				{"updated_at", escrow.FormatTime(p.UpdatedAt)},
 			}
 		},
-		rebuild: resource[escrowgrid.Policy],
+		rebuild: resource[escrow.Policy],
 	}
 }
 
-func templateRows(s *store.Store, of escrowgrid.InstitutionID) table[escrowgrid.AssetTemplate] {
-	return table[escrowgrid.AssetTemplate]{
+func templateRows(s *store.Store, of escrow.InstitutionID) table[escrow.AssetTemplate] {
+	return table[escrow.AssetTemplate]{
 		name: "asset_templates",
-		page: func(ctx context.Context, page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.AssetTemplate], error) {
-			return s.Templates(ctx, of, escrowgrid.Period{}, page)
+		page: func(ctx context.Context, page escrow.PageRequest) (escrow.Page[escrow.AssetTemplate], error) {
+			return s.Templates(ctx, of, escrow.Period{}, page)
 		},
-		cursor:  func(t escrowgrid.AssetTemplate) escrowgrid.Cursor { return escrowgrid.IDCursor(t.ID) },
-		subject: func(t escrowgrid.AssetTemplate) string { return t.ID.String() },
-		fields: func(t escrowgrid.AssetTemplate) []field {
+		cursor:  func(t escrow.AssetTemplate) escrow.Cursor { return escrow.IDCursor(t.ID) },
+		subject: func(t escrow.AssetTemplate) string { return t.ID.String() },
+		fields: func(t escrow.AssetTemplate) []field {
 			config, err := t.Config.MarshalJSON()
 			if err != nil {
 				config = []byte(err.Error())
@@ -139,42 +139,42 @@ func templateRows(s *store.Store, of escrowgrid.InstitutionID) table[escrowgrid.
 				{"vertical", string(t.Vertical)},
 				{"region", string(t.Region)},
 				{"config", string(config)},
-				{"created_at", escrowgrid.FormatTime(t.CreatedAt)},
+				{"created_at", escrow.FormatTime(t.CreatedAt)},
 			}
 		},
-		rebuild: resource[escrowgrid.AssetTemplate],
+		rebuild: resource[escrow.AssetTemplate],
 	}
 }
 
-func assetRows(s *store.Store, of escrowgrid.InstitutionID) table[escrowgrid.Asset] {
-	return table[escrowgrid.Asset]{
+func assetRows(s *store.Store, of escrow.InstitutionID) table[escrow.Asset] {
+	return table[escrow.Asset]{
 		name: "assets",
-		page: func(ctx context.Context, page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.Asset], error) {
-			return s.Assets(ctx, of, escrowgrid.AssetFilter{}, page)
+		page: func(ctx context.Context, page escrow.PageRequest) (escrow.Page[escrow.Asset], error) {
+			return s.Assets(ctx, of, escrow.AssetFilter{}, page)
 		},
-		cursor:  func(a escrowgrid.Asset) escrowgrid.Cursor { return escrowgrid.IDCursor(a.ID) },
-		subject: func(a escrowgrid.Asset) string { return a.ID.String() },
-		fields: func(a escrowgrid.Asset) []field {
+		cursor:  func(a escrow.Asset) escrow.Cursor { return escrow.IDCursor(a.ID) },
+		subject: func(a escrow.Asset) string { return a.ID.String() },
+		fields: func(a escrow.Asset) []field {
 			return []field{
 				{"template_id", a.TemplateID.String()},
 				{"label", a.Label},
 				{"metadata", string(a.Metadata)},
-				{"created_at", escrowgrid.FormatTime(a.CreatedAt)},
+				{"created_at", escrow.FormatTime(a.CreatedAt)},
 			}
 		},
-		rebuild: resource[escrowgrid.Asset],
+		rebuild: resource[escrow.Asset],
 	}
 }
 
 // positionRows reads positions from anywhere.
 func positionRows(
-	page func(context.Context, escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.Position], error),
-) table[escrowgrid.Position] {
-	return table[escrowgrid.Position]{
+	page func(context.Context, escrow.PageRequest) (escrow.Page[escrow.Position], error),
+) table[escrow.Position] {
+	return table[escrow.Position]{
 		name: "positions", page: page,
-		cursor:  func(p escrowgrid.Position) escrowgrid.Cursor { return escrowgrid.IDCursor(p.ID) },
-		subject: func(p escrowgrid.Position) string { return p.ID.String() },
-		fields: func(p escrowgrid.Position) []field {
+		cursor:  func(p escrow.Position) escrow.Cursor { return escrow.IDCursor(p.ID) },
+		subject: func(p escrow.Position) string { return p.ID.String() },
+		fields: func(p escrow.Position) []field {
 			return []field{
 				{"version", fmt.Sprint(p.Version)},
 				{"state", string(p.State)},
@@ -190,12 +190,12 @@ func positionRows(
 				{"asset_id", p.AssetID.String()},
 				{"metadata", string(p.Metadata)},
 				{"expires_at", optionalTime(p.ExpiresAt)},
-				{"created_at", escrowgrid.FormatTime(p.CreatedAt)},
-				{"updated_at", escrowgrid.FormatTime(p.UpdatedAt)},
+				{"created_at", escrow.FormatTime(p.CreatedAt)},
+				{"updated_at", escrow.FormatTime(p.UpdatedAt)},
 			}
 		},
-		rebuild: resource[escrowgrid.Position],
-		version: func(p escrowgrid.Position) int64 { return p.Version },
+		rebuild: resource[escrow.Position],
+		version: func(p escrow.Position) int64 { return p.Version },
 	}
 }
 
@@ -211,14 +211,14 @@ func optionalTime(at *time.Time) string {
 	if at == nil {
 		return ""
 	}
-	return escrowgrid.FormatTime(*at)
+	return escrow.FormatTime(*at)
 }
 
-func optionalDecimal(d *escrowgrid.Decimal) string {
+func optionalDecimal(d *escrow.Decimal) string {
 	if d == nil {
 		return ""
 	}
 	return d.String()
 }
 
-func minorUnits(a escrowgrid.Amount) string { return fmt.Sprint(int64(a)) }
+func minorUnits(a escrow.Amount) string { return fmt.Sprint(int64(a)) }

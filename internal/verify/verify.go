@@ -15,7 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
@@ -59,7 +59,7 @@ type Report struct {
 
 // Difference is something that is not as it should be.
 type Difference struct {
-	Institution escrowgrid.InstitutionID
+	Institution escrow.InstitutionID
 	// What is an entry, a checkpoint, a row or a column of it.
 	What string
 	// There is what was found, Expected what should be there.
@@ -78,12 +78,12 @@ const nothing = "nothing"
 // journal is where entries and checkpoints are read from.
 type journal interface {
 	// StoredEntries returns the entries from one sequence to another, both included.
-	StoredEntries(ctx context.Context, of escrowgrid.InstitutionID, from, to int64) ([]store.StoredEntry, error)
+	StoredEntries(ctx context.Context, of escrow.InstitutionID, from, to int64) ([]store.StoredEntry, error)
 	// Histories returns all entries of at most store.MaxHistories subjects, those of
 	// each in order.
-	Histories(ctx context.Context, of escrowgrid.InstitutionID, subjects []string) ([]store.StoredEntry, error)
+	Histories(ctx context.Context, of escrow.InstitutionID, subjects []string) ([]store.StoredEntry, error)
 	// Checkpoints returns a page of checkpoints, the smallest first; a cursor is a size.
-	Checkpoints(ctx context.Context, of escrowgrid.InstitutionID, page escrowgrid.PageRequest) (escrowgrid.Page[store.Checkpoint], error)
+	Checkpoints(ctx context.Context, of escrow.InstitutionID, page escrow.PageRequest) (escrow.Page[store.Checkpoint], error)
 }
 
 // verification is one that is under way.
@@ -93,7 +93,7 @@ type verification struct {
 	trusted translog.Verifiers
 	// bring reads the keys that come with the journals.
 	bring func(context.Context) ([]string, error)
-	held  map[escrowgrid.InstitutionID][]heldCheckpoint
+	held  map[escrow.InstitutionID][]heldCheckpoint
 
 	total int64
 	done  atomic.Int64
@@ -132,7 +132,7 @@ func (v *verification) renewKeys(ctx context.Context) (err error) {
 }
 
 // differ notes a difference.
-func (v *verification) differ(of escrowgrid.InstitutionID, what, there, expected string) {
+func (v *verification) differ(of escrow.InstitutionID, what, there, expected string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.report.DifferenceCount++

@@ -16,11 +16,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
-	"github.com/escrowgrid/escrowgrid/internal/journaltest"
-	"github.com/escrowgrid/escrowgrid/internal/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/store/journaltest"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 	"github.com/escrowgrid/escrowgrid/internal/verify"
 )
@@ -51,7 +51,7 @@ type fixture struct {
 	journaltest.Example
 	t         *testing.T
 	log       *journallog.Log
-	positions []escrowgrid.PositionID
+	positions []escrow.PositionID
 }
 
 // The journal of a fixture: nine entries of the institution, then three a position, those
@@ -246,7 +246,7 @@ func tamperings() []tampering {
 		{"a position added", func(f *fixture) {
 			f.tamper(`INSERT INTO positions SELECT institution_id, $3, asset_id, holder_reference, external_reference, currency, amount, funded, released,
 				refunded, held, retained, state, version, expires_at, metadata, created_at, updated_at FROM positions`+ofPosition,
-				f.Example.Institution, f.positions[7], escrowgrid.PositionID{15: 7})
+				f.Example.Institution, f.positions[7], escrow.PositionID{15: 7})
 		}, []string{"positions pos_00000000000000000000000007: there is a row, and should be nothing"}},
 		{"a key brought back", func(f *fixture) {
 			f.tamper("UPDATE api_keys SET revoked_at = NULL"+ofPosition, f.Example.Institution, f.Keys[2])
@@ -286,7 +286,7 @@ func tamperings() []tampering {
 		{"an entry of the operator's", func(f *fixture) {
 			f.tamper(`INSERT INTO journal_entries (institution_id, sequence, at, actor, kind, subject, body)
 				SELECT $1, sequence, at, actor, kind, subject, body FROM journal_entries WHERE institution_id = $2 AND sequence = 1`,
-				escrowgrid.InstitutionID{}, f.Example.Institution)
+				escrow.InstitutionID{}, f.Example.Institution)
 		}, []string{"inst_00000000000000000000000000: entry 1: there is an entry, and should be nothing"}},
 		{"a checkpoint signed by somebody else", func(f *fixture) {
 			f.forge(lastSigned, f.opened(lastSigned), stranger)
@@ -298,7 +298,7 @@ func tamperings() []tampering {
 		}, []string{fmt.Sprintf("entries %d to %d: there is the root ", firstSigned+1, lastSigned)}},
 		{"a checkpoint of another journal", func(f *fixture) {
 			forged := f.opened(lastSigned)
-			forged.Origin = "escrowgrid.test/" + escrowgrid.InstitutionID{15: 1}.String()
+			forged.Origin = "escrowgrid.test/" + escrow.InstitutionID{15: 1}.String()
 			f.forge(lastSigned, forged, signer)
 		}, []string{fmt.Sprintf("checkpoint of %d entries: there is one of %d entries of escrowgrid.test/inst_00", lastSigned, lastSigned)}},
 		{"a checkpoint with a letter changed", func(f *fixture) {
@@ -311,7 +311,7 @@ func tamperings() []tampering {
 		{"a journal without an institution", func(f *fixture) {
 			f.tamper(`INSERT INTO journal_entries (institution_id, sequence, at, actor, kind, subject, body)
 				SELECT $1, sequence, at, actor, kind, subject, body FROM journal_entries WHERE institution_id = $2 AND sequence = 1`,
-				escrowgrid.InstitutionID{15: 1}, f.Example.Institution)
+				escrow.InstitutionID{15: 1}, f.Example.Institution)
 		}, []string{"inst_00000000000000000000000001: journal_heads: there is nothing", "inst_00000000000000000000000001: entry 1: there is institution inst_"}},
 	}
 }
@@ -394,7 +394,7 @@ func TestAForkedHistoryIsFoundByAKeptCheckpoint(t *testing.T) {
 func TestKeptCheckpointsOfNoJournalAreFound(t *testing.T) {
 	f := newFixture(t, "sqlite:"+t.TempDir()+"/escrowgrid.db")
 	gone := f.opened(lastSigned)
-	gone.Origin = "escrowgrid.test/" + escrowgrid.InstitutionID{15: 1}.String()
+	gone.Origin = "escrowgrid.test/" + escrow.InstitutionID{15: 1}.String()
 	report := f.verify(func(c *verify.Config) { c.Held = [][]byte{must(gone.Sign(signer))} })
 	if report.DifferenceCount != 1 || !strings.Contains(report.Differences[0].String(), "there is no journal") {
 		t.Errorf("the report is %+v", report)
@@ -423,14 +423,14 @@ func TestAServerMayWriteMeanwhile(t *testing.T) {
 			for ; ctx.Err() == nil; written++ {
 				f.positions = append(f.positions, f.Writer.Positions(f.Example, 2)...)
 				for _, state := range []string{"PARTIALLY_RELEASED", "CANCELLED"} {
-					step := escrowgrid.TransitionInput{ToState: state}
+					step := escrow.TransitionInput{ToState: state}
 					if state == "PARTIALLY_RELEASED" {
-						step.Amount = new(escrowgrid.Digits("1"))
+						step.Amount = new(escrow.Digits("1"))
 					}
-					f.Do(f.Example.Institution, must(escrowgrid.NewTransitionPosition(f.positions[written], step, nil)))
+					f.Do(f.Example.Institution, must(escrow.NewTransitionPosition(f.positions[written], step, nil)))
 				}
-				key := f.Do(f.Example.Institution, must(escrowgrid.NewCreateKey(escrowgrid.KeyInput{Label: "k", Role: "admin"}, escrowgrid.HashSecret("k"))))
-				f.Do(f.Example.Institution, must(escrowgrid.NewRotateKey(journaltest.Made[escrowgrid.APIKey](key).ID, escrowgrid.RotationInput{}, escrowgrid.HashSecret("l"))))
+				key := f.Do(f.Example.Institution, must(escrow.NewCreateKey(escrow.KeyInput{Label: "k", Role: "admin"}, escrow.HashSecret("k"))))
+				f.Do(f.Example.Institution, must(escrow.NewRotateKey(journaltest.Made[escrow.APIKey](key).ID, escrow.RotationInput{}, escrow.HashSecret("l"))))
 				f.Policies(f.Example.Institution, 1)
 				f.sign()
 			}

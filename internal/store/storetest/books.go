@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
@@ -19,14 +19,14 @@ func testBooksHoldNeeds(f *fixture) {
 	f.writeSamples(one, ours)
 	f.writeSamples(other, theirs)
 
-	for name, asked := range map[string]escrowgrid.Needs{
+	for name, asked := range map[string]escrow.Needs{
 		"nothing":        {},
 		"institution":    {Institution: true},
 		"policies":       {Policies: true},
-		"two keys":       {Keys: []escrowgrid.KeyID{ours.keys[1].ID, ours.keys[3].ID}},
-		"a template":     {Templates: []escrowgrid.TemplateID{ours.templates[2].ID}},
-		"two assets":     {Assets: []escrowgrid.AssetID{ours.assets[0].ID, ours.assets[4].ID}},
-		"a position":     {Positions: []escrowgrid.PositionID{ours.positions[7].ID}},
+		"two keys":       {Keys: []escrow.KeyID{ours.keys[1].ID, ours.keys[3].ID}},
+		"a template":     {Templates: []escrow.TemplateID{ours.templates[2].ID}},
+		"two assets":     {Assets: []escrow.AssetID{ours.assets[0].ID, ours.assets[4].ID}},
+		"a position":     {Positions: []escrow.PositionID{ours.positions[7].ID}},
 		"two records":    {Records: []string{ours.records[0].Key, ours.records[9].Key}},
 		"of the other":   needsOf(theirs),
 		"missing record": {Records: []string{"missing"}},
@@ -46,7 +46,7 @@ func testBooksHoldNeeds(f *fixture) {
 }
 
 // held lists those of the sample rows that books hold, by a name.
-func held(b *escrowgrid.Books, institution escrowgrid.InstitutionID, all ...samples) map[string]any {
+func held(b *escrow.Books, institution escrow.InstitutionID, all ...samples) map[string]any {
 	rows := make(map[string]any)
 	keep := func(name string, row any, ok bool) {
 		if ok {
@@ -85,9 +85,9 @@ func held(b *escrowgrid.Books, institution escrowgrid.InstitutionID, all ...samp
 }
 
 // wanted lists the sample rows that needs name, as held does.
-func wanted(s samples, n escrowgrid.Needs) map[string]any {
+func wanted(s samples, n escrow.Needs) map[string]any {
 	rows := make(map[string]any)
-	templates := make(map[escrowgrid.TemplateID]bool)
+	templates := make(map[escrow.TemplateID]bool)
 	if n.Institution {
 		rows["institution"] = s.positions[0].InstitutionID
 	}
@@ -122,7 +122,7 @@ func wanted(s samples, n escrowgrid.Needs) map[string]any {
 	return rows
 }
 
-func keepNamed[K escrowgrid.IDKind](rows map[string]any, named []escrowgrid.ID[K], id escrowgrid.ID[K], row any) bool {
+func keepNamed[K escrow.IDKind](rows map[string]any, named []escrow.ID[K], id escrow.ID[K], row any) bool {
 	if !slices.Contains(named, id) {
 		return false
 	}
@@ -134,36 +134,36 @@ func keepNamed[K escrowgrid.IDKind](rows map[string]any, named []escrowgrid.ID[K
 // refused, and leaves nothing behind.
 func testBooksOfNobody(f *fixture) {
 	f.moment()
-	nobody := escrowgrid.InstitutionID(f.uuid())
+	nobody := escrow.InstitutionID(f.uuid())
 	batch := f.begin(needs{nobody: {}})
-	r := request(nobody, must(escrowgrid.NewCreateKey(escrowgrid.KeyInput{Label: "k", Role: "admin"}, escrowgrid.SecretHash{})))
-	r.Idempotency = &escrowgrid.Idempotency{Key: "k"}
-	if outcome := f.executeRequest(batch.Books(nobody), r); escrowgrid.ErrorCode(outcome.Refusal) != escrowgrid.CodeInstitutionNotFound {
-		f.t.Errorf("the outcome is %+v, want a refusal with %s", outcome, escrowgrid.CodeInstitutionNotFound)
+	r := request(nobody, must(escrow.NewCreateKey(escrow.KeyInput{Label: "k", Role: "admin"}, escrow.SecretHash{})))
+	r.Idempotency = &escrow.Idempotency{Key: "k"}
+	if outcome := f.executeRequest(batch.Books(nobody), r); escrow.ErrorCode(outcome.Refusal) != escrow.CodeInstitutionNotFound {
+		f.t.Errorf("the outcome is %+v, want a refusal with %s", outcome, escrow.CodeInstitutionNotFound)
 	}
 	f.commit(batch)
 	if head, found, err := f.Head(f.t.Context(), nobody); found || err != nil {
 		f.t.Errorf("the head is %+v, %t, %v; want none", head, found, err)
 	}
-	if record, found := f.load(nobody, escrowgrid.Needs{Records: []string{"k"}}).Records.Get("k"); found {
+	if record, found := f.load(nobody, escrow.Needs{Records: []string{"k"}}).Records.Get("k"); found {
 		f.t.Errorf("a record was kept: %+v", record)
 	}
 }
 
 // batchOfTwo returns a batch on two institutions with a new position in each.
-func (f *fixture) batchOfTwo(one, other escrowgrid.InstitutionID) (store.Batch, []escrowgrid.PositionID) {
+func (f *fixture) batchOfTwo(one, other escrow.InstitutionID) (store.Batch, []escrow.PositionID) {
 	f.t.Helper()
-	assets := map[escrowgrid.InstitutionID]escrowgrid.AssetID{one: f.asset(one), other: f.asset(other)}
+	assets := map[escrow.InstitutionID]escrow.AssetID{one: f.asset(one), other: f.asset(other)}
 	batch := f.begin(needs{
-		one:   {Assets: []escrowgrid.AssetID{assets[one]}, Records: []string{"k"}},
-		other: {Assets: []escrowgrid.AssetID{assets[other]}},
+		one:   {Assets: []escrow.AssetID{assets[one]}, Records: []string{"k"}},
+		other: {Assets: []escrow.AssetID{assets[other]}},
 	})
-	var ids []escrowgrid.PositionID
-	for _, of := range []escrowgrid.InstitutionID{one, other} {
+	var ids []escrow.PositionID
+	for _, of := range []escrow.InstitutionID{one, other} {
 		r := request(of, createPosition(assets[of], "holder-1"))
-		r.Idempotency = &escrowgrid.Idempotency{Key: "k"}
+		r.Idempotency = &escrow.Idempotency{Key: "k"}
 		outcome := f.executeRequest(batch.Books(of), r)
-		position, ok := outcome.Resource.(escrowgrid.Position)
+		position, ok := outcome.Resource.(escrow.Position)
 		if !ok {
 			f.t.Fatalf("the outcome is %+v, want a position", outcome)
 		}
@@ -174,14 +174,14 @@ func (f *fixture) batchOfTwo(one, other escrowgrid.InstitutionID) (store.Batch, 
 
 // checkTwo checks whether the state, the entry and the record of each command in
 // a batchOfTwo are there.
-func (f *fixture) checkTwo(one, other escrowgrid.InstitutionID, ids []escrowgrid.PositionID, want bool) {
+func (f *fixture) checkTwo(one, other escrow.InstitutionID, ids []escrow.PositionID, want bool) {
 	f.t.Helper()
-	for i, of := range []escrowgrid.InstitutionID{one, other} {
+	for i, of := range []escrow.InstitutionID{one, other} {
 		position, found, err := f.Position(f.t.Context(), of, ids[i])
 		if found != want || err != nil || found && len(position.Events) != 1 {
 			f.t.Errorf("position %d: found is %t (want %t), error %v, events %+v", i, found, want, err, position.Events)
 		}
-		entries := must(f.Entries(f.t.Context(), of, escrowgrid.EntryFilter{Subject: ids[i].String()}, everything())).Items
+		entries := must(f.Entries(f.t.Context(), of, escrow.EntryFilter{Subject: ids[i].String()}, everything())).Items
 		if (len(entries) == 1) != want {
 			f.t.Errorf("position %d has the entries %+v", i, entries)
 		}
@@ -192,7 +192,7 @@ func (f *fixture) checkTwo(one, other escrowgrid.InstitutionID, ids []escrowgrid
 		if head, _, err := f.Head(f.t.Context(), of); head.Sequence != sequence || err != nil {
 			f.t.Errorf("journal %d stands at %d, %v; want %d", i, head.Sequence, err, sequence)
 		}
-		record, found := f.load(of, escrowgrid.Needs{Records: []string{"k"}}).Records.Get("k")
+		record, found := f.load(of, escrow.Needs{Records: []string{"k"}}).Records.Get("k")
 		if found != want || found && (record.Subject != ids[i].String() || record.Sequence != 4) {
 			f.t.Errorf("record %d: found is %t (want %t), %+v", i, found, want, record)
 		}
@@ -208,7 +208,7 @@ func testBatchCommits(f *fixture) {
 	f.checkTwo(one, other, ids, true)
 
 	// A second batch goes on where the first ended.
-	f.do(other, transition(ids[1], escrowgrid.StateFunded, ""))
+	f.do(other, transition(ids[1], escrow.StateFunded, ""))
 	if head, _, err := f.Head(f.t.Context(), other); head.Sequence != 5 || err != nil {
 		f.t.Errorf("after another entry the journal stands at %d, %v; want 5", head.Sequence, err)
 	}
@@ -223,19 +223,19 @@ func testPositionBatch(f *fixture) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	input := escrowgrid.PositionInput{AssetID: asset.String(), HolderReference: "h", Currency: "USD", Amount: "10"}
+	input := escrow.PositionInput{AssetID: asset.String(), HolderReference: "h", Currency: "USD", Amount: "10"}
 	wrong := input
 	wrong.Currency = "EUR"
-	want := make(map[string]escrowgrid.Record)
+	want := make(map[string]escrow.Record)
 	for key, atomic := range map[string]bool{"by itself": false, "atomic": true} {
-		r := request(of, must(escrowgrid.NewCreationBatch([]escrowgrid.PositionInput{input, wrong, {}, input}, atomic)))
-		r.Idempotency = &escrowgrid.Idempotency{Key: key}
-		f.write(of, r.Needs(), func(b *escrowgrid.Books) {
+		r := request(of, must(escrow.NewCreationBatch([]escrow.PositionInput{input, wrong, {}, input}, atomic)))
+		r.Idempotency = &escrow.Idempotency{Key: key}
+		f.write(of, r.Needs(), func(b *escrow.Books) {
 			f.executeRequest(b, r)
 			want[key] = b.Records.Created()[0]
 		})
 	}
-	books := f.load(of, escrowgrid.Needs{Records: []string{"by itself", "atomic"}})
+	books := f.load(of, escrow.Needs{Records: []string{"by itself", "atomic"}})
 	for key, record := range want {
 		got, ok := books.Records.Get(key)
 		f.compare("record of the batch "+key, record, got, ok, nil)
@@ -243,7 +243,7 @@ func testPositionBatch(f *fixture) {
 	if kept := want["by itself"]; kept.Sequence != before.Sequence+2 || len(kept.Items.Accepted()) != 2 || want["atomic"].Refusal == nil {
 		f.t.Errorf("the records are %+v", want)
 	}
-	positions := must(f.Positions(f.t.Context(), of, escrowgrid.PositionFilter{WithEvents: true}, everything())).Items
+	positions := must(f.Positions(f.t.Context(), of, escrow.PositionFilter{WithEvents: true}, everything())).Items
 	for i, position := range positions {
 		if sequence := before.Sequence + int64(i) + 1; len(position.Events) != 1 || position.Events[0].Sequence != sequence {
 			f.t.Errorf("position %d is %+v, want one event with the sequence %d", i, position, sequence)
@@ -260,9 +260,9 @@ func testBatchFails(f *fixture) {
 	one, other := f.institution(), f.institution()
 	batch, ids := f.batchOfTwo(one, other)
 	f.moment()
-	bad := escrowgrid.Position{
-		ID: escrowgrid.PositionID(f.uuid()), InstitutionID: other, HolderReference: "h", Currency: "USD", Amount: 5,
-		Funded: 5, Held: 4, State: escrowgrid.StateFunded, Version: 1, CreatedAt: f.now, UpdatedAt: f.now,
+	bad := escrow.Position{
+		ID: escrow.PositionID(f.uuid()), InstitutionID: other, HolderReference: "h", Currency: "USD", Amount: 5,
+		Funded: 5, Held: 4, State: escrow.StateFunded, Version: 1, CreatedAt: f.now, UpdatedAt: f.now,
 	}
 	batch.Books(other).Positions.Put(bad.ID, bad)
 	err := batch.Commit(f.t.Context())
@@ -273,7 +273,7 @@ func testBatchFails(f *fixture) {
 	if _, used, _ := f.Connections(); used != 0 {
 		f.t.Errorf("%d connections are in use by nobody", used)
 	}
-	f.do(other, must(escrowgrid.NewCreateKey(escrowgrid.KeyInput{Label: "k", Role: "admin"}, escrowgrid.HashSecret("k"))))
+	f.do(other, must(escrow.NewCreateKey(escrow.KeyInput{Label: "k", Role: "admin"}, escrow.HashSecret("k"))))
 }
 
 func testBatchRollback(f *fixture) {
@@ -299,7 +299,7 @@ func (f *fixture) impatient() context.Context {
 func testBatchLocks(f *fixture) {
 	one, other := f.institution(), f.institution()
 	asset := f.asset(one)
-	batch := f.beginLocked(needs{one: {Assets: []escrowgrid.AssetID{asset}}})
+	batch := f.beginLocked(needs{one: {Assets: []escrow.AssetID{asset}}})
 	if second, err := f.tryBegin(f.impatient(), needs{one: {}, other: {}}); !errors.Is(err, store.ErrUnavailable) {
 		f.t.Fatalf("a second batch began with %v while the first was open: %v", second, err)
 	}
@@ -307,7 +307,7 @@ func testBatchLocks(f *fixture) {
 		// Other institutions do not wait.
 		f.begin(needs{other: {}}).Rollback(f.t.Context())
 	}
-	heads := make(chan escrowgrid.Head)
+	heads := make(chan escrow.Head)
 	go func() {
 		defer close(heads)
 		second, err := f.Begin(f.t.Context(), needs{one: {}})
@@ -331,12 +331,12 @@ func testCommitted(f *fixture) {
 	ctx := f.t.Context()
 	of := f.institution()
 	asset := f.asset(of)
-	propose := func() (store.Batch, escrowgrid.Entry) {
-		batch := f.beginLocked(needs{of: {Assets: []escrowgrid.AssetID{asset}}})
+	propose := func() (store.Batch, escrow.Entry) {
+		batch := f.beginLocked(needs{of: {Assets: []escrow.AssetID{asset}}})
 		f.execute(batch.Books(of), createPosition(asset, "holder-1"))
 		return batch, batch.Books(of).Entries[0]
 	}
-	check := func(what string, entry escrowgrid.Entry, want bool) {
+	check := func(what string, entry escrow.Entry, want bool) {
 		f.t.Helper()
 		if got, err := f.Committed(ctx, entry); got != want || err != nil {
 			f.t.Errorf("%s: committed is %t, %v; want %t", what, got, err, want)
@@ -355,10 +355,10 @@ func testCommitted(f *fixture) {
 	check("rolled back, and its place taken by another", lost, false)
 
 	// An institution's first entry is made in the operator's books.
-	found := func() (store.Batch, escrowgrid.Entry) {
+	found := func() (store.Batch, escrow.Entry) {
 		batch := f.beginLocked(needs{operator(): {}})
-		f.execute(batch.Books(operator()), must(escrowgrid.NewCreateInstitution(
-			escrowgrid.InstitutionInput{Name: "Harbour Fund", Regions: []string{"US"}})))
+		f.execute(batch.Books(operator()), must(escrow.NewCreateInstitution(
+			escrow.InstitutionInput{Name: "Harbour Fund", Regions: []string{"US"}})))
 		return batch, batch.Books(operator()).Entries[0]
 	}
 	batch, lost = found()

@@ -4,33 +4,33 @@ import (
 	"slices"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
-func entryCursor(e escrowgrid.Entry) escrowgrid.Cursor { return escrowgrid.SequenceCursor(e.Sequence) }
+func entryCursor(e escrow.Entry) escrow.Cursor { return escrow.SequenceCursor(e.Sequence) }
 
 // journal writes a journal with entries of every kind by two actors, at times
 // that now stand still and now leap, and reads it.
-func (f *fixture) journal() (escrowgrid.InstitutionID, []escrowgrid.Entry) {
+func (f *fixture) journal() (escrow.InstitutionID, []escrow.Entry) {
 	f.t.Helper()
-	of := resource[escrowgrid.Institution](f.do(operator(), must(escrowgrid.NewCreateInstitution(
-		escrowgrid.InstitutionInput{Name: "Harbour Fund", Regions: []string{"US", "SG"}}))))[0].ID
-	key := resource[escrowgrid.APIKey](f.do(of, must(escrowgrid.NewCreateKey(
-		escrowgrid.KeyInput{Label: "k", Role: "admin"}, escrowgrid.HashSecret("k")))))[0].ID
-	other := resource[escrowgrid.APIKey](f.do(of, must(escrowgrid.NewRotateKey(
-		key, escrowgrid.RotationInput{OverlapSeconds: new(int64(3600 * 24))}, escrowgrid.HashSecret("other")))))[0].ID
-	f.do(of, must(escrowgrid.NewSetPolicy("US", escrowgrid.PolicyInput{})), escrowgrid.RevokeKey{Key: other})
+	of := resource[escrow.Institution](f.do(operator(), must(escrow.NewCreateInstitution(
+		escrow.InstitutionInput{Name: "Harbour Fund", Regions: []string{"US", "SG"}}))))[0].ID
+	key := resource[escrow.APIKey](f.do(of, must(escrow.NewCreateKey(
+		escrow.KeyInput{Label: "k", Role: "admin"}, escrow.HashSecret("k")))))[0].ID
+	other := resource[escrow.APIKey](f.do(of, must(escrow.NewRotateKey(
+		key, escrow.RotationInput{OverlapSeconds: new(int64(3600 * 24))}, escrow.HashSecret("other")))))[0].ID
+	f.do(of, must(escrow.NewSetPolicy("US", escrow.PolicyInput{})), escrow.RevokeKey{Key: other})
 	asset := f.asset(of)
 	for i := range 8 {
 		f.now = f.now.Add(time.Duration(i%3) * time.Hour / 3)
 		create := request(of, createPosition(asset, "holder-1"))
-		create.Actor = escrowgrid.ActorKey(key)
-		f.write(of, create.Needs(), func(b *escrowgrid.Books) {
-			position := resource[escrowgrid.Position]([]escrowgrid.Outcome{f.executeRequest(b, create)})[0].ID
-			f.execute(b, transition(position, escrowgrid.StateFunded, ""), transition(position, escrowgrid.StateReleased, ""))
+		create.Actor = escrow.ActorKey(key)
+		f.write(of, create.Needs(), func(b *escrow.Books) {
+			position := resource[escrow.Position]([]escrow.Outcome{f.executeRequest(b, create)})[0].ID
+			f.execute(b, transition(position, escrow.StateFunded, ""), transition(position, escrow.StateReleased, ""))
 		})
 	}
-	return of, must(f.Entries(f.t.Context(), of, escrowgrid.EntryFilter{}, everything())).Items
+	return of, must(f.Entries(f.t.Context(), of, escrow.EntryFilter{}, everything())).Items
 }
 
 func testEntryList(f *fixture) {
@@ -41,44 +41,44 @@ func testEntryList(f *fixture) {
 			f.t.Fatalf("entry %d is %d of %s", i, entry.Sequence, entry.InstitutionID)
 		}
 	}
-	type restricted = restriction[escrowgrid.EntryFilter, escrowgrid.Entry]
+	type restricted = restriction[escrow.EntryFilter, escrow.Entry]
 	last := entries[len(entries)-1]
-	period := inPeriod(func(e escrowgrid.Entry) time.Time { return e.At }, entries[2], entries[24],
-		func(filter *escrowgrid.EntryFilter) *escrowgrid.Period { return &filter.Period })
+	period := inPeriod(func(e escrow.Entry) time.Time { return e.At }, entries[2], entries[24],
+		func(filter *escrow.EntryFilter) *escrow.Period { return &filter.Period })
 	restrictions := append(
 		slices.Clone(period),
 		restricted{
-			"kind", func(filter *escrowgrid.EntryFilter) { filter.Kind = last.Kind },
-			func(e escrowgrid.Entry) bool { return e.Kind == last.Kind },
+			"kind", func(filter *escrow.EntryFilter) { filter.Kind = last.Kind },
+			func(e escrow.Entry) bool { return e.Kind == last.Kind },
 		},
 		restricted{
-			"ledger only", func(filter *escrowgrid.EntryFilter) { filter.LedgerOnly = true },
-			func(e escrowgrid.Entry) bool { return slices.Contains(escrowgrid.LedgerKinds(), e.Kind) },
+			"ledger only", func(filter *escrow.EntryFilter) { filter.LedgerOnly = true },
+			func(e escrow.Entry) bool { return slices.Contains(escrow.LedgerKinds(), e.Kind) },
 		},
 		restricted{
-			"actor", func(filter *escrowgrid.EntryFilter) { filter.Actor = new(escrowgrid.ActorRoot()) },
-			func(e escrowgrid.Entry) bool { return e.Actor == escrowgrid.ActorRoot() },
+			"actor", func(filter *escrow.EntryFilter) { filter.Actor = new(escrow.ActorRoot()) },
+			func(e escrow.Entry) bool { return e.Actor == escrow.ActorRoot() },
 		},
 		restricted{
-			"up to", func(filter *escrowgrid.EntryFilter) { filter.UpTo = 20 },
-			func(e escrowgrid.Entry) bool { return e.Sequence <= 20 },
+			"up to", func(filter *escrow.EntryFilter) { filter.UpTo = 20 },
+			func(e escrow.Entry) bool { return e.Sequence <= 20 },
 		},
 		restricted{
-			"subject", func(filter *escrowgrid.EntryFilter) { filter.Subject = last.Subject },
-			func(e escrowgrid.Entry) bool { return e.Subject == last.Subject },
+			"subject", func(filter *escrow.EntryFilter) { filter.Subject = last.Subject },
+			func(e escrow.Entry) bool { return e.Subject == last.Subject },
 		},
 	)
-	list := func(filter escrowgrid.EntryFilter, page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.Entry], error) {
+	list := func(filter escrow.EntryFilter, page escrow.PageRequest) (escrow.Page[escrow.Entry], error) {
 		return f.Entries(f.t.Context(), of, filter, page)
 	}
 	checkList(f.t, entries, restrictions, entryCursor, list)
-	for _, kind := range escrowgrid.Kinds() {
-		ofKind := slices.DeleteFunc(slices.Clone(entries), func(e escrowgrid.Entry) bool { return e.Kind != kind })
+	for _, kind := range escrow.Kinds() {
+		ofKind := slices.DeleteFunc(slices.Clone(entries), func(e escrow.Entry) bool { return e.Kind != kind })
 		if len(ofKind) == 0 {
 			f.t.Errorf("the journal has no entry of the kind %s", kind)
 		}
 		checkList(f.t, ofKind, period, entryCursor,
-			func(filter escrowgrid.EntryFilter, page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.Entry], error) {
+			func(filter escrow.EntryFilter, page escrow.PageRequest) (escrow.Page[escrow.Entry], error) {
 				filter.Kind = kind
 				return list(filter, page)
 			})
@@ -93,12 +93,12 @@ func testEntryPeriod(f *fixture) {
 	for _, entry := range entries {
 		bounds = append(bounds, entry.At.Add(-time.Microsecond), entry.At, entry.At.Add(time.Microsecond))
 	}
-	check := func(period escrowgrid.Period) {
+	check := func(period escrow.Period) {
 		f.t.Helper()
-		want := slices.DeleteFunc(slices.Clone(entries), func(e escrowgrid.Entry) bool {
+		want := slices.DeleteFunc(slices.Clone(entries), func(e escrow.Entry) bool {
 			return period.From != nil && e.At.Before(*period.From) || period.To != nil && !e.At.Before(*period.To)
 		})
-		got := must(f.Entries(f.t.Context(), of, escrowgrid.EntryFilter{Period: period}, everything()))
+		got := must(f.Entries(f.t.Context(), of, escrow.EntryFilter{Period: period}, everything()))
 		if len(want) != len(got.Items) {
 			f.t.Errorf("from %s to %s there are %d entries, want %d", period.From, period.To, len(got.Items), len(want))
 			return
@@ -110,13 +110,13 @@ func testEntryPeriod(f *fixture) {
 		}
 	}
 	for i, bound := range bounds {
-		check(escrowgrid.Period{From: &bound})
-		check(escrowgrid.Period{To: &bound})
-		check(escrowgrid.Period{From: &bound, To: &bounds[(i*7)%len(bounds)]})
+		check(escrow.Period{From: &bound})
+		check(escrow.Period{To: &bound})
+		check(escrow.Period{From: &bound, To: &bounds[(i*7)%len(bounds)]})
 	}
 	f.moment()
-	page, err := f.Entries(f.t.Context(), escrowgrid.InstitutionID(f.uuid()), escrowgrid.EntryFilter{
-		Period: escrowgrid.Period{From: &bounds[0], To: &bounds[1]},
+	page, err := f.Entries(f.t.Context(), escrow.InstitutionID(f.uuid()), escrow.EntryFilter{
+		Period: escrow.Period{From: &bounds[0], To: &bounds[1]},
 	}, everything())
 	if err != nil || len(page.Items) != 0 {
 		f.t.Errorf("an institution that does not exist has the entries %+v, %v", page.Items, err)
@@ -133,20 +133,20 @@ func testKeyByHash(f *fixture) {
 		got, found, err := f.KeyByHash(f.t.Context(), want.Hash)
 		f.compare("key by its hash", want, got, found, err)
 	}
-	if key, found, err := f.KeyByHash(f.t.Context(), escrowgrid.HashSecret("unknown")); found || err != nil {
+	if key, found, err := f.KeyByHash(f.t.Context(), escrow.HashSecret("unknown")); found || err != nil {
 		f.t.Errorf("an unknown hash finds %+v, %v", key, err)
 	}
 }
 
 // steps writes a position with a long life and returns it as it must be read.
-func (f *fixture) steps(of escrowgrid.InstitutionID, asset escrowgrid.AssetID) escrowgrid.Position {
+func (f *fixture) steps(of escrow.InstitutionID, asset escrow.AssetID) escrow.Position {
 	f.t.Helper()
 	id := f.position(of, asset)
-	f.do(of, transition(id, escrowgrid.StateFunded, ""))
+	f.do(of, transition(id, escrow.StateFunded, ""))
 	outcomes := f.do(of,
-		transition(id, escrowgrid.StatePartiallyReleased, "0.01", []byte(`{"certificate":"«7»"}`)...),
-		transition(id, escrowgrid.StatePartiallyReleased, "999.98"), transition(id, escrowgrid.StateCancelled, ""))
-	position := resource[escrowgrid.Position](outcomes)[2]
+		transition(id, escrow.StatePartiallyReleased, "0.01", []byte(`{"certificate":"«7»"}`)...),
+		transition(id, escrow.StatePartiallyReleased, "999.98"), transition(id, escrow.StateCancelled, ""))
+	position := resource[escrow.Position](outcomes)[2]
 	if len(position.Events) != 5 || position.Version != 5 || position.Refunded != 1 {
 		f.t.Fatalf("the position is %+v, want five events and a cent refunded", position)
 	}
@@ -157,17 +157,17 @@ func testPositionEvents(f *fixture) {
 	ctx := f.t.Context()
 	of, other := f.institution(), f.institution()
 	asset := f.asset(of)
-	var want []escrowgrid.Position
+	var want []escrow.Position
 	for range 3 {
 		want = append(want, f.steps(of, asset))
 	}
 	f.steps(other, f.asset(other))
 
-	page, err := f.Positions(ctx, of, escrowgrid.PositionFilter{WithEvents: true}, everything())
+	page, err := f.Positions(ctx, of, escrow.PositionFilter{WithEvents: true}, everything())
 	f.compare("list with events", want, page.Items, !page.More, err)
 	batch := f.begin(needs{
-		of:    {Positions: []escrowgrid.PositionID{want[0].ID, want[2].ID}},
-		other: {Positions: []escrowgrid.PositionID{want[0].ID}},
+		of:    {Positions: []escrow.PositionID{want[0].ID, want[2].ID}},
+		other: {Positions: []escrow.PositionID{want[0].ID}},
 	})
 	defer batch.Rollback(ctx)
 	if position, found := batch.Books(other).Positions.Get(want[0].ID); found {
@@ -188,7 +188,7 @@ func testPositionEvents(f *fixture) {
 	if got, found, err := f.Position(ctx, other, want[0].ID); found || err != nil {
 		f.t.Errorf("another institution reads the position: %+v, %v", got, err)
 	}
-	page, err = f.Positions(ctx, of, escrowgrid.PositionFilter{}, everything())
+	page, err = f.Positions(ctx, of, escrow.PositionFilter{}, everything())
 	for i := range want {
 		want[i].Events = nil
 	}
@@ -203,20 +203,20 @@ func testEventsBound(f *fixture) {
 	}
 	of := f.institution()
 	asset := f.asset(of)
-	var want []escrowgrid.PositionID
+	var want []escrow.PositionID
 	for _, large := range []int{250, 10} { // of 64 KiB each: the first are below 16 MiB, all are above it
 		id := f.position(of, asset)
-		release := transition(id, escrowgrid.StatePartiallyReleased, "1", metadata()[4]...)
-		commands := []escrowgrid.Command{transition(id, escrowgrid.StateFunded, "")}
-		f.do(of, append(commands, slices.Repeat([]escrowgrid.Command{release}, large)...)...)
+		release := transition(id, escrow.StatePartiallyReleased, "1", metadata()[4]...)
+		commands := []escrow.Command{transition(id, escrow.StateFunded, "")}
+		f.do(of, append(commands, slices.Repeat([]escrow.Command{release}, large)...)...)
 		want = append(want, id)
 	}
 	for i, id := range want {
-		page := escrowgrid.PageRequest{Limit: escrowgrid.MaxPageWithEvents}
+		page := escrow.PageRequest{Limit: escrow.MaxPageWithEvents}
 		if i > 0 {
-			page.After = new(escrowgrid.IDCursor(want[i-1]))
+			page.After = new(escrow.IDCursor(want[i-1]))
 		}
-		got, err := f.Positions(f.t.Context(), of, escrowgrid.PositionFilter{WithEvents: true}, page)
+		got, err := f.Positions(f.t.Context(), of, escrow.PositionFilter{WithEvents: true}, page)
 		if err != nil || len(got.Items) != 1 || got.More != (i == 0) {
 			f.t.Fatalf("page %d has %d positions, and more is %t, %v; want one position on each of two pages", i, len(got.Items), got.More, err)
 		}
@@ -231,18 +231,18 @@ func testPositionWhileItChanges(f *fixture) {
 	ctx := f.t.Context()
 	of := f.institution()
 	id := f.position(of, f.asset(of))
-	f.do(of, transition(id, escrowgrid.StateFunded, ""))
+	f.do(of, transition(id, escrow.StateFunded, ""))
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
 		for range 50 {
-			batch, err := f.Begin(ctx, needs{of: {Positions: []escrowgrid.PositionID{id}}})
+			batch, err := f.Begin(ctx, needs{of: {Positions: []escrow.PositionID{id}}})
 			if err != nil {
 				f.t.Errorf("begin: %v", err)
 				return
 			}
 			books := batch.Books(of)
-			_, executeErr := books.Execute(request(of, transition(id, escrowgrid.StatePartiallyReleased, "1")), escrowgrid.Stamp{
+			_, executeErr := books.Execute(request(of, transition(id, escrow.StatePartiallyReleased, "1")), escrow.Stamp{
 				Now: f.now, Random: [2]uint64{1, 2},
 			})
 			if err := batch.Commit(ctx); err != nil || executeErr != nil {
@@ -251,11 +251,11 @@ func testPositionWhileItChanges(f *fixture) {
 			}
 		}
 	}()
-	check := func(p escrowgrid.Position) {
+	check := func(p escrow.Position) {
 		f.t.Helper()
-		released := escrowgrid.Amount(0)
+		released := escrow.Amount(0)
 		for _, event := range p.Events {
-			if event.To == escrowgrid.StatePartiallyReleased {
+			if event.To == escrow.StatePartiallyReleased {
 				released += event.Amount
 			}
 		}
@@ -274,7 +274,7 @@ func testPositionWhileItChanges(f *fixture) {
 			f.t.Errorf("read: %v", err)
 		}
 		check(position)
-		for _, position := range must(f.Positions(ctx, of, escrowgrid.PositionFilter{WithEvents: true}, everything())).Items {
+		for _, position := range must(f.Positions(ctx, of, escrow.PositionFilter{WithEvents: true}, everything())).Items {
 			check(position)
 		}
 	}

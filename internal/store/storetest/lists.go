@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // restriction is one condition of a list's filter, and what it keeps.
@@ -20,8 +20,8 @@ type restriction[F, T any] struct {
 // checkList compares a list with its items, which come oldest first, under the
 // restrictions in all combinations, in both orders, page by page.
 func checkList[F, T any](
-	t *testing.T, items []T, restrictions []restriction[F, T], cursor func(T) escrowgrid.Cursor,
-	list func(F, escrowgrid.PageRequest) (escrowgrid.Page[T], error),
+	t *testing.T, items []T, restrictions []restriction[F, T], cursor func(T) escrow.Cursor,
+	list func(F, escrow.PageRequest) (escrow.Page[T], error),
 ) {
 	t.Helper()
 	for chosen := range 1 << len(restrictions) {
@@ -43,7 +43,7 @@ func checkList[F, T any](
 				limits = append(limits, len(want), len(want)-1, 1)
 			}
 			for _, limit := range limits {
-				got := walk(t, what, max(limit, 1), descending, cursor, func(page escrowgrid.PageRequest) (escrowgrid.Page[T], error) {
+				got := walk(t, what, max(limit, 1), descending, cursor, func(page escrow.PageRequest) (escrow.Page[T], error) {
 					return list(filter, page)
 				})
 				equal(t, what, want, got)
@@ -61,12 +61,12 @@ const maxPages = 1000
 
 // walk reads a list from its start to its end and checks each page's form.
 func walk[T any](
-	t *testing.T, what string, limit int, descending bool, cursor func(T) escrowgrid.Cursor,
-	list func(escrowgrid.PageRequest) (escrowgrid.Page[T], error),
+	t *testing.T, what string, limit int, descending bool, cursor func(T) escrow.Cursor,
+	list func(escrow.PageRequest) (escrow.Page[T], error),
 ) []T {
 	t.Helper()
 	items := []T{}
-	request := escrowgrid.PageRequest{Limit: limit, Descending: descending}
+	request := escrow.PageRequest{Limit: limit, Descending: descending}
 	for range maxPages {
 		page, err := list(request)
 		if err != nil {
@@ -90,7 +90,7 @@ func walk[T any](
 
 // inPeriod are the restrictions to a period that begins with one item, to the
 // microsecond, and ends right before another.
-func inPeriod[F, T any](at func(T) time.Time, from, to T, of func(*F) *escrowgrid.Period) []restriction[F, T] {
+func inPeriod[F, T any](at func(T) time.Time, from, to T, of func(*F) *escrow.Period) []restriction[F, T] {
 	return []restriction[F, T]{
 		{
 			"createdFrom", func(filter *F) { of(filter).From = new(at(from)) },
@@ -104,24 +104,24 @@ func inPeriod[F, T any](at func(T) time.Time, from, to T, of func(*F) *escrowgri
 }
 
 // listed is a full set of rows of an institution, one microsecond apart.
-func (f *fixture) listed(of escrowgrid.InstitutionID) (s samples) {
+func (f *fixture) listed(of escrow.InstitutionID) (s samples) {
 	for i := range 23 {
 		at := f.moment()
-		s.keys = append(s.keys, escrowgrid.APIKey{
-			ID: escrowgrid.KeyID(f.uuid()), InstitutionID: of, Label: "k", Role: escrowgrid.RoleAdmin, CreatedAt: at,
+		s.keys = append(s.keys, escrow.APIKey{
+			ID: escrow.KeyID(f.uuid()), InstitutionID: of, Label: "k", Role: escrow.RoleAdmin, CreatedAt: at,
 			RevokedAt: optional(moments(), f.random.IntN(3)),
 		})
-		s.templates = append(s.templates, escrowgrid.AssetTemplate{
-			ID: escrowgrid.TemplateID(f.uuid()), InstitutionID: of, Name: "t", Config: configs()[0], CreatedAt: at,
+		s.templates = append(s.templates, escrow.AssetTemplate{
+			ID: escrow.TemplateID(f.uuid()), InstitutionID: of, Name: "t", Config: configs()[0], CreatedAt: at,
 		})
-		s.assets = append(s.assets, escrowgrid.Asset{
-			ID: escrowgrid.AssetID(f.uuid()), InstitutionID: of, TemplateID: s.templates[i/2].ID, Label: "a", CreatedAt: at,
+		s.assets = append(s.assets, escrow.Asset{
+			ID: escrow.AssetID(f.uuid()), InstitutionID: of, TemplateID: s.templates[i/2].ID, Label: "a", CreatedAt: at,
 		})
-		s.positions = append(s.positions, withMoney(escrowgrid.Position{
-			ID: escrowgrid.PositionID(f.uuid()), InstitutionID: of, AssetID: s.assets[f.random.IntN(min(i+1, 2))].ID,
+		s.positions = append(s.positions, withMoney(escrow.Position{
+			ID: escrow.PositionID(f.uuid()), InstitutionID: of, AssetID: s.assets[f.random.IntN(min(i+1, 2))].ID,
 			HolderReference: pick(texts(), f.random.IntN(2)), ExternalReference: pick([]string{"", "x", "y"}, f.random.IntN(3)),
-			Currency: pick([]escrowgrid.Currency{"USD", "JPY"}, f.random.IntN(2)), Version: 1, CreatedAt: at, UpdatedAt: at,
-		}, pick(escrowgrid.States(), f.random.IntN(2)), 1000))
+			Currency: pick([]escrow.Currency{"USD", "JPY"}, f.random.IntN(2)), Version: 1, CreatedAt: at, UpdatedAt: at,
+		}, pick(escrow.States(), f.random.IntN(2)), 1000))
 	}
 	return s
 }
@@ -141,46 +141,46 @@ func testLists(f *fixture) {
 		for range 12 {
 			f.institution()
 		}
-		all := must(f.Institutions(ctx, escrowgrid.Period{}, everything())).Items
-		at := func(i escrowgrid.Institution) time.Time { return i.CreatedAt }
-		checkList(t, all, inPeriod(at, all[3], all[9], func(p *escrowgrid.Period) *escrowgrid.Period { return p }),
-			func(i escrowgrid.Institution) escrowgrid.Cursor { return escrowgrid.IDCursor(i.ID) },
-			func(p escrowgrid.Period, page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.Institution], error) {
+		all := must(f.Institutions(ctx, escrow.Period{}, everything())).Items
+		at := func(i escrow.Institution) time.Time { return i.CreatedAt }
+		checkList(t, all, inPeriod(at, all[3], all[9], func(p *escrow.Period) *escrow.Period { return p }),
+			func(i escrow.Institution) escrow.Cursor { return escrow.IDCursor(i.ID) },
+			func(p escrow.Period, page escrow.PageRequest) (escrow.Page[escrow.Institution], error) {
 				return f.Institutions(ctx, p, page)
 			})
 	})
 	f.t.Run("keys", func(t *testing.T) {
-		at := func(k escrowgrid.APIKey) time.Time { return k.CreatedAt }
-		period := inPeriod(at, s.keys[4], s.keys[19], func(filter *escrowgrid.KeyFilter) *escrowgrid.Period { return &filter.Period })
-		cursor := func(k escrowgrid.APIKey) escrowgrid.Cursor { return escrowgrid.IDCursor(k.ID) }
+		at := func(k escrow.APIKey) time.Time { return k.CreatedAt }
+		period := inPeriod(at, s.keys[4], s.keys[19], func(filter *escrow.KeyFilter) *escrow.Period { return &filter.Period })
+		cursor := func(k escrow.APIKey) escrow.Cursor { return escrow.IDCursor(k.ID) }
 		for _, revokedToo := range []bool{false, true} {
-			keys := slices.DeleteFunc(slices.Clone(s.keys), func(k escrowgrid.APIKey) bool { return k.RevokedAt != nil && !revokedToo })
+			keys := slices.DeleteFunc(slices.Clone(s.keys), func(k escrow.APIKey) bool { return k.RevokedAt != nil && !revokedToo })
 			checkList(t, keys, period, cursor,
-				func(filter escrowgrid.KeyFilter, page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.APIKey], error) {
+				func(filter escrow.KeyFilter, page escrow.PageRequest) (escrow.Page[escrow.APIKey], error) {
 					filter.IncludeRevoked = revokedToo
 					return f.Keys(ctx, of, filter, page)
 				})
 		}
 	})
 	f.t.Run("templates", func(t *testing.T) {
-		at := func(template escrowgrid.AssetTemplate) time.Time { return template.CreatedAt }
-		checkList(t, s.templates, inPeriod(at, s.templates[4], s.templates[19], func(p *escrowgrid.Period) *escrowgrid.Period { return p }),
-			func(template escrowgrid.AssetTemplate) escrowgrid.Cursor { return escrowgrid.IDCursor(template.ID) },
-			func(p escrowgrid.Period, page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.AssetTemplate], error) {
+		at := func(template escrow.AssetTemplate) time.Time { return template.CreatedAt }
+		checkList(t, s.templates, inPeriod(at, s.templates[4], s.templates[19], func(p *escrow.Period) *escrow.Period { return p }),
+			func(template escrow.AssetTemplate) escrow.Cursor { return escrow.IDCursor(template.ID) },
+			func(p escrow.Period, page escrow.PageRequest) (escrow.Page[escrow.AssetTemplate], error) {
 				return f.Templates(ctx, of, p, page)
 			})
 	})
 	f.t.Run("assets", func(t *testing.T) {
-		at := func(a escrowgrid.Asset) time.Time { return a.CreatedAt }
+		at := func(a escrow.Asset) time.Time { return a.CreatedAt }
 		template := s.assets[9].TemplateID
 		checkList(t, s.assets, append(
-			inPeriod(at, s.assets[4], s.assets[19], func(filter *escrowgrid.AssetFilter) *escrowgrid.Period { return &filter.Period }),
-			restriction[escrowgrid.AssetFilter, escrowgrid.Asset]{
-				"template", func(filter *escrowgrid.AssetFilter) { filter.Template = &template },
-				func(a escrowgrid.Asset) bool { return a.TemplateID == template },
+			inPeriod(at, s.assets[4], s.assets[19], func(filter *escrow.AssetFilter) *escrow.Period { return &filter.Period }),
+			restriction[escrow.AssetFilter, escrow.Asset]{
+				"template", func(filter *escrow.AssetFilter) { filter.Template = &template },
+				func(a escrow.Asset) bool { return a.TemplateID == template },
 			}),
-			func(a escrowgrid.Asset) escrowgrid.Cursor { return escrowgrid.IDCursor(a.ID) },
-			func(filter escrowgrid.AssetFilter, page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.Asset], error) {
+			func(a escrow.Asset) escrow.Cursor { return escrow.IDCursor(a.ID) },
+			func(filter escrow.AssetFilter, page escrow.PageRequest) (escrow.Page[escrow.Asset], error) {
 				return f.Assets(ctx, of, filter, page)
 			})
 	})
@@ -188,72 +188,72 @@ func testLists(f *fixture) {
 	f.t.Run("refused attempts", f.checkRefusals)
 }
 
-func (f *fixture) checkPositions(t *testing.T, of escrowgrid.InstitutionID, s samples) {
-	type restricted = restriction[escrowgrid.PositionFilter, escrowgrid.Position]
-	at := func(p escrowgrid.Position) time.Time { return p.CreatedAt }
+func (f *fixture) checkPositions(t *testing.T, of escrow.InstitutionID, s samples) {
+	type restricted = restriction[escrow.PositionFilter, escrow.Position]
+	at := func(p escrow.Position) time.Time { return p.CreatedAt }
 	asset := s.assets[1].ID
 	restrictions := append(
-		inPeriod(at, s.positions[4], s.positions[19], func(filter *escrowgrid.PositionFilter) *escrowgrid.Period { return &filter.Period }),
+		inPeriod(at, s.positions[4], s.positions[19], func(filter *escrow.PositionFilter) *escrow.Period { return &filter.Period }),
 		restricted{
-			"asset", func(filter *escrowgrid.PositionFilter) { filter.Asset = &asset },
-			func(p escrowgrid.Position) bool { return p.AssetID == asset },
+			"asset", func(filter *escrow.PositionFilter) { filter.Asset = &asset },
+			func(p escrow.Position) bool { return p.AssetID == asset },
 		},
 		restricted{
-			"holder", func(filter *escrowgrid.PositionFilter) { filter.HolderReference = texts()[1] },
-			func(p escrowgrid.Position) bool { return p.HolderReference == texts()[1] },
+			"holder", func(filter *escrow.PositionFilter) { filter.HolderReference = texts()[1] },
+			func(p escrow.Position) bool { return p.HolderReference == texts()[1] },
 		},
 		restricted{
-			"external reference", func(filter *escrowgrid.PositionFilter) { filter.ExternalReference = "x" },
-			func(p escrowgrid.Position) bool { return p.ExternalReference == "x" },
+			"external reference", func(filter *escrow.PositionFilter) { filter.ExternalReference = "x" },
+			func(p escrow.Position) bool { return p.ExternalReference == "x" },
 		},
 		restricted{
-			"state", func(filter *escrowgrid.PositionFilter) { filter.State = escrowgrid.StateFunded },
-			func(p escrowgrid.Position) bool { return p.State == escrowgrid.StateFunded },
+			"state", func(filter *escrow.PositionFilter) { filter.State = escrow.StateFunded },
+			func(p escrow.Position) bool { return p.State == escrow.StateFunded },
 		},
 		restricted{
-			"currency", func(filter *escrowgrid.PositionFilter) { filter.Currency = "JPY" },
-			func(p escrowgrid.Position) bool { return p.Currency == "JPY" },
+			"currency", func(filter *escrow.PositionFilter) { filter.Currency = "JPY" },
+			func(p escrow.Position) bool { return p.Currency == "JPY" },
 		},
 	)
 	checkList(t, s.positions, restrictions,
-		func(p escrowgrid.Position) escrowgrid.Cursor { return escrowgrid.IDCursor(p.ID) },
-		func(filter escrowgrid.PositionFilter, page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.Position], error) {
+		func(p escrow.Position) escrow.Cursor { return escrow.IDCursor(p.ID) },
+		func(filter escrow.PositionFilter, page escrow.PageRequest) (escrow.Page[escrow.Position], error) {
 			return f.Positions(t.Context(), of, filter, page)
 		})
 }
 
 func (f *fixture) checkRefusals(t *testing.T) {
-	type restricted = restriction[escrowgrid.RefusalFilter, escrowgrid.RefusedAttempt]
-	of := escrowgrid.InstitutionID(f.uuid())
-	var attempts []escrowgrid.RefusedAttempt
+	type restricted = restriction[escrow.RefusalFilter, escrow.RefusedAttempt]
+	of := escrow.InstitutionID(f.uuid())
+	var attempts []escrow.RefusedAttempt
 	for i := range 23 {
-		attempt := escrowgrid.RefusedAttempt{
-			At: f.moment(), InstitutionID: pick([]escrowgrid.InstitutionID{{}, of}, f.random.IntN(2)), Actor: pick([]string{"root", "unknown"}, f.random.IntN(2)),
-			Code: escrowgrid.CodeInvalidKey, Method: "POST", Path: pick(texts(), i), Client: "2001:db8::1", RequestID: pick(texts(), i+1),
+		attempt := escrow.RefusedAttempt{
+			At: f.moment(), InstitutionID: pick([]escrow.InstitutionID{{}, of}, f.random.IntN(2)), Actor: pick([]string{"root", "unknown"}, f.random.IntN(2)),
+			Code: escrow.CodeInvalidKey, Method: "POST", Path: pick(texts(), i), Client: "2001:db8::1", RequestID: pick(texts(), i+1),
 		}
-		attempt.ID = escrowgrid.EntryID(f.uuid())
+		attempt.ID = escrow.EntryID(f.uuid())
 		attempts = append(attempts, attempt)
 	}
-	for _, half := range [][]escrowgrid.RefusedAttempt{attempts[:11], attempts[11:], nil} {
+	for _, half := range [][]escrow.RefusedAttempt{attempts[:11], attempts[11:], nil} {
 		if err := f.LogRefusals(t.Context(), half); err != nil {
 			t.Fatal(err)
 		}
 	}
-	at := func(a escrowgrid.RefusedAttempt) time.Time { return a.At }
+	at := func(a escrow.RefusedAttempt) time.Time { return a.At }
 	restrictions := append(
-		inPeriod(at, attempts[4], attempts[19], func(filter *escrowgrid.RefusalFilter) *escrowgrid.Period { return &filter.Period }),
+		inPeriod(at, attempts[4], attempts[19], func(filter *escrow.RefusalFilter) *escrow.Period { return &filter.Period }),
 		restricted{
-			"institution", func(filter *escrowgrid.RefusalFilter) { filter.Institution = &of },
-			func(a escrowgrid.RefusedAttempt) bool { return a.InstitutionID == of },
+			"institution", func(filter *escrow.RefusalFilter) { filter.Institution = &of },
+			func(a escrow.RefusedAttempt) bool { return a.InstitutionID == of },
 		},
 		restricted{
-			"actor", func(filter *escrowgrid.RefusalFilter) { filter.Actor = "unknown" },
-			func(a escrowgrid.RefusedAttempt) bool { return a.Actor == "unknown" },
+			"actor", func(filter *escrow.RefusalFilter) { filter.Actor = "unknown" },
+			func(a escrow.RefusedAttempt) bool { return a.Actor == "unknown" },
 		},
 	)
 	checkList(t, attempts, restrictions,
-		func(a escrowgrid.RefusedAttempt) escrowgrid.Cursor { return escrowgrid.IDCursor(a.ID) },
-		func(filter escrowgrid.RefusalFilter, page escrowgrid.PageRequest) (escrowgrid.Page[escrowgrid.RefusedAttempt], error) {
+		func(a escrow.RefusedAttempt) escrow.Cursor { return escrow.IDCursor(a.ID) },
+		func(filter escrow.RefusalFilter, page escrow.PageRequest) (escrow.Page[escrow.RefusedAttempt], error) {
 			return f.Refusals(t.Context(), filter, page)
 		})
 }

@@ -8,19 +8,19 @@ import (
 	"strings"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // everything asks for a whole list, where that is short.
-func everything() escrowgrid.PageRequest {
-	return escrowgrid.PageRequest{Limit: escrowgrid.MaxPageSize}
+func everything() escrow.PageRequest {
+	return escrow.PageRequest{Limit: escrow.MaxPageSize}
 }
 
 // The values that a column must keep to the last bit.
 
 func texts() []string {
 	return []string{
-		"a", strings.Repeat("é", escrowgrid.MaxTextLength), "Überbank «銀行» 🏦", "e\u0301 is not é", "'; DROP TABLE positions; --",
+		"a", strings.Repeat("é", escrow.MaxTextLength), "Überbank «銀行» 🏦", "e\u0301 is not é", "'; DROP TABLE positions; --",
 		`"quoted" \back\slash $1 %s ?`, "\u200fمصرف\u200e", "NULL",
 	}
 }
@@ -32,11 +32,11 @@ func moments() []time.Time {
 	}
 }
 
-func metadata() []escrowgrid.Metadata {
-	return []escrowgrid.Metadata{
-		nil, escrowgrid.Metadata(`{}`), escrowgrid.Metadata(`{"b":1,"a":1.00,"big":12345678901234567890.10}`),
-		escrowgrid.Metadata(`{"text":"Ü «銀行» \u0041 \n <&>","null":null}`),
-		escrowgrid.Metadata(`{"x":"` + strings.Repeat("x", escrowgrid.MaxMetadataSize-8) + `"}`),
+func metadata() []escrow.Metadata {
+	return []escrow.Metadata{
+		nil, escrow.Metadata(`{}`), escrow.Metadata(`{"b":1,"a":1.00,"big":12345678901234567890.10}`),
+		escrow.Metadata(`{"text":"Ü «銀行» \u0041 \n <&>","null":null}`),
+		escrow.Metadata(`{"x":"` + strings.Repeat("x", escrow.MaxMetadataSize-8) + `"}`),
 	}
 }
 
@@ -54,60 +54,60 @@ func optional[T any](values []T, i int) *T {
 // samples is a row of every kind in many forms, of one institution but for the
 // institutions themselves.
 type samples struct {
-	institutions []escrowgrid.Institution
-	keys         []escrowgrid.APIKey
-	policies     []escrowgrid.Policy
-	templates    []escrowgrid.AssetTemplate
-	assets       []escrowgrid.Asset
-	positions    []escrowgrid.Position
-	records      []escrowgrid.Record
+	institutions []escrow.Institution
+	keys         []escrow.APIKey
+	policies     []escrow.Policy
+	templates    []escrow.AssetTemplate
+	assets       []escrow.Asset
+	positions    []escrow.Position
+	records      []escrow.Record
 }
 
-func (f *fixture) samples(of escrowgrid.InstitutionID) (s samples) {
+func (f *fixture) samples(of escrow.InstitutionID) (s samples) {
 	for i := range 10 {
 		f.moment()
-		s.institutions = append(s.institutions, escrowgrid.Institution{
+		s.institutions = append(s.institutions, escrow.Institution{
 			ID: f.uuid(), Name: pick(texts(), i), CreatedAt: pick(moments(), i),
-			Regions: escrowgrid.Regions()[i%4:], Verticals: escrowgrid.Verticals()[:1+i%2],
+			Regions: escrow.Regions()[i%4:], Verticals: escrow.Verticals()[:1+i%2],
 		})
-		s.keys = append(s.keys, escrowgrid.APIKey{
-			ID: f.uuid(), InstitutionID: of, Label: pick(texts(), i), Role: pick(escrowgrid.Roles(), i),
-			Hash: escrowgrid.HashSecret(fmt.Sprint(of, i)), CreatedAt: pick(moments(), i),
+		s.keys = append(s.keys, escrow.APIKey{
+			ID: f.uuid(), InstitutionID: of, Label: pick(texts(), i), Role: pick(escrow.Roles(), i),
+			Hash: escrow.HashSecret(fmt.Sprint(of, i)), CreatedAt: pick(moments(), i),
 			ExpiresAt: optional(moments(), i), RevokedAt: optional(moments(), i+2),
 		})
-		s.templates = append(s.templates, escrowgrid.AssetTemplate{
-			ID: f.uuid(), InstitutionID: of, Code: pick(escrowgrid.TemplateCodes(), i), Name: pick(texts(), i),
-			Vertical: pick(escrowgrid.TemplateCodes(), i).Vertical(), Region: pick(escrowgrid.Regions(), i),
+		s.templates = append(s.templates, escrow.AssetTemplate{
+			ID: f.uuid(), InstitutionID: of, Code: pick(escrow.TemplateCodes(), i), Name: pick(texts(), i),
+			Vertical: pick(escrow.TemplateCodes(), i).Vertical(), Region: pick(escrow.Regions(), i),
 			Config: pick(configs(), i), CreatedAt: pick(moments(), i),
 		})
-		s.assets = append(s.assets, escrowgrid.Asset{
+		s.assets = append(s.assets, escrow.Asset{
 			ID: f.uuid(), InstitutionID: of, TemplateID: s.templates[i].ID, Label: pick(texts(), i),
 			Metadata: pick(metadata(), i), CreatedAt: pick(moments(), i),
 		})
-		s.records = append(s.records, escrowgrid.Record{
-			Key: pick(texts(), i) + fmt.Sprint(i), Fingerprint: escrowgrid.Fingerprint(bytes.Repeat([]byte{byte(i)}, 32)),
+		s.records = append(s.records, escrow.Record{
+			Key: pick(texts(), i) + fmt.Sprint(i), Fingerprint: escrow.Fingerprint(bytes.Repeat([]byte{byte(i)}, 32)),
 			Subject: pick(texts(), i), Sequence: pick([]int64{0, 1, math.MaxInt64}, i), Refusal: pick(refusals(), i),
 			Items: pick(batches(), i), Nonce: pick([][]byte{nil, {0, 1, 255}}, i), RequestID: pick(texts(), i), CreatedAt: pick(moments(), i),
 		})
 	}
-	for i, region := range escrowgrid.Regions() {
-		s.policies = append(s.policies, escrowgrid.Policy{
+	for i, region := range escrow.Regions() {
+		s.policies = append(s.policies, escrow.Policy{
 			InstitutionID: of, Region: region, CreatedAt: pick(moments(), i), UpdatedAt: pick(moments(), i+1),
-			PositionRules: escrowgrid.PositionRules{
+			PositionRules: escrow.PositionRules{
 				MinAmount: optional(decimals(), i), MaxAmount: optional(decimals(), i+2),
-				AllowedCurrencies: pick([][]escrowgrid.Currency{nil, {"JPY"}, {"USD", "EUR", "KWD"}}, i),
+				AllowedCurrencies: pick([][]escrow.Currency{nil, {"JPY"}, {"USD", "EUR", "KWD"}}, i),
 			},
 		})
 	}
 	for i := range 30 {
 		f.moment()
-		p := escrowgrid.Position{
+		p := escrow.Position{
 			ID: f.uuid(), InstitutionID: of, AssetID: pick(s.assets, i).ID, HolderReference: pick(texts(), i),
-			ExternalReference: pick(append(texts(), ""), i), Currency: pick([]escrowgrid.Currency{"USD", "JPY", "CLF"}, i),
+			ExternalReference: pick(append(texts(), ""), i), Currency: pick([]escrow.Currency{"USD", "JPY", "CLF"}, i),
 			Version: pick([]int64{1, 2, math.MaxInt64}, i), ExpiresAt: optional(moments(), i), Metadata: pick(metadata(), i),
 			CreatedAt: pick(moments(), i), UpdatedAt: pick(moments(), i+1),
 		}
-		s.positions = append(s.positions, withMoney(p, pick(escrowgrid.States(), i), pick([]escrowgrid.Amount{
+		s.positions = append(s.positions, withMoney(p, pick(escrow.States(), i), pick([]escrow.Amount{
 			2, 1000, math.MaxInt64,
 		}, i/2)))
 	}
@@ -116,76 +116,76 @@ func (f *fixture) samples(of escrowgrid.InstitutionID) (s samples) {
 
 // withMoney puts a position into a state, with all amounts different where the
 // state lets them.
-func withMoney(p escrowgrid.Position, state escrowgrid.State, amount escrowgrid.Amount) escrowgrid.Position {
+func withMoney(p escrow.Position, state escrow.State, amount escrow.Amount) escrow.Position {
 	p.State, p.Amount = state, amount
 	p.Funded, p.Released, p.Refunded, p.Held, p.Retained = 0, 0, 0, 0, 0
 	switch state {
-	case escrowgrid.StateCreated:
+	case escrow.StateCreated:
 		p.Retained = amount
-	case escrowgrid.StateFunded:
+	case escrow.StateFunded:
 		p.Funded, p.Held, p.Retained = amount, amount, amount/3
-	case escrowgrid.StatePartiallyReleased:
+	case escrow.StatePartiallyReleased:
 		p.Funded, p.Released, p.Held, p.Retained = amount, amount/2, amount-amount/2, amount/3
-	case escrowgrid.StateReleased:
+	case escrow.StateReleased:
 		p.Funded, p.Released = amount, amount
-	case escrowgrid.StateCancelled:
+	case escrow.StateCancelled:
 		p.Funded, p.Released, p.Refunded = amount, amount/3, amount-amount/3
-	case escrowgrid.StateExpired:
+	case escrow.StateExpired:
 	}
 	return p
 }
 
-func configs() []escrowgrid.TemplateConfig {
-	return []escrowgrid.TemplateConfig{
+func configs() []escrow.TemplateConfig {
+	return []escrow.TemplateConfig{
 		{Currency: "USD"},
 		{Currency: "CLF", Region: "US", MinAmount: 1, MaxAmount: math.MaxInt64},
-		{Currency: "JPY", RetainagePercentage: new(must(escrowgrid.ParseDecimal("12.5")))},
-		{Currency: "KWD", RetainagePercentage: new(must(escrowgrid.ParseDecimal("0")))},
-		{Currency: "EUR", MaxTenorDays: escrowgrid.MaxTenorDays, Country: "DE"},
+		{Currency: "JPY", RetainagePercentage: new(must(escrow.ParseDecimal("12.5")))},
+		{Currency: "KWD", RetainagePercentage: new(must(escrow.ParseDecimal("0")))},
+		{Currency: "EUR", MaxTenorDays: escrow.MaxTenorDays, Country: "DE"},
 		{Currency: "EUR", MaxTenorDays: 1, IssuingBankCountry: "SG"},
 	}
 }
 
-func decimals() []escrowgrid.Decimal {
-	return []escrowgrid.Decimal{
-		must(escrowgrid.ParseDecimal("0")), must(escrowgrid.ParseDecimal("0.0001")),
-		must(escrowgrid.ParseDecimal("1000000000000000")),
+func decimals() []escrow.Decimal {
+	return []escrow.Decimal{
+		must(escrow.ParseDecimal("0")), must(escrow.ParseDecimal("0.0001")),
+		must(escrow.ParseDecimal("1000000000000000")),
 	}
 }
 
-func refusals() []*escrowgrid.Error {
-	return []*escrowgrid.Error{
-		nil, escrowgrid.Errorf(escrowgrid.CodeInvalidTransition, "No: «%s»", "銀行"),
-		{Code: escrowgrid.CodeInvalidInput, Detail: "See errors.", Faults: []escrowgrid.Fault{{Field: "a.b", Message: `is "wrong"`}}},
-		{Code: escrowgrid.CodeBatchRefused, Detail: "See results.", Items: batches()[3]},
+func refusals() []*escrow.Error {
+	return []*escrow.Error{
+		nil, escrow.Errorf(escrow.CodeInvalidTransition, "No: «%s»", "銀行"),
+		{Code: escrow.CodeInvalidInput, Detail: "See errors.", Faults: []escrow.Fault{{Field: "a.b", Message: `is "wrong"`}}},
+		{Code: escrow.CodeBatchRefused, Detail: "See results.", Items: batches()[3]},
 	}
 }
 
 // batches are refusals of items: of no batch, of batches of which all, some and no
 // items were refused.
-func batches() []escrowgrid.ItemRefusals {
-	refusal := escrowgrid.Errorf(escrowgrid.CodeAssetNotFound, "No: «%s» \u2028 <&>", "銀行")
-	return []escrowgrid.ItemRefusals{
+func batches() []escrow.ItemRefusals {
+	refusal := escrow.Errorf(escrow.CodeAssetNotFound, "No: «%s» \u2028 <&>", "銀行")
+	return []escrow.ItemRefusals{
 		nil,
 		{nil},
 		{refusal},
-		{nil, nil, refusal, nil, {Code: escrowgrid.CodeInvalidInput, Faults: []escrowgrid.Fault{{Field: "amount", Message: "is"}}}},
-		make(escrowgrid.ItemRefusals, escrowgrid.MaxBatchItems), slices.Repeat(escrowgrid.ItemRefusals{refusal}, escrowgrid.MaxBatchItems),
+		{nil, nil, refusal, nil, {Code: escrow.CodeInvalidInput, Faults: []escrow.Fault{{Field: "amount", Message: "is"}}}},
+		make(escrow.ItemRefusals, escrow.MaxBatchItems), slices.Repeat(escrow.ItemRefusals{refusal}, escrow.MaxBatchItems),
 	}
 }
 
 // write puts all samples into the store, the institutions in a batch of their own.
-func (f *fixture) writeSamples(of escrowgrid.InstitutionID, s samples) {
+func (f *fixture) writeSamples(of escrow.InstitutionID, s samples) {
 	f.t.Helper()
-	f.write(operator(), escrowgrid.Needs{}, func(b *escrowgrid.Books) {
+	f.write(operator(), escrow.Needs{}, func(b *escrow.Books) {
 		for _, institution := range s.institutions {
 			b.Institutions.Put(institution.ID, institution)
 		}
 	})
-	f.write(of, escrowgrid.Needs{}, func(b *escrowgrid.Books) { putSamples(b, s) })
+	f.write(of, escrow.Needs{}, func(b *escrow.Books) { putSamples(b, s) })
 }
 
-func putSamples(b *escrowgrid.Books, s samples) {
+func putSamples(b *escrow.Books, s samples) {
 	for _, key := range s.keys {
 		b.Keys.Put(key.ID, key)
 	}
@@ -207,17 +207,17 @@ func putSamples(b *escrowgrid.Books, s samples) {
 }
 
 // checkSamples compares what every way of reading gives with what was written.
-func (f *fixture) checkSamples(of escrowgrid.InstitutionID, s samples) {
+func (f *fixture) checkSamples(of escrow.InstitutionID, s samples) {
 	f.t.Helper()
 	books := f.load(of, needsOf(s))
 	ctx := f.t.Context()
 	for _, want := range s.institutions {
 		got, ok, err := f.Institution(ctx, want.ID)
 		f.compare("institution", want, got, ok, err)
-		got, ok = f.load(want.ID, escrowgrid.Needs{Institution: true}).Institutions.Get(want.ID)
+		got, ok = f.load(want.ID, escrow.Needs{Institution: true}).Institutions.Get(want.ID)
 		f.compare("institution in its books", want, got, ok, nil)
 	}
-	keys, err := f.Keys(ctx, of, escrowgrid.KeyFilter{IncludeRevoked: true}, everything())
+	keys, err := f.Keys(ctx, of, escrow.KeyFilter{IncludeRevoked: true}, everything())
 	f.compare("list of keys", s.keys, keys.Items, true, err)
 	for _, want := range s.keys {
 		got, ok := books.Keys.Get(want.ID)
@@ -263,20 +263,20 @@ func (f *fixture) compare(what string, want, got any, found bool, err error) {
 	equal(f.t, what, want, got)
 }
 
-func inOrderOfRegion(policies []escrowgrid.Policy) []escrowgrid.Policy {
-	byRegion := make(map[escrowgrid.Region]escrowgrid.Policy)
+func inOrderOfRegion(policies []escrow.Policy) []escrow.Policy {
+	byRegion := make(map[escrow.Region]escrow.Policy)
 	for _, policy := range policies {
 		byRegion[policy.Region] = policy
 	}
-	var ordered []escrowgrid.Policy
-	for _, region := range []escrowgrid.Region{"EU_UK", "SG", "UAE", "US"} {
+	var ordered []escrow.Policy
+	for _, region := range []escrow.Region{"EU_UK", "SG", "UAE", "US"} {
 		ordered = append(ordered, byRegion[region])
 	}
 	return ordered
 }
 
-func needsOf(s samples) escrowgrid.Needs {
-	n := escrowgrid.Needs{Institution: true, Policies: true}
+func needsOf(s samples) escrow.Needs {
+	n := escrow.Needs{Institution: true, Policies: true}
 	for _, key := range s.keys {
 		n.Keys = append(n.Keys, key.ID)
 	}
@@ -313,7 +313,7 @@ func testUpdates(f *fixture) {
 	older, newer := all.halves()
 	f.writeSamples(of, older)
 	changed := all.changed()
-	f.write(of, needsOf(older), func(b *escrowgrid.Books) {
+	f.write(of, needsOf(older), func(b *escrow.Books) {
 		putSamples(b, newer)
 		putSamples(b, samples{keys: changed.keys[1:], policies: changed.policies[1:], positions: changed.positions[1:]})
 	})
@@ -347,11 +347,11 @@ func (s samples) changed() samples {
 	for i := range s.policies {
 		p := &s.policies[i]
 		p.MinAmount, p.MaxAmount = optional(decimals(), i+1), optional(decimals(), i)
-		p.AllowedCurrencies = pick([][]escrowgrid.Currency{{"CHF"}, nil}, i)
+		p.AllowedCurrencies = pick([][]escrow.Currency{{"CHF"}, nil}, i)
 		p.UpdatedAt = pick(moments(), i+2)
 	}
 	for i, p := range s.positions {
-		p = withMoney(p, pick(escrowgrid.States(), i+1), p.Amount)
+		p = withMoney(p, pick(escrow.States(), i+1), p.Amount)
 		p.Retained, p.Version, p.UpdatedAt = s.positions[i].Retained, 17, pick(moments(), i+2)
 		s.positions[i] = p
 	}
@@ -370,13 +370,13 @@ func testSameIDs(f *fixture) {
 	f.checkSamples(one, ours)
 	f.checkSamples(other, theirs)
 
-	ours.positions[0] = withMoney(ours.positions[0], escrowgrid.StateFunded, ours.positions[0].Amount)
-	f.write(one, needsOf(ours), func(b *escrowgrid.Books) { b.Positions.Put(ours.positions[0].ID, ours.positions[0]) })
+	ours.positions[0] = withMoney(ours.positions[0], escrow.StateFunded, ours.positions[0].Amount)
+	f.write(one, needsOf(ours), func(b *escrow.Books) { b.Positions.Put(ours.positions[0].ID, ours.positions[0]) })
 	f.checkSamples(other, theirs)
 }
 
 // of returns the samples as another institution's.
-func (s samples) of(institution escrowgrid.InstitutionID) samples {
+func (s samples) of(institution escrow.InstitutionID) samples {
 	s.templates, s.assets, s.records = slices.Clone(s.templates), slices.Clone(s.assets), slices.Clone(s.records)
 	for i := range s.keys {
 		s.keys[i].InstitutionID = institution
@@ -403,20 +403,20 @@ func (s samples) of(institution escrowgrid.InstitutionID) samples {
 func testEntryBodies(f *fixture) {
 	of := f.institution()
 	f.asset(of)
-	written := must(f.Entries(f.t.Context(), of, escrowgrid.EntryFilter{}, everything())).Items
+	written := must(f.Entries(f.t.Context(), of, escrow.EntryFilter{}, everything())).Items
 	f.moment()
-	entry := must(escrowgrid.ParseEntry(fmt.Appendf(nil, `{ "later" : "\u00fc <&> 🏦", "v":1,
+	entry := must(escrow.ParseEntry(fmt.Appendf(nil, `{ "later" : "\u00fc <&> 🏦", "v":1,
 		"institutionId": %q, "sequence" : 4, "id": %q, "at": "2027-03-01T10:00:00.000001Z", "actor": "system", "requestId": "r",
 		"kind": "POLICY_SET", "subject": "policy/US", "event": {"region": "US", "position": {"maxAmount": "1.5000"}, "createdAt": "2027-03-01T10:00:00.000001Z"}}`,
-		of, escrowgrid.EntryID(f.uuid()))))
-	f.write(of, escrowgrid.Needs{}, func(b *escrowgrid.Books) {
+		of, escrow.EntryID(f.uuid()))))
+	f.write(of, escrow.Needs{}, func(b *escrow.Books) {
 		if err := b.Replay(entry); err != nil {
 			f.t.Fatal(err)
 		}
 	})
-	got := must(f.Entries(f.t.Context(), of, escrowgrid.EntryFilter{}, everything())).Items
+	got := must(f.Entries(f.t.Context(), of, escrow.EntryFilter{}, everything())).Items
 	equal(f.t, "journal", append(written, entry), got)
-	if head, _, err := f.Head(f.t.Context(), of); err != nil || head != (escrowgrid.Head{Sequence: 4, At: entry.At}) {
+	if head, _, err := f.Head(f.t.Context(), of); err != nil || head != (escrow.Head{Sequence: 4, At: entry.At}) {
 		f.t.Errorf("the head is %+v, %v; want that of the last entry, 4 at %s", head, err, entry.At)
 	}
 }

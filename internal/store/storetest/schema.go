@@ -4,7 +4,7 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
@@ -17,7 +17,7 @@ func testSchema(t *testing.T, s *store.Store) {
 		if !errors.Is(err, store.ErrSchemaBehind) {
 			t.Errorf("Begin says %v, want %v", err, store.ErrSchemaBehind)
 		}
-		_, err = s.Institutions(t.Context(), escrowgrid.Period{}, escrowgrid.PageRequest{Limit: 1})
+		_, err = s.Institutions(t.Context(), escrow.Period{}, escrow.PageRequest{Limit: 1})
 		if !errors.Is(err, store.ErrSchemaBehind) {
 			t.Errorf("a list says %v, want %v", err, store.ErrSchemaBehind)
 		}
@@ -38,7 +38,7 @@ func testSchema(t *testing.T, s *store.Store) {
 		if err != nil || !found || head.Sequence != 0 {
 			t.Errorf("the operator's head is %+v, %t, %v; want sequence 0", head, found, err)
 		}
-		page, err := s.Institutions(t.Context(), escrowgrid.Period{}, escrowgrid.PageRequest{Limit: 1})
+		page, err := s.Institutions(t.Context(), escrow.Period{}, escrow.PageRequest{Limit: 1})
 		if err != nil || len(page.Items) != 0 || page.More {
 			t.Errorf("institutions are %+v, %v; want none", page, err)
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
@@ -90,7 +90,7 @@ type fixture struct {
 	random *rand.Rand
 }
 
-type needs = map[escrowgrid.InstitutionID]escrowgrid.Needs
+type needs = map[escrow.InstitutionID]escrow.Needs
 
 // moment moves the clock to the next microsecond.
 func (f *fixture) moment() time.Time {
@@ -99,7 +99,7 @@ func (f *fixture) moment() time.Time {
 }
 
 // uuid makes an id for something that is created now.
-func (f *fixture) uuid() [16]byte { return escrowgrid.NewUUID(f.now, f.random.Uint64()) }
+func (f *fixture) uuid() [16]byte { return escrow.NewUUID(f.now, f.random.Uint64()) }
 
 func (f *fixture) begin(n needs) store.Batch {
 	f.t.Helper()
@@ -128,7 +128,7 @@ func (f *fixture) commit(batch store.Batch) {
 
 // load returns the books that a batch would have, and gives the batch up. They
 // must be the same whether they are remembered or loaded.
-func (f *fixture) load(of escrowgrid.InstitutionID, n escrowgrid.Needs) *escrowgrid.Books {
+func (f *fixture) load(of escrow.InstitutionID, n escrow.Needs) *escrow.Books {
 	f.t.Helper()
 	remembered := f.begin(needs{of: n})
 	remembered.Rollback(f.t.Context())
@@ -152,7 +152,7 @@ func (f *fixture) beginLocked(n needs) store.Batch {
 }
 
 // write commits what fill does to the books of an institution.
-func (f *fixture) write(of escrowgrid.InstitutionID, n escrowgrid.Needs, fill func(*escrowgrid.Books)) {
+func (f *fixture) write(of escrow.InstitutionID, n escrow.Needs, fill func(*escrow.Books)) {
 	f.t.Helper()
 	batch := f.begin(needs{of: n})
 	fill(batch.Books(of))
@@ -160,31 +160,31 @@ func (f *fixture) write(of escrowgrid.InstitutionID, n escrowgrid.Needs, fill fu
 }
 
 // operator is whose books the making of institutions runs in.
-func operator() escrowgrid.InstitutionID { return escrowgrid.InstitutionID{} }
+func operator() escrow.InstitutionID { return escrow.InstitutionID{} }
 
 // institution makes an institution that is active everywhere.
-func (f *fixture) institution() escrowgrid.InstitutionID {
+func (f *fixture) institution() escrow.InstitutionID {
 	f.t.Helper()
-	institution := escrowgrid.Institution{
-		Name: "Meridian Bank", Regions: escrowgrid.Regions(), Verticals: escrowgrid.Verticals(), CreatedAt: f.moment(),
+	institution := escrow.Institution{
+		Name: "Meridian Bank", Regions: escrow.Regions(), Verticals: escrow.Verticals(), CreatedAt: f.moment(),
 	}
 	institution.ID = f.uuid()
-	f.write(operator(), escrowgrid.Needs{}, func(b *escrowgrid.Books) {
+	f.write(operator(), escrow.Needs{}, func(b *escrow.Books) {
 		b.Institutions.Put(institution.ID, institution)
 	})
 	return institution.ID
 }
 
 // request is a command of the operator's.
-func request(of escrowgrid.InstitutionID, command escrowgrid.Command) escrowgrid.Request {
-	return escrowgrid.Request{Institution: of, Actor: escrowgrid.ActorRoot(), RequestID: "req-1", Command: command}
+func request(of escrow.InstitutionID, command escrow.Command) escrow.Request {
+	return escrow.Request{Institution: of, Actor: escrow.ActorRoot(), RequestID: "req-1", Command: command}
 }
 
 // execute carries out commands in the books of a batch; all of them must be
 // accepted.
-func (f *fixture) execute(books *escrowgrid.Books, commands ...escrowgrid.Command) []escrowgrid.Outcome {
+func (f *fixture) execute(books *escrow.Books, commands ...escrow.Command) []escrow.Outcome {
 	f.t.Helper()
-	outcomes := make([]escrowgrid.Outcome, len(commands))
+	outcomes := make([]escrow.Outcome, len(commands))
 	for i, command := range commands {
 		outcomes[i] = f.executeRequest(books, request(books.InstitutionID(), command))
 		if outcomes[i].Refusal != nil {
@@ -194,9 +194,9 @@ func (f *fixture) execute(books *escrowgrid.Books, commands ...escrowgrid.Comman
 	return outcomes
 }
 
-func (f *fixture) executeRequest(books *escrowgrid.Books, r escrowgrid.Request) escrowgrid.Outcome {
+func (f *fixture) executeRequest(books *escrow.Books, r escrow.Request) escrow.Outcome {
 	f.t.Helper()
-	outcome, err := books.Execute(r, escrowgrid.Stamp{
+	outcome, err := books.Execute(r, escrow.Stamp{
 		Now: f.now, Random: [2]uint64{f.random.Uint64(), f.random.Uint64()},
 	})
 	if err != nil {
@@ -206,52 +206,52 @@ func (f *fixture) executeRequest(books *escrowgrid.Books, r escrowgrid.Request) 
 }
 
 // do commits commands on one institution in one batch.
-func (f *fixture) do(of escrowgrid.InstitutionID, commands ...escrowgrid.Command) []escrowgrid.Outcome {
+func (f *fixture) do(of escrow.InstitutionID, commands ...escrow.Command) []escrow.Outcome {
 	f.t.Helper()
-	requests := make([]escrowgrid.Request, len(commands))
+	requests := make([]escrow.Request, len(commands))
 	for i, command := range commands {
 		requests[i] = request(of, command)
 	}
-	var outcomes []escrowgrid.Outcome
-	f.write(of, escrowgrid.MergeNeeds(requests), func(b *escrowgrid.Books) { outcomes = f.execute(b, commands...) })
+	var outcomes []escrow.Outcome
+	f.write(of, escrow.MergeNeeds(requests), func(b *escrow.Books) { outcomes = f.execute(b, commands...) })
 	return outcomes
 }
 
 // asset makes a template and an asset on which any amount of US dollars can be
 // placed.
-func (f *fixture) asset(of escrowgrid.InstitutionID) escrowgrid.AssetID {
+func (f *fixture) asset(of escrow.InstitutionID) escrow.AssetID {
 	f.t.Helper()
-	template := f.do(of, must(escrowgrid.NewCreateTemplate(escrowgrid.TemplateInput{
+	template := f.do(of, must(escrow.NewCreateTemplate(escrow.TemplateInput{
 		Code: "CONSTR_ESCROW", Name: "Project escrow", Vertical: "CONSTRUCTION", Region: "US",
 		Config: []byte(`{"currency":"USD"}`),
 	})))[0].Subject
-	return resource[escrowgrid.Asset](f.do(of, must(escrowgrid.NewCreateAsset(
-		escrowgrid.AssetInput{TemplateID: template, Label: "Tower"}))))[0].ID
+	return resource[escrow.Asset](f.do(of, must(escrow.NewCreateAsset(
+		escrow.AssetInput{TemplateID: template, Label: "Tower"}))))[0].ID
 }
 
-func createPosition(asset escrowgrid.AssetID, holder string) escrowgrid.Command {
-	return must(escrowgrid.NewCreatePosition(escrowgrid.PositionInput{
+func createPosition(asset escrow.AssetID, holder string) escrow.Command {
+	return must(escrow.NewCreatePosition(escrow.PositionInput{
 		AssetID: asset.String(), HolderReference: holder, Currency: "USD", Amount: "1000",
 	}))
 }
 
-func (f *fixture) position(of escrowgrid.InstitutionID, asset escrowgrid.AssetID) escrowgrid.PositionID {
+func (f *fixture) position(of escrow.InstitutionID, asset escrow.AssetID) escrow.PositionID {
 	f.t.Helper()
-	return resource[escrowgrid.Position](f.do(of, createPosition(asset, "holder-1")))[0].ID
+	return resource[escrow.Position](f.do(of, createPosition(asset, "holder-1")))[0].ID
 }
 
 // transition makes the command that leads a position to a state; an empty amount
 // gives none.
-func transition(id escrowgrid.PositionID, to escrowgrid.State, amount string, metadata ...byte) escrowgrid.Command {
-	in := escrowgrid.TransitionInput{ToState: string(to), Metadata: metadata}
+func transition(id escrow.PositionID, to escrow.State, amount string, metadata ...byte) escrow.Command {
+	in := escrow.TransitionInput{ToState: string(to), Metadata: metadata}
 	if amount != "" {
-		in.Amount = new(escrowgrid.Digits(amount))
+		in.Amount = new(escrow.Digits(amount))
 	}
-	return must(escrowgrid.NewTransitionPosition(id, in, nil))
+	return must(escrow.NewTransitionPosition(id, in, nil))
 }
 
 // resource returns what accepted commands led to.
-func resource[T any](outcomes []escrowgrid.Outcome) []T {
+func resource[T any](outcomes []escrow.Outcome) []T {
 	resources := make([]T, len(outcomes))
 	for i, outcome := range outcomes {
 		resources[i] = outcome.Resource.(T) //nolint:errcheck // A panic fails the test and says where.
@@ -288,7 +288,7 @@ func difference[T any](want, got T, options cmp.Options) string {
 // of an error, what a client sees.
 func exactly() cmp.Options {
 	return cmp.Options{
-		cmp.AllowUnexported(escrowgrid.Decimal{}, escrowgrid.Actor{}),
-		cmpopts.IgnoreUnexported(escrowgrid.Entry{}, escrowgrid.Error{}),
+		cmp.AllowUnexported(escrow.Decimal{}, escrow.Actor{}),
+		cmpopts.IgnoreUnexported(escrow.Entry{}, escrow.Error{}),
 	}
 }

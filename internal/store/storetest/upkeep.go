@@ -8,39 +8,39 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
 func testDuePositions(f *fixture) {
 	one, other := f.institution(), f.institution()
 	now := f.now.Add(time.Hour)
-	s := samples{assets: []escrowgrid.Asset{{}}}
-	var want []escrowgrid.DuePosition
+	s := samples{assets: []escrow.Asset{{}}}
+	var want []escrow.DuePosition
 	for i, overdue := range []time.Duration{time.Second, 0, -time.Microsecond, time.Hour, time.Microsecond, 24 * time.Hour} {
-		for _, state := range escrowgrid.States() {
+		for _, state := range escrow.States() {
 			f.moment()
-			p := withMoney(escrowgrid.Position{
-				ID: escrowgrid.PositionID(f.uuid()), InstitutionID: pick([]escrowgrid.InstitutionID{one, other}, i), HolderReference: "h",
+			p := withMoney(escrow.Position{
+				ID: escrow.PositionID(f.uuid()), InstitutionID: pick([]escrow.InstitutionID{one, other}, i), HolderReference: "h",
 				Currency: "USD", Version: 1, CreatedAt: f.now, UpdatedAt: f.now,
 				// States apart, so that the order is one.
-				ExpiresAt: new(now.Add(-overdue - time.Duration(slices.Index(escrowgrid.States(), state))*time.Minute)),
+				ExpiresAt: new(now.Add(-overdue - time.Duration(slices.Index(escrow.States(), state))*time.Minute)),
 			}, state, 1000)
 			if overdue < 0 {
 				p.ExpiresAt = new(now.Add(-overdue))
 			}
 			s.positions = append(s.positions, p)
 			if overdue >= 0 && !state.Final() {
-				want = append(want, escrowgrid.DuePosition{InstitutionID: p.InstitutionID, PositionID: p.ID})
+				want = append(want, escrow.DuePosition{InstitutionID: p.InstitutionID, PositionID: p.ID})
 			}
 		}
 	}
 	never := s.positions[0]
 	f.moment()
-	never.ID, never.ExpiresAt = escrowgrid.PositionID(f.uuid()), nil
+	never.ID, never.ExpiresAt = escrow.PositionID(f.uuid()), nil
 	s.positions = append(s.positions, never)
-	for _, of := range []escrowgrid.InstitutionID{one, other} {
-		f.write(of, escrowgrid.Needs{}, func(b *escrowgrid.Books) {
+	for _, of := range []escrow.InstitutionID{one, other} {
+		f.write(of, escrow.Needs{}, func(b *escrow.Books) {
 			for _, p := range s.positions {
 				if p.InstitutionID == of {
 					b.Positions.Put(p.ID, p)
@@ -48,11 +48,11 @@ func testDuePositions(f *fixture) {
 			}
 		})
 	}
-	expiry := make(map[escrowgrid.PositionID]time.Time)
+	expiry := make(map[escrow.PositionID]time.Time)
 	for _, p := range s.positions[:len(s.positions)-1] {
 		expiry[p.ID] = *p.ExpiresAt
 	}
-	slices.SortFunc(want, func(a, b escrowgrid.DuePosition) int { return expiry[a.PositionID].Compare(expiry[b.PositionID]) })
+	slices.SortFunc(want, func(a, b escrow.DuePosition) int { return expiry[a.PositionID].Compare(expiry[b.PositionID]) })
 	for _, limit := range []int{1, len(want) - 1, len(want), 1000} {
 		got, err := f.DuePositions(f.t.Context(), now, limit)
 		f.compare(fmt.Sprintf("due positions, at most %d", limit), want[:min(limit, len(want))], got, true, err)
@@ -79,20 +79,20 @@ func testPurgeRecords(f *fixture) {
 	one, other := f.institution(), f.institution()
 	now := f.now.Add(365 * 24 * time.Hour)
 	kept := map[string]bool{}
-	n := escrowgrid.Needs{}
+	n := escrow.Needs{}
 	for i, age := range []time.Duration{
-		-time.Hour, 0, escrowgrid.RecordRetention - time.Microsecond, escrowgrid.RecordRetention,
-		escrowgrid.RecordRetention + time.Microsecond, 2 * escrowgrid.RecordRetention, 3 * escrowgrid.RecordRetention,
+		-time.Hour, 0, escrow.RecordRetention - time.Microsecond, escrow.RecordRetention,
+		escrow.RecordRetention + time.Microsecond, 2 * escrow.RecordRetention, 3 * escrow.RecordRetention,
 	} {
-		record := escrowgrid.Record{Key: age.String(), Subject: "s", RequestID: "r", CreatedAt: now.Add(-age)}
+		record := escrow.Record{Key: age.String(), Subject: "s", RequestID: "r", CreatedAt: now.Add(-age)}
 		kept[record.Key] = i <= 3
 		n.Records = append(n.Records, record.Key)
-		for _, of := range []escrowgrid.InstitutionID{one, other} {
-			f.write(of, escrowgrid.Needs{}, func(b *escrowgrid.Books) { b.Records.Put(record.Key, record) })
+		for _, of := range []escrow.InstitutionID{one, other} {
+			f.write(of, escrow.Needs{}, func(b *escrow.Books) { b.Records.Put(record.Key, record) })
 		}
 	}
 	equal(f.t, "records removed with each purge of at most 4", []int64{4, 2}, f.purgeAll(now, 4))
-	for _, of := range []escrowgrid.InstitutionID{one, other} {
+	for _, of := range []escrow.InstitutionID{one, other} {
 		books := f.load(of, n)
 		for key, want := range kept {
 			if _, found := books.Records.Get(key); found != want {
@@ -135,7 +135,7 @@ func testEndedContext(f *fixture) {
 	for asked := range int64(60) {
 		ctx := &ending{Context: f.t.Context()}
 		ctx.left.Store(asked)
-		if page, err := f.Positions(ctx, of, escrowgrid.PositionFilter{}, everything()); err == nil {
+		if page, err := f.Positions(ctx, of, escrow.PositionFilter{}, everything()); err == nil {
 			equal(f.t, "positions", s.positions, page.Items)
 		}
 		ctx.left.Store(asked)
@@ -151,13 +151,13 @@ func testEndedContext(f *fixture) {
 		"Begin":        func() error { _, err := f.tryBegin(ended, needs{of: {}}); return err },
 		"Position":     func() error { _, _, err := f.Position(ended, of, s.positions[0].ID); return err },
 		"KeyByHash":    func() error { _, _, err := f.KeyByHash(ended, s.keys[0].Hash); return err },
-		"Entries":      func() error { _, err := f.Entries(ended, of, escrowgrid.EntryFilter{}, everything()); return err },
+		"Entries":      func() error { _, err := f.Entries(ended, of, escrow.EntryFilter{}, everything()); return err },
 		"DuePositions": func() error { _, err := f.DuePositions(ended, f.now, 1); return err },
 		"Purge":        func() error { _, err := f.Purge(ended, f.now, 1); return err },
 		"CheckSchema":  func() error { return f.CheckSchema(ended) },
-		"Committed":    func() error { _, err := f.Committed(ended, escrowgrid.Entry{InstitutionID: of}); return err },
+		"Committed":    func() error { _, err := f.Committed(ended, escrow.Entry{InstitutionID: of}); return err },
 		"LogRefusals": func() error {
-			return f.LogRefusals(ended, []escrowgrid.RefusedAttempt{{ID: escrowgrid.EntryID(f.uuid())}})
+			return f.LogRefusals(ended, []escrow.RefusedAttempt{{ID: escrow.EntryID(f.uuid())}})
 		},
 	} {
 		if err := call(); !errors.Is(err, store.ErrUnavailable) {

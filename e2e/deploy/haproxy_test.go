@@ -1,0 +1,201 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/testbed/programtest"
+)
+
+func TestMain(m *testing.M) { os.Exit(programtest.Run(m)) }
+
+const balancerFile = "../../deploy/compose/haproxy.cfg"
+
+func TestHAProxyTakesItsConfiguration(t *testing.T) {
+	if output, err := exec.CommandContext(t.Context(), "haproxy", "-c", "-f", balancerFile).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+}
+
+// A server is stopped and started anew while clients write, as an upgrade does it: none
+// of them notices.
+func TestServersAreReplacedWithoutAFailedRequest(t *testing.T) {
+	database := pgtest.Shared(t).NewDatabase(t)
+	settings := serverSettings(t)
+	a, b := serve(t, database, "0", settings), serve(t, database, "0", settings)
+	c := write(t, balance(t, a.port(), b.port()))
+	for _, s := range []server{a, b} {
+		c.until(t, "each server has requests", func() bool { return s.requests() > 50 })
+	}
+
+	a.Terminate()
+	c.until(t, "the server has ended", a.Ended)
+	if code := a.Stop(); code != 0 {
+		t.Errorf("the server ends with %d", code)
+	}
+	alone := c.answered.Load()
+	c.until(t, "the other one serves", func() bool { return c.answered.Load() > alone+200 })
+	again := serve(t, database, a.port(), settings)
+	c.until(t, "the new one has requests", func() bool { return again.requests() > 50 })
+
+	c.stop()
+	for _, s := range []server{a, b, again} {
+		if strings.Contains(s.Log(), forged) {
+			t.Error("a server believes what a client says of its address")
+		}
+	}
+}
+
+// serverSettings are those of Compose that the replacement of a server depends on.
+func serverSettings(t *testing.T) []string {
+	t.Helper()
+	given := composeProject(t, "compose.yaml").Services["escrowgrid"].Environment.ToMapping()
+	var settings []string
+	for _, name := range []string{"SHUTDOWN_DELAY", "SHUTDOWN_TIMEOUT"} {
+		if given[name] == "" {
+			t.Fatalf("Compose sets no %s", name)
+		}
+		settings = append(settings, name+"="+given[name])
+	}
+	return settings
+}
+
+// server is the program, serving.
+type server struct{ *programtest.Server }
+
+func serve(t *testing.T, database, port string, settings []string) server {
+	t.Helper()
+	return server{programtest.Serve(t, database, append([]string{"PORT=" + port, "TRUSTED_PROXIES=127.0.0.1", "RATE_LIMIT_ENABLED=false"}, settings...)...)}
+}
+
+func (s server) port() string { return s.URL[strings.LastIndex(s.URL, ":")+1:] }
+
+// requests counts those of clients that the server has answered.
+func (s server) requests() int { return strings.Count(s.Log(), `"route":"/institutions"`) }
+
+// balance runs HAProxy with the configuration that is shipped, but for its addresses, and
+// returns its own.
+func balance(t *testing.T, ports ...string) (url string) {
+	t.Helper()
+	content, err := os.ReadFile(balancerFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := programtest.FreeAddress(t)
+	var servers strings.Builder
+	for i, port := range ports {
+		fmt.Fprintf(&servers, "server replica%d 127.0.0.1:%s\n    ", i+1, port)
+	}
+	config := string(content)
+	for shipped, here := range map[string]string{
+		"bind :4000": "bind " + address,
+		" resolvers docker init-addr last,libc,none": "",
+		"server-template replica 2 escrowgrid:4000":  servers.String(),
+	} {
+		if strings.Count(config, shipped) != 1 {
+			t.Fatalf("%s does not have %q once", balancerFile, shipped)
+		}
+		config = strings.Replace(config, shipped, here, 1)
+	}
+	path := filepath.Join(t.TempDir(), "haproxy.cfg")
+	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	programtest.Start(t, nil, "haproxy", "-db", "-f", path)
+	url = "http://" + address
+	programtest.Answers(t, url+"/ready")
+	return url
+}
+
+// clients write one institution after the other, and repeat nothing.
+type clients struct {
+	http     http.Client
+	url      string
+	answered atomic.Int64
+	failed   chan error
+	stop     context.CancelFunc
+}
+
+// forged is an address that clients pretend to have.
+const forged = "192.0.2.99"
+
+func write(t *testing.T, url string) *clients {
+	t.Helper()
+	const count = 8
+	ctx, cancel := context.WithCancel(t.Context())
+	c := &clients{url: url, failed: make(chan error, count)}
+	transport := &http.Transport{MaxIdleConnsPerHost: count}
+	c.http.Transport = transport
+	var writing sync.WaitGroup
+	c.stop = func() {
+		cancel()
+		writing.Wait()
+		transport.CloseIdleConnections()
+	}
+	t.Cleanup(func() {
+		c.stop()
+		close(c.failed)
+		for err := range c.failed {
+			t.Error(err)
+		}
+	})
+	for range count {
+		writing.Go(func() {
+			for ctx.Err() == nil {
+				if err := c.write(ctx); err != nil && ctx.Err() == nil {
+					c.failed <- err
+					return
+				}
+			}
+		})
+	}
+	return c
+}
+
+func (c *clients) write(ctx context.Context) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/institutions", strings.NewReader(`{"name": "Meridian Bank", "regions": ["US"]}`))
+	if err != nil {
+		return err
+	}
+	// Without a way to get the body anew, Go's client repeats nothing by itself.
+	request.GetBody = nil
+	request.Header.Set("X-API-KEY", programtest.RootKey)
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("X-Forwarded-For", forged)
+	response, err := c.http.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusCreated {
+		err = fmt.Errorf("answered with %s: %s", response.Status, body)
+	}
+	if err == nil {
+		c.answered.Add(1)
+	}
+	return err
+}
+
+// until waits for a condition, as long as no request fails.
+func (c *clients) until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	programtest.Eventually(t, what, func() bool {
+		select {
+		case err := <-c.failed:
+			t.Fatalf("before %s: %v", what, err)
+		default:
+		}
+		return holds()
+	})
+}

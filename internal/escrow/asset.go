@@ -1,0 +1,78 @@
+package escrow
+
+import "time"
+
+// Asset is one instance of a template: a project's escrow, an invoice programme.
+type Asset struct {
+	ID            AssetID
+	InstitutionID InstitutionID
+	TemplateID    TemplateID
+	Label         string
+	Metadata      Metadata
+	CreatedAt     time.Time
+}
+
+// AssetInput is what a client gives to make an asset.
+type AssetInput struct {
+	TemplateID string
+	Label      string
+	Metadata   Metadata
+}
+
+// CreateAsset makes an asset of a template.
+type CreateAsset struct {
+	template TemplateID
+	label    string
+	metadata Metadata
+}
+
+// NewCreateAsset checks the input.
+func NewCreateAsset(in AssetInput) (CreateAsset, error) {
+	var faults Faults
+	command := CreateAsset{
+		template: requiredID[templateKind](&faults, "templateId", in.TemplateID),
+		label:    faults.text("label", in.Label),
+		metadata: faults.metadata("metadata", in.Metadata),
+	}
+	return command, faults.Err()
+}
+
+// requiredID reads the id of another resource.
+func requiredID[K IDKind](f *Faults, field, text string) ID[K] {
+	if text == "" {
+		f.Add(field, "is required")
+	}
+	id, err := ParseID[K](text)
+	f.check(field, err)
+	return id
+}
+
+// Needs implements Command.
+func (c CreateAsset) Needs() Needs { return Needs{Templates: []TemplateID{c.template}} }
+
+func (c CreateAsset) decide(b *Books, _ Request, s stamp) (event, error) {
+	if _, ok := b.Templates.Get(c.template); !ok {
+		return nil, Errorf(CodeTemplateNotFound, "There is no asset template %s.", c.template)
+	}
+	return assetCreated{ID: AssetID(s.id), TemplateID: c.template, Label: c.label, Metadata: c.metadata}, nil
+}
+
+type assetCreated struct {
+	ID         AssetID    `json:"id"`
+	TemplateID TemplateID `json:"templateId"`
+	Label      string     `json:"label"`
+	Metadata   Metadata   `json:"metadata,omitempty"`
+}
+
+func (e assetCreated) kind() Kind      { return KindAssetCreated }
+func (e assetCreated) subject() string { return e.ID.String() }
+
+func (e assetCreated) resource(b *Books) Resource { return b.Assets.must(e.ID) }
+
+func (e assetCreated) apply(b *Books, entry Entry) error {
+	b.Assets.Put(e.ID, Asset{
+		ID: e.ID, InstitutionID: entry.InstitutionID, TemplateID: e.TemplateID,
+		Label: e.Label, Metadata: e.Metadata, CreatedAt: entry.At,
+	})
+	return nil
+}

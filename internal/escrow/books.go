@@ -1,0 +1,342 @@
+package escrow
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Books is the part of one institution's state that a batch of commands reads
+// and changes. The store loads what the commands' Needs name, Execute applies
+// the commands one after the other, and the store writes what they left: the
+// entries, and the rows that were created or updated.
+//
+// The books of the zero institution are the operator's: commands that make
+// institutions run there.
+type Books struct {
+	Head         Head
+	Institutions Rows[InstitutionID, Institution]
+	Keys         Rows[KeyID, APIKey]
+	Policies     Rows[Region, Policy]
+	Templates    Rows[TemplateID, AssetTemplate]
+	Assets       Rows[AssetID, Asset]
+	Positions    Rows[PositionID, Position]
+	Records      Rows[string, Record]
+	// Entries are those that were appended, in order of sequence.
+	Entries []Entry
+
+	institutionID InstitutionID
+	exists        bool
+	opened        Head
+}
+
+// NewBooks returns empty books of an institution; exists says whether there is
+// such an institution, and head is the end of its journal.
+func NewBooks(institution InstitutionID, head Head, exists bool) *Books {
+	return &Books{institutionID: institution, Head: head, opened: head, exists: exists}
+}
+
+// Exists reports whether there is such an institution.
+func (b *Books) Exists() bool { return b.exists }
+
+// Opened returns the end of the journal as the books were opened.
+func (b *Books) Opened() Head { return b.opened }
+
+// InstitutionID returns whose books these are.
+func (b *Books) InstitutionID() InstitutionID { return b.institutionID }
+
+func (b *Books) institution() Institution {
+	institution, _ := b.Institutions.Get(b.institutionID)
+	return institution
+}
+
+// Needs names the rows that a command reads, all of its own institution.
+type Needs struct {
+	// Institution and Policies ask for the institution's row and its policies.
+	Institution, Policies bool
+	Keys                  []KeyID
+	Templates             []TemplateID
+	// Assets come with their templates.
+	Assets []AssetID
+	// Positions come with their events.
+	Positions []PositionID
+	// Records are named by their idempotency keys.
+	Records []string
+}
+
+// MergeNeeds returns what several requests on the same books read together, each
+// row named once.
+func MergeNeeds(requests []Request) Needs {
+	var merged Needs
+	for _, request := range requests {
+		merged.add(request.Needs())
+	}
+	merged.Keys = distinctIDs(merged.Keys)
+	merged.Templates = distinctIDs(merged.Templates)
+	merged.Assets = distinctIDs(merged.Assets)
+	merged.Positions = distinctIDs(merged.Positions)
+	slices.Sort(merged.Records)
+	merged.Records = slices.Compact(merged.Records)
+	return merged
+}
+
+func (n *Needs) add(other Needs) {
+	n.Institution = n.Institution || other.Institution
+	n.Policies = n.Policies || other.Policies
+	n.Keys = append(n.Keys, other.Keys...)
+	n.Templates = append(n.Templates, other.Templates...)
+	n.Assets = append(n.Assets, other.Assets...)
+	n.Positions = append(n.Positions, other.Positions...)
+	n.Records = append(n.Records, other.Records...)
+}
+
+func distinctIDs[K IDKind](ids []ID[K]) []ID[K] {
+	slices.SortFunc(ids, ID[K].Compare)
+	return slices.Compact(ids)
+}
+
+// Command is one request to change something: a single one, or a PositionBatch of
+// them.
+type Command interface {
+	// Needs names what is read to decide on the command.
+	Needs() Needs
+}
+
+// single is a command that leads to one event.
+type single interface {
+	Command
+	// decide returns what happens when the command is accepted, or the refusal.
+	// It changes nothing.
+	decide(*Books, Request, stamp) (event, error)
+}
+
+// Request is a command with who asks for it.
+type Request struct {
+	// Institution is whose books the command concerns; zero for a command that
+	// makes an institution.
+	Institution InstitutionID
+	Actor       Actor
+	// RequestID is 1 to 128 characters of [A-Za-z0-9._:-].
+	RequestID   string
+	Command     Command
+	Idempotency *Idempotency
+}
+
+// Needs names the rows that the request reads: its command's, its actor's key,
+// and the record under its idempotency key.
+func (r Request) Needs() Needs {
+	needs := r.Command.Needs()
+	if !r.Actor.Key.IsZero() {
+		needs.Keys = append(needs.Keys, r.Actor.Key)
+	}
+	if r.Idempotency != nil {
+		needs.Records = append(needs.Records, r.Idempotency.Key)
+	}
+	return needs
+}
+
+// Weight is how many commands the request counts for: one, or the items of a batch.
+func (r Request) Weight() int {
+	if batch, ok := r.Command.(PositionBatch); ok {
+		return len(batch.items)
+	}
+	return 1
+}
+
+// Stamp is what execution takes from outside: the clock and random bits. The
+// same stamp gives the same result.
+type Stamp struct {
+	Now time.Time
+	// Random gives the ids of the new resource and of the entry their random bits;
+	// from it a batch derives those of its items.
+	Random [2]uint64
+}
+
+// stamp is a Stamp as a command sees it: the moment that its entry will bear and
+// an id for what it makes.
+type stamp struct {
+	at time.Time
+	id [16]byte
+}
+
+// Outcome is what became of a request: it was accepted, with a Resource; or
+// refused, with a Refusal; or repeated an earlier one, whose Record tells what
+// became of that.
+type Outcome struct {
+	Resource Resource
+	// Subject and Sequence name the resource and the state it is in: that right
+	// after the entry of the sequence.
+	Subject  string
+	Sequence int64
+	Refusal  *Error
+	Record   *Record
+}
+
+// Execute applies one request. A refused one leaves the books as they were, but
+// for the record of its idempotency key. The error is not nil only where the
+// books contradict themselves; they must then be thrown away.
+func (b *Books) Execute(r Request, s Stamp) (Outcome, error) {
+	if r.Institution != b.institutionID {
+		return Outcome{}, fmt.Errorf("a request of %s met the books of %s", r.Institution, b.institutionID)
+	}
+	at := b.nextMoment(s.Now)
+	outcome := b.checkRequest(r, at)
+	if outcome.Refusal != nil || outcome.Record != nil {
+		return outcome, nil //nolint:nilerr // A refusal is an outcome.
+	}
+	outcome, err := b.carryOut(r, at, s)
+	if err != nil {
+		return Outcome{}, err
+	}
+	b.remember(r, outcome, at)
+	return outcome, nil
+}
+
+// checkRequest returns the outcome of a request that is not to be executed: one of
+// nobody who may, or one that repeats an earlier one.
+func (b *Books) checkRequest(r Request, at time.Time) Outcome {
+	if _, operators := r.Command.(CreateInstitution); operators != b.institutionID.IsZero() || operators && r.Actor != ActorRoot() {
+		return Outcome{Refusal: Errorf(CodeForbidden, "Institutions are made by the operator, in the operator's books, and nothing else is.")}
+	}
+	if !b.exists {
+		return Outcome{Refusal: Errorf(CodeInstitutionNotFound, "There is no institution %s.", r.Institution)}
+	}
+	if refusal := b.checkActor(r.Actor, at); refusal != nil {
+		return Outcome{Refusal: refusal}
+	}
+	record, refusal := b.repeated(r.Idempotency)
+	return Outcome{Record: record, Refusal: refusal}
+}
+
+// carryOut executes a request that was checked.
+func (b *Books) carryOut(r Request, at time.Time, s Stamp) (Outcome, error) {
+	switch command := r.Command.(type) {
+	case PositionBatch:
+		return b.executeBatch(r, command, s)
+	case single:
+		return b.execute(r, command, at, s.Random)
+	}
+	return Outcome{}, fmt.Errorf("%T is no command", r.Command)
+}
+
+func (b *Books) execute(r Request, command single, at time.Time, random [2]uint64) (Outcome, error) {
+	event, err := command.decide(b, r, stamp{at: at, id: NewUUID(at, random[0])})
+	if refusal, ok := errors.AsType[*Error](err); ok {
+		return Outcome{Refusal: refusal}, nil
+	}
+	if err != nil {
+		return Outcome{}, err
+	}
+	if _, same := event.(unchanged); same {
+		return Outcome{Resource: event.resource(b), Subject: event.subject(), Sequence: b.Head.Sequence}, nil
+	}
+	entry := Entry{
+		InstitutionID: b.institutionID, Sequence: b.Head.Sequence + 1, ID: EntryID(NewUUID(at, random[1])), At: at,
+		Actor: r.Actor, RequestID: r.RequestID, Kind: event.kind(), Subject: event.subject(), event: event,
+	}
+	if created, ok := event.(institutionCreated); ok {
+		// A new institution's first entry opens its own journal.
+		entry.InstitutionID, entry.Sequence = created.ID, 1
+	}
+	if entry.Body, err = entry.encode(); err != nil {
+		return Outcome{}, fmt.Errorf("encode entry: %w", err)
+	}
+	if err := b.append(entry); err != nil {
+		return Outcome{}, err
+	}
+	return Outcome{Resource: event.resource(b), Subject: entry.Subject, Sequence: entry.Sequence}, nil
+}
+
+// append adds an entry to the journal and its event to the state.
+func (b *Books) append(entry Entry) error {
+	if err := entry.event.apply(b, entry); err != nil {
+		return fmt.Errorf("apply %s of %s, sequence %d: %w", entry.Kind, entry.InstitutionID, entry.Sequence, err)
+	}
+	b.Head.At = entry.At
+	if entry.InstitutionID == b.institutionID {
+		b.Head.Sequence = entry.Sequence
+	}
+	b.Entries = append(b.Entries, entry)
+	return nil
+}
+
+// Replay applies the next entry that was read from the journal. Over all entries
+// of a journal, from the first, it rebuilds the institution's rows.
+func (b *Books) Replay(entry Entry) error {
+	if entry.InstitutionID != b.institutionID || entry.Sequence != b.Head.Sequence+1 {
+		return fmt.Errorf("entry %d of %s cannot follow entry %d of %s",
+			entry.Sequence, entry.InstitutionID, b.Head.Sequence, b.institutionID)
+	}
+	return b.append(entry)
+}
+
+// savepoint is where undo leads books back to, beside their rows.
+type savepoint struct {
+	head    Head
+	entries int
+}
+
+// save marks where the books are. Until keep or undo, one of which must follow,
+// the rows note what changes in them.
+func (b *Books) save() savepoint {
+	for _, rows := range b.tables() {
+		rows.save()
+	}
+	return savepoint{b.Head, len(b.Entries)}
+}
+
+// keep leaves the books as they are.
+func (b *Books) keep() {
+	for _, rows := range b.tables() {
+		rows.keep()
+	}
+}
+
+// undo leads the books back to where they were, as if nothing had been executed.
+func (b *Books) undo(to savepoint) {
+	for _, rows := range b.tables() {
+		rows.undo()
+	}
+	b.Head, b.Entries = to.head, b.Entries[:to.entries]
+}
+
+// undoable is a table of the books, of whatever rows.
+type undoable interface {
+	save()
+	keep()
+	undo()
+}
+
+func (b *Books) tables() []undoable {
+	return []undoable{
+		&b.Institutions, &b.Keys, &b.Policies, &b.Templates, &b.Assets, &b.Positions, &b.Records,
+	}
+}
+
+// nextMoment returns the time of the next entry: now, but always later than the
+// last entry, whatever the clocks of different servers say.
+func (b *Books) nextMoment(now time.Time) time.Time {
+	now = now.UTC().Truncate(time.Microsecond)
+	if earliest := b.Head.At.Add(time.Microsecond); now.Before(earliest) {
+		return earliest
+	}
+	return now
+}
+
+// checkActor refuses a key that may not write, as the key is at this moment
+// under the lock of its institution's journal.
+func (b *Books) checkActor(actor Actor, at time.Time) *Error {
+	// An actor that was never set is nobody, not the operator.
+	if actor.word != "" {
+		return nil
+	}
+	key, ok := b.Keys.Get(actor.Key)
+	switch {
+	case !ok || !key.Active(at):
+		return Errorf(CodeInvalidKey, "The API key is not valid.")
+	case key.Role != RoleAdmin:
+		return Errorf(CodeForbidden, "The API key may only read.")
+	}
+	return nil
+}

@@ -1,0 +1,774 @@
+package escrow_test
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+)
+
+// Random runs of commands, valid and invalid, against the model: what is accepted
+// and what is refused, with which code; what the positions and keys then are; that
+// the journal is gapless and rises in time and ids; and that what was stored along
+// the way is what replaying the journal's bodies rebuilds.
+func TestBooksBehaveAsTheModel(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		r := openRun(t)
+		actions := map[string]func(*rapid.T){
+			"":                     r.check,
+			"create position":      r.createPosition,
+			"create position, too": r.createPosition, // Each name has the same chance.
+			"transition":           r.transition,
+			"next transition":      r.nextTransition,
+			"next one, too":        r.nextTransition,
+			"partial release":      r.partialRelease,
+			"partial release, too": r.partialRelease,
+			"expire":               r.expire,
+			"batch":                r.batch,
+			"set policy":           r.setPolicy,
+			"create key":           r.createKey,
+			"rotate key":           r.rotateKey,
+			"revoke key":           r.revokeKey,
+			"another batch":        r.commit,
+			"wait":                 r.wait,
+			"a clock goes back":    r.goBack,
+		}
+		// One round has 30 actions in the mean.
+		for range 3 {
+			t.Repeat(actions)
+		}
+		r.commit(t)
+		r.checkReplay(t)
+	})
+}
+
+// run is a random run: the books of the batch under way, what earlier batches
+// stored, and the model.
+type run struct {
+	*desk
+	model     model
+	stored    tables
+	journal   []escrow.Entry // of the batches that were stored
+	assets    []escrow.AssetID
+	keys      []escrow.KeyID
+	positions []escrow.PositionID
+}
+
+func openRun(t *rapid.T) *run {
+	r := &run{desk: openDesk(t), stored: newTables()}
+	r.model = model{policies: map[string]modelPolicy{}, sequence: 1, last: opening()}
+	minimum := rapid.IntRange(1, 100).Draw(t, "minAmount")
+	maximum := rapid.IntRange(minimum, 200).Draw(t, "maxAmount")
+	percentage := rapid.SampledFrom([]int{0, 1, 50_000, 125_000, 333_333, 1_000_000}).Draw(t, "retainagePercentage")
+	days := rapid.IntRange(1, 3).Draw(t, "maxTenorDays")
+	r.model.templates = []modelTemplate{
+		{code: "CONSTR_ESCROW", region: "US", currency: "USD", min: minimum, max: maximum},
+		{code: "CONSTR_RETAINAGE", region: "SG", currency: "KWD", percentage: percentage},
+		{code: "TF_INVOICE", region: "US", currency: "JPY", days: days},
+		{code: "TF_LC", region: "SG", currency: "EUR", days: 2 * days},
+	}
+	for i, config := range []string{
+		fmt.Sprintf(`{"currency":"USD","minAmount":%s,"maxAmount":%s}`, units(minimum, 2), units(maximum, 2)),
+		fmt.Sprintf(`{"currency":"KWD","retainagePercentage":%s}`, units(percentage, 4)),
+		fmt.Sprintf(`{"currency":"JPY","maxTenorDays":%d,"country":"JP"}`, days),
+		fmt.Sprintf(`{"currency":"EUR","maxTenorDays":%d,"issuingBankCountry":"DE"}`, 2*days),
+	} {
+		template := r.model.templates[i]
+		id := r.templateIn(template.region, escrow.TemplateCode(template.code), config)
+		r.assets = append(r.assets, r.asset(id))
+		r.model.sequence += 2
+		r.model.last = r.model.last.Add(2 * time.Microsecond)
+		r.createFundedPosition(t, i)
+	}
+	return r
+}
+
+// createFundedPosition makes a position that the template allows, so that a run
+// has something to go on with.
+func (r *run) createFundedPosition(t *rapid.T, asset int) {
+	template := r.model.templates[asset]
+	amount := rapid.IntRange(max(template.min, 1), 200).Draw(t, "first amount")
+	if template.max != 0 {
+		amount = min(amount, template.max)
+	}
+	at := r.model.moment(r.now)
+	r.positions = append(r.positions, r.position(r.assets[asset], units(amount, decimalsOf(template.currency)), template.currency))
+	r.model.createPosition(at, asset, template.currency, amount, time.Time{})
+	at = r.model.moment(r.now)
+	r.accept(transition(r.positions[asset], escrow.StateFunded, ""))
+	r.model.transition(at, modelTransition{position: asset, to: "FUNDED", amount: -1})
+}
+
+// do executes a command and compares its outcome with the model's, which decides
+// once the actor may write. It returns the outcome of an accepted command.
+func (r *run) do(t *rapid.T, command escrow.Command, decide func(at time.Time) string) (escrow.Outcome, bool) {
+	t.Helper()
+	actors := []int{-2, -2, -2, -2, -2, -2, -1}
+	for i := range r.model.keys {
+		actors = append(actors, i)
+	}
+	actor := rapid.SampledFrom(actors).Draw(t, "actor")
+	request := r.request(command)
+	switch actor {
+	case -2:
+	case -1:
+		request.Actor = escrow.ActorKey(escrow.KeyID{1})
+	default:
+		request.Actor = escrow.ActorKey(r.keys[actor])
+	}
+	at := r.model.moment(r.now)
+	want := r.model.actor(at, actor)
+	if want == "" {
+		want = decide(at)
+	}
+	outcome := r.execute(request)
+	var got string
+	if outcome.Refusal != nil {
+		got = string(outcome.Refusal.Code)
+	}
+	if got != want {
+		t.Fatalf("%T by actor %d: refused with %q (%v), the model says %q", command, actor, got, outcome.Refusal, want)
+	}
+	return outcome, want == ""
+}
+
+// pick draws one of the resources that there are, and now and then none of them.
+func pick(t *rapid.T, label string, count int) int {
+	if count == 0 || rapid.IntRange(0, 19).Draw(t, "one that does not exist") == 19 {
+		return -1
+	}
+	return rapid.IntRange(0, count-1).Draw(t, label)
+}
+
+// drawExpiry draws a moment near the clock, past or to come, or none.
+func (r *run) drawExpiry(t *rapid.T) (at time.Time, text *string) {
+	hours := rapid.SampledFrom([]int{0, 0, 0, -1, 1, 1, 5, 30, 60, 100}).Draw(t, "expires in hours")
+	if hours == 0 {
+		return time.Time{}, nil
+	}
+	at = time.UnixMicro(r.now.UnixMicro()).Add(time.Duration(hours) * time.Hour)
+	return at, new(escrow.FormatTime(at))
+}
+
+func (r *run) createPosition(t *rapid.T) {
+	asset := pick(t, "asset", len(r.assets))
+	currency, id := "USD", escrow.AssetID{1}
+	if asset != -1 {
+		currency, id = r.model.templates[asset].currency, r.assets[asset]
+	}
+	currency = rapid.SampledFrom([]string{currency, currency, currency, "EUR"}).Draw(t, "currency")
+	amount := rapid.IntRange(1, 220).Draw(t, "amount")
+	expires, text := r.drawExpiry(t)
+	outcome, accepted := r.do(t, must(escrow.NewCreatePosition(escrow.PositionInput{
+		AssetID: id.String(), HolderReference: "holder-1", Currency: strings.ToLower(currency),
+		Amount: escrow.Digits(units(amount, decimalsOf(currency))), ExpiresAt: text,
+	})), func(at time.Time) string { return r.model.createPosition(at, asset, currency, amount, expires) })
+	if accepted {
+		r.positions = append(r.positions, subjectID[escrow.PositionID](outcome))
+	}
+}
+
+// transition asks for any state of any position, mostly without an amount.
+func (r *run) transition(t *rapid.T) {
+	want := modelTransition{
+		position: pick(t, "position", len(r.positions)),
+		to: rapid.SampledFrom([]string{
+			"FUNDED", "FUNDED", "FUNDED", "CREATED", "PARTIALLY_RELEASED", "RELEASED", "CANCELLED", "EXPIRED",
+		}).Draw(t, "to"),
+		amount:  rapid.SampledFrom([]int{-1, -1, -1, 0, 1, 100}).Draw(t, "amount"),
+		version: rapid.SampledFrom([]int{0, 0, 0, 1, 2, 3}).Draw(t, "version"),
+	}
+	if want.to == "PARTIALLY_RELEASED" && want.amount == -1 {
+		want.amount = 10
+	}
+	r.lead(t, want)
+}
+
+// nextTransition asks for a state that follows the position's, in the right way.
+func (r *run) nextTransition(t *rapid.T) {
+	want := modelTransition{position: pick(t, "position", len(r.positions)), to: "CANCELLED", amount: -1}
+	if want.position != -1 {
+		want.to = map[string]string{"CREATED": "FUNDED", "FUNDED": "RELEASED", "PARTIALLY_RELEASED": "RELEASED"}[r.model.positions[want.position].state]
+		if other := rapid.SampledFrom([]string{"", "", "CANCELLED", "EXPIRED"}).Draw(t, "or to"); other != "" || want.to == "" {
+			want.to = "CANCELLED"
+		}
+		want.version = rapid.SampledFrom([]int{0, len(r.model.positions[want.position].steps)}).Draw(t, "version")
+	}
+	r.lead(t, want)
+}
+
+// partialRelease asks for a part of what a position holds, all that its retainage
+// allows, or a little more.
+func (r *run) partialRelease(t *rapid.T) {
+	position := pick(t, "position", len(r.positions))
+	held, most := 0, 0
+	if position != -1 {
+		held = r.model.positions[position].held
+		most = max(held-r.model.positions[position].retained, 0)
+	}
+	r.lead(t, modelTransition{
+		position: position, to: "PARTIALLY_RELEASED",
+		amount: rapid.OneOf(
+			rapid.IntRange(1, held/4+1), rapid.IntRange(0, held+2), rapid.IntRange(most, most+1),
+		).Draw(t, "amount"),
+	})
+}
+
+func (r *run) lead(t *rapid.T, want modelTransition) {
+	id, decimals := escrow.PositionID{1}, 0
+	if want.position != -1 {
+		id = r.positions[want.position]
+		decimals = decimalsOf(r.model.templates[r.model.positions[want.position].template].currency)
+	}
+	var amount string
+	if want.amount != -1 {
+		amount = units(want.amount, decimals)
+	}
+	var versions []int64
+	if want.version != 0 {
+		versions = []int64{int64(want.version)}
+	}
+	r.do(t, transition(id, escrow.State(want.to), amount, versions...), func(at time.Time) string {
+		return r.model.transition(at, want)
+	})
+}
+
+func (r *run) expire(t *rapid.T) {
+	position, id := pick(t, "position", len(r.positions)), escrow.PositionID{1}
+	if position != -1 {
+		id = r.positions[position]
+	}
+	r.do(t, escrow.ExpirePosition(id), func(at time.Time) string {
+		return r.model.transition(at, modelTransition{position: position, to: "EXPIRED", amount: -1, due: true})
+	})
+}
+
+func (r *run) setPolicy(t *rapid.T) {
+	region := rapid.SampledFrom([]string{"US", "SG", "UAE"}).Draw(t, "region")
+	policy := modelPolicy{min: -1, max: -1}
+	var minimum, maximum string
+	if rapid.Bool().Draw(t, "with a minimum") {
+		policy.min = rapid.IntRange(0, 10_000).Draw(t, "minimum")
+		minimum = units(policy.min, 4)
+	}
+	if rapid.Bool().Draw(t, "with a maximum") {
+		policy.max = rapid.IntRange(max(policy.min, 0), 2_000_000).Draw(t, "maximum")
+		maximum = units(policy.max, 4)
+	}
+	policy.currencies = rapid.SampledFrom([][]string{nil, nil, {"USD", "JPY"}, {"KWD"}}).Draw(t, "currencies")
+	command := must(escrow.NewSetPolicy(region, rules(minimum, maximum, policy.currencies...)))
+	r.do(t, command, func(at time.Time) string { return r.model.setPolicy(at, region, policy) })
+}
+
+func (r *run) createKey(t *rapid.T) {
+	role := rapid.SampledFrom([]string{"admin", "admin", "read_only"}).Draw(t, "role")
+	expires, text := r.drawExpiry(t)
+	in := escrow.KeyInput{Label: "A key", Role: role, ExpiresAt: text}
+	outcome, accepted := r.do(t, must(escrow.NewCreateKey(in, escrow.SecretHash{})), func(at time.Time) string {
+		return r.model.createKey(at, role, expires)
+	})
+	if accepted {
+		r.keys = append(r.keys, subjectID[escrow.KeyID](outcome))
+	}
+}
+
+func (r *run) rotateKey(t *rapid.T) {
+	key, id := pick(t, "key", len(r.keys)), escrow.KeyID{1}
+	if key != -1 {
+		id = r.keys[key]
+	}
+	overlap := time.Duration(rapid.IntRange(0, 10).Draw(t, "overlap in hours")) * time.Hour
+	outcome, accepted := r.do(t, newRotation(id, overlap), func(at time.Time) string {
+		return r.model.rotateKey(at, key, overlap)
+	})
+	if accepted {
+		r.keys = append(r.keys, subjectID[escrow.KeyID](outcome))
+	}
+}
+
+func (r *run) revokeKey(t *rapid.T) {
+	key, id := pick(t, "key", len(r.keys)), escrow.KeyID{1}
+	if key != -1 {
+		id = r.keys[key]
+	}
+	r.do(t, escrow.RevokeKey{Key: id}, func(at time.Time) string { return r.model.revokeKey(at, key) })
+}
+
+func (r *run) wait(t *rapid.T) {
+	r.now = r.now.Add(rapid.SampledFrom([]time.Duration{
+		1, time.Microsecond, time.Second, time.Hour, 10*time.Hour + 1234, 24 * time.Hour,
+	}).Draw(t, "wait"))
+}
+
+func (r *run) goBack(t *rapid.T) {
+	r.now = r.now.Add(-time.Duration(rapid.IntRange(0, 5_000_000).Draw(t, "microseconds")) * time.Microsecond)
+}
+
+// commit stores what a batch left and opens the books of the next one, which
+// loads all that is stored.
+func (r *run) commit(t *rapid.T) {
+	r.stored.store(t, r.books)
+	r.journal = append(r.journal, r.books.Entries...)
+	r.books = escrow.NewBooks(r.books.InstitutionID(), r.books.Head, true)
+	r.stored.load(r.books)
+}
+
+// check compares the books with the model.
+func (r *run) check(t *rapid.T) {
+	if r.books.Head.Sequence != r.model.sequence || !r.books.Head.At.Equal(r.model.last) {
+		t.Fatalf("the journal stands at %v, the model's at %d, %s", r.books.Head, r.model.sequence, r.model.last)
+	}
+	for i, id := range r.positions {
+		position, ok := r.books.Positions.Get(id)
+		if !ok {
+			t.Fatalf("position %s is not there", id)
+		}
+		if want, got := r.model.positions[i], modelOf(position, r.model.positions[i].template); !got.same(want) {
+			t.Fatalf("position %s is\n%+v, the model's\n%+v", id, got, want)
+		}
+		if position.Funded != position.Released+position.Refunded+position.Held || position.Version != int64(len(position.Events)) {
+			t.Fatalf("position %+v does not add up", position)
+		}
+	}
+	for i, id := range r.keys {
+		key, ok := r.books.Keys.Get(id)
+		got := modelKey{role: string(key.Role), revoked: key.RevokedAt != nil}
+		if key.ExpiresAt != nil {
+			got.expires = *key.ExpiresAt
+		}
+		if want := r.model.keys[i]; !ok || got.role != want.role || got.revoked != want.revoked || !got.expires.Equal(want.expires) {
+			t.Fatalf("key %s is %+v, the model's %+v", id, got, want)
+		}
+	}
+}
+
+func modelOf(p escrow.Position, template int) modelPosition {
+	got := modelPosition{
+		template: template, state: string(p.State), amount: int(p.Amount), funded: int(p.Funded), released: int(p.Released),
+		refunded: int(p.Refunded), held: int(p.Held), retained: int(p.Retained),
+	}
+	if p.ExpiresAt != nil {
+		got.expires = *p.ExpiresAt
+	}
+	for _, event := range p.Events {
+		got.steps = append(got.steps, modelStep{string(event.From), string(event.To), int(event.Amount)})
+	}
+	return got
+}
+
+// checkReplay checks the whole journal, and that it rebuilds what was stored.
+func (r *run) checkReplay(t *rapid.T) {
+	for i, entry := range r.journal {
+		if entry.Sequence != int64(i+1) {
+			t.Fatalf("entry %d has the sequence %d", i+1, entry.Sequence)
+		}
+		if i > 0 && (!entry.At.After(r.journal[i-1].At) || entry.ID.Compare(r.journal[i-1].ID) <= 0) {
+			t.Fatalf("entry %d of %s, %s, follows %s, %s", i+1, entry.At, entry.ID, r.journal[i-1].At, r.journal[i-1].ID)
+		}
+	}
+	for i := 1; i < len(r.positions); i++ {
+		if r.positions[i].Compare(r.positions[i-1]) <= 0 {
+			t.Fatalf("position %s was made after %s", r.positions[i], r.positions[i-1])
+		}
+	}
+	rebuilt := newTables()
+	rebuilt.store(t, replay(t, r.books.InstitutionID(), r.journal))
+	if diff := cmp.Diff(rebuilt, r.stored, exactly()); diff != "" {
+		t.Fatalf("rows of the journal (-) and stored ones (+) differ:\n%s", diff)
+	}
+}
+
+// tables are what a store keeps between batches, by key.
+type tables struct {
+	Institutions map[escrow.InstitutionID]escrow.Institution
+	Keys         map[escrow.KeyID]escrow.APIKey
+	Policies     map[escrow.Region]escrow.Policy
+	Templates    map[escrow.TemplateID]escrow.AssetTemplate
+	Assets       map[escrow.AssetID]escrow.Asset
+	Positions    map[escrow.PositionID]escrow.Position
+}
+
+func newTables() tables {
+	return tables{
+		map[escrow.InstitutionID]escrow.Institution{},
+		map[escrow.KeyID]escrow.APIKey{},
+		map[escrow.Region]escrow.Policy{},
+		map[escrow.TemplateID]escrow.AssetTemplate{},
+		map[escrow.AssetID]escrow.Asset{},
+		map[escrow.PositionID]escrow.Position{},
+	}
+}
+
+func (s tables) store(t *rapid.T, b *escrow.Books) {
+	storeRows(t, s.Institutions, &b.Institutions, func(v escrow.Institution) escrow.InstitutionID { return v.ID })
+	storeRows(t, s.Keys, &b.Keys, func(v escrow.APIKey) escrow.KeyID { return v.ID })
+	storeRows(t, s.Policies, &b.Policies, func(v escrow.Policy) escrow.Region { return v.Region })
+	storeRows(t, s.Templates, &b.Templates, func(v escrow.AssetTemplate) escrow.TemplateID { return v.ID })
+	storeRows(t, s.Assets, &b.Assets, func(v escrow.Asset) escrow.AssetID { return v.ID })
+	storeRows(t, s.Positions, &b.Positions, func(v escrow.Position) escrow.PositionID { return v.ID })
+}
+
+func (s tables) load(b *escrow.Books) {
+	loadRows(s.Institutions, &b.Institutions)
+	loadRows(s.Keys, &b.Keys)
+	loadRows(s.Policies, &b.Policies)
+	loadRows(s.Templates, &b.Templates)
+	loadRows(s.Assets, &b.Assets)
+	loadRows(s.Positions, &b.Positions)
+}
+
+// storeRows inserts the created rows and updates the others, as SQL does: there
+// must be none of the first and each of the second.
+func storeRows[K comparable, V any](t *rapid.T, table map[K]V, rows *escrow.Rows[K, V], key func(V) K) {
+	t.Helper()
+	for _, value := range rows.Created() {
+		if _, ok := table[key(value)]; ok {
+			t.Fatalf("row %v was created twice", key(value))
+		}
+		table[key(value)] = value
+	}
+	for _, value := range rows.Updated() {
+		if _, ok := table[key(value)]; !ok {
+			t.Fatalf("row %v was updated, but never created", key(value))
+		}
+		table[key(value)] = value
+	}
+}
+
+func loadRows[K comparable, V any](table map[K]V, rows *escrow.Rows[K, V]) {
+	for key, value := range table {
+		rows.Load(key, value)
+	}
+}
+
+// The rules of Execute that the commands share.
+
+func TestTheSameStampGivesTheSameBytes(t *testing.T) {
+	t.Parallel()
+	a, b := goldenDesk(t), goldenDesk(t)
+	if len(a.books.Entries) != len(b.books.Entries) {
+		t.Fatalf("the runs have %d and %d entries", len(a.books.Entries), len(b.books.Entries))
+	}
+	for i, entry := range a.books.Entries {
+		if !bytes.Equal(entry.Body, b.books.Entries[i].Body) {
+			t.Errorf("entry %d is %s, and then %s", i+1, entry.Body, b.books.Entries[i].Body)
+		}
+	}
+}
+
+func TestStampGivesTheResourceAndTheEntryTheirIDs(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	at := opening().Add(time.Hour)
+	request := d.request(must(escrow.NewCreateKey(escrow.KeyInput{Label: "A", Role: "admin"}, escrow.SecretHash{})))
+	outcome := must(d.books.Execute(request, escrow.Stamp{Now: at, Random: [2]uint64{7, 8}}))
+	if want := escrow.KeyID(escrow.NewUUID(at, 7)).String(); outcome.Subject != want {
+		t.Errorf("the key is %s, want %s", outcome.Subject, want)
+	}
+	if got, want := d.lastEntry().ID, escrow.EntryID(escrow.NewUUID(at, 8)); got != want {
+		t.Errorf("the entry is %s, want %s", got, want)
+	}
+}
+
+func TestEntriesAreLaterThanTheOnesBeforeThemWhateverTheClockSays(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	head := opening().Add(time.Hour)
+	d.books.Head.At = head
+	zone := time.FixedZone("", 8*3600)
+	for _, step := range []struct{ clock, want time.Time }{
+		{head.Add(-time.Minute), head.Add(1 * time.Microsecond)},
+		{head, head.Add(2 * time.Microsecond)},
+		{head.Add(3*time.Microsecond + 999).In(zone), head.Add(3 * time.Microsecond)},
+		{head.Add(3*time.Microsecond + 999), head.Add(4 * time.Microsecond)},
+		{head.Add(time.Second + 1500), head.Add(time.Second + time.Microsecond)},
+	} {
+		d.now = step.clock
+		d.key(escrow.RoleAdmin, nil)
+		if got := d.lastEntry().At; !got.Equal(step.want) || got.Location() != time.UTC {
+			t.Errorf("by the clock %s the entry is of %s, want %s", step.clock, got, step.want)
+		}
+	}
+}
+
+// Who may not write is refused before an idempotency key is looked at, and that
+// before the command.
+func TestExecuteRefusesInItsDocumentedOrder(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	d.execute(under(d.request(escrow.RevokeKey{Key: d.key(escrow.RoleAdmin, nil)}), "key-1", 1))
+	reader := d.key(escrow.RoleReadOnly, nil)
+	request := under(d.request(escrow.RevokeKey{Key: escrow.KeyID{1}}), "key-1", 2)
+	for _, step := range []struct {
+		actor escrow.Actor
+		key   string
+		want  escrow.Code
+	}{
+		{escrow.ActorKey(escrow.KeyID{1}), "key-1", escrow.CodeInvalidKey},
+		{escrow.ActorKey(reader), "key-1", escrow.CodeForbidden},
+		{escrow.ActorRoot(), "key-1", escrow.CodeIdempotencyKeyReused},
+		{escrow.ActorRoot(), "key-2", escrow.CodeKeyNotFound},
+	} {
+		request.Actor, request.Idempotency.Key = step.actor, step.key
+		if outcome := d.execute(request); outcome.Refusal == nil || outcome.Refusal.Code != step.want {
+			t.Errorf("the outcome is %+v, want the refusal %s", outcome, step.want)
+		}
+	}
+}
+
+func TestOutcomeShowsTheResourceAsItThenIs(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	check := func(outcome escrow.Outcome, want escrow.Resource) {
+		t.Helper()
+		if diff := cmp.Diff(want, outcome.Resource, exactly()); diff != "" {
+			t.Errorf("resource of the books (-) and of the outcome (+) differ:\n%s", diff)
+		}
+		if outcome.Sequence != d.books.Head.Sequence {
+			t.Errorf("the outcome is of the sequence %d, want %d", outcome.Sequence, d.books.Head.Sequence)
+		}
+	}
+	institution := operatorDesk(t)
+	made := institution.accept(must(escrow.NewCreateInstitution(
+		escrow.InstitutionInput{Name: "Harbour Fund", Regions: []string{"SG"}},
+	)))
+	if diff := cmp.Diff(escrow.Resource(institution.books.Institutions.Created()[0]), made.Resource); diff != "" {
+		t.Errorf("institution of the books (-) and of the outcome (+) differ:\n%s", diff)
+	}
+
+	outcome := d.accept(must(escrow.NewSetPolicy("US", rules("1", ""))))
+	policy, _ := d.books.Policies.Get("US")
+	check(outcome, policy)
+
+	outcome = d.accept(must(escrow.NewCreateKey(escrow.KeyInput{Label: "A", Role: "admin"}, escrow.SecretHash{})))
+	key := subjectID[escrow.KeyID](outcome)
+	check(outcome, d.getKey(key))
+	outcome = d.accept(newRotation(key, time.Hour))
+	check(outcome, d.getKey(subjectID[escrow.KeyID](outcome)))
+	for range 2 { // the second time it is revoked already
+		check(d.accept(escrow.RevokeKey{Key: key}), d.getKey(key))
+	}
+
+	outcome = d.accept(must(escrow.NewCreateTemplate(templateInput("CONSTR_ESCROW", `{"currency":"USD"}`))))
+	template, _ := d.books.Templates.Get(subjectID[escrow.TemplateID](outcome))
+	check(outcome, template)
+	outcome = d.accept(must(escrow.NewCreateAsset(escrow.AssetInput{TemplateID: template.ID.String(), Label: "A"})))
+	asset, _ := d.books.Assets.Get(subjectID[escrow.AssetID](outcome))
+	check(outcome, asset)
+	outcome = d.accept(newPosition(asset.ID, "1", "USD", nil))
+	position := subjectID[escrow.PositionID](outcome)
+	check(outcome, d.get(position))
+	check(d.accept(transition(position, escrow.StateFunded, "")), d.get(position))
+}
+
+func TestResourceOfASubjectsEntriesIsTheOutcomesResource(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	key := d.key(escrow.RoleAdmin, nil)
+	position := d.in(escrow.StatePartiallyReleased)
+	outcomes := []escrow.Outcome{
+		d.accept(must(escrow.NewSetPolicy("US", rules("1", "")))),
+		d.accept(must(escrow.NewSetPolicy("US", rules("2", "")))),
+		d.accept(escrow.RevokeKey{Key: key}),
+		d.accept(transition(position, escrow.StateReleased, "")),
+	}
+	d.accept(must(escrow.NewSetPolicy("US", rules("3", ""))))
+	for _, outcome := range outcomes {
+		var entries []escrow.Entry
+		for _, entry := range d.books.Entries {
+			if entry.Subject == outcome.Subject && entry.Sequence <= outcome.Sequence {
+				entries = append(entries, must(escrow.ParseEntry(entry.Body)))
+			}
+		}
+		got, err := escrow.ResourceOf(entries)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(outcome.Resource, got, exactly()); diff != "" {
+			t.Errorf("resource of the outcome (-) and of the entries (+) of %s differ:\n%s", outcome.Subject, diff)
+		}
+		if outcome.Subject == position.String() {
+			continue
+		}
+		// What is no position is told whole by its last entry.
+		if got, err := escrow.ResourceOf(entries[len(entries)-1:]); err != nil || !cmp.Equal(outcome.Resource, got, exactly()) {
+			t.Errorf("the last entry of %s tells of %+v, %v; want %+v", outcome.Subject, got, err, outcome.Resource)
+		}
+	}
+}
+
+func TestResourceOfContradictoryEntriesIsAnError(t *testing.T) {
+	t.Parallel()
+	if resource, err := escrow.ResourceOf(nil); err == nil {
+		t.Errorf("no entries tell of %v", resource)
+	}
+	d := openDesk(t)
+	d.in(escrow.StateFunded)
+	if resource, err := escrow.ResourceOf([]escrow.Entry{d.lastEntry()}); err == nil {
+		t.Errorf("an entry without the ones before it tells of %v", resource)
+	}
+}
+
+// Rows that contradict each other are an error, not a refusal: such books must not
+// be written.
+func TestExecuteOnContradictoryRowsIsAnError(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	id := escrow.PositionID{1}
+	d.books.Positions.Load(id, escrow.Position{
+		ID: id, Currency: "USD", Amount: 100, Funded: 100, Held: 90, State: escrow.StateFunded, Version: 2,
+	})
+	outcome, err := d.books.Execute(d.request(transition(id, escrow.StateReleased, "")), d.stamp())
+	if err == nil || !strings.Contains(err.Error(), "FUNDED to RELEASED with 90: funded is not released + refunded + held") {
+		t.Errorf("the outcome is %+v, the error %v", outcome, err)
+	}
+	if diff := cmp.Diff(escrow.Outcome{}, outcome); diff != "" {
+		t.Errorf("with the error comes an outcome:\n%s", diff)
+	}
+}
+
+func TestNeedsNameWhatACommandReads(t *testing.T) {
+	t.Parallel()
+	var (
+		asset    = escrow.AssetID{1}
+		template = escrow.TemplateID{2}
+		key      = escrow.KeyID{3}
+		position = escrow.PositionID{4}
+		actor    = escrow.KeyID{5}
+	)
+	for _, test := range []struct {
+		command escrow.Command
+		want    escrow.Needs
+	}{
+		{escrow.CreateInstitution{}, escrow.Needs{}},
+		{escrow.CreateKey{}, escrow.Needs{}},
+		{newRotation(key, 0), escrow.Needs{Keys: []escrow.KeyID{key}}},
+		{escrow.RevokeKey{Key: key}, escrow.Needs{Keys: []escrow.KeyID{key}}},
+		{escrow.SetPolicy{}, escrow.Needs{Institution: true, Policies: true}},
+		{escrow.CreateTemplate{}, escrow.Needs{Institution: true}},
+		{
+			must(escrow.NewCreateAsset(escrow.AssetInput{TemplateID: template.String(), Label: "A"})),
+			escrow.Needs{Templates: []escrow.TemplateID{template}},
+		},
+		{newPosition(asset, "1", "USD", nil), escrow.Needs{Policies: true, Assets: []escrow.AssetID{asset}}},
+		{transition(position, escrow.StateFunded, ""), escrow.Needs{Positions: []escrow.PositionID{position}}},
+		{escrow.ExpirePosition(position), escrow.Needs{Positions: []escrow.PositionID{position}}},
+	} {
+		t.Run(fmt.Sprintf("%T", test.command), func(t *testing.T) {
+			t.Parallel()
+			request := escrow.Request{Actor: escrow.ActorRoot(), Command: test.command}
+			if diff := cmp.Diff(test.want, request.Needs(), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("the operator's request: needs wanted (-) and given (+):\n%s", diff)
+			}
+			request = under(request, "key-1", 1)
+			request.Actor = escrow.ActorKey(actor)
+			want := test.want
+			want.Keys = append(slices.Clone(want.Keys), actor)
+			want.Records = []string{"key-1"}
+			if diff := cmp.Diff(want, request.Needs(), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("a key's request: needs wanted (-) and given (+):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestMergeNeedsNamesEachRowOnce(t *testing.T) {
+	t.Parallel()
+	position := func(n byte) escrow.Command {
+		return transition(escrow.PositionID{n}, escrow.StateFunded, "")
+	}
+	by := func(key byte, command escrow.Command, record string) escrow.Request {
+		return under(escrow.Request{Actor: escrow.ActorKey(escrow.KeyID{key}), Command: command}, record, 1)
+	}
+	requests := []escrow.Request{
+		by(2, position(9), "b"), by(1, position(8), "a"), by(2, position(9), "b"), by(1, escrow.RevokeKey{Key: escrow.KeyID{2}}, "c"),
+		by(1, newPosition(escrow.AssetID{7}, "1", "USD", nil), "d"), by(1, newPosition(escrow.AssetID{7}, "2", "USD", nil), "e"),
+		by(1, must(escrow.NewCreateAsset(escrow.AssetInput{TemplateID: escrow.TemplateID{6}.String(), Label: "A"})), "f"),
+	}
+	want := escrow.Needs{
+		Policies: true, Keys: []escrow.KeyID{{1}, {2}}, Templates: []escrow.TemplateID{{6}},
+		Assets: []escrow.AssetID{{7}}, Positions: []escrow.PositionID{{8}, {9}},
+		Records: []string{"a", "b", "c", "d", "e", "f"},
+	}
+	if diff := cmp.Diff(want, escrow.MergeNeeds(requests), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("needs wanted (-) and given (+):\n%s", diff)
+	}
+	institution := escrow.MergeNeeds([]escrow.Request{{Command: escrow.CreateKey{}}, {Command: escrow.CreateTemplate{}}})
+	if !institution.Institution || institution.Policies {
+		t.Errorf("the needs are %+v", institution)
+	}
+}
+
+// A later command of a batch sees what the earlier ones did.
+func TestCommandsOfOneBatchSeeEachOther(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	id := d.position(d.escrow(), "100", "USD")
+	before := len(d.books.Entries)
+	d.accept(transition(id, escrow.StateFunded, "", 1))
+	d.refuse(transition(id, escrow.StateFunded, "", 1), escrow.CodeVersionMismatch)
+	d.accept(transition(id, escrow.StatePartiallyReleased, "60", 2))
+	d.refuse(transition(id, escrow.StatePartiallyReleased, "60"), escrow.CodeTransitionAmount)
+	if got := len(d.books.Entries) - before; got != 2 {
+		t.Errorf("the batch appended %d entries, want 2", got)
+	}
+	if got := len(d.books.Positions.Created()); got != 1 {
+		t.Errorf("%d positions are to be written, want 1", got)
+	}
+}
+
+func TestInstitutionsAreMadeInTheOperatorsBooksAlone(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	create := must(escrow.NewCreateInstitution(escrow.InstitutionInput{Name: "Another Bank", Regions: []string{"US"}}))
+	setPolicy := must(escrow.NewSetPolicy("US", escrow.PolicyInput{}))
+	nobody := escrow.InstitutionID{}
+	for _, test := range []struct {
+		name    string
+		books   *escrow.Books
+		command escrow.Command
+		actor   escrow.Actor
+	}{
+		{"a tenant's books take no institution", d.books, create, escrow.ActorRoot()},
+		{"the operator's books take nothing else", escrow.NewBooks(nobody, escrow.Head{}, true), setPolicy, escrow.ActorRoot()},
+		{"the system makes no institution", escrow.NewBooks(nobody, escrow.Head{}, true), create, escrow.ActorSystem()},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			entries := len(test.books.Entries)
+			outcome, err := test.books.Execute(escrow.Request{
+				Institution: test.books.InstitutionID(), Actor: test.actor, RequestID: "r", Command: test.command,
+			}, escrow.Stamp{Now: time.Now()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if outcome.Refusal == nil || outcome.Refusal.Code != escrow.CodeForbidden {
+				t.Errorf("the refusal is %v, want %s", outcome.Refusal, escrow.CodeForbidden)
+			}
+			if len(test.books.Entries) != entries {
+				t.Error("an entry was appended")
+			}
+		})
+	}
+}
+
+func TestARequestOfAnotherInstitutionMeetsNoBooks(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	_, err := d.books.Execute(escrow.Request{
+		Institution: escrow.InstitutionID{1}, Actor: escrow.ActorRoot(), RequestID: "r",
+		Command: must(escrow.NewSetPolicy("US", escrow.PolicyInput{})),
+	}, escrow.Stamp{Now: time.Now()})
+	if err == nil {
+		t.Error("the request was executed")
+	}
+}

@@ -1,0 +1,149 @@
+package escrow
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Code names one kind of refusal. Codes are stable: clients branch on them.
+type Code string
+
+// The refusals that the domain itself makes. docs/errors.md explains each.
+const (
+	CodeInvalidInput         Code = "invalid_input"
+	CodeInvalidKey           Code = "invalid_api_key"
+	CodeForbidden            Code = "forbidden"
+	CodeIdempotencyKeyReused Code = "idempotency_key_reused"
+	CodeInstitutionNotFound  Code = "institution_not_found"
+	CodeKeyNotFound          Code = "api_key_not_found"
+	CodeKeyInactive          Code = "api_key_inactive"
+	CodePolicyNotFound       Code = "policy_not_found"
+	CodeTemplateNotFound     Code = "asset_template_not_found"
+	CodeAssetNotFound        Code = "asset_not_found"
+	CodePositionNotFound     Code = "position_not_found"
+	CodeCheckpointNotFound   Code = "checkpoint_not_found"
+	CodeEntryNotFound        Code = "entry_not_found"
+	CodeTemplateCurrency     Code = "template_currency"
+	CodeTemplateMinAmount    Code = "template_min_amount"
+	CodeTemplateMaxAmount    Code = "template_max_amount"
+	CodeTemplateTenor        Code = "template_max_tenor"
+	CodeTemplateRetainage    Code = "template_retainage"
+	CodePolicyMinAmount      Code = "policy_min_amount"
+	CodePolicyMaxAmount      Code = "policy_max_amount"
+	CodePolicyCurrency       Code = "policy_currency"
+	CodeInvalidTransition    Code = "invalid_transition"
+	CodeTransitionAmount     Code = "transition_amount"
+	CodePositionExpired      Code = "position_expired"
+	CodePositionEventLimit   Code = "position_event_limit"
+	CodeVersionMismatch      Code = "version_mismatch"
+	CodeBatchRefused         Code = "batch_refused"
+	CodeNotApplied           Code = "not_applied"
+	CodeInternal             Code = "internal"
+	CodeOverloaded           Code = "overloaded"
+	CodeStoreUnavailable     Code = "store_unavailable"
+	CodeOutcomeUnknown       Code = "outcome_unknown"
+	CodeRequestTimeout       Code = "request_timeout"
+	CodeShuttingDown         Code = "shutting_down"
+)
+
+// Error is a refusal or a failure: a code to branch on, a sentence for people,
+// and, for invalid input, each fault. What caused it is for the log alone.
+type Error struct {
+	Code   Code
+	Detail string
+	Faults []Fault
+	// Items are, with CodeBatchRefused, the refusals of the batch's items. An item
+	// without one would have been accepted.
+	Items ItemRefusals `json:",omitempty"`
+	cause error
+}
+
+// Fault is one thing that is wrong with a request's input.
+type Fault struct {
+	// Field is the path of the value in the body, or the name of the parameter:
+	// "position.minAmount".
+	Field string `json:"field"`
+	// Message continues a sentence that begins with the field's name.
+	Message string `json:"message"`
+}
+
+// Errorf makes a refusal without faults.
+func Errorf(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Detail: fmt.Sprintf(format, args...)}
+}
+
+// Wrap makes an error that keeps its cause for the log.
+func Wrap(code Code, cause error, detail string) *Error {
+	return &Error{Code: code, Detail: detail, cause: cause}
+}
+
+// Error implements error with the code, the detail and the cause.
+func (e *Error) Error() string {
+	var text strings.Builder
+	text.WriteString(string(e.Code) + ": " + e.Detail)
+	for _, fault := range e.Faults {
+		text.WriteString("; " + fault.Field + " " + fault.Message)
+	}
+	if e.cause != nil {
+		text.WriteString(": " + e.cause.Error())
+	}
+	return text.String()
+}
+
+// Unwrap returns what caused the error, if anything did.
+func (e *Error) Unwrap() error { return e.cause }
+
+// ErrorCode returns the code of a refusal, or CodeInternal for any other error.
+func ErrorCode(err error) Code {
+	if refusal, ok := errors.AsType[*Error](err); ok {
+		return refusal.Code
+	}
+	return CodeInternal
+}
+
+// Faults collects what is wrong with an input, so that all of it can be told at
+// once. The zero value is ready for use.
+type Faults struct{ list []Fault }
+
+// Add notes a fault, unless the field already has one: the first is the cause of
+// those that follow it.
+func (f *Faults) Add(field, format string, args ...any) {
+	if !f.Has(field) {
+		f.list = append(f.list, Fault{field, fmt.Sprintf(format, args...)})
+	}
+}
+
+// Has reports whether the field, or an object that it is in, has a fault.
+func (f *Faults) Has(field string) bool {
+	return slices.ContainsFunc(f.list, func(known Fault) bool {
+		return known.Field == field || strings.HasPrefix(field, known.Field+".")
+	})
+}
+
+// List returns the faults in the order in which they were found.
+func (f *Faults) List() []Fault { return f.list }
+
+// Merge adds another input's faults.
+func (f *Faults) Merge(other []Fault) {
+	for _, fault := range other {
+		f.Add(fault.Field, "%s", fault.Message)
+	}
+}
+
+// Err returns nil where there is no fault, and otherwise the refusal that lists
+// them.
+func (f *Faults) Err() error {
+	if len(f.list) == 0 {
+		return nil
+	}
+	return &Error{Code: CodeInvalidInput, Detail: "The request is not valid: see errors.", Faults: f.list}
+}
+
+// check notes err, if there is one, as the fault of a field.
+func (f *Faults) check(field string, err error) {
+	if err != nil {
+		f.Add(field, "%s", err.Error())
+	}
+}

@@ -1,0 +1,301 @@
+package escrow_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+)
+
+// opening is when the clock of every test starts.
+func opening() time.Time { return time.Date(2027, time.March, 1, 9, 0, 0, 0, time.UTC) }
+
+// desk is one institution's books, with the clock and the random bits that a test
+// gives them.
+type desk struct {
+	t      rapid.TB
+	books  *escrow.Books
+	now    time.Time
+	actor  escrow.Actor
+	random *rand.Rand
+}
+
+// openDesk makes an institution that is active in US and SG, in all verticals.
+func openDesk(t rapid.TB) *desk {
+	t.Helper()
+	return openDeskOf(t, escrow.InstitutionInput{Name: "Meridian Bank", Regions: []string{"US", "SG"}})
+}
+
+// openDeskOf makes an institution in the operator's books and opens its own with
+// the entry that this left.
+func openDeskOf(t rapid.TB, in escrow.InstitutionInput) *desk {
+	t.Helper()
+	operator := operatorDesk(t)
+	operator.accept(must(escrow.NewCreateInstitution(in)))
+	entry := operator.lastEntry()
+	d := newDesk(t, entry.InstitutionID)
+	d.random = operator.random
+	if err := d.books.Replay(must(escrow.ParseEntry(entry.Body))); err != nil {
+		t.Fatalf("replay of the first entry: %v", err)
+	}
+	return d
+}
+
+// operatorDesk opens the books in which institutions are made.
+func operatorDesk(t rapid.TB) *desk { return newDesk(t, escrow.InstitutionID{}) }
+
+func newDesk(t rapid.TB, institution escrow.InstitutionID) *desk {
+	return &desk{
+		t: t, books: escrow.NewBooks(institution, escrow.Head{}, true),
+		now: opening(), actor: escrow.ActorRoot(), random: rand.New(rand.NewPCG(2027, 3)),
+	}
+}
+
+func (d *desk) stamp() escrow.Stamp {
+	return escrow.Stamp{Now: d.now, Random: [2]uint64{d.random.Uint64(), d.random.Uint64()}}
+}
+
+func (d *desk) request(command escrow.Command) escrow.Request {
+	return escrow.Request{
+		Institution: d.books.InstitutionID(), Actor: d.actor, RequestID: "req-1", Command: command,
+	}
+}
+
+func (d *desk) execute(request escrow.Request) escrow.Outcome {
+	d.t.Helper()
+	outcome, err := d.books.Execute(request, d.stamp())
+	if err != nil {
+		d.t.Fatalf("the books contradict themselves: %v", err)
+	}
+	return outcome
+}
+
+// accept executes a command that must be accepted.
+func (d *desk) accept(command escrow.Command) escrow.Outcome {
+	d.t.Helper()
+	outcome := d.execute(d.request(command))
+	if outcome.Refusal != nil {
+		d.t.Fatalf("%T was refused: %v", command, outcome.Refusal)
+	}
+	return outcome
+}
+
+// refuse executes a command that must be refused with the code, and checks that
+// the refusal left the books as they were.
+func (d *desk) refuse(command escrow.Command, want escrow.Code) {
+	d.t.Helper()
+	_ = d.refusal(command, want)
+	d.checkReplay()
+}
+
+// refusal executes a command that must be refused with the code, and returns the
+// refusal. Of the books it looks at the head alone.
+func (d *desk) refusal(command escrow.Command, want escrow.Code) *escrow.Error {
+	d.t.Helper()
+	head := d.books.Head
+	outcome := d.execute(d.request(command))
+	if outcome.Refusal == nil {
+		d.t.Fatalf("%T was accepted, want the refusal %s", command, want)
+	}
+	if outcome.Refusal.Code != want {
+		d.t.Fatalf("%T was refused with %v, want the code %s", command, outcome.Refusal, want)
+	}
+	if d.books.Head != head {
+		d.t.Errorf("a refusal moved the journal's head from %v to %v", head, d.books.Head)
+	}
+	return outcome.Refusal
+}
+
+func (d *desk) lastEntry() escrow.Entry {
+	d.t.Helper()
+	if len(d.books.Entries) == 0 {
+		d.t.Fatalf("the journal has no entry")
+	}
+	return d.books.Entries[len(d.books.Entries)-1]
+}
+
+// rows are the rows of an institution's books, which all were made in them.
+type rows struct {
+	Institutions []escrow.Institution
+	Keys         []escrow.APIKey
+	Policies     []escrow.Policy
+	Templates    []escrow.AssetTemplate
+	Assets       []escrow.Asset
+	Positions    []escrow.Position
+}
+
+func rowsOf(b *escrow.Books) rows {
+	return rows{
+		Institutions: b.Institutions.Created(), Keys: b.Keys.Created(), Policies: b.Policies.Created(),
+		Templates: b.Templates.Created(), Assets: b.Assets.Created(), Positions: b.Positions.Created(),
+	}
+}
+
+// checkReplay rebuilds the books from the bodies of their entries and compares.
+func (d *desk) checkReplay() {
+	d.t.Helper()
+	rebuilt := replay(d.t, d.books.InstitutionID(), d.books.Entries)
+	if diff := cmp.Diff(rowsOf(rebuilt), rowsOf(d.books), exactly()); diff != "" {
+		d.t.Errorf("rows of the journal (-) and of the books (+) differ:\n%s", diff)
+	}
+}
+
+// replay reads entries from their bodies into fresh books.
+func replay(t rapid.TB, institution escrow.InstitutionID, entries []escrow.Entry) *escrow.Books {
+	t.Helper()
+	books := escrow.NewBooks(institution, escrow.Head{}, true)
+	for _, entry := range entries {
+		parsed, err := escrow.ParseEntry(entry.Body)
+		if err != nil {
+			t.Fatalf("parse %s: %v", entry.Body, err)
+		}
+		if diff := cmp.Diff(entry, parsed, exactly()); diff != "" {
+			t.Errorf("entry (-) and what its body tells (+) differ:\n%s", diff)
+		}
+		if err := books.Replay(parsed); err != nil {
+			t.Fatalf("replay %s: %v", entry.Body, err)
+		}
+	}
+	return books
+}
+
+// exactly compares the domain's values whole; of an entry, what its body tells.
+// (The body itself is what it was read from.)
+func exactly() cmp.Options {
+	return cmp.Options{
+		cmp.AllowUnexported(escrow.Decimal{}, escrow.Actor{}),
+		cmpopts.IgnoreUnexported(escrow.Entry{}), cmpopts.IgnoreFields(escrow.Entry{}, "Body"),
+	}
+}
+
+// The commands that most tests begin with.
+
+func (d *desk) template(code escrow.TemplateCode, config string) escrow.TemplateID {
+	d.t.Helper()
+	return d.templateIn("US", code, config)
+}
+
+func (d *desk) templateIn(region string, code escrow.TemplateCode, config string) escrow.TemplateID {
+	d.t.Helper()
+	return subjectID[escrow.TemplateID](d.accept(must(escrow.NewCreateTemplate(escrow.TemplateInput{
+		Code: string(code), Name: "A template", Vertical: string(code.Vertical()), Region: region, Config: []byte(config),
+	}))))
+}
+
+func (d *desk) asset(template escrow.TemplateID) escrow.AssetID {
+	d.t.Helper()
+	return subjectID[escrow.AssetID](d.accept(must(escrow.NewCreateAsset(
+		escrow.AssetInput{TemplateID: template.String(), Label: "An asset"},
+	))))
+}
+
+// escrow makes an asset on which any amount of US dollars can be placed.
+func (d *desk) escrow() escrow.AssetID {
+	d.t.Helper()
+	return d.asset(d.template(escrow.ConstructionEscrow, `{"currency":"USD"}`))
+}
+
+func (d *desk) position(asset escrow.AssetID, amount, currency string) escrow.PositionID {
+	d.t.Helper()
+	return subjectID[escrow.PositionID](d.accept(newPosition(asset, amount, currency, nil)))
+}
+
+func newPosition(asset escrow.AssetID, amount, currency string, expiresAt *time.Time) escrow.CreatePosition {
+	in := escrow.PositionInput{
+		AssetID: asset.String(), HolderReference: "holder-1", Currency: currency, Amount: escrow.Digits(amount),
+	}
+	if expiresAt != nil {
+		in.ExpiresAt = new(escrow.FormatTime(*expiresAt))
+	}
+	return must(escrow.NewCreatePosition(in))
+}
+
+// transition makes the command that leads a position to a state; an empty amount
+// gives none.
+func transition(
+	position escrow.PositionID, to escrow.State, amount string, ifVersion ...int64,
+) escrow.TransitionPosition {
+	in := escrow.TransitionInput{ToState: string(to)}
+	if amount != "" {
+		in.Amount = new(escrow.Digits(amount))
+	}
+	return must(escrow.NewTransitionPosition(position, in, ifVersion))
+}
+
+func (d *desk) get(id escrow.PositionID) escrow.Position {
+	d.t.Helper()
+	position, ok := d.books.Positions.Get(id)
+	if !ok {
+		d.t.Fatalf("there is no position %s", id)
+	}
+	return position
+}
+
+func (d *desk) key(role escrow.Role, expiresAt *time.Time) escrow.KeyID {
+	d.t.Helper()
+	in := escrow.KeyInput{Label: "A key", Role: string(role)}
+	if expiresAt != nil {
+		in.ExpiresAt = new(escrow.FormatTime(*expiresAt))
+	}
+	hash := escrow.HashSecret(fmt.Sprint(d.random.Uint64()))
+	return subjectID[escrow.KeyID](d.accept(must(escrow.NewCreateKey(in, hash))))
+}
+
+func (d *desk) getKey(id escrow.KeyID) escrow.APIKey {
+	d.t.Helper()
+	key, ok := d.books.Keys.Get(id)
+	if !ok {
+		d.t.Fatalf("there is no key %s", id)
+	}
+	return key
+}
+
+// subjectID reads the id of what an accepted request made.
+func subjectID[T any, P interface {
+	*T
+	UnmarshalText(text []byte) error
+}](outcome escrow.Outcome) (id T) {
+	if err := P(&id).UnmarshalText([]byte(outcome.Subject)); err != nil {
+		panic(err)
+	}
+	return id
+}
+
+// must returns a value that a test could not do without.
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+// faults returns what a refusal of invalid input lists, a line for each fault.
+func faults(err error) (lines []string) {
+	refusal, ok := errors.AsType[*escrow.Error](err)
+	if !ok || refusal.Code != escrow.CodeInvalidInput {
+		return nil
+	}
+	for _, fault := range refusal.Faults {
+		lines = append(lines, fault.Field+" "+fault.Message)
+	}
+	return lines
+}
+
+// checkFaults compares an input's faults with the ones that it must have; without
+// any the input must be accepted.
+func checkFaults(t *testing.T, err error, want ...string) {
+	t.Helper()
+	if len(want) == 0 && err != nil {
+		t.Fatalf("the input was refused: %v", err)
+	}
+	if diff := cmp.Diff(want, faults(err), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("faults wanted (-) and given (+), of %v:\n%s", err, diff)
+	}
+}

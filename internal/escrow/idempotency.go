@@ -1,0 +1,73 @@
+package escrow
+
+import (
+	"crypto/sha256"
+	"time"
+)
+
+// RecordRetention is how long the outcome under an idempotency key is kept.
+const RecordRetention = 24 * time.Hour
+
+// Idempotency names a request so that it can be repeated without being done
+// twice.
+type Idempotency struct {
+	// Key is the client's: 1 to 255 visible ASCII characters.
+	Key string
+	// Fingerprint is a hash over what the client asked for.
+	Fingerprint Fingerprint
+	// Nonce comes back with the record of the first request; see DeriveSecret.
+	Nonce []byte
+}
+
+// Fingerprint tells two requests under one idempotency key apart.
+type Fingerprint [sha256.Size]byte
+
+// Record is the outcome of the first request under an idempotency key: a
+// subject and where the journal stood, from which the answer is read again, or
+// a refusal.
+type Record struct {
+	Key         string
+	Fingerprint Fingerprint
+	Subject     string // empty for a batch
+	Sequence    int64
+	Refusal     *Error
+	// Items tell, of a batch that was not refused as a whole, which of its items
+	// were accepted: the last of them is the entry of the sequence, and the others
+	// are the entries before it.
+	Items ItemRefusals
+	Nonce []byte
+	// RequestID is that of the first request.
+	RequestID string
+	CreatedAt time.Time
+}
+
+// repeated returns the record under a request's key, or the refusal where that
+// is another request's.
+func (b *Books) repeated(i *Idempotency) (*Record, *Error) {
+	if i == nil {
+		return nil, nil
+	}
+	record, ok := b.Records.Get(i.Key)
+	switch {
+	case !ok:
+		return nil, nil
+	case record.Fingerprint != i.Fingerprint:
+		return nil, Errorf(CodeIdempotencyKeyReused, "The Idempotency-Key was used for another request; take a new key.")
+	}
+	return &record, nil
+}
+
+// remember keeps the outcome under the request's key.
+func (b *Books) remember(r Request, o Outcome, at time.Time) {
+	if r.Idempotency == nil {
+		return
+	}
+	var items ItemRefusals
+	if results, ok := o.Resource.(BatchResults); ok {
+		items = results.Refusals()
+	}
+	b.Records.Put(r.Idempotency.Key, Record{
+		Key: r.Idempotency.Key, Fingerprint: r.Idempotency.Fingerprint, Nonce: r.Idempotency.Nonce,
+		Subject: o.Subject, Sequence: o.Sequence, Refusal: o.Refusal, Items: items, RequestID: r.RequestID, CreatedAt: at,
+	})
+}

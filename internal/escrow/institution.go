@@ -1,0 +1,70 @@
+package escrow
+
+import "time"
+
+// Institution is a tenant: a bank, fund or enterprise.
+type Institution struct {
+	ID        InstitutionID
+	Name      string
+	Regions   []Region
+	Verticals []Vertical
+	CreatedAt time.Time
+}
+
+// InstitutionInput is what a client gives to make an institution.
+type InstitutionInput struct {
+	Name      string
+	Regions   []string
+	Verticals *[]string
+}
+
+// CreateInstitution is the operator's command that makes a tenant and opens its
+// journal. Its Request names no institution.
+type CreateInstitution struct {
+	name      string
+	regions   []Region
+	verticals []Vertical
+}
+
+// NewCreateInstitution checks the input. Without verticals the institution is
+// active in all of them.
+func NewCreateInstitution(in InstitutionInput) (CreateInstitution, error) {
+	var faults Faults
+	command := CreateInstitution{
+		name:      faults.text("name", in.Name),
+		regions:   severalOf(&faults, "regions", in.Regions, Regions()),
+		verticals: Verticals(),
+	}
+	if in.Verticals != nil {
+		command.verticals = severalOf(&faults, "verticals", *in.Verticals, Verticals())
+	}
+	return command, faults.Err()
+}
+
+// Needs implements Command.
+func (CreateInstitution) Needs() Needs { return Needs{} }
+
+func (c CreateInstitution) decide(_ *Books, _ Request, s stamp) (event, error) { //nolint:unparam // Of Command.
+	return institutionCreated{
+		ID: InstitutionID(s.id), Name: c.name, Regions: c.regions, Verticals: c.verticals,
+	}, nil
+}
+
+type institutionCreated struct {
+	ID        InstitutionID `json:"id"`
+	Name      string        `json:"name"`
+	Regions   []Region      `json:"regions"`
+	Verticals []Vertical    `json:"verticals"`
+}
+
+func (e institutionCreated) kind() Kind      { return KindInstitutionCreated }
+func (e institutionCreated) subject() string { return e.ID.String() }
+
+func (e institutionCreated) resource(b *Books) Resource { return b.Institutions.must(e.ID) }
+
+func (e institutionCreated) apply(b *Books, entry Entry) error {
+	b.Institutions.Put(e.ID, Institution{
+		ID: e.ID, Name: e.Name, Regions: e.Regions, Verticals: e.Verticals, CreatedAt: entry.At,
+	})
+	return nil
+}

@@ -1,0 +1,290 @@
+package escrow_test
+
+import (
+	"math/big"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+)
+
+func TestCurrenciesHaveTheDecimalsOfISO4217(t *testing.T) {
+	t.Parallel()
+	for decimals, codes := range []string{
+		0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+		2: "USD EUR GBP CHF AED SGD INR CNY BRL MXN ZAR AUD CAD HUF IDR MGA MRU COP PKR IRR BOV CHE CHW COU MXV USN",
+		3: "BHD IQD JOD KWD LYD OMR TND",
+		4: "CLF UYW",
+	} {
+		for code := range strings.FieldsSeq(codes) {
+			c, err := escrow.ParseCurrency(code)
+			if err != nil {
+				t.Errorf("ParseCurrency(%s): %v", code, err)
+			}
+			if got := c.Decimals(); got != decimals {
+				t.Errorf("%s has %d decimals, want %d", code, got, decimals)
+			}
+		}
+	}
+}
+
+func TestParseCurrencyReadsAnyCase(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"usd", "Usd", "USD", " usd\t"} {
+		if c, err := escrow.ParseCurrency(text); c != "USD" || err != nil {
+			t.Errorf("ParseCurrency(%q) = %q, %v; want USD", text, c, err)
+		}
+	}
+}
+
+func TestParseCurrencyRefuses(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"nothing":                        "",
+		"too short":                      "US",
+		"too long":                       "USDD",
+		"digits, the numeric code":       "840",
+		"a symbol":                       "$",
+		"an unassigned code":             "ABC",
+		"a withdrawn code":               "DEM",
+		"gold, which has no minor unit":  "XAU",
+		"the SDR, which has none either": "XDR",
+		"the code for tests":             "XTS",
+		"the code for no currency":       "XXX",
+		"a space within":                 "U D",
+		"three runes that are no ASCII":  "ÜŚĎ",
+	} {
+		if c, err := escrow.ParseCurrency(text); c != "" || err == nil {
+			t.Errorf("%s: ParseCurrency(%q) = %q, %v; want an error", name, text, c, err)
+		}
+	}
+}
+
+func TestParseAmountReadsMinorUnitsDigitByDigit(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		text     string
+		currency escrow.Currency
+		want     escrow.Amount
+		format   string
+	}{
+		{"1000", "USD", 100_000, "1000.00"},
+		{"1000.5", "USD", 100_050, "1000.50"},
+		{"1000.50", "USD", 100_050, "1000.50"},
+		{"0.01", "USD", 1, "0.01"},
+		{"0.1", "USD", 10, "0.10"},
+		{"1000", "JPY", 1000, "1000"},
+		{"1", "JPY", 1, "1"},
+		{"1.234", "KWD", 1234, "1.234"},
+		{"0.001", "KWD", 1, "0.001"},
+		{"7", "IQD", 7000, "7.000"},
+		{"12.3456", "CLF", 123_456, "12.3456"},
+		// The largest amounts: a float64 could not tell the last two apart.
+		{"1000000000000000", "USD", 100_000_000_000_000_000, "1000000000000000.00"},
+		{"999999999999999.99", "USD", 99_999_999_999_999_999, "999999999999999.99"},
+		{"999999999999999.98", "USD", 99_999_999_999_999_998, "999999999999999.98"},
+		{"1000000000000000", "JPY", 1_000_000_000_000_000, "1000000000000000"},
+		{"1000000000000000", "KWD", 1_000_000_000_000_000_000, "1000000000000000.000"},
+		// With four decimals int64 ends first.
+		{"922337203685477.5807", "CLF", 9_223_372_036_854_775_807, "922337203685477.5807"},
+	} {
+		got, err := escrow.ParseAmount(test.text, test.currency)
+		if got != test.want || err != nil {
+			t.Errorf("ParseAmount(%q, %s) = %d, %v; want %d", test.text, test.currency, got, err, test.want)
+		}
+		if got := test.want.Format(test.currency); got != test.format {
+			t.Errorf("%d of %s is written %q, want %q", test.want, test.currency, got, test.format)
+		}
+	}
+}
+
+// notDecimals are the notations that general number parsers take, or that people
+// write, and that are no plain decimal numbers.
+func notDecimals() []string {
+	return []string{
+		"", " ", ".", "-", "e", "1e5", "1E5", "1e-2", "NaN", "Inf", "infinity", "-0", "-1", "+1", "+0", "01", "00", "007",
+		"00.5", ".5", "5.", " 5", "5 ", "5\n", "1 000", "1_000", "1,000", "1,5", "1.000.000", "0x10", "0b1", "0o7", "0x1p4",
+		"1/2", "٣", "１２", "½", "$5", "5 USD", "1\x00", "\xff", "null", "true", `"5"`, "1..5", "5.-1", "5.+1", "5.1e1",
+	}
+}
+
+func TestParseAmountRefusesEveryOtherNotation(t *testing.T) {
+	t.Parallel()
+	for _, text := range notDecimals() {
+		checkAmountRefused(t, text, "USD", "must be a plain decimal number, like 1000 or 1000.50, without sign or exponent")
+	}
+}
+
+func TestParseAmountRefusesWhatIsNoAmountOfTheCurrency(t *testing.T) {
+	t.Parallel()
+	const (
+		isZero     = "must be greater than 0"
+		isTooLarge = "must be at most 1000000000000000"
+	)
+	for _, test := range []struct {
+		text     string
+		currency escrow.Currency
+		want     string
+	}{
+		{"0", "USD", isZero},
+		{"0.0", "USD", isZero},
+		{"0.00", "USD", isZero},
+		{"0", "JPY", isZero},
+		{"1000.000", "USD", "has more decimals than the 2 of USD"},
+		{"0.001", "USD", "has more decimals than the 2 of USD"},
+		{"1000.0", "JPY", "has more decimals than the 0 of JPY"},
+		{"1.2345", "KWD", "has more decimals than the 3 of KWD"},
+		{"1.23456", "CLF", "has more decimals than the 4 of CLF"},
+		{"1000000000000000.01", "USD", isTooLarge},
+		{"1000000000000001", "JPY", isTooLarge},
+		{"922337203685477.5808", "CLF", isTooLarge},
+		{"1000000000000000", "CLF", isTooLarge},
+		{"18446744073709551616", "JPY", isTooLarge},
+		{"100000000000000000000000000000", "USD", isTooLarge},
+		{strings.Repeat("9", 40), "USD", isTooLarge},
+		{strings.Repeat("9", 41), "USD", "must have at most 40 digits"},
+		{"1." + strings.Repeat("0", 41), "USD", "must have at most 40 digits"},
+	} {
+		checkAmountRefused(t, test.text, test.currency, test.want)
+	}
+}
+
+func checkAmountRefused(t *testing.T, text string, c escrow.Currency, want string) {
+	t.Helper()
+	amount, err := escrow.ParseAmount(text, c)
+	if err == nil || err.Error() != want || amount != 0 {
+		t.Errorf("ParseAmount(%q, %s) = %d, %v; want 0 and the error %q", text, c, amount, err, want)
+	}
+}
+
+func TestFormatAndParseAmountAreInverse(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		c := rapid.SampledFrom([]escrow.Currency{"USD", "JPY", "KWD", "CLF"}).Draw(t, "currency")
+		limit := map[escrow.Currency]int64{
+			"USD": 100_000_000_000_000_000, "JPY": 1_000_000_000_000_000, "KWD": 1_000_000_000_000_000_000, "CLF": 1<<63 - 1,
+		}[c]
+		amount := escrow.Amount(rapid.Int64Range(1, limit).Draw(t, "amount"))
+		if got, err := escrow.ParseAmount(amount.Format(c), c); got != amount || err != nil {
+			t.Errorf("%s %s is read as %d, %v; want %d", amount.Format(c), c, got, err, amount)
+		}
+	})
+}
+
+func TestParseDecimalKeepsFourDecimals(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"0": "0", "0.0": "0", "0.0000": "0", "100": "100", "12.5": "12.5", "12.50": "12.5", "0.0001": "0.0001",
+		"10.01": "10.01", "33.3333": "33.3333", "1000000000000000": "1000000000000000",
+		"999999999999999.9999": "999999999999999.9999",
+	} {
+		got, err := escrow.ParseDecimal(text)
+		if got.String() != want || err != nil {
+			t.Errorf("ParseDecimal(%q) = %s, %v; want %s", text, got, err, want)
+		}
+		if got.IsZero() != (want == "0") {
+			t.Errorf("%q is zero: %t", text, got.IsZero())
+		}
+	}
+}
+
+func TestParseDecimalRefuses(t *testing.T) {
+	t.Parallel()
+	refused := map[string]string{
+		"0.00001":               "must have at most 4 decimals",
+		"1.00000":               "must have at most 4 decimals",
+		"1000000000000000.0001": "must be at most 1000000000000000",
+		"1000000000000001":      "must be at most 1000000000000000",
+		"18446744073709551615":  "must be at most 1000000000000000",
+		strings.Repeat("9", 41): "must have at most 40 digits",
+	}
+	for _, text := range notDecimals() {
+		refused[text] = "must be a plain decimal number, like 1000 or 1000.50, without sign or exponent"
+	}
+	for text, want := range refused {
+		if got, err := escrow.ParseDecimal(text); err == nil || err.Error() != want || !got.IsZero() {
+			t.Errorf("ParseDecimal(%q) = %s, %v; want 0 and the error %q", text, got, err, want)
+		}
+	}
+}
+
+func TestDecimalsCompareAsNumbers(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := drawDecimal(t, "a"), drawDecimal(t, "b")
+		want := rational(a).Cmp(rational(b))
+		if got := must(escrow.ParseDecimal(a)).Compare(must(escrow.ParseDecimal(b))); got != want {
+			t.Errorf("%s compared with %s is %d, want %d", a, b, got, want)
+		}
+	})
+}
+
+// drawDecimal draws a number from 0 to 10^15 with up to four decimals, small ones
+// and the very largest too.
+func drawDecimal(t *rapid.T, label string) string {
+	return rapid.OneOf(
+		rapid.StringMatching(`(0|[1-9][0-9]{0,14})(\.[0-9]{1,4})?`),
+		rapid.StringMatching(`[0-2](\.[0-9]{1,4})?`),
+		rapid.Just("1000000000000000"),
+	).Draw(t, label)
+}
+
+// rational reads a decimal number with math/big, apart from the domain.
+func rational(text string) *big.Rat {
+	number, ok := new(big.Rat).SetString(text)
+	if !ok {
+		panic("not a number: " + text)
+	}
+	return number
+}
+
+func FuzzParseAmount(f *testing.F) {
+	for _, text := range append(notDecimals(), "1000", "1000.50", "0.01", "1000000000000000", "922337203685477.5807") {
+		f.Add(text, uint8(len(text)))
+	}
+	currencies := []escrow.Currency{"USD", "JPY", "KWD", "CLF"}
+	f.Fuzz(func(t *testing.T, text string, choice uint8) {
+		c := currencies[int(choice)%len(currencies)]
+		amount, err := escrow.ParseAmount(text, c)
+		if err != nil {
+			if amount != 0 {
+				t.Errorf("ParseAmount(%q, %s) refuses, but returns %d", text, c, amount)
+			}
+			return
+		}
+		exact, ok := new(big.Rat).SetString(text)
+		if !ok || exact.Cmp(rational(amount.Format(c))) != 0 {
+			t.Errorf("ParseAmount(%q, %s) = %s", text, c, amount.Format(c))
+		}
+		if amount <= 0 || exact.Cmp(big.NewRat(escrow.MaxUnits, 1)) > 0 {
+			t.Errorf("ParseAmount accepted %q of %s, which is out of bounds", text, c)
+		}
+		if again, err := escrow.ParseAmount(amount.Format(c), c); again != amount || err != nil {
+			t.Errorf("%q is read as %d, %v; want %d", amount.Format(c), again, err, amount)
+		}
+	})
+}
+
+func FuzzParseDecimal(f *testing.F) {
+	for _, text := range append(notDecimals(), "0", "0.0001", "12.5", "12.50000", "1000000000000000", "1000000000000000.1") {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		decimal, err := escrow.ParseDecimal(text)
+		if err != nil {
+			return
+		}
+		exact, ok := new(big.Rat).SetString(text)
+		if !ok || exact.Cmp(rational(decimal.String())) != 0 {
+			t.Errorf("ParseDecimal(%q) = %s", text, decimal)
+		}
+		if exact.Sign() < 0 || exact.Cmp(big.NewRat(escrow.MaxUnits, 1)) > 0 {
+			t.Errorf("ParseDecimal accepted %q, which is out of bounds", text)
+		}
+		if again, err := escrow.ParseDecimal(decimal.String()); again != decimal || err != nil {
+			t.Errorf("%q is read as %s, %v", decimal.String(), again, err)
+		}
+	})
+}

@@ -1,0 +1,161 @@
+package escrow
+
+import (
+	"slices"
+	"time"
+)
+
+// Policy is an institution's rules for the positions of one region. Its bounds
+// are in units of whatever currency a position has.
+type Policy struct {
+	InstitutionID InstitutionID
+	Region        Region
+	PositionRules
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// PositionRules is what a policy asks of a new position. A rule that is nil or
+// empty asks nothing.
+type PositionRules struct {
+	MinAmount         *Decimal
+	MaxAmount         *Decimal
+	AllowedCurrencies []Currency
+}
+
+// check refuses a position that breaks a rule, in the documented order.
+func (r PositionRules) check(region Region, currency Currency, amount Amount) error {
+	switch {
+	case r.MinAmount != nil && compareAmount(amount, currency, *r.MinAmount) < 0:
+		return Errorf(CodePolicyMinAmount, "The policy for %s asks for an amount of at least %s.", region, r.MinAmount)
+	case r.MaxAmount != nil && compareAmount(amount, currency, *r.MaxAmount) > 0:
+		return Errorf(CodePolicyMaxAmount, "The policy for %s allows an amount of at most %s.", region, r.MaxAmount)
+	case len(r.AllowedCurrencies) > 0 && !slices.Contains(r.AllowedCurrencies, currency):
+		return Errorf(CodePolicyCurrency, "The policy for %s does not allow the currency %s.", region, currency)
+	}
+	return nil
+}
+
+// PolicyInput is what a client gives to set a policy.
+type PolicyInput struct {
+	Position RulesInput
+}
+
+// RulesInput is PositionRules as a client gives them.
+type RulesInput struct {
+	MinAmount         *Digits
+	MaxAmount         *Digits
+	AllowedCurrencies *[]string
+}
+
+// SetPolicy makes or replaces the policy of a region.
+type SetPolicy struct {
+	region Region
+	rules  PositionRules
+}
+
+// NewSetPolicy checks the input.
+func NewSetPolicy(region string, in PolicyInput) (SetPolicy, error) {
+	var faults Faults
+	var command SetPolicy
+	var err error
+	command.region, err = ParseRegion(region)
+	faults.check("region", err)
+	command.rules.MinAmount = faults.bound("position.minAmount", in.Position.MinAmount)
+	command.rules.MaxAmount = faults.bound("position.maxAmount", in.Position.MaxAmount)
+	if low, high := command.rules.MinAmount, command.rules.MaxAmount; low != nil && high != nil && low.Compare(*high) > 0 {
+		faults.Add("position.minAmount", "must not be greater than maxAmount")
+	}
+	if in.Position.AllowedCurrencies != nil {
+		command.rules.AllowedCurrencies = faults.currencies("position.allowedCurrencies", *in.Position.AllowedCurrencies)
+	}
+	return command, faults.Err()
+}
+
+func (f *Faults) bound(field string, digits *Digits) *Decimal {
+	if digits == nil {
+		return nil
+	}
+	bound, err := ParseDecimal(string(*digits))
+	if err != nil {
+		f.check(field, err)
+		return nil
+	}
+	return &bound
+}
+
+func (f *Faults) currencies(field string, codes []string) []Currency {
+	if len(codes) == 0 {
+		f.Add(field, "must have at least one element, or be left out")
+	}
+	var currencies []Currency
+	for _, code := range codes {
+		c, err := ParseCurrency(code)
+		f.check(field, err)
+		if err == nil && slices.Contains(currencies, c) {
+			f.Add(field, "must not name %s twice", c)
+		}
+		currencies = append(currencies, c)
+	}
+	return currencies
+}
+
+// Needs implements Command.
+func (c SetPolicy) Needs() Needs { return Needs{Institution: true, Policies: true} }
+
+func (c SetPolicy) decide(b *Books, _ Request, s stamp) (event, error) {
+	if !slices.Contains(b.institution().Regions, c.region) {
+		return nil, invalid("region", "must be a region of the institution")
+	}
+	createdAt := s.at
+	if earlier, ok := b.Policies.Get(c.region); ok {
+		createdAt = earlier.CreatedAt
+	}
+	e := policySet{
+		Region: c.region, Position: rulesState{AllowedCurrencies: c.rules.AllowedCurrencies}, CreatedAt: FormatTime(createdAt),
+	}
+	if c.rules.MinAmount != nil {
+		e.Position.MinAmount = c.rules.MinAmount.String()
+	}
+	if c.rules.MaxAmount != nil {
+		e.Position.MaxAmount = c.rules.MaxAmount.String()
+	}
+	return e, nil
+}
+
+// policySet tells the whole policy, so that each entry by itself tells what it was.
+type policySet struct {
+	Region    Region     `json:"region"`
+	Position  rulesState `json:"position"`
+	CreatedAt string     `json:"createdAt"`
+}
+
+type rulesState struct {
+	MinAmount         string     `json:"minAmount,omitempty"`
+	MaxAmount         string     `json:"maxAmount,omitempty"`
+	AllowedCurrencies []Currency `json:"allowedCurrencies,omitempty"`
+}
+
+// PolicySubject is how a journal names the policy of a region.
+func PolicySubject(region Region) string { return "policy/" + string(region) }
+
+func (e policySet) kind() Kind      { return KindPolicySet }
+func (e policySet) subject() string { return PolicySubject(e.Region) }
+
+func (e policySet) resource(b *Books) Resource { return b.Policies.must(e.Region) }
+
+func (e policySet) apply(b *Books, entry Entry) error {
+	var reader storedReader
+	policy := Policy{
+		InstitutionID: entry.InstitutionID, Region: e.Region, CreatedAt: reader.time(e.CreatedAt), UpdatedAt: entry.At,
+		PositionRules: PositionRules{
+			MinAmount:         reader.decimal(e.Position.MinAmount),
+			MaxAmount:         reader.decimal(e.Position.MaxAmount),
+			AllowedCurrencies: e.Position.AllowedCurrencies,
+		},
+	}
+	if reader.err == nil {
+		b.Policies.Put(e.Region, policy)
+	}
+	return reader.err
+}

@@ -1,0 +1,189 @@
+package escrow_test
+
+import (
+	"encoding/json"
+	"math/big"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+)
+
+func TestStepsMoveMoneyBetweenAccounts(t *testing.T) {
+	for to, want := range map[escrow.State]escrow.Posting{
+		escrow.StateFunded:            {Debit: "HOLDER", Credit: "ESCROW", Currency: "USD", Amount: 5},
+		escrow.StatePartiallyReleased: {Debit: "ESCROW", Credit: "BENEFICIARY", Currency: "USD", Amount: 5},
+		escrow.StateReleased:          {Debit: "ESCROW", Credit: "BENEFICIARY", Currency: "USD", Amount: 5},
+		escrow.StateCancelled:         {Debit: "ESCROW", Credit: "REFUND", Currency: "USD", Amount: 5},
+		escrow.StateExpired:           {Debit: "ESCROW", Credit: "REFUND", Currency: "USD", Amount: 5},
+	} {
+		step := escrow.PositionEvent{To: to, Currency: "USD", Amount: 5}
+		if got, moves := step.Posting(); got != want || !moves {
+			t.Errorf("to %s moves %+v, %v, want %+v", to, got, moves, want)
+		}
+		step.Amount = 0
+		if _, moves := step.Posting(); moves {
+			t.Errorf("to %s with nothing moves something", to)
+		}
+	}
+	// What is promised at the creation has not moved yet.
+	if posting, moves := (escrow.PositionEvent{To: escrow.StateCreated, Currency: "USD", Amount: 5}).Posting(); moves {
+		t.Errorf("the creation moves %+v", posting)
+	}
+}
+
+// Whatever is posted, the accounts of a currency sum to zero, and what is written is read
+// again.
+func TestBalancesSumToZero(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var balances escrow.Balances
+		sums := map[string]*big.Int{}
+		for range rapid.IntRange(0, 30).Draw(t, "postings") {
+			posting := escrow.Posting{
+				Debit:    rapid.SampledFrom(escrow.Accounts()).Draw(t, "debit"),
+				Credit:   rapid.SampledFrom(escrow.Accounts()).Draw(t, "credit"),
+				Currency: rapid.SampledFrom([]escrow.Currency{"USD", "JPY", "KWD"}).Draw(t, "currency"),
+				// Some of the largest are more than 64 bits hold.
+				Amount: escrow.Amount(rapid.Int64Min(1).Draw(t, "amount")),
+			}
+			balances.Add(posting)
+			for account, sign := range map[escrow.Account]int64{posting.Debit: -1, posting.Credit: 1} {
+				key := string(posting.Currency) + string(account)
+				if sums[key] == nil {
+					sums[key] = new(big.Int)
+				}
+				if posting.Debit != posting.Credit {
+					sums[key].Add(sums[key], new(big.Int).Mul(big.NewInt(sign), big.NewInt(int64(posting.Amount))))
+				}
+			}
+		}
+		if !slices.IsSorted(balances.Currencies()) {
+			t.Errorf("the currencies are %v", balances.Currencies())
+		}
+		for _, currency := range balances.Currencies() {
+			if total := balances.Total(currency); total.Sign() != 0 {
+				t.Errorf("%s sums to %s", currency, total)
+			}
+			for _, account := range escrow.Accounts() {
+				want := sums[string(currency)+string(account)]
+				if want == nil {
+					want = new(big.Int)
+				}
+				if got := balances.Of(currency, account); got.Cmp(want) != 0 {
+					t.Errorf("%s %s is %s, want %s", currency, account, got, want)
+				}
+			}
+		}
+		text := balancesText(t, &balances)
+		var read escrow.Balances
+		if err := json.Unmarshal([]byte(text), &read); err != nil || balancesText(t, &read) != text {
+			t.Errorf("%s is read as %+v, %v", text, read, err)
+		}
+		clone := balances.Clone()
+		clone.Add(escrow.Posting{Debit: "HOLDER", Credit: "ESCROW", Currency: "USD", Amount: 1})
+		if balancesText(t, &clone) == text || balancesText(t, &balances) != text {
+			t.Error("a copy shares what it has with the original")
+		}
+	})
+}
+
+// balancesText is all that balances have, in an order.
+func balancesText(t rapid.TB, balances *escrow.Balances) string {
+	t.Helper()
+	text, err := json.Marshal(balances)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestBalancesThatAreNoneAreRefused(t *testing.T) {
+	for _, text := range []string{`[]`, `{"USD": {"CASH": "1"}}`, `{"USD": {"ESCROW": "1.5"}}`, `{"USD": {"ESCROW": 1}}`} {
+		var balances escrow.Balances
+		if err := json.Unmarshal([]byte(text), &balances); err == nil {
+			t.Errorf("%s is read as %+v", text, balances)
+		}
+	}
+	var balances escrow.Balances
+	if err := json.Unmarshal([]byte(`{"USD": {"ESCROW": "7"}}`), &balances); err != nil || balances.Total("USD").Int64() != 7 {
+		t.Errorf("balances that do not sum to zero hide it: %s, %v", balances.Total("USD"), err)
+	}
+}
+
+func TestFormatBalance(t *testing.T) {
+	beyond, _ := new(big.Int).SetString("-123456789012345678901234567890", 10)
+	for _, test := range []struct {
+		sum      *big.Int
+		currency escrow.Currency
+		want     string
+	}{
+		{big.NewInt(0), "USD", "0.00"},
+		{big.NewInt(5), "USD", "0.05"},
+		{big.NewInt(-5), "USD", "-0.05"},
+		{big.NewInt(-123456), "USD", "-1234.56"},
+		{big.NewInt(0), "JPY", "0"},
+		{big.NewInt(-7), "JPY", "-7"},
+		{big.NewInt(1), "KWD", "0.001"},
+		{beyond, "USD", "-1234567890123456789012345678.90"},
+	} {
+		if got := escrow.FormatBalance(test.sum, test.currency); got != test.want {
+			t.Errorf("%s %s is written %q, want %q", test.sum, test.currency, got, test.want)
+		}
+	}
+}
+
+// What the accounts have is what the positions have.
+func TestBalancesAgreeWithPositions(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		promised := escrow.Amount(rapid.Int64Range(2, 1e9).Draw(t, "amount"))
+		part := escrow.Amount(rapid.Int64Range(1, int64(promised)-1).Draw(t, "part"))
+		end := rapid.SampledFrom([]escrow.State{escrow.StateReleased, escrow.StateCancelled, escrow.StateExpired}).Draw(t, "end")
+		var balances escrow.Balances
+		for _, step := range []escrow.PositionEvent{
+			{To: escrow.StateCreated, Currency: "EUR", Amount: promised},
+			{To: escrow.StateFunded, Currency: "EUR", Amount: promised},
+			{To: escrow.StatePartiallyReleased, Currency: "EUR", Amount: part},
+			{To: end, Currency: "EUR", Amount: promised - part},
+		} {
+			if posting, moves := step.Posting(); moves {
+				balances.Add(posting)
+			}
+		}
+		if balances.Of("EUR", "HOLDER").Int64() != -int64(promised) || balances.Of("EUR", "ESCROW").Sign() != 0 {
+			t.Errorf("after its end the accounts have %s and %s", balances.Of("EUR", "HOLDER"), balances.Of("EUR", "ESCROW"))
+		}
+	})
+}
+
+// What is read of a body alone is what the whole entry says.
+func TestBodiesAddWhatTheirEntriesSay(t *testing.T) {
+	// What looks like the beginning of an event is none within one.
+	misleading := `,"event":{"amount":"7.00"}`
+	d := openDesk(t)
+	id := d.in(escrow.StatePartiallyReleased)
+	d.accept(must(escrow.NewTransitionPosition(id, escrow.TransitionInput{
+		ToState: "CANCELLED", Reason: &misleading, Metadata: escrow.Metadata(`{"a":1,"event":{"amount":"7.00"}}`),
+	}, nil)))
+	d.in(escrow.StateReleased)
+	var whole, alone escrow.Balances
+	for _, entry := range d.books.Entries {
+		if _, step, ok := entry.PositionEvent(); ok {
+			if posting, moves := step.Posting(); moves {
+				whole.Add(posting)
+			}
+		}
+		if err := alone.AddBody(entry.Kind, entry.Body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if balancesText(t, &alone) != balancesText(t, &whole) || len(whole.Currencies()) != 1 {
+		t.Errorf("the bodies add up to %+v, and the entries to %+v", alone, whole)
+	}
+	for _, body := range []string{`{}`, `{"v":1,"event":7}`, `{"v":1,"event":{"toState":"FUNDED","currency":"USD","amount":"x"}}`} {
+		if err := alone.AddBody(escrow.KindPositionStateChanged, []byte(body)); err == nil {
+			t.Errorf("the body %s adds something", body)
+		}
+	}
+}

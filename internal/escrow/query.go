@@ -1,0 +1,112 @@
+package escrow
+
+import (
+	"encoding/binary"
+	"time"
+)
+
+// Bounds of a page of a list.
+const (
+	MaxPageSize     = 1000
+	DefaultPageSize = 100
+	// MaxPageWithEvents bounds a page of positions with their events.
+	MaxPageWithEvents = 100
+)
+
+// PageRequest asks for a part of a list that is ordered by creation.
+type PageRequest struct {
+	// Limit is 1 to MaxPageSize.
+	Limit int
+	// After is the place of the last item that was seen; nil for the start.
+	After *Cursor
+	// Descending asks for the newest first.
+	Descending bool
+}
+
+// Cursor is an item's place in a list: its id, or its sequence in a journal.
+type Cursor [16]byte
+
+// IDCursor returns the place of an id in a list by id.
+func IDCursor[K IDKind](id ID[K]) Cursor { return Cursor(id) }
+
+// SequenceCursor returns the place of an entry in its journal.
+func SequenceCursor(sequence int64) (c Cursor) {
+	binary.BigEndian.PutUint64(c[8:], uint64(sequence))
+	return c
+}
+
+// Sequence returns the sequence that SequenceCursor was given.
+func (c Cursor) Sequence() int64 { return int64(binary.BigEndian.Uint64(c[8:])) }
+
+// Page is a part of a list.
+type Page[T any] struct {
+	Items []T
+	// More says whether the list goes on.
+	More bool
+}
+
+// Period restricts a list to what was created from From on and before To. Nil
+// does not restrict.
+type Period struct{ From, To *time.Time }
+
+// KeyFilter chooses API keys.
+type KeyFilter struct {
+	Period
+	IncludeRevoked bool
+}
+
+// AssetFilter chooses assets.
+type AssetFilter struct {
+	Period
+	Template *TemplateID
+}
+
+// PositionFilter chooses positions; an empty field does not restrict.
+type PositionFilter struct {
+	Period
+	Asset             *AssetID
+	HolderReference   string
+	ExternalReference string
+	State             State
+	Currency          Currency
+	// WithEvents asks for each position's history too.
+	WithEvents bool
+}
+
+// EntryFilter chooses entries of a journal; an empty field does not restrict.
+type EntryFilter struct {
+	Period
+	// LedgerOnly leaves out what is not of LedgerKinds.
+	LedgerOnly bool
+	Kind       Kind
+	Actor      *Actor
+	Subject    string
+	// UpTo is the highest sequence that counts; 0 for all.
+	UpTo int64
+}
+
+// RefusedAttempt is a request that was refused for a reason of security. It
+// changed nothing and stands in no journal.
+type RefusedAttempt struct {
+	ID            EntryID
+	At            time.Time
+	InstitutionID InstitutionID // zero where it is not known
+	Actor         string        // as ParseActor reads it, or "unknown"
+	Code          Code
+	Method, Path  string
+	Client        string // the client's address
+	RequestID     string
+}
+
+// RefusalFilter chooses refused attempts.
+type RefusalFilter struct {
+	Period
+	Institution *InstitutionID
+	Actor       string
+}
+
+// DuePosition names a position that has outlived its expiresAt.
+type DuePosition struct {
+	InstitutionID InstitutionID
+	PositionID    PositionID
+}

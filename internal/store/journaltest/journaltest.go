@@ -1,0 +1,180 @@
+// Package journaltest writes journals for tests, on both stores, and changes them as only
+// somebody with full access to the database could.
+package journaltest
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+)
+
+// EachStore runs a test on both stores, with the URL of a database that is empty.
+func EachStore(t *testing.T, test func(t *testing.T, databaseURL string)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite:"+filepath.Join(t.TempDir(), "escrowgrid.db")) })
+	t.Run("postgres", func(t *testing.T) { test(t, pgtest.Shared(t).NewDatabase(t)) })
+}
+
+// Must returns a value that a test cannot do without.
+func Must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
+
+// Made returns the first of the resources that commands have made.
+func Made[T any](made []escrow.Resource) T {
+	resource, ok := made[0].(T)
+	if !ok {
+		panic(fmt.Sprintf("a %T was made", made[0]))
+	}
+	return resource
+}
+
+// Writer writes to the journals of a database.
+type Writer struct {
+	*store.Store
+	URL string
+
+	tb    testing.TB
+	count uint64
+}
+
+// Open opens and migrates a database.
+func Open(tb testing.TB, databaseURL string) *Writer {
+	tb.Helper()
+	s, err := store.Open(tb.Context(), databaseURL, 0)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = s.Close() })
+	if err := s.Migrate(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+	return On(tb, s, databaseURL)
+}
+
+// On writes to a database that is open.
+func On(tb testing.TB, s *store.Store, databaseURL string) *Writer {
+	return &Writer{Store: s, URL: databaseURL, tb: tb}
+}
+
+// Do commits commands of the operator together, in the books of one institution, and
+// returns what they made.
+func (w *Writer) Do(of escrow.InstitutionID, commands ...escrow.Command) (made []escrow.Resource) {
+	w.tb.Helper()
+	requests := make([]escrow.Request, len(commands))
+	for i, command := range commands {
+		requests[i] = escrow.Request{Institution: of, Actor: escrow.ActorRoot(), RequestID: "test", Command: command}
+	}
+	batch, err := w.Begin(w.tb.Context(), map[escrow.InstitutionID]escrow.Needs{of: escrow.MergeNeeds(requests)})
+	if err != nil {
+		w.tb.Fatal(err)
+	}
+	for _, request := range requests {
+		w.count += 2
+		outcome, err := batch.Books(of).Execute(request, escrow.Stamp{Now: time.Now(), Random: [2]uint64{w.count, w.count + 1}})
+		if err != nil || outcome.Refusal != nil {
+			w.tb.Fatal(err, outcome.Refusal)
+		}
+		made = append(made, outcome.Resource)
+	}
+	if err := batch.Commit(w.tb.Context()); err != nil {
+		w.tb.Fatal(err)
+	}
+	return made
+}
+
+// Institution makes an institution, whose journal then has one entry.
+func (w *Writer) Institution() escrow.InstitutionID {
+	w.tb.Helper()
+	return Made[escrow.Institution](w.Do(escrow.InstitutionID{}, Must(escrow.NewCreateInstitution(escrow.InstitutionInput{
+		Name: "Meridian Bank", Regions: []string{"US", "SG"},
+	})))).ID
+}
+
+// Policies appends so many entries to a journal, the cheapest that there are.
+func (w *Writer) Policies(of escrow.InstitutionID, entries int) {
+	w.tb.Helper()
+	for made := 0; made < entries; {
+		var commands []escrow.Command
+		for ; made < entries && len(commands) < 1000; made++ {
+			least := escrow.Digits(fmt.Sprint(w.count + uint64(made) + 1))
+			commands = append(commands, Must(escrow.NewSetPolicy("US", escrow.PolicyInput{Position: escrow.RulesInput{MinAmount: &least}})))
+		}
+		w.Do(of, commands...)
+	}
+}
+
+// Example is an institution with something of everything.
+type Example struct {
+	Institution escrow.InstitutionID
+	Asset       escrow.AssetID
+	// Keys are one that was rotated, with an overlap, its successor, and one that was revoked.
+	Keys [3]escrow.KeyID
+}
+
+// Example makes an institution with API keys, a policy, a template and an asset: nine
+// entries.
+func (w *Writer) Example() Example {
+	w.tb.Helper()
+	e := Example{Institution: w.Institution()}
+	key := func(label string) escrow.KeyID {
+		return Made[escrow.APIKey](w.Do(e.Institution, Must(escrow.NewCreateKey(
+			escrow.KeyInput{Label: label, Role: "admin"}, escrow.HashSecret(label))))).ID
+	}
+	e.Keys[0], e.Keys[2] = key("ledger"), key("console")
+	e.Keys[1] = Made[escrow.APIKey](w.Do(e.Institution, Must(escrow.NewRotateKey(
+		e.Keys[0], escrow.RotationInput{OverlapSeconds: new(int64(3600))}, escrow.HashSecret("ledger-2"))))).ID
+	w.Do(e.Institution, escrow.RevokeKey{Key: e.Keys[2]})
+	w.Policies(e.Institution, 2)
+	e.Asset = w.Asset(e.Institution, "USD")
+	return e
+}
+
+// Asset makes an asset of a template in a currency: two entries.
+func (w *Writer) Asset(of escrow.InstitutionID, currency string) escrow.AssetID {
+	w.tb.Helper()
+	template := Made[escrow.AssetTemplate](w.Do(of, Must(escrow.NewCreateTemplate(escrow.TemplateInput{
+		Code: "CONSTR_ESCROW", Name: "Escrow", Vertical: "CONSTRUCTION", Region: "US", Config: []byte(`{"currency":"` + currency + `"}`),
+	})))).ID
+	return Made[escrow.Asset](w.Do(of, Must(escrow.NewCreateAsset(escrow.AssetInput{
+		TemplateID: template.String(), Label: "Pier 7", Metadata: []byte(`{"site":"north"}`),
+	})))).ID
+}
+
+// Positions makes positions on an asset, funds each and releases a part of it: three
+// entries a position.
+func (w *Writer) Positions(e Example, count int) (ids []escrow.PositionID) {
+	w.tb.Helper()
+	const most = 500
+	for len(ids) < count {
+		create := make([]escrow.Command, min(most, count-len(ids)))
+		for i := range create {
+			create[i] = Must(escrow.NewCreatePosition(escrow.PositionInput{
+				AssetID: e.Asset.String(), HolderReference: fmt.Sprintf("holder-%d", i), Currency: "USD", Amount: "900000.00",
+				Metadata: []byte(`{"contract":"C-17"}`),
+			}))
+		}
+		var made []escrow.PositionID
+		for _, position := range w.Do(e.Institution, create...) {
+			made = append(made, Made[escrow.Position]([]escrow.Resource{position}).ID)
+		}
+		for _, step := range []escrow.TransitionInput{
+			{ToState: "FUNDED"}, {ToState: "PARTIALLY_RELEASED", Amount: new(escrow.Digits("125.50")), Reason: new("first milestone")},
+		} {
+			steps := make([]escrow.Command, len(made))
+			for i, position := range made {
+				steps[i] = Must(escrow.NewTransitionPosition(position, step, nil))
+			}
+			w.Do(e.Institution, steps...)
+		}
+		ids = append(ids, made...)
+	}
+	return ids
+}

@@ -1,0 +1,203 @@
+// Package programtest runs built programs in tests: this module's own, and those that it
+// works with. It is for the modules below tools, whose tests are no part of this one.
+package programtest
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/subprocess"
+)
+
+// root is this module's directory, from those of the tests.
+const root = "../.."
+
+// built is where the programs are that Run has built.
+var built string
+
+// Run builds the program, runs the tests, and returns the exit code. It is for a TestMain.
+// Each of more is what else to build: arguments of go build in this module's root.
+func Run(m *testing.M, more ...[]string) int {
+	var err error
+	if built, err = os.MkdirTemp("", "escrowgrid-test"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(built) }() // It is in a temporary place.
+	for _, what := range append(more, []string{"./cmd/escrowgrid"}) {
+		build := exec.Command("go", append([]string{"build", "-o", built}, what...)...) //nolint:gosec,noctx // The tests say what.
+		build.Dir = root
+		if output, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build %s: %v\n%s", strings.Join(what, " "), err, output)
+			return 1
+		}
+	}
+	return pgtest.Run(m)
+}
+
+// Path returns the path of a program that Run has built.
+func Path(name string) string { return filepath.Join(built, name) }
+
+// Program returns the path of this module's program.
+func Program() string { return Path("escrowgrid") }
+
+// patience bounds what is waited for: a test fails when something does not come about
+// within this time, which takes a healthy one seconds.
+const patience = 90 * time.Second
+
+// Eventually waits until something holds.
+func Eventually(tb testing.TB, what string, holds func() bool) {
+	tb.Helper()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			tb.Fatalf("it never came about that %s", what)
+		}
+	}
+}
+
+// Answers waits until a URL is answered with 200.
+func Answers(tb testing.TB, url string) {
+	tb.Helper()
+	Eventually(tb, url+" is answered with 200", func() bool {
+		request, err := http.NewRequestWithContext(tb.Context(), http.MethodGet, url, http.NoBody)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return false
+		}
+		return response.Body.Close() == nil && response.StatusCode == http.StatusOK
+	})
+}
+
+// given are the addresses that FreeAddress has returned.
+var given sync.Map
+
+// FreeAddress returns an address of this machine that nobody listens on, another each time:
+// the system may offer one again that is not used yet.
+func FreeAddress(tb testing.TB) string {
+	tb.Helper()
+	for {
+		listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			tb.Fatal(err)
+		}
+		address := listener.Addr().String()
+		if err := listener.Close(); err != nil {
+			tb.Fatal(err)
+		}
+		if _, before := given.LoadOrStore(address, true); !before {
+			return address
+		}
+	}
+}
+
+// Process is a program that runs, until the test ends at the latest.
+type Process struct {
+	cmd   *exec.Cmd
+	ended <-chan struct{}
+
+	mu  sync.Mutex
+	log bytes.Buffer
+}
+
+// Write takes what the program writes.
+func (p *Process) Write(content []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.Write(content)
+}
+
+// Log returns what the program has written.
+func (p *Process) Log() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
+}
+
+// Start starts a program, with no variables but a HOME of its own and those given.
+func Start(tb testing.TB, env []string, name string, args ...string) *Process {
+	tb.Helper()
+	p := &Process{cmd: exec.Command(name, args...)} //nolint:gosec,noctx // The test says what, and ends it.
+	p.cmd.Env = append([]string{"HOME=" + tb.TempDir()}, env...)
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	var err error
+	if p.ended, err = subprocess.Start(p.cmd, syscall.SIGKILL); err != nil {
+		tb.Fatalf("%v: is %s installed?", err, name)
+	}
+	tb.Cleanup(func() {
+		_ = p.cmd.Process.Kill() // It may have ended.
+		<-p.ended
+		if tb.Failed() {
+			log := p.Log()
+			tb.Logf("the end of what %s wrote:\n%s", name, log[max(0, len(log)-4000):])
+		}
+	})
+	return p
+}
+
+// Terminate tells the program to end, as an operator does, and does not wait.
+func (p *Process) Terminate() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // It may have ended.
+}
+
+// Stop terminates the program, waits for its end and returns its exit code.
+func (p *Process) Stop() int {
+	p.Terminate()
+	<-p.ended
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// Ended reports whether the program has ended.
+func (p *Process) Ended() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Server is this module's program, serving.
+type Server struct {
+	*Process
+	URL string
+}
+
+// The keys of the servers.
+const (
+	RootKey    = "root-key-0123456789abcdefghijklmnopqrstuvwxyz"
+	MetricsKey = "metrics-key-0123456789abcdefghijklmnopqrstuvwxyz"
+)
+
+var servesAt = regexp.MustCompile(`"msg":"serving","url":"([^"]+)"`)
+
+// Serve starts a server on a database, which is migrated, and waits until it listens: on a
+// free port, unless the variables say another.
+func Serve(tb testing.TB, databaseURL string, env ...string) *Server {
+	tb.Helper()
+	env = append([]string{"DATABASE_URL=" + databaseURL, "PORT=0", "ROOT_API_KEY=" + RootKey, "METRICS_API_KEY=" + MetricsKey}, env...)
+	s := &Server{Process: Start(tb, env, Program(), "serve", "--migrate")}
+	Eventually(tb, "the server serves", func() bool { return servesAt.MatchString(s.Log()) })
+	s.URL = servesAt.FindStringSubmatch(s.Log())[1]
+	return s
+}

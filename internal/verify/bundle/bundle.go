@@ -1,0 +1,196 @@
+// Package bundle keeps an institution's journal in one file, with its checkpoints and the
+// keys that signed them: all that it takes to verify it, on a machine that has no access
+// to the server. docs/transparency-log.md describes the file, an SQLite database, for
+// readers in any language.
+package bundle
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	"github.com/ncruces/go-sqlite3/driver"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+)
+
+// schema is all that a bundle is made of, statement by statement. A file with anything
+// else in it is none: a view or a trigger could show one thing now and another later.
+var schema = []string{
+	`CREATE TABLE bundle (format INTEGER NOT NULL, institution TEXT NOT NULL, exported_at TEXT NOT NULL) STRICT`,
+	`CREATE TABLE keys (verifier_key TEXT PRIMARY KEY) STRICT, WITHOUT ROWID`,
+	`CREATE TABLE entries (sequence INTEGER PRIMARY KEY, at TEXT NOT NULL, actor TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, body TEXT NOT NULL) STRICT`,
+	`CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, at TEXT NOT NULL, note TEXT NOT NULL) STRICT`,
+	`CREATE INDEX entries_subject ON entries (subject, sequence)`,
+}
+
+// Format is the version of the schema.
+const Format = 1
+
+// ErrNoBundle means that a file is not a bundle, or one of a format that is not known.
+var ErrNoBundle = errors.New("is no bundle of a journal")
+
+// Bundle is a file that is open.
+type Bundle struct {
+	// Institution is whose journal it is.
+	Institution escrow.InstitutionID
+	ExportedAt  time.Time
+	// Keys are the public keys that it brings, as name+hash+base64.
+	Keys []string
+	// Last is the sequence of the last entry; 0 where there is none.
+	Last int64
+
+	db             *sql.DB
+	entries, steps *sql.Stmt // by sequence, and by subject
+}
+
+// open opens a file as SQLite's URIs have it.
+func open(path, parameters string) (*sql.DB, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	return driver.Open("file:" + (&url.URL{Path: path}).EscapedPath() + "?" + parameters)
+}
+
+// Open opens a bundle for reading. Only the form of the file is checked, not what is in it.
+func Open(ctx context.Context, path string) (*Bundle, error) {
+	db, err := open(path, "mode=ro&_pragma=query_only(on)&_pragma=trusted_schema(off)&_pragma=cell_size_check(on)")
+	if err != nil {
+		return nil, err
+	}
+	b := &Bundle{db: db}
+	if err := b.read(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
+	}
+	return b, nil
+}
+
+// Close closes the file.
+func (b *Bundle) Close() error { return b.db.Close() }
+
+// read reads what the file says of itself.
+func (b *Bundle) read(ctx context.Context) error {
+	rows, err := b.db.QueryContext(ctx, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid")
+	found, err := all(rows, err, scanText)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNoBundle, err)
+	}
+	if fmt.Sprint(found) != fmt.Sprint(schema) {
+		return fmt.Errorf("%w: its tables are not those of one", ErrNoBundle)
+	}
+	var format int
+	var institution, exportedAt string
+	err = b.db.QueryRowContext(ctx, "SELECT format, institution, exported_at FROM bundle").Scan(&format, &institution, &exportedAt)
+	if err != nil || format != Format {
+		return fmt.Errorf("%w of format %d", ErrNoBundle, Format)
+	}
+	if err := b.Institution.UnmarshalText([]byte(institution)); err != nil {
+		return fmt.Errorf("%w: its institution %q %w", ErrNoBundle, institution, err)
+	}
+	if b.ExportedAt, err = escrow.ParseTime(exportedAt); err != nil {
+		return fmt.Errorf("%w: its time %w", ErrNoBundle, err)
+	}
+	rows, err = b.db.QueryContext(ctx, "SELECT verifier_key FROM keys ORDER BY verifier_key")
+	if b.Keys, err = all(rows, err, scanText); err != nil {
+		return err
+	}
+	if b.entries, err = b.db.PrepareContext(ctx, "SELECT "+entryColumns+" FROM entries WHERE sequence BETWEEN ? AND ? ORDER BY sequence"); err != nil {
+		return err
+	}
+	if b.steps, err = b.db.PrepareContext(ctx, "SELECT "+entryColumns+" FROM entries WHERE subject = ? ORDER BY sequence"); err != nil {
+		return err
+	}
+	return b.db.QueryRowContext(ctx, "SELECT COALESCE(MAX(sequence), 0) FROM entries").Scan(&b.Last)
+}
+
+const entryColumns = "sequence, at, actor, kind, subject, body"
+
+func scanEntry(rows *sql.Rows, e *store.StoredEntry) error {
+	var at string
+	if err := rows.Scan(&e.Sequence, &at, &e.Actor, &e.Kind, &e.Subject, &e.Body); err != nil {
+		return err
+	}
+	var err error
+	e.At, err = escrow.ParseTime(at)
+	return err
+}
+
+// StoredEntries returns the entries from one sequence to another, both included.
+func (b *Bundle) StoredEntries(ctx context.Context, _ escrow.InstitutionID, from, to int64) ([]store.StoredEntry, error) {
+	rows, err := b.entries.QueryContext(ctx, from, to)
+	return all(rows, err, scanEntry)
+}
+
+// Histories returns all entries of at most store.MaxHistories subjects, those of each in
+// order.
+func (b *Bundle) Histories(ctx context.Context, _ escrow.InstitutionID, subjects []string) (entries []store.StoredEntry, err error) {
+	for _, subject := range subjects {
+		rows, err := b.steps.QueryContext(ctx, subject)
+		history, err := all(rows, err, scanEntry)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, history...)
+	}
+	return entries, nil
+}
+
+// CountSteps returns how many of the entries up to a sequence are of positions.
+func (b *Bundle) CountSteps(ctx context.Context, upTo int64) (steps int64, err error) {
+	err = b.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM entries WHERE sequence <= ? AND kind IN (?, ?)", upTo,
+		string(escrow.KindPositionCreated), string(escrow.KindPositionStateChanged)).Scan(&steps)
+	return steps, err
+}
+
+// CountCheckpoints returns how many checkpoints there are, and the size of the last.
+func (b *Bundle) CountCheckpoints(ctx context.Context) (count, last int64, err error) {
+	err = b.db.QueryRowContext(ctx, "SELECT COUNT(*), COALESCE(MAX(size), 0) FROM checkpoints").Scan(&count, &last)
+	return count, last, err
+}
+
+// Checkpoints returns a page of the checkpoints, the smallest first; a cursor is a size.
+func (b *Bundle) Checkpoints(
+	ctx context.Context, of escrow.InstitutionID, page escrow.PageRequest,
+) (escrow.Page[store.Checkpoint], error) {
+	var after int64
+	if page.After != nil {
+		after = page.After.Sequence()
+	}
+	rows, err := b.db.QueryContext(ctx, "SELECT size, at, note FROM checkpoints WHERE size > ? ORDER BY size LIMIT ?", after, page.Limit+1)
+	found, err := all(rows, err, func(rows *sql.Rows, c *store.Checkpoint) (err error) {
+		var at string
+		if err := rows.Scan(&c.Size, &at, &c.Note); err != nil {
+			return err
+		}
+		c.Institution = of
+		c.At, err = escrow.ParseTime(at)
+		return err
+	})
+	more := len(found) > page.Limit
+	return escrow.Page[store.Checkpoint]{Items: found[:min(len(found), page.Limit)], More: more}, err
+}
+
+// all reads every row of a query's answer, or returns the query's error.
+func all[T any](rows *sql.Rows, failed error, scan func(*sql.Rows, *T) error) ([]T, error) {
+	if failed != nil {
+		return nil, failed
+	}
+	defer rows.Close()
+	var values []T
+	for rows.Next() {
+		var value T
+		if err := scan(rows, &value); err != nil {
+			return nil, err
+		}
+		values = append(values, value)
+	}
+	return values, rows.Err()
+}
+
+func scanText(rows *sql.Rows, text *string) error { return rows.Scan(text) }

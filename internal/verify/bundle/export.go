@@ -1,0 +1,192 @@
+package bundle
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/apiclient"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+)
+
+// Progress is told how many entries are written of how many. It may be nil.
+type Progress func(done, total int64)
+
+func (p Progress) tell(done, total int64) {
+	if p != nil {
+		p(done, max(done, total))
+	}
+}
+
+// exportPage is how many entries are read at once from a database.
+const exportPage = 512
+
+// FromStore writes the bundle of an institution's journal in a database. A server may
+// write to it meanwhile: the bundle ends where the journal ended at the beginning.
+func FromStore(
+	ctx context.Context, s *store.Store, of escrow.InstitutionID, path string, now time.Time, progress Progress,
+) (err error) {
+	head, found, err := s.Head(ctx, of)
+	if err != nil {
+		return err
+	}
+	if !found || of.IsZero() {
+		return fmt.Errorf("there is no institution %s", of)
+	}
+	w, err := Create(ctx, path, of, now)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	for w.last < head.Sequence {
+		entries, err := s.StoredEntries(ctx, of, w.last+1, min(head.Sequence, w.last+exportPage))
+		if err != nil {
+			return err
+		}
+		if len(entries) == 0 {
+			return fmt.Errorf("entry %d is missing in the journal", w.last+1)
+		}
+		for _, entry := range entries {
+			if err := w.AddEntry(ctx, entry); err != nil {
+				return err
+			}
+		}
+		progress.tell(w.last, head.Sequence)
+	}
+	page := escrow.PageRequest{Limit: escrow.MaxPageSize}
+	for more := true; more; {
+		checkpoints, err := s.Checkpoints(ctx, of, page)
+		if err != nil {
+			return err
+		}
+		for _, c := range checkpoints.Items {
+			if err := w.AddCheckpoint(ctx, c.Size, c.At, c.Note); err != nil {
+				return err
+			}
+			page.After = new(escrow.SequenceCursor(c.Size))
+		}
+		more = checkpoints.More
+	}
+	keys, err := s.LogKeys(ctx)
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if err := w.AddKey(ctx, key.VerifierKey); err != nil {
+			return err
+		}
+	}
+	return w.Finish()
+}
+
+// Server is a server whose API is asked with a key.
+type Server struct {
+	apiclient.Client
+	Key string
+}
+
+// journalPath is where a server has something of an institution's journal.
+func journalPath(of escrow.InstitutionID, rest string) string {
+	return "/institutions/" + of.String() + "/journal" + rest
+}
+
+// listed is an entry as a server lists it.
+type listed struct {
+	Sequence int64       `json:"sequence"`
+	Kind     escrow.Kind `json:"kind"`
+	At       time.Time   `json:"at"`
+	Body     string      `json:"body"`
+}
+
+// End returns the sequence of the last entry of an institution's journal.
+func (s Server) End(ctx context.Context, of escrow.InstitutionID) (int64, error) {
+	var page struct{ Data []listed }
+	err := s.Call(ctx, s.Key, http.MethodGet, journalPath(of, "?order=desc&limit=1"), nil, &page)
+	if err == nil && len(page.Data) == 0 {
+		err = fmt.Errorf("the journal of %s is empty", of)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return page.Data[0].Sequence, nil
+}
+
+// LogKeys returns the public keys that the server says sign checkpoints.
+func (s Server) LogKeys(ctx context.Context) (keys []string, err error) {
+	type key struct {
+		VerifierKey string `json:"verifierKey"`
+	}
+	err = apiclient.List(ctx, s.Client, s.Key, "/keys", url.Values{}, func(k key) error {
+		keys = append(keys, k.VerifierKey)
+		return nil
+	})
+	return keys, err
+}
+
+// Institutions returns those that the key reads.
+func (s Server) Institutions(ctx context.Context) (ids []escrow.InstitutionID, err error) {
+	type institution struct {
+		ID escrow.InstitutionID `json:"id"`
+	}
+	err = apiclient.List(ctx, s.Client, s.Key, "/institutions", url.Values{}, func(i institution) error {
+		ids = append(ids, i.ID)
+		return nil
+	})
+	return ids, err
+}
+
+// FromServer writes the bundle of an institution's journal as a server shows it, to the
+// root key or one of an admin.
+func FromServer(ctx context.Context, s Server, of escrow.InstitutionID, path string, now time.Time, progress Progress) (err error) {
+	end, err := s.End(ctx, of)
+	if err != nil {
+		return err
+	}
+	w, err := Create(ctx, path, of, now)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	err = apiclient.List(ctx, s.Client, s.Key, journalPath(of, ""), url.Values{}, func(e listed) error {
+		stored := store.StoredEntry{Sequence: e.Sequence, At: e.At, Kind: e.Kind, Body: []byte(e.Body)}
+		var parts struct {
+			Actor   string `json:"actor"`
+			Subject string `json:"subject"`
+		}
+		if err := json.Unmarshal(stored.Body, &parts); err != nil {
+			return fmt.Errorf("entry %d: %w", e.Sequence, err)
+		}
+		stored.Actor, stored.Subject = parts.Actor, parts.Subject
+		progress.tell(e.Sequence, end)
+		return w.AddEntry(ctx, stored)
+	})
+	if err != nil {
+		return err
+	}
+	type checkpoint struct {
+		Size int64     `json:"size"`
+		At   time.Time `json:"at"`
+		Note string    `json:"note"`
+	}
+	err = apiclient.List(ctx, s.Client, s.Key, journalPath(of, "/checkpoints"), url.Values{}, func(c checkpoint) error {
+		return w.AddCheckpoint(ctx, c.Size, c.At, []byte(c.Note))
+	})
+	if err != nil {
+		return err
+	}
+	keys, err := s.LogKeys(ctx)
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if err := w.AddKey(ctx, key); err != nil {
+			return err
+		}
+	}
+	return w.Finish()
+}

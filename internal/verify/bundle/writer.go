@@ -1,0 +1,123 @@
+package bundle
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+)
+
+// Writer writes a bundle. Close must follow; without Finish before it nothing is left.
+type Writer struct {
+	path, partial string
+	db            *sql.DB
+	tx            *sql.Tx
+	entry         *sql.Stmt
+	last          int64
+}
+
+// Create begins a bundle of an institution's journal. There must be no file at the path;
+// until the bundle is finished, none will be.
+func Create(ctx context.Context, path string, of escrow.InstitutionID, now time.Time) (_ *Writer, err error) {
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s is there already", path)
+	}
+	w := &Writer{path: path, partial: path + ".partial"}
+	if err := os.Remove(w.partial); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	// API keys' hashes are in it.
+	file, err := os.OpenFile(w.partial, os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := file.Close(); err != nil {
+		return nil, err
+	}
+	// Of a file that is not finished nothing counts, so nothing has to survive a crash.
+	if w.db, err = open(w.partial, "_pragma=journal_mode(off)&_pragma=synchronous(off)&_pragma=locking_mode(exclusive)"); err != nil {
+		return nil, err
+	}
+	w.db.SetMaxOpenConns(1)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.Close())
+		}
+	}()
+	for _, statement := range schema {
+		if _, err := w.db.ExecContext(ctx, statement); err != nil {
+			return nil, err
+		}
+	}
+	if w.tx, err = w.db.BeginTx(ctx, nil); err != nil {
+		return nil, err
+	}
+	_, err = w.tx.ExecContext(ctx, "INSERT INTO bundle VALUES (?, ?, ?)", Format, of.String(), escrow.FormatTime(now))
+	if err != nil {
+		return nil, err
+	}
+	w.entry, err = w.tx.PrepareContext(ctx, "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)")
+	return w, err
+}
+
+// AddKey adds a public key.
+func (w *Writer) AddKey(ctx context.Context, verifierKey string) error {
+	_, err := w.tx.ExecContext(ctx, "INSERT INTO keys VALUES (?)", verifierKey)
+	return err
+}
+
+// AddEntry adds an entry, which must follow the last one that was added.
+func (w *Writer) AddEntry(ctx context.Context, e store.StoredEntry) error {
+	if e.Sequence != w.last+1 {
+		return fmt.Errorf("entry %d is missing in the journal", w.last+1)
+	}
+	w.last = e.Sequence
+	_, err := w.entry.ExecContext(ctx, e.Sequence, escrow.FormatTime(e.At), e.Actor, string(e.Kind), e.Subject, string(e.Body))
+	return err
+}
+
+// AddCheckpoint adds a checkpoint, unless it is one of more entries than were added.
+func (w *Writer) AddCheckpoint(ctx context.Context, size int64, at time.Time, note []byte) error {
+	if size > w.last {
+		return nil
+	}
+	_, err := w.tx.ExecContext(ctx, "INSERT INTO checkpoints VALUES (?, ?, ?)", size, escrow.FormatTime(at), string(note))
+	return err
+}
+
+// Finish ends the bundle: from now on it is at its path, whole.
+func (w *Writer) Finish() error {
+	err := w.tx.Commit()
+	w.tx = nil
+	if err != nil {
+		return err
+	}
+	if err := w.db.Close(); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(w.partial, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(w.partial, w.path)
+}
+
+// Close removes what is not finished.
+func (w *Writer) Close() error {
+	if w.tx != nil {
+		_ = w.tx.Rollback() // Nothing of it is kept.
+	}
+	err := w.db.Close()
+	if removed := os.Remove(w.partial); !errors.Is(removed, os.ErrNotExist) {
+		err = errors.Join(err, removed)
+	}
+	return err
+}
