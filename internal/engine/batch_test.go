@@ -11,6 +11,7 @@ import (
 
 	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // createPositions makes a batch of new positions of ten dollars, one for each
@@ -35,7 +36,7 @@ func holders(count int) []string {
 func stepOf(id escrow.PositionID, to escrow.State, amount string) escrow.TransitionItem {
 	item := escrow.TransitionItem{PositionID: id.String(), TransitionInput: escrow.TransitionInput{ToState: string(to)}}
 	if amount != "" {
-		item.Amount = new(escrow.Digits(amount))
+		item.Amount = new(money.Digits(amount))
 	}
 	return item
 }

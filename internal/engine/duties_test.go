@@ -13,6 +13,7 @@ import (
 
 	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
@@ -32,7 +33,7 @@ type life struct {
 	steps     []step
 	// expires says that it then expires, with so much refunded.
 	expires  bool
-	refunded escrow.Amount
+	refunded money.Amount
 }
 
 // live makes a position and leads it through its life.

@@ -25,6 +25,7 @@ import (
 
 	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
@@ -487,7 +488,7 @@ func (s *server) assetOf(of escrow.InstitutionID, region, code, config string) e
 
 func createPosition(asset escrow.AssetID, holder, amount string) escrow.Command {
 	return must(escrow.NewCreatePosition(escrow.PositionInput{
-		AssetID: asset.String(), HolderReference: holder, Currency: "USD", Amount: escrow.Digits(amount),
+		AssetID: asset.String(), HolderReference: holder, Currency: "USD", Amount: money.Digits(amount),
 	}))
 }
 
@@ -496,7 +497,7 @@ func createPosition(asset escrow.AssetID, holder, amount string) escrow.Command 
 func transition(position escrow.PositionID, to escrow.State, amount string) escrow.Command {
 	in := escrow.TransitionInput{ToState: string(to)}
 	if amount != "" {
-		in.Amount = new(escrow.Digits(amount))
+		in.Amount = new(money.Digits(amount))
 	}
 	return must(escrow.NewTransitionPosition(position, in, nil))
 }

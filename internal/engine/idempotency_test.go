@@ -9,6 +9,7 @@ import (
 
 	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // The same request at once from many callers is done once, and all are told the
@@ -140,7 +141,7 @@ func TestAReplayIsTheOldAnswer(t *testing.T) {
 		admin, _ := servers[0].key(of, escrow.RoleAdmin, nil)
 		position := accept[escrow.Position](servers[0], root(of, createPosition(asset, "h", "10"))).ID
 		policy := func(most string) escrow.Command {
-			return must(escrow.NewSetPolicy("SG", escrow.PolicyInput{Position: escrow.RulesInput{MaxAmount: new(escrow.Digits(most))}}))
+			return must(escrow.NewSetPolicy("SG", escrow.PolicyInput{Position: escrow.RulesInput{MaxAmount: new(money.Digits(most))}}))
 		}
 		requests := []escrow.Request{
 			by(admin, createPosition(asset, "h", "10")),
@@ -188,7 +189,7 @@ func TestAReplayOfALongHistory(t *testing.T) {
 		of := s.institution()
 		set := func(most int) escrow.Request {
 			command := must(escrow.NewSetPolicy("SG", escrow.PolicyInput{Position: escrow.RulesInput{
-				MaxAmount: new(escrow.Digits(fmt.Sprint(most))),
+				MaxAmount: new(money.Digits(fmt.Sprint(most))),
 			}}))
 			return under(fmt.Sprint(most), fmt.Sprint(most), root(of, command))
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // rows are what the tables, or books, hold of an institution.
@@ -23,7 +24,7 @@ type rows struct {
 // exactly compares the domain's values whole; of an entry, what its body tells.
 func exactly() cmp.Options {
 	return cmp.Options{
-		cmp.AllowUnexported(escrow.Decimal{}, escrow.Actor{}),
+		cmp.AllowUnexported(money.Decimal{}, escrow.Actor{}),
 		cmpopts.IgnoreUnexported(escrow.Entry{}, escrow.Error{}),
 		cmpopts.EquateEmpty(),
 	}

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // The model is the contract's rules for positions, policies and keys, written
@@ -236,11 +237,11 @@ func (w *teller) transition(number int, a act) {
 
 func (w *teller) setPolicy(number int, a act) {
 	low, high := a.Amount/200, a.Amount/100
-	rules := escrow.RulesInput{MinAmount: new(escrow.Digits(fmt.Sprint(low)))}
+	rules := escrow.RulesInput{MinAmount: new(money.Digits(fmt.Sprint(low)))}
 	if a.Exactly {
 		high = 0
 	} else {
-		rules.MaxAmount = new(escrow.Digits(fmt.Sprint(high)))
+		rules.MaxAmount = new(money.Digits(fmt.Sprint(high)))
 	}
 	command := must(escrow.NewSetPolicy(w.region, escrow.PolicyInput{Position: rules}))
 	if _, ok := w.do(number, a, command, w.orInvalidKey("")).(escrow.Policy); ok {

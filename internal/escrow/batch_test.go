@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // items is a batch in both of its forms: as one command, and as the commands that
@@ -65,7 +66,7 @@ func drawItems(t *rapid.T, asset escrow.AssetID, positions []escrow.PositionID) 
 			return escrow.PositionInput{
 				AssetID:         rapid.SampledFrom([]string{asset.String(), asset.String(), asset.String(), escrow.AssetID{9}.String(), "ast_1"}).Draw(t, "asset"),
 				HolderReference: "holder-1", Currency: rapid.SampledFrom([]string{"USD", "USD", "USD", "EUR"}).Draw(t, "currency"),
-				Amount: escrow.Digits(rapid.SampledFrom([]string{"100", "100", "0.5", "1.234"}).Draw(t, "amount")),
+				Amount: money.Digits(rapid.SampledFrom([]string{"100", "100", "0.5", "1.234"}).Draw(t, "amount")),
 			}
 		}), 1, 12).Draw(t, "items")...)
 	}
@@ -79,7 +80,7 @@ func drawItems(t *rapid.T, asset escrow.AssetID, positions []escrow.PositionID) 
 		item := escrow.TransitionItem{PositionID: rapid.SampledFrom(names).Draw(t, "position")}
 		item.ToState = rapid.SampledFrom([]string{"FUNDED", "PARTIALLY_RELEASED", "PARTIALLY_RELEASED", "RELEASED", "CANCELLED", "GONE"}).Draw(t, "to")
 		if item.ToState == "PARTIALLY_RELEASED" {
-			item.Amount = new(escrow.Digits(rapid.SampledFrom([]string{"1", "40", "90", "100"}).Draw(t, "amount")))
+			item.Amount = new(money.Digits(rapid.SampledFrom([]string{"1", "40", "90", "100"}).Draw(t, "amount")))
 		}
 		if version := rapid.SampledFrom([]int64{0, 0, 0, 1, 2, 3}).Draw(t, "version"); version != 0 {
 			item.IfVersion = &version
@@ -220,7 +221,7 @@ func TestALaterItemSeesWhatAnEarlierOneDid(t *testing.T) {
 	step := func(to escrow.State, amount string, version int64) escrow.TransitionItem {
 		item := escrow.TransitionItem{PositionID: id, IfVersion: &version, TransitionInput: escrow.TransitionInput{ToState: string(to)}}
 		if amount != "" {
-			item.Amount = new(escrow.Digits(amount))
+			item.Amount = new(money.Digits(amount))
 		}
 		return item
 	}
@@ -234,7 +235,7 @@ func TestALaterItemSeesWhatAnEarlierOneDid(t *testing.T) {
 	}
 	for i, want := range map[int]struct {
 		version int64
-		held    escrow.Amount
+		held    money.Amount
 	}{0: {2, 10000}, 1: {3, 4000}, 4: {4, 0}} {
 		if got := results[i].Position; got.Version != want.version || got.Held != want.held || got.Events != nil {
 			t.Errorf("after item %d the position is %+v, want %+v, without its events", i, got, want)
@@ -396,7 +397,7 @@ func TestThePositionsOfABatchAreReadOutOfTheJournal(t *testing.T) {
 	d := openDesk(t)
 	id := d.in(escrow.StateFunded)
 	release := escrow.TransitionItem{PositionID: id.String(), TransitionInput: escrow.TransitionInput{
-		ToState: "PARTIALLY_RELEASED", Amount: new(escrow.Digits("1")),
+		ToState: "PARTIALLY_RELEASED", Amount: new(money.Digits("1")),
 	}}
 	first := d.books.Head.Sequence + 1
 	results, _ := d.accept(transitions(release, release, release).batch(false)).Resource.(escrow.BatchResults)
@@ -496,7 +497,7 @@ func (r *run) drawCreations(t *rapid.T) (items, []func(time.Time) string) {
 		expires, text := r.drawExpiry(t)
 		inputs = append(inputs, escrow.PositionInput{
 			AssetID: id.String(), HolderReference: "holder-1", Currency: currency,
-			Amount: escrow.Digits(units(amount, decimalsOf(currency))), ExpiresAt: text,
+			Amount: money.Digits(units(amount, decimalsOf(currency))), ExpiresAt: text,
 		})
 		decide = append(decide, func(at time.Time) string { return r.model.createPosition(at, asset, currency, amount, expires) })
 	}
@@ -520,7 +521,7 @@ func (r *run) drawTransitions(t *rapid.T) (items, []func(time.Time) string) {
 		item := escrow.TransitionItem{PositionID: id.String(), TransitionInput: escrow.TransitionInput{ToState: want.to}}
 		if want.to == "PARTIALLY_RELEASED" {
 			want.amount = rapid.IntRange(0, 60).Draw(t, "amount")
-			item.Amount = new(escrow.Digits(units(want.amount, decimals)))
+			item.Amount = new(money.Digits(units(want.amount, decimals)))
 		}
 		if want.version != 0 {
 			item.IfVersion = new(int64(want.version))

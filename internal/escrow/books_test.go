@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // Random runs of commands, valid and invalid, against the model: what is accepted
@@ -170,7 +171,7 @@ func (r *run) createPosition(t *rapid.T) {
 	expires, text := r.drawExpiry(t)
 	outcome, accepted := r.do(t, must(escrow.NewCreatePosition(escrow.PositionInput{
 		AssetID: id.String(), HolderReference: "holder-1", Currency: strings.ToLower(currency),
-		Amount: escrow.Digits(units(amount, decimalsOf(currency))), ExpiresAt: text,
+		Amount: money.Digits(units(amount, decimalsOf(currency))), ExpiresAt: text,
 	})), func(at time.Time) string { return r.model.createPosition(at, asset, currency, amount, expires) })
 	if accepted {
 		r.positions = append(r.positions, subjectID[escrow.PositionID](outcome))

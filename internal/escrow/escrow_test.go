@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // opening is when the clock of every test starts.
@@ -170,7 +171,7 @@ func replay(t rapid.TB, institution escrow.InstitutionID, entries []escrow.Entry
 // (The body itself is what it was read from.)
 func exactly() cmp.Options {
 	return cmp.Options{
-		cmp.AllowUnexported(escrow.Decimal{}, escrow.Actor{}),
+		cmp.AllowUnexported(money.Decimal{}, escrow.Actor{}),
 		cmpopts.IgnoreUnexported(escrow.Entry{}), cmpopts.IgnoreFields(escrow.Entry{}, "Body"),
 	}
 }
@@ -209,7 +210,7 @@ func (d *desk) position(asset escrow.AssetID, amount, currency string) escrow.Po
 
 func newPosition(asset escrow.AssetID, amount, currency string, expiresAt *time.Time) escrow.CreatePosition {
 	in := escrow.PositionInput{
-		AssetID: asset.String(), HolderReference: "holder-1", Currency: currency, Amount: escrow.Digits(amount),
+		AssetID: asset.String(), HolderReference: "holder-1", Currency: currency, Amount: money.Digits(amount),
 	}
 	if expiresAt != nil {
 		in.ExpiresAt = new(escrow.FormatTime(*expiresAt))
@@ -224,7 +225,7 @@ func transition(
 ) escrow.TransitionPosition {
 	in := escrow.TransitionInput{ToState: string(to)}
 	if amount != "" {
-		in.Amount = new(escrow.Digits(amount))
+		in.Amount = new(money.Digits(amount))
 	}
 	return must(escrow.NewTransitionPosition(position, in, ifVersion))
 }

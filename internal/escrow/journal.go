@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // Kind says what an entry of a journal records.
@@ -249,7 +251,7 @@ func (e Entry) PositionEvent() (position PositionID, step PositionEvent, ok bool
 	step = PositionEvent{ID: e.ID, Sequence: e.Sequence, Actor: e.Actor, At: e.At}
 	switch event := e.event.(type) {
 	case positionCreated:
-		amount, err := parseStored(event.Amount)
+		amount, err := money.ParseFormatted(event.Amount)
 		step.To, step.Currency, step.Amount = StateCreated, event.Currency, amount
 		return event.ID, step, err == nil
 	case positionStateChanged:

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // goldenJournal holds the exact bodies of a journal in which every kind of entry
@@ -80,7 +81,7 @@ func goldenDesk(t *testing.T) *desk {
 	drawn := d.position(d.asset(letter), "12345", "JPY")
 	accept(transition(retained, escrow.StateFunded, "1"))
 	accept(must(escrow.NewTransitionPosition(retained, escrow.TransitionInput{
-		ToState: "PARTIALLY_RELEASED", Amount: new(escrow.Digits("0.005")), Reason: new(`Milestone "1" <ok>`),
+		ToState: "PARTIALLY_RELEASED", Amount: new(money.Digits("0.005")), Reason: new(`Milestone "1" <ok>`),
 		Metadata: escrow.Metadata(`{"invoice":7}`),
 	}, []int64{2})))
 	accept(transition(retained, escrow.StateReleased, ""))

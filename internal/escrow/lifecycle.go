@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // State is where a position stands in its life.
@@ -45,7 +47,7 @@ func (s State) Final() bool { return len(s.Next()) == 0 }
 // TransitionInput is what a client gives to lead a position to another state.
 type TransitionInput struct {
 	ToState  string
-	Amount   *Digits
+	Amount   *money.Digits
 	Reason   *string
 	Metadata Metadata
 }
@@ -54,7 +56,7 @@ type TransitionInput struct {
 type TransitionPosition struct {
 	position PositionID
 	to       State
-	amount   *Digits
+	amount   *money.Digits
 	reason   string
 	metadata Metadata
 	// ifVersion lists the versions that the position may have; nil allows any.
@@ -77,7 +79,7 @@ func NewTransitionPosition(position PositionID, in TransitionInput, ifVersion []
 	faults.check("toState", err)
 	switch {
 	case in.Amount != nil:
-		_, err = splitDecimal(string(*in.Amount))
+		err = in.Amount.Check()
 		faults.check("amount", err)
 	case command.to == StatePartiallyReleased:
 		faults.Add("amount", "is required to go to %s", command.to)
@@ -154,7 +156,7 @@ func joinStates(states []State) string {
 
 // moved returns how much money the transition moves. Only a partial release
 // leaves that to the client; elsewhere an amount that was given must agree.
-func (c TransitionPosition) moved(p Position) (Amount, error) {
+func (c TransitionPosition) moved(p Position) (money.Amount, error) {
 	whole := p.Held
 	if c.to == StateFunded {
 		whole = p.Amount
@@ -162,7 +164,7 @@ func (c TransitionPosition) moved(p Position) (Amount, error) {
 	if c.amount == nil {
 		return whole, nil
 	}
-	amount, err := ParseAmount(string(*c.amount), p.Currency)
+	amount, err := money.ParseAmount(string(*c.amount), p.Currency)
 	if err != nil {
 		return 0, invalid("amount", "%s", err)
 	}
@@ -176,7 +178,7 @@ func (c TransitionPosition) moved(p Position) (Amount, error) {
 	return amount, nil
 }
 
-func checkPartial(p Position, amount Amount) error {
+func checkPartial(p Position, amount money.Amount) error {
 	switch {
 	case amount >= p.Held:
 		return Errorf(CodeTransitionAmount, "A partial release must leave something of the %s %s that are held; to release all, go to %s.",
@@ -190,7 +192,7 @@ func checkPartial(p Position, amount Amount) error {
 
 // move returns the position after the transition to a state with an amount, or
 // an error where the money would not add up.
-func (p Position) move(to State, amount Amount) (Position, error) {
+func (p Position) move(to State, amount money.Amount) (Position, error) {
 	from := p.State
 	p.State = to
 	switch to {
@@ -235,13 +237,13 @@ func (p Position) CheckMoney() error {
 }
 
 type positionStateChanged struct {
-	ID       PositionID `json:"id"`
-	From     State      `json:"fromState"`
-	To       State      `json:"toState"`
-	Currency Currency   `json:"currency"`
-	Amount   string     `json:"amount,omitempty"`
-	Reason   string     `json:"reason,omitempty"`
-	Metadata Metadata   `json:"metadata,omitempty"`
+	ID       PositionID     `json:"id"`
+	From     State          `json:"fromState"`
+	To       State          `json:"toState"`
+	Currency money.Currency `json:"currency"`
+	Amount   string         `json:"amount,omitempty"`
+	Reason   string         `json:"reason,omitempty"`
+	Metadata Metadata       `json:"metadata,omitempty"`
 }
 
 func (e positionStateChanged) kind() Kind      { return KindPositionStateChanged }

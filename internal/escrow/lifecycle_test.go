@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // The lifecycle as it is documented: each state, and the states that follow it.
@@ -62,7 +63,7 @@ func (d *desk) in(state escrow.State) escrow.PositionID {
 // states and the allowed ones.
 func TestTransitionsMoveMoneyAsDocumented(t *testing.T) {
 	t.Parallel()
-	type money struct{ Funded, Released, Refunded, Held escrow.Amount }
+	type sums struct{ Funded, Released, Refunded, Held money.Amount }
 	const (
 		fromCreated = "it can become FUNDED, CANCELLED, EXPIRED."
 		fromFunded  = "it can become PARTIALLY_RELEASED, RELEASED, CANCELLED, EXPIRED."
@@ -70,50 +71,50 @@ func TestTransitionsMoveMoneyAsDocumented(t *testing.T) {
 	)
 	for _, test := range []struct {
 		from, to string
-		want     money
+		want     sums
 		refusal  string
 	}{
-		{"CREATED", "CREATED", money{}, fromCreated},
-		{"CREATED", "FUNDED", money{100_00, 0, 0, 100_00}, ""},
-		{"CREATED", "PARTIALLY_RELEASED", money{}, fromCreated},
-		{"CREATED", "RELEASED", money{}, fromCreated},
-		{"CREATED", "CANCELLED", money{}, ""},
-		{"CREATED", "EXPIRED", money{}, ""},
+		{"CREATED", "CREATED", sums{}, fromCreated},
+		{"CREATED", "FUNDED", sums{100_00, 0, 0, 100_00}, ""},
+		{"CREATED", "PARTIALLY_RELEASED", sums{}, fromCreated},
+		{"CREATED", "RELEASED", sums{}, fromCreated},
+		{"CREATED", "CANCELLED", sums{}, ""},
+		{"CREATED", "EXPIRED", sums{}, ""},
 
-		{"FUNDED", "CREATED", money{}, fromFunded},
-		{"FUNDED", "FUNDED", money{}, fromFunded},
-		{"FUNDED", "PARTIALLY_RELEASED", money{100_00, 10_00, 0, 90_00}, ""},
-		{"FUNDED", "RELEASED", money{100_00, 100_00, 0, 0}, ""},
-		{"FUNDED", "CANCELLED", money{100_00, 0, 100_00, 0}, ""},
-		{"FUNDED", "EXPIRED", money{100_00, 0, 100_00, 0}, ""},
+		{"FUNDED", "CREATED", sums{}, fromFunded},
+		{"FUNDED", "FUNDED", sums{}, fromFunded},
+		{"FUNDED", "PARTIALLY_RELEASED", sums{100_00, 10_00, 0, 90_00}, ""},
+		{"FUNDED", "RELEASED", sums{100_00, 100_00, 0, 0}, ""},
+		{"FUNDED", "CANCELLED", sums{100_00, 0, 100_00, 0}, ""},
+		{"FUNDED", "EXPIRED", sums{100_00, 0, 100_00, 0}, ""},
 
-		{"PARTIALLY_RELEASED", "CREATED", money{}, fromFunded},
-		{"PARTIALLY_RELEASED", "FUNDED", money{}, fromFunded},
-		{"PARTIALLY_RELEASED", "PARTIALLY_RELEASED", money{100_00, 40_00, 0, 60_00}, ""},
-		{"PARTIALLY_RELEASED", "RELEASED", money{100_00, 100_00, 0, 0}, ""},
-		{"PARTIALLY_RELEASED", "CANCELLED", money{100_00, 30_00, 70_00, 0}, ""},
-		{"PARTIALLY_RELEASED", "EXPIRED", money{100_00, 30_00, 70_00, 0}, ""},
+		{"PARTIALLY_RELEASED", "CREATED", sums{}, fromFunded},
+		{"PARTIALLY_RELEASED", "FUNDED", sums{}, fromFunded},
+		{"PARTIALLY_RELEASED", "PARTIALLY_RELEASED", sums{100_00, 40_00, 0, 60_00}, ""},
+		{"PARTIALLY_RELEASED", "RELEASED", sums{100_00, 100_00, 0, 0}, ""},
+		{"PARTIALLY_RELEASED", "CANCELLED", sums{100_00, 30_00, 70_00, 0}, ""},
+		{"PARTIALLY_RELEASED", "EXPIRED", sums{100_00, 30_00, 70_00, 0}, ""},
 
-		{"RELEASED", "CREATED", money{}, final},
-		{"RELEASED", "FUNDED", money{}, final},
-		{"RELEASED", "PARTIALLY_RELEASED", money{}, final},
-		{"RELEASED", "RELEASED", money{}, final},
-		{"RELEASED", "CANCELLED", money{}, final},
-		{"RELEASED", "EXPIRED", money{}, final},
+		{"RELEASED", "CREATED", sums{}, final},
+		{"RELEASED", "FUNDED", sums{}, final},
+		{"RELEASED", "PARTIALLY_RELEASED", sums{}, final},
+		{"RELEASED", "RELEASED", sums{}, final},
+		{"RELEASED", "CANCELLED", sums{}, final},
+		{"RELEASED", "EXPIRED", sums{}, final},
 
-		{"CANCELLED", "CREATED", money{}, final},
-		{"CANCELLED", "FUNDED", money{}, final},
-		{"CANCELLED", "PARTIALLY_RELEASED", money{}, final},
-		{"CANCELLED", "RELEASED", money{}, final},
-		{"CANCELLED", "CANCELLED", money{}, final},
-		{"CANCELLED", "EXPIRED", money{}, final},
+		{"CANCELLED", "CREATED", sums{}, final},
+		{"CANCELLED", "FUNDED", sums{}, final},
+		{"CANCELLED", "PARTIALLY_RELEASED", sums{}, final},
+		{"CANCELLED", "RELEASED", sums{}, final},
+		{"CANCELLED", "CANCELLED", sums{}, final},
+		{"CANCELLED", "EXPIRED", sums{}, final},
 
-		{"EXPIRED", "CREATED", money{}, final},
-		{"EXPIRED", "FUNDED", money{}, final},
-		{"EXPIRED", "PARTIALLY_RELEASED", money{}, final},
-		{"EXPIRED", "RELEASED", money{}, final},
-		{"EXPIRED", "CANCELLED", money{}, final},
-		{"EXPIRED", "EXPIRED", money{}, final},
+		{"EXPIRED", "CREATED", sums{}, final},
+		{"EXPIRED", "FUNDED", sums{}, final},
+		{"EXPIRED", "PARTIALLY_RELEASED", sums{}, final},
+		{"EXPIRED", "RELEASED", sums{}, final},
+		{"EXPIRED", "CANCELLED", sums{}, final},
+		{"EXPIRED", "EXPIRED", sums{}, final},
 	} {
 		t.Run(test.from+" to "+test.to, func(t *testing.T) {
 			t.Parallel()
@@ -134,7 +135,7 @@ func TestTransitionsMoveMoneyAsDocumented(t *testing.T) {
 			before := d.get(id)
 			d.accept(command)
 			got := d.get(id)
-			if diff := cmp.Diff(test.want, money{got.Funded, got.Released, got.Refunded, got.Held}); diff != "" {
+			if diff := cmp.Diff(test.want, sums{got.Funded, got.Released, got.Refunded, got.Held}); diff != "" {
 				t.Errorf("money wanted (-) and kept (+):\n%s", diff)
 			}
 			if got.State != escrow.State(test.to) || got.Version != before.Version+1 || got.UpdatedAt != d.lastEntry().At {
@@ -152,7 +153,7 @@ func TestTransitionTellsItsStep(t *testing.T) {
 	key := d.key(escrow.RoleAdmin, nil)
 	d.actor = escrow.ActorKey(key)
 	outcome := d.accept(must(escrow.NewTransitionPosition(id, escrow.TransitionInput{
-		ToState: "PARTIALLY_RELEASED", Amount: new(escrow.Digits("30.5")), Reason: new("Milestone 1"),
+		ToState: "PARTIALLY_RELEASED", Amount: new(money.Digits("30.5")), Reason: new("Milestone 1"),
 		Metadata: escrow.Metadata(`{"invoice": 7}`),
 	}, nil)))
 	entry := d.lastEntry()
@@ -202,7 +203,7 @@ func TestNewTransitionPositionTellsEveryFault(t *testing.T) {
 		{
 			"everything wrong",
 			escrow.TransitionInput{
-				ToState: "funded", Amount: new(escrow.Digits("-1")), Reason: new(""), Metadata: escrow.Metadata(`[]`),
+				ToState: "funded", Amount: new(money.Digits("-1")), Reason: new(""), Metadata: escrow.Metadata(`[]`),
 			},
 			[]string{
 				"reason must not be empty: leave it out instead", "metadata must be a JSON object", states, noNumber,
@@ -215,7 +216,7 @@ func TestNewTransitionPositionTellsEveryFault(t *testing.T) {
 		},
 		{
 			"an empty amount",
-			escrow.TransitionInput{ToState: "RELEASED", Amount: new(escrow.Digits)},
+			escrow.TransitionInput{ToState: "RELEASED", Amount: new(money.Digits)},
 			[]string{noNumber},
 		},
 	} {

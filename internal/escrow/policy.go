@@ -3,6 +3,8 @@ package escrow
 import (
 	"slices"
 	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // Policy is an institution's rules for the positions of one region. Its bounds
@@ -18,17 +20,17 @@ type Policy struct {
 // PositionRules is what a policy asks of a new position. A rule that is nil or
 // empty asks nothing.
 type PositionRules struct {
-	MinAmount         *Decimal
-	MaxAmount         *Decimal
-	AllowedCurrencies []Currency
+	MinAmount         *money.Decimal
+	MaxAmount         *money.Decimal
+	AllowedCurrencies []money.Currency
 }
 
 // check refuses a position that breaks a rule, in the documented order.
-func (r PositionRules) check(region Region, currency Currency, amount Amount) error {
+func (r PositionRules) check(region Region, currency money.Currency, amount money.Amount) error {
 	switch {
-	case r.MinAmount != nil && compareAmount(amount, currency, *r.MinAmount) < 0:
+	case r.MinAmount != nil && amount.Compare(currency, *r.MinAmount) < 0:
 		return Errorf(CodePolicyMinAmount, "The policy for %s asks for an amount of at least %s.", region, r.MinAmount)
-	case r.MaxAmount != nil && compareAmount(amount, currency, *r.MaxAmount) > 0:
+	case r.MaxAmount != nil && amount.Compare(currency, *r.MaxAmount) > 0:
 		return Errorf(CodePolicyMaxAmount, "The policy for %s allows an amount of at most %s.", region, r.MaxAmount)
 	case len(r.AllowedCurrencies) > 0 && !slices.Contains(r.AllowedCurrencies, currency):
 		return Errorf(CodePolicyCurrency, "The policy for %s does not allow the currency %s.", region, currency)
@@ -43,8 +45,8 @@ type PolicyInput struct {
 
 // RulesInput is PositionRules as a client gives them.
 type RulesInput struct {
-	MinAmount         *Digits
-	MaxAmount         *Digits
+	MinAmount         *money.Digits
+	MaxAmount         *money.Digits
 	AllowedCurrencies *[]string
 }
 
@@ -72,11 +74,11 @@ func NewSetPolicy(region string, in PolicyInput) (SetPolicy, error) {
 	return command, faults.Err()
 }
 
-func (f *Faults) bound(field string, digits *Digits) *Decimal {
+func (f *Faults) bound(field string, digits *money.Digits) *money.Decimal {
 	if digits == nil {
 		return nil
 	}
-	bound, err := ParseDecimal(string(*digits))
+	bound, err := money.ParseDecimal(string(*digits))
 	if err != nil {
 		f.check(field, err)
 		return nil
@@ -84,13 +86,13 @@ func (f *Faults) bound(field string, digits *Digits) *Decimal {
 	return &bound
 }
 
-func (f *Faults) currencies(field string, codes []string) []Currency {
+func (f *Faults) currencies(field string, codes []string) []money.Currency {
 	if len(codes) == 0 {
 		f.Add(field, "must have at least one element, or be left out")
 	}
-	var currencies []Currency
+	var currencies []money.Currency
 	for _, code := range codes {
-		c, err := ParseCurrency(code)
+		c, err := money.ParseCurrency(code)
 		f.check(field, err)
 		if err == nil && slices.Contains(currencies, c) {
 			f.Add(field, "must not name %s twice", c)
@@ -131,9 +133,9 @@ type policySet struct {
 }
 
 type rulesState struct {
-	MinAmount         string     `json:"minAmount,omitempty"`
-	MaxAmount         string     `json:"maxAmount,omitempty"`
-	AllowedCurrencies []Currency `json:"allowedCurrencies,omitempty"`
+	MinAmount         string           `json:"minAmount,omitempty"`
+	MaxAmount         string           `json:"maxAmount,omitempty"`
+	AllowedCurrencies []money.Currency `json:"allowedCurrencies,omitempty"`
 }
 
 // PolicySubject is how a journal names the policy of a region.

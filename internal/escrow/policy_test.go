@@ -1,6 +1,7 @@
 package escrow_test
 
 import (
+	"math/big"
 	"testing"
 	"time"
 
@@ -8,16 +9,17 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // rules are the rules of a policy as a client gives them; an empty bound is none.
 func rules(minAmount, maxAmount string, currencies ...string) escrow.PolicyInput {
 	var in escrow.RulesInput
 	if minAmount != "" {
-		in.MinAmount = new(escrow.Digits(minAmount))
+		in.MinAmount = new(money.Digits(minAmount))
 	}
 	if maxAmount != "" {
-		in.MaxAmount = new(escrow.Digits(maxAmount))
+		in.MaxAmount = new(money.Digits(maxAmount))
 	}
 	if len(currencies) > 0 {
 		in.AllowedCurrencies = &currencies
@@ -50,8 +52,8 @@ func TestSetPolicyMakesAndThenReplacesTheRulesOfARegion(t *testing.T) {
 		}
 	}
 	check(escrow.PositionRules{
-		MinAmount: new(must(escrow.ParseDecimal("10.5"))), MaxAmount: new(must(escrow.ParseDecimal("2000"))),
-		AllowedCurrencies: []escrow.Currency{"USD", "SGD"},
+		MinAmount: new(must(money.ParseDecimal("10.5"))), MaxAmount: new(must(money.ParseDecimal("2000"))),
+		AllowedCurrencies: []money.Currency{"USD", "SGD"},
 	})
 	d.policy("SG", rules("", ""))
 	check(escrow.PositionRules{})
@@ -93,7 +95,7 @@ func TestNewSetPolicyTellsEveryFault(t *testing.T) {
 		{"too large", "US", rules("", "1000000000000001"), []string{"position.maxAmount must be at most 1000000000000000"}},
 		{
 			"an empty bound", "US",
-			escrow.PolicyInput{Position: escrow.RulesInput{MinAmount: new(escrow.Digits)}},
+			escrow.PolicyInput{Position: escrow.RulesInput{MinAmount: new(money.Digits)}},
 			[]string{"position.minAmount" + noNumber},
 		},
 		{
@@ -166,12 +168,12 @@ func TestPolicyBoundsIncludeThemselvesInEveryCurrency(t *testing.T) {
 func TestPolicyBoundsCompareAmountsAsNumbers(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		c := rapid.SampledFrom([]escrow.Currency{"USD", "JPY", "KWD", "CLF"}).Draw(t, "currency")
-		amount := escrow.Amount(rapid.Int64Range(1, 1_000_000_000_000_000).Draw(t, "amount")).Format(c)
+		c := rapid.SampledFrom([]money.Currency{"USD", "JPY", "KWD", "CLF"}).Draw(t, "currency")
+		amount := money.Amount(rapid.Int64Range(1, 1_000_000_000_000_000).Draw(t, "amount")).Format(c)
 		bound := rapid.OneOf(
 			rapid.Just(amount),
 			rapid.Map(rapid.Int64Range(1, 1_000_000_000_000_000), func(units int64) string {
-				return escrow.Amount(units).Format("CLF")
+				return money.Amount(units).Format("CLF")
 			}),
 		).Draw(t, "bound")
 		d := openDesk(t)
@@ -225,4 +227,13 @@ func TestPolicySetLaterLeavesEarlierPositionsAlone(t *testing.T) {
 	d.accept(transition(position, escrow.StateFunded, ""))
 	d.accept(transition(position, escrow.StatePartiallyReleased, "1"))
 	d.accept(transition(position, escrow.StateReleased, ""))
+}
+
+// rational reads a decimal number with math/big, apart from the domain.
+func rational(text string) *big.Rat {
+	number, ok := new(big.Rat).SetString(text)
+	if !ok {
+		panic("not a number: " + text)
+	}
+	return number
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // MaxPositionEvents bounds a position's history: the steps to a final state are
@@ -22,14 +24,14 @@ type Position struct {
 	AssetID           AssetID
 	HolderReference   string
 	ExternalReference string // empty where the client gave none
-	Currency          Currency
-	Amount            Amount
-	Funded            Amount
-	Released          Amount
-	Refunded          Amount
-	Held              Amount
+	Currency          money.Currency
+	Amount            money.Amount
+	Funded            money.Amount
+	Released          money.Amount
+	Refunded          money.Amount
+	Held              money.Amount
 	// Retained is the part that a partial release must leave held.
-	Retained  Amount
+	Retained  money.Amount
 	State     State
 	Version   int64 // 1 when created, one more with each step
 	ExpiresAt *time.Time
@@ -49,8 +51,8 @@ type PositionEvent struct {
 	At       time.Time
 	From     State // empty for the creation
 	To       State
-	Currency Currency
-	Amount   Amount // what moved; 0 where nothing did
+	Currency money.Currency
+	Amount   money.Amount // what moved; 0 where nothing did
 	Reason   string
 	Metadata Metadata
 }
@@ -60,7 +62,7 @@ type PositionInput struct {
 	AssetID           string
 	HolderReference   string
 	Currency          string
-	Amount            Digits
+	Amount            money.Digits
 	ExternalReference *string
 	ExpiresAt         *string
 	Metadata          Metadata
@@ -71,8 +73,8 @@ type CreatePosition struct {
 	asset             AssetID
 	holderReference   string
 	externalReference string
-	currency          Currency
-	amount            Amount
+	currency          money.Currency
+	amount            money.Amount
 	expiresAt         *time.Time
 	metadata          Metadata
 }
@@ -88,7 +90,7 @@ func NewCreatePosition(in PositionInput) (CreatePosition, error) {
 		metadata:          faults.metadata("metadata", in.Metadata),
 	}
 	var err error
-	command.currency, err = ParseCurrency(in.Currency)
+	command.currency, err = money.ParseCurrency(in.Currency)
 	faults.check("currency", err)
 	command.amount, err = parseNewAmount(in.Amount, command.currency)
 	faults.check("amount", err)
@@ -97,15 +99,14 @@ func NewCreatePosition(in PositionInput) (CreatePosition, error) {
 
 // parseNewAmount reads a required amount as far as it can: without a currency
 // only its form is known to be right.
-func parseNewAmount(digits Digits, c Currency) (Amount, error) {
+func parseNewAmount(digits money.Digits, c money.Currency) (money.Amount, error) {
 	if digits == "" {
 		return 0, errors.New("is required")
 	}
 	if c == "" {
-		_, err := splitDecimal(string(digits))
-		return 0, err
+		return 0, digits.Check()
 	}
-	return ParseAmount(string(digits), c)
+	return money.ParseAmount(string(digits), c)
 }
 
 // Needs implements Command.
@@ -149,15 +150,15 @@ func (c CreatePosition) decide(b *Books, _ Request, s stamp) (event, error) {
 }
 
 type positionCreated struct {
-	ID                PositionID `json:"id"`
-	AssetID           AssetID    `json:"assetId"`
-	HolderReference   string     `json:"holderReference"`
-	ExternalReference string     `json:"externalReference,omitempty"`
-	Currency          Currency   `json:"currency"`
-	Amount            string     `json:"amount"`
-	Retained          string     `json:"retained,omitempty"`
-	ExpiresAt         *string    `json:"expiresAt,omitempty"`
-	Metadata          Metadata   `json:"metadata,omitempty"`
+	ID                PositionID     `json:"id"`
+	AssetID           AssetID        `json:"assetId"`
+	HolderReference   string         `json:"holderReference"`
+	ExternalReference string         `json:"externalReference,omitempty"`
+	Currency          money.Currency `json:"currency"`
+	Amount            string         `json:"amount"`
+	Retained          string         `json:"retained,omitempty"`
+	ExpiresAt         *string        `json:"expiresAt,omitempty"`
+	Metadata          Metadata       `json:"metadata,omitempty"`
 }
 
 func (e positionCreated) kind() Kind      { return KindPositionCreated }

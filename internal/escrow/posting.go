@@ -8,6 +8,8 @@ import (
 	"maps"
 	"math/big"
 	"slices"
+
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // Account is one of the four between which a position's money moves. Money is not
@@ -32,8 +34,8 @@ func Accounts() []Account {
 // records it: Debit is where the amount comes from, Credit where it goes to.
 type Posting struct {
 	Debit, Credit Account
-	Currency      Currency
-	Amount        Amount // greater than 0
+	Currency      money.Currency
+	Amount        money.Amount // greater than 0
 }
 
 // Posting returns the movement of money that a step of a position's life is; ok is
@@ -56,7 +58,7 @@ func (e PositionEvent) Posting() (posting Posting, ok bool) {
 // Balances are the sums of postings by currency and account. They have no bound:
 // many positions of the largest amount are more than an Amount holds.
 type Balances struct {
-	sums map[Currency]map[Account]*big.Int
+	sums map[money.Currency]map[Account]*big.Int
 }
 
 // Add adds a posting.
@@ -79,9 +81,9 @@ func (b *Balances) AddBody(kind Kind, body []byte) error {
 		return errors.New("entry body: it has no event")
 	}
 	var step struct {
-		To       State    `json:"toState"`
-		Currency Currency `json:"currency"`
-		Amount   string   `json:"amount"`
+		To       State          `json:"toState"`
+		Currency money.Currency `json:"currency"`
+		Amount   string         `json:"amount"`
 	}
 	if err := json.Unmarshal(bytes.TrimSuffix(event, []byte("}")), &step); err != nil {
 		return fmt.Errorf("entry body: event: %w", err)
@@ -94,9 +96,9 @@ func (b *Balances) AddBody(kind Kind, body []byte) error {
 	return reader.err
 }
 
-func (b *Balances) of(c Currency) map[Account]*big.Int {
+func (b *Balances) of(c money.Currency) map[Account]*big.Int {
 	if b.sums == nil {
-		b.sums = make(map[Currency]map[Account]*big.Int)
+		b.sums = make(map[money.Currency]map[Account]*big.Int)
 	}
 	if b.sums[c] == nil {
 		b.sums[c] = make(map[Account]*big.Int, len(Accounts()))
@@ -108,10 +110,10 @@ func (b *Balances) of(c Currency) map[Account]*big.Int {
 }
 
 // Currencies lists the currencies that there are postings in, in order of code.
-func (b *Balances) Currencies() []Currency { return slices.Sorted(maps.Keys(b.sums)) }
+func (b *Balances) Currencies() []money.Currency { return slices.Sorted(maps.Keys(b.sums)) }
 
 // Of returns an account's balance in a currency, in minor units.
-func (b *Balances) Of(c Currency, a Account) *big.Int {
+func (b *Balances) Of(c money.Currency, a Account) *big.Int {
 	sum := new(big.Int)
 	if balance, ok := b.sums[c][a]; ok {
 		sum.Set(balance)
@@ -121,7 +123,7 @@ func (b *Balances) Of(c Currency, a Account) *big.Int {
 
 // Total returns the sum over all accounts in a currency: zero, unless the balances
 // were read from somewhere that they were not written to.
-func (b *Balances) Total(c Currency) *big.Int {
+func (b *Balances) Total(c money.Currency) *big.Int {
 	total := new(big.Int)
 	for _, account := range Accounts() {
 		total.Add(total, b.Of(c, account))
@@ -144,7 +146,7 @@ func (b *Balances) Clone() Balances {
 // MarshalJSON writes the balances as an object of currencies, each an object of
 // accounts with whole numbers of minor units as strings.
 func (b *Balances) MarshalJSON() ([]byte, error) {
-	out := make(map[Currency]map[Account]string, len(b.sums))
+	out := make(map[money.Currency]map[Account]string, len(b.sums))
 	for currency, sums := range b.sums {
 		out[currency] = make(map[Account]string, len(sums))
 		for account, sum := range sums {
@@ -156,7 +158,7 @@ func (b *Balances) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads what MarshalJSON writes.
 func (b *Balances) UnmarshalJSON(text []byte) error {
-	var in map[Currency]map[Account]string
+	var in map[money.Currency]map[Account]string
 	if err := json.Unmarshal(text, &in); err != nil {
 		return fmt.Errorf("balances: %w", err)
 	}
@@ -173,22 +175,4 @@ func (b *Balances) UnmarshalJSON(text []byte) error {
 		}
 	}
 	return nil
-}
-
-// FormatBalance writes a sum of minor units with the currency's own number of
-// decimals, like Amount.Format, of any size and sign.
-func FormatBalance(sum *big.Int, c Currency) string {
-	decimals := c.Decimals()
-	digits := new(big.Int).Abs(sum).String()
-	for len(digits) <= decimals {
-		digits = "0" + digits
-	}
-	text := digits
-	if decimals > 0 {
-		text = digits[:len(digits)-decimals] + "." + digits[len(digits)-decimals:]
-	}
-	if sum.Sign() < 0 {
-		text = "-" + text
-	}
-	return text
 }

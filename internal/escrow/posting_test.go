@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 func TestStepsMoveMoneyBetweenAccounts(t *testing.T) {
@@ -44,9 +45,9 @@ func TestBalancesSumToZero(t *testing.T) {
 			posting := escrow.Posting{
 				Debit:    rapid.SampledFrom(escrow.Accounts()).Draw(t, "debit"),
 				Credit:   rapid.SampledFrom(escrow.Accounts()).Draw(t, "credit"),
-				Currency: rapid.SampledFrom([]escrow.Currency{"USD", "JPY", "KWD"}).Draw(t, "currency"),
+				Currency: rapid.SampledFrom([]money.Currency{"USD", "JPY", "KWD"}).Draw(t, "currency"),
 				// Some of the largest are more than 64 bits hold.
-				Amount: escrow.Amount(rapid.Int64Min(1).Draw(t, "amount")),
+				Amount: money.Amount(rapid.Int64Min(1).Draw(t, "amount")),
 			}
 			balances.Add(posting)
 			for account, sign := range map[escrow.Account]int64{posting.Debit: -1, posting.Credit: 1} {
@@ -112,33 +113,11 @@ func TestBalancesThatAreNoneAreRefused(t *testing.T) {
 	}
 }
 
-func TestFormatBalance(t *testing.T) {
-	beyond, _ := new(big.Int).SetString("-123456789012345678901234567890", 10)
-	for _, test := range []struct {
-		sum      *big.Int
-		currency escrow.Currency
-		want     string
-	}{
-		{big.NewInt(0), "USD", "0.00"},
-		{big.NewInt(5), "USD", "0.05"},
-		{big.NewInt(-5), "USD", "-0.05"},
-		{big.NewInt(-123456), "USD", "-1234.56"},
-		{big.NewInt(0), "JPY", "0"},
-		{big.NewInt(-7), "JPY", "-7"},
-		{big.NewInt(1), "KWD", "0.001"},
-		{beyond, "USD", "-1234567890123456789012345678.90"},
-	} {
-		if got := escrow.FormatBalance(test.sum, test.currency); got != test.want {
-			t.Errorf("%s %s is written %q, want %q", test.sum, test.currency, got, test.want)
-		}
-	}
-}
-
 // What the accounts have is what the positions have.
 func TestBalancesAgreeWithPositions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		promised := escrow.Amount(rapid.Int64Range(2, 1e9).Draw(t, "amount"))
-		part := escrow.Amount(rapid.Int64Range(1, int64(promised)-1).Draw(t, "part"))
+		promised := money.Amount(rapid.Int64Range(2, 1e9).Draw(t, "amount"))
+		part := money.Amount(rapid.Int64Range(1, int64(promised)-1).Draw(t, "part"))
 		end := rapid.SampledFrom([]escrow.State{escrow.StateReleased, escrow.StateCancelled, escrow.StateExpired}).Draw(t, "end")
 		var balances escrow.Balances
 		for _, step := range []escrow.PositionEvent{

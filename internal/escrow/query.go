@@ -3,6 +3,8 @@ package escrow
 import (
 	"encoding/binary"
 	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // Bounds of a page of a list.
@@ -68,7 +70,7 @@ type PositionFilter struct {
 	HolderReference   string
 	ExternalReference string
 	State             State
-	Currency          Currency
+	Currency          money.Currency
 	// WithEvents asks for each position's history too.
 	WithEvents bool
 }

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // drawJournal makes positions in several currencies and leads them some way.
@@ -98,10 +99,10 @@ func TestPositionsStatementsAreWithinTheInstitutions(t *testing.T) {
 			if len(statement.Opening.Currencies()) != 0 {
 				t.Errorf("it opens with %s", balancesText(t, &statement.Opening))
 			}
-			if got := statement.Closing.Currencies(); !slices.Equal(got, []escrow.Currency{p.Currency}) {
+			if got := statement.Closing.Currencies(); !slices.Equal(got, []money.Currency{p.Currency}) {
 				t.Errorf("the currencies of a position in %s are %v", p.Currency, got)
 			}
-			for account, want := range map[escrow.Account]escrow.Amount{
+			for account, want := range map[escrow.Account]money.Amount{
 				escrow.AccountHolder: -p.Funded, escrow.AccountEscrow: p.Held,
 				escrow.AccountBeneficiary: p.Released, escrow.AccountRefund: p.Refunded,
 			} {

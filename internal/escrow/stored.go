@@ -2,11 +2,10 @@ package escrow
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"strings"
 	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // storedReader reads values back out of an event's JSON and keeps the first
@@ -33,25 +32,25 @@ func (r *storedReader) optionalTime(text *string) *time.Time {
 	return &at
 }
 
-func (r *storedReader) amount(text string) Amount {
-	amount, err := parseStored(text)
+func (r *storedReader) amount(text string) money.Amount {
+	amount, err := money.ParseFormatted(text)
 	r.keep(err)
 	return amount
 }
 
 // optionalAmount reads an amount whose absence means nothing.
-func (r *storedReader) optionalAmount(text string) Amount {
+func (r *storedReader) optionalAmount(text string) money.Amount {
 	if text == "" {
 		return 0
 	}
 	return r.amount(text)
 }
 
-func (r *storedReader) decimal(text string) *Decimal {
+func (r *storedReader) decimal(text string) *money.Decimal {
 	if text == "" {
 		return nil
 	}
-	decimal, err := ParseDecimal(text)
+	decimal, err := money.ParseDecimal(text)
 	r.keep(err)
 	return &decimal
 }
@@ -78,22 +77,4 @@ func invalid(field, format string, args ...any) error {
 	var faults Faults
 	faults.Add(field, format, args...)
 	return faults.Err()
-}
-
-// Digits is an amount as a client wrote it, a JSON number or a string: the
-// characters, never a float.
-type Digits string
-
-// UnmarshalJSON takes the characters of a number or the content of a string.
-func (d *Digits) UnmarshalJSON(value []byte) error {
-	text := string(value)
-	if strings.HasPrefix(text, `"`) {
-		if err := json.Unmarshal(value, &text); err != nil {
-			return fmt.Errorf("digits: %w", err)
-		}
-	} else if text != "" && text[0] != '-' && (text[0] < '0' || text[0] > '9') {
-		return errors.New("must be a number, or a string that holds one")
-	}
-	*d = Digits(text)
-	return nil
 }

@@ -5,12 +5,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 func TestDigitsAreTheCharactersOfANumberOrAString(t *testing.T) {
 	t.Parallel()
-	for value, want := range map[string]escrow.Digits{
+	for value, want := range map[string]money.Digits{
 		`1000`:     "1000",
 		`1000.50`:  "1000.50",
 		`"1000.5"`: "1000.5",
@@ -23,7 +23,7 @@ func TestDigitsAreTheCharactersOfANumberOrAString(t *testing.T) {
 		`""`:                             "",
 		`" 5"`:                           " 5",
 	} {
-		var digits escrow.Digits
+		var digits money.Digits
 		if err := json.Unmarshal([]byte(value), &digits); digits != want || err != nil {
 			t.Errorf("%s is read as %q, %v; want %q", value, digits, err, want)
 		}
@@ -33,12 +33,12 @@ func TestDigitsAreTheCharactersOfANumberOrAString(t *testing.T) {
 func TestDigitsRefuseOtherJSON(t *testing.T) {
 	t.Parallel()
 	for _, value := range []string{`true`, `false`, `null`, `[1]`, `{"a":1}`, `{}`} {
-		var digits escrow.Digits
+		var digits money.Digits
 		if err := json.Unmarshal([]byte(value), &digits); err == nil {
 			t.Errorf("%s is read as %q", value, digits)
 		}
 	}
-	var digits escrow.Digits
+	var digits money.Digits
 	if err := digits.UnmarshalJSON([]byte(`"cut off`)); err == nil {
 		t.Errorf("a string that is cut off is read as %q", digits)
 	}
@@ -54,7 +54,7 @@ func FuzzDigits(f *testing.F) {
 		f.Add(value)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		var digits escrow.Digits
+		var digits money.Digits
 		if err := json.Unmarshal([]byte(value), &digits); err != nil {
 			return
 		}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/biter777/countries"
+
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // TemplateCode is a kind of escrowable asset that the platform knows.
@@ -55,14 +57,14 @@ type AssetTemplate struct {
 // TemplateConfig holds a template's rules. Which of them a template has depends
 // on its code; the zero value of a rule asks nothing.
 type TemplateConfig struct {
-	Currency Currency
+	Currency money.Currency
 	// Region repeats the template's own, where the client named it.
 	Region Region
 	// MinAmount and MaxAmount bound a position's amount; 0 is no bound.
-	MinAmount, MaxAmount Amount
+	MinAmount, MaxAmount money.Amount
 	// RetainagePercentage is the share, from 0 to 100, of a position's amount
 	// that stays held until the position is RELEASED.
-	RetainagePercentage *Decimal
+	RetainagePercentage *money.Decimal
 	// MaxTenorDays is how many days ahead a position may expire; 0 is no bound.
 	MaxTenorDays int64
 	// Country and IssuingBankCountry are ISO 3166-1 alpha-2 codes.
@@ -71,14 +73,14 @@ type TemplateConfig struct {
 
 // configState is a config's JSON, in the API and in the journal alike.
 type configState struct {
-	Currency            Currency     `json:"currency"`
-	Region              Region       `json:"region,omitempty"`
-	MinAmount           string       `json:"minAmount,omitempty"`
-	MaxAmount           string       `json:"maxAmount,omitempty"`
-	RetainagePercentage *json.Number `json:"retainagePercentage,omitempty"`
-	MaxTenorDays        int64        `json:"maxTenorDays,omitempty"`
-	Country             string       `json:"country,omitempty"`
-	IssuingBankCountry  string       `json:"issuingBankCountry,omitempty"`
+	Currency            money.Currency `json:"currency"`
+	Region              Region         `json:"region,omitempty"`
+	MinAmount           string         `json:"minAmount,omitempty"`
+	MaxAmount           string         `json:"maxAmount,omitempty"`
+	RetainagePercentage *json.Number   `json:"retainagePercentage,omitempty"`
+	MaxTenorDays        int64          `json:"maxTenorDays,omitempty"`
+	Country             string         `json:"country,omitempty"`
+	IssuingBankCountry  string         `json:"issuingBankCountry,omitempty"`
 }
 
 // MarshalJSON writes the config as clients and the journal see it.
@@ -121,7 +123,7 @@ func (c *TemplateConfig) UnmarshalJSON(text []byte) error {
 
 // check refuses a position that breaks the template's rules on currency and
 // amount.
-func (c TemplateConfig) check(currency Currency, amount Amount) error {
+func (c TemplateConfig) check(currency money.Currency, amount money.Amount) error {
 	switch {
 	case currency != c.Currency:
 		return Errorf(CodeTemplateCurrency, "The asset's template asks for the currency %s.", c.Currency)
@@ -151,11 +153,11 @@ func (c TemplateConfig) expiry(asked *time.Time, now time.Time) (*time.Time, err
 }
 
 // retained returns how much of an amount stays held until RELEASED.
-func (c TemplateConfig) retained(amount Amount) Amount {
+func (c TemplateConfig) retained(amount money.Amount) money.Amount {
 	if c.RetainagePercentage == nil {
 		return 0
 	}
-	return amount.share(*c.RetainagePercentage)
+	return amount.Share(*c.RetainagePercentage)
 }
 
 // TemplateInput is what a client gives to make a template. The members of Config
@@ -205,7 +207,7 @@ func (f *Faults) config(code TemplateCode, region Region, object json.RawMessage
 	}
 	reader := configReader{faults: f, members: members}
 	var config TemplateConfig
-	currency, err := ParseCurrency(reader.text("currency", true))
+	currency, err := money.ParseCurrency(reader.text("currency", true))
 	reader.check("currency", err)
 	config.Currency = currency
 	switch code {
@@ -273,17 +275,17 @@ func (r *configReader) text(member string, required bool) (text string) {
 	return text
 }
 
-func (r *configReader) digits(member string, required bool) (digits Digits) {
+func (r *configReader) digits(member string, required bool) (digits money.Digits) {
 	if value := r.take(member, required); value != nil {
 		r.check(member, digits.UnmarshalJSON(value))
 		if digits == "" {
-			r.check(member, errNotDecimal)
+			r.check(member, digits.Check())
 		}
 	}
 	return digits
 }
 
-func (r *configReader) amount(member string, c Currency) Amount {
+func (r *configReader) amount(member string, c money.Currency) money.Amount {
 	digits := r.digits(member, false)
 	if digits == "" {
 		return 0
@@ -293,10 +295,10 @@ func (r *configReader) amount(member string, c Currency) Amount {
 	return amount
 }
 
-func (r *configReader) percentage(member string) *Decimal {
-	percentage, err := ParseDecimal(string(r.digits(member, true)))
+func (r *configReader) percentage(member string) *money.Decimal {
+	percentage, err := money.ParseDecimal(string(r.digits(member, true)))
 	r.check(member, err)
-	if hundred := (Decimal{100 * pow10(decimalScale)}); percentage.Compare(hundred) > 0 {
+	if percentage.Compare(money.WholeDecimal(100)) > 0 {
 		r.check(member, errors.New("must be from 0 to 100"))
 	}
 	return &percentage

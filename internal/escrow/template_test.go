@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // templateInput is a template without fault, of the code and with the config.
@@ -399,8 +400,8 @@ func TestRetainageIsTheShareRoundedUp(t *testing.T) {
 			d := openDesk(t)
 			asset := d.asset(d.template(escrow.ConstructionRetainage,
 				`{"currency":"`+test.currency+`","retainagePercentage":`+test.percentage+`}`))
-			if got := d.get(d.position(asset, test.amount, test.currency)).Retained; got.Format(escrow.Currency(test.currency)) != test.want {
-				t.Errorf("%s are retained, want %s", got.Format(escrow.Currency(test.currency)), test.want)
+			if got := d.get(d.position(asset, test.amount, test.currency)).Retained; got.Format(money.Currency(test.currency)) != test.want {
+				t.Errorf("%s are retained, want %s", got.Format(money.Currency(test.currency)), test.want)
 			}
 		})
 	}
@@ -409,7 +410,7 @@ func TestRetainageIsTheShareRoundedUp(t *testing.T) {
 		amount := rapid.Int64Range(1, 100_000_000_000_000_000).Draw(t, "amount")
 		d := openDesk(t)
 		asset := d.asset(d.template(escrow.ConstructionRetainage, `{"currency":"USD","retainagePercentage":`+percentage+`}`))
-		got := d.get(d.position(asset, escrow.Amount(amount).Format("USD"), "USD")).Retained
+		got := d.get(d.position(asset, money.Amount(amount).Format("USD"), "USD")).Retained
 		if want := ceilShare(amount, percentage); int64(got) != want {
 			t.Errorf("%s%% of %d are %d, want %d", percentage, amount, got, want)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // decodeBody reads a JSON object into the struct that into points to. What is no
@@ -110,7 +111,7 @@ func decodeField(value jsontext.Value, path string, field reflect.Value, faults 
 			faults.Add(path, "must be a whole number")
 		}
 		*target = number
-	case *escrow.Digits:
+	case *money.Digits:
 		if err := target.UnmarshalJSON(value); err != nil {
 			faults.Add(path, "%s", err)
 		}

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // What is encoded by hand is what the struct, of which the API's description is made,
@@ -57,7 +58,7 @@ func checkEncoding(t *rapid.T, view encodable) {
 }
 
 func drawPosition(t *rapid.T) escrow.Position {
-	amount := func(name string) escrow.Amount { return escrow.Amount(rapid.Int64Range(0, 1e17).Draw(t, name)) }
+	amount := func(name string) money.Amount { return money.Amount(rapid.Int64Range(0, 1e17).Draw(t, name)) }
 	at := func(name string) time.Time {
 		return time.UnixMicro(rapid.Int64Range(0, 4e15).Draw(t, name)).UTC()
 	}
@@ -71,7 +72,7 @@ func drawPosition(t *rapid.T) escrow.Position {
 	p := escrow.Position{
 		ID: escrow.PositionID(drawID(t)), InstitutionID: escrow.InstitutionID(drawID(t)), AssetID: escrow.AssetID(drawID(t)),
 		HolderReference: rapid.String().Draw(t, "holder"), ExternalReference: rapid.String().Draw(t, "external"),
-		Currency: rapid.SampledFrom([]escrow.Currency{"USD", "JPY", "BHD", "CLF"}).Draw(t, "currency"),
+		Currency: rapid.SampledFrom([]money.Currency{"USD", "JPY", "BHD", "CLF"}).Draw(t, "currency"),
 		Amount:   amount("amount"), Funded: amount("funded"), Released: amount("released"), Refunded: amount("refunded"), Held: amount("held"),
 		State: state.Draw(t, "state"), Version: rapid.Int64Range(1, 1000).Draw(t, "version"), Metadata: metadata("metadata"),
 		CreatedAt: at("created"), UpdatedAt: at("updated"),

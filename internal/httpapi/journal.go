@@ -6,6 +6,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 type ledgerQuery struct {
@@ -32,7 +33,7 @@ type ledgerEventView struct {
 	PositionID escrow.PositionID `json:"positionId"`
 	FromState  *previousState    `json:"fromState" doc:"null for the creation."`
 	ToState    escrow.State      `json:"toState"`
-	Currency   escrow.Currency   `json:"currency"`
+	Currency   money.Currency    `json:"currency"`
 	Amount     string            `json:"amount,omitempty" doc:"What moved; the promised amount for the creation."`
 	Reason     string            `json:"reason,omitempty"`
 	Metadata   escrow.Metadata   `json:"metadata,omitempty"`

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // APIVersion is the version of the contract that this package answers.
@@ -211,7 +212,7 @@ func newRegistry() huma.Registry {
 		reflect.TypeFor[escrow.PositionID]():     reflect.TypeFor[positionIDSchema](),
 		reflect.TypeFor[escrow.EntryID]():        reflect.TypeFor[entryIDSchema](),
 		reflect.TypeFor[escrow.Actor]():          reflect.TypeFor[actorSchema](),
-		reflect.TypeFor[escrow.Digits]():         reflect.TypeFor[digitsSchema](),
+		reflect.TypeFor[money.Digits]():          reflect.TypeFor[digitsSchema](),
 		reflect.TypeFor[escrow.Metadata]():       reflect.TypeFor[objectSchema](),
 		reflect.TypeFor[jsontext.Value]():        reflect.TypeFor[objectSchema](),
 		reflect.TypeFor[escrow.TemplateConfig](): reflect.TypeFor[configSchema](),

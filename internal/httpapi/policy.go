@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 type policyBody struct {
@@ -12,9 +13,9 @@ type policyBody struct {
 }
 
 type positionRules struct {
-	MinAmount         *escrow.Digits `json:"minAmount,omitempty" doc:"The least amount, in units of the position's currency."`
-	MaxAmount         *escrow.Digits `json:"maxAmount,omitempty" doc:"The largest amount, in units of the position's currency."`
-	AllowedCurrencies *[]string      `json:"allowedCurrencies,omitempty" doc:"ISO 4217 codes; any currency when left out." minItems:"1" uniqueItems:"true"`
+	MinAmount         *money.Digits `json:"minAmount,omitempty" doc:"The least amount, in units of the position's currency."`
+	MaxAmount         *money.Digits `json:"maxAmount,omitempty" doc:"The largest amount, in units of the position's currency."`
+	AllowedCurrencies *[]string     `json:"allowedCurrencies,omitempty" doc:"ISO 4217 codes; any currency when left out." minItems:"1" uniqueItems:"true"`
 }
 
 type policyView struct {
@@ -26,9 +27,9 @@ type policyView struct {
 }
 
 type rulesView struct {
-	MinAmount         string            `json:"minAmount,omitempty"`
-	MaxAmount         string            `json:"maxAmount,omitempty"`
-	AllowedCurrencies []escrow.Currency `json:"allowedCurrencies,omitempty"`
+	MinAmount         string           `json:"minAmount,omitempty"`
+	MaxAmount         string           `json:"maxAmount,omitempty"`
+	AllowedCurrencies []money.Currency `json:"allowedCurrencies,omitempty"`
 }
 
 func viewPolicy(p escrow.Policy) policyView {

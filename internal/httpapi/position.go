@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 type positionBody struct {
@@ -18,7 +19,7 @@ type PositionFields struct {
 	AssetID           string          `json:"assetId" doc:"The asset on which the claim is." example:"ast_01jd8m3q5yf7wbt0x4a2k9r6ce"`
 	HolderReference   string          `json:"holderReference" doc:"Whose claim it is, in the client's own terms; 1 to 255 characters." minLength:"1" maxLength:"255" example:"ACME-4711"`
 	Currency          string          `json:"currency" doc:"ISO 4217, in any case." minLength:"3" maxLength:"3" example:"USD"`
-	Amount            escrow.Digits   `json:"amount" doc:"In units of the currency, with its decimals at the most."`
+	Amount            money.Digits    `json:"amount" doc:"In units of the currency, with its decimals at the most."`
 	ExternalReference *string         `json:"externalReference,omitempty" doc:"The client's own name for the position; 1 to 255 characters." minLength:"1" maxLength:"255"`
 	ExpiresAt         *string         `json:"expiresAt,omitempty" doc:"When the position ends by itself." format:"date-time"`
 	Metadata          escrow.Metadata `json:"metadata,omitempty" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
@@ -32,7 +33,7 @@ type transitionBody struct {
 // TransitionFields is what a client gives to lead a position to another state.
 type TransitionFields struct {
 	ToState  string          `json:"toState" doc:"Where to." enum:"CREATED,FUNDED,PARTIALLY_RELEASED,RELEASED,CANCELLED,EXPIRED"`
-	Amount   *escrow.Digits  `json:"amount,omitempty" doc:"What a partial release moves; elsewhere it may be left out or must be all that moves."`
+	Amount   *money.Digits   `json:"amount,omitempty" doc:"What a partial release moves; elsewhere it may be left out or must be all that moves."`
 	Reason   *string         `json:"reason,omitempty" doc:"1 to 1000 characters." minLength:"1" maxLength:"1000"`
 	Metadata escrow.Metadata `json:"metadata,omitempty" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
 }
@@ -54,7 +55,7 @@ type positionView struct {
 	AssetID           escrow.AssetID       `json:"assetId"`
 	HolderReference   string               `json:"holderReference"`
 	ExternalReference string               `json:"externalReference,omitempty"`
-	Currency          escrow.Currency      `json:"currency"`
+	Currency          money.Currency       `json:"currency"`
 	Amount            string               `json:"amount" doc:"What was promised, in units of the currency." example:"1000.00"`
 	Funded            string               `json:"funded" doc:"What was paid in; released + refunded + held." example:"1000.00"`
 	Released          string               `json:"released" doc:"What went to the beneficiary." example:"250.00"`
@@ -202,7 +203,7 @@ func (s *server) listPositions(c *call) (reply, error) {
 	}
 	if query.Currency != "" {
 		var err error
-		filter.Currency, err = escrow.ParseCurrency(query.Currency)
+		filter.Currency, err = money.ParseCurrency(query.Currency)
 		addFault(&read.faults, "currency", err)
 	}
 	if query.Include != "" && !filter.WithEvents {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // formatQuery is the parameter that chooses a statement's format.
@@ -41,7 +42,7 @@ type positionStatementView struct {
 	AssetID           escrow.AssetID       `json:"assetId"`
 	HolderReference   string               `json:"holderReference"`
 	ExternalReference string               `json:"externalReference,omitempty"`
-	Currency          escrow.Currency      `json:"currency"`
+	Currency          money.Currency       `json:"currency"`
 	State             escrow.State         `json:"state"`
 	StatementFields
 }
@@ -65,7 +66,7 @@ type movementView struct {
 	ToState    escrow.State      `json:"toState"`
 	Debit      escrow.Account    `json:"debit" doc:"The account that the amount comes from."`
 	Credit     escrow.Account    `json:"credit" doc:"The account that it goes to."`
-	Currency   escrow.Currency   `json:"currency"`
+	Currency   money.Currency    `json:"currency"`
 	Amount     string            `json:"amount" example:"250.00"`
 }
 

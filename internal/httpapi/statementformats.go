@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/negotiation"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // The formats of statements beside JSON: CSV for spreadsheets, and a page for people
@@ -152,7 +153,7 @@ var statementPolicy = func() string {
 
 // currencySection is the part of a page about one currency.
 type currencySection struct {
-	Currency                   escrow.Currency
+	Currency                   money.Currency
 	Balances                   []balanceLine
 	OpeningTotal, ClosingTotal string
 	Movements                  []movementView
@@ -165,7 +166,7 @@ type balanceLine struct {
 
 // page makes a page that needs no other file.
 func (d statementDocument) page(institution escrow.Institution) ([]byte, error) {
-	movements := make(map[escrow.Currency][]movementView)
+	movements := make(map[money.Currency][]movementView)
 	for _, m := range d.Movements {
 		movements[m.Currency] = append(movements[m.Currency], m)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
 
@@ -73,12 +74,12 @@ type balancesView struct {
 }
 
 type balanceView struct {
-	Currency    escrow.Currency `json:"currency"`
-	Holder      string          `json:"holder" doc:"What holders have paid in, as a negative amount." example:"-1000.00"`
-	Escrow      string          `json:"escrow" doc:"What is held." example:"750.00"`
-	Beneficiary string          `json:"beneficiary" doc:"What was released." example:"250.00"`
-	Refund      string          `json:"refund" doc:"What went back." example:"0.00"`
-	Total       string          `json:"total" doc:"The sum of the four: zero." example:"0.00"`
+	Currency    money.Currency `json:"currency"`
+	Holder      string         `json:"holder" doc:"What holders have paid in, as a negative amount." example:"-1000.00"`
+	Escrow      string         `json:"escrow" doc:"What is held." example:"750.00"`
+	Beneficiary string         `json:"beneficiary" doc:"What was released." example:"250.00"`
+	Refund      string         `json:"refund" doc:"What went back." example:"0.00"`
+	Total       string         `json:"total" doc:"The sum of the four: zero." example:"0.00"`
 }
 
 func viewCheckpoint(c journallog.Checkpoint) checkpointView {
@@ -212,14 +213,14 @@ func (s *server) getBalances(c *call) (reply, error) {
 }
 
 // viewBalances shows balances in some currencies.
-func viewBalances(balances *escrow.Balances, currencies []escrow.Currency) []balanceView {
+func viewBalances(balances *escrow.Balances, currencies []money.Currency) []balanceView {
 	views := make([]balanceView, len(currencies))
 	for i, currency := range currencies {
-		of := func(a escrow.Account) string { return escrow.FormatBalance(balances.Of(currency, a), currency) }
+		of := func(a escrow.Account) string { return money.FormatSum(balances.Of(currency, a), currency) }
 		views[i] = balanceView{
 			Currency: currency, Holder: of(escrow.AccountHolder), Escrow: of(escrow.AccountEscrow),
 			Beneficiary: of(escrow.AccountBeneficiary), Refund: of(escrow.AccountRefund),
-			Total: escrow.FormatBalance(balances.Total(currency), currency),
+			Total: money.FormatSum(balances.Total(currency), currency),
 		}
 	}
 	return views

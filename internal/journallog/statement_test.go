@@ -10,6 +10,7 @@ import (
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/store/journaltest"
 )
@@ -32,7 +33,7 @@ func (w *writer) lead(of escrow.InstitutionID, position escrow.PositionID, state
 	for _, state := range states {
 		step := escrow.TransitionInput{ToState: string(state)}
 		if state == escrow.StatePartiallyReleased {
-			step.Amount = new(escrow.Digits("10"))
+			step.Amount = new(money.Digits("10"))
 		}
 		w.Do(of, must(escrow.NewTransitionPosition(position, step, nil)))
 	}

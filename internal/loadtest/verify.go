@@ -11,6 +11,7 @@ import (
 
 	"github.com/escrowgrid/escrowgrid/internal/apiclient"
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 	"github.com/escrowgrid/escrowgrid/internal/testbed"
 )
 
@@ -52,7 +53,7 @@ type journalEntry struct {
 // step is the part of an entry's details that concerns a position.
 type step struct {
 	ToState  escrow.State
-	Currency escrow.Currency
+	Currency money.Currency
 	Amount   string
 }
 
@@ -60,7 +61,7 @@ type step struct {
 type shownPosition struct {
 	ID                                       string
 	State                                    escrow.State
-	Currency                                 escrow.Currency
+	Currency                                 money.Currency
 	Version                                  int64
 	Amount, Funded, Released, Refunded, Held string
 }
@@ -218,7 +219,7 @@ func (v *verification) checkOperation(id string, o *operation) {
 // life is what a position's entries make of it, in minor units.
 type life struct {
 	state                                    escrow.State
-	amount, funded, released, refunded, held escrow.Amount
+	amount, funded, released, refunded, held money.Amount
 	steps                                    int64
 }
 
@@ -229,10 +230,10 @@ func (l *life) apply(e journalEntry) error {
 	if err := json.Unmarshal(e.Details, &s); err != nil {
 		return fmt.Errorf("details: %w", err)
 	}
-	var moved escrow.Amount
+	var moved money.Amount
 	if s.Amount != "" {
 		var err error
-		if moved, err = escrow.ParseAmount(s.Amount, s.Currency); err != nil {
+		if moved, err = money.ParseAmount(s.Amount, s.Currency); err != nil {
 			return fmt.Errorf("amount %q: %w", s.Amount, err)
 		}
 	}
@@ -265,7 +266,7 @@ func (l *life) compare(p shownPosition) error {
 	for _, money := range []struct {
 		name  string
 		shown string
-		made  escrow.Amount
+		made  money.Amount
 	}{
 		{"amount", p.Amount, l.amount},
 		{"funded", p.Funded, l.funded},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // How the domain's values stand in columns. Both drivers know strings, int64,
@@ -13,18 +14,18 @@ import (
 // idArg is the parameter for an id.
 func idArg[K escrow.IDKind](id escrow.ID[K]) [16]byte { return [16]byte(id) }
 
-func optionalDecimal(d *escrow.Decimal) string {
+func optionalDecimal(d *money.Decimal) string {
 	if d == nil {
 		return ""
 	}
 	return d.String()
 }
 
-func parseOptionalDecimal(text *string) (*escrow.Decimal, error) {
+func parseOptionalDecimal(text *string) (*money.Decimal, error) {
 	if text == nil {
 		return nil, nil //nolint:nilnil // NULL is no number.
 	}
-	d, err := escrow.ParseDecimal(*text)
+	d, err := money.ParseDecimal(*text)
 	return &d, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 const positionColumns = `institution_id, id, asset_id, holder_reference, COALESCE(external_reference, ''), currency,
@@ -24,7 +25,7 @@ var positionTable = newTable("positions", 2,
 		to.text(p.HolderReference)
 		to.optionalText(p.ExternalReference)
 		to.text(string(p.Currency))
-		for _, amount := range [...]escrow.Amount{p.Amount, p.Funded, p.Released, p.Refunded, p.Held, p.Retained} {
+		for _, amount := range [...]money.Amount{p.Amount, p.Funded, p.Released, p.Refunded, p.Held, p.Retained} {
 			to.number(int64(amount))
 		}
 		to.text(string(p.State))

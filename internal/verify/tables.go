@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
@@ -214,11 +215,11 @@ func optionalTime(at *time.Time) string {
 	return escrow.FormatTime(*at)
 }
 
-func optionalDecimal(d *escrow.Decimal) string {
+func optionalDecimal(d *money.Decimal) string {
 	if d == nil {
 		return ""
 	}
 	return d.String()
 }
 
-func minorUnits(a escrow.Amount) string { return fmt.Sprint(int64(a)) }
+func minorUnits(a money.Amount) string { return fmt.Sprint(int64(a)) }

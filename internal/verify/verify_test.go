@@ -18,6 +18,7 @@ import (
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/store/journaltest"
@@ -425,7 +426,7 @@ func TestAServerMayWriteMeanwhile(t *testing.T) {
 				for _, state := range []string{"PARTIALLY_RELEASED", "CANCELLED"} {
 					step := escrow.TransitionInput{ToState: state}
 					if state == "PARTIALLY_RELEASED" {
-						step.Amount = new(escrow.Digits("1"))
+						step.Amount = new(money.Digits("1"))
 					}
 					f.Do(f.Example.Institution, must(escrow.NewTransitionPosition(f.positions[written], step, nil)))
 				}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
@@ -104,7 +105,7 @@ func (w *Writer) Policies(of escrow.InstitutionID, entries int) {
 	for made := 0; made < entries; {
 		var commands []escrow.Command
 		for ; made < entries && len(commands) < 1000; made++ {
-			least := escrow.Digits(fmt.Sprint(w.count + uint64(made) + 1))
+			least := money.Digits(fmt.Sprint(w.count + uint64(made) + 1))
 			commands = append(commands, Must(escrow.NewSetPolicy("US", escrow.PolicyInput{Position: escrow.RulesInput{MinAmount: &least}})))
 		}
 		w.Do(of, commands...)
@@ -166,7 +167,7 @@ func (w *Writer) Positions(e Example, count int) (ids []escrow.PositionID) {
 			made = append(made, Made[escrow.Position]([]escrow.Resource{position}).ID)
 		}
 		for _, step := range []escrow.TransitionInput{
-			{ToState: "FUNDED"}, {ToState: "PARTIALLY_RELEASED", Amount: new(escrow.Digits("125.50")), Reason: new("first milestone")},
+			{ToState: "FUNDED"}, {ToState: "PARTIALLY_RELEASED", Amount: new(money.Digits("125.50")), Reason: new("first milestone")},
 		} {
 			steps := make([]escrow.Command, len(made))
 			for i, position := range made {

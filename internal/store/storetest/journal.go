@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 func entryCursor(e escrow.Entry) escrow.Cursor { return escrow.SequenceCursor(e.Sequence) }
@@ -253,7 +254,7 @@ func testPositionWhileItChanges(f *fixture) {
 	}()
 	check := func(p escrow.Position) {
 		f.t.Helper()
-		released := escrow.Amount(0)
+		released := money.Amount(0)
 		for _, event := range p.Events {
 			if event.To == escrow.StatePartiallyReleased {
 				released += event.Amount

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // restriction is one condition of a list's filter, and what it keeps.
@@ -120,7 +121,7 @@ func (f *fixture) listed(of escrow.InstitutionID) (s samples) {
 		s.positions = append(s.positions, withMoney(escrow.Position{
 			ID: escrow.PositionID(f.uuid()), InstitutionID: of, AssetID: s.assets[f.random.IntN(min(i+1, 2))].ID,
 			HolderReference: pick(texts(), f.random.IntN(2)), ExternalReference: pick([]string{"", "x", "y"}, f.random.IntN(3)),
-			Currency: pick([]escrow.Currency{"USD", "JPY"}, f.random.IntN(2)), Version: 1, CreatedAt: at, UpdatedAt: at,
+			Currency: pick([]money.Currency{"USD", "JPY"}, f.random.IntN(2)), Version: 1, CreatedAt: at, UpdatedAt: at,
 		}, pick(escrow.States(), f.random.IntN(2)), 1000))
 	}
 	return s

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 // everything asks for a whole list, where that is short.
@@ -95,7 +96,7 @@ func (f *fixture) samples(of escrow.InstitutionID) (s samples) {
 			InstitutionID: of, Region: region, CreatedAt: pick(moments(), i), UpdatedAt: pick(moments(), i+1),
 			PositionRules: escrow.PositionRules{
 				MinAmount: optional(decimals(), i), MaxAmount: optional(decimals(), i+2),
-				AllowedCurrencies: pick([][]escrow.Currency{nil, {"JPY"}, {"USD", "EUR", "KWD"}}, i),
+				AllowedCurrencies: pick([][]money.Currency{nil, {"JPY"}, {"USD", "EUR", "KWD"}}, i),
 			},
 		})
 	}
@@ -103,11 +104,11 @@ func (f *fixture) samples(of escrow.InstitutionID) (s samples) {
 		f.moment()
 		p := escrow.Position{
 			ID: f.uuid(), InstitutionID: of, AssetID: pick(s.assets, i).ID, HolderReference: pick(texts(), i),
-			ExternalReference: pick(append(texts(), ""), i), Currency: pick([]escrow.Currency{"USD", "JPY", "CLF"}, i),
+			ExternalReference: pick(append(texts(), ""), i), Currency: pick([]money.Currency{"USD", "JPY", "CLF"}, i),
 			Version: pick([]int64{1, 2, math.MaxInt64}, i), ExpiresAt: optional(moments(), i), Metadata: pick(metadata(), i),
 			CreatedAt: pick(moments(), i), UpdatedAt: pick(moments(), i+1),
 		}
-		s.positions = append(s.positions, withMoney(p, pick(escrow.States(), i), pick([]escrow.Amount{
+		s.positions = append(s.positions, withMoney(p, pick(escrow.States(), i), pick([]money.Amount{
 			2, 1000, math.MaxInt64,
 		}, i/2)))
 	}
@@ -116,7 +117,7 @@ func (f *fixture) samples(of escrow.InstitutionID) (s samples) {
 
 // withMoney puts a position into a state, with all amounts different where the
 // state lets them.
-func withMoney(p escrow.Position, state escrow.State, amount escrow.Amount) escrow.Position {
+func withMoney(p escrow.Position, state escrow.State, amount money.Amount) escrow.Position {
 	p.State, p.Amount = state, amount
 	p.Funded, p.Released, p.Refunded, p.Held, p.Retained = 0, 0, 0, 0, 0
 	switch state {
@@ -139,17 +140,17 @@ func configs() []escrow.TemplateConfig {
 	return []escrow.TemplateConfig{
 		{Currency: "USD"},
 		{Currency: "CLF", Region: "US", MinAmount: 1, MaxAmount: math.MaxInt64},
-		{Currency: "JPY", RetainagePercentage: new(must(escrow.ParseDecimal("12.5")))},
-		{Currency: "KWD", RetainagePercentage: new(must(escrow.ParseDecimal("0")))},
+		{Currency: "JPY", RetainagePercentage: new(must(money.ParseDecimal("12.5")))},
+		{Currency: "KWD", RetainagePercentage: new(must(money.ParseDecimal("0")))},
 		{Currency: "EUR", MaxTenorDays: escrow.MaxTenorDays, Country: "DE"},
 		{Currency: "EUR", MaxTenorDays: 1, IssuingBankCountry: "SG"},
 	}
 }
 
-func decimals() []escrow.Decimal {
-	return []escrow.Decimal{
-		must(escrow.ParseDecimal("0")), must(escrow.ParseDecimal("0.0001")),
-		must(escrow.ParseDecimal("1000000000000000")),
+func decimals() []money.Decimal {
+	return []money.Decimal{
+		must(money.ParseDecimal("0")), must(money.ParseDecimal("0.0001")),
+		must(money.ParseDecimal("1000000000000000")),
 	}
 }
 
@@ -347,7 +348,7 @@ func (s samples) changed() samples {
 	for i := range s.policies {
 		p := &s.policies[i]
 		p.MinAmount, p.MaxAmount = optional(decimals(), i+1), optional(decimals(), i)
-		p.AllowedCurrencies = pick([][]escrow.Currency{{"CHF"}, nil}, i)
+		p.AllowedCurrencies = pick([][]money.Currency{{"CHF"}, nil}, i)
 		p.UpdatedAt = pick(moments(), i+2)
 	}
 	for i, p := range s.positions {

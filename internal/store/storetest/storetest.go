@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
@@ -245,7 +246,7 @@ func (f *fixture) position(of escrow.InstitutionID, asset escrow.AssetID) escrow
 func transition(id escrow.PositionID, to escrow.State, amount string, metadata ...byte) escrow.Command {
 	in := escrow.TransitionInput{ToState: string(to), Metadata: metadata}
 	if amount != "" {
-		in.Amount = new(escrow.Digits(amount))
+		in.Amount = new(money.Digits(amount))
 	}
 	return must(escrow.NewTransitionPosition(id, in, nil))
 }
@@ -288,7 +289,7 @@ func difference[T any](want, got T, options cmp.Options) string {
 // of an error, what a client sees.
 func exactly() cmp.Options {
 	return cmp.Options{
-		cmp.AllowUnexported(escrow.Decimal{}, escrow.Actor{}),
+		cmp.AllowUnexported(money.Decimal{}, escrow.Actor{}),
 		cmpopts.IgnoreUnexported(escrow.Entry{}, escrow.Error{}),
 	}
 }

@@ -1,4 +1,4 @@
-package escrow_test
+package money_test
 
 import (
 	"math/big"
@@ -7,7 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 func TestCurrenciesHaveTheDecimalsOfISO4217(t *testing.T) {
@@ -19,7 +19,7 @@ func TestCurrenciesHaveTheDecimalsOfISO4217(t *testing.T) {
 		4: "CLF UYW",
 	} {
 		for code := range strings.FieldsSeq(codes) {
-			c, err := escrow.ParseCurrency(code)
+			c, err := money.ParseCurrency(code)
 			if err != nil {
 				t.Errorf("ParseCurrency(%s): %v", code, err)
 			}
@@ -33,7 +33,7 @@ func TestCurrenciesHaveTheDecimalsOfISO4217(t *testing.T) {
 func TestParseCurrencyReadsAnyCase(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"usd", "Usd", "USD", " usd\t"} {
-		if c, err := escrow.ParseCurrency(text); c != "USD" || err != nil {
+		if c, err := money.ParseCurrency(text); c != "USD" || err != nil {
 			t.Errorf("ParseCurrency(%q) = %q, %v; want USD", text, c, err)
 		}
 	}
@@ -56,7 +56,7 @@ func TestParseCurrencyRefuses(t *testing.T) {
 		"a space within":                 "U D",
 		"three runes that are no ASCII":  "ÜŚĎ",
 	} {
-		if c, err := escrow.ParseCurrency(text); c != "" || err == nil {
+		if c, err := money.ParseCurrency(text); c != "" || err == nil {
 			t.Errorf("%s: ParseCurrency(%q) = %q, %v; want an error", name, text, c, err)
 		}
 	}
@@ -66,8 +66,8 @@ func TestParseAmountReadsMinorUnitsDigitByDigit(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		text     string
-		currency escrow.Currency
-		want     escrow.Amount
+		currency money.Currency
+		want     money.Amount
 		format   string
 	}{
 		{"1000", "USD", 100_000, "1000.00"},
@@ -90,7 +90,7 @@ func TestParseAmountReadsMinorUnitsDigitByDigit(t *testing.T) {
 		// With four decimals int64 ends first.
 		{"922337203685477.5807", "CLF", 9_223_372_036_854_775_807, "922337203685477.5807"},
 	} {
-		got, err := escrow.ParseAmount(test.text, test.currency)
+		got, err := money.ParseAmount(test.text, test.currency)
 		if got != test.want || err != nil {
 			t.Errorf("ParseAmount(%q, %s) = %d, %v; want %d", test.text, test.currency, got, err, test.want)
 		}
@@ -125,7 +125,7 @@ func TestParseAmountRefusesWhatIsNoAmountOfTheCurrency(t *testing.T) {
 	)
 	for _, test := range []struct {
 		text     string
-		currency escrow.Currency
+		currency money.Currency
 		want     string
 	}{
 		{"0", "USD", isZero},
@@ -151,9 +151,9 @@ func TestParseAmountRefusesWhatIsNoAmountOfTheCurrency(t *testing.T) {
 	}
 }
 
-func checkAmountRefused(t *testing.T, text string, c escrow.Currency, want string) {
+func checkAmountRefused(t *testing.T, text string, c money.Currency, want string) {
 	t.Helper()
-	amount, err := escrow.ParseAmount(text, c)
+	amount, err := money.ParseAmount(text, c)
 	if err == nil || err.Error() != want || amount != 0 {
 		t.Errorf("ParseAmount(%q, %s) = %d, %v; want 0 and the error %q", text, c, amount, err, want)
 	}
@@ -162,12 +162,12 @@ func checkAmountRefused(t *testing.T, text string, c escrow.Currency, want strin
 func TestFormatAndParseAmountAreInverse(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		c := rapid.SampledFrom([]escrow.Currency{"USD", "JPY", "KWD", "CLF"}).Draw(t, "currency")
-		limit := map[escrow.Currency]int64{
+		c := rapid.SampledFrom([]money.Currency{"USD", "JPY", "KWD", "CLF"}).Draw(t, "currency")
+		limit := map[money.Currency]int64{
 			"USD": 100_000_000_000_000_000, "JPY": 1_000_000_000_000_000, "KWD": 1_000_000_000_000_000_000, "CLF": 1<<63 - 1,
 		}[c]
-		amount := escrow.Amount(rapid.Int64Range(1, limit).Draw(t, "amount"))
-		if got, err := escrow.ParseAmount(amount.Format(c), c); got != amount || err != nil {
+		amount := money.Amount(rapid.Int64Range(1, limit).Draw(t, "amount"))
+		if got, err := money.ParseAmount(amount.Format(c), c); got != amount || err != nil {
 			t.Errorf("%s %s is read as %d, %v; want %d", amount.Format(c), c, got, err, amount)
 		}
 	})
@@ -180,7 +180,7 @@ func TestParseDecimalKeepsFourDecimals(t *testing.T) {
 		"10.01": "10.01", "33.3333": "33.3333", "1000000000000000": "1000000000000000",
 		"999999999999999.9999": "999999999999999.9999",
 	} {
-		got, err := escrow.ParseDecimal(text)
+		got, err := money.ParseDecimal(text)
 		if got.String() != want || err != nil {
 			t.Errorf("ParseDecimal(%q) = %s, %v; want %s", text, got, err, want)
 		}
@@ -204,7 +204,7 @@ func TestParseDecimalRefuses(t *testing.T) {
 		refused[text] = "must be a plain decimal number, like 1000 or 1000.50, without sign or exponent"
 	}
 	for text, want := range refused {
-		if got, err := escrow.ParseDecimal(text); err == nil || err.Error() != want || !got.IsZero() {
+		if got, err := money.ParseDecimal(text); err == nil || err.Error() != want || !got.IsZero() {
 			t.Errorf("ParseDecimal(%q) = %s, %v; want 0 and the error %q", text, got, err, want)
 		}
 	}
@@ -215,7 +215,7 @@ func TestDecimalsCompareAsNumbers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := drawDecimal(t, "a"), drawDecimal(t, "b")
 		want := rational(a).Cmp(rational(b))
-		if got := must(escrow.ParseDecimal(a)).Compare(must(escrow.ParseDecimal(b))); got != want {
+		if got := must(money.ParseDecimal(a)).Compare(must(money.ParseDecimal(b))); got != want {
 			t.Errorf("%s compared with %s is %d, want %d", a, b, got, want)
 		}
 	})
@@ -244,10 +244,10 @@ func FuzzParseAmount(f *testing.F) {
 	for _, text := range append(notDecimals(), "1000", "1000.50", "0.01", "1000000000000000", "922337203685477.5807") {
 		f.Add(text, uint8(len(text)))
 	}
-	currencies := []escrow.Currency{"USD", "JPY", "KWD", "CLF"}
+	currencies := []money.Currency{"USD", "JPY", "KWD", "CLF"}
 	f.Fuzz(func(t *testing.T, text string, choice uint8) {
 		c := currencies[int(choice)%len(currencies)]
-		amount, err := escrow.ParseAmount(text, c)
+		amount, err := money.ParseAmount(text, c)
 		if err != nil {
 			if amount != 0 {
 				t.Errorf("ParseAmount(%q, %s) refuses, but returns %d", text, c, amount)
@@ -258,10 +258,10 @@ func FuzzParseAmount(f *testing.F) {
 		if !ok || exact.Cmp(rational(amount.Format(c))) != 0 {
 			t.Errorf("ParseAmount(%q, %s) = %s", text, c, amount.Format(c))
 		}
-		if amount <= 0 || exact.Cmp(big.NewRat(escrow.MaxUnits, 1)) > 0 {
+		if amount <= 0 || exact.Cmp(big.NewRat(money.MaxUnits, 1)) > 0 {
 			t.Errorf("ParseAmount accepted %q of %s, which is out of bounds", text, c)
 		}
-		if again, err := escrow.ParseAmount(amount.Format(c), c); again != amount || err != nil {
+		if again, err := money.ParseAmount(amount.Format(c), c); again != amount || err != nil {
 			t.Errorf("%q is read as %d, %v; want %d", amount.Format(c), again, err, amount)
 		}
 	})
@@ -272,7 +272,7 @@ func FuzzParseDecimal(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		decimal, err := escrow.ParseDecimal(text)
+		decimal, err := money.ParseDecimal(text)
 		if err != nil {
 			return
 		}
@@ -280,11 +280,41 @@ func FuzzParseDecimal(f *testing.F) {
 		if !ok || exact.Cmp(rational(decimal.String())) != 0 {
 			t.Errorf("ParseDecimal(%q) = %s", text, decimal)
 		}
-		if exact.Sign() < 0 || exact.Cmp(big.NewRat(escrow.MaxUnits, 1)) > 0 {
+		if exact.Sign() < 0 || exact.Cmp(big.NewRat(money.MaxUnits, 1)) > 0 {
 			t.Errorf("ParseDecimal accepted %q, which is out of bounds", text)
 		}
-		if again, err := escrow.ParseDecimal(decimal.String()); again != decimal || err != nil {
+		if again, err := money.ParseDecimal(decimal.String()); again != decimal || err != nil {
 			t.Errorf("%q is read as %s, %v", decimal.String(), again, err)
 		}
 	})
+}
+
+func TestASumIsWrittenInUnits(t *testing.T) {
+	beyond, _ := new(big.Int).SetString("-123456789012345678901234567890", 10)
+	for _, test := range []struct {
+		sum      *big.Int
+		currency money.Currency
+		want     string
+	}{
+		{big.NewInt(0), "USD", "0.00"},
+		{big.NewInt(5), "USD", "0.05"},
+		{big.NewInt(-5), "USD", "-0.05"},
+		{big.NewInt(-123456), "USD", "-1234.56"},
+		{big.NewInt(0), "JPY", "0"},
+		{big.NewInt(-7), "JPY", "-7"},
+		{big.NewInt(1), "KWD", "0.001"},
+		{beyond, "USD", "-1234567890123456789012345678.90"},
+	} {
+		if got := money.FormatSum(test.sum, test.currency); got != test.want {
+			t.Errorf("%s %s is written %q, want %q", test.sum, test.currency, got, test.want)
+		}
+	}
+}
+
+// must returns a value that a test knows to be valid.
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
 }
