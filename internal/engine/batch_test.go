@@ -21,7 +21,7 @@ func createPositions(asset escrow.AssetID, atomic bool, holders ...string) escro
 	for i, holder := range holders {
 		inputs[i] = escrow.PositionInput{AssetID: asset.String(), HolderReference: holder, Currency: "USD", Amount: "10"}
 	}
-	return must(escrow.NewCreationBatch(inputs, atomic))
+	return valid(escrow.NewCreationBatch(inputs, atomic))
 }
 
 // holders are so many names.
@@ -42,7 +42,7 @@ func stepOf(id escrow.PositionID, to escrow.State, amount string) escrow.Transit
 }
 
 func lead(atomic bool, items ...escrow.TransitionItem) escrow.Command {
-	return must(escrow.NewTransitionBatch(items, atomic))
+	return valid(escrow.NewTransitionBatch(items, atomic))
 }
 
 // codesOf are the codes of a batch's items, "" for those that were accepted.
@@ -342,7 +342,7 @@ func TestABatchIsReplayed(t *testing.T) {
 		release := slices.Repeat([]escrow.TransitionItem{
 			stepOf(one, escrow.StatePartiallyReleased, "1"), stepOf(other, escrow.StatePartiallyReleased, "4"),
 		}, 4)
-		missing := must(escrow.NewCreationBatch([]escrow.PositionInput{
+		missing := valid(escrow.NewCreationBatch([]escrow.PositionInput{
 			{AssetID: escrow.AssetID{1}.String(), HolderReference: "h", Currency: "USD", Amount: "1"}, {Amount: "x"},
 		}, false))
 		requests := []escrow.Command{

@@ -123,7 +123,7 @@ func TestAPoisonedCommandFailsAloneAmongInstitutions(t *testing.T) {
 		one, other := s.institution(), s.institution()
 		assets := map[escrow.InstitutionID]escrow.AssetID{one: s.asset(one), other: s.asset(other)}
 		template := must(s.Asset(t.Context(), one, assets[one])).TemplateID
-		poison := must(escrow.NewCreateAsset(escrow.AssetInput{TemplateID: template.String(), Label: "poison"}))
+		poison := valid(escrow.NewCreateAsset(escrow.AssetInput{TemplateID: template.String(), Label: "poison"}))
 
 		release := d.block(t, one)
 		attempts := s.beginInOrder(t.Context(),

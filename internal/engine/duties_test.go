@@ -43,7 +43,7 @@ func (s *server) live(of escrow.InstitutionID, asset escrow.AssetID, l life) esc
 	if l.expiresAt != nil {
 		in.ExpiresAt = new(escrow.FormatTime(*l.expiresAt))
 	}
-	id := accept[escrow.Position](s, root(of, must(escrow.NewCreatePosition(in)))).ID
+	id := accept[escrow.Position](s, root(of, valid(escrow.NewCreatePosition(in)))).ID
 	for _, step := range l.steps {
 		accept[escrow.Position](s, root(of, transition(id, step.to, step.amount)))
 	}
@@ -137,7 +137,7 @@ func TestManyDuePositionsExpire(t *testing.T) {
 		const positions = 520 // A look finds 500.
 		s, clock := servers[0], servers[0].clock
 		of := s.institution()
-		create := must(escrow.NewCreatePosition(escrow.PositionInput{
+		create := valid(escrow.NewCreatePosition(escrow.PositionInput{
 			AssetID: s.asset(of).String(), HolderReference: "h", Currency: "USD", Amount: "10",
 			ExpiresAt: new(escrow.FormatTime(clock.now().Add(time.Hour))),
 		}))

@@ -446,7 +446,7 @@ func eventually(t rapid.TB, what string, is func() bool) {
 // The commands that tests begin with.
 
 func createInstitution() escrow.Command {
-	return must(escrow.NewCreateInstitution(escrow.InstitutionInput{
+	return valid(escrow.NewCreateInstitution(escrow.InstitutionInput{
 		Name: "Meridian Bank", Regions: []string{"US", "EU_UK", "SG", "UAE"},
 	}))
 }
@@ -466,7 +466,7 @@ func (s *server) key(of escrow.InstitutionID, role escrow.Role, expiresAt *time.
 	if expiresAt != nil {
 		in.ExpiresAt = new(escrow.FormatTime(*expiresAt))
 	}
-	command := must(escrow.NewCreateKey(in, escrow.HashSecret(secret)))
+	command := valid(escrow.NewCreateKey(in, escrow.HashSecret(secret)))
 	return accept[escrow.APIKey](s, root(of, command)), secret
 }
 
@@ -478,16 +478,16 @@ func (s *server) asset(of escrow.InstitutionID) escrow.AssetID {
 
 func (s *server) assetOf(of escrow.InstitutionID, region, code, config string) escrow.AssetID {
 	s.t.Helper()
-	template := accept[escrow.AssetTemplate](s, root(of, must(escrow.NewCreateTemplate(escrow.TemplateInput{
+	template := accept[escrow.AssetTemplate](s, root(of, valid(escrow.NewCreateTemplate(escrow.TemplateInput{
 		Code: code, Name: "A template", Vertical: string(escrow.TemplateCode(code).Vertical()), Region: region, Config: []byte(config),
 	})))).ID
-	return accept[escrow.Asset](s, root(of, must(escrow.NewCreateAsset(
+	return accept[escrow.Asset](s, root(of, valid(escrow.NewCreateAsset(
 		escrow.AssetInput{TemplateID: template.String(), Label: "An asset"},
 	)))).ID
 }
 
 func createPosition(asset escrow.AssetID, holder, amount string) escrow.Command {
-	return must(escrow.NewCreatePosition(escrow.PositionInput{
+	return valid(escrow.NewCreatePosition(escrow.PositionInput{
 		AssetID: asset.String(), HolderReference: holder, Currency: "USD", Amount: money.Digits(amount),
 	}))
 }
@@ -499,7 +499,7 @@ func transition(position escrow.PositionID, to escrow.State, amount string) escr
 	if amount != "" {
 		in.Amount = new(money.Digits(amount))
 	}
-	return must(escrow.NewTransitionPosition(position, in, nil))
+	return valid(escrow.NewTransitionPosition(position, in, nil))
 }
 
 // must returns a value that a test could not do without.
@@ -508,4 +508,12 @@ func must[T any](value T, err error) T {
 		panic(err)
 	}
 	return value
+}
+
+// valid returns a command whose input a test knows to be valid.
+func valid[C escrow.Command](command C, faults escrow.Faults) C {
+	if err := faults.Err(); err != nil {
+		panic(err)
+	}
+	return command
 }

@@ -25,9 +25,9 @@ func TestARepeatedRequestIsDoneOnce(t *testing.T) {
 			command     escrow.Command
 		}{
 			"position":    {of, createPosition(asset, "h", "10")},
-			"asset":       {of, must(escrow.NewCreateAsset(escrow.AssetInput{TemplateID: must(servers[0].Asset(t.Context(), of, asset)).TemplateID.String(), Label: "l"}))},
-			"policy":      {of, must(escrow.NewSetPolicy("SG", escrow.PolicyInput{}))},
-			"key":         {of, must(escrow.NewCreateKey(escrow.KeyInput{Label: "l", Role: "read_only"}, escrow.HashSecret("s")))},
+			"asset":       {of, valid(escrow.NewCreateAsset(escrow.AssetInput{TemplateID: must(servers[0].Asset(t.Context(), of, asset)).TemplateID.String(), Label: "l"}))},
+			"policy":      {of, valid(escrow.NewSetPolicy("SG", escrow.PolicyInput{}))},
+			"key":         {of, valid(escrow.NewCreateKey(escrow.KeyInput{Label: "l", Role: "read_only"}, escrow.HashSecret("s")))},
 			"batch":       {of, createPositions(asset, false, "h")},
 			"institution": {escrow.InstitutionID{}, createInstitution()},
 		} {
@@ -86,7 +86,7 @@ func TestAnotherRequestUnderTheSameKeyIsRefused(t *testing.T) {
 			refuse(servers[1], under("k", "that", root(of, createPosition(asset, "other", "10"))), escrow.CodeIdempotencyKeyReused)
 		}
 		// It is another key in another institution.
-		accept[escrow.Policy](servers[1], under("k", "that", root(other, must(escrow.NewSetPolicy("US", escrow.PolicyInput{})))))
+		accept[escrow.Policy](servers[1], under("k", "that", root(other, valid(escrow.NewSetPolicy("US", escrow.PolicyInput{})))))
 		answer, err := servers[1].Do(t.Context(), under("k", "this", root(of, createPosition(asset, "h", "10"))))
 		if err != nil || !answer.Replayed || resource[escrow.Position](answer).ID != first.ID {
 			t.Errorf("after all that the first request answers %+v, %v", answer, err)
@@ -123,7 +123,7 @@ func TestARefusalIsReplayed(t *testing.T) {
 		}
 
 		// So is one with faults.
-		expired := must(escrow.NewCreateKey(escrow.KeyInput{Label: "l", Role: "admin", ExpiresAt: new("2020-01-01T00:00:00Z")}, escrow.HashSecret("s")))
+		expired := valid(escrow.NewCreateKey(escrow.KeyInput{Label: "l", Role: "admin", ExpiresAt: new("2020-01-01T00:00:00Z")}, escrow.HashSecret("s")))
 		_, err = servers[0].Do(t.Context(), under("faults", "f", root(of, expired)))
 		again, repeated := servers[1].Do(t.Context(), under("faults", "f", root(of, expired)))
 		if diff := cmp.Diff(err, repeated, exactly()); diff != "" || !again.Replayed || err == nil {
@@ -141,7 +141,7 @@ func TestAReplayIsTheOldAnswer(t *testing.T) {
 		admin, _ := servers[0].key(of, escrow.RoleAdmin, nil)
 		position := accept[escrow.Position](servers[0], root(of, createPosition(asset, "h", "10"))).ID
 		policy := func(most string) escrow.Command {
-			return must(escrow.NewSetPolicy("SG", escrow.PolicyInput{Position: escrow.RulesInput{MaxAmount: new(money.Digits(most))}}))
+			return valid(escrow.NewSetPolicy("SG", escrow.PolicyInput{Position: escrow.RulesInput{MaxAmount: new(money.Digits(most))}}))
 		}
 		requests := []escrow.Request{
 			by(admin, createPosition(asset, "h", "10")),
@@ -150,7 +150,7 @@ func TestAReplayIsTheOldAnswer(t *testing.T) {
 			by(admin, policy("100")),
 			by(admin, transition(position, escrow.StateCancelled, "")),
 			by(admin, policy("200")),
-			root(of, must(escrow.NewRotateKey(admin.ID, escrow.RotationInput{OverlapSeconds: new(int64(60))}, escrow.HashSecret("n")))),
+			root(of, valid(escrow.NewRotateKey(admin.ID, escrow.RotationInput{OverlapSeconds: new(int64(60))}, escrow.HashSecret("n")))),
 			root(of, escrow.RevokeKey{Key: admin.ID}),
 			root(of, escrow.RevokeKey{Key: admin.ID}), // changes nothing any more
 			root(escrow.InstitutionID{}, createInstitution()),
@@ -188,7 +188,7 @@ func TestAReplayOfALongHistory(t *testing.T) {
 		s := d.start(t, newClock())
 		of := s.institution()
 		set := func(most int) escrow.Request {
-			command := must(escrow.NewSetPolicy("SG", escrow.PolicyInput{Position: escrow.RulesInput{
+			command := valid(escrow.NewSetPolicy("SG", escrow.PolicyInput{Position: escrow.RulesInput{
 				MaxAmount: new(money.Digits(fmt.Sprint(most))),
 			}}))
 			return under(fmt.Sprint(most), fmt.Sprint(most), root(of, command))

@@ -55,7 +55,7 @@ func TestARevokedKeyEndsAtOnceOnEveryServer(t *testing.T) {
 		for name, end := range map[string]func(escrow.KeyID) escrow.Command{
 			"revoked": func(id escrow.KeyID) escrow.Command { return escrow.RevokeKey{Key: id} },
 			"rotated": func(id escrow.KeyID) escrow.Command {
-				return must(escrow.NewRotateKey(id, escrow.RotationInput{}, escrow.HashSecret("new")))
+				return valid(escrow.NewRotateKey(id, escrow.RotationInput{}, escrow.HashSecret("new")))
 			},
 		} {
 			key, secret := servers[0].key(of, escrow.RoleAdmin, nil)
@@ -112,7 +112,7 @@ func TestARotatedKeyEndsAfterItsOverlap(t *testing.T) {
 		for _, s := range servers {
 			s.authenticate(t, "before the rotation", oldSecret, true)
 		}
-		accept[escrow.APIKey](servers[0], by(old, must(escrow.NewRotateKey(
+		accept[escrow.APIKey](servers[0], by(old, valid(escrow.NewRotateKey(
 			old.ID, escrow.RotationInput{OverlapSeconds: new(int64(60))}, escrow.HashSecret(secret)))))
 		for _, s := range servers {
 			s.authenticate(t, "the old key in the overlap", oldSecret, true)

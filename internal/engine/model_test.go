@@ -243,7 +243,7 @@ func (w *teller) setPolicy(number int, a act) {
 	} else {
 		rules.MaxAmount = new(money.Digits(fmt.Sprint(high)))
 	}
-	command := must(escrow.NewSetPolicy(w.region, escrow.PolicyInput{Position: rules}))
+	command := valid(escrow.NewSetPolicy(w.region, escrow.PolicyInput{Position: rules}))
 	if _, ok := w.do(number, a, command, w.orInvalidKey("")).(escrow.Policy); ok {
 		w.low, w.high = low, high
 		if !a.Exactly && high == 0 {
@@ -267,8 +267,8 @@ func (w *teller) endKey(number int, a act) {
 		return
 	}
 	hash := escrow.HashSecret(fmt.Sprint(w.name, w.key.ID))
-	rotated, _ := w.do(number, a, must(escrow.NewRotateKey(w.key.ID, escrow.RotationInput{}, hash)), "").(escrow.APIKey)
-	w.do(number, a, must(escrow.NewSetPolicy(w.region, escrow.PolicyInput{})), escrow.CodeInvalidKey)
+	rotated, _ := w.do(number, a, valid(escrow.NewRotateKey(w.key.ID, escrow.RotationInput{}, hash)), "").(escrow.APIKey)
+	w.do(number, a, valid(escrow.NewSetPolicy(w.region, escrow.PolicyInput{})), escrow.CodeInvalidKey)
 	w.key = rotated
 }
 

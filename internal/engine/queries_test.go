@@ -50,7 +50,7 @@ func TestInstitutionsDoNotSeeEachOther(t *testing.T) {
 			}},
 			"asset of a template": {escrow.CodeTemplateNotFound, func(nobodys bool) (fmt.Stringer, error) {
 				id := either(template, nobodys)
-				return id, do(must(escrow.NewCreateAsset(escrow.AssetInput{TemplateID: id.String(), Label: "l"})))
+				return id, do(valid(escrow.NewCreateAsset(escrow.AssetInput{TemplateID: id.String(), Label: "l"})))
 			}},
 			"position on an asset": {escrow.CodeAssetNotFound, func(nobodys bool) (fmt.Stringer, error) {
 				id := either(asset, nobodys)
@@ -70,7 +70,7 @@ func TestInstitutionsDoNotSeeEachOther(t *testing.T) {
 			}},
 			"rotation": {escrow.CodeKeyNotFound, func(nobodys bool) (fmt.Stringer, error) {
 				id := either(key.ID, nobodys)
-				return id, do(must(escrow.NewRotateKey(id, escrow.RotationInput{}, escrow.SecretHash{})))
+				return id, do(valid(escrow.NewRotateKey(id, escrow.RotationInput{}, escrow.SecretHash{})))
 			}},
 		} {
 			id, err := test.ask(false)
@@ -124,7 +124,7 @@ func TestWhatDoesNotExistIsNotFound(t *testing.T) {
 				}
 			}
 		}
-		accept[escrow.Policy](s, root(of, must(escrow.NewSetPolicy("US", escrow.PolicyInput{}))))
+		accept[escrow.Policy](s, root(of, valid(escrow.NewSetPolicy("US", escrow.PolicyInput{}))))
 		if policy, err := s.Policy(t.Context(), of, "US"); err != nil || policy.Region != "US" {
 			t.Errorf("the policy is %+v, %v", policy, err)
 		}

@@ -61,7 +61,7 @@ type CreateKey struct {
 
 // NewCreateKey checks the input; the hash is that of the secret which the client
 // will be given.
-func NewCreateKey(in KeyInput, hash SecretHash) (CreateKey, error) {
+func NewCreateKey(in KeyInput, hash SecretHash) (CreateKey, Faults) {
 	var faults Faults
 	command := CreateKey{
 		label:     faults.text("label", in.Label),
@@ -71,7 +71,7 @@ func NewCreateKey(in KeyInput, hash SecretHash) (CreateKey, error) {
 	var err error
 	command.role, err = oneOf(in.Role, Roles())
 	faults.check("role", err)
-	return command, faults.Err()
+	return command, faults
 }
 
 // Needs implements Command.
@@ -101,7 +101,7 @@ type RotationInput struct {
 }
 
 // NewRotateKey checks the input. Without an overlap the old key ends at once.
-func NewRotateKey(key KeyID, in RotationInput, hash SecretHash) (RotateKey, error) {
+func NewRotateKey(key KeyID, in RotationInput, hash SecretHash) (RotateKey, Faults) {
 	var faults Faults
 	command := RotateKey{old: key, hash: hash}
 	if seconds := in.OverlapSeconds; seconds != nil {
@@ -111,7 +111,7 @@ func NewRotateKey(key KeyID, in RotationInput, hash SecretHash) (RotateKey, erro
 			command.overlap = time.Duration(*seconds) * time.Second
 		}
 	}
-	return command, faults.Err()
+	return command, faults
 }
 
 // Needs implements Command.

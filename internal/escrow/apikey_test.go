@@ -203,7 +203,7 @@ func TestCreateKeyKeepsTheHashAlone(t *testing.T) {
 	d := openDesk(t)
 	expiresAt := opening().Add(time.Hour)
 	hash := escrow.HashSecret(escrow.NewSecret(countingBits()))
-	id := subjectID[escrow.KeyID](d.accept(must(escrow.NewCreateKey(escrow.KeyInput{
+	id := subjectID[escrow.KeyID](d.accept(valid(escrow.NewCreateKey(escrow.KeyInput{
 		Label: " Treasury ", Role: "read_only", ExpiresAt: new(escrow.FormatTime(expiresAt)),
 	}, hash))))
 	want := escrow.APIKey{
@@ -235,8 +235,8 @@ func TestNewCreateKeyTellsEveryFault(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := escrow.NewCreateKey(test.input, escrow.SecretHash{})
-			checkFaults(t, err, test.want...)
+			_, faults := escrow.NewCreateKey(test.input, escrow.SecretHash{})
+			checkFaults(t, faults, test.want...)
 		})
 	}
 }
@@ -247,8 +247,8 @@ func TestCreateKeyThatHasExpiredIsRefused(t *testing.T) {
 	d.now = d.now.Add(time.Hour)
 	for _, expiresAt := range []time.Time{d.now, d.now.Add(-time.Microsecond)} {
 		in := escrow.KeyInput{Label: "A", Role: "admin", ExpiresAt: new(escrow.FormatTime(expiresAt))}
-		refusal := d.refusal(must(escrow.NewCreateKey(in, escrow.SecretHash{})), escrow.CodeInvalidInput)
-		checkFaults(t, refusal, "expiresAt must be in the future")
+		refusal := d.refusal(valid(escrow.NewCreateKey(in, escrow.SecretHash{})), escrow.CodeInvalidInput)
+		checkFaults(t, refusal.Faults, "expiresAt must be in the future")
 	}
 	d.key(escrow.RoleAdmin, new(d.now.Add(time.Microsecond)))
 }
@@ -277,7 +277,7 @@ func TestKeyIsActiveUntilItExpiresOrIsRevoked(t *testing.T) {
 
 func newRotation(key escrow.KeyID, overlap time.Duration) escrow.RotateKey {
 	in := escrow.RotationInput{OverlapSeconds: new(int64(overlap / time.Second))}
-	return must(escrow.NewRotateKey(key, in, escrow.HashSecret("the new secret")))
+	return valid(escrow.NewRotateKey(key, in, escrow.HashSecret("the new secret")))
 }
 
 func TestRotationGivesANewKeyAndEndsTheOldOneAfterTheOverlap(t *testing.T) {
@@ -324,7 +324,7 @@ func TestRotationWithoutAnOverlapGivenEndsTheOldKeyAtOnce(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
 	old := d.key(escrow.RoleAdmin, nil)
-	d.accept(must(escrow.NewRotateKey(old, escrow.RotationInput{}, escrow.SecretHash{})))
+	d.accept(valid(escrow.NewRotateKey(old, escrow.RotationInput{}, escrow.SecretHash{})))
 	if at := d.lastEntry().At; d.getKey(old).Active(at) {
 		t.Error("the old key is active at the moment of its rotation")
 	}
@@ -337,11 +337,11 @@ func TestNewRotateKeyBoundsTheOverlap(t *testing.T) {
 		2_592_001: "overlapSeconds must be from 0 to 2592000",
 		1<<63 - 1: "overlapSeconds must be from 0 to 2592000",
 	} {
-		_, err := escrow.NewRotateKey(escrow.KeyID{}, escrow.RotationInput{OverlapSeconds: &seconds}, escrow.SecretHash{})
+		_, faults := escrow.NewRotateKey(escrow.KeyID{}, escrow.RotationInput{OverlapSeconds: &seconds}, escrow.SecretHash{})
 		if fault == "" {
-			checkFaults(t, err)
+			checkFaults(t, faults)
 		} else {
-			checkFaults(t, err, fault)
+			checkFaults(t, faults, fault)
 		}
 	}
 }
@@ -429,13 +429,13 @@ func TestAKeyWritesOnlyWhileItIsAnActiveAdmin(t *testing.T) {
 			test.end(d, key)
 			d.actor = escrow.ActorKey(key)
 			if test.want == "" {
-				d.accept(must(escrow.NewSetPolicy("US", rules("", ""))))
+				d.accept(valid(escrow.NewSetPolicy("US", rules("", ""))))
 				if got := d.lastEntry().Actor; got != d.actor {
 					t.Errorf("the entry's actor is %s, want %s", got, d.actor)
 				}
 				return
 			}
-			d.refuse(must(escrow.NewSetPolicy("US", rules("", ""))), test.want)
+			d.refuse(valid(escrow.NewSetPolicy("US", rules("", ""))), test.want)
 			d.refuse(escrow.RevokeKey{Key: escrow.KeyID{1}}, test.want)
 		})
 	}
@@ -461,7 +461,7 @@ func TestAnActorThatIsNobodyWritesNothing(t *testing.T) {
 			t.Parallel()
 			d := openDesk(t)
 			d.actor = actor
-			d.refuse(must(escrow.NewSetPolicy("US", rules("", ""))), escrow.CodeInvalidKey)
+			d.refuse(valid(escrow.NewSetPolicy("US", rules("", ""))), escrow.CodeInvalidKey)
 		})
 	}
 }

@@ -27,14 +27,14 @@ type CreateAsset struct {
 }
 
 // NewCreateAsset checks the input.
-func NewCreateAsset(in AssetInput) (CreateAsset, error) {
+func NewCreateAsset(in AssetInput) (CreateAsset, Faults) {
 	var faults Faults
 	command := CreateAsset{
 		template: requiredID[templateKind](&faults, "templateId", in.TemplateID),
 		label:    faults.text("label", in.Label),
 		metadata: faults.metadata("metadata", in.Metadata),
 	}
-	return command, faults.Err()
+	return command, faults
 }
 
 // requiredID reads the id of another resource.

@@ -12,7 +12,7 @@ func TestCreateAssetMakesAnInstanceOfATemplate(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
 	template := d.template(escrow.ConstructionEscrow, `{"currency":"USD"}`)
-	id := subjectID[escrow.AssetID](d.accept(must(escrow.NewCreateAsset(escrow.AssetInput{
+	id := subjectID[escrow.AssetID](d.accept(valid(escrow.NewCreateAsset(escrow.AssetInput{
 		TemplateID: template.String(), Label: "Tower B", Metadata: escrow.Metadata(`{ "site": 7 }`),
 	}))))
 	got, _ := d.books.Assets.Get(id)
@@ -28,7 +28,7 @@ func TestCreateAssetMakesAnInstanceOfATemplate(t *testing.T) {
 func TestCreateAssetOfAnUnknownTemplateIsRefused(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
-	command := must(escrow.NewCreateAsset(escrow.AssetInput{
+	command := valid(escrow.NewCreateAsset(escrow.AssetInput{
 		TemplateID: escrow.TemplateID{1}.String(), Label: "Tower B",
 	}))
 	d.refuse(command, escrow.CodeTemplateNotFound)
@@ -63,8 +63,8 @@ func TestNewCreateAssetTellsEveryFault(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := escrow.NewCreateAsset(test.input)
-			checkFaults(t, err, test.want...)
+			_, faults := escrow.NewCreateAsset(test.input)
+			checkFaults(t, faults, test.want...)
 		})
 	}
 }

@@ -26,10 +26,10 @@ type batchItem struct {
 }
 
 // NewCreationBatch makes a batch of new positions. What is wrong with an item's
-// input is that item's refusal; the error is about their number, which must be 1 to
+// input is that item's refusal; the faults are about their number, which must be 1 to
 // MaxBatchItems.
-func NewCreationBatch(items []PositionInput, atomic bool) (PositionBatch, error) {
-	return newBatch(items, atomic, func(in PositionInput) (single, error) { return NewCreatePosition(in) })
+func NewCreationBatch(items []PositionInput, atomic bool) (PositionBatch, Faults) {
+	return newBatch(items, atomic, func(in PositionInput) (single, Faults) { return NewCreatePosition(in) })
 }
 
 // TransitionItem is what a client gives to lead one of several positions to
@@ -41,42 +41,37 @@ type TransitionItem struct {
 	IfVersion *int64
 }
 
-// NewTransitionBatch makes a batch of transitions. Errors are as for
+// NewTransitionBatch makes a batch of transitions. Faults are as for
 // NewCreationBatch. Items may be of the same position.
-func NewTransitionBatch(items []TransitionItem, atomic bool) (PositionBatch, error) {
+func NewTransitionBatch(items []TransitionItem, atomic bool) (PositionBatch, Faults) {
 	return newBatch(items, atomic, newTransitionItem)
 }
 
-func newTransitionItem(in TransitionItem) (single, error) {
+func newTransitionItem(in TransitionItem) (single, Faults) {
 	var faults Faults
 	position := requiredID[positionKind](&faults, "positionId", in.PositionID)
 	var ifVersion []int64
 	if in.IfVersion != nil {
 		ifVersion = []int64{*in.IfVersion}
 	}
-	command, err := NewTransitionPosition(position, in.TransitionInput, ifVersion)
-	if refusal := invalidInput(err); refusal != nil {
-		faults.Merge(refusal.Faults)
-	}
-	return command, faults.Err()
+	command, found := NewTransitionPosition(position, in.TransitionInput, ifVersion)
+	faults.Merge(found)
+	return command, faults
 }
 
-func newBatch[I any](items []I, atomic bool, build func(I) (single, error)) (PositionBatch, error) {
+func newBatch[I any](items []I, atomic bool, build func(I) (single, Faults)) (PositionBatch, Faults) {
+	var faults Faults
 	if len(items) == 0 || len(items) > MaxBatchItems {
-		return PositionBatch{}, invalid("items", "must be an array of 1 to %d objects", MaxBatchItems)
+		faults.Add("items", "must be an array of 1 to %d objects", MaxBatchItems)
+		return PositionBatch{}, faults
 	}
+
 	batch := PositionBatch{items: make([]batchItem, len(items)), atomic: atomic}
 	for i, item := range items {
-		command, err := build(item)
-		batch.items[i] = batchItem{command, invalidInput(err)}
+		command, faults := build(item)
+		batch.items[i] = batchItem{command, faults.refusal()}
 	}
 	return batch, nil
-}
-
-// invalidInput is the refusal that a constructor returned, if it did.
-func invalidInput(err error) *Error {
-	refusal, _ := err.(*Error) //nolint:errorlint // The constructors return it as it is.
-	return refusal
 }
 
 // Needs implements Command.

@@ -23,18 +23,18 @@ type items struct {
 	batch func(atomic bool) escrow.PositionBatch
 	each  []escrow.Command
 	// invalid are the refusals of the inputs, by place.
-	invalid []error
+	invalid []escrow.Faults
 }
 
-func (i *items) add(command escrow.Command, err error) {
-	if err != nil {
+func (i *items) add(command escrow.Command, faults escrow.Faults) {
+	if faults != nil {
 		command = nil
 	}
-	i.each, i.invalid = append(i.each, command), append(i.invalid, err)
+	i.each, i.invalid = append(i.each, command), append(i.invalid, faults)
 }
 
 func creations(inputs ...escrow.PositionInput) (i items) {
-	i.batch = func(atomic bool) escrow.PositionBatch { return must(escrow.NewCreationBatch(inputs, atomic)) }
+	i.batch = func(atomic bool) escrow.PositionBatch { return valid(escrow.NewCreationBatch(inputs, atomic)) }
 	for _, input := range inputs {
 		i.add(escrow.NewCreatePosition(input))
 	}
@@ -42,11 +42,11 @@ func creations(inputs ...escrow.PositionInput) (i items) {
 }
 
 func transitions(inputs ...escrow.TransitionItem) (i items) {
-	i.batch = func(atomic bool) escrow.PositionBatch { return must(escrow.NewTransitionBatch(inputs, atomic)) }
+	i.batch = func(atomic bool) escrow.PositionBatch { return valid(escrow.NewTransitionBatch(inputs, atomic)) }
 	for _, input := range inputs {
 		var id escrow.PositionID
 		if err := id.UnmarshalText([]byte(input.PositionID)); err != nil {
-			i.add(nil, err)
+			i.add(nil, escrow.Faults{{Field: "positionId", Message: err.Error()}})
 			continue
 		}
 		var versions []int64
@@ -114,14 +114,9 @@ func (d *desk) oneByOne(i items, s escrow.Stamp) (results escrow.BatchResults) {
 	for place, command := range i.each {
 		stamp := escrow.Stamp{Now: s.Now, Random: [2]uint64{random.Uint64(), random.Uint64()}}
 		if command == nil {
-			refusal, ok := i.invalid[place].(*escrow.Error) //nolint:errorlint // The constructors return it as it is.
-			if !ok {
-				refusal = &escrow.Error{
-					Code: escrow.CodeInvalidInput, Detail: "The request is not valid: see errors.",
-					Faults: []escrow.Fault{{Field: "positionId", Message: i.invalid[place].Error()}},
-				}
-			}
-			results = append(results, escrow.ItemResult{Refusal: refusal})
+			results = append(results, escrow.ItemResult{Refusal: &escrow.Error{
+				Code: escrow.CodeInvalidInput, Detail: "The request is not valid: see errors.", Faults: i.invalid[place],
+			}})
 			continue
 		}
 		outcome := must(d.books.Execute(d.request(command), stamp))
@@ -268,13 +263,13 @@ func TestABatchHasABoundedNumberOfItems(t *testing.T) {
 	t.Parallel()
 	const fault = "items must be an array of 1 to 1000 objects"
 	for count, want := range map[int][]string{0: {fault}, 1: nil, escrow.MaxBatchItems: nil, escrow.MaxBatchItems + 1: {fault}} {
-		made, err := escrow.NewCreationBatch(make([]escrow.PositionInput, count), false)
-		checkFaults(t, err, want...)
-		if weight := (escrow.Request{Command: made}).Weight(); err == nil && weight != count {
+		made, faults := escrow.NewCreationBatch(make([]escrow.PositionInput, count), false)
+		checkFaults(t, faults, want...)
+		if weight := (escrow.Request{Command: made}).Weight(); faults == nil && weight != count {
 			t.Errorf("a batch of %d items weighs %d", count, weight)
 		}
-		_, err = escrow.NewTransitionBatch(make([]escrow.TransitionItem, count), true)
-		checkFaults(t, err, want...)
+		_, faults = escrow.NewTransitionBatch(make([]escrow.TransitionItem, count), true)
+		checkFaults(t, faults, want...)
 	}
 	if weight := (escrow.Request{Command: escrow.RevokeKey{}}).Weight(); weight != 1 {
 		t.Errorf("a single command weighs %d", weight)

@@ -169,7 +169,7 @@ func (r *run) createPosition(t *rapid.T) {
 	currency = rapid.SampledFrom([]string{currency, currency, currency, "EUR"}).Draw(t, "currency")
 	amount := rapid.IntRange(1, 220).Draw(t, "amount")
 	expires, text := r.drawExpiry(t)
-	outcome, accepted := r.do(t, must(escrow.NewCreatePosition(escrow.PositionInput{
+	outcome, accepted := r.do(t, valid(escrow.NewCreatePosition(escrow.PositionInput{
 		AssetID: id.String(), HolderReference: "holder-1", Currency: strings.ToLower(currency),
 		Amount: money.Digits(units(amount, decimalsOf(currency))), ExpiresAt: text,
 	})), func(at time.Time) string { return r.model.createPosition(at, asset, currency, amount, expires) })
@@ -266,7 +266,7 @@ func (r *run) setPolicy(t *rapid.T) {
 		maximum = units(policy.max, 4)
 	}
 	policy.currencies = rapid.SampledFrom([][]string{nil, nil, {"USD", "JPY"}, {"KWD"}}).Draw(t, "currencies")
-	command := must(escrow.NewSetPolicy(region, rules(minimum, maximum, policy.currencies...)))
+	command := valid(escrow.NewSetPolicy(region, rules(minimum, maximum, policy.currencies...)))
 	r.do(t, command, func(at time.Time) string { return r.model.setPolicy(at, region, policy) })
 }
 
@@ -274,7 +274,7 @@ func (r *run) createKey(t *rapid.T) {
 	role := rapid.SampledFrom([]string{"admin", "admin", "read_only"}).Draw(t, "role")
 	expires, text := r.drawExpiry(t)
 	in := escrow.KeyInput{Label: "A key", Role: role, ExpiresAt: text}
-	outcome, accepted := r.do(t, must(escrow.NewCreateKey(in, escrow.SecretHash{})), func(at time.Time) string {
+	outcome, accepted := r.do(t, valid(escrow.NewCreateKey(in, escrow.SecretHash{})), func(at time.Time) string {
 		return r.model.createKey(at, role, expires)
 	})
 	if accepted {
@@ -470,7 +470,7 @@ func TestStampGivesTheResourceAndTheEntryTheirIDs(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
 	at := opening().Add(time.Hour)
-	request := d.request(must(escrow.NewCreateKey(escrow.KeyInput{Label: "A", Role: "admin"}, escrow.SecretHash{})))
+	request := d.request(valid(escrow.NewCreateKey(escrow.KeyInput{Label: "A", Role: "admin"}, escrow.SecretHash{})))
 	outcome := must(d.books.Execute(request, escrow.Stamp{Now: at, Random: [2]uint64{7, 8}}))
 	if want := escrow.KeyID(escrow.NewUUID(at, 7)).String(); outcome.Subject != want {
 		t.Errorf("the key is %s, want %s", outcome.Subject, want)
@@ -539,18 +539,18 @@ func TestOutcomeShowsTheResourceAsItThenIs(t *testing.T) {
 		}
 	}
 	institution := operatorDesk(t)
-	made := institution.accept(must(escrow.NewCreateInstitution(
+	made := institution.accept(valid(escrow.NewCreateInstitution(
 		escrow.InstitutionInput{Name: "Harbour Fund", Regions: []string{"SG"}},
 	)))
 	if diff := cmp.Diff(escrow.Resource(institution.books.Institutions.Created()[0]), made.Resource); diff != "" {
 		t.Errorf("institution of the books (-) and of the outcome (+) differ:\n%s", diff)
 	}
 
-	outcome := d.accept(must(escrow.NewSetPolicy("US", rules("1", ""))))
+	outcome := d.accept(valid(escrow.NewSetPolicy("US", rules("1", ""))))
 	policy, _ := d.books.Policies.Get("US")
 	check(outcome, policy)
 
-	outcome = d.accept(must(escrow.NewCreateKey(escrow.KeyInput{Label: "A", Role: "admin"}, escrow.SecretHash{})))
+	outcome = d.accept(valid(escrow.NewCreateKey(escrow.KeyInput{Label: "A", Role: "admin"}, escrow.SecretHash{})))
 	key := subjectID[escrow.KeyID](outcome)
 	check(outcome, d.getKey(key))
 	outcome = d.accept(newRotation(key, time.Hour))
@@ -559,10 +559,10 @@ func TestOutcomeShowsTheResourceAsItThenIs(t *testing.T) {
 		check(d.accept(escrow.RevokeKey{Key: key}), d.getKey(key))
 	}
 
-	outcome = d.accept(must(escrow.NewCreateTemplate(templateInput("CONSTR_ESCROW", `{"currency":"USD"}`))))
+	outcome = d.accept(valid(escrow.NewCreateTemplate(templateInput("CONSTR_ESCROW", `{"currency":"USD"}`))))
 	template, _ := d.books.Templates.Get(subjectID[escrow.TemplateID](outcome))
 	check(outcome, template)
-	outcome = d.accept(must(escrow.NewCreateAsset(escrow.AssetInput{TemplateID: template.ID.String(), Label: "A"})))
+	outcome = d.accept(valid(escrow.NewCreateAsset(escrow.AssetInput{TemplateID: template.ID.String(), Label: "A"})))
 	asset, _ := d.books.Assets.Get(subjectID[escrow.AssetID](outcome))
 	check(outcome, asset)
 	outcome = d.accept(newPosition(asset.ID, "1", "USD", nil))
@@ -577,12 +577,12 @@ func TestResourceOfASubjectsEntriesIsTheOutcomesResource(t *testing.T) {
 	key := d.key(escrow.RoleAdmin, nil)
 	position := d.in(escrow.StatePartiallyReleased)
 	outcomes := []escrow.Outcome{
-		d.accept(must(escrow.NewSetPolicy("US", rules("1", "")))),
-		d.accept(must(escrow.NewSetPolicy("US", rules("2", "")))),
+		d.accept(valid(escrow.NewSetPolicy("US", rules("1", "")))),
+		d.accept(valid(escrow.NewSetPolicy("US", rules("2", "")))),
 		d.accept(escrow.RevokeKey{Key: key}),
 		d.accept(transition(position, escrow.StateReleased, "")),
 	}
-	d.accept(must(escrow.NewSetPolicy("US", rules("3", ""))))
+	d.accept(valid(escrow.NewSetPolicy("US", rules("3", ""))))
 	for _, outcome := range outcomes {
 		var entries []escrow.Entry
 		for _, entry := range d.books.Entries {
@@ -657,7 +657,7 @@ func TestNeedsNameWhatACommandReads(t *testing.T) {
 		{escrow.SetPolicy{}, escrow.Needs{Institution: true, Policies: true}},
 		{escrow.CreateTemplate{}, escrow.Needs{Institution: true}},
 		{
-			must(escrow.NewCreateAsset(escrow.AssetInput{TemplateID: template.String(), Label: "A"})),
+			valid(escrow.NewCreateAsset(escrow.AssetInput{TemplateID: template.String(), Label: "A"})),
 			escrow.Needs{Templates: []escrow.TemplateID{template}},
 		},
 		{newPosition(asset, "1", "USD", nil), escrow.Needs{Policies: true, Assets: []escrow.AssetID{asset}}},
@@ -693,7 +693,7 @@ func TestMergeNeedsNamesEachRowOnce(t *testing.T) {
 	requests := []escrow.Request{
 		by(2, position(9), "b"), by(1, position(8), "a"), by(2, position(9), "b"), by(1, escrow.RevokeKey{Key: escrow.KeyID{2}}, "c"),
 		by(1, newPosition(escrow.AssetID{7}, "1", "USD", nil), "d"), by(1, newPosition(escrow.AssetID{7}, "2", "USD", nil), "e"),
-		by(1, must(escrow.NewCreateAsset(escrow.AssetInput{TemplateID: escrow.TemplateID{6}.String(), Label: "A"})), "f"),
+		by(1, valid(escrow.NewCreateAsset(escrow.AssetInput{TemplateID: escrow.TemplateID{6}.String(), Label: "A"})), "f"),
 	}
 	want := escrow.Needs{
 		Policies: true, Keys: []escrow.KeyID{{1}, {2}}, Templates: []escrow.TemplateID{{6}},
@@ -730,8 +730,8 @@ func TestCommandsOfOneBatchSeeEachOther(t *testing.T) {
 func TestInstitutionsAreMadeInTheOperatorsBooksAlone(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
-	create := must(escrow.NewCreateInstitution(escrow.InstitutionInput{Name: "Another Bank", Regions: []string{"US"}}))
-	setPolicy := must(escrow.NewSetPolicy("US", escrow.PolicyInput{}))
+	create := valid(escrow.NewCreateInstitution(escrow.InstitutionInput{Name: "Another Bank", Regions: []string{"US"}}))
+	setPolicy := valid(escrow.NewSetPolicy("US", escrow.PolicyInput{}))
 	nobody := escrow.InstitutionID{}
 	for _, test := range []struct {
 		name    string
@@ -767,7 +767,7 @@ func TestARequestOfAnotherInstitutionMeetsNoBooks(t *testing.T) {
 	d := openDesk(t)
 	_, err := d.books.Execute(escrow.Request{
 		Institution: escrow.InstitutionID{1}, Actor: escrow.ActorRoot(), RequestID: "r",
-		Command: must(escrow.NewSetPolicy("US", escrow.PolicyInput{})),
+		Command: valid(escrow.NewSetPolicy("US", escrow.PolicyInput{})),
 	}, escrow.Stamp{Now: time.Now()})
 	if err == nil {
 		t.Error("the request was executed")

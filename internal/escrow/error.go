@@ -53,7 +53,7 @@ const (
 type Error struct {
 	Code   Code
 	Detail string
-	Faults []Fault
+	Faults Faults
 	// Items are, with CodeBatchRefused, the refusals of the batch's items. An item
 	// without one would have been accepted.
 	Items ItemRefusals `json:",omitempty"`
@@ -103,30 +103,31 @@ func ErrorCode(err error) Code {
 	return CodeInternal
 }
 
-// Faults collects what is wrong with an input, so that all of it can be told at
-// once. The zero value is ready for use.
-type Faults struct{ list []Fault }
+// Faults is what is wrong with an input, all of it, so that it can be told at once. An
+// input without faults is valid. The zero value is ready for use.
+type Faults []Fault
+
+// MaxFaults bounds the faults that are noted of one input: the body of a mebibyte holds a
+// hundred thousand unknown members.
+const MaxFaults = 100
 
 // Add notes a fault, unless the field already has one: the first is the cause of
 // those that follow it.
 func (f *Faults) Add(field, format string, args ...any) {
-	if !f.Has(field) {
-		f.list = append(f.list, Fault{field, fmt.Sprintf(format, args...)})
+	if len(*f) < MaxFaults && !f.Has(field) {
+		*f = append(*f, Fault{Field: field, Message: fmt.Sprintf(format, args...)})
 	}
 }
 
 // Has reports whether the field, or an object that it is in, has a fault.
-func (f *Faults) Has(field string) bool {
-	return slices.ContainsFunc(f.list, func(known Fault) bool {
+func (f Faults) Has(field string) bool {
+	return slices.ContainsFunc(f, func(known Fault) bool {
 		return known.Field == field || strings.HasPrefix(field, known.Field+".")
 	})
 }
 
-// List returns the faults in the order in which they were found.
-func (f *Faults) List() []Fault { return f.list }
-
 // Merge adds another input's faults.
-func (f *Faults) Merge(other []Fault) {
+func (f *Faults) Merge(other Faults) {
 	for _, fault := range other {
 		f.Add(fault.Field, "%s", fault.Message)
 	}
@@ -134,11 +135,19 @@ func (f *Faults) Merge(other []Fault) {
 
 // Err returns nil where there is no fault, and otherwise the refusal that lists
 // them.
-func (f *Faults) Err() error {
-	if len(f.list) == 0 {
+func (f Faults) Err() error {
+	if refusal := f.refusal(); refusal != nil {
+		return refusal
+	}
+	return nil
+}
+
+// refusal is Err for callers that keep the refusal as such.
+func (f Faults) refusal() *Error {
+	if len(f) == 0 {
 		return nil
 	}
-	return &Error{Code: CodeInvalidInput, Detail: "The request is not valid: see errors.", Faults: f.list}
+	return &Error{Code: CodeInvalidInput, Detail: "The request is not valid: see errors.", Faults: f}
 }
 
 // check notes err, if there is one, as the fault of a field.

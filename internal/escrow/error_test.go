@@ -72,7 +72,7 @@ func TestFaultsKeepTheFirstOfEachField(t *testing.T) {
 	faults.Add("name", "is required")
 	faults.Add("name", "is too short")
 	faults.Merge([]escrow.Fault{{Field: "name", Message: "is odd"}, {Field: "label", Message: "has 100%"}})
-	want := []escrow.Fault{
+	want := escrow.Faults{
 		{Field: "config", Message: "must be an object"},
 		{Field: "configuration", Message: "is unknown"},
 		{Field: "name", Message: "is required"},
@@ -85,7 +85,7 @@ func TestFaultsKeepTheFirstOfEachField(t *testing.T) {
 	if diff := cmp.Diff(want, refusal.Faults); diff != "" {
 		t.Errorf("faults wanted (-) and kept (+):\n%s", diff)
 	}
-	if diff := cmp.Diff(want, faults.List()); diff != "" {
+	if diff := cmp.Diff(want, faults); diff != "" {
 		t.Errorf("faults wanted (-) and listed (+):\n%s", diff)
 	}
 	if !faults.Has("config.region") || faults.Has("con") || faults.Has("code") {

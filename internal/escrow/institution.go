@@ -28,7 +28,7 @@ type CreateInstitution struct {
 
 // NewCreateInstitution checks the input. Without verticals the institution is
 // active in all of them.
-func NewCreateInstitution(in InstitutionInput) (CreateInstitution, error) {
+func NewCreateInstitution(in InstitutionInput) (CreateInstitution, Faults) {
 	var faults Faults
 	command := CreateInstitution{
 		name:      faults.text("name", in.Name),
@@ -38,7 +38,7 @@ func NewCreateInstitution(in InstitutionInput) (CreateInstitution, error) {
 	if in.Verticals != nil {
 		command.verticals = severalOf(&faults, "verticals", *in.Verticals, Verticals())
 	}
-	return command, faults.Err()
+	return command, faults
 }
 
 // Needs implements Command.

@@ -11,7 +11,7 @@ import (
 func TestCreateInstitutionOpensAJournalOfItsOwn(t *testing.T) {
 	t.Parallel()
 	operator := operatorDesk(t)
-	outcome := operator.accept(must(escrow.NewCreateInstitution(escrow.InstitutionInput{
+	outcome := operator.accept(valid(escrow.NewCreateInstitution(escrow.InstitutionInput{
 		Name: "Meridian Bank", Regions: []string{"SG", "US"}, Verticals: &[]string{"TRADE_FINANCE"},
 	})))
 	entry := operator.lastEntry()
@@ -35,7 +35,7 @@ func TestAnInstitutionsJournalBeginsAtOneWhateverTheOperatorsStandsAt(t *testing
 	t.Parallel()
 	operator := operatorDesk(t)
 	operator.books.Head.Sequence = 41
-	outcome := operator.accept(must(escrow.NewCreateInstitution(
+	outcome := operator.accept(valid(escrow.NewCreateInstitution(
 		escrow.InstitutionInput{Name: "Meridian Bank", Regions: []string{"US"}},
 	)))
 	if outcome.Sequence != 1 || operator.books.Head.Sequence != 41 {
@@ -46,7 +46,7 @@ func TestAnInstitutionsJournalBeginsAtOneWhateverTheOperatorsStandsAt(t *testing
 func TestInstitutionsOfOneBatchFollowEachOtherInTime(t *testing.T) {
 	t.Parallel()
 	operator := operatorDesk(t)
-	command := must(escrow.NewCreateInstitution(escrow.InstitutionInput{Name: "Meridian Bank", Regions: []string{"US"}}))
+	command := valid(escrow.NewCreateInstitution(escrow.InstitutionInput{Name: "Meridian Bank", Regions: []string{"US"}}))
 	first := operator.accept(command)
 	second := operator.accept(command)
 	if first.Subject >= second.Subject || second.Sequence != 1 {
@@ -110,8 +110,8 @@ func TestNewCreateInstitutionTellsEveryFault(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := escrow.NewCreateInstitution(test.input)
-			checkFaults(t, err, test.want...)
+			_, faults := escrow.NewCreateInstitution(test.input)
+			checkFaults(t, faults, test.want...)
 		})
 	}
 }

@@ -53,9 +53,9 @@ func goldenDesk(t *testing.T) *desk {
 	d.actor = escrow.ActorKey(admin)
 	rotated := accept(newRotation(reader, 90*time.Second))
 	accept(escrow.RevokeKey{Key: subjectID[escrow.KeyID](escrow.Outcome{Subject: rotated})})
-	accept(must(escrow.NewSetPolicy("US", rules("0.5", "1000000000000000", "usd", "KWD", "JPY"))))
-	accept(must(escrow.NewSetPolicy("SG", rules("", ""))))
-	accept(must(escrow.NewSetPolicy("US", rules("0.25", ""))))
+	accept(valid(escrow.NewSetPolicy("US", rules("0.5", "1000000000000000", "usd", "KWD", "JPY"))))
+	accept(valid(escrow.NewSetPolicy("SG", rules("", ""))))
+	accept(valid(escrow.NewSetPolicy("US", rules("0.25", ""))))
 
 	tick()
 	building := d.template(escrow.ConstructionEscrow, `{"currency":"USD","region":"US","minAmount":1,"maxAmount":"1000000.50"}`)
@@ -66,11 +66,11 @@ func goldenDesk(t *testing.T) *desk {
 	tick()
 	letter := d.template(escrow.TradeFinanceLC, `{"currency":"JPY","maxTenorDays":30,"issuingBankCountry":"SG"}`)
 	tick()
-	tower := accept(must(escrow.NewCreateAsset(escrow.AssetInput{
+	tower := accept(valid(escrow.NewCreateAsset(escrow.AssetInput{
 		TemplateID: building.String(), Label: "Tower B", Metadata: escrow.Metadata(`{ "site": "<7> & \u0038", "area": 1.50 }`),
 	})))
 
-	whole := accept(must(escrow.NewCreatePosition(escrow.PositionInput{
+	whole := accept(valid(escrow.NewCreatePosition(escrow.PositionInput{
 		AssetID: tower, HolderReference: "holder/1", ExternalReference: new("PO 7\u2028&"), Currency: "usd", Amount: "100.5",
 		ExpiresAt: new("2027-03-02T01:00:00.5+01:00"), Metadata: escrow.Metadata("{\"b\":[1,{\"c\":null}],\"a\":\"\u2028\"}"),
 	})))
@@ -80,7 +80,7 @@ func goldenDesk(t *testing.T) *desk {
 	tick()
 	drawn := d.position(d.asset(letter), "12345", "JPY")
 	accept(transition(retained, escrow.StateFunded, "1"))
-	accept(must(escrow.NewTransitionPosition(retained, escrow.TransitionInput{
+	accept(valid(escrow.NewTransitionPosition(retained, escrow.TransitionInput{
 		ToState: "PARTIALLY_RELEASED", Amount: new(money.Digits("0.005")), Reason: new(`Milestone "1" <ok>`),
 		Metadata: escrow.Metadata(`{"invoice":7}`),
 	}, []int64{2})))

@@ -67,7 +67,7 @@ type TransitionPosition struct {
 
 // NewTransitionPosition checks the input. Where ifVersion is not nil, a position
 // that has none of these versions is refused with CodeVersionMismatch.
-func NewTransitionPosition(position PositionID, in TransitionInput, ifVersion []int64) (TransitionPosition, error) {
+func NewTransitionPosition(position PositionID, in TransitionInput, ifVersion []int64) (TransitionPosition, Faults) {
 	var faults Faults
 	command := TransitionPosition{
 		position: position, amount: in.Amount, ifVersion: ifVersion,
@@ -84,7 +84,7 @@ func NewTransitionPosition(position PositionID, in TransitionInput, ifVersion []
 	case command.to == StatePartiallyReleased:
 		faults.Add("amount", "is required to go to %s", command.to)
 	}
-	return command, faults.Err()
+	return command, faults
 }
 
 // ExpirePosition is the system's command for a position that has outlived its

@@ -152,7 +152,7 @@ func TestTransitionTellsItsStep(t *testing.T) {
 	before := d.get(id)
 	key := d.key(escrow.RoleAdmin, nil)
 	d.actor = escrow.ActorKey(key)
-	outcome := d.accept(must(escrow.NewTransitionPosition(id, escrow.TransitionInput{
+	outcome := d.accept(valid(escrow.NewTransitionPosition(id, escrow.TransitionInput{
 		ToState: "PARTIALLY_RELEASED", Amount: new(money.Digits("30.5")), Reason: new("Milestone 1"),
 		Metadata: escrow.Metadata(`{"invoice": 7}`),
 	}, nil)))
@@ -222,8 +222,8 @@ func TestNewTransitionPositionTellsEveryFault(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := escrow.NewTransitionPosition(escrow.PositionID{}, test.input, nil)
-			checkFaults(t, err, test.want...)
+			_, faults := escrow.NewTransitionPosition(escrow.PositionID{}, test.input, nil)
+			checkFaults(t, faults, test.want...)
 		})
 	}
 }
@@ -365,7 +365,7 @@ func TestATransitionCanDependOnTheVersion(t *testing.T) {
 	id := d.in(escrow.StateFunded) // version 2
 	d.refuse(transition(id, escrow.StateReleased, "", 1), escrow.CodeVersionMismatch)
 	d.refuse(transition(id, escrow.StateReleased, "", 1, 3), escrow.CodeVersionMismatch)
-	none := must(escrow.NewTransitionPosition(id, escrow.TransitionInput{ToState: "RELEASED"}, []int64{}))
+	none := valid(escrow.NewTransitionPosition(id, escrow.TransitionInput{ToState: "RELEASED"}, []int64{}))
 	d.refuse(none, escrow.CodeVersionMismatch)
 	d.accept(transition(id, escrow.StatePartiallyReleased, "1", 1, 2))
 	d.accept(transition(id, escrow.StateReleased, "", 3))

@@ -57,7 +57,7 @@ type SetPolicy struct {
 }
 
 // NewSetPolicy checks the input.
-func NewSetPolicy(region string, in PolicyInput) (SetPolicy, error) {
+func NewSetPolicy(region string, in PolicyInput) (SetPolicy, Faults) {
 	var faults Faults
 	var command SetPolicy
 	var err error
@@ -71,7 +71,7 @@ func NewSetPolicy(region string, in PolicyInput) (SetPolicy, error) {
 	if in.Position.AllowedCurrencies != nil {
 		command.rules.AllowedCurrencies = faults.currencies("position.allowedCurrencies", *in.Position.AllowedCurrencies)
 	}
-	return command, faults.Err()
+	return command, faults
 }
 
 func (f *Faults) bound(field string, digits *money.Digits) *money.Decimal {

@@ -29,7 +29,7 @@ func rules(minAmount, maxAmount string, currencies ...string) escrow.PolicyInput
 
 func (d *desk) policy(region string, in escrow.PolicyInput) {
 	d.t.Helper()
-	d.accept(must(escrow.NewSetPolicy(region, in)))
+	d.accept(valid(escrow.NewSetPolicy(region, in)))
 }
 
 func TestSetPolicyMakesAndThenReplacesTheRulesOfARegion(t *testing.T) {
@@ -65,8 +65,8 @@ func TestSetPolicyMakesAndThenReplacesTheRulesOfARegion(t *testing.T) {
 func TestSetPolicyOfARegionThatIsNotTheInstitutionsIsRefused(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
-	refusal := d.refusal(must(escrow.NewSetPolicy("UAE", rules("", ""))), escrow.CodeInvalidInput)
-	checkFaults(t, refusal, "region must be a region of the institution")
+	refusal := d.refusal(valid(escrow.NewSetPolicy("UAE", rules("", ""))), escrow.CodeInvalidInput)
+	checkFaults(t, refusal.Faults, "region must be a region of the institution")
 }
 
 func TestNewSetPolicyTellsEveryFault(t *testing.T) {
@@ -114,8 +114,8 @@ func TestNewSetPolicyTellsEveryFault(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := escrow.NewSetPolicy(test.region, test.rules)
-			checkFaults(t, err, test.want...)
+			_, faults := escrow.NewSetPolicy(test.region, test.rules)
+			checkFaults(t, faults, test.want...)
 		})
 	}
 }

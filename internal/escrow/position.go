@@ -80,7 +80,7 @@ type CreatePosition struct {
 }
 
 // NewCreatePosition checks the input.
-func NewCreatePosition(in PositionInput) (CreatePosition, error) {
+func NewCreatePosition(in PositionInput) (CreatePosition, Faults) {
 	var faults Faults
 	command := CreatePosition{
 		asset:             requiredID[assetKind](&faults, "assetId", in.AssetID),
@@ -94,7 +94,7 @@ func NewCreatePosition(in PositionInput) (CreatePosition, error) {
 	faults.check("currency", err)
 	command.amount, err = parseNewAmount(in.Amount, command.currency)
 	faults.check("amount", err)
-	return command, faults.Err()
+	return command, faults
 }
 
 // parseNewAmount reads a required amount as far as it can: without a currency

@@ -14,7 +14,7 @@ func TestCreatePositionMakesAClaimWithoutMoney(t *testing.T) {
 	d := openDesk(t)
 	asset := d.asset(d.template(escrow.ConstructionRetainage, `{"currency":"USD","retainagePercentage":10}`))
 	expiresAt := opening().Add(time.Hour)
-	id := subjectID[escrow.PositionID](d.accept(must(escrow.NewCreatePosition(escrow.PositionInput{
+	id := subjectID[escrow.PositionID](d.accept(valid(escrow.NewCreatePosition(escrow.PositionInput{
 		AssetID: asset.String(), HolderReference: "holder-1", Currency: "usd", Amount: "1000.5",
 		ExternalReference: new("PO-1"), ExpiresAt: new(escrow.FormatTime(expiresAt)), Metadata: escrow.Metadata(`{"a":1}`),
 	}))))
@@ -81,8 +81,8 @@ func TestNewCreatePositionTellsEveryFault(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := escrow.NewCreatePosition(test.input)
-			checkFaults(t, err, test.want...)
+			_, faults := escrow.NewCreatePosition(test.input)
+			checkFaults(t, faults, test.want...)
 		})
 	}
 }
@@ -93,7 +93,7 @@ func TestCreatePositionThatHasExpiredIsRefused(t *testing.T) {
 	asset := d.escrow()
 	d.now = d.now.Add(time.Hour)
 	for _, expiresAt := range []time.Time{d.now, d.now.Add(-time.Hour)} {
-		checkFaults(t, d.refusal(newPosition(asset, "1", "USD", &expiresAt), escrow.CodeInvalidInput),
+		checkFaults(t, d.refusal(newPosition(asset, "1", "USD", &expiresAt), escrow.CodeInvalidInput).Faults,
 			"expiresAt must be in the future")
 	}
 	d.accept(newPosition(asset, "1", "USD", new(d.now.Add(time.Microsecond))))

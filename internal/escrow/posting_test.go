@@ -142,7 +142,7 @@ func TestBodiesAddWhatTheirEntriesSay(t *testing.T) {
 	misleading := `,"event":{"amount":"7.00"}`
 	d := openDesk(t)
 	id := d.in(escrow.StatePartiallyReleased)
-	d.accept(must(escrow.NewTransitionPosition(id, escrow.TransitionInput{
+	d.accept(valid(escrow.NewTransitionPosition(id, escrow.TransitionInput{
 		ToState: "CANCELLED", Reason: &misleading, Metadata: escrow.Metadata(`{"a":1,"event":{"amount":"7.00"}}`),
 	}, nil)))
 	d.in(escrow.StateReleased)

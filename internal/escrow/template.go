@@ -179,7 +179,7 @@ type CreateTemplate struct {
 }
 
 // NewCreateTemplate checks the input.
-func NewCreateTemplate(in TemplateInput) (CreateTemplate, error) {
+func NewCreateTemplate(in TemplateInput) (CreateTemplate, Faults) {
 	var faults Faults
 	var err error
 	command := CreateTemplate{name: faults.text("name", in.Name)}
@@ -195,7 +195,7 @@ func NewCreateTemplate(in TemplateInput) (CreateTemplate, error) {
 		}
 		command.config = faults.config(command.code, command.region, in.Config)
 	}
-	return command, faults.Err()
+	return command, faults
 }
 
 // config reads a config's members, each by its own rule, for the given code.

@@ -197,8 +197,8 @@ func TestTemplateConfigTellsEveryFault(t *testing.T) {
 			valid := map[escrow.TemplateCode]string{
 				"CONSTR_ESCROW": building, "CONSTR_RETAINAGE": retainage, "TF_INVOICE": invoice, "TF_LC": letter,
 			}[test.code]
-			_, err := escrow.NewCreateTemplate(templateInput(test.code, strings.Replace(test.config, "$", valid, 1)))
-			checkFaults(t, err, test.want...)
+			_, faults := escrow.NewCreateTemplate(templateInput(test.code, strings.Replace(test.config, "$", valid, 1)))
+			checkFaults(t, faults, test.want...)
 		})
 	}
 }
@@ -206,8 +206,8 @@ func TestTemplateConfigTellsEveryFault(t *testing.T) {
 func TestCountriesAreThoseOfISO3166(t *testing.T) {
 	t.Parallel()
 	refused := func(code string) bool {
-		_, err := escrow.NewCreateTemplate(templateInput("TF_INVOICE", `{"currency":"USD","maxTenorDays":1,"country":"`+code+`"}`))
-		return err != nil
+		_, faults := escrow.NewCreateTemplate(templateInput("TF_INVOICE", `{"currency":"USD","maxTenorDays":1,"country":"`+code+`"}`))
+		return len(faults) > 0
 	}
 	var count int
 	for first := 'A'; first <= 'Z'; first++ {
@@ -266,8 +266,8 @@ func TestNewCreateTemplateTellsEveryFault(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := escrow.NewCreateTemplate(test.input)
-			checkFaults(t, err, test.want...)
+			_, faults := escrow.NewCreateTemplate(test.input)
+			checkFaults(t, faults, test.want...)
 		})
 	}
 }
@@ -286,7 +286,7 @@ func TestCreateTemplateOutsideOfTheInstitutionIsRefused(t *testing.T) {
 		{"SG", "CONSTRUCTION", []string{"vertical must be a vertical of the institution"}},
 	} {
 		in.Region = step.region
-		checkFaults(t, d.refusal(must(escrow.NewCreateTemplate(in)), escrow.CodeInvalidInput), step.want...)
+		checkFaults(t, d.refusal(valid(escrow.NewCreateTemplate(in)), escrow.CodeInvalidInput).Faults, step.want...)
 	}
 	d.templateIn("SG", escrow.TradeFinanceInvoice, `{"currency":"USD","maxTenorDays":30,"country":"DE"}`)
 }

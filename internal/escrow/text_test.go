@@ -21,47 +21,47 @@ type textField struct {
 	field    string
 	limit    int
 	required bool
-	input    func(text string) error
+	input    func(text string) escrow.Faults
 }
 
 func textFields() []textField {
 	asset, template := escrow.AssetID{1}.String(), escrow.TemplateID{1}.String()
 	return []textField{
-		{"institution", "name", 255, true, func(text string) error {
-			_, err := escrow.NewCreateInstitution(escrow.InstitutionInput{Name: text, Regions: []string{"US"}})
-			return err
+		{"institution", "name", 255, true, func(text string) escrow.Faults {
+			_, faults := escrow.NewCreateInstitution(escrow.InstitutionInput{Name: text, Regions: []string{"US"}})
+			return faults
 		}},
-		{"key", "label", 255, true, func(text string) error {
-			_, err := escrow.NewCreateKey(escrow.KeyInput{Label: text, Role: "admin"}, escrow.SecretHash{})
-			return err
+		{"key", "label", 255, true, func(text string) escrow.Faults {
+			_, faults := escrow.NewCreateKey(escrow.KeyInput{Label: text, Role: "admin"}, escrow.SecretHash{})
+			return faults
 		}},
-		{"template", "name", 255, true, func(text string) error {
-			_, err := escrow.NewCreateTemplate(escrow.TemplateInput{
+		{"template", "name", 255, true, func(text string) escrow.Faults {
+			_, faults := escrow.NewCreateTemplate(escrow.TemplateInput{
 				Code: "CONSTR_ESCROW", Name: text, Vertical: "CONSTRUCTION", Region: "US", Config: []byte(`{"currency":"USD"}`),
 			})
-			return err
+			return faults
 		}},
-		{"asset", "label", 255, true, func(text string) error {
-			_, err := escrow.NewCreateAsset(escrow.AssetInput{TemplateID: template, Label: text})
-			return err
+		{"asset", "label", 255, true, func(text string) escrow.Faults {
+			_, faults := escrow.NewCreateAsset(escrow.AssetInput{TemplateID: template, Label: text})
+			return faults
 		}},
-		{"position", "holderReference", 255, true, func(text string) error {
-			_, err := escrow.NewCreatePosition(escrow.PositionInput{
+		{"position", "holderReference", 255, true, func(text string) escrow.Faults {
+			_, faults := escrow.NewCreatePosition(escrow.PositionInput{
 				AssetID: asset, HolderReference: text, Currency: "USD", Amount: "1",
 			})
-			return err
+			return faults
 		}},
-		{"position", "externalReference", 255, false, func(text string) error {
-			_, err := escrow.NewCreatePosition(escrow.PositionInput{
+		{"position", "externalReference", 255, false, func(text string) escrow.Faults {
+			_, faults := escrow.NewCreatePosition(escrow.PositionInput{
 				AssetID: asset, HolderReference: "holder-1", Currency: "USD", Amount: "1", ExternalReference: &text,
 			})
-			return err
+			return faults
 		}},
-		{"transition", "reason", 1000, false, func(text string) error {
-			_, err := escrow.NewTransitionPosition(
+		{"transition", "reason", 1000, false, func(text string) escrow.Faults {
+			_, faults := escrow.NewTransitionPosition(
 				escrow.PositionID{}, escrow.TransitionInput{ToState: "FUNDED", Reason: &text}, nil,
 			)
-			return err
+			return faults
 		}},
 	}
 }
@@ -96,11 +96,11 @@ func TestTextsAreBoundedInCharactersAndWithoutControls(t *testing.T) {
 				{"a byte that is no UTF-8", "Tower \xff", "must be valid UTF-8"},
 				{"half of a surrogate pair", "Tower \xed\xa0\x80", "must be valid UTF-8"},
 			} {
-				err := field.input(test.text)
+				faults := field.input(test.text)
 				if test.want == "" {
-					checkFaults(t, err)
+					checkFaults(t, faults)
 				} else {
-					checkFaults(t, err, field.field+" "+test.want)
+					checkFaults(t, faults, field.field+" "+test.want)
 				}
 			}
 		})
@@ -114,10 +114,10 @@ func TestTextsAreKeptTrimmed(t *testing.T) {
 		t.Errorf("the name is kept as %q", institution.Name)
 	}
 	asset := d.escrow()
-	id := subjectID[escrow.PositionID](d.accept(must(escrow.NewCreatePosition(escrow.PositionInput{
+	id := subjectID[escrow.PositionID](d.accept(valid(escrow.NewCreatePosition(escrow.PositionInput{
 		AssetID: asset.String(), HolderReference: "\tholder-1 ", Currency: "usd", Amount: "1", ExternalReference: new(" PO-1 "),
 	}))))
-	d.accept(must(escrow.NewTransitionPosition(
+	d.accept(valid(escrow.NewTransitionPosition(
 		id, escrow.TransitionInput{ToState: "CANCELLED", Reason: new(" too late ")}, nil,
 	)))
 	position := d.get(id)
@@ -127,15 +127,15 @@ func TestTextsAreKeptTrimmed(t *testing.T) {
 }
 
 // keepMetadata returns a metadata object as an asset keeps it.
-func keepMetadata(t *testing.T, object string) (kept escrow.Metadata, err error) {
+func keepMetadata(t *testing.T, object string) (kept escrow.Metadata, faults escrow.Faults) {
 	t.Helper()
 	d := openDesk(t)
 	template := d.template(escrow.ConstructionEscrow, `{"currency":"USD"}`)
-	command, err := escrow.NewCreateAsset(escrow.AssetInput{
+	command, faults := escrow.NewCreateAsset(escrow.AssetInput{
 		TemplateID: template.String(), Label: "An asset", Metadata: escrow.Metadata(object),
 	})
-	if err != nil {
-		return nil, err
+	if len(faults) > 0 {
+		return nil, faults
 	}
 	id := subjectID[escrow.AssetID](d.accept(command))
 	d.checkReplay()
@@ -157,9 +157,9 @@ func TestMetadataIsKeptCompactAndOtherwiseAsGiven(t *testing.T) {
 		"{\"separator\":\"\u2028\"}":                   "{\"separator\":\"\u2028\"}",
 		`{"東京":null,"":false}`:                         `{"東京":null,"":false}`,
 	} {
-		kept, err := keepMetadata(t, given)
-		if err != nil || string(kept) != want {
-			t.Errorf("%s is kept as %s, %v; want %s", given, kept, err, want)
+		kept, faults := keepMetadata(t, given)
+		if faults != nil || string(kept) != want {
+			t.Errorf("%s is kept as %s, %v; want %s", given, kept, faults, want)
 		}
 	}
 }
@@ -203,11 +203,11 @@ func TestMetadataIsBounded(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := keepMetadata(t, test.object)
+			_, faults := keepMetadata(t, test.object)
 			if test.want == "" {
-				checkFaults(t, err)
+				checkFaults(t, faults)
 			} else {
-				checkFaults(t, err, test.want)
+				checkFaults(t, faults, test.want)
 			}
 		})
 	}
@@ -240,8 +240,8 @@ func FuzzMetadata(f *testing.F) {
 		f.Add(object)
 	}
 	f.Fuzz(func(t *testing.T, object string) {
-		kept, err := keepMetadata(t, object)
-		if err != nil || kept == nil {
+		kept, faults := keepMetadata(t, object)
+		if faults != nil || kept == nil {
 			return
 		}
 		var members map[string]any
@@ -256,8 +256,8 @@ func FuzzMetadata(f *testing.F) {
 		if hasControl(members) {
 			t.Errorf("%q was accepted with a control character", object)
 		}
-		if again, err := keepMetadata(t, string(kept)); !bytes.Equal(again, kept) || err != nil {
-			t.Errorf("%s is kept again as %s, %v", kept, again, err)
+		if again, faults := keepMetadata(t, string(kept)); !bytes.Equal(again, kept) || faults != nil {
+			t.Errorf("%s is kept again as %s, %v", kept, again, faults)
 		}
 	})
 }

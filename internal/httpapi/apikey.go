@@ -52,8 +52,8 @@ func (s *server) createKey(c *call) (reply, error) {
 		return reply{}, err
 	}
 	secret, nonce := c.newSecret()
-	command, err := escrow.NewCreateKey(escrow.KeyInput(body), escrow.HashSecret(secret))
-	if err := read.check(err); err != nil {
+	command, faults := escrow.NewCreateKey(escrow.KeyInput(body), escrow.HashSecret(secret))
+	if err := read.check(faults); err != nil {
 		return reply{}, err
 	}
 	return c.makeKey(read.body, command, nonce)
@@ -74,8 +74,8 @@ func (s *server) rotateKey(c *call) (reply, error) {
 		return reply{}, err
 	}
 	secret, nonce := c.newSecret()
-	command, err := escrow.NewRotateKey(old, escrow.RotationInput(body), escrow.HashSecret(secret))
-	if err := read.check(err); err != nil {
+	command, faults := escrow.NewRotateKey(old, escrow.RotationInput(body), escrow.HashSecret(secret))
+	if err := read.check(faults); err != nil {
 		return reply{}, err
 	}
 	return c.makeKey(read.body, command, nonce)

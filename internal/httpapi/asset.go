@@ -37,7 +37,7 @@ func viewAsset(a escrow.Asset) assetView {
 
 func (s *server) createAsset(c *call) (reply, error) {
 	var body assetBody
-	done, err := tenantCommand[escrow.Asset](c, &body, &body.InstitutionID, func(*reading) (escrow.Command, error) {
+	done, err := tenantCommand[escrow.Asset](c, &body, &body.InstitutionID, func(*reading) (escrow.Command, escrow.Faults) {
 		return escrow.NewCreateAsset(escrow.AssetInput(body.AssetFields))
 	})
 	if err != nil {

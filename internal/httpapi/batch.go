@@ -77,7 +77,7 @@ func viewItemRefusal(refusal *escrow.Error) batchItemView {
 
 func (s *server) createPositions(c *call) (reply, error) {
 	var body positionBatchBody
-	done, err := tenantCommand[escrow.BatchResults](c, &body, &body.InstitutionID, func(*reading) (escrow.Command, error) {
+	done, err := tenantCommand[escrow.BatchResults](c, &body, &body.InstitutionID, func(*reading) (escrow.Command, escrow.Faults) {
 		items := make([]escrow.PositionInput, len(body.Items))
 		for i, item := range body.Items {
 			items[i] = escrow.PositionInput(item.PositionFields)
@@ -89,7 +89,7 @@ func (s *server) createPositions(c *call) (reply, error) {
 
 func (s *server) transitionPositions(c *call) (reply, error) {
 	var body transitionBatchBody
-	done, err := tenantCommand[escrow.BatchResults](c, &body, &body.InstitutionID, func(*reading) (escrow.Command, error) {
+	done, err := tenantCommand[escrow.BatchResults](c, &body, &body.InstitutionID, func(*reading) (escrow.Command, escrow.Faults) {
 		items := make([]escrow.TransitionItem, len(body.Items))
 		for i, item := range body.Items {
 			items[i] = escrow.TransitionItem{

@@ -41,39 +41,33 @@ func (c *call) readCommand(body, query any) (*reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	read.faults.Merge(faults.List())
+	read.faults.Merge(faults)
 	return read, nil
 }
 
 // check adds what others found to the faults of the reading, and returns all of
 // them.
-func (r *reading) check(errs ...error) error { return allFaults(&r.faults, errs...) }
-
-// allFaults adds the faults of errors to those that are known, and returns all of
-// them.
-func allFaults(known *escrow.Faults, errs ...error) error {
-	for _, err := range errs {
-		if found, ok := err.(*escrow.Error); ok { //nolint:errorlint // The domain's constructors return it as it is.
-			known.Merge(found.Faults)
-		}
+func (r *reading) check(found ...escrow.Faults) error {
+	for _, faults := range found {
+		r.faults.Merge(faults)
 	}
-	return known.Err()
+	return r.faults.Err()
 }
 
 // tenantCommand reads a command on a tenant's resource and carries it out. The body
 // is read into a struct before build makes the command of it; named points to the
 // institution that the body names.
 func tenantCommand[R escrow.Resource](
-	c *call, body any, named *string, build func(*reading) (escrow.Command, error),
+	c *call, body any, named *string, build func(*reading) (escrow.Command, escrow.Faults),
 ) (done[R], error) {
 	var query tenantQuery
 	read, err := c.readCommand(body, &query)
 	if err != nil {
 		return done[R]{}, err
 	}
-	command, err := build(read)
-	institution, forbidden := c.tenant(*named, query.InstitutionID)
-	if err := read.check(err, forbidden); err != nil {
+	command, found := build(read)
+	institution, misnamed, forbidden := c.tenant(*named, query.InstitutionID)
+	if err := read.check(found, misnamed); err != nil {
 		return done[R]{}, err
 	}
 	if forbidden != nil {
@@ -84,8 +78,7 @@ func tenantCommand[R escrow.Resource](
 
 // tenant returns the institution that the request concerns: that of a tenant's
 // key, which may name no other; and the one that root names.
-func (c *call) tenant(named ...string) (id escrow.InstitutionID, err error) {
-	var faults escrow.Faults
+func (c *call) tenant(named ...string) (id escrow.InstitutionID, faults escrow.Faults, err error) {
 	for _, name := range named {
 		if name == "" {
 			continue
@@ -101,16 +94,13 @@ func (c *call) tenant(named ...string) (id escrow.InstitutionID, err error) {
 	if id.IsZero() && c.caller.root {
 		faults.Add("institutionId", "is required with the root key")
 	}
-	if err := faults.Err(); err != nil {
-		return id, err
-	}
-	if c.caller.root {
-		return id, nil
+	if len(faults) > 0 || c.caller.root {
+		return id, faults, nil
 	}
 	if !id.IsZero() && id != c.caller.institution {
-		return id, escrow.Errorf(escrow.CodeForbidden, "The key acts for another institution.")
+		return id, nil, escrow.Errorf(escrow.CodeForbidden, "The key acts for another institution.")
 	}
-	return c.caller.institution, nil
+	return c.caller.institution, nil, nil
 }
 
 // pathTenant returns the institution that the path names. Another tenant's is
@@ -156,8 +146,9 @@ func (c *call) queriedTenant() (escrow.InstitutionID, error) {
 // readQueriedTenant is queriedTenant for a query that has more parameters, once they have
 // no faults.
 func (c *call) readQueriedTenant(faults *escrow.Faults, query tenantQuery) (escrow.InstitutionID, error) {
-	id, forbidden := c.tenant(query.InstitutionID)
-	if err := allFaults(faults, forbidden); err != nil {
+	id, misnamed, forbidden := c.tenant(query.InstitutionID)
+	faults.Merge(misnamed)
+	if err := faults.Err(); err != nil {
 		return id, err
 	}
 	return id, forbidden

@@ -44,10 +44,6 @@ func malformed(err error) error {
 	return escrow.Wrap(codeMalformedBody, err, "The body is not valid JSON.")
 }
 
-// maxFaults bounds the faults that are told of one request: the body of a
-// mebibyte holds a hundred thousand unknown fields.
-const maxFaults = 100
-
 // decodeObject reads an object member by member. The error is that of the JSON.
 func decodeObject(decoder *jsontext.Decoder, path string, into reflect.Value, faults *escrow.Faults) error {
 	fields := fieldsOf(into.Type())
@@ -66,7 +62,6 @@ func decodeObject(decoder *jsontext.Decoder, path string, into reflect.Value, fa
 		}
 		index, known := fields[member]
 		switch {
-		case len(faults.List()) >= maxFaults:
 		case !known:
 			// A client's own text in an error is cut to what a name can be.
 			faults.Add(path+shortened(member), "is not a known field")
@@ -179,9 +174,7 @@ func decodeObjects(array jsontext.Value, path string, into reflect.Value, faults
 			}
 			continue
 		}
-		if len(faults.List()) < maxFaults {
-			faults.Add(name, "must be a JSON object")
-		}
+		faults.Add(name, "must be a JSON object")
 		if err := decoder.SkipValue(); err != nil {
 			return err
 		}

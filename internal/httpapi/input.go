@@ -54,7 +54,7 @@ func decodeQuery(query string, into any, faults *escrow.Faults) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if !known[name] && len(faults.List()) < maxFaults {
+		if !known[name] {
 			faults.Add(shortened(name), "is not a known parameter")
 		}
 	}

@@ -30,8 +30,8 @@ func (s *server) createInstitution(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	command, err := escrow.NewCreateInstitution(escrow.InstitutionInput(body))
-	if err := read.check(err); err != nil {
+	command, faults := escrow.NewCreateInstitution(escrow.InstitutionInput(body))
+	if err := read.check(faults); err != nil {
 		return reply{}, err
 	}
 	done, err := do[escrow.Institution](c, escrow.InstitutionID{}, read.body, command, nil)

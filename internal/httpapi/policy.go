@@ -57,9 +57,9 @@ func (s *server) setPolicy(c *call) (reply, error) {
 		read.faults.Add("position", "is required")
 		body.Position = &positionRules{}
 	}
-	command, err := escrow.NewSetPolicy(c.request.PathValue("region"),
+	command, faults := escrow.NewSetPolicy(c.request.PathValue("region"),
 		escrow.PolicyInput{Position: escrow.RulesInput(*body.Position)})
-	if err := read.check(err); err != nil {
+	if err := read.check(faults); err != nil {
 		return reply{}, err
 	}
 	institution, err := c.pathTenant()

@@ -129,7 +129,7 @@ func creationRefusals() codes {
 
 func (s *server) createPosition(c *call) (reply, error) {
 	var body positionBody
-	done, err := tenantCommand[escrow.Position](c, &body, &body.InstitutionID, func(*reading) (escrow.Command, error) {
+	done, err := tenantCommand[escrow.Position](c, &body, &body.InstitutionID, func(*reading) (escrow.Command, escrow.Faults) {
 		return escrow.NewCreatePosition(escrow.PositionInput(body.PositionFields))
 	})
 	if err != nil {
@@ -153,7 +153,7 @@ func (s *server) transition(c *call) (reply, error) {
 	var id escrow.PositionID
 	// What is no id leaves it zero, and there is no such position.
 	_ = id.UnmarshalText([]byte(c.request.PathValue("id")))
-	done, err := tenantCommand[escrow.Position](c, &body, &body.InstitutionID, func(read *reading) (escrow.Command, error) {
+	done, err := tenantCommand[escrow.Position](c, &body, &body.InstitutionID, func(read *reading) (escrow.Command, escrow.Faults) {
 		ifVersion, err := versions(c.request.Header.Values("If-Match"))
 		addFault(&read.faults, "If-Match", err)
 		return escrow.NewTransitionPosition(id, escrow.TransitionInput(body.TransitionFields), ifVersion)

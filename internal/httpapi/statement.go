@@ -137,7 +137,7 @@ func (s *server) getStatement(c *call) (reply, error) {
 	decodeQuery(c.request.URL.RawQuery, &query, &faults)
 	format := c.statementFormat(&faults, query.Format)
 	period := escrow.Period{From: optionalTime(&faults, "from", query.From), To: optionalTime(&faults, "to", query.To)}
-	if len(faults.List()) == 0 && period.From != nil && period.To != nil && !period.From.Before(*period.To) {
+	if len(faults) == 0 && period.From != nil && period.To != nil && !period.From.Before(*period.To) {
 		faults.Add("from", "must be before to")
 	}
 	limit := readLimit(&faults, query.Limit, escrow.MaxMovements, escrow.MaxMovements)

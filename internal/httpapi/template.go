@@ -42,7 +42,7 @@ func viewTemplate(t escrow.AssetTemplate) templateView {
 
 func (s *server) createTemplate(c *call) (reply, error) {
 	var body templateBody
-	done, err := tenantCommand[escrow.AssetTemplate](c, &body, &body.InstitutionID, func(*reading) (escrow.Command, error) {
+	done, err := tenantCommand[escrow.AssetTemplate](c, &body, &body.InstitutionID, func(*reading) (escrow.Command, escrow.Faults) {
 		return escrow.NewCreateTemplate(escrow.TemplateInput{
 			Code: body.Code, Name: body.Name, Vertical: body.Vertical, Region: body.Region, Config: json.RawMessage(body.Config),
 		})

@@ -20,7 +20,7 @@ func (w *writer) position(
 	of escrow.InstitutionID, asset escrow.AssetID, currency string, states ...escrow.State,
 ) escrow.PositionID {
 	w.t.Helper()
-	made := journaltest.Made[escrow.Position](w.Do(of, must(escrow.NewCreatePosition(escrow.PositionInput{
+	made := journaltest.Made[escrow.Position](w.Do(of, valid(escrow.NewCreatePosition(escrow.PositionInput{
 		AssetID: asset.String(), HolderReference: "ACME-4711", Currency: currency, Amount: "1000",
 	}))))
 	w.lead(of, made.ID, states...)
@@ -35,7 +35,7 @@ func (w *writer) lead(of escrow.InstitutionID, position escrow.PositionID, state
 		if state == escrow.StatePartiallyReleased {
 			step.Amount = new(money.Digits("10"))
 		}
-		w.Do(of, must(escrow.NewTransitionPosition(position, step, nil)))
+		w.Do(of, valid(escrow.NewTransitionPosition(position, step, nil)))
 	}
 }
 
@@ -256,4 +256,12 @@ func TestTheCheckpointThatAStatementRestsOn(t *testing.T) {
 			t.Errorf("the entries from 0 on are covered by checkpoints of %v, want %v", sizes, want)
 		}
 	})
+}
+
+// valid returns a command whose input a test knows to be valid.
+func valid[C escrow.Command](command C, faults escrow.Faults) C {
+	if err := faults.Err(); err != nil {
+		panic(err)
+	}
+	return command
 }

@@ -65,15 +65,15 @@ func appendTo(ctx context.Context, s *store.Store, random *rand.Rand, institutio
 // execute makes a key, or an institution where the books are the operator's.
 func execute(books *escrow.Books, random *rand.Rand) error {
 	var command escrow.Command
-	var err error
+	var faults escrow.Faults
 	id := books.InstitutionID()
 	if id.IsZero() {
-		command, err = escrow.NewCreateInstitution(escrow.InstitutionInput{Name: "Meridian Bank", Regions: []string{"US"}})
+		command, faults = escrow.NewCreateInstitution(escrow.InstitutionInput{Name: "Meridian Bank", Regions: []string{"US"}})
 	} else {
 		hash := escrow.HashSecret(fmt.Sprint(random.Uint64()))
-		command, err = escrow.NewCreateKey(escrow.KeyInput{Label: "k", Role: "admin"}, hash)
+		command, faults = escrow.NewCreateKey(escrow.KeyInput{Label: "k", Role: "admin"}, hash)
 	}
-	if err != nil {
+	if err := faults.Err(); err != nil {
 		return err
 	}
 	outcome, err := books.Execute(

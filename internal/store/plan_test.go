@@ -125,8 +125,8 @@ func fill(ctx context.Context, tx pgx.Tx, body []byte) error {
 // anEntry is one that can be read.
 func anEntry(t *testing.T) escrow.Entry {
 	t.Helper()
-	command, err := escrow.NewCreateInstitution(escrow.InstitutionInput{Name: "n", Regions: []string{"US"}})
-	if err != nil {
+	command, faults := escrow.NewCreateInstitution(escrow.InstitutionInput{Name: "n", Regions: []string{"US"}})
+	if err := faults.Err(); err != nil {
 		t.Fatal(err)
 	}
 	books := escrow.NewBooks(escrow.InstitutionID{}, escrow.Head{}, true)

@@ -17,10 +17,10 @@ const exampleKey = "PRIVATE+KEY+escrow.example.com+06f581ef+AZhSbZB/8Nfp5mIsyCAP
 // The entry, the hash and the checkpoint that the documentation shows, for readers to compute again,
 // are what the program makes: bytes that are hashed must never change.
 func TestVectorsOfTheDocumentation(t *testing.T) {
-	command, err := escrow.NewCreateInstitution(escrow.InstitutionInput{
+	command, faults := escrow.NewCreateInstitution(escrow.InstitutionInput{
 		Name: "Müller & Söhne", Regions: []string{"EU_UK"}, Verticals: &[]string{"CONSTRUCTION"},
 	})
-	if err != nil {
+	if err := faults.Err(); err != nil {
 		t.Fatal(err)
 	}
 	books := escrow.NewBooks(escrow.InstitutionID{}, escrow.Head{}, true)

@@ -94,7 +94,7 @@ func (w *Writer) Do(of escrow.InstitutionID, commands ...escrow.Command) (made [
 // Institution makes an institution, whose journal then has one entry.
 func (w *Writer) Institution() escrow.InstitutionID {
 	w.tb.Helper()
-	return Made[escrow.Institution](w.Do(escrow.InstitutionID{}, Must(escrow.NewCreateInstitution(escrow.InstitutionInput{
+	return Made[escrow.Institution](w.Do(escrow.InstitutionID{}, Valid(escrow.NewCreateInstitution(escrow.InstitutionInput{
 		Name: "Meridian Bank", Regions: []string{"US", "SG"},
 	})))).ID
 }
@@ -106,7 +106,7 @@ func (w *Writer) Policies(of escrow.InstitutionID, entries int) {
 		var commands []escrow.Command
 		for ; made < entries && len(commands) < 1000; made++ {
 			least := money.Digits(fmt.Sprint(w.count + uint64(made) + 1))
-			commands = append(commands, Must(escrow.NewSetPolicy("US", escrow.PolicyInput{Position: escrow.RulesInput{MinAmount: &least}})))
+			commands = append(commands, Valid(escrow.NewSetPolicy("US", escrow.PolicyInput{Position: escrow.RulesInput{MinAmount: &least}})))
 		}
 		w.Do(of, commands...)
 	}
@@ -126,11 +126,11 @@ func (w *Writer) Example() Example {
 	w.tb.Helper()
 	e := Example{Institution: w.Institution()}
 	key := func(label string) escrow.KeyID {
-		return Made[escrow.APIKey](w.Do(e.Institution, Must(escrow.NewCreateKey(
+		return Made[escrow.APIKey](w.Do(e.Institution, Valid(escrow.NewCreateKey(
 			escrow.KeyInput{Label: label, Role: "admin"}, escrow.HashSecret(label))))).ID
 	}
 	e.Keys[0], e.Keys[2] = key("ledger"), key("console")
-	e.Keys[1] = Made[escrow.APIKey](w.Do(e.Institution, Must(escrow.NewRotateKey(
+	e.Keys[1] = Made[escrow.APIKey](w.Do(e.Institution, Valid(escrow.NewRotateKey(
 		e.Keys[0], escrow.RotationInput{OverlapSeconds: new(int64(3600))}, escrow.HashSecret("ledger-2"))))).ID
 	w.Do(e.Institution, escrow.RevokeKey{Key: e.Keys[2]})
 	w.Policies(e.Institution, 2)
@@ -141,10 +141,10 @@ func (w *Writer) Example() Example {
 // Asset makes an asset of a template in a currency: two entries.
 func (w *Writer) Asset(of escrow.InstitutionID, currency string) escrow.AssetID {
 	w.tb.Helper()
-	template := Made[escrow.AssetTemplate](w.Do(of, Must(escrow.NewCreateTemplate(escrow.TemplateInput{
+	template := Made[escrow.AssetTemplate](w.Do(of, Valid(escrow.NewCreateTemplate(escrow.TemplateInput{
 		Code: "CONSTR_ESCROW", Name: "Escrow", Vertical: "CONSTRUCTION", Region: "US", Config: []byte(`{"currency":"` + currency + `"}`),
 	})))).ID
-	return Made[escrow.Asset](w.Do(of, Must(escrow.NewCreateAsset(escrow.AssetInput{
+	return Made[escrow.Asset](w.Do(of, Valid(escrow.NewCreateAsset(escrow.AssetInput{
 		TemplateID: template.String(), Label: "Pier 7", Metadata: []byte(`{"site":"north"}`),
 	})))).ID
 }
@@ -157,7 +157,7 @@ func (w *Writer) Positions(e Example, count int) (ids []escrow.PositionID) {
 	for len(ids) < count {
 		create := make([]escrow.Command, min(most, count-len(ids)))
 		for i := range create {
-			create[i] = Must(escrow.NewCreatePosition(escrow.PositionInput{
+			create[i] = Valid(escrow.NewCreatePosition(escrow.PositionInput{
 				AssetID: e.Asset.String(), HolderReference: fmt.Sprintf("holder-%d", i), Currency: "USD", Amount: "900000.00",
 				Metadata: []byte(`{"contract":"C-17"}`),
 			}))
@@ -171,11 +171,19 @@ func (w *Writer) Positions(e Example, count int) (ids []escrow.PositionID) {
 		} {
 			steps := make([]escrow.Command, len(made))
 			for i, position := range made {
-				steps[i] = Must(escrow.NewTransitionPosition(position, step, nil))
+				steps[i] = Valid(escrow.NewTransitionPosition(position, step, nil))
 			}
 			w.Do(e.Institution, steps...)
 		}
 		ids = append(ids, made...)
 	}
 	return ids
+}
+
+// Valid returns a command whose input a test knows to be valid.
+func Valid[C escrow.Command](command C, faults escrow.Faults) C {
+	if err := faults.Err(); err != nil {
+		panic(err)
+	}
+	return command
 }

@@ -136,7 +136,7 @@ func testBooksOfNobody(f *fixture) {
 	f.moment()
 	nobody := escrow.InstitutionID(f.uuid())
 	batch := f.begin(needs{nobody: {}})
-	r := request(nobody, must(escrow.NewCreateKey(escrow.KeyInput{Label: "k", Role: "admin"}, escrow.SecretHash{})))
+	r := request(nobody, valid(escrow.NewCreateKey(escrow.KeyInput{Label: "k", Role: "admin"}, escrow.SecretHash{})))
 	r.Idempotency = &escrow.Idempotency{Key: "k"}
 	if outcome := f.executeRequest(batch.Books(nobody), r); escrow.ErrorCode(outcome.Refusal) != escrow.CodeInstitutionNotFound {
 		f.t.Errorf("the outcome is %+v, want a refusal with %s", outcome, escrow.CodeInstitutionNotFound)
@@ -228,7 +228,7 @@ func testPositionBatch(f *fixture) {
 	wrong.Currency = "EUR"
 	want := make(map[string]escrow.Record)
 	for key, atomic := range map[string]bool{"by itself": false, "atomic": true} {
-		r := request(of, must(escrow.NewCreationBatch([]escrow.PositionInput{input, wrong, {}, input}, atomic)))
+		r := request(of, valid(escrow.NewCreationBatch([]escrow.PositionInput{input, wrong, {}, input}, atomic)))
 		r.Idempotency = &escrow.Idempotency{Key: key}
 		f.write(of, r.Needs(), func(b *escrow.Books) {
 			f.executeRequest(b, r)
@@ -273,7 +273,7 @@ func testBatchFails(f *fixture) {
 	if _, used, _ := f.Connections(); used != 0 {
 		f.t.Errorf("%d connections are in use by nobody", used)
 	}
-	f.do(other, must(escrow.NewCreateKey(escrow.KeyInput{Label: "k", Role: "admin"}, escrow.HashSecret("k"))))
+	f.do(other, valid(escrow.NewCreateKey(escrow.KeyInput{Label: "k", Role: "admin"}, escrow.HashSecret("k"))))
 }
 
 func testBatchRollback(f *fixture) {
@@ -357,7 +357,7 @@ func testCommitted(f *fixture) {
 	// An institution's first entry is made in the operator's books.
 	found := func() (store.Batch, escrow.Entry) {
 		batch := f.beginLocked(needs{operator(): {}})
-		f.execute(batch.Books(operator()), must(escrow.NewCreateInstitution(
+		f.execute(batch.Books(operator()), valid(escrow.NewCreateInstitution(
 			escrow.InstitutionInput{Name: "Harbour Fund", Regions: []string{"US"}})))
 		return batch, batch.Books(operator()).Entries[0]
 	}

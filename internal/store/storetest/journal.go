@@ -14,13 +14,13 @@ func entryCursor(e escrow.Entry) escrow.Cursor { return escrow.SequenceCursor(e.
 // that now stand still and now leap, and reads it.
 func (f *fixture) journal() (escrow.InstitutionID, []escrow.Entry) {
 	f.t.Helper()
-	of := resource[escrow.Institution](f.do(operator(), must(escrow.NewCreateInstitution(
+	of := resource[escrow.Institution](f.do(operator(), valid(escrow.NewCreateInstitution(
 		escrow.InstitutionInput{Name: "Harbour Fund", Regions: []string{"US", "SG"}}))))[0].ID
-	key := resource[escrow.APIKey](f.do(of, must(escrow.NewCreateKey(
+	key := resource[escrow.APIKey](f.do(of, valid(escrow.NewCreateKey(
 		escrow.KeyInput{Label: "k", Role: "admin"}, escrow.HashSecret("k")))))[0].ID
-	other := resource[escrow.APIKey](f.do(of, must(escrow.NewRotateKey(
+	other := resource[escrow.APIKey](f.do(of, valid(escrow.NewRotateKey(
 		key, escrow.RotationInput{OverlapSeconds: new(int64(3600 * 24))}, escrow.HashSecret("other")))))[0].ID
-	f.do(of, must(escrow.NewSetPolicy("US", escrow.PolicyInput{})), escrow.RevokeKey{Key: other})
+	f.do(of, valid(escrow.NewSetPolicy("US", escrow.PolicyInput{})), escrow.RevokeKey{Key: other})
 	asset := f.asset(of)
 	for i := range 8 {
 		f.now = f.now.Add(time.Duration(i%3) * time.Hour / 3)

@@ -222,16 +222,16 @@ func (f *fixture) do(of escrow.InstitutionID, commands ...escrow.Command) []escr
 // placed.
 func (f *fixture) asset(of escrow.InstitutionID) escrow.AssetID {
 	f.t.Helper()
-	template := f.do(of, must(escrow.NewCreateTemplate(escrow.TemplateInput{
+	template := f.do(of, valid(escrow.NewCreateTemplate(escrow.TemplateInput{
 		Code: "CONSTR_ESCROW", Name: "Project escrow", Vertical: "CONSTRUCTION", Region: "US",
 		Config: []byte(`{"currency":"USD"}`),
 	})))[0].Subject
-	return resource[escrow.Asset](f.do(of, must(escrow.NewCreateAsset(
+	return resource[escrow.Asset](f.do(of, valid(escrow.NewCreateAsset(
 		escrow.AssetInput{TemplateID: template, Label: "Tower"}))))[0].ID
 }
 
 func createPosition(asset escrow.AssetID, holder string) escrow.Command {
-	return must(escrow.NewCreatePosition(escrow.PositionInput{
+	return valid(escrow.NewCreatePosition(escrow.PositionInput{
 		AssetID: asset.String(), HolderReference: holder, Currency: "USD", Amount: "1000",
 	}))
 }
@@ -248,7 +248,7 @@ func transition(id escrow.PositionID, to escrow.State, amount string, metadata .
 	if amount != "" {
 		in.Amount = new(money.Digits(amount))
 	}
-	return must(escrow.NewTransitionPosition(id, in, nil))
+	return valid(escrow.NewTransitionPosition(id, in, nil))
 }
 
 // resource returns what accepted commands led to.
@@ -292,4 +292,12 @@ func exactly() cmp.Options {
 		cmp.AllowUnexported(money.Decimal{}, escrow.Actor{}),
 		cmpopts.IgnoreUnexported(escrow.Entry{}, escrow.Error{}),
 	}
+}
+
+// valid returns a command whose input a test knows to be valid.
+func valid[C escrow.Command](command C, faults escrow.Faults) C {
+	if err := faults.Err(); err != nil {
+		panic(err)
+	}
+	return command
 }
