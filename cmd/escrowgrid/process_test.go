@@ -114,16 +114,32 @@ func (p *process) signal(t *testing.T, signal os.Signal) {
 	}
 }
 
-// The test fails when a process does not do within this time what it is waited for;
-// a healthy one is a hundred times as fast.
-const patience = 90 * time.Second
+// patience is until when a test waits for a process: shortly before go test's own -timeout,
+// which would not tell what was waited for. No other clock ends a wait, as machines differ, and
+// are busy.
+func patience(t *testing.T) (until time.Time, bounded bool) {
+	t.Helper()
+	const toTell = 20 * time.Second
+	until, bounded = t.Deadline()
+	return until.Add(-toTell), bounded
+}
+
+// overdue is a channel that tells of the end of patience.
+func overdue(t *testing.T) <-chan time.Time {
+	t.Helper()
+	until, bounded := patience(t)
+	if !bounded {
+		return nil
+	}
+	return time.After(time.Until(until))
+}
 
 // wait waits for the end of the process and returns its exit code.
 func (p *process) wait(t *testing.T) int {
 	t.Helper()
 	select {
 	case <-p.ended:
-	case <-time.After(patience):
+	case <-overdue(t):
 		t.Fatal("the process does not end")
 	}
 	return p.cmd.ProcessState.ExitCode()
@@ -139,8 +155,7 @@ func (p *process) end(t *testing.T, signal os.Signal) int {
 // eventually waits for a condition that comes about while the process runs.
 func (p *process) eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
+	late := overdue(t)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !holds() {
@@ -150,7 +165,7 @@ func (p *process) eventually(t *testing.T, what string, holds func() bool) {
 			if !holds() {
 				t.Fatalf("the process ended before %s", what)
 			}
-		case <-deadline.C:
+		case <-late:
 			t.Fatalf("it never came about that %s", what)
 		}
 	}
