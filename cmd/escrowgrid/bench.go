@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -17,6 +18,7 @@ type benchCommand struct {
 	All         bool          `help:"Measure everything, the large experiments too."`
 	Rounds      int           `default:"5" help:"How often each contender has its turn; 5 when left out."`
 	Duration    time.Duration `default:"4s" help:"How long a turn is; 4s when left out."`
+	Work        int           `placeholder:"NUMBER" help:"End each turn after so many pieces of work, however long they take, instead of after --duration. pgbench does as many on each of its connections."`
 	Positions   int           `default:"10000000" help:"How many positions the large database of the experiment size holds."`
 	Report      string        `placeholder:"DIR" help:"Keep the figures in DIR/figures.json."`
 }
@@ -32,7 +34,8 @@ every write that was acknowledged must be in the ledger once.
   escrowgrid bench pairs --rounds 9                one experiment, with more rounds
   escrowgrid bench --all                           everything, which takes an hour or two
 
-What else the machine does is measured too: leave it alone. Exit code 1 when a goal is missed.`
+What else the machine does is measured too: leave it alone. A turn in which nothing is finished measures nothing,
+and decides about no goal. Exit code 1 when a goal is missed, or something could not be measured.`
 }
 
 // Run measures.
@@ -46,21 +49,38 @@ func (c *benchCommand) Run(ctx context.Context, out output) error {
 	}
 	figures, err := bench.Run(ctx, bench.Config{
 		Executable: executable, Version: version(), PostgreSQL: c.Database, Experiments: c.Experiments, Rounds: c.Rounds,
-		Duration: c.Duration, Positions: c.Positions, Directory: c.Report, Out: out.stdout, Progress: out.stderr,
+		Duration: c.Duration, Work: c.Work, Positions: c.Positions, Directory: c.Report, Out: out.stdout, Progress: out.stderr,
 	})
 	if err != nil {
 		return err
 	}
+	return verdict(figures)
+}
+
+// verdict returns an error that says what of the figures is no pass: goals that are missed,
+// and comparisons that could not be made.
+func verdict(figures *bench.Figures) error {
+	var faults, unmeasured []string
 	missed := 0
 	for _, comparison := range figures.Comparisons {
-		if !comparison.Met() {
+		switch {
+		case !comparison.Measured():
+			unmeasured = append(unmeasured, fmt.Sprintf("%s (%s)", comparison.Name, strings.Join(comparison.Unmeasured, ", ")))
+		case !comparison.Met():
 			missed++
 		}
 	}
+
 	if missed > 0 {
-		return fmt.Errorf("%d of %d goals are missed", missed, len(figures.Comparisons))
+		faults = append(faults, fmt.Sprintf("%d of %d goals are missed", missed, len(figures.Comparisons)))
 	}
-	return nil
+	if len(unmeasured) > 0 {
+		faults = append(faults, "unmeasured, as nothing was finished in a turn, which may have to be longer: "+strings.Join(unmeasured, "; "))
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(faults, "; "))
 }
 
 // minPositions is how many a large database has at the least: more than the small one.
@@ -80,6 +100,8 @@ func (c *benchCommand) check() error {
 		return &usageError{fmt.Sprintf("--rounds=%d must be 1 at least", c.Rounds)}
 	case c.Duration < time.Second:
 		return &usageError{fmt.Sprintf("--duration=%s must be 1s at least", c.Duration)}
+	case c.Work < 0:
+		return &usageError{fmt.Sprintf("--work=%d must be 0 at least", c.Work)}
 	case c.Positions < minPositions:
 		return &usageError{fmt.Sprintf("--positions=%d must be %d at least", c.Positions, minPositions)}
 	}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
-	"time"
 )
 
 //go:embed batch.sql
@@ -49,8 +48,8 @@ func (s *subject) inBatches() (contender, error) {
 
 // inPositions is a contender whose pieces of work are batches.
 func inPositions(c contender) contender {
-	return contender{c.name, c.subject, func(ctx context.Context, d time.Duration) (float64, load, error) {
-		rate, did, err := c.run(ctx, d)
+	return contender{c.name, c.subject, func(ctx context.Context, t turn) (float64, load, error) {
+		rate, did, err := c.run(ctx, t)
 		return batchSize * rate, did, err
 	}}
 }

@@ -29,9 +29,11 @@ type Config struct {
 	PostgreSQL string
 	// Experiments are names of Experiments; none is all that are not large.
 	Experiments []string
-	// Rounds is how often each contender has its turn, of Duration each.
+	// Rounds is how often each contender has its turn, of Duration each. With Work above 0 a
+	// turn ends after so many pieces of work instead, however long they take.
 	Rounds   int
 	Duration time.Duration
+	Work     int
 	// Positions is how many the larger database of the experiment size holds; the journals
 	// that are verified are parts of it.
 	Positions int
@@ -90,9 +92,12 @@ type bench struct {
 // Run measures, and prints and returns the figures.
 func Run(ctx context.Context, config Config) (_ *Figures, err error) {
 	b := &bench{config: config, progress: newProgress(config.Progress), conditions: Conditions{
-		At: time.Now().UTC().Truncate(time.Second), Version: config.Version, RoundSeconds: config.Duration.Seconds(),
+		At: time.Now().UTC().Truncate(time.Second), Version: config.Version,
 		Machine: Machine{Processors: runtime.NumCPU(), OS: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version()},
 	}}
+	if b.conditions.RoundWork = config.Work; config.Work == 0 {
+		b.conditions.RoundSeconds = config.Duration.Seconds()
+	}
 	if b.scratch, err = os.MkdirTemp("", "escrowgrid-bench-"); err != nil {
 		return nil, err
 	}

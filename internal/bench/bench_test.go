@@ -1,9 +1,11 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -117,22 +119,19 @@ func get(status int) work {
 // A server that holds one request up makes all that arrive behind it late, though
 // they were sent only afterwards.
 func TestAnOpenLoopCountsFromTheArrival(t *testing.T) {
-	const duration, rate = 200 * time.Millisecond, 500
+	const duration, rate, work = 200 * time.Millisecond, 500, 100
 	var requests atomic.Int64
-	released := make(chan struct{})
 	addresses := serve(t, func(http.ResponseWriter, *http.Request) {
 		if requests.Add(1) == 1 {
-			<-released
+			<-time.After(duration) // From the request on, however late that is.
 		}
 	})
-	timer := time.AfterFunc(duration, func() { close(released) })
-	defer timer.Stop()
-	did, err := openLoop(t.Context(), addresses, 1, rate, duration, get(http.StatusOK))
-	if err != nil || did.done != requests.Load() || did.done < 20 {
-		t.Fatalf("%d pieces of work for %d requests, %v", did.done, requests.Load(), err)
+	did, err := openLoop(t.Context(), addresses, 1, rate, turn{work: work}, get(http.StatusOK))
+	if err != nil || did.done != work || requests.Load() != work {
+		t.Fatalf("%d pieces of work for %d requests, %v; want %d", did.done, requests.Load(), err, work)
 	}
-	// All were answered after the last had arrived: half of them waited half the time,
-	// but for chance.
+	// All were answered after the first: half of them had arrived in half the time, but for
+	// chance, and waited the other half at least.
 	if waited := time.Duration(did.latency.ValueAtQuantile(50)) * time.Microsecond; waited < duration/8 {
 		t.Errorf("half of the requests waited no longer than %s", waited)
 	}
@@ -146,20 +145,22 @@ func TestWorkThatIsShedTakesNoTime(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
-	did, err := openLoop(t.Context(), addresses, 4, 1000, 100*time.Millisecond, get(http.StatusOK))
-	if err != nil || did.done+did.shed != requests.Load() || did.shed != requests.Load()/2 {
+	const work = 100
+	did, err := openLoop(t.Context(), addresses, 4, 1000, turn{work: work}, get(http.StatusOK))
+	if err != nil || requests.Load() != work || did.done+did.shed != requests.Load() || did.shed != requests.Load()/2 {
 		t.Errorf("%d done and %d shed of %d, %v", did.done, did.shed, requests.Load(), err)
 	}
 }
 
 func TestALoopEndsWithTheFirstFailure(t *testing.T) {
+	anHour := turn{duration: time.Hour}
 	addresses := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusInternalServerError)
 		fmt.Fprint(w, "out of order")
 	})
 	for name, run := range map[string]func() (load, error){
-		"closed": func() (load, error) { return closedLoop(t.Context(), addresses, 4, time.Hour, get(http.StatusOK)) },
-		"open":   func() (load, error) { return openLoop(t.Context(), addresses, 4, 1000, time.Hour, get(http.StatusOK)) },
+		"closed": func() (load, error) { return closedLoop(t.Context(), addresses, 4, anHour, get(http.StatusOK)) },
+		"open":   func() (load, error) { return openLoop(t.Context(), addresses, 4, 1000, anHour, get(http.StatusOK)) },
 	} {
 		if _, err := run(); err == nil || !strings.Contains(err.Error(), "500 instead of 200: out of order") {
 			t.Errorf("the %s loop ends with %v", name, err)
@@ -167,7 +168,96 @@ func TestALoopEndsWithTheFirstFailure(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := closedLoop(ctx, addresses, 4, time.Hour, get(http.StatusOK)); !errors.Is(err, context.Canceled) {
+	if _, err := closedLoop(ctx, addresses, 4, anHour, get(http.StatusOK)); !errors.Is(err, context.Canceled) {
 		t.Errorf("a loop without a context goes on, or ends with %v", err)
+	}
+}
+
+// A turn with so many pieces of work has them, and no more, however many share it.
+func TestATurnEndsAfterItsWork(t *testing.T) {
+	var requests atomic.Int64
+	addresses := serve(t, func(http.ResponseWriter, *http.Request) { requests.Add(1) })
+	const work = 10
+	for name, run := range map[string]func() (load, error){
+		"closed": func() (load, error) {
+			return closedLoop(t.Context(), addresses, 4, turn{work: work}, get(http.StatusOK))
+		},
+		"open": func() (load, error) {
+			return openLoop(t.Context(), addresses, 4, 1000, turn{work: work}, get(http.StatusOK))
+		},
+	} {
+		requests.Store(0)
+		if did, err := run(); err != nil || did.done != work || requests.Load() != work {
+			t.Errorf("the %s loop did %d pieces of work with %d requests, %v; want %d", name, did.done, requests.Load(), err, work)
+		}
+	}
+	if got := (turn{work: 10}).warmUp(); got.work != 3 {
+		t.Errorf("the warm-up of 10 pieces of work has %d", got.work)
+	}
+	if got := (turn{work: 10}).times(7); got.work != 70 {
+		t.Errorf("seven times 10 pieces of work are %d", got.work)
+	}
+}
+
+// Where nothing was finished, there is no figure, and neither is a goal met nor missed.
+func TestNothingFinishedIsUnmeasured(t *testing.T) {
+	addresses := serve(t, func(http.ResponseWriter, *http.Request) {})
+	over := turn{} // Its time is over before it begins.
+	nothing := contender{"idle", nil, func(ctx context.Context, _ turn) (float64, load, error) {
+		did, err := closedLoop(ctx, addresses, 1, over, get(http.StatusOK))
+		return did.rate(), did, err
+	}}
+	late := contender{"late", nil, func(ctx context.Context, _ turn) (float64, load, error) {
+		return p99(openLoop(ctx, addresses, 1, 1, over, get(http.StatusOK)))
+	}}
+	busy := inLoop("busy", addresses, 1, nil, get(http.StatusOK))
+	for name, test := range map[string]struct {
+		goal       Comparison
+		contenders []contender
+		unmeasured string
+		figure     int
+	}{
+		"a floor, at least":        {Comparison{Goal: 0.5}, []contender{nothing, busy}, "idle", 0},
+		"a floor, at most":         {Comparison{Goal: 3, AtMost: true}, []contender{nothing, busy}, "idle", 0},
+		"a server, at least":       {Comparison{Goal: 0.5}, []contender{busy, nothing}, "idle", 1},
+		"a latency, at most":       {Comparison{Goal: 3, AtMost: true}, []contender{busy, late}, "late", 1},
+		"all, and there's no goal": {Comparison{}, []contender{nothing, late}, "idle and late", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			b := &bench{config: Config{Rounds: 2, Work: 5, Out: &out}, progress: newProgress(io.Discard)}
+			if err := b.compare(t.Context(), test.goal, test.contenders...); err != nil {
+				t.Fatal(err)
+			}
+			directory := t.TempDir()
+			if err := b.figures.save(directory); err != nil {
+				t.Fatal(err)
+			}
+			kept, err := ReadFigures(filepath.Join(directory, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := kept.Comparisons[0]
+			if c.Met() || c.Measured() || c.Ratio != 0 || strings.Join(c.Unmeasured, " and ") != test.unmeasured {
+				t.Errorf("kept is %+v", c)
+			}
+			if got := c.Contenders[test.figure]; got.Median != 0 || got.Latency != nil || got.CPU != 0 {
+				t.Errorf("what finished nothing has the figures %+v", got)
+			}
+			said := out.String()
+			if !strings.Contains(said, "UNMEASURED: "+test.unmeasured+" finished nothing") || strings.Contains(said, "met") || strings.Contains(said, "MISSED") {
+				t.Errorf("it says %s", said)
+			}
+		})
+	}
+}
+
+// A round without a figure leaves the goal open, though the others have a ratio.
+func TestARoundThatMeasuredNothingLeavesTheGoalOpen(t *testing.T) {
+	c := Comparison{Goal: 1, Contenders: []Contender{
+		{Name: "floor", Rounds: []float64{10, 10, 20}}, {Name: "server", Rounds: []float64{20, 0, 60}},
+	}}.finished()
+	if c.Met() || c.Measured() || c.Ratio != 2.5 || c.Contenders[1].Median != 40 || strings.Join(c.Unmeasured, "") != "server" {
+		t.Errorf("the comparison is %+v", c)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"time"
 )
 
 // The numbers of connections that are measured: those of a pool of clients, and
@@ -109,8 +108,8 @@ func (b *bench) paced(ctx context.Context) error {
 		return err
 	}
 	return b.compareWrites(ctx, Comparison{Name: "p99 at 500 requests a second on PostgreSQL, one institution", Unit: "ms", Goal: 3, AtMost: true},
-		contender{"one INSERT by pgbench", nil, func(ctx context.Context, d time.Duration) (float64, load, error) {
-			return p99(floor.run(ctx, "insert.sql", someConnections, pacedRate, d))
+		contender{"one INSERT by pgbench", nil, func(ctx context.Context, t turn) (float64, load, error) {
+			return p99(floor.run(ctx, "insert.sql", someConnections, pacedRate, t))
 		}},
 		server.paced())
 }
@@ -131,8 +130,8 @@ func (s *subject) paced() contender {
 		}
 		return err
 	}
-	return contender{s.name, s, func(ctx context.Context, d time.Duration) (float64, load, error) {
-		return p99(openLoop(ctx, s.addresses(), someConnections, pacedRate, d, half))
+	return contender{s.name, s, func(ctx context.Context, t turn) (float64, load, error) {
+		return p99(openLoop(ctx, s.addresses(), someConnections, pacedRate, t, half))
 	}}
 }
 

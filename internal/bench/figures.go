@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -21,8 +22,10 @@ type Conditions struct {
 	At      time.Time `json:"at"`
 	Version string    `json:"version"`
 	Machine Machine   `json:"machine"`
-	// RoundSeconds is how long each turn of a contender was.
-	RoundSeconds float64 `json:"roundSeconds"`
+	// RoundSeconds is how long each turn of a contender was, or RoundWork how many pieces of
+	// work it had.
+	RoundSeconds float64 `json:"roundSeconds,omitempty"`
+	RoundWork    int     `json:"roundWork,omitempty"`
 }
 
 // Machine is where it was measured.
@@ -40,17 +43,21 @@ type Comparison struct {
 	Name       string      `json:"name"`
 	Unit       string      `json:"unit"`
 	Contenders []Contender `json:"contenders"`
-	// Ratio is the median, over the rounds, of the last contender's figure by the
-	// first's; Goal is what it is to be, at least or at most.
+	// Ratio is the median, over the rounds that were measured, of the last contender's figure
+	// by the first's, 0 where there is none; Goal is what it is to be, at least or at most.
 	Ratio  float64 `json:"ratio"`
 	Goal   float64 `json:"goal,omitempty"`
 	AtMost bool    `json:"atMost,omitempty"`
+	// Unmeasured names the contenders of which some round measured nothing. Where there are
+	// any, the goal is neither met nor missed.
+	Unmeasured []string `json:"unmeasured,omitempty"`
 }
 
 // Contender is one of those that were compared.
 type Contender struct {
 	Name string `json:"name"`
-	// Rounds are the figures of its rounds, in the comparison's unit.
+	// Rounds are the figures of its rounds, in the comparison's unit; 0 is that of a round
+	// that measured nothing. Median is of the others, 0 where there are none.
 	Rounds []float64 `json:"rounds"`
 	Median float64   `json:"median"`
 	// Latency is over all rounds, in milliseconds by percentile.
@@ -64,8 +71,15 @@ type Contender struct {
 	Memory float64 `json:"memory,omitempty"`
 }
 
-// Met reports whether the ratio is what it is to be.
+// Measured reports whether each round of each contender measured something.
+func (c Comparison) Measured() bool { return len(c.Unmeasured) == 0 }
+
+// Met reports whether all was measured, and the ratio is what it is to be.
 func (c Comparison) Met() bool {
+	return c.Measured() && c.meetsGoal()
+}
+
+func (c Comparison) meetsGoal() bool {
 	return c.Goal == 0 || c.AtMost && c.Ratio <= c.Goal || !c.AtMost && c.Ratio >= c.Goal
 }
 
@@ -95,13 +109,16 @@ func median(values []float64) float64 {
 // finished returns the comparison with its medians and its ratio.
 func (c Comparison) finished() Comparison {
 	for i := range c.Contenders {
-		c.Contenders[i].Median = median(c.Contenders[i].Rounds)
+		measured := slices.DeleteFunc(slices.Clone(c.Contenders[i].Rounds), func(figure float64) bool { return figure == unmeasured })
+		c.Contenders[i].Median = median(measured)
+		if len(measured) < len(c.Contenders[i].Rounds) {
+			c.Unmeasured = append(c.Unmeasured, c.Contenders[i].Name)
+		}
 	}
 	first, last := c.Contenders[0].Rounds, c.Contenders[len(c.Contenders)-1].Rounds
 	ratios := make([]float64, 0, len(first))
 	for i := range min(len(first), len(last)) {
-		// A floor that finished nothing in its time is none.
-		if first[i] > 0 {
+		if first[i] != unmeasured && last[i] != unmeasured {
 			ratios = append(ratios, last[i]/first[i])
 		}
 	}
@@ -113,8 +130,8 @@ func (c Comparison) finished() Comparison {
 func (c Comparison) write(out io.Writer) {
 	fmt.Fprintf(out, "\n%s (%s)\n", c.Name, c.Unit)
 	for _, contender := range c.Contenders {
-		fmt.Fprintf(out, "  %-36s %10.4g   from %.4g to %.4g", contender.Name, contender.Median,
-			slices.Min(contender.Rounds), slices.Max(contender.Rounds))
+		fmt.Fprintf(out, "  %-36s %10s   from %s to %s", contender.Name, figureText(contender.Median),
+			figureText(slices.Min(contender.Rounds)), figureText(slices.Max(contender.Rounds)))
 		if l := contender.Latency; l != nil {
 			fmt.Fprintf(out, "   p50 %.3g ms, p99 %.3g ms, p99.9 %.3g ms", l["50"], l["99"], l["99.9"])
 		}
@@ -132,6 +149,10 @@ func (c Comparison) write(out io.Writer) {
 	if len(c.Contenders) < 2 {
 		return
 	}
+	if !c.Measured() {
+		fmt.Fprintf(out, "  ratio UNMEASURED: %s finished nothing in a round\n", strings.Join(c.Unmeasured, " and "))
+		return
+	}
 	verdict := ""
 	if c.Goal != 0 {
 		verdict = "   met, " + c.GoalText()
@@ -140,6 +161,14 @@ func (c Comparison) write(out io.Writer) {
 		}
 	}
 	fmt.Fprintf(out, "  ratio %.3g%s\n", c.Ratio, verdict)
+}
+
+// figureText is a figure with four digits.
+func figureText(figure float64) string {
+	if figure == unmeasured {
+		return "unmeasured"
+	}
+	return fmt.Sprintf("%.4g", figure)
 }
 
 // file is where the figures are kept in a directory.

@@ -12,11 +12,11 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// histogram keeps latencies from a microsecond to a minute, with three digits.
+// histogram keeps latencies from a microsecond to an hour, with three digits.
 type histogram = hdrhistogram.Histogram
 
 func newHistogram() *histogram {
-	return hdrhistogram.New(1, time.Minute.Microseconds(), 3)
+	return hdrhistogram.New(1, time.Hour.Microseconds(), 3)
 }
 
 // recorder is a histogram that some workers share: one of its own for each of
@@ -43,13 +43,24 @@ type load struct {
 	latency *histogram
 }
 
-func (l load) rate() float64 { return float64(l.done) / l.duration.Seconds() }
+// unmeasured is the figure of a round that measured nothing, as nothing was finished in it: no
+// rate, latency or size is 0.
+const unmeasured = 0
+
+// rate is the pieces of work done in a second.
+func (l load) rate() float64 {
+	if l.done == 0 {
+		return unmeasured
+	}
+	return float64(l.done) / l.duration.Seconds()
+}
 
 // p99 is the figure of a contender that is judged by its latency, in milliseconds: 99
-// of 100 pieces of work took no longer. Of a load that failed there is none.
+// of 100 pieces of work took no longer. Of a load that failed, or that did nothing, there is
+// none.
 func p99(did load, err error) (float64, load, error) {
-	if err != nil {
-		return 0, did, err
+	if err != nil || did.latency.TotalCount() == 0 {
+		return unmeasured, did, err
 	}
 	return float64(did.latency.ValueAtQuantile(99)) / 1000, did, nil
 }
@@ -59,11 +70,11 @@ func p99(did load, err error) (float64, load, error) {
 type work func(worker int, c *connection) error
 
 // closedLoop has each of so many connections carry out one piece of work after the
-// other, for a time. It ends with the first error.
-func closedLoop(ctx context.Context, addresses []string, connections int, duration time.Duration, do work) (load, error) {
-	deadline := time.Now().Add(duration)
+// other, for a turn. It ends with the first error.
+func closedLoop(ctx context.Context, addresses []string, connections int, t turn, do work) (load, error) {
+	goesOn := t.begin()
 	return onConnections(ctx, addresses, connections, func(worker int, c *connection, latency *recorder) error {
-		for begun := time.Now(); begun.Before(deadline) && ctx.Err() == nil; {
+		for begun := time.Now(); goesOn(begun) && ctx.Err() == nil; {
 			if err := do(worker, c); err != nil {
 				return err
 			}
@@ -82,20 +93,20 @@ func closedLoop(ctx context.Context, addresses []string, connections int, durati
 // and takes from its arrival to its end: a server that is slow cannot hide it by
 // slowing the clients (coordinated omission). Work that the server sheds is counted,
 // and takes no time.
-func openLoop(ctx context.Context, addresses []string, connections int, rate float64, duration time.Duration, do work) (load, error) {
+func openLoop(ctx context.Context, addresses []string, connections int, rate float64, t turn, do work) (load, error) {
 	// All that can arrive fits in, so that the arrivals never wait.
-	arrivals := make(chan time.Time, int(2*rate*duration.Seconds())+connections)
+	arrivals := make(chan time.Time, t.arrivals(rate)+connections)
 	stop := make(chan struct{})
 	var arriving sync.WaitGroup
 	arriving.Go(func() {
 		defer close(arrivals)
-		begun := time.Now()
+		goesOn := t.begin()
 		wake := time.NewTimer(0)
 		defer wake.Stop()
-		for at := begun; ; {
+		for at := time.Now(); ; {
 			// Independent arrivals are exponentially spaced.
 			at = at.Add(time.Duration(-math.Log(1-rand.Float64()) / rate * float64(time.Second))) //nolint:gosec // No secret.
-			if at.Sub(begun) > duration {
+			if !goesOn(at) {
 				return
 			}
 			if wait := time.Until(at); wait > 0 {

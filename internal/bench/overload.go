@@ -2,8 +2,8 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"time"
 )
 
 // instances measures servers that share a database, with all load on one institution
@@ -63,8 +63,8 @@ func (b *bench) overloadOn(ctx context.Context, store string, s *subject) error 
 		return err
 	}
 	offered := func(name string, rate float64, connections, rounds int) contender {
-		return contender{name, s, func(ctx context.Context, d time.Duration) (float64, load, error) {
-			did, err := openLoop(ctx, s.addresses(), connections, rate, time.Duration(rounds)*d, s.one)
+		return contender{name, s, func(ctx context.Context, t turn) (float64, load, error) {
+			did, err := openLoop(ctx, s.addresses(), connections, rate, t.times(rounds), s.one)
 			return did.rate(), did, err
 		}}
 	}
@@ -80,16 +80,16 @@ func (b *bench) overloadOn(ctx context.Context, store string, s *subject) error 
 	if err != nil {
 		return err
 	}
-	calm := func(ctx context.Context, d time.Duration) (float64, load, error) {
-		return p99(openLoop(ctx, s.addresses(), manyConnections, knee/2, d, s.one))
+	calm := func(ctx context.Context, t turn) (float64, load, error) {
+		return p99(openLoop(ctx, s.addresses(), manyConnections, knee/2, t, s.one))
 	}
 	return b.compare(ctx, Comparison{Name: "p99 at half the knee, around an overload, " + store, Unit: "ms"},
 		contender{"before", s, calm},
-		contender{"right after", s, func(ctx context.Context, d time.Duration) (float64, load, error) {
-			if _, err := openLoop(ctx, s.addresses(), overloadConnections, overloadFactor*knee, d, s.one); err != nil {
+		contender{"right after", s, func(ctx context.Context, t turn) (float64, load, error) {
+			if _, err := openLoop(ctx, s.addresses(), overloadConnections, overloadFactor*knee, t, s.one); err != nil {
 				return 0, load{}, err
 			}
-			return calm(ctx, d)
+			return calm(ctx, t)
 		}})
 }
 
@@ -99,22 +99,28 @@ func (s *subject) one(worker int, c *connection) error {
 	return err
 }
 
+// errNoKnee says that a server finished nothing in its turns, so that there is no rate of
+// which the others are parts.
+var errNoKnee = errors.New("the knee cannot be measured: nothing was finished in a turn")
+
 // findKnee returns the most positions that can be made in a second, and the knee: how
 // many of them, in steps of a tenth, are to be asked for in a second so that the power
 // of the load is greatest, its throughput by its mean latency (Kleinrock, "Power and
 // Deterministic Rules of Thumb for Probabilistic Problems in Computer Communications",
 // ICC 1979).
 func (b *bench) findKnee(ctx context.Context, store string, s *subject) (knee, most float64, err error) {
-	all, err := closedLoop(ctx, s.addresses(), manyConnections, b.config.Duration, s.one)
+	all, err := closedLoop(ctx, s.addresses(), manyConnections, b.config.turn(), s.one)
 	if err != nil {
 		return 0, 0, err
 	}
-	most = all.rate()
+	if most = all.rate(); most == unmeasured {
+		return 0, 0, errNoKnee
+	}
 	var power float64
 	for tenths := 1; tenths <= 10; tenths++ {
 		b.progress.say("find the knee, "+store, fmt.Sprintf("step %d of 10", tenths))
 		rate := most * float64(tenths) / 10
-		did, err := openLoop(ctx, s.addresses(), manyConnections, rate, b.config.Duration, s.one)
+		did, err := openLoop(ctx, s.addresses(), manyConnections, rate, b.config.turn(), s.one)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -123,5 +129,8 @@ func (b *bench) findKnee(ctx context.Context, store string, s *subject) (knee, m
 		}
 	}
 	b.progress.done()
+	if knee == 0 {
+		return 0, 0, errNoKnee
+	}
 	return knee, most, nil
 }

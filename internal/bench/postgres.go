@@ -98,14 +98,19 @@ var (
 	pgbenchCount = regexp.MustCompile(`number of transactions actually processed: (\d+)`)
 )
 
-// run runs a script for whole seconds. With a rate above 0 its transactions arrive
-// at random, so many a second, and take from their arrival to their end.
-func (p *pgbench) run(ctx context.Context, script string, clients int, rate float64, duration time.Duration) (load, error) {
-	seconds := max(1, int(duration.Round(time.Second).Seconds()))
+// run runs a script for whole seconds, or for so much work that each client has as much of
+// it. With a rate above 0 its transactions arrive at random, so many a second, and take from
+// their arrival to their end.
+func (p *pgbench) run(ctx context.Context, script string, clients int, rate float64, t turn) (load, error) {
+	seconds := max(1, int(t.duration.Round(time.Second).Seconds()))
+	bound := "--time=" + strconv.Itoa(seconds)
+	if t.work > 0 {
+		bound = "--transactions=" + strconv.Itoa((t.work+clients-1)/clients)
+	}
 	prefix := filepath.Join(p.scratch, "pgbench_log")
 	arguments := []string{
 		"--no-vacuum", "--protocol=prepared", "--jobs=" + strconv.Itoa(min(2, clients)), "--client=" + strconv.Itoa(clients),
-		"--time=" + strconv.Itoa(seconds), "--file=" + filepath.Join(p.scratch, script), "--log", "--log-prefix=" + prefix,
+		bound, "--file=" + filepath.Join(p.scratch, script), "--log", "--log-prefix=" + prefix,
 	}
 	if rate > 0 {
 		arguments = append(arguments, fmt.Sprintf("--rate=%g", rate))
@@ -165,8 +170,8 @@ func (p *pgbench) readLatencies(prefix string, into load) error {
 
 // inLoop is a contender that runs a script as often as it can.
 func (p *pgbench) inLoop(name, script string, clients int) contender {
-	return contender{name, nil, func(ctx context.Context, duration time.Duration) (float64, load, error) {
-		did, err := p.run(ctx, script, clients, 0, duration)
+	return contender{name, nil, func(ctx context.Context, t turn) (float64, load, error) {
+		did, err := p.run(ctx, script, clients, 0, t)
 		return did.rate(), did, err
 	}}
 }

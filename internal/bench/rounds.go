@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"time"
 )
 
 // contender is one of those whose rounds take turns.
@@ -11,15 +10,15 @@ type contender struct {
 	name string
 	// subject is whose processors and memory are read, nil for none.
 	subject *subject
-	// run runs a round, and returns the figure that is compared.
-	run func(ctx context.Context, duration time.Duration) (figure float64, did load, err error)
+	// run runs a round, and returns the figure that is compared, or unmeasured.
+	run func(ctx context.Context, t turn) (figure float64, did load, err error)
 }
 
 // inLoop is a contender that carries out work on connections as often as it can.
 // Its figure is what of it was done in a second.
 func inLoop(name string, addresses []string, connections int, s *subject, do work) contender {
-	return contender{name, s, func(ctx context.Context, duration time.Duration) (float64, load, error) {
-		did, err := closedLoop(ctx, addresses, connections, duration, do)
+	return contender{name, s, func(ctx context.Context, t turn) (float64, load, error) {
+		did, err := closedLoop(ctx, addresses, connections, t, do)
 		return did.rate(), did, err
 	}}
 }
@@ -33,7 +32,7 @@ func (b *bench) compare(ctx context.Context, c Comparison, contenders ...contend
 	cpu, done := make([]float64, len(contenders)), make([]int64, len(contenders))
 	for i, one := range contenders {
 		c.Contenders[i].Name, latencies[i] = one.name, newHistogram()
-		if _, _, err := one.run(ctx, b.config.Duration/4); err != nil {
+		if _, _, err := one.run(ctx, b.config.turn().warmUp()); err != nil {
 			return fmt.Errorf("%s, %s: %w", c.Name, one.name, err)
 		}
 	}
@@ -44,7 +43,7 @@ func (b *bench) compare(ctx context.Context, c Comparison, contenders ...contend
 			if err != nil {
 				return err
 			}
-			figure, did, err := one.run(ctx, b.config.Duration)
+			figure, did, err := one.run(ctx, b.config.turn())
 			if err != nil {
 				return fmt.Errorf("%s, %s: %w", c.Name, one.name, err)
 			}

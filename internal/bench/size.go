@@ -100,7 +100,7 @@ func (b *bench) sizeComparisons(ids [2][]string) []sizeComparison {
 			return s.paced(), nil
 		}},
 		{Comparison{Name: "from start to ready", Unit: "ms", Goal: 1.5, AtMost: true}, func(_ int, s *subject) (contender, error) {
-			return contender{s.name, nil, func(ctx context.Context, _ time.Duration) (float64, load, error) {
+			return contender{s.name, nil, func(ctx context.Context, _ turn) (float64, load, error) {
 				took, err := b.restart(ctx, s)
 				return float64(took.Microseconds()) / 1000, load{}, err
 			}}, nil
@@ -109,8 +109,8 @@ func (b *bench) sizeComparisons(ids [2][]string) []sizeComparison {
 			return inLoop(s.name, s.addresses(), someConnections, s, s.pair), nil
 		}},
 		{Comparison{Name: "the server's memory", Unit: "MB", Goal: 1.2, AtMost: true}, func(_ int, s *subject) (contender, error) {
-			return contender{s.name, s, func(ctx context.Context, d time.Duration) (float64, load, error) {
-				did, err := closedLoop(ctx, s.addresses(), someConnections, d, s.pair)
+			return contender{s.name, s, func(ctx context.Context, t turn) (float64, load, error) {
+				did, err := closedLoop(ctx, s.addresses(), someConnections, t, s.pair)
 				if err != nil {
 					return 0, did, err
 				}

@@ -31,7 +31,7 @@ func (b *bench) verify(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		minute := contender{"a minute", nil, func(context.Context, time.Duration) (float64, load, error) { return aMinute, load{}, nil }}
+		minute := contender{"a minute", nil, func(context.Context, turn) (float64, load, error) { return aMinute, load{}, nil }}
 		err = b.compare(ctx, Comparison{Name: "a million entries verified, " + store, Unit: "s", Goal: 1, AtMost: true},
 			minute, b.verified(large, func(v verified) float64 { return v.seconds * million / float64(large.entries) }))
 		if err != nil {
@@ -101,7 +101,7 @@ type verified struct{ seconds, memory float64 }
 
 // verified is a contender that verifies a database once a round.
 func (b *bench) verified(j *filledJournal, figure func(verified) float64) contender {
-	return contender{j.name, nil, func(ctx context.Context, _ time.Duration) (float64, load, error) {
+	return contender{j.name, nil, func(ctx context.Context, _ turn) (float64, load, error) {
 		command := exec.CommandContext(ctx, b.config.Executable, "verify") //nolint:gosec // It is this program.
 		command.Env = append(os.Environ(), "DATABASE_URL="+j.database)
 		var output bytes.Buffer

@@ -28,7 +28,10 @@ func TestGeneratedDocumentationIsCurrent(t *testing.T) {
 const measured = `{"comparisons": [{"conditions": {"at": "2027-01-31T12:00:00Z", "version": "1.2.3", "roundSeconds": 4,
 	"machine": {"processors": 2, "os": "linux/amd64", "go": "go1.26", "postgresql": "15"}}, "experiment": "pairs", "name": "pairs on SQLite, 50 connections", "unit": "pairs/s", "ratio": 0.5, "goal": 0.6, "contenders": [
 		{"name": "floor", "rounds": [10, 20, 30], "median": 20, "latencyMs": {"50": 1.5, "99": 20, "99.9": 999.6}},
-		{"name": "EscrowGrid", "rounds": [5, 10, 15], "median": 10, "cpuUs": 212}]}]}`
+		{"name": "EscrowGrid", "rounds": [5, 10, 15], "median": 10, "cpuUs": 212}]}, {"conditions": {"at": "2027-01-31T12:00:00Z", "version": "1.2.3", "roundWork": 100,
+	"machine": {"processors": 2, "os": "linux/amd64", "go": "go1.26", "postgresql": "15"}}, "experiment": "paced", "name": "p99 on PostgreSQL", "unit": "ms", "ratio": 0, "goal": 3, "atMost": true,
+	"unmeasured": ["pgbench", "EscrowGrid"], "contenders": [
+		{"name": "pgbench", "rounds": [0, 0, 0], "median": 0}, {"name": "EscrowGrid", "rounds": [5, 0, 15], "median": 10}]}]}`
 
 func TestRunWritesFilesThatSettle(t *testing.T) {
 	copied := t.TempDir()
@@ -60,7 +63,7 @@ func TestRunWritesFilesThatSettle(t *testing.T) {
 		}
 		written := make(map[string]string)
 		for _, name := range []string{
-			"openapi.json", "errors.md", "configuration.md", "performance.md", "performance/pairs-on-sqlite-50-connections.svg",
+			"openapi.json", "errors.md", "configuration.md", "performance.md", "performance/pairs-on-sqlite-50-connections.svg", "performance/p99-on-postgresql.svg",
 		} {
 			content, err := os.ReadFile(filepath.Join(copied, "docs", name))
 			if err != nil {
@@ -77,7 +80,7 @@ func TestRunWritesFilesThatSettle(t *testing.T) {
 	}
 	for name, expected := range map[string]string{
 		"openapi.json": `"openapi": "3.1.0"`, "errors.md": "| `invalid_input` | Invalid input |", "configuration.md": "| `PORT` | `4000` |",
-		"performance.md": "| floor | 20 | 10 | 30 | 1.5 ms | 20 ms | 1e+03 ms |", "performance/pairs-on-sqlite-50-connections.svg": "pairs/s",
+		"performance.md": "| floor | 20 | 10 | 30 | 1.5 ms | 20 ms | 1e+03 ms |", "performance/pairs-on-sqlite-50-connections.svg": "pairs/s", "performance/p99-on-postgresql.svg": "pgbench: unmeasured",
 	} {
 		if !strings.Contains(last[name], expected) {
 			t.Errorf("%s does not have %s", name, expected)
@@ -85,6 +88,14 @@ func TestRunWritesFilesThatSettle(t *testing.T) {
 	}
 	if table := last["performance.md"]; !strings.Contains(table, "| 212 µs | **0.5** | ≥ 0.6, missed |") {
 		t.Errorf("the ratio is not in the last contender's line:\n%s", table)
+	}
+	for _, line := range []string{
+		"3 rounds of 4 s.", "3 rounds of 100 pieces of work.", "| pgbench | unmeasured | unmeasured | unmeasured |",
+		"| EscrowGrid | 10 | unmeasured | 15 |  |  |  |  | unmeasured | ≤ 3 |",
+	} {
+		if table := last["performance.md"]; !strings.Contains(table, line) {
+			t.Errorf("it is not told what could not be measured: there is no %q in\n%s", line, table)
+		}
 	}
 	for _, name := range []string{"errors.md", "configuration.md", "performance.md"} {
 		if text := last[name]; !strings.HasPrefix(text, "# Head\n") || !strings.HasSuffix(text, "\nFoot\n") || strings.Contains(text, "old\n") {

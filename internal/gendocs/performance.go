@@ -26,8 +26,8 @@ func performanceTables(figures bench.Figures) string {
 		if c.Experiment != experiment {
 			experiment = c.Experiment
 			m := c.Conditions.Machine
-			fmt.Fprintf(&text, "\n### %s\n\nMeasured on %s with version %s: %d processors, %s, %s, PostgreSQL %s; %d rounds of %g s.\n\n", experiment,
-				c.Conditions.At.Format("2006-01-02"), c.Conditions.Version, m.Processors, m.OS, m.Go, m.PostgreSQL, len(c.Contenders[0].Rounds), c.Conditions.RoundSeconds)
+			fmt.Fprintf(&text, "\n### %s\n\nMeasured on %s with version %s: %d processors, %s, %s, PostgreSQL %s; %d rounds of %s.\n\n", experiment,
+				c.Conditions.At.Format("2006-01-02"), c.Conditions.Version, m.Processors, m.OS, m.Go, m.PostgreSQL, len(c.Contenders[0].Rounds), turnOf(c.Conditions))
 			row(&text, "what", "contender", "median", "from", "to", "p50", "p99", "p99.9", "CPU", "ratio", "goal")
 			row(&text, "---", "---", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:")
 		}
@@ -38,15 +38,34 @@ func performanceTables(figures bench.Figures) string {
 			}
 			if j > 0 && j == len(c.Contenders)-1 {
 				ratio, goal = "**"+number(c.Ratio)+"**", c.GoalText()
-				if !c.Met() {
+				switch {
+				case !c.Measured():
+					ratio = "unmeasured"
+				case !c.Met():
 					goal += ", missed"
 				}
 			}
-			row(&text, what, contender.Name, number(contender.Median), number(slices.Min(contender.Rounds)), number(slices.Max(contender.Rounds)),
+			row(&text, what, contender.Name, figure(contender.Median), figure(slices.Min(contender.Rounds)), figure(slices.Max(contender.Rounds)),
 				milliseconds(contender, "50"), milliseconds(contender, "99"), milliseconds(contender, "99.9"), microseconds(contender.CPU), ratio, goal)
 		}
 	}
 	return text.String()
+}
+
+// turnOf is how long the turns were.
+func turnOf(c bench.Conditions) string {
+	if c.RoundWork > 0 {
+		return fmt.Sprintf("%d pieces of work", c.RoundWork)
+	}
+	return fmt.Sprintf("%g s", c.RoundSeconds)
+}
+
+// figure writes one of a contender, which is 0 where nothing was measured.
+func figure(value float64) string {
+	if value == 0 {
+		return "unmeasured"
+	}
+	return number(value)
 }
 
 // number writes three digits.
@@ -106,9 +125,17 @@ func drawComparison(c bench.Comparison) ([]byte, error) {
 	p.Legend.Top, p.Legend.Left = true, true
 	p.BackgroundColor = color.White
 	for i, contender := range c.Contenders {
-		points := make(plotter.XYs, len(contender.Rounds))
+		var points plotter.XYs
 		for j, figure := range contender.Rounds {
-			points[j].X, points[j].Y = float64(j+1), figure
+			// What was not measured has no place.
+			if figure != 0 {
+				points = append(points, plotter.XY{X: float64(j + 1), Y: figure})
+			}
+		}
+		p.X.Max = max(p.X.Max, float64(len(contender.Rounds))+0.5)
+		if len(points) == 0 {
+			p.Legend.Add(contender.Name + ": unmeasured")
+			continue
 		}
 		line, marks, err := plotter.NewLinePoints(points)
 		if err != nil {
@@ -118,7 +145,6 @@ func drawComparison(c bench.Comparison) ([]byte, error) {
 		marks.Color, marks.Shape = line.Color, draw.CircleGlyph{}
 		p.Add(line, marks)
 		p.Legend.Add(contender.Name, line, marks)
-		p.X.Max = max(p.X.Max, float64(len(points))+0.5)
 		p.Y.Max = max(p.Y.Max, 1.25*slices.Max(contender.Rounds))
 	}
 	p.X.Tick.Marker = wholeNumbers{}
