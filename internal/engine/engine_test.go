@@ -222,7 +222,7 @@ type option = func(*engine.Config)
 // patient is an engine that does not give up on a database while a test has it
 // blocked, and looks for nothing by itself.
 func patient(c *engine.Config) {
-	c.RetryFor, c.AttemptTimeout, c.ExpiryInterval = time.Minute, time.Minute, time.Hour
+	c.RetryFor, c.AttemptTimeout, c.ExpiryInterval = 10*time.Minute, 10*time.Minute, time.Hour
 }
 
 // start starts an engine on the database, which is closed when the test ends.
@@ -431,13 +431,14 @@ func (s *server) beginInOrder(ctx context.Context, requests ...escrow.Request) [
 // eventually waits until something is so.
 func eventually(t rapid.TB, what string, is func() bool) {
 	t.Helper()
-	deadline := time.After(time.Minute)
+	const patience = 10 * time.Minute // The machine may be busy.
+	deadline := time.After(patience)
 	ticker := time.NewTicker(2 * time.Millisecond)
 	defer ticker.Stop()
 	for !is() {
 		select {
 		case <-deadline:
-			t.Fatalf("it is not so after a minute: %s", what)
+			t.Fatalf("it is not so after %s: %s", patience, what)
 		case <-ticker.C:
 		}
 	}

@@ -341,7 +341,7 @@ func (s *service) dial(t *testing.T) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = connection.Close() })
-	if err := connection.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := connection.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	return connection
@@ -386,9 +386,8 @@ func TestLargeBodies(t *testing.T) {
 }
 
 func TestBodiesThatDoNotArrive(t *testing.T) {
-	s := serve(t, onSQLite(t), func(c *settings) { c.server.ReadTimeout = 300 * time.Millisecond })
-	key := s.bank(t).Admin.Key
-	head := "POST /positions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-API-KEY: " + key + "\r\n"
+	const head = "POST /institutions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nX-API-KEY: " + rootKey + "\r\n"
+	s := serve(t, onSQLite(t), impatient)
 	t.Run("a body that stalls", func(t *testing.T) {
 		response := s.exchange(t, head+"Content-Length: 100\r\n\r\n{\"amount\":", 408)
 		if !response.Close {
@@ -398,6 +397,7 @@ func TestBodiesThatDoNotArrive(t *testing.T) {
 	t.Run("a chunked body that stalls", func(t *testing.T) {
 		s.exchange(t, head+"Transfer-Encoding: chunked\r\n\r\n5\r\n{\"amo", 408)
 	})
+	s = serve(t, onSQLite(t), nil) // What ends is not waited for.
 	t.Run("a body that breaks off", func(t *testing.T) {
 		connection := s.dial(t)
 		if _, err := connection.Write([]byte(head + "Content-Length: 100\r\n\r\n{\"amount\":")); err != nil {

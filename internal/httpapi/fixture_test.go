@@ -46,6 +46,9 @@ type service struct {
 	signCheckpoints func()
 }
 
+// patience is what a test waits for anything at most: the machine may be busy.
+const patience = 10 * time.Minute
+
 // eachStore runs a test on both stores.
 func eachStore(t *testing.T, test func(*testing.T, *service)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, serve(t, onSQLite(t), nil)) })
@@ -81,7 +84,7 @@ func serve(tb testing.TB, databaseURL string, change func(*settings)) *service {
 	logger := slog.New(slog.NewJSONHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	running, err := engine.New(engine.Config{
 		Store: database, Logger: logger, Now: s.clock.now, Random: rand.Reader, Metrics: registry,
-		ExpiryInterval: 20 * time.Millisecond,
+		ExpiryInterval: 20 * time.Millisecond, AttemptTimeout: patience,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -98,7 +101,7 @@ func serve(tb testing.TB, databaseURL string, change func(*settings)) *service {
 	listener := httptest.NewUnstartedServer(nil)
 	changed := settings{server: listener.Config, Config: httpapi.Config{
 		Engine: running, Log: log, Logger: logger, Version: "1.2.3", Metrics: registry, Gatherer: registry,
-		RootKey: rootKey, MetricsKey: metricsKey, RequestTimeout: 30 * time.Second,
+		RootKey: rootKey, MetricsKey: metricsKey, RequestTimeout: patience,
 	}}
 	if change != nil {
 		change(&changed)
@@ -115,7 +118,7 @@ func serve(tb testing.TB, databaseURL string, change func(*settings)) *service {
 			tb.Errorf("the server failed: %s", log)
 		}
 		// The test's own context has ended.
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		log.Close()
 		if err := running.Close(ctx); err != nil {
@@ -315,7 +318,7 @@ func (b bank) transition(tb testing.TB, position string, body fields, headers ..
 // eventually waits for a condition.
 func eventually(tb testing.TB, what string, holds func() bool) {
 	tb.Helper()
-	deadline := time.NewTimer(time.Minute)
+	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -322,7 +322,7 @@ func TestTenor(t *testing.T) {
 			if got := b.Admin.Post(t, "/positions", b.claim().with("expiresAt", sooner).String()).Want(t, 201).Text("expiresAt"); got != sooner {
 				t.Errorf("%s: expiresAt is %s, want %s", code, got, sooner)
 			}
-			b.Admin.Post(t, "/positions", b.claim().with("expiresAt", s.clock.at(30*24*time.Hour+time.Minute)).String()).Refused(t, 422, "template_max_tenor")
+			b.Admin.Post(t, "/positions", b.claim().with("expiresAt", s.clock.at(30*24*time.Hour+time.Hour)).String()).Refused(t, 422, "template_max_tenor")
 		}
 	})
 }

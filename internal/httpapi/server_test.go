@@ -35,8 +35,10 @@ func hold(t *testing.T, databaseURL, table string) (release func()) {
 
 func TestARequestHasItsTime(t *testing.T) {
 	databaseURL := pgtest.Shared(t).NewDatabase(t)
+	patient := serve(t, databaseURL, func(c *settings) { c.mayFail = true })
+	b := patient.bank(t)
 	s := serve(t, databaseURL, func(c *settings) { c.mayFail, c.RequestTimeout = true, 500*time.Millisecond })
-	b := s.bank(t)
+	b.Admin = s.As(b.Admin.Key)
 	t.Run("a query", func(t *testing.T) {
 		release := hold(t, databaseURL, "positions")
 		b.Admin.Send(t, apitest.Request{Method: http.MethodGet, Path: "/positions", Unreliable: true}).Refused(t, 503, "store_unavailable")
@@ -51,12 +53,20 @@ func TestARequestHasItsTime(t *testing.T) {
 			Method: http.MethodPost, Path: "/positions", Body: b.claim().with("externalReference", "late").String(),
 			Headers: []string{"Idempotency-Key: late"}, Unreliable: true,
 		}
-		// The first was begun, the second waits behind it.
-		b.Admin.Send(t, r).Refused(t, 503, "outcome_unknown")
+		// The first that is begun in its time is the last that is: the next waits behind it.
+		eventually(t, "the command is begun", func() bool {
+			answer := b.Admin.Send(t, r)
+			if answer.Text("code") != "outcome_unknown" {
+				answer.Refused(t, 503, "request_timeout")
+				return false
+			}
+			answer.Refused(t, 503, "outcome_unknown")
+			return true
+		})
 		b.Admin.Send(t, r).Refused(t, 503, "request_timeout")
 		release()
 		eventually(t, "the command is answered", func() bool { return b.Admin.Send(t, r).Status == 201 })
-		if made := len(s.Walk(t, "/positions?externalReference=late&institutionId="+b.ID, "id")); made != 1 {
+		if made := len(patient.Walk(t, "/positions?externalReference=late&institutionId="+b.ID, "id")); made != 1 {
 			t.Errorf("%d positions were made", made)
 		}
 	})

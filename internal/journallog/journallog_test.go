@@ -247,7 +247,7 @@ func TestALogFollowsByItself(t *testing.T) {
 		s := w.Store
 		institution := w.Institution()
 		l := start(t, s, func(c *journallog.Config) { c.Interval = time.Millisecond })
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
 		for {
 			if _, err := l.Checkpoint(ctx, institution, nil); err == nil {

@@ -29,9 +29,9 @@ const (
 
 	// Generous, because a loaded machine is slow and a good one never waits
 	// this long.
-	startTimeout   = 60 * time.Second
-	stopTimeout    = 30 * time.Second
-	commandTimeout = 60 * time.Second
+	startTimeout   = 5 * time.Minute
+	stopTimeout    = 5 * time.Minute
+	commandTimeout = 5 * time.Minute
 
 	// How long the server gets between two attempts to connect while it starts.
 	connectInterval = 10 * time.Millisecond

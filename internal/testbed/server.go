@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,7 +77,9 @@ func start(ctx context.Context, options Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Client: apiclient.New("http://" + address), RootKey: "test-" + rand.Text() + rand.Text()}
+	// It bounds its requests itself.
+	client := apiclient.Client{URL: "http://" + address, HTTP: new(http.Client)}
+	s := &Server{Client: client, RootKey: "test-" + rand.Text() + rand.Text()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -123,8 +126,8 @@ func freeAddress(ctx context.Context) (string, error) {
 }
 
 // startTimeout bounds the start of a private server: a PostgreSQL database may
-// have to be migrated first.
-const startTimeout = 30 * time.Second
+// have to be migrated first, on a machine that is busy. One that ends is told at once.
+const startTimeout = 5 * time.Minute
 
 // await waits until the server can serve.
 func (s *Server) await(ctx context.Context, logPath string) error {
@@ -170,7 +173,7 @@ func (s *Server) ask(ctx context.Context) error {
 func (s *Server) Private() bool { return s.program != nil }
 
 // stopTimeout bounds how long a private server is given to finish.
-const stopTimeout = 20 * time.Second
+const stopTimeout = 5 * time.Minute
 
 // Close ends a private server and removes its data.
 func (s *Server) Close() error {

@@ -66,7 +66,7 @@ func (t *Tenant) make(ctx context.Context, s *Server, name string) error {
 
 // RevokeKeys ends the keys of a test.
 func (s *Server) RevokeKeys(ctx context.Context, tenants []Tenant) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	var errs []error
 	for _, t := range tenants {
