@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -45,11 +46,12 @@ func TestEveryScriptRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	settings := map[string][]string{
-		"breakpoint":           {"STEPS=2", "RATE=10", "DURATION=2s"},
+		// What a step has begun is cut off as long after its end as it takes itself.
+		"breakpoint":           {"STEPS=2", "RATE=4", "DURATION=10s"},
 		"institutions":         {"ROOT_KEY=" + rootKey, "RATE=2"},
-		"lifecycle":            {"RATE=6"}, // Each of its ways once.
-		"mixed":                {"RATE=60", "MIX=create:10,transition:70,get:10,list:5,ledger:5"},
-		"positions-k6":         {"STAGES=500ms:2,500ms:0", "VUS=", "DURATION="},
+		"lifecycle":            {"RATE=6", "DURATION=3s"}, // Each of its ways, even if some are begun too late.
+		"mixed":                {"RATE=20", "DURATION=3s", "MIX=create:10,transition:70,get:10,list:5,ledger:5"},
+		"positions-k6":         {"STAGES=2s:2,2s:0", "VUS=", "DURATION="},
 		"templates-and-assets": {"RATE=4"},
 	}
 	for _, entry := range names {
@@ -311,9 +313,16 @@ func TestRetriesAreBounded(t *testing.T) {
 func TestTheBreakpointIsFound(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	// The first step sends 20 requests, the second 40.
-	s.fault.Store(&fault{every: 50, answer: answer(500, "internal")})
-	o := s.run(t, "breakpoint", append(patient, "STEPS=8", "RATE=80", "DURATION=8s")...).want(t, objectiveMissed)
+	// The first step sends 100 requests at most, the second 200.
+	var sent atomic.Int64
+	s.fault.Store(&fault{every: 1, answer: func(w http.ResponseWriter, r *http.Request, server http.Handler) {
+		if sent.Add(1) <= 110 {
+			server.ServeHTTP(w, r)
+			return
+		}
+		answer(500, "internal")(w, r, server)
+	}})
+	o := s.run(t, "breakpoint", append(patient, "STEPS=8", "RATE=80", "DURATION=40s")...).want(t, objectiveMissed)
 	found := o.summary.Breakpoint
 	if found == nil || found.Knee != 10 || !found.Steps[0].OK || found.Steps[1].OK || found.Steps[7].OK {
 		t.Errorf("the breakpoint is %+v:\n%s", found, o.said)
