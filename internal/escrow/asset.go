@@ -37,25 +37,20 @@ func NewCreateAsset(in AssetInput) (CreateAsset, Faults) {
 	return command, faults
 }
 
-// requiredID reads the id of another resource.
-func requiredID[K IDKind](f *Faults, field, text string) ID[K] {
-	if text == "" {
-		f.Add(field, "is required")
-	}
-	id, err := ParseID[K](text)
-	f.check(field, err)
-	return id
-}
-
 // Needs implements Command.
 func (c CreateAsset) Needs() Needs { return Needs{Templates: []TemplateID{c.template}} }
 
-func (c CreateAsset) decide(b *Books, _ Request, s stamp) (event, error) {
+func (c CreateAsset) decide(b *Books, _ Request, s stamp) (event, *Error) {
 	if _, ok := b.Templates.Get(c.template); !ok {
 		return nil, Errorf(CodeTemplateNotFound, "There is no asset template %s.", c.template)
 	}
 	return assetCreated{ID: AssetID(s.id), TemplateID: c.template, Label: c.label, Metadata: c.metadata}, nil
 }
+
+// KindAssetCreated is the kind of an entry that records a new asset.
+const KindAssetCreated Kind = "ASSET_CREATED"
+
+var assetEventKinds = []eventKind{{kind: KindAssetCreated, decode: decodeEvent[assetCreated]}}
 
 type assetCreated struct {
 	ID         AssetID    `json:"id"`
@@ -67,12 +62,16 @@ type assetCreated struct {
 func (e assetCreated) kind() Kind      { return KindAssetCreated }
 func (e assetCreated) subject() string { return e.ID.String() }
 
-func (e assetCreated) resource(b *Books) Resource { return b.Assets.must(e.ID) }
+func (e assetCreated) resource(b *Books) Resource { return b.Assets.mustGet(e.ID) }
 
 func (e assetCreated) apply(b *Books, entry Entry) error {
 	b.Assets.Put(e.ID, Asset{
-		ID: e.ID, InstitutionID: entry.InstitutionID, TemplateID: e.TemplateID,
-		Label: e.Label, Metadata: e.Metadata, CreatedAt: entry.At,
+		ID:            e.ID,
+		InstitutionID: entry.InstitutionID,
+		TemplateID:    e.TemplateID,
+		Label:         e.Label,
+		Metadata:      e.Metadata,
+		CreatedAt:     entry.At,
 	})
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 const MaxBatchItems = 1000
 
 // PositionBatch is a command composed of others: each of its items makes a
-// position or leads one to another state, in their order, with an entry of its own.
+// position or moves one to another state, in their order, with an entry of its own.
 // Later items see what earlier ones did.
 type PositionBatch struct {
 	items []batchItem
@@ -32,7 +32,7 @@ func NewCreationBatch(items []PositionInput, atomic bool) (PositionBatch, Faults
 	return newBatch(items, atomic, func(in PositionInput) (single, Faults) { return NewCreatePosition(in) })
 }
 
-// TransitionItem is what a client gives to lead one of several positions to
+// TransitionItem is what a client gives to move one of several positions to
 // another state.
 type TransitionItem struct {
 	PositionID string
@@ -50,10 +50,12 @@ func NewTransitionBatch(items []TransitionItem, atomic bool) (PositionBatch, Fau
 func newTransitionItem(in TransitionItem) (single, Faults) {
 	var faults Faults
 	position := requiredID[positionKind](&faults, "positionId", in.PositionID)
+
 	var ifVersion []int64
 	if in.IfVersion != nil {
 		ifVersion = []int64{*in.IfVersion}
 	}
+
 	command, found := NewTransitionPosition(position, in.TransitionInput, ifVersion)
 	faults.Merge(found)
 	return command, faults
@@ -69,7 +71,7 @@ func newBatch[I any](items []I, atomic bool, build func(I) (single, Faults)) (Po
 	batch := PositionBatch{items: make([]batchItem, len(items)), atomic: atomic}
 	for i, item := range items {
 		command, faults := build(item)
-		batch.items[i] = batchItem{command, faults.refusal()}
+		batch.items[i] = batchItem{command: command, refusal: faults.refusal()}
 	}
 	return batch, nil
 }
@@ -105,25 +107,26 @@ func (r BatchResults) Refusals() ItemRefusals {
 	return refusals
 }
 
-// executeBatch carries a batch out. An atomic one of which an item is refused
-// leaves the books as they were, and yet all of its items have been tried, so that
-// all refusals are told at once.
+// executeBatch carries a batch out. An atomic batch with a refused item leaves the books
+// as they were, but all of its items are tried, so that all refusals are told at once.
 func (b *Books) executeBatch(r Request, batch PositionBatch, s Stamp) (Outcome, error) {
 	if !batch.atomic {
 		results, err := b.executeItems(r, batch.items, s)
 		return Outcome{Resource: results, Sequence: b.Head.Sequence}, err
 	}
+
 	before := b.save()
 	results, err := b.executeItems(r, batch.items, s)
 	if err != nil {
 		return Outcome{}, err
 	}
+
 	refusals := results.Refusals()
 	if refused := len(refusals) - len(refusals.Accepted()); refused > 0 {
-		b.undo(before)
+		b.rollBack(before)
 		return Outcome{Refusal: batchRefused(refusals, refused)}, nil
 	}
-	b.keep()
+	b.release()
 	return Outcome{Resource: results, Sequence: b.Head.Sequence}, nil
 }
 
@@ -156,7 +159,7 @@ func (b *Books) executeItems(r Request, items []batchItem, s Stamp) (BatchResult
 func itemResult(outcome Outcome) ItemResult {
 	position, _ := outcome.Resource.(Position)
 	position.Events = nil
-	return ItemResult{position, outcome.Refusal}
+	return ItemResult{Position: position, Refusal: outcome.Refusal}
 }
 
 // ItemRefusals tells of each item of a batch, in their order, why it was refused;
@@ -203,6 +206,7 @@ func (r *ItemRefusals) UnmarshalJSON(text []byte) error {
 	if stored.Items < 1 || stored.Items > MaxBatchItems {
 		return fmt.Errorf("refusals of a batch: %d items", stored.Items)
 	}
+
 	*r = make(ItemRefusals, stored.Items)
 	for i, refusal := range stored.Refused {
 		if i < 0 || i >= stored.Items {

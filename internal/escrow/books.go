@@ -1,15 +1,14 @@
 package escrow
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 )
 
-// Books is the part of one institution's state that a batch of commands reads
+// Books is the part of one institution's state that a group of commands reads
 // and changes. The store loads what the commands' Needs name, Execute applies
-// the commands one after the other, and the store writes what they left: the
+// the commands one after the other, and the store writes the outcome: the
 // entries, and the rows that were created or updated.
 //
 // The books of the zero institution are the operator's: commands that make
@@ -32,7 +31,7 @@ type Books struct {
 }
 
 // NewBooks returns empty books of an institution; exists says whether there is
-// such an institution, and head is the end of its journal.
+// such an institution, and head is where its journal ends.
 func NewBooks(institution InstitutionID, head Head, exists bool) *Books {
 	return &Books{institutionID: institution, Head: head, opened: head, exists: exists}
 }
@@ -40,10 +39,10 @@ func NewBooks(institution InstitutionID, head Head, exists bool) *Books {
 // Exists reports whether there is such an institution.
 func (b *Books) Exists() bool { return b.exists }
 
-// Opened returns the end of the journal as the books were opened.
+// Opened returns the head of the journal as it was when the books were opened.
 func (b *Books) Opened() Head { return b.opened }
 
-// InstitutionID returns whose books these are.
+// InstitutionID returns the institution that the books belong to.
 func (b *Books) InstitutionID() InstitutionID { return b.institutionID }
 
 func (b *Books) institution() Institution {
@@ -72,6 +71,7 @@ func MergeNeeds(requests []Request) Needs {
 	for _, request := range requests {
 		merged.add(request.Needs())
 	}
+
 	merged.Keys = distinctIDs(merged.Keys)
 	merged.Templates = distinctIDs(merged.Templates)
 	merged.Assets = distinctIDs(merged.Assets)
@@ -108,12 +108,12 @@ type single interface {
 	Command
 	// decide returns what happens when the command is accepted, or the refusal.
 	// It changes nothing.
-	decide(*Books, Request, stamp) (event, error)
+	decide(*Books, Request, stamp) (event, *Error)
 }
 
 // Request is a command with who asks for it.
 type Request struct {
-	// Institution is whose books the command concerns; zero for a command that
+	// Institution is the one that the command concerns; zero for a command that
 	// makes an institution.
 	Institution InstitutionID
 	Actor       Actor
@@ -153,8 +153,8 @@ type Stamp struct {
 	Random [2]uint64
 }
 
-// stamp is a Stamp as a command sees it: the moment that its entry will bear and
-// an id for what it makes.
+// stamp is a Stamp as a command sees it: the time of its entry, and an id for what it
+// makes.
 type stamp struct {
 	at time.Time
 	id [16]byte
@@ -180,11 +180,13 @@ func (b *Books) Execute(r Request, s Stamp) (Outcome, error) {
 	if r.Institution != b.institutionID {
 		return Outcome{}, fmt.Errorf("a request of %s met the books of %s", r.Institution, b.institutionID)
 	}
+
 	at := b.nextMoment(s.Now)
 	outcome := b.checkRequest(r, at)
 	if outcome.Refusal != nil || outcome.Record != nil {
 		return outcome, nil //nolint:nilerr // A refusal is an outcome.
 	}
+
 	outcome, err := b.carryOut(r, at, s)
 	if err != nil {
 		return Outcome{}, err
@@ -193,12 +195,15 @@ func (b *Books) Execute(r Request, s Stamp) (Outcome, error) {
 	return outcome, nil
 }
 
-// checkRequest returns the outcome of a request that is not to be executed: one of
-// nobody who may, or one that repeats an earlier one.
+// checkRequest returns the outcome of a request that must not be executed: its actor may
+// not make it, or it repeats an earlier one.
 func (b *Books) checkRequest(r Request, at time.Time) Outcome {
-	if _, operators := r.Command.(CreateInstitution); operators != b.institutionID.IsZero() || operators && r.Actor != ActorRoot() {
-		return Outcome{Refusal: Errorf(CodeForbidden, "Institutions are made by the operator, in the operator's books, and nothing else is.")}
+	_, operators := r.Command.(CreateInstitution)
+	if operators != b.institutionID.IsZero() || operators && r.Actor != ActorRoot() {
+		return Outcome{Refusal: Errorf(CodeForbidden,
+			"Institutions are made by the operator, in the operator's books, and nothing else is.")}
 	}
+
 	if !b.exists {
 		return Outcome{Refusal: Errorf(CodeInstitutionNotFound, "There is no institution %s.", r.Institution)}
 	}
@@ -221,24 +226,31 @@ func (b *Books) carryOut(r Request, at time.Time, s Stamp) (Outcome, error) {
 }
 
 func (b *Books) execute(r Request, command single, at time.Time, random [2]uint64) (Outcome, error) {
-	event, err := command.decide(b, r, stamp{at: at, id: NewUUID(at, random[0])})
-	if refusal, ok := errors.AsType[*Error](err); ok {
-		return Outcome{Refusal: refusal}, nil
-	}
-	if err != nil {
-		return Outcome{}, err
+	event, refusal := command.decide(b, r, stamp{at: at, id: NewUUID(at, random[0])})
+	if refusal != nil {
+		return Outcome{Refusal: refusal}, nil //nolint:nilerr // A refusal is an outcome.
 	}
 	if _, same := event.(unchanged); same {
 		return Outcome{Resource: event.resource(b), Subject: event.subject(), Sequence: b.Head.Sequence}, nil
 	}
+
 	entry := Entry{
-		InstitutionID: b.institutionID, Sequence: b.Head.Sequence + 1, ID: EntryID(NewUUID(at, random[1])), At: at,
-		Actor: r.Actor, RequestID: r.RequestID, Kind: event.kind(), Subject: event.subject(), event: event,
+		InstitutionID: b.institutionID,
+		Sequence:      b.Head.Sequence + 1,
+		ID:            EntryID(NewUUID(at, random[1])),
+		At:            at,
+		Actor:         r.Actor,
+		RequestID:     r.RequestID,
+		Kind:          event.kind(),
+		Subject:       event.subject(),
+		event:         event,
 	}
 	if created, ok := event.(institutionCreated); ok {
 		// A new institution's first entry opens its own journal.
 		entry.InstitutionID, entry.Sequence = created.ID, 1
 	}
+
+	var err error
 	if entry.Body, err = entry.encode(); err != nil {
 		return Outcome{}, fmt.Errorf("encode entry: %w", err)
 	}
@@ -253,6 +265,7 @@ func (b *Books) append(entry Entry) error {
 	if err := entry.event.apply(b, entry); err != nil {
 		return fmt.Errorf("apply %s of %s, sequence %d: %w", entry.Kind, entry.InstitutionID, entry.Sequence, err)
 	}
+
 	b.Head.At = entry.At
 	if entry.InstitutionID == b.institutionID {
 		b.Head.Sequence = entry.Sequence
@@ -271,45 +284,46 @@ func (b *Books) Replay(entry Entry) error {
 	return b.append(entry)
 }
 
-// savepoint is where undo leads books back to, beside their rows.
+// savepoint is what rollBack restores beside the rows.
 type savepoint struct {
 	head    Head
 	entries int
 }
 
-// save marks where the books are. Until keep or undo, one of which must follow,
+// save sets a savepoint. Until release or rollBack, one of which must follow,
 // the rows note what changes in them.
 func (b *Books) save() savepoint {
 	for _, rows := range b.tables() {
 		rows.save()
 	}
-	return savepoint{b.Head, len(b.Entries)}
+	return savepoint{head: b.Head, entries: len(b.Entries)}
 }
 
-// keep leaves the books as they are.
-func (b *Books) keep() {
+// release leaves the books as they are, without a savepoint.
+func (b *Books) release() {
 	for _, rows := range b.tables() {
-		rows.keep()
+		rows.release()
 	}
 }
 
-// undo leads the books back to where they were, as if nothing had been executed.
-func (b *Books) undo(to savepoint) {
+// rollBack puts the books back to a savepoint, as if nothing had been executed since.
+func (b *Books) rollBack(to savepoint) {
 	for _, rows := range b.tables() {
-		rows.undo()
+		rows.rollBack()
 	}
 	b.Head, b.Entries = to.head, b.Entries[:to.entries]
 }
 
-// undoable is a table of the books, of whatever rows.
-type undoable interface {
+// savable is a table of the books, of whatever rows.
+type savable interface {
 	save()
-	keep()
-	undo()
+	release()
+	rollBack()
 }
 
-func (b *Books) tables() []undoable {
-	return []undoable{
+// tables lists the tables of the books; a test compares the list with the fields.
+func (b *Books) tables() []savable {
+	return []savable{
 		&b.Institutions, &b.Keys, &b.Policies, &b.Templates, &b.Assets, &b.Positions, &b.Records,
 	}
 }
@@ -324,13 +338,14 @@ func (b *Books) nextMoment(now time.Time) time.Time {
 	return now
 }
 
-// checkActor refuses a key that may not write, as the key is at this moment
-// under the lock of its institution's journal.
+// checkActor refuses a key that may not write, judged by what the key is now, under the
+// lock of its institution's journal.
 func (b *Books) checkActor(actor Actor, at time.Time) *Error {
 	// An actor that was never set is nobody, not the operator.
 	if actor.word != "" {
 		return nil
 	}
+
 	key, ok := b.Keys.Get(actor.Key)
 	switch {
 	case !ok || !key.Active(at):

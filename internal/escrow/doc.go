@@ -1,6 +1,6 @@
 // Package escrow is the domain of the EscrowGrid platform: institutions
-// tokenize escrowable assets, holders take positions on them, and each position
-// is led through its life with its money accounted for to the last minor unit.
+// tokenize escrowable assets, holders have positions on them, and each position
+// moves through its lifecycle with its money accounted for to the last minor unit.
 //
 // The package does no I/O. Every rule of the platform stands here once: what a
 // valid name, amount or template is, which transitions exist, what a policy

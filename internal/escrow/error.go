@@ -3,7 +3,6 @@ package escrow
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -60,15 +59,6 @@ type Error struct {
 	cause error
 }
 
-// Fault is one thing that is wrong with a request's input.
-type Fault struct {
-	// Field is the path of the value in the body, or the name of the parameter:
-	// "position.minAmount".
-	Field string `json:"field"`
-	// Message continues a sentence that begins with the field's name.
-	Message string `json:"message"`
-}
-
 // Errorf makes a refusal without faults.
 func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Detail: fmt.Sprintf(format, args...)}
@@ -83,6 +73,7 @@ func Wrap(code Code, cause error, detail string) *Error {
 func (e *Error) Error() string {
 	var text strings.Builder
 	text.WriteString(string(e.Code) + ": " + e.Detail)
+
 	for _, fault := range e.Faults {
 		text.WriteString("; " + fault.Field + " " + fault.Message)
 	}
@@ -101,58 +92,4 @@ func ErrorCode(err error) Code {
 		return refusal.Code
 	}
 	return CodeInternal
-}
-
-// Faults is what is wrong with an input, all of it, so that it can be told at once. An
-// input without faults is valid. The zero value is ready for use.
-type Faults []Fault
-
-// MaxFaults bounds the faults that are noted of one input: the body of a mebibyte holds a
-// hundred thousand unknown members.
-const MaxFaults = 100
-
-// Add notes a fault, unless the field already has one: the first is the cause of
-// those that follow it.
-func (f *Faults) Add(field, format string, args ...any) {
-	if len(*f) < MaxFaults && !f.Has(field) {
-		*f = append(*f, Fault{Field: field, Message: fmt.Sprintf(format, args...)})
-	}
-}
-
-// Has reports whether the field, or an object that it is in, has a fault.
-func (f Faults) Has(field string) bool {
-	return slices.ContainsFunc(f, func(known Fault) bool {
-		return known.Field == field || strings.HasPrefix(field, known.Field+".")
-	})
-}
-
-// Merge adds another input's faults.
-func (f *Faults) Merge(other Faults) {
-	for _, fault := range other {
-		f.Add(fault.Field, "%s", fault.Message)
-	}
-}
-
-// Err returns nil where there is no fault, and otherwise the refusal that lists
-// them.
-func (f Faults) Err() error {
-	if refusal := f.refusal(); refusal != nil {
-		return refusal
-	}
-	return nil
-}
-
-// refusal is Err for callers that keep the refusal as such.
-func (f Faults) refusal() *Error {
-	if len(f) == 0 {
-		return nil
-	}
-	return &Error{Code: CodeInvalidInput, Detail: "The request is not valid: see errors.", Faults: f}
-}
-
-// check notes err, if there is one, as the fault of a field.
-func (f *Faults) check(field string, err error) {
-	if err != nil {
-		f.Add(field, "%s", err.Error())
-	}
 }

@@ -62,12 +62,20 @@ func (b *Books) remember(r Request, o Outcome, at time.Time) {
 	if r.Idempotency == nil {
 		return
 	}
+
 	var items ItemRefusals
 	if results, ok := o.Resource.(BatchResults); ok {
 		items = results.Refusals()
 	}
 	b.Records.Put(r.Idempotency.Key, Record{
-		Key: r.Idempotency.Key, Fingerprint: r.Idempotency.Fingerprint, Nonce: r.Idempotency.Nonce,
-		Subject: o.Subject, Sequence: o.Sequence, Refusal: o.Refusal, Items: items, RequestID: r.RequestID, CreatedAt: at,
+		Key:         r.Idempotency.Key,
+		Fingerprint: r.Idempotency.Fingerprint,
+		Nonce:       r.Idempotency.Nonce,
+		Subject:     o.Subject,
+		Sequence:    o.Sequence,
+		Refusal:     o.Refusal,
+		Items:       items,
+		RequestID:   r.RequestID,
+		CreatedAt:   at,
 	})
 }

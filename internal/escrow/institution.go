@@ -32,11 +32,11 @@ func NewCreateInstitution(in InstitutionInput) (CreateInstitution, Faults) {
 	var faults Faults
 	command := CreateInstitution{
 		name:      faults.text("name", in.Name),
-		regions:   severalOf(&faults, "regions", in.Regions, Regions()),
+		regions:   words(&faults, "regions", in.Regions, Regions()),
 		verticals: Verticals(),
 	}
 	if in.Verticals != nil {
-		command.verticals = severalOf(&faults, "verticals", *in.Verticals, Verticals())
+		command.verticals = words(&faults, "verticals", *in.Verticals, Verticals())
 	}
 	return command, faults
 }
@@ -44,11 +44,19 @@ func NewCreateInstitution(in InstitutionInput) (CreateInstitution, Faults) {
 // Needs implements Command.
 func (CreateInstitution) Needs() Needs { return Needs{} }
 
-func (c CreateInstitution) decide(_ *Books, _ Request, s stamp) (event, error) { //nolint:unparam // Of Command.
+func (c CreateInstitution) decide(_ *Books, _ Request, s stamp) (event, *Error) { //nolint:unparam // Of Command.
 	return institutionCreated{
-		ID: InstitutionID(s.id), Name: c.name, Regions: c.regions, Verticals: c.verticals,
+		ID:        InstitutionID(s.id),
+		Name:      c.name,
+		Regions:   c.regions,
+		Verticals: c.verticals,
 	}, nil
 }
+
+// KindInstitutionCreated is the kind of the entry that opens an institution's journal.
+const KindInstitutionCreated Kind = "INSTITUTION_CREATED"
+
+var institutionEventKinds = []eventKind{{kind: KindInstitutionCreated, decode: decodeEvent[institutionCreated]}}
 
 type institutionCreated struct {
 	ID        InstitutionID `json:"id"`
@@ -60,11 +68,15 @@ type institutionCreated struct {
 func (e institutionCreated) kind() Kind      { return KindInstitutionCreated }
 func (e institutionCreated) subject() string { return e.ID.String() }
 
-func (e institutionCreated) resource(b *Books) Resource { return b.Institutions.must(e.ID) }
+func (e institutionCreated) resource(b *Books) Resource { return b.Institutions.mustGet(e.ID) }
 
 func (e institutionCreated) apply(b *Books, entry Entry) error {
 	b.Institutions.Put(e.ID, Institution{
-		ID: e.ID, Name: e.Name, Regions: e.Regions, Verticals: e.Verticals, CreatedAt: entry.At,
+		ID:        e.ID,
+		Name:      e.Name,
+		Regions:   e.Regions,
+		Verticals: e.Verticals,
+		CreatedAt: entry.At,
 	})
 	return nil
 }

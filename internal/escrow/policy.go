@@ -26,7 +26,7 @@ type PositionRules struct {
 }
 
 // check refuses a position that breaks a rule, in the documented order.
-func (r PositionRules) check(region Region, currency money.Currency, amount money.Amount) error {
+func (r PositionRules) check(region Region, currency money.Currency, amount money.Amount) *Error {
 	switch {
 	case r.MinAmount != nil && amount.Compare(currency, *r.MinAmount) < 0:
 		return Errorf(CodePolicyMinAmount, "The policy for %s asks for an amount of at least %s.", region, r.MinAmount)
@@ -59,13 +59,16 @@ type SetPolicy struct {
 // NewSetPolicy checks the input.
 func NewSetPolicy(region string, in PolicyInput) (SetPolicy, Faults) {
 	var faults Faults
-	var command SetPolicy
-	var err error
-	command.region, err = ParseRegion(region)
-	faults.check("region", err)
-	command.rules.MinAmount = faults.bound("position.minAmount", in.Position.MinAmount)
-	command.rules.MaxAmount = faults.bound("position.maxAmount", in.Position.MaxAmount)
-	if low, high := command.rules.MinAmount, command.rules.MaxAmount; low != nil && high != nil && low.Compare(*high) > 0 {
+	command := SetPolicy{
+		region: word(&faults, "region", region, Regions()),
+		rules: PositionRules{
+			MinAmount: faults.bound("position.minAmount", in.Position.MinAmount),
+			MaxAmount: faults.bound("position.maxAmount", in.Position.MaxAmount),
+		},
+	}
+
+	low, high := command.rules.MinAmount, command.rules.MaxAmount
+	if low != nil && high != nil && low.Compare(*high) > 0 {
 		faults.Add("position.minAmount", "must not be greater than maxAmount")
 	}
 	if in.Position.AllowedCurrencies != nil {
@@ -74,47 +77,23 @@ func NewSetPolicy(region string, in PolicyInput) (SetPolicy, Faults) {
 	return command, faults
 }
 
-func (f *Faults) bound(field string, digits *money.Digits) *money.Decimal {
-	if digits == nil {
-		return nil
-	}
-	bound, err := money.ParseDecimal(string(*digits))
-	if err != nil {
-		f.check(field, err)
-		return nil
-	}
-	return &bound
-}
-
-func (f *Faults) currencies(field string, codes []string) []money.Currency {
-	if len(codes) == 0 {
-		f.Add(field, "must have at least one element, or be left out")
-	}
-	var currencies []money.Currency
-	for _, code := range codes {
-		c, err := money.ParseCurrency(code)
-		f.check(field, err)
-		if err == nil && slices.Contains(currencies, c) {
-			f.Add(field, "must not name %s twice", c)
-		}
-		currencies = append(currencies, c)
-	}
-	return currencies
-}
-
 // Needs implements Command.
 func (c SetPolicy) Needs() Needs { return Needs{Institution: true, Policies: true} }
 
-func (c SetPolicy) decide(b *Books, _ Request, s stamp) (event, error) {
+func (c SetPolicy) decide(b *Books, _ Request, s stamp) (event, *Error) {
 	if !slices.Contains(b.institution().Regions, c.region) {
 		return nil, invalid("region", "must be a region of the institution")
 	}
+
 	createdAt := s.at
 	if earlier, ok := b.Policies.Get(c.region); ok {
 		createdAt = earlier.CreatedAt
 	}
+
 	e := policySet{
-		Region: c.region, Position: rulesState{AllowedCurrencies: c.rules.AllowedCurrencies}, CreatedAt: FormatTime(createdAt),
+		Region:    c.region,
+		Position:  rulesState{AllowedCurrencies: c.rules.AllowedCurrencies},
+		CreatedAt: FormatTime(createdAt),
 	}
 	if c.rules.MinAmount != nil {
 		e.Position.MinAmount = c.rules.MinAmount.String()
@@ -124,6 +103,11 @@ func (c SetPolicy) decide(b *Books, _ Request, s stamp) (event, error) {
 	}
 	return e, nil
 }
+
+// KindPolicySet is the kind of an entry that records a policy.
+const KindPolicySet Kind = "POLICY_SET"
+
+var policyEventKinds = []eventKind{{kind: KindPolicySet, decode: decodeEvent[policySet]}}
 
 // policySet tells the whole policy, so that each entry by itself tells what it was.
 type policySet struct {
@@ -144,12 +128,15 @@ func PolicySubject(region Region) string { return "policy/" + string(region) }
 func (e policySet) kind() Kind      { return KindPolicySet }
 func (e policySet) subject() string { return PolicySubject(e.Region) }
 
-func (e policySet) resource(b *Books) Resource { return b.Policies.must(e.Region) }
+func (e policySet) resource(b *Books) Resource { return b.Policies.mustGet(e.Region) }
 
 func (e policySet) apply(b *Books, entry Entry) error {
 	var reader storedReader
 	policy := Policy{
-		InstitutionID: entry.InstitutionID, Region: e.Region, CreatedAt: reader.time(e.CreatedAt), UpdatedAt: entry.At,
+		InstitutionID: entry.InstitutionID,
+		Region:        e.Region,
+		CreatedAt:     reader.time(e.CreatedAt),
+		UpdatedAt:     entry.At,
 		PositionRules: PositionRules{
 			MinAmount:         reader.decimal(e.Position.MinAmount),
 			MaxAmount:         reader.decimal(e.Position.MaxAmount),

@@ -1,16 +1,16 @@
 package escrow
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
+	"github.com/escrowgrid/escrowgrid/internal/jsonwriter"
 	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
-// MaxPositionEvents bounds a position's history: the steps to a final state are
-// always possible, a partial release only below the bound. It is what keeps a
-// position with its events a bounded answer.
+// MaxPositionEvents bounds a position's history, so that a position with its events is a
+// bounded answer. Transitions to a final state are always possible, partial releases only
+// below the bound.
 const MaxPositionEvents = 1000
 
 // Position is a holder's claim on an asset. At every moment
@@ -33,7 +33,7 @@ type Position struct {
 	// Retained is the part that a partial release must leave held.
 	Retained  money.Amount
 	State     State
-	Version   int64 // 1 when created, one more with each step
+	Version   int64 // 1 when created, one more with each transition
 	ExpiresAt *time.Time
 	Metadata  Metadata
 	CreatedAt time.Time
@@ -42,8 +42,8 @@ type Position struct {
 	Events []PositionEvent
 }
 
-// PositionEvent is one step of a position's life, as its entry in the journal
-// tells it.
+// PositionEvent is the creation of a position, or one of its transitions, as its entry in
+// the journal tells it.
 type PositionEvent struct {
 	ID       EntryID
 	Sequence int64
@@ -88,25 +88,10 @@ func NewCreatePosition(in PositionInput) (CreatePosition, Faults) {
 		externalReference: faults.optionalText("externalReference", in.ExternalReference, MaxTextLength),
 		expiresAt:         faults.optionalTime("expiresAt", in.ExpiresAt),
 		metadata:          faults.metadata("metadata", in.Metadata),
+		currency:          faults.currency("currency", in.Currency),
 	}
-	var err error
-	command.currency, err = money.ParseCurrency(in.Currency)
-	faults.check("currency", err)
-	command.amount, err = parseNewAmount(in.Amount, command.currency)
-	faults.check("amount", err)
+	command.amount = faults.amount("amount", in.Amount, command.currency)
 	return command, faults
-}
-
-// parseNewAmount reads a required amount as far as it can: without a currency
-// only its form is known to be right.
-func parseNewAmount(digits money.Digits, c money.Currency) (money.Amount, error) {
-	if digits == "" {
-		return 0, errors.New("is required")
-	}
-	if c == "" {
-		return 0, digits.Check()
-	}
-	return money.ParseAmount(string(digits), c)
 }
 
 // Needs implements Command.
@@ -116,37 +101,55 @@ func (c CreatePosition) Needs() Needs {
 
 // The refusals come in an order that clients may rely on: the asset, the
 // template's rules, the policy's.
-func (c CreatePosition) decide(b *Books, _ Request, s stamp) (event, error) {
-	if err := checkFuture("expiresAt", c.expiresAt, s.at); err != nil {
-		return nil, err
+func (c CreatePosition) decide(b *Books, _ Request, s stamp) (event, *Error) {
+	if refusal := checkFuture("expiresAt", c.expiresAt, s.at); refusal != nil {
+		return nil, refusal
 	}
 	asset, ok := b.Assets.Get(c.asset)
 	if !ok {
 		return nil, Errorf(CodeAssetNotFound, "There is no asset %s.", c.asset)
 	}
+
 	template, _ := b.Templates.Get(asset.TemplateID)
-	if err := template.Config.check(c.currency, c.amount); err != nil {
-		return nil, err
+	if refusal := template.Config.check(c.currency, c.amount); refusal != nil {
+		return nil, refusal
 	}
-	expiresAt, err := template.Config.expiry(c.expiresAt, s.at)
-	if err != nil {
-		return nil, err
+	expiresAt, refusal := template.Config.expiry(c.expiresAt, s.at)
+	if refusal != nil {
+		return nil, refusal
 	}
+
 	if policy, ok := b.Policies.Get(template.Region); ok {
-		if err := policy.PositionRules.check(template.Region, c.currency, c.amount); err != nil {
-			return nil, err
+		if refusal := policy.PositionRules.check(template.Region, c.currency, c.amount); refusal != nil {
+			return nil, refusal
 		}
 	}
+
 	e := positionCreated{
-		ID: PositionID(s.id), AssetID: c.asset,
-		HolderReference: c.holderReference, ExternalReference: c.externalReference,
-		Currency: c.currency, Amount: c.amount.Format(c.currency),
-		ExpiresAt: formatOptionalTime(expiresAt), Metadata: c.metadata,
+		ID:                PositionID(s.id),
+		AssetID:           c.asset,
+		HolderReference:   c.holderReference,
+		ExternalReference: c.externalReference,
+		Currency:          c.currency,
+		Amount:            c.amount.Format(c.currency),
+		ExpiresAt:         formatOptionalTime(expiresAt),
+		Metadata:          c.metadata,
 	}
 	if retained := template.Config.retained(c.amount); retained > 0 {
 		e.Retained = retained.Format(c.currency)
 	}
 	return e, nil
+}
+
+// The kinds of entry that record a position and its transitions.
+const (
+	KindPositionCreated      Kind = "POSITION_CREATED"
+	KindPositionStateChanged Kind = "POSITION_STATE_CHANGED"
+)
+
+var positionEventKinds = []eventKind{
+	{kind: KindPositionCreated, decode: decodeEvent[positionCreated], ledger: true},
+	{kind: KindPositionStateChanged, decode: decodeEvent[positionStateChanged], ledger: true, moves: true},
 }
 
 type positionCreated struct {
@@ -164,34 +167,70 @@ type positionCreated struct {
 func (e positionCreated) kind() Kind      { return KindPositionCreated }
 func (e positionCreated) subject() string { return e.ID.String() }
 
-func (e positionCreated) resource(b *Books) Resource { return b.Positions.must(e.ID) }
+func (e positionCreated) resource(b *Books) Resource { return b.Positions.mustGet(e.ID) }
 
 func (e positionCreated) apply(b *Books, entry Entry) error {
 	if _, made := b.Positions.Get(e.ID); made {
 		return fmt.Errorf("position %s was made before", e.ID)
 	}
+	step, err := e.step(entry)
+	if err != nil {
+		return err
+	}
+
 	var reader storedReader
 	p := Position{
-		ID: e.ID, InstitutionID: entry.InstitutionID, AssetID: e.AssetID,
-		HolderReference: e.HolderReference, ExternalReference: e.ExternalReference,
-		Currency: e.Currency, Amount: reader.amount(e.Amount), Retained: reader.optionalAmount(e.Retained),
-		State: StateCreated, Version: 1, ExpiresAt: reader.optionalTime(e.ExpiresAt),
-		Metadata: e.Metadata, CreatedAt: entry.At, UpdatedAt: entry.At,
+		ID:                e.ID,
+		InstitutionID:     entry.InstitutionID,
+		AssetID:           e.AssetID,
+		HolderReference:   e.HolderReference,
+		ExternalReference: e.ExternalReference,
+		Currency:          e.Currency,
+		Amount:            step.Amount,
+		Retained:          reader.optionalAmount(e.Retained),
+		State:             StateCreated,
+		Version:           1,
+		ExpiresAt:         reader.optionalTime(e.ExpiresAt),
+		Metadata:          e.Metadata,
+		CreatedAt:         entry.At,
+		UpdatedAt:         entry.At,
+		Events:            []PositionEvent{step},
 	}
-	p.Events = []PositionEvent{{
-		ID: entry.ID, Sequence: entry.Sequence, Actor: entry.Actor, At: entry.At, To: StateCreated,
-		Currency: p.Currency, Amount: p.Amount,
-	}}
 	if reader.err == nil {
 		b.Positions.Put(e.ID, p)
 	}
 	return reader.err
 }
 
-// checkFuture refuses a moment that is not after now.
-func checkFuture(field string, at *time.Time, now time.Time) error {
-	if at != nil && !at.After(now) {
-		return invalid(field, "must be in the future")
+// step implements positionStep.
+func (e positionCreated) step(entry Entry) (PositionEvent, error) {
+	amount, err := money.ParseFormatted(e.Amount)
+	return PositionEvent{
+		ID:       entry.ID,
+		Sequence: entry.Sequence,
+		Actor:    entry.Actor,
+		At:       entry.At,
+		To:       StateCreated,
+		Currency: e.Currency,
+		Amount:   amount,
+	}, err
+}
+
+// AppendJSON implements jsonwriter.Value with the event as encoding/json writes it.
+func (e positionCreated) AppendJSON(text []byte) []byte {
+	o := jsonwriter.Begin(text)
+	jsonwriter.Appender(&o, "id", e.ID)
+	jsonwriter.Appender(&o, "assetId", e.AssetID)
+	o.Text("holderReference", e.HolderReference)
+	o.OptionalText("externalReference", e.ExternalReference)
+	o.Text("currency", string(e.Currency))
+	o.Text("amount", e.Amount)
+	o.OptionalText("retained", e.Retained)
+	if e.ExpiresAt != nil {
+		o.Text("expiresAt", *e.ExpiresAt)
 	}
-	return nil
+	if len(e.Metadata) > 0 {
+		o.Raw("metadata", e.Metadata)
+	}
+	return o.End()
 }

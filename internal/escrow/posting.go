@@ -38,21 +38,14 @@ type Posting struct {
 	Amount        money.Amount // greater than 0
 }
 
-// Posting returns the movement of money that a step of a position's life is; ok is
+// Posting returns the movement of money that an event of a position is; ok is
 // false where nothing moved.
 func (e PositionEvent) Posting() (posting Posting, ok bool) {
-	posting = Posting{Currency: e.Currency, Amount: e.Amount}
-	switch e.To {
-	case StateFunded:
-		posting.Debit, posting.Credit = AccountHolder, AccountEscrow
-	case StatePartiallyReleased, StateReleased:
-		posting.Debit, posting.Credit = AccountEscrow, AccountBeneficiary
-	case StateCancelled, StateExpired:
-		posting.Debit, posting.Credit = AccountEscrow, AccountRefund
-	case StateCreated:
+	rules := e.To.rules()
+	if rules.debit == "" || e.Amount == 0 {
 		return Posting{}, false
 	}
-	return posting, e.Amount != 0
+	return Posting{Debit: rules.debit, Credit: rules.credit, Currency: e.Currency, Amount: e.Amount}, true
 }
 
 // Balances are the sums of postings by currency and account. They have no bound:
@@ -72,14 +65,16 @@ func (b *Balances) Add(p Posting) {
 // AddBody adds what an entry of a kind moves, by its body. Most kinds move nothing. Only
 // the body's event is read: balances are made of whole journals.
 func (b *Balances) AddBody(kind Kind, body []byte) error {
-	if kind != KindPositionStateChanged {
+	if !kind.movesMoney() {
 		return nil
 	}
+
 	// No member before the event can have these characters in its value.
 	_, event, found := bytes.Cut(body, []byte(`,"event":`))
 	if !found {
 		return errors.New("entry body: it has no event")
 	}
+
 	var step struct {
 		To       State          `json:"toState"`
 		Currency money.Currency `json:"currency"`
@@ -88,9 +83,10 @@ func (b *Balances) AddBody(kind Kind, body []byte) error {
 	if err := json.Unmarshal(bytes.TrimSuffix(event, []byte("}")), &step); err != nil {
 		return fmt.Errorf("entry body: event: %w", err)
 	}
+
 	var reader storedReader
-	posting, moves := PositionEvent{To: step.To, Currency: step.Currency, Amount: reader.optionalAmount(step.Amount)}.Posting()
-	if moves {
+	moved := PositionEvent{To: step.To, Currency: step.Currency, Amount: reader.optionalAmount(step.Amount)}
+	if posting, moves := moved.Posting(); moves {
 		b.Add(posting)
 	}
 	return reader.err
@@ -100,6 +96,7 @@ func (b *Balances) of(c money.Currency) map[Account]*big.Int {
 	if b.sums == nil {
 		b.sums = make(map[money.Currency]map[Account]*big.Int)
 	}
+
 	if b.sums[c] == nil {
 		b.sums[c] = make(map[Account]*big.Int, len(Accounts()))
 		for _, account := range Accounts() {
@@ -162,6 +159,7 @@ func (b *Balances) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &in); err != nil {
 		return fmt.Errorf("balances: %w", err)
 	}
+
 	b.sums = nil
 	for currency, sums := range in {
 		of := b.of(currency)

@@ -11,7 +11,7 @@ type Rows[K comparable, V any] struct {
 	rows    map[K]*row[V]
 	created []K
 	updated []K
-	// saved is what undo goes by; nil while nothing is to be undone.
+	// saved is what rollBack goes by; nil without a savepoint.
 	saved *savedRows[K, V]
 }
 
@@ -22,8 +22,8 @@ type row[V any] struct {
 	stored, touched bool
 }
 
-// savedRows is what it takes to lead rows back to where they were: how many were
-// created and updated, and what each Put since then has replaced.
+// savedRows is a savepoint of rows: how many were created and updated, and what each Put
+// since then has replaced.
 type savedRows[K comparable, V any] struct {
 	created, updated int
 	replaced         []replacedRow[K, V]
@@ -47,8 +47,8 @@ func (r *Rows[K, V]) Get(key K) (value V, ok bool) {
 	return value, false
 }
 
-// must returns a row that is known to be there, because it was just put.
-func (r *Rows[K, V]) must(key K) V { return r.rows[key].value }
+// mustGet returns a row that is known to be there, because it was just put.
+func (r *Rows[K, V]) mustGet(key K) V { return r.rows[key].value }
 
 // Put makes or replaces a row.
 func (r *Rows[K, V]) Put(key K, value V) {
@@ -56,11 +56,13 @@ func (r *Rows[K, V]) Put(key K, value V) {
 	if r.saved != nil {
 		r.saved.note(key, known)
 	}
+
 	if !ok {
 		known = &row[V]{}
 		r.set(key, known)
 	}
 	known.value = value
+
 	switch {
 	case known.touched:
 	case known.stored:
@@ -91,16 +93,17 @@ func (r *Rows[K, V]) All() iter.Seq2[K, V] {
 // Changed reports whether a row was put.
 func (r *Rows[K, V]) Changed() bool { return len(r.created)+len(r.updated) > 0 }
 
-// save begins to note what Put replaces, until undo or keep.
+// save sets a savepoint: from here on the rows note what Put replaces, until rollBack or
+// release.
 func (r *Rows[K, V]) save() {
 	r.saved = &savedRows[K, V]{created: len(r.created), updated: len(r.updated)}
 }
 
-// keep leaves the rows as they are.
-func (r *Rows[K, V]) keep() { r.saved = nil }
+// release leaves the rows as they are, without a savepoint.
+func (r *Rows[K, V]) release() { r.saved = nil }
 
-// undo leads the rows back to where they were at save.
-func (r *Rows[K, V]) undo() {
+// rollBack puts the rows back to where they were at the savepoint.
+func (r *Rows[K, V]) rollBack() {
 	for _, change := range slices.Backward(r.saved.replaced) {
 		if change.known {
 			*r.rows[change.key] = change.before
@@ -108,6 +111,7 @@ func (r *Rows[K, V]) undo() {
 			delete(r.rows, change.key)
 		}
 	}
+
 	r.created, r.updated = r.created[:r.saved.created], r.updated[:r.saved.updated]
 	r.saved = nil
 }

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// MaxMovements bounds a statement, so that it is an answer of some megabytes at the
-// most. A period with more has several statements.
+// MaxMovements bounds a statement, so that it is an answer of at most some megabytes. A
+// period with more has several statements.
 const MaxMovements = 10_000
 
-// Movement is a posting, with the entry of the journal that records it and the step of
-// the position whose money moved.
+// Movement is a posting, with the entry of the journal that records it and the transition
+// of the position whose money moved.
 type Movement struct {
 	Posting
 	Sequence   int64
@@ -23,24 +23,34 @@ type Movement struct {
 // MovementOf returns what an entry of a kind moves, by its body; ok is false where
 // nothing moved. Most kinds move nothing, and their bodies are not read.
 func MovementOf(kind Kind, body []byte) (m Movement, ok bool, err error) {
-	if kind != KindPositionStateChanged {
+	if !kind.movesMoney() {
 		return Movement{}, false, nil
 	}
+
 	entry, err := ParseEntry(body)
 	if err != nil {
 		return Movement{}, false, err
 	}
 	position, step, readable := entry.PositionEvent()
 	if !readable {
-		return Movement{}, false, errors.New("entry body: event: it is no step of a position")
+		return Movement{}, false, errors.New("entry body: event: it is no event of a position")
 	}
+
 	m, ok = step.movement(position)
 	return m, ok, nil
 }
 
 func (e PositionEvent) movement(of PositionID) (m Movement, ok bool) {
 	posting, ok := e.Posting()
-	return Movement{posting, e.Sequence, e.ID, e.At, of, e.From, e.To}, ok
+	return Movement{
+		Posting:    posting,
+		Sequence:   e.Sequence,
+		EntryID:    e.ID,
+		At:         e.At,
+		PositionID: of,
+		From:       e.From,
+		To:         e.To,
+	}, ok
 }
 
 // Statement is an account statement: what the accounts had before a part of a journal,
@@ -63,8 +73,8 @@ func (s *Statement) Add(m Movement) {
 	s.Closing.Add(m.Posting)
 }
 
-// Statement returns the statement of a position's whole life, from its events. Its
-// currency is in the closing balances even where nothing has moved yet.
+// Statement returns the statement of a position from its creation on, made of its events.
+// Its currency is in the closing balances even where nothing has moved yet.
 func (p Position) Statement() Statement {
 	var s Statement
 	s.Closing.of(p.Currency)

@@ -71,10 +71,3 @@ func formatOptionalTime(at *time.Time) *string {
 	text := FormatTime(*at)
 	return &text
 }
-
-// invalid makes the refusal of a single field.
-func invalid(field, format string, args ...any) error {
-	var faults Faults
-	faults.Add(field, format, args...)
-	return faults.Err()
-}

@@ -27,7 +27,7 @@ func TestUndoneBooksAreAsIfNothingHadBeenDone(t *testing.T) {
 		for _, put := range drawPuts(t, "undone") {
 			undone.put(put)
 		}
-		undone.books.undo(saved)
+		undone.books.rollBack(saved)
 		undone.moves = never.moves
 		undone.compare(t, never, "after undo")
 		for _, put := range drawPuts(t, "put after") {
@@ -47,7 +47,7 @@ func TestKeptBooksAreAsIfTheyHadNotBeenSaved(t *testing.T) {
 			kept.put(put)
 			never.put(put)
 		}
-		kept.books.keep()
+		kept.books.release()
 		kept.compare(t, never, "after keep")
 	})
 }

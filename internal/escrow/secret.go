@@ -1,0 +1,70 @@
+package escrow
+
+import (
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math/big"
+)
+
+// The text of a secret: a prefix that scanners for leaked secrets can look for,
+// 256 random bits in base62, and a check sum that catches a mistyped or cut key
+// without asking the database.
+const (
+	secretPrefix   = "egk_"
+	secretBody     = 43
+	secretCheckSum = 6
+)
+
+// SecretHash is the SHA-256 of a secret. A secret has 256 random bits, so its
+// hash needs no salt and no stretching.
+type SecretHash [sha256.Size]byte
+
+// String returns the hash in hexadecimal.
+func (h SecretHash) String() string { return hex.EncodeToString(h[:]) }
+
+// HashSecret returns the hash by which a secret is known.
+func HashSecret(secret string) SecretHash { return sha256.Sum256([]byte(secret)) }
+
+// NewSecret returns the text of a secret with the given random bits.
+func NewSecret(random [32]byte) string {
+	body := secretPrefix + base62(new(big.Int).SetBytes(random[:]), secretBody)
+	return body + secretCheck(body)
+}
+
+// DeriveSecret returns the random bits of the secret that a parent secret and a
+// nonce always lead to (HKDF, RFC 5869). A repeated request for a new key can so
+// be answered with the same secret although only its hash is kept: whoever
+// repeats it presents the parent again.
+func DeriveSecret(parent string, nonce []byte) (random [32]byte) {
+	bits, err := hkdf.Key(sha256.New, []byte(parent), nonce, "escrowgrid api key", len(random))
+	if err != nil {
+		panic(err) // only for lengths that HKDF cannot give
+	}
+	return [32]byte(bits)
+}
+
+// CheckSecret refuses a text that NewSecret cannot have made.
+func CheckSecret(secret string) error {
+	if len(secret) == len(secretPrefix)+secretBody+secretCheckSum {
+		body := secret[len(secretPrefix) : len(secretPrefix)+secretBody]
+		number, ok := new(big.Int).SetString(body, 62)
+		if ok && number.BitLen() <= 256 && NewSecret([32]byte(number.FillBytes(make([]byte, 32)))) == secret {
+			return nil
+		}
+	}
+	return errors.New("not an EscrowGrid API key, or not all of it")
+}
+
+func secretCheck(body string) string {
+	return base62(big.NewInt(int64(crc32.ChecksumIEEE([]byte(body)))), secretCheckSum)
+}
+
+// base62 writes a number in 0-9A-Za-z, the digits that math/big orders as
+// 0-9a-zA-Z, padded to a fixed width.
+func base62(number *big.Int, width int) string {
+	return fmt.Sprintf("%0*s", width, number.Text(62))
+}

@@ -1,0 +1,216 @@
+package escrow
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/jsonwriter"
+	"github.com/escrowgrid/escrowgrid/internal/money"
+)
+
+// TransitionInput is what a client gives to move a position to another state.
+type TransitionInput struct {
+	ToState  string
+	Amount   *money.Digits
+	Reason   *string
+	Metadata Metadata
+}
+
+// TransitionPosition moves a position to another state, and its money with it.
+type TransitionPosition struct {
+	position PositionID
+	to       State
+	amount   *money.Digits
+	reason   string
+	metadata Metadata
+	// ifVersion lists the versions that the position may have; nil allows any.
+	ifVersion []int64
+	// ifDue refuses unless the position is past its expiresAt.
+	ifDue bool
+}
+
+// NewTransitionPosition checks the input. Where ifVersion is not nil, a position
+// that has none of these versions is refused with CodeVersionMismatch.
+func NewTransitionPosition(
+	position PositionID, in TransitionInput, ifVersion []int64,
+) (TransitionPosition, Faults) {
+	var faults Faults
+	command := TransitionPosition{
+		position:  position,
+		amount:    in.Amount,
+		reason:    faults.optionalText("reason", in.Reason, MaxReasonLength),
+		metadata:  faults.metadata("metadata", in.Metadata),
+		to:        word(&faults, "toState", in.ToState, States()),
+		ifVersion: ifVersion,
+	}
+
+	switch {
+	case in.Amount != nil:
+		faults.check("amount", in.Amount.Check())
+	case command.to.rules().part:
+		faults.Add("amount", "is required to go to %s", command.to)
+	}
+	return command, faults
+}
+
+// ExpirePosition is the system's command for a position that is past its
+// expiresAt. A position that is not due, or no longer open, refuses it.
+func ExpirePosition(position PositionID) TransitionPosition {
+	return TransitionPosition{position: position, to: StateExpired, reason: "expiresAt has passed", ifDue: true}
+}
+
+// Needs implements Command.
+func (c TransitionPosition) Needs() Needs { return Needs{Positions: []PositionID{c.position}} }
+
+// The refusals come in this order: the position, its version, its state, its
+// expiry, the amount, the retainage.
+func (c TransitionPosition) decide(b *Books, _ Request, s stamp) (event, *Error) {
+	p, ok := b.Positions.Get(c.position)
+	if !ok {
+		return nil, Errorf(CodePositionNotFound, "There is no position %s.", c.position)
+	}
+	if c.ifVersion != nil && !slices.Contains(c.ifVersion, p.Version) {
+		return nil, Errorf(CodeVersionMismatch, "The position has the version %d by now.", p.Version)
+	}
+
+	if refusal := c.checkState(p, s.at); refusal != nil {
+		return nil, refusal
+	}
+	moved, refusal := c.moved(p)
+	if refusal != nil {
+		return nil, refusal
+	}
+
+	e := positionStateChanged{
+		ID: c.position, From: p.State, To: c.to, Currency: p.Currency, Reason: c.reason, Metadata: c.metadata,
+	}
+	if moved > 0 {
+		e.Amount = moved.Format(p.Currency)
+	}
+	return e, nil
+}
+
+func (c TransitionPosition) checkState(p Position, now time.Time) *Error {
+	overdue := p.ExpiresAt != nil && !now.Before(*p.ExpiresAt)
+	switch {
+	case !slices.Contains(p.State.Next(), c.to):
+		return Errorf(CodeInvalidTransition,
+			"A position that is %s cannot become %s; %s.", p.State, c.to, describeNext(p.State))
+	case c.ifDue && !overdue:
+		return Errorf(CodeInvalidTransition, "The position is not due to expire.")
+	case overdue && c.to != StateExpired && c.to != StateCancelled:
+		return Errorf(CodePositionExpired, "The position expired at %s; it can only become %s or %s.",
+			FormatTime(*p.ExpiresAt), StateExpired, StateCancelled)
+	case len(p.Events) >= MaxPositionEvents && !c.to.Final():
+		final := slices.DeleteFunc(slices.Clone(p.State.Next()), func(s State) bool { return !s.Final() })
+		return Errorf(CodePositionEventLimit, "The position has %d events, the most that it can have; it can only become %s.",
+			len(p.Events), join(final))
+	}
+	return nil
+}
+
+// moved returns how much money the transition moves. Only a partial release
+// leaves that to the client; elsewhere an amount that was given must agree.
+func (c TransitionPosition) moved(p Position) (money.Amount, *Error) {
+	rules := c.to.rules()
+	whole := p.on(rules.debit)
+	if c.amount == nil {
+		return whole, nil
+	}
+
+	amount, err := money.ParseAmount(string(*c.amount), p.Currency)
+	switch {
+	case err != nil:
+		return 0, invalid("amount", "%s", err)
+	case rules.part:
+		return amount, checkPartial(p, amount)
+	case amount != whole:
+		return 0, Errorf(CodeTransitionAmount,
+			"The transition to %s moves the whole %s %s: give this amount, or leave the amount out.",
+			c.to, whole.Format(p.Currency), p.Currency)
+	}
+	return amount, nil
+}
+
+func checkPartial(p Position, amount money.Amount) *Error {
+	switch {
+	case amount >= p.Held:
+		return Errorf(CodeTransitionAmount,
+			"A partial release must leave something of the %s %s that are held; to release all, go to %s.",
+			p.Held.Format(p.Currency), p.Currency, StateReleased)
+	case p.Held-amount < p.Retained:
+		return Errorf(CodeTemplateRetainage, "Of the %s %s that are held, %s stay retained until %s.",
+			p.Held.Format(p.Currency), p.Currency, p.Retained.Format(p.Currency), StateReleased)
+	}
+	return nil
+}
+
+type positionStateChanged struct {
+	ID       PositionID     `json:"id"`
+	From     State          `json:"fromState"`
+	To       State          `json:"toState"`
+	Currency money.Currency `json:"currency"`
+	Amount   string         `json:"amount,omitempty"`
+	Reason   string         `json:"reason,omitempty"`
+	Metadata Metadata       `json:"metadata,omitempty"`
+}
+
+func (e positionStateChanged) kind() Kind      { return KindPositionStateChanged }
+func (e positionStateChanged) subject() string { return e.ID.String() }
+
+func (e positionStateChanged) resource(b *Books) Resource { return b.Positions.mustGet(e.ID) }
+
+func (e positionStateChanged) apply(b *Books, entry Entry) error {
+	p, ok := b.Positions.Get(e.ID)
+	if !ok || p.State != e.From {
+		return fmt.Errorf("position %s is not %s", e.ID, e.From)
+	}
+
+	step, err := e.step(entry)
+	if err != nil {
+		return err
+	}
+	if p, err = p.move(e.To, step.Amount); err != nil {
+		return err
+	}
+
+	p.Version++
+	p.UpdatedAt = entry.At
+	// Appending to a copy keeps the events that other holders of the position see.
+	p.Events = append(slices.Clip(p.Events), step)
+	b.Positions.Put(e.ID, p)
+	return nil
+}
+
+// step implements positionStep.
+func (e positionStateChanged) step(entry Entry) (PositionEvent, error) {
+	var reader storedReader
+	return PositionEvent{
+		ID:       entry.ID,
+		Sequence: entry.Sequence,
+		Actor:    entry.Actor,
+		At:       entry.At,
+		From:     e.From,
+		To:       e.To,
+		Currency: e.Currency,
+		Amount:   reader.optionalAmount(e.Amount),
+		Reason:   e.Reason,
+		Metadata: e.Metadata,
+	}, reader.err
+}
+
+// AppendJSON implements jsonwriter.Value with the event as encoding/json writes it.
+func (e positionStateChanged) AppendJSON(text []byte) []byte {
+	o := jsonwriter.Begin(text)
+	jsonwriter.Appender(&o, "id", e.ID)
+	o.Text("fromState", string(e.From))
+	o.Text("toState", string(e.To))
+	o.Text("currency", string(e.Currency))
+	o.OptionalText("amount", e.Amount)
+	o.OptionalText("reason", e.Reason)
+	if len(e.Metadata) > 0 {
+		o.Raw("metadata", e.Metadata)
+	}
+	return o.End()
+}
