@@ -232,6 +232,7 @@ func (e keyState) apply(b *Books, entry Entry) error {
 		ExpiresAt:     reader.optionalTime(e.ExpiresAt),
 		RevokedAt:     reader.optionalTime(e.RevokedAt),
 	}
+
 	if reader.err == nil {
 		b.Keys.Put(e.ID, key)
 	}

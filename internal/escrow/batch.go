@@ -94,7 +94,7 @@ type ItemResult struct {
 	Refusal  *Error
 }
 
-// BatchResults is the Resource that a PositionBatch leads to: what became of each
+// BatchResults is the Resource of a PositionBatch: what became of each
 // of its items, in their order.
 type BatchResults []ItemResult
 
@@ -108,7 +108,7 @@ func (r BatchResults) Refusals() ItemRefusals {
 }
 
 // executeBatch carries a batch out. An atomic batch with a refused item leaves the books
-// as they were, but all of its items are tried, so that all refusals are told at once.
+// as they were, but all of its items are tried, so that all refusals are reported at once.
 func (b *Books) executeBatch(r Request, batch PositionBatch, s Stamp) (Outcome, error) {
 	if !batch.atomic {
 		results, err := b.executeItems(r, batch.items, s)
@@ -141,12 +141,15 @@ func batchRefused(items ItemRefusals, refused int) *Error {
 func (b *Books) executeItems(r Request, items []batchItem, s Stamp) (BatchResults, error) {
 	results := make(BatchResults, len(items))
 	random := rand.New(rand.NewPCG(s.Random[0], s.Random[1])) //nolint:gosec // Ids are no secrets.
+
 	for i, item := range items {
+		// Also an item that is refused takes its bits: those of the others do not depend on it.
 		bits := [2]uint64{random.Uint64(), random.Uint64()}
 		if item.refusal != nil {
 			results[i].Refusal = item.refusal
 			continue
 		}
+
 		outcome, err := b.execute(r, item.command, b.nextMoment(s.Now), bits)
 		if err != nil {
 			return nil, fmt.Errorf("item %d: %w", i, err)
@@ -162,7 +165,7 @@ func itemResult(outcome Outcome) ItemResult {
 	return ItemResult{Position: position, Refusal: outcome.Refusal}
 }
 
-// ItemRefusals tells of each item of a batch, in their order, why it was refused;
+// ItemRefusals holds, for each item of a batch in order, why it was refused;
 // nil where it was not.
 type ItemRefusals []*Error
 

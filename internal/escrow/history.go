@@ -7,9 +7,9 @@ import (
 
 // This file makes resources of their entries, as a replay of the journal makes all of them.
 
-// ResourceOf returns the resource that a subject's entries tell of, as it was
+// ResourceOf returns the resource that a subject's entries describe, as it was
 // right after the last of them. A position takes all of its entries; of anything
-// else the last tells the whole.
+// else the last describes the whole.
 func ResourceOf(entries []Entry) (Resource, error) {
 	books, err := booksAfter(entries)
 	if err != nil {
@@ -18,7 +18,7 @@ func ResourceOf(entries []Entry) (Resource, error) {
 	return entries[len(entries)-1].event.resource(books), nil
 }
 
-// booksAfter returns books that hold what a subject's entries tell of, as it was right
+// booksAfter returns books that hold what a subject's entries describe, as it was right
 // after the last.
 func booksAfter(entries []Entry) (*Books, error) {
 	if len(entries) == 0 {

@@ -149,6 +149,7 @@ func decodeBase32(text string) (id [16]byte, err error) {
 	if len(text) != base32Length || text[0] > '7' {
 		return id, errBase32
 	}
+
 	var high, low uint64
 	for i := range len(text) {
 		five := strings.IndexByte(base32Alphabet, text[i])
@@ -158,6 +159,7 @@ func decodeBase32(text string) (id [16]byte, err error) {
 		high = high<<5 | low>>59
 		low = low<<5 | uint64(five)
 	}
+
 	binary.BigEndian.PutUint64(id[:8], high)
 	binary.BigEndian.PutUint64(id[8:], low)
 	return id, nil

@@ -52,7 +52,8 @@ func (b *Books) repeated(i *Idempotency) (*Record, *Error) {
 	case !ok:
 		return nil, nil
 	case record.Fingerprint != i.Fingerprint:
-		return nil, Errorf(CodeIdempotencyKeyReused, "The Idempotency-Key was used for another request; take a new key.")
+		return nil, Errorf(CodeIdempotencyKeyReused,
+			"The Idempotency-Key was used for another request; take a new key.")
 	}
 	return &record, nil
 }

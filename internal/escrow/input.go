@@ -15,7 +15,7 @@ import (
 )
 
 // This file reads what clients give. Each reader returns the value and notes what is wrong
-// with it as a fault of its field, so that all faults of an input are told at once.
+// with it as a fault of its field, so that all faults of an input are reported at once.
 
 // Fault is one thing that is wrong with a request's input.
 type Fault struct {
@@ -26,7 +26,7 @@ type Fault struct {
 	Message string `json:"message"`
 }
 
-// Faults is what is wrong with an input, all of it, so that it can be told at once. An
+// Faults is what is wrong with an input, all of it, so that it can be reported at once. An
 // input without faults is valid. The zero value is ready for use.
 type Faults []Fault
 

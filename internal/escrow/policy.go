@@ -72,7 +72,8 @@ func NewSetPolicy(region string, in PolicyInput) (SetPolicy, Faults) {
 		faults.Add("position.minAmount", "must not be greater than maxAmount")
 	}
 	if in.Position.AllowedCurrencies != nil {
-		command.rules.AllowedCurrencies = faults.currencies("position.allowedCurrencies", *in.Position.AllowedCurrencies)
+		currencies := faults.currencies("position.allowedCurrencies", *in.Position.AllowedCurrencies)
+		command.rules.AllowedCurrencies = currencies
 	}
 	return command, faults
 }
@@ -143,6 +144,7 @@ func (e policySet) apply(b *Books, entry Entry) error {
 			AllowedCurrencies: e.Position.AllowedCurrencies,
 		},
 	}
+
 	if reader.err == nil {
 		b.Policies.Put(e.Region, policy)
 	}

@@ -17,7 +17,7 @@ const MaxPositionEvents = 1000
 //
 //	Funded = Released + Refunded + Held
 //
-// and no amount is negative.
+// and no amount is negative; see CheckMoney.
 type Position struct {
 	ID                PositionID
 	InstitutionID     InstitutionID
@@ -221,11 +221,13 @@ func (e positionCreated) AppendJSON(text []byte) []byte {
 	o := jsonwriter.Begin(text)
 	jsonwriter.Appender(&o, "id", e.ID)
 	jsonwriter.Appender(&o, "assetId", e.AssetID)
+
 	o.Text("holderReference", e.HolderReference)
 	o.OptionalText("externalReference", e.ExternalReference)
 	o.Text("currency", string(e.Currency))
 	o.Text("amount", e.Amount)
 	o.OptionalText("retained", e.Retained)
+
 	if e.ExpiresAt != nil {
 		o.Text("expiresAt", *e.ExpiresAt)
 	}

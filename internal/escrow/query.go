@@ -107,7 +107,7 @@ type RefusalFilter struct {
 	Actor       string
 }
 
-// DuePosition names a position that has outlived its expiresAt.
+// DuePosition names an open position that is past its expiresAt.
 type DuePosition struct {
 	InstitutionID InstitutionID
 	PositionID    PositionID

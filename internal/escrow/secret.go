@@ -35,9 +35,9 @@ func NewSecret(random [32]byte) string {
 	return body + secretCheck(body)
 }
 
-// DeriveSecret returns the random bits of the secret that a parent secret and a
-// nonce always lead to (HKDF, RFC 5869). A repeated request for a new key can so
-// be answered with the same secret although only its hash is kept: whoever
+// DeriveSecret returns the random bits of a secret, derived from a parent secret and a
+// nonce (HKDF, RFC 5869): the same two give the same bits. So a repeated request for a
+// new key can be answered with the same secret although only its hash is kept: whoever
 // repeats it presents the parent again.
 func DeriveSecret(parent string, nonce []byte) (random [32]byte) {
 	bits, err := hkdf.Key(sha256.New, []byte(parent), nonce, "escrowgrid api key", len(random))

@@ -157,7 +157,8 @@ func (c TemplateConfig) expiry(asked *time.Time, now time.Time) (*time.Time, *Er
 		return &latest, nil
 	}
 	if asked.After(latest) {
-		return nil, Errorf(CodeTemplateTenor, "The asset's template allows an expiresAt at most %d days ahead, until %s.",
+		return nil, Errorf(CodeTemplateTenor,
+			"The asset's template allows an expiresAt at most %d days ahead, until %s.",
 			c.MaxTenorDays, FormatTime(latest))
 	}
 	return asked, nil

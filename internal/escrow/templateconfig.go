@@ -189,11 +189,13 @@ func newAmountMember(name string, at func(*TemplateConfig) *money.Amount) config
 				*at(c) = r.faults.amount("config."+name, digits, c.Currency)
 			}
 		},
+
 		write: func(o *jsonwriter.Object, c TemplateConfig) {
 			if amount := *at(&c); amount != 0 {
 				o.Text(name, amount.Format(c.Currency))
 			}
 		},
+
 		load: func(c *TemplateConfig, value json.RawMessage) error {
 			var text string
 			if err := json.Unmarshal(value, &text); err != nil {
@@ -221,11 +223,13 @@ func newPercentageMember(name string, at func(*TemplateConfig) **money.Decimal) 
 			}
 			*at(c) = &percentage
 		},
+
 		write: func(o *jsonwriter.Object, c TemplateConfig) {
 			if percentage := *at(&c); percentage != nil {
 				o.Raw(name, []byte(percentage.String()))
 			}
 		},
+
 		load: func(c *TemplateConfig, value json.RawMessage) error {
 			var reader storedReader
 			*at(c) = reader.decimal(string(value))
@@ -248,11 +252,13 @@ func newDaysMember(name string, at func(*TemplateConfig) *int64) configMember {
 				r.faults.Add("config."+name, "must be a whole number from 1 to %d", MaxTenorDays)
 			}
 		},
+
 		write: func(o *jsonwriter.Object, c TemplateConfig) {
 			if days := *at(&c); days != 0 {
 				o.Number(name, days)
 			}
 		},
+
 		load: func(c *TemplateConfig, value json.RawMessage) error { return json.Unmarshal(value, at(c)) },
 	}
 }

@@ -93,6 +93,7 @@ func (c TransitionPosition) decide(b *Books, _ Request, s stamp) (event, *Error)
 
 func (c TransitionPosition) checkState(p Position, now time.Time) *Error {
 	overdue := p.ExpiresAt != nil && !now.Before(*p.ExpiresAt)
+
 	switch {
 	case !slices.Contains(p.State.Next(), c.to):
 		return Errorf(CodeInvalidTransition,
@@ -104,8 +105,8 @@ func (c TransitionPosition) checkState(p Position, now time.Time) *Error {
 			FormatTime(*p.ExpiresAt), StateExpired, StateCancelled)
 	case len(p.Events) >= MaxPositionEvents && !c.to.Final():
 		final := slices.DeleteFunc(slices.Clone(p.State.Next()), func(s State) bool { return !s.Final() })
-		return Errorf(CodePositionEventLimit, "The position has %d events, the most that it can have; it can only become %s.",
-			len(p.Events), join(final))
+		return Errorf(CodePositionEventLimit,
+			"The position has %d events, the most that it can have; it can only become %s.", len(p.Events), join(final))
 	}
 	return nil
 }

@@ -1,0 +1,80 @@
+package escrow
+
+import "time"
+
+// Command is one request to change something: a single one, or a PositionBatch of
+// them.
+type Command interface {
+	// Needs names what is read to decide on the command.
+	Needs() Needs
+}
+
+// single is a command that makes one event.
+type single interface {
+	Command
+	// decide returns what happens when the command is accepted, or the refusal.
+	// It changes nothing.
+	decide(*Books, Request, stamp) (event, *Error)
+}
+
+// Request is a command with who asks for it.
+type Request struct {
+	// Institution is the one that the command concerns; zero for a command that
+	// makes an institution.
+	Institution InstitutionID
+	Actor       Actor
+	// RequestID is 1 to 128 characters of [A-Za-z0-9._:-].
+	RequestID   string
+	Command     Command
+	Idempotency *Idempotency
+}
+
+// Needs names the rows that the request reads: its command's, its actor's key,
+// and the record under its idempotency key.
+func (r Request) Needs() Needs {
+	needs := r.Command.Needs()
+	if !r.Actor.Key.IsZero() {
+		needs.Keys = append(needs.Keys, r.Actor.Key)
+	}
+	if r.Idempotency != nil {
+		needs.Records = append(needs.Records, r.Idempotency.Key)
+	}
+	return needs
+}
+
+// Weight is how many commands the request counts for: one, or the items of a batch.
+func (r Request) Weight() int {
+	if batch, ok := r.Command.(PositionBatch); ok {
+		return len(batch.items)
+	}
+	return 1
+}
+
+// Stamp is what execution takes from outside: the clock and random bits. The
+// same stamp gives the same result.
+type Stamp struct {
+	Now time.Time
+	// Random gives the ids of the new resource and of the entry their random bits;
+	// from it a batch derives those of its items.
+	Random [2]uint64
+}
+
+// stamp is a Stamp as a command sees it: the time of its entry, and an id for what it
+// makes.
+type stamp struct {
+	at time.Time
+	id [16]byte
+}
+
+// Outcome is what became of a request: it was accepted, with a Resource; or
+// refused, with a Refusal; or repeated an earlier one, whose Record says what
+// became of that.
+type Outcome struct {
+	Resource Resource
+	// Subject and Sequence name the resource and the state it is in: that right
+	// after the entry of the sequence.
+	Subject  string
+	Sequence int64
+	Refusal  *Error
+	Record   *Record
+}
