@@ -227,7 +227,7 @@ func (c *committer) attempt(batch []*pending) (err error) {
 	err = c.commit(ctx, transaction, entries)
 	// Also where the outcome stays unknown: a key may be revoked.
 	for _, b := range books {
-		c.engine.keys.forget(b.Keys.Updated())
+		c.engine.forgetKeys(b.Keys.Updated())
 	}
 	if err != nil {
 		return err
@@ -264,7 +264,7 @@ func commandsOf(batch []*pending) (commands int) {
 
 // execute applies the commands of a batch to its books. A command that panics is
 // like one that fails: its neighbours are to be carried out.
-func (c *committer) execute(transaction store.Batch, batch []*pending) (_ []escrow.Outcome, err error) {
+func (c *committer) execute(transaction store.Tx, batch []*pending) (_ []escrow.Outcome, err error) {
 	defer func() {
 		if problem := recover(); problem != nil {
 			err = fmt.Errorf("panic: %v\n%s", problem, debug.Stack())
@@ -282,7 +282,7 @@ func (c *committer) execute(transaction store.Batch, batch []*pending) (_ []escr
 }
 
 // booksOf returns the books of a batch, each once.
-func booksOf(transaction store.Batch, batch []*pending) []*escrow.Books {
+func booksOf(transaction store.Tx, batch []*pending) []*escrow.Books {
 	var books []*escrow.Books
 	seen := make(map[escrow.InstitutionID]bool)
 	for _, p := range batch {
@@ -295,7 +295,7 @@ func booksOf(transaction store.Batch, batch []*pending) []*escrow.Books {
 }
 
 // commit commits, and finds out about a commit whose outcome is not known.
-func (c *committer) commit(ctx context.Context, transaction store.Batch, entries []escrow.Entry) error {
+func (c *committer) commit(ctx context.Context, transaction store.Tx, entries []escrow.Entry) error {
 	err := transaction.Commit(ctx)
 	if !errors.Is(err, store.ErrOutcomeUnknown) {
 		return err

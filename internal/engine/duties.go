@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"sync"
 	"time"
@@ -59,7 +60,7 @@ func (e *Engine) expirePositions(ctx context.Context) {
 	e.every(ctx, e.config.ExpiryInterval, func(ctx context.Context) {
 		for more := true; more; {
 			more = false
-			ran, err := e.store.Lead(ctx, store.LeadExpiry, func(ctx context.Context) error {
+			ran, err := e.store.IfLeader(ctx, store.LeaderOfExpiry, func(ctx context.Context) error {
 				due, err := e.store.DuePositions(ctx, e.config.Now(), expiryPage)
 				e.metrics.due.Set(float64(len(due)))
 				if err == nil {
@@ -106,7 +107,7 @@ func (e *Engine) purge(ctx context.Context) {
 	e.every(ctx, purgeInterval, func(ctx context.Context) {
 		for more := true; more; {
 			more = false
-			_, err := e.store.Lead(ctx, store.LeadPurge, func(ctx context.Context) error {
+			_, err := e.store.IfLeader(ctx, store.LeaderOfPurge, func(ctx context.Context) error {
 				removed, err := e.store.Purge(ctx, e.config.Now(), purgePage)
 				more = err == nil && removed >= purgePage
 				return err
@@ -121,8 +122,7 @@ func (e *Engine) Refused(attempt escrow.RefusedAttempt) {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // It never fails.
 	attempt.At = e.config.Now()
-	attempt.ID = escrow.EntryID(escrow.NewUUID(attempt.At, uint64(random[0])<<56|uint64(random[1])<<48|
-		uint64(random[2])<<40|uint64(random[3])<<32|uint64(random[4])<<24|uint64(random[5])<<16|uint64(random[6])<<8|uint64(random[7])))
+	attempt.ID = escrow.EntryID(escrow.NewUUID(attempt.At, binary.BigEndian.Uint64(random[:])))
 	select {
 	case e.refusals <- attempt:
 	default:

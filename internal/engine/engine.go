@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
@@ -84,12 +85,14 @@ func (c Config) withDefaults() Config {
 
 // Engine is safe for concurrent use.
 type Engine struct {
+	Queries
+
 	config     Config
 	store      *store.Store
 	log        *slog.Logger
 	metrics    *metrics
 	committers []*committer
-	keys       *keyCache
+	keys       *lru.Cache[escrow.SecretHash, escrow.APIKey]
 	refusals   chan escrow.RefusedAttempt
 
 	// accepting is held for reading while a command is put into a queue, and for
@@ -113,7 +116,7 @@ func New(config Config) (*Engine, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	e := &Engine{
-		config: config, store: config.Store, log: config.Logger, metrics: newMetrics(config.Metrics),
+		Queries: config.Store, config: config, store: config.Store, log: config.Logger, metrics: newMetrics(config.Metrics),
 		keys: newKeyCache(), refusals: make(chan escrow.RefusedAttempt, maxWaitingRefusals),
 		stop: stop, quit: make(chan struct{}),
 	}

@@ -198,7 +198,7 @@ func TestReadersSeeWhatWasAcknowledged(t *testing.T) {
 					}
 					place := i % positions
 					least := acknowledged[place].Load()
-					got, err := servers[reader%2].Position(engine.Reading(t.Context()), of, ids[place])
+					got, err := servers[reader%2].Position(engine.WithSnapshot(t.Context()), of, ids[place])
 					if err != nil || got.Version < least || int64(len(got.Events)) != got.Version {
 						t.Errorf("server %d shows version %d with %d events after %d was acknowledged, %v",
 							reader%2, got.Version, len(got.Events), least, err)

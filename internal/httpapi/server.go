@@ -171,7 +171,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer timed.end()
 	ctx = timed
 	if !c.isCommand() {
-		ctx = engine.Reading(ctx)
+		ctx = engine.WithSnapshot(ctx)
 	}
 	c.request = r.WithContext(ctx)
 	answer, err := s.serve(c)

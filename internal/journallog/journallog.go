@@ -118,7 +118,7 @@ func (l *Log) run(ctx context.Context) {
 func (l *Log) Round(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
-	ran, err := l.config.Store.Lead(ctx, store.LeadLog, func(ctx context.Context) error {
+	ran, err := l.config.Store.IfLeader(ctx, store.LeaderOfLog, func(ctx context.Context) error {
 		signers, err := l.keys(ctx)
 		if err != nil {
 			return err

@@ -6,41 +6,55 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
-const assetColumns = "institution_id, id, template_id, label, metadata, created_at"
+var assetTable = newTable("assets", func(a *escrow.Asset) []column {
+	return []column{
+		key("institution_id", uuidColumn(&a.InstitutionID)),
+		key("id", uuidColumn(&a.ID)),
+		fixed("template_id", uuidColumn(&a.TemplateID)),
+		fixed("label", textColumn(&a.Label)),
+		fixed("metadata", bytesColumn((*[]byte)(&a.Metadata))),
+		fixed("created_at", timeColumn(&a.CreatedAt)),
+	}
+})
 
-var assetTable = newTable("assets", 2,
-	[]string{"institution_id uuid", "id uuid", "template_id uuid", "label text", "metadata bytea", "created_at timestamptz"},
-	func(a *escrow.Asset, to columns) error {
-		to.id(a.InstitutionID)
-		to.id(a.ID)
-		to.id(a.TemplateID)
-		to.text(a.Label)
-		to.bytes(a.Metadata)
-		to.time(a.CreatedAt)
-		return nil
-	})
+var assetRows = newRows(rowsOf[escrow.AssetID, escrow.Asset, escrow.Asset]{
+	table:  assetTable,
+	in:     func(b *escrow.Books) *escrow.Rows[escrow.AssetID, escrow.Asset] { return &b.Assets },
+	key:    func(a escrow.Asset) escrow.AssetID { return a.ID },
+	pack:   asIs[escrow.Asset],
+	unpack: func(a escrow.Asset) (escrow.InstitutionID, escrow.Asset) { return a.InstitutionID, a },
+	named:  func(n *escrow.Needs) *[]escrow.AssetID { return &n.Assets },
+	keys:   idKeysOf(escrow.AssetID{}),
+	with: []companion[escrow.AssetID]{{ // Its template.
+		keys: idKeysOf(escrow.AssetID{}),
+		each: "SELECT " + templateTable.list + ` FROM asset_templates WHERE institution_id = $1
+			AND id = (SELECT template_id FROM assets WHERE institution_id = $1 AND id = $2)`,
+		all: "SELECT " + names(templateTable.layout, "t.") + ` FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
+			JOIN assets AS a ON a.institution_id = n.institution_id AND a.id = n.id
+			JOIN asset_templates AS t ON t.institution_id = a.institution_id AND t.id = a.template_id`,
+		load: templateRows.load,
+	}},
+	cached: func(a escrow.Asset) bool { return len(a.Metadata) <= maxCachedMetadata },
+	isWhole: func(recall recallRow, books *escrow.Books, asset escrow.Asset) bool {
+		return templateRows.fillOne(recall, books, asset.TemplateID)
+	},
+	subject: func(a escrow.Asset) string { return a.ID.String() },
+})
 
-func scanAsset(r row, a *escrow.Asset) error {
-	return r.Scan((*[16]byte)(&a.InstitutionID), (*[16]byte)(&a.ID), (*[16]byte)(&a.TemplateID), &a.Label,
-		(*[]byte)(&a.Metadata), &a.CreatedAt)
-}
-
-// Asset returns one asset of an institution.
-func (s *Store) Asset(
-	ctx context.Context, institution escrow.InstitutionID, id escrow.AssetID,
-) (escrow.Asset, bool, error) {
-	return one(ctx, s, "SELECT "+assetColumns+" FROM assets WHERE institution_id = $1 AND id = $2",
-		[]any{idArg(institution), idArg(id)}, scanAsset)
+// Asset returns one asset of an institution, or CodeAssetNotFound.
+func (s *Store) Asset(ctx context.Context, institution escrow.InstitutionID, id escrow.AssetID) (escrow.Asset, error) {
+	asset, found, err := one(ctx, s.database, assetTable.byKey, []any{idArg(institution), idArg(id)}, assetTable.scan)
+	return must(asset, found, err, escrow.CodeAssetNotFound, "asset", id)
 }
 
 // Assets returns a page of an institution's assets.
 func (s *Store) Assets(
 	ctx context.Context, institution escrow.InstitutionID, filter escrow.AssetFilter, page escrow.PageRequest,
 ) (escrow.Page[escrow.Asset], error) {
-	l := &list{from: "SELECT " + assetColumns + " FROM assets", key: "id"}
+	l := listOf(assetTable, "id")
 	l.where("institution_id = %s", idArg(institution))
 	if filter.Template != nil {
 		l.where("template_id = %s", idArg(*filter.Template))
 	}
-	return idPage(ctx, s, l, filter.Period, page, scanAsset)
+	return idPage(ctx, s.database, l, filter.Period, page, assetTable.scan)
 }

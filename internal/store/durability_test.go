@@ -22,12 +22,12 @@ func TestCommitsAreDurable(t *testing.T) {
 		t.Cleanup(func() { _ = s.Close() })
 		var got string
 		read := func(r row) error { return r.Scan(&got) }
-		if db, ok := s.backend.(*sqlite); ok {
+		if db, ok := s.database.(*sqlite); ok {
 			conn := <-db.writer // It is the writer's that counts.
 			err = conn.run(t.Context(), test.setting, nil, read)
 			db.writer <- conn
 		} else {
-			err = s.query(t.Context(), test.setting, nil, read)
+			err = s.database.query(t.Context(), test.setting, nil, read)
 		}
 		if err != nil || got != test.want {
 			t.Errorf("%s is %q, %v; want %q", test.setting, got, err, test.want)

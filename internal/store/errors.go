@@ -22,7 +22,7 @@ var (
 	// request: no connection, a restart, a lock that could not be had in time.
 	ErrUnavailable = errors.New("the database is not available")
 	// ErrStale is Commit's error where another process has written to a journal of
-	// the batch since its books were opened: nothing was done, and a batch that is
+	// the group since its books were opened: nothing was done, and a transaction that is
 	// begun again sees the journal as it is.
 	ErrStale = errors.New("another process has written to the journal")
 	// ErrSchemaBehind means that the database has not been migrated to the level
@@ -95,16 +95,26 @@ func isConnectionError(err error) bool {
 // Failure turns a store's error into one for clients, an *escrow.Error: one of the
 // domain passes, and nothing of a driver's is told.
 func Failure(err error) error {
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
+	}
+	if refusal, ok := errors.AsType[*escrow.Error](err); ok {
+		return refusal
+	}
+
+	switch {
 	case errors.Is(err, ErrSchemaBehind):
 		return escrow.Wrap(escrow.CodeStoreUnavailable, err, "The database is not migrated to this version's schema.")
 	case errors.Is(err, ErrUnavailable):
 		return escrow.Wrap(escrow.CodeStoreUnavailable, err, "The database is not available.")
 	}
-	if refusal, ok := errors.AsType[*escrow.Error](err); ok {
-		return refusal
-	}
 	return escrow.Wrap(escrow.CodeInternal, err, "Something went wrong on the server.")
+}
+
+// must turns the absence of a resource into its refusal.
+func must[T any](value T, found bool, err error, missing escrow.Code, noun string, id any) (T, error) {
+	if err == nil && !found {
+		err = escrow.Errorf(missing, "There is no %s %s.", noun, id)
+	}
+	return value, err
 }

@@ -13,7 +13,7 @@ import (
 func MigrateTo(ctx context.Context, s *Store, level int64) error {
 	var db *sql.DB
 	dialect, directory := goose.DialectPostgres, "migrations/postgres"
-	switch b := s.backend.(type) {
+	switch b := s.database.(type) {
 	case *sqlite:
 		var err error
 		if db, err = driver.Open(b.dsn); err != nil {

@@ -9,24 +9,18 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// serverGrants are the privileges on each table that serving takes. Of journals and
+// grants returns the privileges on each table that serving takes. Of journals and
 // checkpoints nothing can be changed or taken away with them, of the other rows only the
 // columns that change after a row was made. A test runs the whole suite with them.
-var serverGrants = map[string]string{
-	"goose_db_version":    "SELECT",
-	"institutions":        "SELECT, INSERT",
-	"journal_heads":       "SELECT, INSERT, UPDATE (sequence, last_at)",
-	"journal_entries":     "SELECT, INSERT",
-	"api_keys":            "SELECT, INSERT, UPDATE (expires_at, revoked_at)",
-	"policies":            "SELECT, INSERT, UPDATE (min_amount, max_amount, allowed_currencies, updated_at)",
-	"asset_templates":     "SELECT, INSERT",
-	"assets":              "SELECT, INSERT",
-	"positions":           "SELECT, INSERT, UPDATE (funded, released, refunded, held, state, version, updated_at)",
-	"idempotency_records": "SELECT, INSERT, DELETE",
-	"refusals":            "SELECT, INSERT, DELETE",
-	"journal_tiles":       "SELECT, INSERT, UPDATE (hashes)",
-	"journal_checkpoints": "SELECT, INSERT",
-	"log_keys":            "SELECT, INSERT",
+func grants() map[string]string {
+	grants := map[string]string{"goose_db_version": "SELECT"}
+	for _, t := range bookTables {
+		grants[t.Name()] = t.privileges()
+	}
+	for _, t := range otherTables {
+		grants[t.Name()] = t.privileges()
+	}
+	return grants
 }
 
 // ErrNoRoles means that the database has no roles.
@@ -35,7 +29,7 @@ var ErrNoRoles = errors.New("SQLite has no roles: who can write to the file can 
 // GrantServing gives a role of PostgreSQL the privileges that serving takes on the tables
 // of this schema level, and takes all others on them from it. The caller owns the tables.
 func (s *Store) GrantServing(ctx context.Context, role string) error {
-	p, ok := s.backend.(*postgres)
+	p, ok := s.database.(*postgres)
 	if !ok {
 		return ErrNoRoles
 	}
@@ -46,7 +40,7 @@ func (s *Store) GrantServing(ctx context.Context, role string) error {
 		}
 		schema, to := pgx.Identifier{schema}.Sanitize(), pgx.Identifier{role}.Sanitize()
 		statements := []string{"GRANT USAGE ON SCHEMA " + schema + " TO " + to}
-		for table, privileges := range serverGrants {
+		for table, privileges := range grants() {
 			statements = append(statements, "REVOKE ALL ON "+table+" FROM "+to, "GRANT "+privileges+" ON "+table+" TO "+to)
 		}
 		if _, err := tx.Exec(ctx, strings.Join(statements, "; ")); err != nil {

@@ -2,78 +2,57 @@ package store
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
-const recordColumns = "institution_id, key, fingerprint, subject, sequence, refusal, nonce, request_id, created_at, items"
-
-var recordTable = newTable("idempotency_records", 2,
-	[]string{
-		"institution_id uuid", "key text", "fingerprint bytea", "subject text", "sequence bigint", "refusal text",
-		"nonce bytea", "request_id text", "created_at timestamptz", "items text",
-	},
-	func(r *ownedRecord, to columns) error {
-		to.id(r.institution)
-		to.text(r.Key)
-		to.bytes(r.Fingerprint[:])
-		to.text(r.Subject)
-		to.number(r.Sequence)
-		refusal, err := optionalJSON(r.Refusal, r.Refusal != nil)
-		to.optionalText(refusal)
-		to.bytes(r.Nonce)
-		to.text(r.RequestID)
-		to.time(r.CreatedAt)
-		items, itemsErr := optionalJSON(r.Items, r.Items != nil)
-		to.optionalText(items)
-		return errors.Join(err, itemsErr)
-	})
-
-// ownedRecord is a record with the institution whose it is.
+// ownedRecord is an idempotency record with its institution.
 type ownedRecord struct {
-	institution escrow.InstitutionID
+	InstitutionID escrow.InstitutionID
 	escrow.Record
 }
 
-func scanRecord(r row, record *ownedRecord) error {
-	var fingerprint []byte
-	var refusal, items *string
-	err := r.Scan((*[16]byte)(&record.institution), &record.Key, &fingerprint, &record.Subject, &record.Sequence, &refusal,
-		&record.Nonce, &record.RequestID, &record.CreatedAt, &items)
-	copy(record.Fingerprint[:], fingerprint)
-	if err == nil && refusal != nil {
-		err = json.Unmarshal([]byte(*refusal), &record.Refusal)
+var recordTable = newTable("idempotency_records", func(r *ownedRecord) []column {
+	return []column{
+		key("institution_id", uuidColumn(&r.InstitutionID)),
+		key("key", textColumn(&r.Key)),
+		fixed("fingerprint", hashColumn((*[32]byte)(&r.Fingerprint))),
+		fixed("subject", textColumn(&r.Subject)),
+		fixed("sequence", bigintColumn(&r.Sequence)),
+		fixed("refusal", optionalJSONColumn(&r.Refusal, func() bool { return r.Refusal == nil })),
+		fixed("nonce", bytesColumn(&r.Nonce)),
+		fixed("request_id", textColumn(&r.RequestID)),
+		fixed("created_at", timeColumn(&r.CreatedAt)),
+		fixed("items", optionalJSONColumn(&r.Items, func() bool { return r.Items == nil })),
 	}
-	if err == nil && items != nil {
-		err = json.Unmarshal([]byte(*items), &record.Items)
-	}
-	return err
-}
+}, purged())
 
-// optionalJSON is the column of a value that is kept as JSON, empty where there is
-// none.
-func optionalJSON[T any](value T, is bool) (string, error) {
-	if !is {
-		return "", nil
-	}
-	text, err := json.Marshal(value)
-	return string(text), err
-}
+// Records are not remembered, as refusals leave them without an entry. One that is there
+// although the cache does not know it fails the transaction by its key.
+var recordRows = newRows(rowsOf[string, escrow.Record, ownedRecord]{
+	table: recordTable,
+	in:    func(b *escrow.Books) *escrow.Rows[string, escrow.Record] { return &b.Records },
+	key:   func(r escrow.Record) string { return r.Key },
+	pack: func(of escrow.InstitutionID, r escrow.Record) ownedRecord {
+		return ownedRecord{InstitutionID: of, Record: r}
+	},
+	unpack: func(r ownedRecord) (escrow.InstitutionID, escrow.Record) { return r.InstitutionID, r.Record },
+	named:  func(n *escrow.Needs) *[]string { return &n.Records },
+	keys:   textKeys(),
+})
 
 // Purge removes what has outlived its retention: idempotency records, and
 // refused attempts beyond MaxRefusals. It removes at most limit of each, so that
 // no purge holds locks for long, and returns how many went.
 func (s *Store) Purge(ctx context.Context, now time.Time, limit int) (int64, error) {
-	records, err := s.exec(ctx, `DELETE FROM idempotency_records WHERE (institution_id, key) IN (
+	records, err := s.database.exec(ctx, `DELETE FROM idempotency_records WHERE (institution_id, key) IN (
 		SELECT institution_id, key FROM idempotency_records WHERE created_at < $1 ORDER BY created_at LIMIT $2)`,
 		[]any{now.Add(-escrow.RecordRetention), int64(limit)})
 	if err != nil {
 		return 0, err
 	}
-	refusals, err := s.exec(ctx, `DELETE FROM refusals WHERE id IN (
+	refusals, err := s.database.exec(ctx, `DELETE FROM refusals WHERE id IN (
 		SELECT id FROM refusals ORDER BY id DESC LIMIT $1 OFFSET $2)`, []any{int64(limit), int64(MaxRefusals)})
 	return records + refusals, err
 }

@@ -17,6 +17,14 @@ type list struct {
 	args       []any
 }
 
+// newList begins the query of a page, in the order of a key column.
+func newList(from, key string) *list { return &list{from: from, key: key} }
+
+// listOf begins the query of a page of a table's rows.
+func listOf[T any](t *table[T], key string) *list {
+	return newList("SELECT "+t.list+" FROM "+t.name, key)
+}
+
 // where adds a condition; each %s of it becomes the parameter of an argument.
 func (l *list) where(condition string, args ...any) {
 	places := make([]any, len(args))
@@ -65,11 +73,11 @@ func (l *list) sql(page escrow.PageRequest) string {
 
 // pageOf runs a list's query.
 func pageOf[T any](
-	ctx context.Context, b backend, l *list, page escrow.PageRequest, scan func(row, *T) error,
+	ctx context.Context, db database, l *list, page escrow.PageRequest, scan func(row) (T, error),
 ) (escrow.Page[T], error) {
 	items := []T{}
-	if err := b.list(ctx, l.sql(page), l.args, appendRow(&items, scan)); err != nil {
-		return escrow.Page[T]{}, err
+	if err := db.list(ctx, l.sql(page), l.args, appendRow(&items, scan)); err != nil {
+		return escrow.Page[T]{}, Failure(err)
 	}
 	if len(items) > page.Limit {
 		return escrow.Page[T]{Items: items[:page.Limit], More: true}, nil
@@ -80,7 +88,7 @@ func pageOf[T any](
 // idPage runs the query of a list that is ordered by id. An id holds the time of
 // its making, so a period is a range of ids.
 func idPage[T any](
-	ctx context.Context, b backend, l *list, period escrow.Period, page escrow.PageRequest, scan func(row, *T) error,
+	ctx context.Context, db database, l *list, period escrow.Period, page escrow.PageRequest, scan func(row) (T, error),
 ) (escrow.Page[T], error) {
 	if period.From != nil {
 		l.where(l.key+" >= %s", escrow.FirstUUID(*period.From))
@@ -91,5 +99,5 @@ func idPage[T any](
 	if page.After != nil {
 		l.after(page, [16]byte(*page.After))
 	}
-	return pageOf(ctx, b, l, page, scan)
+	return pageOf(ctx, db, l, page, scan)
 }

@@ -38,13 +38,25 @@ func newProvider(dialect goose.Dialect, db *sql.DB, directory string) (*goose.Pr
 // CheckSchema returns nil when the database answers and its schema is at the
 // level that this program needs, or above it.
 func (s *Store) CheckSchema(ctx context.Context) error {
-	level, _, err := one(ctx, s, "SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version WHERE is_applied", nil,
-		func(r row, level *int64) error { return r.Scan(level) })
+	level, _, err := one(ctx, s.database, "SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version WHERE is_applied", nil,
+		scanValue[int64])
 	if err != nil {
 		return err
 	}
 	if level < SchemaLevel {
-		return fmt.Errorf("%w (it is at level %d of %d)", ErrSchemaBehind, level, SchemaLevel)
+		return Failure(fmt.Errorf("%w (it is at level %d of %d)", ErrSchemaBehind, level, SchemaLevel))
+	}
+	return nil
+}
+
+// migrateUp brings a database to the level that this program knows.
+func migrateUp(ctx context.Context, dialect goose.Dialect, db *sql.DB, directory string) error {
+	provider, err := newProvider(dialect, db, directory)
+	if err != nil {
+		return err
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return classify(fmt.Errorf("migrate: %w", err))
 	}
 	return nil
 }

@@ -2,51 +2,45 @@ package store
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
-const policyColumns = "institution_id, region, min_amount, max_amount, allowed_currencies, created_at, updated_at"
-
-var policyTable = newTable("policies", 2,
-	[]string{
-		"institution_id uuid", "region text", "~min_amount text", "~max_amount text", "~allowed_currencies text",
-		"created_at timestamptz", "~updated_at timestamptz",
-	},
-	func(p *escrow.Policy, to columns) error {
-		to.id(p.InstitutionID)
-		to.text(string(p.Region))
-		to.optionalText(optionalDecimal(p.MinAmount))
-		to.optionalText(optionalDecimal(p.MaxAmount))
-		currencies, err := jsonArray(p.AllowedCurrencies)
-		to.text(currencies)
-		to.time(p.CreatedAt)
-		to.time(p.UpdatedAt)
-		return err
-	})
-
-func scanPolicy(r row, p *escrow.Policy) error {
-	var low, high *string
-	var currencies string
-	err := r.Scan((*[16]byte)(&p.InstitutionID), (*string)(&p.Region), &low, &high, &currencies, &p.CreatedAt, &p.UpdatedAt)
-	if err != nil {
-		return err
+var policyTable = newTable("policies", func(p *escrow.Policy) []column {
+	return []column{
+		key("institution_id", uuidColumn(&p.InstitutionID)),
+		key("region", textColumn(&p.Region)),
+		changing("min_amount", optionalDecimalColumn(&p.MinAmount)),
+		changing("max_amount", optionalDecimalColumn(&p.MaxAmount)),
+		changing("allowed_currencies", wordsColumn(&p.AllowedCurrencies)),
+		fixed("created_at", timeColumn(&p.CreatedAt)),
+		changing("updated_at", timeColumn(&p.UpdatedAt)),
 	}
-	var lowErr, highErr error
-	p.MinAmount, lowErr = parseOptionalDecimal(low)
-	p.MaxAmount, highErr = parseOptionalDecimal(high)
-	err = errors.Join(lowErr, highErr, json.Unmarshal([]byte(currencies), &p.AllowedCurrencies))
-	if len(p.AllowedCurrencies) == 0 {
-		// No rule is nil, as it is where the policy was set.
-		p.AllowedCurrencies = nil
-	}
-	return err
+})
+
+// A new position is checked against its region's policy, or against none where there is
+// none: only the whole table tells which.
+var policyRows = newRows(rowsOf[escrow.Region, escrow.Policy, escrow.Policy]{
+	table:   policyTable,
+	in:      func(b *escrow.Books) *escrow.Rows[escrow.Region, escrow.Policy] { return &b.Policies },
+	key:     func(p escrow.Policy) escrow.Region { return p.Region },
+	pack:    asIs[escrow.Policy],
+	unpack:  func(p escrow.Policy) (escrow.InstitutionID, escrow.Policy) { return p.InstitutionID, p },
+	whole:   func(n *escrow.Needs) *bool { return &n.Policies },
+	cached:  remembersAll[escrow.Policy],
+	subject: func(p escrow.Policy) string { return escrow.PolicySubject(p.Region) },
+})
+
+// Policies returns all policies of an institution, at most one a region, in order of
+// region.
+func (s *Store) Policies(ctx context.Context, institution escrow.InstitutionID) ([]escrow.Policy, error) {
+	return all(ctx, s.database, policyTable.byOwner+" ORDER BY region", []any{idArg(institution)}, policyTable.scan)
 }
 
-// Policies returns all policies of an institution, at most one a region.
-func (s *Store) Policies(ctx context.Context, institution escrow.InstitutionID) ([]escrow.Policy, error) {
-	return all(ctx, s, "SELECT "+policyColumns+" FROM policies WHERE institution_id = $1 ORDER BY region",
-		[]any{idArg(institution)}, scanPolicy)
+// Policy returns an institution's policy for a region, or CodePolicyNotFound.
+func (s *Store) Policy(
+	ctx context.Context, institution escrow.InstitutionID, region escrow.Region,
+) (escrow.Policy, error) {
+	policy, found, err := one(ctx, s.database, policyTable.byKey, []any{idArg(institution), string(region)}, policyTable.scan)
+	return must(policy, found, err, escrow.CodePolicyNotFound, "policy for the region", region)
 }

@@ -2,69 +2,107 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
-	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
-const positionColumns = `institution_id, id, asset_id, holder_reference, COALESCE(external_reference, ''), currency,
-	amount, funded, released, refunded, held, retained, state, version, expires_at, metadata, created_at, updated_at`
+// The version and the state stand first: of the columns of a row that differ from what
+// the journal makes of it, the first is told, and these two say most.
+var positionTable = newTable("positions", func(p *escrow.Position) []column {
+	return []column{
+		key("institution_id", uuidColumn(&p.InstitutionID)),
+		key("id", uuidColumn(&p.ID)),
+		changing("version", bigintColumn(&p.Version)),
+		changing("state", textColumn(&p.State)),
+		fixed("asset_id", uuidColumn(&p.AssetID)),
+		fixed("holder_reference", textColumn(&p.HolderReference)),
+		fixed("external_reference", optionalTextColumn(&p.ExternalReference)),
+		fixed("currency", textColumn(&p.Currency)),
+		fixed("amount", bigintColumn(&p.Amount)),
+		changing("funded", bigintColumn(&p.Funded)),
+		changing("released", bigintColumn(&p.Released)),
+		changing("refunded", bigintColumn(&p.Refunded)),
+		changing("held", bigintColumn(&p.Held)),
+		fixed("retained", bigintColumn(&p.Retained)),
+		fixed("expires_at", optionalTimeColumn(&p.ExpiresAt)),
+		fixed("metadata", bytesColumn((*[]byte)(&p.Metadata))),
+		fixed("created_at", timeColumn(&p.CreatedAt)),
+		changing("updated_at", timeColumn(&p.UpdatedAt)),
+	}
+})
 
-var positionTable = newTable("positions", 2,
-	[]string{
-		"institution_id uuid", "id uuid", "asset_id uuid", "holder_reference text", "external_reference text", "currency text",
-		"amount bigint", "~funded bigint", "~released bigint", "~refunded bigint", "~held bigint", "retained bigint",
-		"~state text", "~version bigint", "expires_at timestamptz", "metadata bytea", "created_at timestamptz",
-		"~updated_at timestamptz",
-	},
-	func(p *escrow.Position, to columns) error {
-		to.id(p.InstitutionID)
-		to.id(p.ID)
-		to.id(p.AssetID)
-		to.text(p.HolderReference)
-		to.optionalText(p.ExternalReference)
-		to.text(string(p.Currency))
-		for _, amount := range [...]money.Amount{p.Amount, p.Funded, p.Released, p.Refunded, p.Held, p.Retained} {
-			to.number(int64(amount))
-		}
-		to.text(string(p.State))
-		to.number(p.Version)
-		to.optionalTime(p.ExpiresAt)
-		to.bytes(p.Metadata)
-		to.time(p.CreatedAt)
-		to.time(p.UpdatedAt)
-		return nil
-	})
+var positionRows = newRows(rowsOf[escrow.PositionID, escrow.Position, escrow.Position]{
+	table:  positionTable,
+	in:     func(b *escrow.Books) *escrow.Rows[escrow.PositionID, escrow.Position] { return &b.Positions },
+	key:    func(p escrow.Position) escrow.PositionID { return p.ID },
+	pack:   asIs[escrow.Position],
+	unpack: func(p escrow.Position) (escrow.InstitutionID, escrow.Position) { return p.InstitutionID, p },
+	named:  func(n *escrow.Needs) *[]escrow.PositionID { return &n.Positions },
+	keys:   idKeysOf(escrow.PositionID{}),
+	with: []companion[escrow.PositionID]{{ // Its events.
+		keys: subjectKeysOf(escrow.PositionID{}),
+		each: "SELECT body FROM journal_entries WHERE institution_id = $1 AND subject = $2 ORDER BY sequence",
+		all: `SELECT body FROM unnest($1::uuid[], $2::text[]) AS n (institution_id, subject)
+			JOIN journal_entries USING (institution_id, subject) ORDER BY institution_id, subject, sequence`,
+		load: groupBooks.loadEvent,
+	}},
+	cached:  isSmallPosition,
+	subject: func(p escrow.Position) string { return p.ID.String() },
+})
 
-func scanPosition(r row, p *escrow.Position) error {
-	return r.Scan((*[16]byte)(&p.InstitutionID), (*[16]byte)(&p.ID), (*[16]byte)(&p.AssetID), &p.HolderReference,
-		&p.ExternalReference, (*string)(&p.Currency), (*int64)(&p.Amount), (*int64)(&p.Funded), (*int64)(&p.Released),
-		(*int64)(&p.Refunded), (*int64)(&p.Held), (*int64)(&p.Retained), (*string)(&p.State), &p.Version, &p.ExpiresAt,
-		(*[]byte)(&p.Metadata), &p.CreatedAt, &p.UpdatedAt)
+func isSmallPosition(p escrow.Position) bool {
+	size := len(p.Metadata)
+	for _, event := range p.Events {
+		size += len(event.Metadata) + len(event.Reason)
+	}
+	return size <= maxCachedMetadata && len(p.Events) <= maxCachedEvents
 }
 
-// Position returns one position of an institution, with its events.
+// loadEvent adds an entry to the events of its position, which was loaded before.
+func (g groupBooks) loadEvent() func(row) error {
+	return func(r row) error {
+		entry, err := scanEntry(r)
+		if err != nil {
+			return err
+		}
+
+		positions := &g[entry.InstitutionID].Positions
+		id, event, ok := entry.PositionEvent()
+		if !ok {
+			return nil
+		}
+		if p, ok := positions.Get(id); ok {
+			p.Events = append(p.Events, event)
+			positions.Load(id, p)
+		}
+		return nil
+	}
+}
+
+// Position returns one position of an institution, with its events, or
+// CodePositionNotFound.
 func (s *Store) Position(
 	ctx context.Context, institution escrow.InstitutionID, id escrow.PositionID,
-) (escrow.Position, bool, error) {
-	return recallOr(ctx, s, institution, id, isSmall, func() (escrow.Position, bool, error) {
-		p, found, err := one(ctx, s, "SELECT "+positionColumns+" FROM positions WHERE institution_id = $1 AND id = $2",
-			[]any{idArg(institution), idArg(id)}, scanPosition)
+) (escrow.Position, error) {
+	p, found, err := recallOr(ctx, s, institution, id, positionRows.cached, func() (escrow.Position, bool, error) {
+		p, found, err := one(ctx, s.database, positionTable.byKey, []any{idArg(institution), idArg(id)}, positionTable.scan)
 		if err != nil || !found {
 			return p, found, err
 		}
-		_, err = s.loadEvents(ctx, &p)
+		_, err = s.readEvents(ctx, &p)
 		return p, true, err
 	})
+	return must(p, found, err, escrow.CodePositionNotFound, "position", id)
 }
 
-// loadEvents gives a position its events, and returns the size of their entries in
+// readEvents gives a position its events, and returns the size of their entries in
 // bytes.
-func (s *Store) loadEvents(ctx context.Context, p *escrow.Position) (size int, err error) {
+func (s *Store) readEvents(ctx context.Context, p *escrow.Position) (size int, err error) {
 	// A step that was committed since the row was read is left out, so that the
 	// events are those of the row's version.
-	entries, err := all(ctx, s, `SELECT body FROM journal_entries WHERE institution_id = $1 AND subject = $2
+	entries, err := all(ctx, s.database, `SELECT body FROM journal_entries WHERE institution_id = $1 AND subject = $2
 		ORDER BY sequence LIMIT $3`, []any{idArg(p.InstitutionID), p.ID.String(), p.Version}, scanEntry)
 	for _, entry := range entries {
 		size += len(entry.Body)
@@ -79,7 +117,7 @@ func (s *Store) loadEvents(ctx context.Context, p *escrow.Position) (size int, e
 func (s *Store) Positions(
 	ctx context.Context, institution escrow.InstitutionID, filter escrow.PositionFilter, page escrow.PageRequest,
 ) (escrow.Page[escrow.Position], error) {
-	l := &list{from: "SELECT " + positionColumns + " FROM positions", key: "id"}
+	l := listOf(positionTable, "id")
 	l.where("institution_id = %s", idArg(institution))
 	if filter.Asset != nil {
 		l.where("asset_id = %s", idArg(*filter.Asset))
@@ -88,7 +126,8 @@ func (s *Store) Positions(
 	l.whereText("external_reference", filter.ExternalReference)
 	l.whereText("state", string(filter.State))
 	l.whereText("currency", string(filter.Currency))
-	found, err := idPage(ctx, s, l, filter.Period, page, scanPosition)
+
+	found, err := idPage(ctx, s.database, l, filter.Period, page, positionTable.scan)
 	if err == nil && filter.WithEvents {
 		err = s.addEvents(ctx, &found)
 	}
@@ -103,7 +142,7 @@ const maxEventBytes = 16 << 20
 func (s *Store) addEvents(ctx context.Context, page *escrow.Page[escrow.Position]) error {
 	size := 0
 	for i := range page.Items {
-		added, err := s.loadEvents(ctx, &page.Items[i])
+		added, err := s.readEvents(ctx, &page.Items[i])
 		if err != nil {
 			return err
 		}
@@ -115,13 +154,20 @@ func (s *Store) addEvents(ctx context.Context, page *escrow.Page[escrow.Position
 	return nil
 }
 
+// isOpen is the condition of the partial index on the positions that can expire, to the
+// letter.
+var isOpen = "state IN (" + quoted(slices.DeleteFunc(escrow.States(), escrow.State.Final)) + ")"
+
+// duePositions reads open positions by the time of their expiry.
+var duePositions = `SELECT institution_id, id FROM positions
+		WHERE expires_at <= $1 AND ` + isOpen + `
+		ORDER BY expires_at LIMIT $2`
+
 // DuePositions returns open positions that have outlived their expiresAt, the
 // longest overdue first.
 func (s *Store) DuePositions(ctx context.Context, now time.Time, limit int) ([]escrow.DuePosition, error) {
-	return all(ctx, s, `SELECT institution_id, id FROM positions
-		WHERE expires_at <= $1 AND state IN ('CREATED', 'FUNDED', 'PARTIALLY_RELEASED')
-		ORDER BY expires_at LIMIT $2`, []any{now, int64(limit)},
-		func(r row, due *escrow.DuePosition) error {
-			return r.Scan((*[16]byte)(&due.InstitutionID), (*[16]byte)(&due.PositionID))
-		})
+	return all(ctx, s.database, duePositions, []any{now, int64(limit)}, func(r row) (due escrow.DuePosition, err error) {
+		err = r.Scan((*[16]byte)(&due.InstitutionID), (*[16]byte)(&due.PositionID))
+		return due, err
+	})
 }

@@ -15,7 +15,7 @@ import (
 // shortLog is a database whose log of refused attempts has a bound that a test
 // can reach.
 type shortLog struct {
-	backend
+	database
 	bound int
 }
 
@@ -23,7 +23,7 @@ func (s shortLog) exec(ctx context.Context, sql string, args []any) (int64, erro
 	if i := slices.Index(args, any(int64(MaxRefusals))); i >= 0 {
 		args[i] = int64(s.bound)
 	}
-	return s.backend.exec(ctx, sql, args)
+	return s.database.exec(ctx, sql, args)
 }
 
 func TestThePurgeKeepsTheNewestRefusedAttempts(t *testing.T) {
@@ -46,7 +46,7 @@ func TestThePurgeKeepsTheNewestRefusedAttempts(t *testing.T) {
 		if err := s.LogRefusals(t.Context(), attempts); err != nil {
 			t.Fatal(err)
 		}
-		short := &Store{shortLog{s.backend, bound}}
+		short := &Store{database: shortLog{s.database, bound}, cache: s.cache}
 		for i, want := range []int64{3, 2, 0} {
 			if removed, err := short.Purge(t.Context(), now, 3); removed != want || err != nil {
 				t.Errorf("%s: purge %d of at most 3 removed %d, %v; want %d", s.Name(), i+1, removed, err, want)

@@ -1,188 +1,268 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"time"
-
-	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"sync"
 )
 
-// table says how a domain value stands in a table. Both backends write by it:
-// SQLite row by row, PostgreSQL with one statement for any number of rows.
+// table describes a table: its name, and its columns in terms of a row of type T. What
+// stands in SQL about the columns is made of it once; no list of them stands elsewhere.
 type table[T any] struct {
-	insertRow, insertSet string
-	updateRow, updateSet string
-	// updates tells of each column whether an update takes it: the key and the columns
-	// that change. Nil is all of them.
-	updates []bool
-	// write hands a row's columns over in order.
-	write func(*T, columns) error
+	name string
+	// columnsOf returns the columns of a row, the keys first.
+	columnsOf func(*T) []column
+	// layout is the columns of a row that nobody looks at, for their names.
+	layout []column
+	// list is the names of the columns, separated by commas.
+	list string
+	// inserts and updates write rows; a table without changing columns has no updates.
+	inserts, updates statement
+	// byKey reads the row of a key, byOwner those whose key begins alike.
+	byKey, byOwner string
+	// grant is what serving may do with the table.
+	grant string
+	// bindings are used again: to tie columns to a row is a dozen allocations.
+	bindings sync.Pool
 }
 
-// columns takes the values of a row, column by column.
-type columns interface {
-	id(id [16]byte)
-	text(text string)
-	// optionalText takes an empty text for NULL.
-	optionalText(text string)
-	number(number int64)
-	// bytes takes nil for NULL.
-	bytes(content []byte)
-	time(at time.Time)
-	// optionalTime takes nil for NULL.
-	optionalTime(at *time.Time)
-}
+// statement writes rows of a table: SQLite row by row, PostgreSQL any number at once,
+// with an array for each column.
+type statement struct{ perRow, perSet string }
 
-// newTable describes a table by its columns in order, each with its PostgreSQL
-// type. The first keys of them are the primary key; a name that begins with ~ is
-// a column that changes after the row was made.
-func newTable[T any](name string, keys int, names []string, write func(*T, columns) error) table[T] {
-	t := table[T]{write: write, updates: make([]bool, len(names))}
-	var listed, places, sets, key, joined, assigned, aliases, types []string
-	for i, column := range names {
-		column, changes := strings.CutPrefix(column, "~")
-		column, pgType, _ := strings.Cut(column, " ")
-		listed = append(listed, column)
-		places = append(places, fmt.Sprintf("$%d", i+1))
-		sets = append(sets, fmt.Sprintf("$%d::%s[]", i+1, pgType))
-		if !changes && i >= keys {
-			continue
-		}
-		t.updates[i] = true
-		place := len(aliases) + 1
-		aliases = append(aliases, column)
-		types = append(types, fmt.Sprintf("$%d::%s[]", place, pgType))
-		if i < keys {
-			key = append(key, fmt.Sprintf("%s = $%d", column, place))
-			joined = append(joined, fmt.Sprintf("t.%s = n.%s", column, column))
-		} else {
-			assigned = append(assigned, fmt.Sprintf("%s = $%d", column, place))
-		}
+// newTable describes a table. The keys must come before the other columns.
+func newTable[T any](name string, columnsOf func(*T) []column, options ...tableOption) *table[T] {
+	t := &table[T]{name: name, columnsOf: columnsOf, layout: columnsOf(new(T))}
+	t.bindings.New = func() any { return newBinding(t) }
+
+	var extras tableExtras
+	for _, option := range options {
+		option(&extras)
 	}
-	list := strings.Join(listed, ", ")
-	t.insertRow = fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", name, list, strings.Join(places, ", "))
-	t.insertSet = fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM unnest(%s)", name, list, strings.Join(sets, ", "))
-	if len(assigned) > 0 {
-		t.updateRow = fmt.Sprintf("UPDATE %s SET %s WHERE %s", name, strings.Join(assigned, ", "), strings.Join(key, " AND "))
-		setFrom := make([]string, 0, len(assigned))
-		for _, column := range aliases[keys:] {
-			setFrom = append(setFrom, column+" = n."+column)
-		}
-		t.updateSet = fmt.Sprintf("UPDATE %s AS t SET %s FROM unnest(%s) AS n (%s) WHERE %s", name, strings.Join(setFrom, ", "),
-			strings.Join(types, ", "), strings.Join(aliases, ", "), strings.Join(joined, " AND "))
-	}
+	t.list = names(t.layout, "")
+	t.inserts = insertOf(name, t.layout, extras.conflict)
+	t.updates = updateOf(name, t.layout)
+	t.grant = grantOf(t.layout, extras.purged)
+
+	keys := partsOf(t.layout, keyPart)
+	t.byKey = "SELECT " + t.list + " FROM " + name + " WHERE " + assigned(keys, " AND ")
+	t.byOwner = "SELECT " + t.list + " FROM " + name + " WHERE " + assigned(keys[:1], "")
 	return t
 }
 
-// cursor goes through the columns of a row.
-type cursor struct {
-	// wanted tells of each column whether it is a parameter; nil is all of them.
-	wanted []bool
-	// column is the next of the row, place how many of those before it are wanted.
-	column, place int
+// tableExtras is what few tables have.
+type tableExtras struct {
+	conflict string
+	purged   bool
 }
 
-// begin goes back to the first column.
-func (c *cursor) begin() { c.column, c.place = 0, 0 }
+type tableOption func(*tableExtras)
 
-// next moves on to the next column, and reports whether it is wanted.
-func (c *cursor) next() bool {
-	column := c.column
-	c.column++
-	if len(c.wanted) > 0 && !c.wanted[column] {
-		return false
+// onConflict says what becomes of a row whose key is there already.
+func onConflict(clause string) tableOption {
+	return func(e *tableExtras) { e.conflict = " " + clause }
+}
+
+// purged says that serving deletes rows that are old.
+func purged() tableOption { return func(e *tableExtras) { e.purged = true } }
+
+// names lists the names of columns, each behind a prefix.
+func names(columns []column, prefix string) string {
+	list := make([]string, len(columns))
+	for i, c := range columns {
+		list[i] = prefix + c.name
 	}
-	c.place++
-	return true
+	return strings.Join(list, ", ")
 }
 
-// changeSink takes what a batch writes, table by table.
-type changeSink interface {
-	// write queues or runs a statement of a table for so many rows, of which row hands
-	// over the columns. Where wanted is not nil, only those columns are parameters of
-	// which it is true.
-	write(perRow, perSet string, wanted []bool, rows int, row func(int, columns) error) error
+// assigned sets or compares columns to the first parameters.
+func assigned(columns []column, separator string) string {
+	list := make([]string, len(columns))
+	for i, c := range columns {
+		list[i] = fmt.Sprintf("%s = $%d", c.name, i+1)
+	}
+	return strings.Join(list, separator)
 }
 
-// insert and update hand a table's rows to a sink.
-func insert[T any](sink changeSink, t table[T], rows []T) error {
-	return writeRows(sink, t, rows, t.insertRow, t.insertSet, nil)
+// arrays is the parameters of columns as arrays.
+func arrays(columns []column) string {
+	list := make([]string, len(columns))
+	for i, c := range columns {
+		list[i] = fmt.Sprintf("$%d::%s[]", i+1, c.sqlType())
+	}
+	return strings.Join(list, ", ")
 }
 
-func update[T any](sink changeSink, t table[T], rows []T) error {
-	return writeRows(sink, t, rows, t.updateRow, t.updateSet, t.updates)
+func partsOf(columns []column, parts ...part) (chosen []column) {
+	for _, c := range columns {
+		if slices.Contains(parts, c.part) {
+			chosen = append(chosen, c)
+		}
+	}
+	return chosen
 }
 
-func writeRows[T any](sink changeSink, t table[T], rows []T, perRow, perSet string, wanted []bool) error {
+func insertOf(name string, columns []column, conflict string) statement {
+	places := make([]string, len(columns))
+	for i := range columns {
+		places[i] = fmt.Sprintf("$%d", i+1)
+	}
+	into := "INSERT INTO " + name + " (" + names(columns, "") + ") "
+	return statement{
+		perRow: into + "VALUES (" + strings.Join(places, ", ") + ")" + conflict,
+		perSet: into + "SELECT * FROM unnest(" + arrays(columns) + ")" + conflict,
+	}
+}
+
+// updateOf sets the columns that change; the keys are the first parameters.
+func updateOf(name string, columns []column) statement {
+	keys, changing := partsOf(columns, keyPart), partsOf(columns, changingPart)
+	if len(changing) == 0 {
+		return statement{}
+	}
+
+	var setRow, setSet, joined []string
+	for i, c := range changing {
+		setRow = append(setRow, fmt.Sprintf("%s = $%d", c.name, len(keys)+i+1))
+		setSet = append(setSet, c.name+" = n."+c.name)
+	}
+	for _, c := range keys {
+		joined = append(joined, "t."+c.name+" = n."+c.name)
+	}
+
+	written := partsOf(columns, keyPart, changingPart)
+	return statement{
+		perRow: "UPDATE " + name + " SET " + strings.Join(setRow, ", ") + " WHERE " + assigned(keys, " AND "),
+		perSet: "UPDATE " + name + " AS t SET " + strings.Join(setSet, ", ") +
+			" FROM unnest(" + arrays(written) + ") AS n (" + names(written, "") + ")" +
+			" WHERE " + strings.Join(joined, " AND "),
+	}
+}
+
+// grantOf is the privileges that serving takes: what a row was made with cannot be
+// changed with them.
+func grantOf(columns []column, purged bool) string {
+	grant := "SELECT, INSERT"
+	if changing := partsOf(columns, changingPart); len(changing) > 0 {
+		grant += ", UPDATE (" + names(changing, "") + ")"
+	}
+	if purged {
+		grant += ", DELETE"
+	}
+	return grant
+}
+
+// binding is a table's columns tied to one row, which all rows of a statement pass
+// through: so there is nothing to allocate for each.
+type binding[T any] struct {
+	row *T
+	// columns are all of them, updated the keys and those that change.
+	columns, updated []column
+	destinations     []any
+}
+
+func newBinding[T any](t *table[T]) *binding[T] {
+	row := new(T)
+	b := &binding[T]{row: row, columns: t.columnsOf(row)}
+	b.updated = partsOf(b.columns, keyPart, changingPart)
+	for _, c := range b.columns {
+		b.destinations = append(b.destinations, c.destination())
+	}
+	return b
+}
+
+func (t *table[T]) bind() *binding[T] {
+	return t.bindings.Get().(*binding[T]) //nolint:errcheck,forcetypeassert // See newTable.
+}
+
+// release gives a binding back. It must not keep a row alive.
+func (t *table[T]) release(b *binding[T]) {
+	var none T
+	*b.row = none
+	t.bindings.Put(b)
+}
+
+// scan reads a row of the table's columns.
+func (t *table[T]) scan(r row) (read T, err error) {
+	b := t.bind()
+	defer t.release(b)
+
+	if err := r.Scan(b.destinations...); err != nil {
+		return read, err
+	}
+	for _, c := range b.columns {
+		if err := c.scanned(); err != nil {
+			return read, fmt.Errorf("%s.%s: %w", t.name, c.name, err)
+		}
+	}
+	return *b.row, nil
+}
+
+// Column is a column of a row, with its value as text.
+type Column struct{ Name, Value string }
+
+// shown returns the columns of a row as text.
+func (t *table[T]) shown(row T) []Column {
+	b := t.bind()
+	defer t.release(b)
+
+	*b.row = row
+	shown := make([]Column, len(b.columns))
+	for i, c := range b.columns {
+		shown[i] = Column{Name: c.name, Value: c.String()}
+	}
+	return shown
+}
+
+// changeSink takes what is written in one transaction, table by table.
+type changeSink interface{ write(change) error }
+
+// change is a statement with the rows that it writes.
+type change struct {
+	statement
+
+	// columns are the parameters, in order. take sets their variables to those of the
+	// row at a place, of so many.
+	columns []column
+	rows    int
+	take    func(place int)
+}
+
+// insert hands new rows to a sink.
+func insert[T any](sink changeSink, t *table[T], rows []T) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	return sink.write(perRow, perSet, wanted, len(rows), func(i int, to columns) error { return t.write(&rows[i], to) })
+	b := t.bind()
+	defer t.release(b)
+	return sink.write(change{
+		statement: t.inserts,
+		columns:   b.columns,
+		rows:      len(rows),
+		take:      func(place int) { *b.row = rows[place] },
+	})
 }
 
-// writeBooks hands everything that the books of a batch have become to a sink.
-// The ends of the journals are checked where they move, or, for a batch that holds
-// no lock yet, all of them.
-func writeBooks(sink changeSink, batch []*escrow.Books, checkEnds bool) error {
-	var changes changes
-	for _, books := range batch {
-		changes.add(books, checkEnds)
-	}
-	for _, write := range []func() error{
-		func() error { return insert(sink, institutionTable, changes.institutions) },
-		func() error { return insert(sink, headTable, changes.newHeads) },
-		func() error { return update(sink, headMoves, changes.moves) },
-		func() error { return insert(sink, entryTable, changes.entries) },
-		func() error { return insert(sink, keyTable, changes.newKeys) },
-		func() error { return update(sink, keyTable, changes.keys) },
-		func() error { return insert(sink, policyTable, changes.newPolicies) },
-		func() error { return update(sink, policyTable, changes.policies) },
-		func() error { return insert(sink, templateTable, changes.templates) },
-		func() error { return insert(sink, assetTable, changes.assets) },
-		func() error { return insert(sink, positionTable, changes.newPositions) },
-		func() error { return update(sink, positionTable, changes.positions) },
-		func() error { return insert(sink, recordTable, changes.records) },
-	} {
-		if err := write(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// errNoUpdates is update's error for a table without changing columns. To drop the
+// rows would leave state that the journal contradicts.
+var errNoUpdates = errors.New("none of its columns is marked changing")
 
-// changes is what the books of a batch have become, by table.
-type changes struct {
-	institutions            []escrow.Institution
-	newHeads                []head
-	moves                   []headMove
-	entries                 []escrow.Entry
-	newKeys, keys           []escrow.APIKey
-	newPolicies, policies   []escrow.Policy
-	templates               []escrow.AssetTemplate
-	assets                  []escrow.Asset
-	newPositions, positions []escrow.Position
-	records                 []ownedRecord
-}
-
-func (c *changes) add(b *escrow.Books, checkEnds bool) {
-	for _, created := range b.Institutions.Created() {
-		c.institutions = append(c.institutions, created)
-		c.newHeads = append(c.newHeads, head{created.ID, escrow.Head{Sequence: 1, At: created.CreatedAt}})
+// update hands rows that have changed to a sink.
+func update[T any](sink changeSink, t *table[T], rows []T) error {
+	if len(rows) == 0 {
+		return nil
 	}
-	if checkEnds || !sameHead(b.Head, b.Opened()) {
-		c.moves = append(c.moves, headMove{b.InstitutionID(), b.Opened(), b.Head})
+	if t.updates.perRow == "" {
+		return fmt.Errorf("a row of %s was changed: %w", t.name, errNoUpdates)
 	}
-	c.entries = append(c.entries, b.Entries...)
-	c.newKeys = append(c.newKeys, b.Keys.Created()...)
-	c.keys = append(c.keys, b.Keys.Updated()...)
-	c.newPolicies = append(c.newPolicies, b.Policies.Created()...)
-	c.policies = append(c.policies, b.Policies.Updated()...)
-	c.templates = append(c.templates, b.Templates.Created()...)
-	c.assets = append(c.assets, b.Assets.Created()...)
-	c.newPositions = append(c.newPositions, b.Positions.Created()...)
-	c.positions = append(c.positions, b.Positions.Updated()...)
-	for _, record := range b.Records.Created() {
-		c.records = append(c.records, ownedRecord{b.InstitutionID(), record})
-	}
+	b := t.bind()
+	defer t.release(b)
+	return sink.write(change{
+		statement: t.updates,
+		columns:   b.updated,
+		rows:      len(rows),
+		take:      func(place int) { *b.row = rows[place] },
+	})
 }

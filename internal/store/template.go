@@ -2,52 +2,48 @@ package store
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
-const templateColumns = "institution_id, id, code, name, vertical, region, config, created_at"
+var templateTable = newTable("asset_templates", func(t *escrow.AssetTemplate) []column {
+	return []column{
+		key("institution_id", uuidColumn(&t.InstitutionID)),
+		key("id", uuidColumn(&t.ID)),
+		fixed("code", textColumn(&t.Code)),
+		fixed("name", textColumn(&t.Name)),
+		fixed("vertical", textColumn(&t.Vertical)),
+		fixed("region", textColumn(&t.Region)),
+		fixed("config", jsonColumn(&t.Config)),
+		fixed("created_at", timeColumn(&t.CreatedAt)),
+	}
+})
 
-var templateTable = newTable("asset_templates", 2,
-	[]string{
-		"institution_id uuid", "id uuid", "code text", "name text", "vertical text", "region text", "config text",
-		"created_at timestamptz",
-	},
-	func(t *escrow.AssetTemplate, to columns) error {
-		to.id(t.InstitutionID)
-		to.id(t.ID)
-		to.text(string(t.Code))
-		to.text(t.Name)
-		to.text(string(t.Vertical))
-		to.text(string(t.Region))
-		config, err := json.Marshal(t.Config)
-		to.text(string(config))
-		to.time(t.CreatedAt)
-		return err
-	})
+var templateRows = newRows(rowsOf[escrow.TemplateID, escrow.AssetTemplate, escrow.AssetTemplate]{
+	table:   templateTable,
+	in:      func(b *escrow.Books) *escrow.Rows[escrow.TemplateID, escrow.AssetTemplate] { return &b.Templates },
+	key:     func(t escrow.AssetTemplate) escrow.TemplateID { return t.ID },
+	pack:    asIs[escrow.AssetTemplate],
+	unpack:  func(t escrow.AssetTemplate) (escrow.InstitutionID, escrow.AssetTemplate) { return t.InstitutionID, t },
+	named:   func(n *escrow.Needs) *[]escrow.TemplateID { return &n.Templates },
+	keys:    idKeysOf(escrow.TemplateID{}),
+	cached:  remembersAll[escrow.AssetTemplate],
+	subject: func(t escrow.AssetTemplate) string { return t.ID.String() },
+})
 
-func scanTemplate(r row, t *escrow.AssetTemplate) error {
-	var config string
-	err := r.Scan((*[16]byte)(&t.InstitutionID), (*[16]byte)(&t.ID), (*string)(&t.Code), &t.Name,
-		(*string)(&t.Vertical), (*string)(&t.Region), &config, &t.CreatedAt)
-	return errors.Join(err, json.Unmarshal([]byte(config), &t.Config))
-}
-
-// Template returns one asset template of an institution.
+// Template returns one asset template of an institution, or CodeTemplateNotFound.
 func (s *Store) Template(
 	ctx context.Context, institution escrow.InstitutionID, id escrow.TemplateID,
-) (escrow.AssetTemplate, bool, error) {
-	return one(ctx, s, "SELECT "+templateColumns+" FROM asset_templates WHERE institution_id = $1 AND id = $2",
-		[]any{idArg(institution), idArg(id)}, scanTemplate)
+) (escrow.AssetTemplate, error) {
+	template, found, err := one(ctx, s.database, templateTable.byKey, []any{idArg(institution), idArg(id)}, templateTable.scan)
+	return must(template, found, err, escrow.CodeTemplateNotFound, "asset template", id)
 }
 
 // Templates returns a page of an institution's asset templates.
 func (s *Store) Templates(
 	ctx context.Context, institution escrow.InstitutionID, period escrow.Period, page escrow.PageRequest,
 ) (escrow.Page[escrow.AssetTemplate], error) {
-	l := &list{from: "SELECT " + templateColumns + " FROM asset_templates", key: "id"}
+	l := listOf(templateTable, "id")
 	l.where("institution_id = %s", idArg(institution))
-	return idPage(ctx, s, l, period, page, scanTemplate)
+	return idPage(ctx, s.database, l, period, page, templateTable.scan)
 }

@@ -20,10 +20,15 @@ func Bundle(ctx context.Context, b *bundle.Bundle, config Config) (Report, error
 	if err != nil {
 		return v.report, err
 	}
-	accounted, err := compareRows(ctx, v, b.Institution, b.Last, table[life]{
-		name: "positions", page: v.lives(b), cursor: life.cursor, subject: life.subject, fields: func(life) []field { return nil },
+
+	accounted, err := compareRows(ctx, v, b.Institution, b.Last, comparison[life]{
+		name:    "positions",
+		page:    v.lives(b),
+		cursor:  life.cursor,
+		subject: life.subject,
+		fields:  func(life) []field { return nil },
 		rebuild: func(l life, history []escrow.Entry) (life, error) {
-			_, err := resource(escrow.Position{}, history)
+			_, err := positionOf(history)
 			return l, err
 		},
 	})
@@ -48,8 +53,8 @@ type life struct {
 	sequence int64
 }
 
-func (l life) cursor() escrow.Cursor { return escrow.SequenceCursor(l.sequence) }
-func (l life) subject() string       { return l.position }
+func (l life) cursor() *escrow.Cursor { return new(escrow.SequenceCursor(l.sequence)) }
+func (l life) subject() string        { return l.position }
 
 // lives pages through the positions that a journal's entries make.
 func (v *verification) lives(b *bundle.Bundle) func(context.Context, escrow.PageRequest) (escrow.Page[life], error) {

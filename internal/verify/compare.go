@@ -4,17 +4,18 @@ import (
 	"fmt"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
-// field is a part of something with its value as text.
-type field struct{ name, value string }
+// field is a part of something with its value as text: a column, of a row.
+type field = store.Column
 
 // compare notes the first field that differs between what is there and what should be.
 // Both have the same fields in the same order.
 func (v *verification) compare(of escrow.InstitutionID, what string, there, expected []field) {
 	for i, field := range there {
-		if field.value != expected[i].value {
-			v.differ(of, what, field.name+" "+shown(field.value), shown(expected[i].value))
+		if field.Value != expected[i].Value {
+			v.differ(of, what, field.Name+" "+shown(field.Value), shown(expected[i].Value))
 			return
 		}
 	}

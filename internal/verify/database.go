@@ -3,7 +3,6 @@ package verify
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
@@ -58,7 +57,7 @@ type database struct {
 // checkOperator looks at the operator's own journal, which has no entries.
 func (d *database) checkOperator(ctx context.Context) error {
 	var operator escrow.InstitutionID
-	first, _, err := d.store.Ends(ctx, operator)
+	first, _, err := d.store.Range(ctx, operator)
 	if err == nil && first != 0 {
 		d.differ(operator, entryName(first), "an entry", nothing+", as the operator has no journal")
 	}
@@ -77,7 +76,7 @@ func (v *verification) differHeld() {
 // institution verifies one institution's journal and rows.
 func (d *database) institution(ctx context.Context, of escrow.InstitutionID) error {
 	d.report.Institutions++
-	_, last, err := d.store.Ends(ctx, of)
+	_, last, err := d.store.Range(ctx, of)
 	if err != nil {
 		return err
 	}
@@ -115,23 +114,11 @@ func (d *database) institution(ctx context.Context, of escrow.InstitutionID) err
 // rows compares an institution's rows with its journal, of which each entry must have
 // made or changed one.
 func (d *database) rows(ctx context.Context, of escrow.InstitutionID, known int64, chain *chain) error {
-	positions := positionRows(func(ctx context.Context, page escrow.PageRequest) (escrow.Page[escrow.Position], error) {
-		return d.store.Positions(ctx, of, escrow.PositionFilter{}, page)
-	})
 	var accounted int64
-	for _, compare := range []func() (int64, error){
-		func() (int64, error) {
-			return compareRows(ctx, d.verification, of, known, institutionRows(d.store, of))
-		},
-		func() (int64, error) {
-			return compareRows(ctx, d.verification, of, known, keyRows(d.store, of, known, chain.rotations))
-		},
-		func() (int64, error) { return compareRows(ctx, d.verification, of, known, policyRows(d.store, of)) },
-		func() (int64, error) { return compareRows(ctx, d.verification, of, known, templateRows(d.store, of)) },
-		func() (int64, error) { return compareRows(ctx, d.verification, of, known, assetRows(d.store, of)) },
-		func() (int64, error) { return compareRows(ctx, d.verification, of, known, positions) },
-	} {
-		entries, err := compare()
+	for _, table := range store.BookTables() {
+		c := tableRows(d.store, table, of)
+		c.others = addRotations(d.store, of, known, chain.rotations)
+		entries, err := compareRows(ctx, d.verification, of, known, c)
 		if err != nil {
 			return err
 		}
@@ -145,12 +132,11 @@ func (d *database) rows(ctx context.Context, of escrow.InstitutionID, known int6
 
 // findMissingRow names the first entry whose row is not there.
 func (d *database) findMissingRow(ctx context.Context, of escrow.InstitutionID, known int64) error {
-	d.store.Forget(of) // What is remembered of a row does not count.
 	for stored, err := range entriesUpTo(ctx, d.store, of, known) {
 		if err != nil {
 			return err
 		}
-		found, err := d.hasRow(ctx, of, stored)
+		found, err := d.hasRow(ctx, of, stored.Subject)
 		if err != nil {
 			return err
 		}
@@ -163,35 +149,12 @@ func (d *database) findMissingRow(ctx context.Context, of escrow.InstitutionID, 
 	return nil
 }
 
-// hasRow reports whether there is a row of an entry's subject.
-func (d *database) hasRow(ctx context.Context, of escrow.InstitutionID, entry store.StoredEntry) (found bool, err error) {
-	switch entry.Kind {
-	case escrow.KindInstitutionCreated:
-		_, found, err = d.store.Institution(ctx, of)
-	case escrow.KindKeyCreated, escrow.KindKeyRotated, escrow.KindKeyRevoked:
-		var id escrow.KeyID
-		if err = id.UnmarshalText([]byte(entry.Subject)); err == nil {
-			_, found, err = d.store.Key(ctx, of, id)
-		}
-	case escrow.KindPolicySet:
-		var policies []escrow.Policy
-		policies, err = d.store.Policies(ctx, of)
-		found = slices.ContainsFunc(policies, func(p escrow.Policy) bool { return escrow.PolicySubject(p.Region) == entry.Subject })
-	case escrow.KindTemplateCreated:
-		var id escrow.TemplateID
-		if err = id.UnmarshalText([]byte(entry.Subject)); err == nil {
-			_, found, err = d.store.Template(ctx, of, id)
-		}
-	case escrow.KindAssetCreated:
-		var id escrow.AssetID
-		if err = id.UnmarshalText([]byte(entry.Subject)); err == nil {
-			_, found, err = d.store.Asset(ctx, of, id)
-		}
-	case escrow.KindPositionCreated, escrow.KindPositionStateChanged:
-		var id escrow.PositionID
-		if err = id.UnmarshalText([]byte(entry.Subject)); err == nil {
-			_, found, err = d.store.Position(ctx, of, id)
+// hasRow reports whether there is a row of a subject in any table.
+func (d *database) hasRow(ctx context.Context, of escrow.InstitutionID, subject string) (bool, error) {
+	for _, table := range store.BookTables() {
+		if has, err := table.Has(ctx, d.store, of, subject); err != nil || has {
+			return has, err
 		}
 	}
-	return found, err
+	return false, nil
 }

@@ -153,21 +153,23 @@ func (v *verification) readEntry(of escrow.InstitutionID, stored store.StoredEnt
 		v.differ(of, entryName(stored.Sequence), shown(string(stored.Body))+" ("+err.Error()+")", "an entry as it is written")
 		return
 	}
+
 	v.compare(of, entryName(stored.Sequence), []field{
-		{"institution", entry.InstitutionID.String()},
-		{"sequence", fmt.Sprint(entry.Sequence)},
-		{"column at", escrow.FormatTime(stored.At)},
-		{"column actor", stored.Actor},
-		{"column kind", string(stored.Kind)},
-		{"column subject", stored.Subject},
+		{Name: "institution", Value: entry.InstitutionID.String()},
+		{Name: "sequence", Value: fmt.Sprint(entry.Sequence)},
+		{Name: "column at", Value: escrow.FormatTime(stored.At)},
+		{Name: "column actor", Value: stored.Actor},
+		{Name: "column kind", Value: string(stored.Kind)},
+		{Name: "column subject", Value: stored.Subject},
 	}, []field{
-		{"institution", of.String()},
-		{"sequence", fmt.Sprint(stored.Sequence)},
-		{"column at", escrow.FormatTime(entry.At)},
-		{"column actor", entry.Actor.String()},
-		{"column kind", string(entry.Kind)},
-		{"column subject", entry.Subject},
+		{Name: "institution", Value: of.String()},
+		{Name: "sequence", Value: fmt.Sprint(stored.Sequence)},
+		{Name: "column at", Value: escrow.FormatTime(entry.At)},
+		{Name: "column actor", Value: entry.Actor.String()},
+		{Name: "column kind", Value: string(entry.Kind)},
+		{Name: "column subject", Value: entry.Subject},
 	})
+
 	if read.first.IsZero() {
 		read.first = entry.At
 	} else if !entry.At.After(read.last) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -13,97 +14,123 @@ import (
 // rowPage is how many rows a worker compares at once.
 const rowPage = 4 * store.MaxHistories
 
-// table says how the rows of one institution in a table are read, and made anew.
-type table[T any] struct {
+// comparison says how the rows of one institution are read, and made anew.
+type comparison[T any] struct {
 	name string
 	// page reads rows in order of their cursors. One that is not the last may be empty
 	// where the cursor does not count.
-	page   func(context.Context, escrow.PageRequest) (escrow.Page[T], error)
-	cursor func(T) escrow.Cursor
+	page func(context.Context, escrow.PageRequest) (escrow.Page[T], error)
+	// cursor is nil for a row of a list without an order.
+	cursor func(T) *escrow.Cursor
 	// subject is how the journal names a row.
 	subject func(T) string
 	fields  func(T) []field
 	// rebuild makes a row anew from its entries, oldest first.
 	rebuild func(row T, history []escrow.Entry) (T, error)
 	// version, where there is one, tells after how many of its entries the row is what it
-	// is.
+	// is; 0 where it does not say.
 	version func(T) int64
 	// others, where there is one, adds the entries on other subjects that changed rows to
 	// their histories.
 	others func(ctx context.Context, rows []T, histories map[string][]escrow.Entry) error
 }
 
-// resource rebuilds a row of most tables.
-func resource[T any](_ T, history []escrow.Entry) (row T, err error) {
+func errOtherResource(made escrow.Resource) error { return fmt.Errorf("the entries make a %T", made) }
+
+// positionOf rebuilds a position.
+func positionOf(history []escrow.Entry) (escrow.Position, error) {
 	made, err := escrow.ResourceOf(history)
 	if err != nil {
-		return row, err
+		return escrow.Position{}, err
 	}
-	row, ok := made.(T)
+	position, ok := made.(escrow.Position)
 	if !ok {
-		return row, fmt.Errorf("the entries make a %T", made)
+		return escrow.Position{}, errOtherResource(made)
 	}
-	return row, nil
+	return position, nil
 }
 
-// compareRows compares an institution's rows of a table with what the journal makes of
+// compareRows compares an institution's rows with what the journal makes of
 // each. The entries up to known were there before the first row was read. It returns how
 // many of those the rows account for.
-func compareRows[T any](ctx context.Context, v *verification, of escrow.InstitutionID, known int64, t table[T]) (int64, error) {
+func compareRows[T any](
+	ctx context.Context, v *verification, of escrow.InstitutionID, known int64, c comparison[T],
+) (int64, error) {
 	var accounted atomic.Int64
-	page := escrow.PageRequest{Limit: rowPage}
+	compare := func(ctx context.Context, rows []T) (int, error) {
+		histories, err := historiesOf(ctx, v, of, c, rows)
+		if err != nil {
+			return 0, err
+		}
+		for _, history := range histories {
+			accounted.Add(int64(countUpTo(history, known)))
+		}
+		if c.others != nil {
+			if err := c.others(ctx, rows, histories); err != nil {
+				return 0, err
+			}
+		}
+		for _, row := range rows {
+			compareRow(v, of, known, c, row, histories[c.subject(row)])
+		}
+		return len(rows), nil
+	}
+	count := func(_ context.Context, rows int) error {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.report.Rows += int64(rows)
+		return nil
+	}
+
+	err := inOrder(ctx, v.config, pagesOf(v, of, c), compare, count)
+	return accounted.Load(), err
+}
+
+// pagesOf reads rows page by page, and checks their order.
+func pagesOf[T any](
+	v *verification, of escrow.InstitutionID, c comparison[T],
+) func(context.Context) (rows []T, ok bool, err error) {
+	request := escrow.PageRequest{Limit: rowPage}
 	ended := false
 	var last escrow.Cursor
-	err := inOrder(ctx, v.config,
-		func(ctx context.Context) (rows []T, ok bool, err error) {
-			if ended {
-				return nil, false, nil
+	return func(ctx context.Context) (rows []T, ok bool, err error) {
+		if ended {
+			return nil, false, nil
+		}
+		page, err := c.page(ctx, request)
+		if err != nil {
+			return nil, false, fmt.Errorf("%s of %s: %w", c.name, of, err)
+		}
+
+		ended = !page.More
+		for _, row := range page.Items {
+			cursor := c.cursor(row)
+			if cursor == nil {
+				continue
 			}
-			read, err := t.page(ctx, page)
-			if err != nil {
-				return nil, false, fmt.Errorf("%s of %s: %w", t.name, of, err)
+			// One that is shown twice would stand for another that is not.
+			if bytes.Compare(cursor[:], last[:]) <= 0 {
+				v.differ(of, c.name+" "+c.subject(row), "a row in the wrong place, or twice", "each once, in order")
 			}
-			ended = !read.More
-			for i := 0; t.cursor != nil && i < len(read.Items); i++ {
-				// One that is shown twice would stand for another that is not.
-				row, place := read.Items[i], t.cursor(read.Items[i])
-				if bytes.Compare(place[:], last[:]) <= 0 {
-					v.differ(of, t.name+" "+t.subject(row), "a row in the wrong place, or twice", "each once, in order")
-				}
-				last = place
-				page.After = &place
-			}
-			return read.Items, true, nil
-		},
-		func(ctx context.Context, rows []T) (int, error) {
-			subjects := make([]string, len(rows))
-			for i, row := range rows {
-				subjects[i] = t.subject(row)
-			}
-			histories, err := v.histories(ctx, of, subjects)
-			if err != nil {
-				return 0, fmt.Errorf("entries on %s of %s: %w", t.name, of, err)
-			}
-			for _, history := range histories {
-				accounted.Add(int64(countUpTo(history, known)))
-			}
-			if t.others != nil {
-				if err := t.others(ctx, rows, histories); err != nil {
-					return 0, err
-				}
-			}
-			for _, row := range rows {
-				compareRow(v, of, known, t, row, histories[t.subject(row)])
-			}
-			return len(rows), nil
-		},
-		func(_ context.Context, rows int) error {
-			v.mu.Lock()
-			defer v.mu.Unlock()
-			v.report.Rows += int64(rows)
-			return nil
-		})
-	return accounted.Load(), err
+			last, request.After = *cursor, cursor
+		}
+		return page.Items, true, nil
+	}
+}
+
+// historiesOf reads the entries on rows, by subject.
+func historiesOf[T any](
+	ctx context.Context, v *verification, of escrow.InstitutionID, c comparison[T], rows []T,
+) (map[string][]escrow.Entry, error) {
+	subjects := make([]string, len(rows))
+	for i, row := range rows {
+		subjects[i] = c.subject(row)
+	}
+	histories, err := v.histories(ctx, of, subjects)
+	if err != nil {
+		return nil, fmt.Errorf("entries on %s of %s: %w", c.name, of, err)
+	}
+	return histories, nil
 }
 
 // histories reads all entries on some subjects, by subject.
@@ -139,39 +166,37 @@ func countUpTo(history []escrow.Entry, sequence int64) (count int) {
 }
 
 // compareRow compares one row with what its entries make of it.
-func compareRow[T any](v *verification, of escrow.InstitutionID, known int64, t table[T], row T, history []escrow.Entry) {
-	name := t.name + " " + t.subject(row)
+func compareRow[T any](
+	v *verification, of escrow.InstitutionID, known int64, c comparison[T], row T, history []escrow.Entry,
+) {
+	name := c.name + " " + c.subject(row)
 	if len(history) == 0 {
 		v.differ(of, name, "a row", nothing+", as no entry made it")
 		return
 	}
+
 	// What was committed after the row was read may be in the history already; what was
 	// known before must be in the row.
 	first, last := max(1, countUpTo(history, known)), len(history)
-	if t.version != nil {
-		version := int(min(max(t.version(row), int64(first)), int64(last)))
-		first, last = version, version
+	if c.version != nil {
+		if version := c.version(row); version != 0 {
+			first = int(min(max(version, int64(first)), int64(last)))
+			last = first
+		}
 	}
-	there := t.fields(row)
+
+	there := c.fields(row)
 	var expected []field
 	for length := first; length <= last; length++ {
-		made, err := t.rebuild(row, history[:length])
+		made, err := c.rebuild(row, history[:length])
 		if err != nil {
-			v.differ(of, entryName(history[length-1].Sequence), fmt.Sprintf("a step that cannot be (%s)", err), "one that can follow those before it on "+t.subject(row))
+			v.differ(of, entryName(history[length-1].Sequence), fmt.Sprintf("a step that cannot be (%s)", err),
+				"one that can follow those before it on "+c.subject(row))
 			return
 		}
-		if expected = t.fields(made); same(there, expected) {
+		if expected = c.fields(made); slices.Equal(there, expected) {
 			return
 		}
 	}
 	v.compare(of, name, there, expected)
-}
-
-func same(a, b []field) bool {
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }

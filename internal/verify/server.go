@@ -10,10 +10,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/apiclient"
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
+	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/verify/bundle"
 )
 
@@ -90,22 +94,65 @@ func (v *verification) shown(ctx context.Context, s bundle.Server, of escrow.Ins
 
 // shownPosition is a position as a server shows it.
 type shownPosition struct {
-	ID                escrow.PositionID `json:"id"`
-	AssetID           string            `json:"assetId"`
-	HolderReference   string            `json:"holderReference"`
-	ExternalReference string            `json:"externalReference"`
-	Currency          string            `json:"currency"`
-	Amount            string            `json:"amount"`
-	Funded            string            `json:"funded"`
-	Released          string            `json:"released"`
-	Refunded          string            `json:"refunded"`
-	Held              string            `json:"held"`
-	State             string            `json:"state"`
-	Version           int64             `json:"version"`
-	ExpiresAt         string            `json:"expiresAt"`
-	Metadata          json.RawMessage   `json:"metadata"`
-	CreatedAt         string            `json:"createdAt"`
-	UpdatedAt         string            `json:"updatedAt"`
+	id      escrow.PositionID
+	version int64
+	columns []field
+}
+
+// notShown are the columns of positions that the API does not show: whose it is the
+// request says, and what is retained follows from the asset's template.
+var notShown = []string{"institution_id", "retained"}
+
+// UnmarshalJSON reads the columns of a position out of the members of the same names.
+func (p *shownPosition) UnmarshalJSON(text []byte) error {
+	var header struct {
+		ID      escrow.PositionID `json:"id"`
+		Version int64             `json:"version"`
+	}
+	var members map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal(text, &header), json.Unmarshal(text, &members)); err != nil {
+		return err
+	}
+
+	*p = shownPosition{id: header.ID, version: header.Version, columns: columnsShown(escrow.Position{})}
+	for i := range p.columns {
+		column := &p.columns[i]
+		member := members[memberName(column.Name)]
+		if json.Unmarshal(member, &column.Value) != nil {
+			column.Value = string(member) // No string: a number, or metadata.
+		}
+	}
+	return nil
+}
+
+// memberName is the API's name of a column: "assetId" of "asset_id".
+func memberName(column string) string {
+	words := strings.Split(column, "_")
+	for i, word := range words[1:] {
+		words[i+1] = strings.ToUpper(word[:1]) + word[1:]
+	}
+	return strings.Join(words, "")
+}
+
+// columnsShown returns the columns of a position that the API shows, with amounts as it
+// writes them.
+func columnsShown(p escrow.Position) []field {
+	row, _ := store.RowOf(p)
+	columns := slices.DeleteFunc(row.Columns, func(c field) bool { return slices.Contains(notShown, c.Name) })
+
+	amounts := map[string]money.Amount{
+		"amount":   p.Amount,
+		"funded":   p.Funded,
+		"released": p.Released,
+		"refunded": p.Refunded,
+		"held":     p.Held,
+	}
+	for i := range columns {
+		if amount, ok := amounts[columns[i].Name]; ok {
+			columns[i].Value = amount.Format(p.Currency)
+		}
+	}
+	return columns
 }
 
 // keepPositions writes the positions that a server shows to a file, one after the other.
@@ -124,9 +171,9 @@ func keepPositions(ctx context.Context, s bundle.Server, of escrow.InstitutionID
 }
 
 // shownPositions compares what keepPositions has written.
-func shownPositions(list *os.File) table[shownPosition] {
+func shownPositions(list *os.File) comparison[shownPosition] {
 	decoder := json.NewDecoder(bufio.NewReader(list))
-	return table[shownPosition]{
+	return comparison[shownPosition]{
 		name: "positions",
 		page: func(context.Context, escrow.PageRequest) (page escrow.Page[shownPosition], err error) {
 			for len(page.Items) < rowPage && decoder.More() {
@@ -139,37 +186,13 @@ func shownPositions(list *os.File) table[shownPosition] {
 			page.More = decoder.More()
 			return page, nil
 		},
-		cursor:  func(p shownPosition) escrow.Cursor { return escrow.IDCursor(p.ID) },
-		subject: func(p shownPosition) string { return p.ID.String() },
-		version: func(p shownPosition) int64 { return p.Version },
-		fields: func(p shownPosition) []field {
-			return []field{
-				{"version", fmt.Sprint(p.Version)},
-				{"state", p.State},
-				{"currency", p.Currency},
-				{"amount", p.Amount},
-				{"funded", p.Funded},
-				{"released", p.Released},
-				{"refunded", p.Refunded},
-				{"held", p.Held},
-				{"holderReference", p.HolderReference},
-				{"externalReference", p.ExternalReference},
-				{"assetId", p.AssetID},
-				{"metadata", string(p.Metadata)},
-				{"expiresAt", p.ExpiresAt},
-				{"createdAt", p.CreatedAt},
-				{"updatedAt", p.UpdatedAt},
-			}
-		},
+		cursor:  func(p shownPosition) *escrow.Cursor { return new(escrow.IDCursor(p.id)) },
+		subject: func(p shownPosition) string { return p.id.String() },
+		version: func(p shownPosition) int64 { return p.version },
+		fields:  func(p shownPosition) []field { return p.columns },
 		rebuild: func(_ shownPosition, history []escrow.Entry) (shownPosition, error) {
-			p, err := resource(escrow.Position{}, history)
-			return shownPosition{
-				ID: p.ID, AssetID: p.AssetID.String(), HolderReference: p.HolderReference, ExternalReference: p.ExternalReference,
-				Currency: string(p.Currency), Amount: p.Amount.Format(p.Currency), Funded: p.Funded.Format(p.Currency),
-				Released: p.Released.Format(p.Currency), Refunded: p.Refunded.Format(p.Currency), Held: p.Held.Format(p.Currency),
-				State: string(p.State), Version: p.Version, ExpiresAt: optionalTime(p.ExpiresAt), Metadata: json.RawMessage(p.Metadata),
-				CreatedAt: escrow.FormatTime(p.CreatedAt), UpdatedAt: escrow.FormatTime(p.UpdatedAt),
-			}, err
+			p, err := positionOf(history)
+			return shownPosition{columns: columnsShown(p)}, err
 		},
 	}
 }

@@ -93,7 +93,7 @@ func (w *Watch) run(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		if _, err := w.config.Store.Lead(ctx, store.LeadVerification, w.verify); err != nil && ctx.Err() == nil {
+		if _, err := w.config.Store.IfLeader(ctx, store.LeaderOfVerification, w.verify); err != nil && ctx.Err() == nil {
 			w.metrics.runs.WithLabelValues(resultFailed).Inc()
 			w.config.Logger.Warn("the journals could not be verified; it will be tried again", "error", err)
 		}

@@ -151,7 +151,7 @@ func testBooksOfNobody(f *fixture) {
 }
 
 // batchOfTwo returns a batch on two institutions with a new position in each.
-func (f *fixture) batchOfTwo(one, other escrow.InstitutionID) (store.Batch, []escrow.PositionID) {
+func (f *fixture) batchOfTwo(one, other escrow.InstitutionID) (store.Tx, []escrow.PositionID) {
 	f.t.Helper()
 	assets := map[escrow.InstitutionID]escrow.AssetID{one: f.asset(one), other: f.asset(other)}
 	batch := f.begin(needs{
@@ -177,7 +177,7 @@ func (f *fixture) batchOfTwo(one, other escrow.InstitutionID) (store.Batch, []es
 func (f *fixture) checkTwo(one, other escrow.InstitutionID, ids []escrow.PositionID, want bool) {
 	f.t.Helper()
 	for i, of := range []escrow.InstitutionID{one, other} {
-		position, found, err := f.Position(f.t.Context(), of, ids[i])
+		position, found, err := found(f.Position(f.t.Context(), of, ids[i]))
 		if found != want || err != nil || found && len(position.Events) != 1 {
 			f.t.Errorf("position %d: found is %t (want %t), error %v, events %+v", i, found, want, err, position.Events)
 		}
@@ -331,7 +331,7 @@ func testCommitted(f *fixture) {
 	ctx := f.t.Context()
 	of := f.institution()
 	asset := f.asset(of)
-	propose := func() (store.Batch, escrow.Entry) {
+	propose := func() (store.Tx, escrow.Entry) {
 		batch := f.beginLocked(needs{of: {Assets: []escrow.AssetID{asset}}})
 		f.execute(batch.Books(of), createPosition(asset, "holder-1"))
 		return batch, batch.Books(of).Entries[0]
@@ -355,7 +355,7 @@ func testCommitted(f *fixture) {
 	check("rolled back, and its place taken by another", lost, false)
 
 	// An institution's first entry is made in the operator's books.
-	found := func() (store.Batch, escrow.Entry) {
+	found := func() (store.Tx, escrow.Entry) {
 		batch := f.beginLocked(needs{operator(): {}})
 		f.execute(batch.Books(operator()), valid(escrow.NewCreateInstitution(
 			escrow.InstitutionInput{Name: "Harbour Fund", Regions: []string{"US"}})))

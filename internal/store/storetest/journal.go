@@ -131,10 +131,10 @@ func testKeyByHash(f *fixture) {
 	f.writeSamples(one, ours)
 	f.writeSamples(other, theirs)
 	for _, want := range append(ours.keys, theirs.keys...) {
-		got, found, err := f.KeyByHash(f.t.Context(), want.Hash)
+		got, found, err := found(f.KeyByHash(f.t.Context(), want.Hash))
 		f.compare("key by its hash", want, got, found, err)
 	}
-	if key, found, err := f.KeyByHash(f.t.Context(), escrow.HashSecret("unknown")); found || err != nil {
+	if key, found, err := found(f.KeyByHash(f.t.Context(), escrow.HashSecret("unknown"))); found || err != nil {
 		f.t.Errorf("an unknown hash finds %+v, %v", key, err)
 	}
 }
@@ -175,7 +175,7 @@ func testPositionEvents(f *fixture) {
 		f.t.Errorf("the books of another institution hold the position: %+v", position)
 	}
 	for i, position := range want {
-		got, found, err := f.Position(ctx, of, position.ID)
+		got, found, err := found(f.Position(ctx, of, position.ID))
 		f.compare("position", position, got, found, err)
 		got, found = batch.Books(of).Positions.Get(position.ID)
 		if i == 1 {
@@ -186,7 +186,7 @@ func testPositionEvents(f *fixture) {
 		}
 		f.compare("position in the books", position, got, found, nil)
 	}
-	if got, found, err := f.Position(ctx, other, want[0].ID); found || err != nil {
+	if got, found, err := found(f.Position(ctx, other, want[0].ID)); found || err != nil {
 		f.t.Errorf("another institution reads the position: %+v, %v", got, err)
 	}
 	page, err = f.Positions(ctx, of, escrow.PositionFilter{}, everything())
@@ -270,7 +270,7 @@ func testPositionWhileItChanges(f *fixture) {
 			done = true
 		default:
 		}
-		position, _, err := f.Position(ctx, of, id)
+		position, _, err := found(f.Position(ctx, of, id))
 		if err != nil {
 			f.t.Errorf("read: %v", err)
 		}
@@ -280,7 +280,7 @@ func testPositionWhileItChanges(f *fixture) {
 		}
 	}
 	<-written
-	if position, _, err := f.Position(ctx, of, id); position.Version != 52 || err != nil {
+	if position, _, err := found(f.Position(ctx, of, id)); position.Version != 52 || err != nil {
 		f.t.Errorf("the position has version %d, %v; want 52", position.Version, err)
 	}
 }

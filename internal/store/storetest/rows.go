@@ -213,7 +213,7 @@ func (f *fixture) checkSamples(of escrow.InstitutionID, s samples) {
 	books := f.load(of, needsOf(s))
 	ctx := f.t.Context()
 	for _, want := range s.institutions {
-		got, ok, err := f.Institution(ctx, want.ID)
+		got, ok, err := found(f.Institution(ctx, want.ID))
 		f.compare("institution", want, got, ok, err)
 		got, ok = f.load(want.ID, escrow.Needs{Institution: true}).Institutions.Get(want.ID)
 		f.compare("institution in its books", want, got, ok, nil)
@@ -231,19 +231,19 @@ func (f *fixture) checkSamples(of escrow.InstitutionID, s samples) {
 		f.compare("policy in the books", want, got, ok, nil)
 	}
 	for _, want := range s.templates {
-		got, ok, err := f.Template(ctx, of, want.ID)
+		got, ok, err := found(f.Template(ctx, of, want.ID))
 		f.compare("template", want, got, ok, err)
 		got, ok = books.Templates.Get(want.ID)
 		f.compare("template in the books", want, got, ok, nil)
 	}
 	for _, want := range s.assets {
-		got, ok, err := f.Asset(ctx, of, want.ID)
+		got, ok, err := found(f.Asset(ctx, of, want.ID))
 		f.compare("asset", want, got, ok, err)
 		got, ok = books.Assets.Get(want.ID)
 		f.compare("asset in the books", want, got, ok, nil)
 	}
 	for _, want := range s.positions {
-		got, ok, err := f.Position(ctx, of, want.ID)
+		got, ok, err := found(f.Position(ctx, of, want.ID))
 		f.compare("position", want, got, ok, err)
 		got, ok = books.Positions.Get(want.ID)
 		f.compare("position in the books", want, got, ok, nil)

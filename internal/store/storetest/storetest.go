@@ -102,7 +102,7 @@ func (f *fixture) moment() time.Time {
 // uuid makes an id for something that is created now.
 func (f *fixture) uuid() [16]byte { return escrow.NewUUID(f.now, f.random.Uint64()) }
 
-func (f *fixture) begin(n needs) store.Batch {
+func (f *fixture) begin(n needs) store.Tx {
 	f.t.Helper()
 	batch, err := f.tryBegin(f.t.Context(), n)
 	if err != nil {
@@ -111,7 +111,7 @@ func (f *fixture) begin(n needs) store.Batch {
 	return batch
 }
 
-func (f *fixture) tryBegin(ctx context.Context, n needs) (store.Batch, error) {
+func (f *fixture) tryBegin(ctx context.Context, n needs) (store.Tx, error) {
 	batch, err := f.Begin(ctx, n)
 	if err == nil {
 		// A test that fails in the middle must not keep its locks.
@@ -120,7 +120,7 @@ func (f *fixture) tryBegin(ctx context.Context, n needs) (store.Batch, error) {
 	return batch, err
 }
 
-func (f *fixture) commit(batch store.Batch) {
+func (f *fixture) commit(batch store.Tx) {
 	f.t.Helper()
 	if err := batch.Commit(f.t.Context()); err != nil {
 		f.t.Fatalf("commit: %v", err)
@@ -146,7 +146,7 @@ func (f *fixture) load(of escrow.InstitutionID, n escrow.Needs) *escrow.Books {
 }
 
 // beginLocked begins a batch that counts on nothing that is remembered.
-func (f *fixture) beginLocked(n needs) store.Batch {
+func (f *fixture) beginLocked(n needs) store.Tx {
 	f.t.Helper()
 	f.Forget(slices.Collect(maps.Keys(n))...)
 	return f.begin(n)
@@ -266,6 +266,17 @@ func must[T any](value T, err error) T {
 		panic(err)
 	}
 	return value
+}
+
+// found tells a resource that is not there from a failure: ok is false, and the error
+// nil.
+func found[T any](value T, err error) (_ T, ok bool, _ error) {
+	switch escrow.ErrorCode(err) {
+	case escrow.CodeInstitutionNotFound, escrow.CodeInvalidKey, escrow.CodeKeyNotFound, escrow.CodePolicyNotFound,
+		escrow.CodeTemplateNotFound, escrow.CodeAssetNotFound, escrow.CodePositionNotFound:
+		return value, false, nil
+	}
+	return value, err == nil, err
 }
 
 // equal compares a value of the domain, whole, with the one that is wanted.

@@ -105,7 +105,7 @@ func testPurgeRecords(f *fixture) {
 func testLead(f *fixture) {
 	for name, want := range map[string]error{"success": nil, "failure": errors.New("it failed")} {
 		calls := 0
-		ran, err := f.Lead(f.t.Context(), store.LeadExpiry, func(context.Context) error { calls++; return want })
+		ran, err := f.IfLeader(f.t.Context(), store.LeaderOfExpiry, func(context.Context) error { calls++; return want })
 		if !ran || calls != 1 || !errors.Is(err, want) {
 			f.t.Errorf("%s: ran is %t after %d calls, error %v", name, ran, calls, err)
 		}
@@ -149,8 +149,8 @@ func testEndedContext(f *fixture) {
 	end()
 	for name, call := range map[string]func() error{
 		"Begin":        func() error { _, err := f.tryBegin(ended, needs{of: {}}); return err },
-		"Position":     func() error { _, _, err := f.Position(ended, of, s.positions[0].ID); return err },
-		"KeyByHash":    func() error { _, _, err := f.KeyByHash(ended, s.keys[0].Hash); return err },
+		"Position":     func() error { _, _, err := found(f.Position(ended, of, s.positions[0].ID)); return err },
+		"KeyByHash":    func() error { _, _, err := found(f.KeyByHash(ended, s.keys[0].Hash)); return err },
 		"Entries":      func() error { _, err := f.Entries(ended, of, escrow.EntryFilter{}, everything()); return err },
 		"DuePositions": func() error { _, err := f.DuePositions(ended, f.now, 1); return err },
 		"Purge":        func() error { _, err := f.Purge(ended, f.now, 1); return err },

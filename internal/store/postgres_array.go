@@ -23,8 +23,8 @@ const (
 	elementSizeHint = 24
 )
 
-func newWireArray(elementOID uint32, elements int) *wireArray {
-	a := &wireArray{make([]byte, 0, arrayHeaderSize+elements*elementSizeHint)}
+func newWireArray(elementOID uint32, elements int) wireArray {
+	a := wireArray{make([]byte, 0, arrayHeaderSize+elements*elementSizeHint)}
 	for _, field := range [...]uint32{1, 0, elementOID, uint32(elements), 1} {
 		a.content = binary.BigEndian.AppendUint32(a.content, field)
 	}
@@ -59,79 +59,47 @@ func (a *wireArray) length(length int) {
 // in those since 1970.
 const postgresEpoch = 946_684_800_000_000
 
-// arrayWriter makes an array of each column that is wanted.
+// arrayWriter makes an array of each column of a statement.
 type arrayWriter struct {
-	cursor
-	rows   int
-	arrays []*wireArray
+	arrays []wireArray
+	// column is the place of the next value's.
+	column int
 }
 
-// array returns the array of the next column, nil for one that is not wanted.
-func (w *arrayWriter) array(elementOID uint32) *wireArray {
-	if !w.next() {
-		return nil
+func newArrayWriter(columns []column, rows int) *arrayWriter {
+	w := &arrayWriter{arrays: make([]wireArray, len(columns))}
+	for i, column := range columns {
+		w.arrays[i] = newWireArray(elementOIDs[column.sqlType()], rows)
 	}
-	if w.place > len(w.arrays) {
-		w.arrays = append(w.arrays, newWireArray(elementOID, w.rows))
-	}
-	return w.arrays[w.place-1]
+	return w
 }
 
-func (w *arrayWriter) id(id [16]byte) {
-	if array := w.array(pgtype.UUIDOID); array != nil {
-		array.bytes(id[:])
-	}
+// elementOIDs are PostgreSQL's numbers of the types.
+var elementOIDs = map[sqlType]uint32{
+	sqlUUID:   pgtype.UUIDOID,
+	sqlText:   pgtype.TextOID,
+	sqlBigint: pgtype.Int8OID,
+	sqlBytes:  pgtype.ByteaOID,
+	sqlTime:   pgtype.TimestamptzOID,
 }
 
-func (w *arrayWriter) text(text string) {
-	if array := w.array(pgtype.TextOID); array != nil {
-		array.text(text)
+// arguments returns the arrays as a statement takes them.
+func (w *arrayWriter) arguments() []any {
+	arguments := make([]any, len(w.arrays))
+	for i := range w.arrays {
+		arguments[i] = &w.arrays[i]
 	}
+	return arguments
 }
 
-func (w *arrayWriter) optionalText(text string) {
-	array := w.array(pgtype.TextOID)
-	switch {
-	case array == nil:
-	case text == "":
-		array.null()
-	default:
-		array.text(text)
-	}
-}
-
-func (w *arrayWriter) number(number int64) {
-	if array := w.array(pgtype.Int8OID); array != nil {
-		array.number(number)
-	}
-}
-
-func (w *arrayWriter) bytes(content []byte) {
-	array := w.array(pgtype.ByteaOID)
-	switch {
-	case array == nil:
-	case content == nil:
-		array.null()
-	default:
-		array.bytes(content)
-	}
-}
+func (w *arrayWriter) id(id [16]byte)       { w.arrays[w.column].bytes(id[:]) }
+func (w *arrayWriter) text(text string)     { w.arrays[w.column].text(text) }
+func (w *arrayWriter) number(number int64)  { w.arrays[w.column].number(number) }
+func (w *arrayWriter) bytes(content []byte) { w.arrays[w.column].bytes(content) }
+func (w *arrayWriter) null()                { w.arrays[w.column].null() }
 
 func (w *arrayWriter) time(at time.Time) {
-	if array := w.array(pgtype.TimestamptzOID); array != nil {
-		array.number(at.UnixMicro() - postgresEpoch)
-	}
-}
-
-func (w *arrayWriter) optionalTime(at *time.Time) {
-	array := w.array(pgtype.TimestamptzOID)
-	switch {
-	case array == nil:
-	case at == nil:
-		array.null()
-	default:
-		array.number(at.UnixMicro() - postgresEpoch)
-	}
+	w.arrays[w.column].number(at.UnixMicro() - postgresEpoch)
 }
 
 // registerWireArrays lets a connection's arrays be given as they are sent.

@@ -15,20 +15,20 @@ func headAt(sequence int64) escrow.Head {
 	return escrow.Head{Sequence: sequence, At: time.UnixMicro(sequence)}
 }
 
-// commit has the cache keep a batch that moved the end, and wrote a row if it is not
+// commit has the cache keep a group that moved the head, and wrote a row if it is not
 // empty.
-func (c *cache) commit(from, to int64, row string) {
+func (c *rowCache) commit(from, to int64, row string) {
 	books := escrow.NewBooks(bank, headAt(from), true)
 	books.Head = headAt(to)
 	if row != "" {
 		books.Positions.Put(position, escrow.Position{ID: position, HolderReference: row})
 	}
-	c.keep(bookSet{bank: books}, batchNeeds{bank: {}})
+	c.keepGroup(groupBooks{bank: books}, groupNeeds{bank: {}})
 }
 
 var position = escrow.PositionID{15: 2}
 
-func (c *cache) wantRow(t *testing.T, what string, at moment, want string) {
+func (c *rowCache) wantRow(t *testing.T, what string, at snapshot, want string) {
 	t.Helper()
 	row, _ := c.recall(at, position)
 	got, _ := row.(escrow.Position)
@@ -42,60 +42,60 @@ func held(text string) escrow.Position {
 }
 
 func TestARowReadBeforeAWriteIsNotRemembered(t *testing.T) {
-	c := newCache()
-	before := c.learn(bank, headAt(1))
+	c := newRowCache()
+	before := c.observe(bank, headAt(1))
 	c.commit(1, 2, "new")
 	c.remember(before, position, held("old"))
-	c.wantRow(t, "after the write", c.learn(bank, headAt(2)), "new")
+	c.wantRow(t, "after the write", c.observe(bank, headAt(2)), "new")
 }
 
 func TestWhatIsRememberedEndsWhenAnotherServerWrites(t *testing.T) {
-	c := newCache()
-	before := c.learn(bank, headAt(1))
+	c := newRowCache()
+	before := c.observe(bank, headAt(1))
 	c.remember(before, position, held("old"))
-	c.wantRow(t, "at the same end", c.learn(bank, headAt(1)), "old")
-	after := c.learn(bank, headAt(2))
-	c.wantRow(t, "at a later end", after, "")
+	c.wantRow(t, "at the same head", c.observe(bank, headAt(1)), "old")
+	after := c.observe(bank, headAt(2))
+	c.wantRow(t, "at a later head", after, "")
 	c.remember(before, position, held("old"))
 	c.wantRow(t, "of a reader who came before", after, "")
 }
 
-func TestAnEndThatIsReadLateIsNoStepBack(t *testing.T) {
-	c := newCache()
-	c.learn(bank, headAt(1))
+func TestAHeadThatIsReadLateIsNoStepBack(t *testing.T) {
+	c := newRowCache()
+	c.observe(bank, headAt(1))
 	c.commit(1, 2, "new")
-	c.wantRow(t, "for a reader of the end before", c.learn(bank, headAt(1)), "new")
+	c.wantRow(t, "for a reader of the head before", c.observe(bank, headAt(1)), "new")
 }
 
-func TestAnEndThatThisServerIsMovingIsKept(t *testing.T) {
-	c := newCache()
-	c.learn(bank, headAt(1))
-	c.begin(batchNeeds{bank: {}})
-	if at := c.learn(bank, headAt(2)); at.generation != 0 {
-		t.Errorf("a reader counts on %v, of which this server does not know yet", at)
+func TestAHeadThatThisServerIsMovingIsKept(t *testing.T) {
+	c := newRowCache()
+	c.observe(bank, headAt(1))
+	c.beginWriting(groupNeeds{bank: {}})
+	if at := c.observe(bank, headAt(2)); at.generation != 0 {
+		t.Errorf("a reader is given %v, of which this server does not know yet", at)
 	}
 	c.commit(1, 2, "new")
-	c.end(batchNeeds{bank: {}})
-	c.wantRow(t, "after the commit", c.learn(bank, headAt(2)), "new")
+	c.endWriting(groupNeeds{bank: {}})
+	c.wantRow(t, "after the commit", c.observe(bank, headAt(2)), "new")
 	if len(c.writing) != 0 {
-		t.Errorf("batches are still under way: %v", c.writing)
+		t.Errorf("groups are still under way: %v", c.writing)
 	}
 }
 
-func TestAnEndReadBeforeALossIsNotTakenUp(t *testing.T) {
-	c := newCache()
-	_, ok, mark := c.known(bank)
+func TestAHeadReadBeforeAnEvictionIsNotObserved(t *testing.T) {
+	c := newRowCache()
+	_, ok, evictions := c.known(bank)
 	if ok {
-		t.Fatal("an empty cache knows an end")
+		t.Fatal("an empty cache knows a head")
 	}
-	// Another batch comes and goes, and its outcome is not known.
+	// Another group comes and goes, and its outcome is not known.
 	c.commit(1, 2, "")
-	c.Forget(bank)
-	if at := c.learnAlone(bank, headAt(1), mark); at.generation != 0 {
-		t.Errorf("an end is taken up that may have been moved since: %v", at)
+	c.forget(bank)
+	if at := c.observeAlone(bank, headAt(1), evictions); at.generation != 0 {
+		t.Errorf("a head is observed that may have been moved since: %v", at)
 	}
 	if _, ok, _ := c.known(bank); ok {
-		t.Error("the end stays")
+		t.Error("the head stays")
 	}
 }
 
@@ -104,7 +104,7 @@ func TestAnEndReadBeforeALossIsNotTakenUp(t *testing.T) {
 func TestReadersShareAQuery(t *testing.T) {
 	begun, release := make(chan []escrow.InstitutionID, 2), make(chan struct{})
 	failure := errors.New("no database")
-	var r endReader
+	var r headReader
 	r.query = func(_ context.Context, ids []escrow.InstitutionID) (map[escrow.InstitutionID]escrow.Head, error) {
 		begun <- ids
 		<-release
@@ -135,7 +135,7 @@ func TestReadersShareAQuery(t *testing.T) {
 func TestAReaderWhoGoesDoesNotWait(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
-	r := endReader{query: func(context.Context, []escrow.InstitutionID) (map[escrow.InstitutionID]escrow.Head, error) {
+	r := headReader{query: func(context.Context, []escrow.InstitutionID) (map[escrow.InstitutionID]escrow.Head, error) {
 		<-release
 		return nil, errors.New("nobody waits")
 	}}

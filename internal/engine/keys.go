@@ -1,0 +1,75 @@
+package engine
+
+import (
+	"context"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+)
+
+// maxCachedKeys bounds the keys whose records are kept in memory, about 300
+// bytes each.
+const maxCachedKeys = 10_000
+
+// newKeyCache returns an empty cache of API keys by the hash of their secret. Whose key a
+// hash is of never changes, nor does its role. What does, its expiry and revocation, may
+// be older in the cache than in the database.
+func newKeyCache() *lru.Cache[escrow.SecretHash, escrow.APIKey] {
+	keys, err := lru.New[escrow.SecretHash, escrow.APIKey](maxCachedKeys)
+	if err != nil {
+		panic(err) // only for a size below 1
+	}
+	return keys
+}
+
+// Authenticate returns the record of the key with a secret. It is
+// CodeInvalidKey when there is none, or it is revoked or expired.
+//
+// With mayBeOld the record may be one that has changed since. That
+// is right for a command, which finds the key as it is under the lock of the
+// journal; a query has nothing but this answer.
+func (e *Engine) Authenticate(ctx context.Context, secret string, mayBeOld bool) (escrow.APIKey, error) {
+	hash := escrow.HashSecret(secret)
+	key, known := e.keys.Get(hash)
+	if !known && escrow.CheckSecret(secret) != nil {
+		return escrow.APIKey{}, invalidKey()
+	}
+
+	var err error
+	switch {
+	case !known:
+		key, err = e.store.KeyByHash(ctx, hash)
+	case !mayBeOld:
+		cached := key
+		key, err = e.store.Key(ctx, cached.InstitutionID, cached.ID)
+		known = key == cached
+	}
+	if escrow.ErrorCode(err) == escrow.CodeKeyNotFound {
+		return escrow.APIKey{}, invalidKey()
+	}
+	if err != nil {
+		return escrow.APIKey{}, err
+	}
+
+	if !known {
+		e.keys.Add(hash, key)
+	}
+	if !key.Active(e.config.Now()) {
+		return escrow.APIKey{}, invalidKey()
+	}
+	return key, nil
+}
+
+func invalidKey() error {
+	return escrow.Errorf(escrow.CodeInvalidKey, "The API key is not valid.")
+}
+
+// forgetKeys forgets keys that have changed, so that their next commands are refused at
+// once. Where one is read at this time and kept in its old form, the commands are refused
+// in their turn.
+func (e *Engine) forgetKeys(changed []escrow.APIKey) {
+	for _, key := range changed {
+		e.keys.Remove(key.Hash)
+	}
+}

@@ -1,0 +1,427 @@
+package store
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+)
+
+// bookTables is the one list of the tables of the books, in the order in which a group's
+// rows are written: those before which others refer to come first. Writing, loading, the
+// row cache, grants, verification and the conformance suite go through it.
+var bookTables = []bookTable{
+	institutionRows, keyRows, policyRows, templateRows, assetRows, positionRows, recordRows,
+}
+
+// bookTable is a table of the books, whatever its rows are.
+type bookTable interface {
+	tableInfo
+	BookTable
+
+	// writeChanges writes the rows that were created or updated in the books of a group.
+	writeChanges(sink changeSink, group []*escrow.Books) error
+
+	// loadEach loads what is needed of one institution's rows, a statement a row.
+	loadEach(read rowReader, of escrow.InstitutionID, needs escrow.Needs, group groupBooks)
+	// loadAll loads what is needed of a group's rows, a statement for all of them.
+	loadAll(read rowReader, needs groupNeeds, group groupBooks)
+
+	// isMissed reports whether rows are needed that must be in the database.
+	isMissed(needs escrow.Needs) bool
+	// fill puts those rows that are remembered into the books, and takes them out of the
+	// needs.
+	fill(recall recallRow, books *escrow.Books, needs *escrow.Needs)
+	// keep remembers the rows of books that were committed.
+	keep(remember rememberRow, books *escrow.Books, needs escrow.Needs)
+
+	// audited reports whether the journal tells of the table's rows.
+	audited() bool
+}
+
+// BookTable is a table of the books as it is compared with the journal.
+type BookTable interface {
+	// Name is the table's.
+	Name() string
+	// Rows returns a page of an institution's rows, in order of their cursors; of a table
+	// of few rows, all of them.
+	Rows(ctx context.Context, s *Store, of escrow.InstitutionID, page escrow.PageRequest) (escrow.Page[Row], error)
+	// Has reports whether there is a row of a subject of the journal's.
+	Has(ctx context.Context, s *Store, of escrow.InstitutionID, subject string) (bool, error)
+	// Row returns a resource as a row of the table; ok is false where it is none.
+	Row(resource escrow.Resource) (row Row, ok bool)
+}
+
+// Row is a row of a table of the books.
+type Row struct {
+	Resource escrow.Resource
+	// Subject is how the journal names the resource.
+	Subject string
+	// Cursor is the row's place in a list, nil where the table has too few for one.
+	Cursor *escrow.Cursor
+	// Columns are all that the table has.
+	Columns []Column
+}
+
+// BookTables returns the tables of the books that the journals tell of: all but that of
+// idempotency records, which refusals leave too.
+func BookTables() []BookTable {
+	var tables []BookTable
+	for _, t := range bookTables {
+		if t.audited() {
+			tables = append(tables, t)
+		}
+	}
+	return tables
+}
+
+// RowOf returns a resource as a row of its table; ok is false where it is none.
+func RowOf(resource escrow.Resource) (row Row, ok bool) {
+	for _, t := range BookTables() {
+		if row, ok := t.Row(resource); ok {
+			return row, true
+		}
+	}
+	return Row{}, false
+}
+
+// rowReader runs a reading statement, now or later, and calls scan for each row.
+type rowReader func(sql string, args []any, scan func(row) error)
+
+// rowsOf is a table of the books: rows of type V by keys of type K, which stand in the
+// table as rows of type R.
+type rowsOf[K comparable, V, R any] struct {
+	*table[R]
+
+	// in is where the books have the rows, and key is a row's key there.
+	in  func(*escrow.Books) *escrow.Rows[K, V]
+	key func(V) K
+	// pack makes a row of the table, unpack is the other way.
+	pack   func(escrow.InstitutionID, V) R
+	unpack func(R) (escrow.InstitutionID, V)
+
+	// A command needs all of an institution's rows, or those that it names: one of the
+	// two is set.
+	whole func(*escrow.Needs) *bool
+	named func(*escrow.Needs) *[]K
+	// keys and allNamed, the statement that reads rows by any number of keys, go with
+	// named.
+	keys     keysOf[K]
+	allNamed string
+	// with is what comes with each row.
+	with []companion[K]
+
+	// cached tells whether a row is small enough to be remembered. It is nil for a table
+	// whose rows change without a move of the journal's head.
+	cached func(V) bool
+	// isWhole, where it is set, reports whether what comes with a row is remembered too,
+	// and loads it.
+	isWhole func(recall recallRow, books *escrow.Books, value V) bool
+
+	// subject is how the journal names a row; nil where it tells of none.
+	subject func(V) string
+}
+
+// companion is other rows that come with a row of a key: statements that read them for
+// one key and for any number.
+type companion[K comparable] struct {
+	each, all string
+	keys      keysOf[K]
+	load      func(groupBooks) func(row) error
+}
+
+// keysOf is how keys are given to statements, and places in lists.
+type keysOf[K comparable] struct {
+	sqlType sqlType
+	one     func(K) any
+	many    func([]K) any
+	cursor  func(K) escrow.Cursor
+	parse   func(subject string) (K, error)
+}
+
+// idKeysOf are ids, of the kind of the one that is given.
+func idKeysOf[K escrow.IDKind](escrow.ID[K]) keysOf[escrow.ID[K]] {
+	return keysOf[escrow.ID[K]]{
+		sqlType: sqlUUID,
+		one:     func(id escrow.ID[K]) any { return idArg(id) },
+		many:    func(ids []escrow.ID[K]) any { return idArgs(ids) },
+		cursor:  escrow.IDCursor[K],
+		parse:   escrow.ParseID[K],
+	}
+}
+
+// subjectKeysOf are ids as the journal names them.
+func subjectKeysOf[K escrow.IDKind](escrow.ID[K]) keysOf[escrow.ID[K]] {
+	return keysOf[escrow.ID[K]]{
+		sqlType: sqlText,
+		one:     func(id escrow.ID[K]) any { return id.String() },
+		many: func(ids []escrow.ID[K]) any {
+			subjects := make([]string, len(ids))
+			for i, id := range ids {
+				subjects[i] = id.String()
+			}
+			return subjects
+		},
+	}
+}
+
+// textKeys are texts.
+func textKeys() keysOf[string] {
+	return keysOf[string]{
+		sqlType: sqlText,
+		one:     func(text string) any { return text },
+		many:    func(texts []string) any { return texts },
+	}
+}
+
+// newRows completes a table of the books.
+func newRows[K comparable, V, R any](t rowsOf[K, V, R]) *rowsOf[K, V, R] {
+	if t.named != nil {
+		pair := names(partsOf(t.layout, keyPart), "")
+		t.allNamed = "SELECT " + t.list + " FROM unnest($1::uuid[], $2::" + string(t.keys.sqlType) + "[]) AS n (" + pair + ")" +
+			" JOIN " + t.name + " USING (" + pair + ")"
+	} else {
+		t.allNamed = "SELECT " + t.list + " FROM " + t.name + " WHERE " + t.layout[0].name + " = ANY ($1::uuid[])"
+	}
+	return &t
+}
+
+// asIs packs and unpacks rows that stand in the table as they do in the books.
+func asIs[V any](_ escrow.InstitutionID, value V) V { return value }
+
+func (t *rowsOf[K, V, R]) writeChanges(sink changeSink, group []*escrow.Books) error {
+	var created, updated []R
+	for _, books := range group {
+		of, rows := books.InstitutionID(), t.in(books)
+		for _, value := range rows.Created() {
+			created = append(created, t.pack(of, value))
+		}
+		for _, value := range rows.Updated() {
+			updated = append(updated, t.pack(of, value))
+		}
+	}
+	if err := insert(sink, t.table, created); err != nil {
+		return err
+	}
+	return update(sink, t.table, updated)
+}
+
+// load puts a row that was read into its institution's books.
+func (t *rowsOf[K, V, R]) load(group groupBooks) func(row) error {
+	return func(r row) error {
+		read, err := t.scan(r)
+		if err != nil {
+			return err
+		}
+		of, value := t.unpack(read)
+		t.in(group[of]).Load(t.key(value), value)
+		return nil
+	}
+}
+
+func (t *rowsOf[K, V, R]) loadEach(read rowReader, of escrow.InstitutionID, needs escrow.Needs, group groupBooks) {
+	load, institution := t.load(group), idArg(of)
+	if t.whole != nil {
+		if *t.whole(&needs) {
+			read(t.byOwner, []any{institution}, load)
+		}
+		return
+	}
+	for _, key := range *t.named(&needs) {
+		read(t.byKey, []any{institution, t.keys.one(key)}, load)
+		for _, c := range t.with {
+			read(c.each, []any{institution, c.keys.one(key)}, c.load(group))
+		}
+	}
+}
+
+func (t *rowsOf[K, V, R]) loadAll(read rowReader, needs groupNeeds, group groupBooks) {
+	// The key at each place belongs to the institution at the same place.
+	var owners [][16]byte
+	var keys []K
+	for _, of := range inLockOrder(needs) {
+		needed := needs[of]
+		if t.whole != nil {
+			if *t.whole(&needed) {
+				owners = append(owners, idArg(of))
+			}
+			continue
+		}
+		for _, key := range *t.named(&needed) {
+			owners, keys = append(owners, idArg(of)), append(keys, key)
+		}
+	}
+	switch {
+	case len(owners) == 0:
+		return
+	case t.whole != nil:
+		read(t.allNamed, []any{owners}, t.load(group))
+		return
+	}
+
+	read(t.allNamed, []any{owners, t.keys.many(keys)}, t.load(group))
+	for _, c := range t.with {
+		read(c.all, []any{owners, c.keys.many(keys)}, c.load(group))
+	}
+}
+
+func (t *rowsOf[K, V, R]) isMissed(needs escrow.Needs) bool {
+	switch {
+	case t.cached == nil:
+		return false
+	case t.whole != nil:
+		return *t.whole(&needs)
+	}
+	return len(*t.named(&needs)) > 0
+}
+
+// wholeTable is the id of an institution's whole table in the row cache.
+type wholeTable string
+
+func (t *rowsOf[K, V, R]) fill(recall recallRow, books *escrow.Books, needs *escrow.Needs) {
+	switch {
+	case t.cached == nil:
+	case t.whole != nil:
+		needed := t.whole(needs)
+		if !*needed {
+			return
+		}
+		values, ok := recall(wholeTable(t.name))
+		if !ok {
+			return
+		}
+		for _, value := range values.([]V) { //nolint:errcheck,forcetypeassert // By its key.
+			t.in(books).Load(t.key(value), value)
+		}
+		*needed = false
+	default:
+		needed := t.named(needs)
+		var missing []K
+		for _, key := range *needed {
+			if !t.fillOne(recall, books, key) {
+				missing = append(missing, key)
+			}
+		}
+		*needed = missing
+	}
+}
+
+// fillOne loads one row that is remembered, and reports whether it is, with all that
+// comes with it.
+func (t *rowsOf[K, V, R]) fillOne(recall recallRow, books *escrow.Books, key K) bool {
+	known, ok := recall(key)
+	if !ok {
+		return false
+	}
+	value := known.(V) //nolint:errcheck,forcetypeassert // By the type of its key.
+	t.in(books).Load(key, value)
+	return t.isWhole == nil || t.isWhole(recall, books, value)
+}
+
+func (t *rowsOf[K, V, R]) keep(remember rememberRow, books *escrow.Books, needs escrow.Needs) {
+	rows := t.in(books)
+	switch {
+	case t.cached == nil:
+	case t.whole == nil:
+		for key, value := range rows.All() {
+			remember(key, value, t.cached(value))
+		}
+	case *t.whole(&needs):
+		var values []V
+		for _, value := range rows.All() {
+			values = append(values, value)
+		}
+		remember(wholeTable(t.name), values, true)
+	case rows.Changed():
+		remember(wholeTable(t.name), nil, false)
+	}
+}
+
+// remembersAll is the cached of a table whose rows are small.
+func remembersAll[V any](V) bool { return true }
+
+func (t *rowsOf[K, V, R]) audited() bool { return t.subject != nil }
+
+// Name implements BookTable.
+func (t *rowsOf[K, V, R]) Name() string { return t.name }
+
+// Rows implements BookTable.
+func (t *rowsOf[K, V, R]) Rows(
+	ctx context.Context, s *Store, of escrow.InstitutionID, page escrow.PageRequest,
+) (escrow.Page[Row], error) {
+	var found escrow.Page[R]
+	var err error
+	if t.whole != nil {
+		found.Items, err = all(ctx, s.database, t.byOwner, []any{idArg(of)}, t.scan)
+	} else {
+		key := partsOf(t.layout, keyPart)[1].name
+		l := listOf(t.table, key)
+		l.where("institution_id = %s", idArg(of))
+		found, err = idPage(ctx, s.database, l, escrow.Period{}, page, t.scan)
+	}
+
+	rows := escrow.Page[Row]{Items: make([]Row, len(found.Items)), More: found.More}
+	for i, item := range found.Items {
+		_, value := t.unpack(item)
+		rows.Items[i] = t.row(item, value)
+	}
+	return rows, err
+}
+
+func (t *rowsOf[K, V, R]) row(packed R, value V) Row {
+	row := Row{Resource: value, Subject: t.subject(value), Columns: t.shown(packed)}
+	if t.whole == nil {
+		row.Cursor = new(t.keys.cursor(t.key(value)))
+	}
+	return row
+}
+
+// Row implements BookTable.
+func (t *rowsOf[K, V, R]) Row(resource escrow.Resource) (Row, bool) {
+	value, ok := resource.(V)
+	if !ok {
+		return Row{}, false
+	}
+	return t.row(t.pack(escrow.InstitutionID{}, value), value), true
+}
+
+// Has implements BookTable.
+func (t *rowsOf[K, V, R]) Has(
+	ctx context.Context, s *Store, of escrow.InstitutionID, subject string,
+) (has bool, err error) {
+	if t.whole == nil {
+		key, err := t.keys.parse(subject)
+		if err != nil {
+			return false, nil //nolint:nilerr // The subject of another table.
+		}
+		_, has, err = one(ctx, s.database, t.byKey, []any{idArg(of), t.keys.one(key)}, t.scan)
+		return has, err
+	}
+
+	rows, err := all(ctx, s.database, t.byOwner, []any{idArg(of)}, t.scan)
+	return slices.ContainsFunc(rows, func(r R) bool {
+		_, value := t.unpack(r)
+		return t.subject(value) == subject
+	}), err
+}
+
+// tableInfo is what grants and searches by institution take of a table.
+type tableInfo interface {
+	Name() string
+	// ownerColumn is the first column of the key.
+	ownerColumn() string
+	privileges() string
+}
+
+func (t *table[T]) Name() string        { return t.name }
+func (t *table[T]) ownerColumn() string { return t.layout[0].name }
+func (t *table[T]) privileges() string  { return t.grant }
+
+// otherTables are those that are not the books'.
+var otherTables = []tableInfo{headTable, entryTable, checkpointTable, tileTable, logKeyTable, refusalTable}
+
+// inLockOrder returns the institutions in the order in which their journals are locked.
+func inLockOrder(needs groupNeeds) []escrow.InstitutionID {
+	return slices.SortedFunc(maps.Keys(needs), escrow.InstitutionID.Compare)
+}

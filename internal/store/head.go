@@ -1,0 +1,104 @@
+package store
+
+import (
+	"context"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+)
+
+// head is the head of an institution's journal.
+type head struct {
+	InstitutionID escrow.InstitutionID
+	escrow.Head
+}
+
+var headTable = newTable("journal_heads", func(h *head) []column {
+	return []column{
+		key("institution_id", uuidColumn(&h.InstitutionID)),
+		changing("sequence", bigintColumn(&h.Sequence)),
+		changing("last_at", timeColumn(&h.At)),
+	}
+})
+
+// headMove is what a group does to the head of a journal.
+type headMove struct {
+	InstitutionID escrow.InstitutionID
+	From, To      escrow.Head
+}
+
+// headMoves changes the rows of headTable. A head that is not where the group
+// found it would become -1, which the table's CHECK refuses: the group was decided
+// on books that are out of date.
+var headMoves = func() *table[headMove] {
+	t := newTable("journal_heads", func(m *headMove) []column {
+		return []column{
+			key("institution_id", uuidColumn(&m.InstitutionID)),
+			changing("from_sequence", bigintColumn(&m.From.Sequence)),
+			changing("from_at", timeColumn(&m.From.At)),
+			changing("to_sequence", bigintColumn(&m.To.Sequence)),
+			changing("to_at", timeColumn(&m.To.At)),
+		}
+	})
+	t.updates = statement{
+		perRow: `UPDATE journal_heads SET
+		sequence = CASE WHEN sequence = $2 AND last_at = $3 THEN $4 ELSE -1 END, last_at = $5
+		WHERE institution_id = $1`,
+		perSet: `UPDATE journal_heads AS t SET
+		sequence = CASE WHEN t.sequence = n.from_sequence AND t.last_at = n.from_at THEN n.to_sequence ELSE -1 END, last_at = n.to_at
+		FROM unnest(` + arrays(t.layout) + `) AS n (` + t.list + `)
+		WHERE t.institution_id = n.institution_id`,
+	}
+	return t
+}()
+
+func sameHead(a, b escrow.Head) bool { return a.Sequence == b.Sequence && a.At.Equal(b.At) }
+
+func isBefore(a, b escrow.Head) bool {
+	return a.Sequence < b.Sequence || a.Sequence == b.Sequence && a.At.Before(b.At)
+}
+
+// Head returns the head of an institution's journal; found is false where there
+// is no such institution.
+func (s *Store) Head(ctx context.Context, institution escrow.InstitutionID) (_ escrow.Head, found bool, err error) {
+	h, found, err := one(ctx, s.database, headTable.byKey, []any{idArg(institution)}, headTable.scan)
+	return h.Head, found, err
+}
+
+// CountEntries returns how many entries there are by the heads of the journals.
+func (s *Store) CountEntries(ctx context.Context) (int64, error) {
+	count, _, err := one(ctx, s.database, "SELECT CAST(COALESCE(SUM(sequence), 0) AS bigint) FROM journal_heads", nil, scanValue[int64])
+	return count, err
+}
+
+// NextTenant returns the first institution after another, in order of id, that any table
+// has rows of that the journals tell of; found is false where there is none.
+func (s *Store) NextTenant(
+	ctx context.Context, after escrow.InstitutionID,
+) (next escrow.InstitutionID, found bool, err error) {
+	tables := []tableInfo{headTable, entryTable, checkpointTable}
+	for _, t := range bookTables {
+		if t.audited() {
+			tables = append(tables, t)
+		}
+	}
+
+	for _, t := range tables {
+		id, has, err := one(ctx, s.database, nextOwner(t), []any{idArg(after)}, func(r row) (id escrow.InstitutionID, err error) {
+			err = r.Scan((*[16]byte)(&id))
+			return id, err
+		})
+		if err != nil {
+			return next, false, err
+		}
+		if has && (!found || id.Compare(next) < 0) {
+			next, found = id, true
+		}
+	}
+	return next, found, nil
+}
+
+// nextOwner reads the first institution after another that a table has rows of.
+func nextOwner(t tableInfo) string {
+	owner := t.ownerColumn()
+	return "SELECT " + owner + " FROM " + t.Name() + " WHERE " + owner + " > $1 ORDER BY " + owner + " LIMIT 1"
+}

@@ -1,0 +1,195 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+)
+
+// postgresTx is a transaction on one connection. Where other servers write to
+// its journals it takes a round trip to lock and load, one to write and commit.
+// Where this one has been alone of late, the second is all: it checks that the
+// heads of the journals are where they are known to be, and fails if not.
+type postgresTx struct {
+	store *postgres
+	needs groupNeeds
+	books groupBooks
+	// conn holds the lock on the journals; nil while there is none.
+	conn  *pgxpool.Conn
+	ended bool
+}
+
+func (p *postgres) begin(ctx context.Context, needs groupNeeds) (Tx, error) {
+	p.cache.beginWriting(needs)
+	books, assumption := p.cache.assume(needs)
+	tx := &postgresTx{store: p, needs: needs, books: books}
+	if assumption.optimistic {
+		return tx, nil
+	}
+
+	var err error
+	if tx.conn, err = p.pool.Acquire(ctx); err != nil {
+		tx.Rollback(ctx)
+		return nil, classify(err)
+	}
+	if err := tx.load(ctx, assumption); err != nil {
+		tx.Rollback(ctx)
+		return nil, classify(err)
+	}
+	return tx, nil
+}
+
+// load locks the journals and reads what is missing.
+func (tx *postgresTx) load(ctx context.Context, assumption assumption) error {
+	known := maps.Clone(tx.books)
+	var pipeline pgx.Batch
+	pipeline.Queue(beginReadCommitted)
+	tx.queueLock(&pipeline).Query(func(rows pgx.Rows) error { return scanRows(rows, tx.books.loadHead) })
+	tx.queueLoads(&pipeline, assumption.missing)
+	if err := tx.conn.SendBatch(ctx, &pipeline).Close(); err != nil {
+		return err
+	}
+
+	// Under the lock it shows whether what was assumed holds.
+	moved := make(groupNeeds)
+	for _, id := range assumption.assumed {
+		if tx.books[id] != known[id] {
+			moved[id] = tx.needs[id]
+		}
+	}
+	if len(moved) == 0 {
+		return nil
+	}
+	pipeline = pgx.Batch{}
+	tx.queueLoads(&pipeline, moved)
+	return tx.conn.SendBatch(ctx, &pipeline).Close()
+}
+
+// Reading after the lock must see what was committed before it, which a snapshot
+// of the whole transaction would not.
+const beginReadCommitted = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+// headsLocked reads the heads of some journals and locks them, in the order that all
+// servers keep.
+var headsLocked = headsOf + " ORDER BY institution_id FOR UPDATE"
+
+func (tx *postgresTx) queueLock(pipeline *pgx.Batch) *pgx.QueuedQuery {
+	return pipeline.Queue(headsLocked, idArgs(inLockOrder(tx.needs)))
+}
+
+// queueLoads queues what the commands need, a statement a table.
+func (tx *postgresTx) queueLoads(pipeline *pgx.Batch, needs groupNeeds) {
+	read := func(sql string, args []any, scan func(row) error) {
+		pipeline.Queue(sql, args...).Query(func(rows pgx.Rows) error { return scanRows(rows, scan) })
+	}
+	for _, t := range bookTables {
+		t.loadAll(read, needs, tx.books)
+	}
+}
+
+// Books implements Tx.
+func (tx *postgresTx) Books(id escrow.InstitutionID) *escrow.Books { return tx.books[id] }
+
+// Commit implements Tx.
+func (tx *postgresTx) Commit(ctx context.Context) error {
+	defer tx.Rollback(ctx)
+	locked := tx.conn != nil
+	var pipeline postgresSink
+	if !locked {
+		pipeline.batch.Queue(beginReadCommitted)
+		if len(tx.needs) > 1 {
+			tx.queueLock(&pipeline.batch)
+		}
+	}
+	if err := writeGroup(&pipeline, tx.books.list(), !locked); err != nil {
+		return err
+	}
+	pipeline.batch.Queue("COMMIT")
+
+	if !locked {
+		var err error
+		if tx.conn, err = tx.store.pool.Acquire(ctx); err != nil {
+			return classify(err)
+		}
+	}
+	err := tx.conn.SendBatch(ctx, &pipeline.batch).Close()
+	if err != nil {
+		tx.store.cache.forget(inLockOrder(tx.needs)...)
+		return classifyCommit(err, locked)
+	}
+	tx.store.cache.keepGroup(tx.books, tx.needs)
+	tx.conn.Release()
+	tx.conn = nil
+	return nil
+}
+
+// The constraints that a group without a lock fails by: the head of a journal was
+// moved, or a record is there that the cache did not know.
+const (
+	headMovedConstraint = "journal_heads_sequence_check"
+	recordConstraint    = "idempotency_records_pkey"
+)
+
+// classifyCommit marks the error of a pipeline that ends in COMMIT.
+func classifyCommit(err error, locked bool) error {
+	// The server's word that a statement failed means that the COMMIT behind it
+	// was skipped. A severity above ERROR ends the connection, and says nothing of
+	// a commit that was under way.
+	server, ok := errors.AsType[*pgconn.PgError](err)
+	switch {
+	case !ok || server.SeverityUnlocalized != "ERROR":
+		return kinded{ErrOutcomeUnknown, err}
+	case !locked && (server.ConstraintName == headMovedConstraint || server.ConstraintName == recordConstraint):
+		return kinded{ErrStale, err}
+	}
+	return classify(err)
+}
+
+// rollbackTimeout bounds how long a transaction that has failed is tidied up.
+const rollbackTimeout = 2 * time.Second
+
+// Rollback implements Tx.
+func (tx *postgresTx) Rollback(ctx context.Context) {
+	if !tx.ended {
+		tx.ended = true
+		tx.store.cache.endWriting(tx.needs)
+	}
+	if tx.conn == nil {
+		return
+	}
+
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+	defer cancel()
+	if _, err := tx.conn.Exec(ctx, "ROLLBACK"); err != nil {
+		// A connection that is closed ends its transaction as well.
+		_ = tx.conn.Conn().Close(ctx)
+	}
+	tx.conn.Release()
+	tx.conn = nil
+}
+
+// postgresSink queues one statement a table, with an array for each column.
+type postgresSink struct{ batch pgx.Batch }
+
+func (s *postgresSink) write(c change) error {
+	writer := newArrayWriter(c.columns, c.rows)
+	for place := range c.rows {
+		c.take(place)
+		writer.column = 0
+		for _, column := range c.columns {
+			if err := column.write(writer); err != nil {
+				return err
+			}
+			writer.column++
+		}
+	}
+	s.batch.Queue(c.perSet, writer.arguments()...)
+	return nil
+}

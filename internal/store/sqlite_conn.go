@@ -1,0 +1,169 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// sqliteConn is a connection with the statements it has prepared.
+type sqliteConn struct {
+	db         *sqlite3.Conn
+	statements map[string]*sqlite3.Stmt
+}
+
+// maxStatements bounds the statements a connection keeps: more than the program
+// has, filters of lists in all their combinations included, but for rare ones.
+const maxStatements = 500
+
+func openSQLiteConn(ctx context.Context, dsn string) (*sqliteConn, error) {
+	db, err := sqlite3.OpenContext(ctx, dsn)
+	if err != nil {
+		return nil, err
+	}
+	return &sqliteConn{db: db, statements: make(map[string]*sqlite3.Stmt)}, nil
+}
+
+func (c *sqliteConn) close() error {
+	c.forget()
+	return c.db.Close()
+}
+
+func (c *sqliteConn) forget() {
+	for sql, statement := range c.statements {
+		_ = statement.Close()
+		delete(c.statements, sql)
+	}
+}
+
+// traced is run, with a span.
+func (c *sqliteConn) traced(ctx context.Context, sql string, args []any, scan func(row) error) error {
+	ctx, span := startSpan(ctx, sqliteSystem, sql, time.Time{})
+	err := c.run(ctx, sql, args, scan)
+	endSpan(span, err)
+	return err
+}
+
+// run runs a statement and calls scan, which may be nil, for each row.
+func (c *sqliteConn) run(ctx context.Context, sql string, args []any, scan func(row) error) error {
+	statement, err := c.prepare(sql)
+	if err != nil {
+		return err
+	}
+	defer c.db.SetInterrupt(c.db.SetInterrupt(ctx))
+	for i, arg := range args {
+		if err := bind(statement, i+1, arg); err != nil {
+			return err
+		}
+	}
+	var failed error
+	for failed == nil && statement.Step() {
+		if scan != nil {
+			failed = scan(sqliteRow{statement})
+		}
+	}
+	// Reset repeats SQLite's error, but forgets an interrupt that came before a step.
+	interrupted := statement.Err()
+	if err := statement.Reset(); err != nil {
+		return err
+	}
+	if interrupted != nil {
+		return interrupted
+	}
+	return failed
+}
+
+func (c *sqliteConn) prepare(sql string) (*sqlite3.Stmt, error) {
+	if statement, ok := c.statements[sql]; ok {
+		return statement, nil
+	}
+	if len(c.statements) >= maxStatements {
+		c.forget()
+	}
+	// PostgreSQL's $1 is a name to SQLite; ?1 is its number.
+	statement, _, err := c.db.PrepareFlags(strings.ReplaceAll(sql, "$", "?"), sqlite3.PREPARE_PERSISTENT)
+	if errors.Is(err, sqlite3.ERROR) {
+		// SQLite has no code of its own for a table or column that is missing, but
+		// that is all that a statement of ours can have against it.
+		return nil, kinded{ErrSchemaBehind, err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.statements[sql] = statement
+	return statement, nil
+}
+
+// bind gives a statement one parameter. Times are microseconds since 1970.
+func bind(statement *sqlite3.Stmt, place int, arg any) error {
+	switch arg := arg.(type) {
+	case nil:
+		return statement.BindNull(place)
+	case string:
+		return statement.BindText(place, arg)
+	case *string:
+		if arg == nil {
+			return statement.BindNull(place)
+		}
+		return statement.BindText(place, *arg)
+	case int64:
+		return statement.BindInt64(place, arg)
+	case []byte:
+		if arg == nil {
+			return statement.BindNull(place)
+		}
+		return statement.BindBlob(place, arg)
+	case [16]byte:
+		return statement.BindBlob(place, arg[:])
+	case time.Time:
+		return statement.BindInt64(place, arg.UnixMicro())
+	case *time.Time:
+		if arg == nil {
+			return statement.BindNull(place)
+		}
+		return statement.BindInt64(place, arg.UnixMicro())
+	}
+	return fmt.Errorf("sqlite: no way to bind a %T", arg)
+}
+
+type sqliteRow struct{ statement *sqlite3.Stmt }
+
+// Scan implements row.
+func (r sqliteRow) Scan(destinations ...any) error {
+	for column, destination := range destinations {
+		null := r.statement.ColumnType(column) == sqlite3.NULL
+		switch d := destination.(type) {
+		case *string:
+			*d = r.statement.ColumnText(column)
+		case **string:
+			if *d = nil; !null {
+				text := r.statement.ColumnText(column)
+				*d = &text
+			}
+		case *int64:
+			*d = r.statement.ColumnInt64(column)
+		case *[]byte:
+			if *d = nil; !null {
+				*d = r.statement.ColumnBlob(column, nil)
+			}
+		case *[16]byte:
+			if copy(d[:], r.statement.ColumnRawBlob(column)) != len(d) {
+				return fmt.Errorf("sqlite: column %d is not an id", column)
+			}
+		case *time.Time:
+			*d = time.UnixMicro(r.statement.ColumnInt64(column)).UTC()
+		case **time.Time:
+			if *d = nil; !null {
+				at := time.UnixMicro(r.statement.ColumnInt64(column)).UTC()
+				*d = &at
+			}
+		default:
+			return fmt.Errorf("sqlite: no way to scan into a %T", destination)
+		}
+	}
+	return r.statement.Err()
+}
