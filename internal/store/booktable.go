@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"maps"
 	"slices"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -24,17 +23,17 @@ type bookTable interface {
 	writeChanges(sink changeSink, group []*escrow.Books) error
 
 	// loadEach loads what is needed of one institution's rows, a statement a row.
-	loadEach(read rowReader, of escrow.InstitutionID, needs escrow.Needs, group groupBooks)
+	loadEach(read rowReader, needs *booksNeeds, group groupBooks)
 	// loadAll loads what is needed of a group's rows, a statement for all of them.
-	loadAll(read rowReader, needs groupNeeds, group groupBooks)
+	loadAll(read rowReader, needs []booksNeeds, group groupBooks)
 
 	// isMissed reports whether rows are needed that must be in the database.
-	isMissed(needs escrow.Needs) bool
+	isMissed(needs *escrow.Needs) bool
 	// fill puts those rows that are remembered into the books, and takes them out of the
 	// needs.
 	fill(recall recallRow, books *escrow.Books, needs *escrow.Needs)
 	// keep remembers the rows of books that were committed.
-	keep(remember rememberRow, books *escrow.Books, needs escrow.Needs)
+	keep(remember rememberRow, books *escrow.Books, needs *escrow.Needs)
 
 	// audited reports whether the journal tells of the table's rows.
 	audited() bool
@@ -194,17 +193,21 @@ func (t *rowsOf[K, V, R]) writeChanges(sink changeSink, group []*escrow.Books) e
 	var created, updated []R
 	for _, books := range group {
 		of, rows := books.InstitutionID(), t.in(books)
-		for _, value := range rows.Created() {
-			created = append(created, t.pack(of, value))
-		}
-		for _, value := range rows.Updated() {
-			updated = append(updated, t.pack(of, value))
-		}
+		created = t.appendPacked(created, of, rows.Created())
+		updated = t.appendPacked(updated, of, rows.Updated())
 	}
 	if err := insert(sink, t.table, created); err != nil {
 		return err
 	}
 	return update(sink, t.table, updated)
+}
+
+func (t *rowsOf[K, V, R]) appendPacked(rows []R, of escrow.InstitutionID, values []V) []R {
+	rows = slices.Grow(rows, len(values))
+	for _, value := range values {
+		rows = append(rows, t.pack(of, value))
+	}
+	return rows
 }
 
 // load puts a row that was read into its institution's books.
@@ -220,15 +223,15 @@ func (t *rowsOf[K, V, R]) load(group groupBooks) func(row) error {
 	}
 }
 
-func (t *rowsOf[K, V, R]) loadEach(read rowReader, of escrow.InstitutionID, needs escrow.Needs, group groupBooks) {
-	load, institution := t.load(group), idArg(of)
+func (t *rowsOf[K, V, R]) loadEach(read rowReader, needs *booksNeeds, group groupBooks) {
+	load, institution := t.load(group), idArg(needs.of)
 	if t.whole != nil {
-		if *t.whole(&needs) {
+		if *t.whole(&needs.rows) {
 			read(t.byOwner, []any{institution}, load)
 		}
 		return
 	}
-	for _, key := range *t.named(&needs) {
+	for _, key := range *t.named(&needs.rows) {
 		read(t.byKey, []any{institution, t.keys.one(key)}, load)
 		for _, c := range t.with {
 			read(c.each, []any{institution, c.keys.one(key)}, c.load(group))
@@ -236,20 +239,20 @@ func (t *rowsOf[K, V, R]) loadEach(read rowReader, of escrow.InstitutionID, need
 	}
 }
 
-func (t *rowsOf[K, V, R]) loadAll(read rowReader, needs groupNeeds, group groupBooks) {
+func (t *rowsOf[K, V, R]) loadAll(read rowReader, needs []booksNeeds, group groupBooks) {
 	// The key at each place belongs to the institution at the same place.
 	var owners [][16]byte
 	var keys []K
-	for _, of := range inLockOrder(needs) {
-		needed := needs[of]
+	for i := range needs {
+		of, rows := idArg(needs[i].of), &needs[i].rows
 		if t.whole != nil {
-			if *t.whole(&needed) {
-				owners = append(owners, idArg(of))
+			if *t.whole(rows) {
+				owners = append(owners, of)
 			}
 			continue
 		}
-		for _, key := range *t.named(&needed) {
-			owners, keys = append(owners, idArg(of)), append(keys, key)
+		for _, key := range *t.named(rows) {
+			owners, keys = append(owners, of), append(keys, key)
 		}
 	}
 	switch {
@@ -266,14 +269,14 @@ func (t *rowsOf[K, V, R]) loadAll(read rowReader, needs groupNeeds, group groupB
 	}
 }
 
-func (t *rowsOf[K, V, R]) isMissed(needs escrow.Needs) bool {
+func (t *rowsOf[K, V, R]) isMissed(needs *escrow.Needs) bool {
 	switch {
 	case t.cached == nil:
 		return false
 	case t.whole != nil:
-		return *t.whole(&needs)
+		return *t.whole(needs)
 	}
-	return len(*t.named(&needs)) > 0
+	return len(*t.named(needs)) > 0
 }
 
 // wholeTable is the id of an institution's whole table in the row cache.
@@ -319,7 +322,7 @@ func (t *rowsOf[K, V, R]) fillOne(recall recallRow, books *escrow.Books, key K) 
 	return t.isWhole == nil || t.isWhole(recall, books, value)
 }
 
-func (t *rowsOf[K, V, R]) keep(remember rememberRow, books *escrow.Books, needs escrow.Needs) {
+func (t *rowsOf[K, V, R]) keep(remember rememberRow, books *escrow.Books, needs *escrow.Needs) {
 	rows := t.in(books)
 	switch {
 	case t.cached == nil:
@@ -327,7 +330,7 @@ func (t *rowsOf[K, V, R]) keep(remember rememberRow, books *escrow.Books, needs 
 		for key, value := range rows.All() {
 			remember(key, value, t.cached(value))
 		}
-	case *t.whole(&needs):
+	case *t.whole(needs):
 		var values []V
 		for _, value := range rows.All() {
 			values = append(values, value)
@@ -420,8 +423,3 @@ func (t *table[T]) privileges() string  { return t.grant }
 
 // otherTables are those that are not the books'.
 var otherTables = []tableInfo{headTable, entryTable, checkpointTable, tileTable, logKeyTable, refusalTable}
-
-// inLockOrder returns the institutions in the order in which their journals are locked.
-func inLockOrder(needs groupNeeds) []escrow.InstitutionID {
-	return slices.SortedFunc(maps.Keys(needs), escrow.InstitutionID.Compare)
-}

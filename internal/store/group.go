@@ -1,6 +1,7 @@
 package store
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -12,6 +13,18 @@ type groupBooks map[escrow.InstitutionID]*escrow.Books
 
 // groupNeeds is what a group needs of the books of its institutions.
 type groupNeeds = map[escrow.InstitutionID]escrow.Needs
+
+// booksNeeds is what a group needs of the books of one institution.
+type booksNeeds struct {
+	of   escrow.InstitutionID
+	rows escrow.Needs
+}
+
+// inLockOrder returns the institutions of a group in the order in which their journals are
+// locked.
+func inLockOrder(needs groupNeeds) []escrow.InstitutionID {
+	return slices.SortedFunc(maps.Keys(needs), escrow.InstitutionID.Compare)
+}
 
 // list returns the books in the order in which they are written, which is always the
 // same.
@@ -51,6 +64,7 @@ func writeGroup(sink changeSink, group []*escrow.Books, checkHeads bool) error {
 		if checkHeads || !sameHead(books.Head, books.Opened()) {
 			moves = append(moves, headMove{books.InstitutionID(), books.Opened(), books.Head})
 		}
+		entries = slices.Grow(entries, len(books.Entries))
 		for _, entry := range books.Entries {
 			entries = append(entries, asStored(entry))
 		}

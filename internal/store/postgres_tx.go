@@ -89,8 +89,12 @@ func (tx *postgresTx) queueLoads(pipeline *pgx.Batch, needs groupNeeds) {
 	read := func(sql string, args []any, scan func(row) error) {
 		pipeline.Queue(sql, args...).Query(func(rows pgx.Rows) error { return scanRows(rows, scan) })
 	}
+	ordered := make([]booksNeeds, 0, len(needs))
+	for _, of := range inLockOrder(needs) {
+		ordered = append(ordered, booksNeeds{of: of, rows: needs[of]})
+	}
 	for _, t := range bookTables {
-		t.loadAll(read, needs, tx.books)
+		t.loadAll(read, ordered, tx.books)
 	}
 }
 

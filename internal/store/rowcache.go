@@ -114,7 +114,7 @@ func (c *rowCache) assume(needs groupNeeds) (groupBooks, assumption) {
 			c.fillLocked(group[institution], &missing)
 			a.assumed = append(a.assumed, institution)
 		}
-		a.optimistic = a.optimistic && known.streak >= streakForHead && !isMissed(missing)
+		a.optimistic = a.optimistic && known.streak >= streakForHead && !isMissed(&missing)
 		a.missing[institution] = missing
 	}
 	return group, a
@@ -122,7 +122,7 @@ func (c *rowCache) assume(needs groupNeeds) (groupBooks, assumption) {
 
 // isMissed reports whether rows are needed that must be in the database.
 // Records need not: one that is there stops the group when it is written again.
-func isMissed(needs escrow.Needs) bool {
+func isMissed(needs *escrow.Needs) bool {
 	for _, t := range bookTables {
 		if t.isMissed(needs) {
 			return true
@@ -180,12 +180,13 @@ func (c *rowCache) keepGroup(group groupBooks, needs groupNeeds) {
 	defer c.mu.Unlock()
 	for institution, books := range group {
 		if books.Exists() {
-			c.keepBooks(books, needs[institution])
+			of := needs[institution]
+			c.keepBooks(books, &of)
 		}
 	}
 }
 
-func (c *rowCache) keepBooks(books *escrow.Books, needs escrow.Needs) {
+func (c *rowCache) keepBooks(books *escrow.Books, needs *escrow.Needs) {
 	institution := books.InstitutionID()
 	known, ok := c.heads.Get(institution)
 	if !ok || !sameHead(known.head, books.Opened()) {

@@ -59,9 +59,9 @@ func (tx *sqliteTx) loadBooks(ctx context.Context, id escrow.InstitutionID, need
 
 	tx.books[id] = escrow.NewBooks(id, escrow.Head{}, false)
 	read(headTable.byKey, []any{idArg(id)}, tx.books.loadHead)
-	missing := tx.store.cache.fill(tx.books[id], needs)
+	missing := booksNeeds{of: id, rows: tx.store.cache.fill(tx.books[id], needs)}
 	for _, t := range bookTables {
-		t.loadEach(read, id, missing, tx.books)
+		t.loadEach(read, &missing, tx.books)
 	}
 	return failed
 }

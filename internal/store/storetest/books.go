@@ -276,6 +276,31 @@ func testBatchFails(f *fixture) {
 	f.do(other, valid(escrow.NewCreateKey(escrow.KeyInput{Label: "k", Role: "admin"}, escrow.HashSecret("k"))))
 }
 
+// A row that was changed in a table whose rows never change would leave state that the
+// journal contradicts if it was dropped.
+func testUnchangeable(f *fixture) {
+	of := f.institution()
+	s := f.samples(of)
+	f.writeSamples(of, s)
+	n := needsOf(s)
+	for name, change := range map[string]func(*escrow.Books){
+		"an institution": func(b *escrow.Books) { b.Institutions.Put(of, escrow.Institution{ID: of, Name: "Another"}) },
+		"a template":     func(b *escrow.Books) { b.Templates.Put(s.templates[0].ID, s.templates[0]) },
+		"an asset":       func(b *escrow.Books) { b.Assets.Put(s.assets[0].ID, s.assets[0]) },
+		"a record":       func(b *escrow.Books) { b.Records.Put(s.records[0].Key, s.records[0]) },
+	} {
+		batch := f.beginLocked(needs{of: n})
+		change(batch.Books(of))
+		position := withMoney(s.positions[1], escrow.StateFunded, s.positions[1].Amount)
+		batch.Books(of).Positions.Put(position.ID, position)
+		err := batch.Commit(f.t.Context())
+		if err == nil || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrOutcomeUnknown) || errors.Is(err, store.ErrStale) {
+			f.t.Errorf("a batch that changes %s ends with %v, want an error of its own", name, err)
+		}
+		f.checkSamples(of, s)
+	}
+}
+
 func testBatchRollback(f *fixture) {
 	one, other := f.institution(), f.institution()
 	batch, ids := f.batchOfTwo(one, other)

@@ -59,6 +59,7 @@ func RunMigrated(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"old idempotency records are purged", testPurgeRecords, true},
 		{"work with a lead is run", testLead, false},
 		{"a context that ends never shortens an answer", testEndedContext, false},
+		{"a row that cannot change fails its batch", testUnchangeable, false},
 	} {
 		t.Run(test.behaviour, func(t *testing.T) {
 			s := shared

@@ -1,0 +1,204 @@
+package store
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+)
+
+// described is a table with a row that its columns are tied to.
+type described struct {
+	tableInfo
+
+	row     reflect.Value
+	columns []column
+}
+
+func describe[T any](t *table[T]) described {
+	row := new(T)
+	return described{tableInfo: t, row: reflect.ValueOf(row).Elem(), columns: t.columnsOf(row)}
+}
+
+func allDescribed() []described {
+	return []described{
+		describe(institutionTable), describe(keyTable), describe(policyTable), describe(templateTable), describe(assetTable),
+		describe(positionTable), describe(recordTable), describe(headTable), describe(entryTable), describe(checkpointTable),
+		describe(tileTable), describe(logKeyTable), describe(refusalTable), describe(headMoves),
+	}
+}
+
+func TestEveryTableIsDescribedHere(t *testing.T) {
+	known := make(map[string]bool)
+	for _, d := range allDescribed() {
+		known[d.Name()] = true
+	}
+	for name := range grants() {
+		if !known[name] && name != "goose_db_version" {
+			t.Errorf("the columns of %s are not looked at", name)
+		}
+	}
+}
+
+// A field without a column would be lost between a write and the next read.
+func TestEveryFieldHasAColumn(t *testing.T) {
+	// Events are made of the journal's entries, which have all of them.
+	without := []string{"positions.Events"}
+	// These are named for what they are in their table.
+	named := map[string]string{
+		"journal_heads.At": "last_at", "journal_heads.FromSequence": "from_sequence", "journal_checkpoints.Institution": "institution_id",
+		"journal_heads.FromAt": "from_at", "journal_heads.ToSequence": "to_sequence", "journal_heads.ToAt": "to_at",
+	}
+	for _, d := range allDescribed() {
+		byAddress := make(map[uintptr]string)
+		for _, c := range d.columns {
+			byAddress[variableOf(c)] = c.name
+		}
+		fields := 0
+		for field, address := range fieldsOf(d.row, "", isHeadMove(d)) {
+			name := d.Name() + "." + field
+			want, ok := named[name]
+			if !ok {
+				want = snakeCase(field)
+			}
+			switch column, ok := byAddress[address]; {
+			case slices.Contains(without, name):
+				continue
+			case !ok:
+				t.Errorf("%s has no column", name)
+			case column != want:
+				t.Errorf("%s stands in the column %s, want %s", name, column, want)
+			}
+			fields++
+		}
+		if fields != len(d.columns) {
+			t.Errorf("%s has %d columns for %d fields", d.Name(), len(d.columns), fields)
+		}
+	}
+}
+
+func isHeadMove(d described) bool { return d.row.Type() == reflect.TypeFor[headMove]() }
+
+// variableOf is the address of the variable that a column is tied to.
+func variableOf(c column) uintptr {
+	return reflect.Indirect(reflect.ValueOf(c.value)).FieldByName("variable").Pointer()
+}
+
+// fieldsOf returns the addresses of a row's fields by name; those of what it is composed of
+// are its own.
+func fieldsOf(row reflect.Value, prefix string, opened bool) map[string]uintptr {
+	fields := make(map[string]uintptr)
+	for i := range row.NumField() {
+		field := row.Type().Field(i)
+		inner := ""
+		if !field.Anonymous {
+			inner = prefix + field.Name
+		}
+		if field.Anonymous || opened && field.Type.Kind() == reflect.Struct {
+			for name, address := range fieldsOf(row.Field(i), inner, false) {
+				fields[name] = address
+			}
+			continue
+		}
+		fields[prefix+field.Name] = row.Field(i).Addr().Pointer()
+	}
+	return fields
+}
+
+// snakeCase is how a column is named: "institution_id" for InstitutionID.
+func snakeCase(name string) string {
+	var snake strings.Builder
+	letters := []rune(name)
+	for i, letter := range letters {
+		if unicode.IsUpper(letter) && i > 0 && (unicode.IsLower(letters[i-1]) || i+1 < len(letters) && unicode.IsLower(letters[i+1])) {
+			snake.WriteByte('_')
+		}
+		snake.WriteRune(unicode.ToLower(letter))
+	}
+	return snake.String()
+}
+
+// Updates take the keys' parameters first, and a row is looked for by them.
+func TestKeysComeFirst(t *testing.T) {
+	for _, d := range allDescribed() {
+		for i, c := range d.columns[1:] {
+			if c.part == keyPart && d.columns[i].part != keyPart || d.columns[0].part != keyPart {
+				t.Errorf("%s: the key %s stands behind %s", d.Name(), c.name, d.columns[i].name)
+			}
+		}
+	}
+}
+
+// rowsIn is the address of the table's rows in books, needIn that of what is needed of it.
+func (t *rowsOf[K, V, R]) rowsIn(books *escrow.Books) uintptr {
+	return reflect.ValueOf(t.in(books)).Pointer()
+}
+
+func (t *rowsOf[K, V, R]) needIn(needs *escrow.Needs) uintptr {
+	if t.whole != nil {
+		return reflect.ValueOf(t.whole(needs)).Pointer()
+	}
+	return reflect.ValueOf(t.named(needs)).Pointer()
+}
+
+// What the books have and the list of their tables lacks would be neither written nor
+// loaded.
+func TestEveryTableOfTheBooksIsInTheList(t *testing.T) {
+	journal := []string{"Head", "Entries"} // They are written by themselves.
+	books := escrow.NewBooks(escrow.InstitutionID{}, escrow.Head{}, true)
+	listed := make(map[uintptr]bool)
+	for _, table := range bookTables {
+		listed[table.(interface{ rowsIn(*escrow.Books) uintptr }).rowsIn(books)] = true
+	}
+	fields := reflect.ValueOf(books).Elem()
+	for i := range fields.NumField() {
+		field := fields.Type().Field(i)
+		if !field.IsExported() || slices.Contains(journal, field.Name) {
+			continue
+		}
+		if !listed[fields.Field(i).Addr().Pointer()] {
+			t.Errorf("the books' %s are in no table of the list", field.Name)
+		}
+	}
+	if len(listed) != len(bookTables) {
+		t.Errorf("%d tables are listed %d times", len(listed), len(bookTables))
+	}
+}
+
+// What a command needs of the books and no table loads would be missing without a word.
+func TestEveryNeedIsOfATable(t *testing.T) {
+	var needs escrow.Needs
+	fields := reflect.ValueOf(&needs).Elem()
+	known := make(map[uintptr]bool)
+	for _, table := range bookTables {
+		known[table.(interface{ needIn(*escrow.Needs) uintptr }).needIn(&needs)] = true
+	}
+	for i := range fields.NumField() {
+		if !known[fields.Field(i).Addr().Pointer()] {
+			t.Errorf("what is needed of %s is loaded by no table", fields.Type().Field(i).Name)
+		}
+	}
+}
+
+// The planner takes a partial index only for a query with its condition.
+func TestConditionsAreThoseOfThePartialIndexes(t *testing.T) {
+	for _, dialect := range []string{"postgres", "sqlite"} {
+		content, err := migrations.ReadFile("migrations/" + dialect + "/0001_initial.sql")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for index, condition := range map[string]string{
+			"journal_entries_kind ON journal_entries (institution_id, kind, sequence)": otherKinds,
+			"positions_due ON positions (expires_at)":                                  "expires_at IS NOT NULL AND " + isOpen,
+		} {
+			want := fmt.Sprintf("CREATE INDEX %s\n    WHERE %s;", index, condition)
+			if !strings.Contains(string(content), want) {
+				t.Errorf("%s: no migration has\n%s", dialect, want)
+			}
+		}
+	}
+}
