@@ -66,7 +66,8 @@ func sessionParameters() map[string]string {
 		"plan_cache_mode":  "force_generic_plan",
 		"enable_seqscan":   "off",
 		"enable_hashjoin":  "off",
-		"enable_mergejoin": "off", "enable_bitmapscan": "off",
+		"enable_mergejoin": "off",
+		"enable_bitmapscan": "off",
 		// Where a scan is the only way, as of a table of migrations, its price of being
 		// switched off would have it compiled first.
 		"jit": "off",
@@ -82,11 +83,13 @@ func prepareSession(ctx context.Context, conn *pgx.Conn) error {
 	})
 	registerWireArrays(conn.TypeMap())
 
-	// An acknowledged write survives a crash, whatever the server's default.
-	_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false)
-			WHERE current_setting('synchronous_commit') = 'off'`)
+	_, err := conn.Exec(ctx, commitsWait)
 	return err
 }
+
+// An acknowledged write survives a crash, whatever the server's default.
+const commitsWait = `SELECT set_config('synchronous_commit', 'on', false)
+	WHERE current_setting('synchronous_commit') = 'off'`
 
 func (p *postgres) name() string      { return "postgres" }
 func (p *postgres) isExclusive() bool { return false }
@@ -174,17 +177,22 @@ func (p *postgres) exec(ctx context.Context, sql string, args []any) (int64, err
 // "escr".
 const leaderClass = 0x65736372
 
+const (
+	leaderLock    = "SELECT pg_try_advisory_xact_lock($1, $2)"
+	noIdleTimeout = "SET LOCAL idle_in_transaction_session_timeout = 0"
+)
+
 func (p *postgres) ifLeader(ctx context.Context, name LeaderName, work func(context.Context) error) (bool, error) {
 	ran := false
 	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
 		// The lock ends with the transaction, also when this process dies.
-		err := tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1, $2)", int32(leaderClass), name).Scan(&ran)
+		err := tx.QueryRow(ctx, leaderLock, int32(leaderClass), name).Scan(&ran)
 		if err != nil || !ran {
 			return err
 		}
 
 		// The work is done on other connections, and may take its time.
-		if _, err := tx.Exec(ctx, "SET LOCAL idle_in_transaction_session_timeout = 0"); err != nil {
+		if _, err := tx.Exec(ctx, noIdleTimeout); err != nil {
 			return err
 		}
 		return work(ctx)

@@ -22,6 +22,45 @@ func TestSQLiteMemory(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) *store.Store { return open(t, "sqlite::memory:") })
 }
 
+// What the suite has the store issue is in the file of statements.
+func TestStatementsAreAllInTheirFile(t *testing.T) {
+	file, err := os.ReadFile(store.StatementsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var opened []*store.Store
+	t.Run("suite", func(t *testing.T) {
+		storetest.RunMigrated(t, func(*testing.T) *store.Store {
+			// The suite ends before the stores are looked at.
+			s, err := store.Open(t.Context(), "sqlite::memory:", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			opened = append(opened, s)
+			if err := s.Migrate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return s
+		})
+	})
+	isKnown := store.InStatements(string(file))
+	issued := 0
+	for _, s := range opened {
+		for _, sql := range store.StatementsOf(s) {
+			issued++
+			if !isKnown(sql) {
+				t.Errorf("%s does not have\n%s", store.StatementsFile, sql)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if issued < 50 {
+		t.Errorf("the suite has issued %d statements", issued)
+	}
+}
+
 func TestPostgres(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) *store.Store { return open(t, pgtest.Shared(t).NewDatabase(t)) })
 }

@@ -1,0 +1,423 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/translog"
+)
+
+var rewrite = flag.Bool("update", false, "write the statements that the store issues into their file")
+
+// StatementsFile has every statement that the store issues.
+const StatementsFile = "testdata/statements.golden.sql"
+
+const statementsHeader = `-- Every statement that the store issues, each with the calls that issue it. Lists stand here without
+-- a filter, and with each by itself; conditions of several are joined by AND. Written by
+--
+--     go test ./internal/store -run TestStatements -update
+--
+-- In psql, EXPLAIN (GENERIC_PLAN) before a statement shows its plan, and \bind with values behind it,
+-- in the place of the semicolon, runs it. SQLite is given ?1 for $1.
+`
+
+// statements collects statements with the calls that issue them.
+type statements struct {
+	order []string
+	calls map[string][]string
+}
+
+func (s *statements) add(call, sql string) {
+	sql = formatted(sql)
+	if s.calls[sql] == nil {
+		s.order = append(s.order, sql)
+	}
+	if known := s.calls[sql]; len(known) == 0 || known[len(known)-1] != call {
+		s.calls[sql] = append(known, call)
+	}
+}
+
+func (s *statements) file() string {
+	var file strings.Builder
+	file.WriteString(statementsHeader)
+	for _, sql := range s.order {
+		fmt.Fprintf(&file, "\n-- %s\n%s;\n", strings.Join(s.calls[sql], "; "), sql)
+	}
+	return file.String()
+}
+
+// clauses begin a line of their own.
+var clauses = regexp.MustCompile(`^ (FROM|JOIN|WHERE|ORDER BY|VALUES|SET|ON CONFLICT) `)
+
+// formatted lays a statement out for reading: a clause a line, but for those in parentheses.
+func formatted(sql string) string {
+	sql = strings.ReplaceAll(strings.Join(strings.Fields(sql), " "), "( ", "(")
+	var out strings.Builder
+	depth := 0
+	for i, letter := range sql {
+		switch letter {
+		case '(':
+			depth++
+		case ')':
+			depth--
+		}
+		if depth == 0 && clauses.MatchString(sql[i:]) && !strings.HasSuffix(sql[:i], "SELECT *") {
+			out.WriteString("\n   ")
+		}
+		out.WriteRune(letter)
+	}
+
+	var lines []string
+	for line := range strings.SplitSeq(out.String(), "\n") {
+		for len(line) > 110 {
+			end := max(strings.LastIndex(line[:110], ", ")+1, strings.LastIndex(line[:110], " AND "))
+			if end <= 8 {
+				break
+			}
+			lines = append(lines, line[:end])
+			line = "        " + line[end+1:]
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// recording is a database that notes what it is asked, under the name of a call.
+type recording struct {
+	database
+	call  *string
+	found *statements
+}
+
+func (r recording) query(ctx context.Context, sql string, args []any, scan func(row) error) error {
+	r.found.add(*r.call, sql)
+	return r.database.query(ctx, sql, args, scan)
+}
+
+func (r recording) list(ctx context.Context, sql string, args []any, scan func(row) error) error {
+	r.found.add(*r.call, sql)
+	return r.database.list(ctx, sql, args, scan)
+}
+
+func (r recording) exec(ctx context.Context, sql string, args []any) (int64, error) {
+	r.found.add(*r.call, sql)
+	return r.database.exec(ctx, sql, args)
+}
+
+func (r recording) transact(_ context.Context, fill func(changeSink) error) error {
+	return fill(recordingSink{*r.call, r.found})
+}
+
+// recordingSink notes how both databases would write.
+type recordingSink struct {
+	call  string
+	found *statements
+}
+
+func (s recordingSink) write(c change) error {
+	s.found.add(s.call+" on SQLite, for each row", c.perRow)
+	s.found.add(s.call+" on PostgreSQL", c.perSet)
+	return nil
+}
+
+// allStatements has the store issue all that it can.
+func allStatements(t *testing.T) *statements {
+	t.Helper()
+	s, err := Open(t.Context(), "sqlite::memory:", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	found := &statements{calls: make(map[string][]string)}
+	addTransactions(t, found)
+
+	var call string
+	recorded := &Store{database: recording{s.database, &call, found}, cache: newRowCache()}
+	// Whom events and entries are read of must be there.
+	of := escrow.InstitutionID{15: 1}
+	rows := errors.Join(
+		insertOne(t, s, headTable, head{of, escrow.Head{Sequence: 1}}),
+		insertOne(t, s, institutionTable, escrow.Institution{ID: of}),
+		insertOne(t, s, positionTable, escrow.Position{
+			InstitutionID: of, Currency: "USD", Amount: 1, State: escrow.StateCreated, Version: 1,
+		}),
+	)
+	if rows != nil {
+		t.Fatal(rows)
+	}
+	for _, c := range calls(t.Context(), of) {
+		call = c.name
+		if err := absent(c.run(recorded)); err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+	}
+	return found
+}
+
+func insertOne[T any](t *testing.T, s *Store, table *table[T], row T) error {
+	return s.database.transact(t.Context(), func(sink changeSink) error { return insert(sink, table, []T{row}) })
+}
+
+// addTransactions adds what transactions on the books are made of.
+func addTransactions(t *testing.T, found *statements) {
+	t.Helper()
+	of := escrow.InstitutionID{15: 1}
+	needs := booksNeeds{of: of, rows: escrow.Needs{
+		Institution: true, Policies: true, Keys: []escrow.KeyID{{}}, Templates: []escrow.TemplateID{{}}, Assets: []escrow.AssetID{{}},
+		Positions: []escrow.PositionID{{}}, Records: []string{""},
+	}}
+	found.add("Begin on SQLite", "BEGIN IMMEDIATE")
+	found.add("Begin or Commit on PostgreSQL", beginReadCommitted)
+	found.add("Begin on SQLite, journal_heads", headTable.byKey)
+	found.add("Begin or Commit on PostgreSQL, journal_heads", headsLocked)
+	for _, table := range bookTables {
+		table.loadEach(func(sql string, _ []any, _ func(row) error) { found.add("Begin on SQLite, "+table.Name(), sql) }, &needs, nil)
+		table.loadAll(func(sql string, _ []any, _ func(row) error) { found.add("Begin on PostgreSQL, "+table.Name(), sql) }, []booksNeeds{needs}, nil)
+	}
+
+	sink := recordingSink{"Commit", found}
+	books := escrow.NewBooks(of, escrow.Head{}, true)
+	books.Entries = make([]escrow.Entry, 1)
+	books.Institutions.Put(of, escrow.Institution{})
+	books.Keys.Put(escrow.KeyID{}, escrow.APIKey{})
+	books.Policies.Put("", escrow.Policy{})
+	books.Templates.Put(escrow.TemplateID{}, escrow.AssetTemplate{})
+	books.Assets.Put(escrow.AssetID{}, escrow.Asset{})
+	books.Positions.Put(escrow.PositionID{}, escrow.Position{})
+	books.Records.Put("", escrow.Record{})
+	err := errors.Join(
+		writeGroup(sink, []*escrow.Books{books}, true),
+		update(sink, keyTable, []escrow.APIKey{{}}),
+		update(sink, policyTable, []escrow.Policy{{}}),
+		update(sink, positionTable, []escrow.Position{{}}),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found.add("Commit", "COMMIT")
+	found.add("Rollback", "ROLLBACK")
+	found.add("Position, Key and their like on PostgreSQL, before they count on what is remembered", headsOf)
+	found.add("each connection to PostgreSQL", commitsWait)
+	found.add("IfLeader on PostgreSQL", leaderLock)
+	found.add("IfLeader on PostgreSQL", noIdleTimeout)
+}
+
+// storeCall is a call of the store with a name.
+type storeCall struct {
+	name string
+	run  func(*Store) error
+}
+
+// calls are all that read or write by themselves.
+func calls(ctx context.Context, of escrow.InstitutionID) []storeCall {
+	all := []storeCall{
+		{"CheckSchema", func(s *Store) error { return s.CheckSchema(ctx) }},
+		{"Institution", func(s *Store) error { _, err := s.Institution(ctx, of); return err }},
+		{"KeyByHash", func(s *Store) error { _, err := s.KeyByHash(ctx, escrow.SecretHash{}); return err }},
+		{"Key", func(s *Store) error { _, err := s.Key(ctx, of, escrow.KeyID{}); return err }},
+		{"Policies", func(s *Store) error { _, err := s.Policies(ctx, of); return err }},
+		{"Policy", func(s *Store) error { _, err := s.Policy(ctx, of, "US"); return err }},
+		{"Template", func(s *Store) error { _, err := s.Template(ctx, of, escrow.TemplateID{}); return err }},
+		{"Asset", func(s *Store) error { _, err := s.Asset(ctx, of, escrow.AssetID{}); return err }},
+		{"Position", func(s *Store) error { _, err := s.Position(ctx, of, escrow.PositionID{}); return err }},
+		{"DuePositions", func(s *Store) error { _, err := s.DuePositions(ctx, time.Now(), 1); return err }},
+		{"Head", func(s *Store) error { _, _, err := s.Head(ctx, of); return err }},
+		{"FirstSequence, and lists of entries in a period", func(s *Store) error {
+			_, err := s.FirstSequence(ctx, of, time.Now())
+			return err
+		}},
+		{"Committed", func(s *Store) error { _, err := s.Committed(ctx, escrow.Entry{InstitutionID: of}); return err }},
+		{"Purge", func(s *Store) error { _, err := s.Purge(ctx, time.Now(), 1); return err }},
+		{"LogRefusals", func(s *Store) error { return s.LogRefusals(ctx, make([]escrow.RefusedAttempt, 1)) }},
+		{"StoredEntries", func(s *Store) error { _, err := s.StoredEntries(ctx, of, 1, 2); return err }},
+		{"Histories", func(s *Store) error { _, err := s.Histories(ctx, of, []string{""}); return err }},
+		{"Range", func(s *Store) error { _, _, err := s.Range(ctx, of); return err }},
+		{"CountEntries", func(s *Store) error { _, err := s.CountEntries(ctx); return err }},
+		{"NextTenant", func(s *Store) error { _, _, err := s.NextTenant(ctx, of); return err }},
+		{"Tile", func(s *Store) error { _, _, err := s.Tile(ctx, of, translog.TileID{}); return err }},
+		{"AddCheckpoint", func(s *Store) error { return s.AddCheckpoint(ctx, Checkpoint{}, make([]translog.Tile, 1)) }},
+		{"LastCheckpoint", func(s *Store) error { _, _, err := s.LastCheckpoint(ctx, of, 1); return err }},
+		{"FirstCheckpoint", func(s *Store) error { _, _, err := s.FirstCheckpoint(ctx, of, 1); return err }},
+		{"UnsignedJournals", func(s *Store) error { _, err := s.UnsignedJournals(ctx, of, 1); return err }},
+		{"LogKeys", func(s *Store) error { _, err := s.LogKeys(ctx); return err }},
+		{"AddLogKey", func(s *Store) error { return s.AddLogKey(ctx, LogKey{}) }},
+	}
+	for _, table := range BookTables() {
+		for name, page := range inOrderOf([]named[escrow.PageRequest]{
+			{"BookTables, rows of " + table.Name(), escrow.PageRequest{Limit: 256}},
+			{"BookTables, rows of " + table.Name() + " after a cursor", escrow.PageRequest{Limit: 256, After: &escrow.Cursor{}}},
+		}) {
+			all = append(all, storeCall{name, func(s *Store) error { _, err := table.Rows(ctx, s, of, page); return err }})
+		}
+	}
+	return append(all, lists(ctx, of)...)
+}
+
+// lists are the first and a later page of each list, and its filters one by one.
+func lists(ctx context.Context, of escrow.InstitutionID) (lists []storeCall) {
+	first := escrow.PageRequest{Limit: escrow.DefaultPageSize}
+	next := escrow.PageRequest{Limit: escrow.DefaultPageSize, After: new(escrow.SequenceCursor(1))}
+	back := next
+	back.Descending = true
+	add := func(name string, list func(*Store, escrow.PageRequest) error) {
+		lists = append(lists,
+			storeCall{name, func(s *Store) error { return list(s, first) }},
+			storeCall{name + ", after a cursor", func(s *Store) error { return list(s, next) }},
+			storeCall{name + ", before a cursor", func(s *Store) error { return list(s, back) }})
+	}
+	filtered := func(name string, list func(*Store) error) { lists = append(lists, storeCall{name, list}) }
+
+	period := escrow.Period{From: new(time.Now()), To: new(time.Now())}
+	add("Institutions", func(s *Store, page escrow.PageRequest) error {
+		_, err := s.Institutions(ctx, escrow.Period{}, page)
+		return err
+	})
+	filtered("Institutions, of a period", func(s *Store) error { _, err := s.Institutions(ctx, period, first); return err })
+
+	keys := func(s *Store, filter escrow.KeyFilter, page escrow.PageRequest) error {
+		_, err := s.Keys(ctx, of, filter, page)
+		return err
+	}
+	add("Keys", func(s *Store, page escrow.PageRequest) error { return keys(s, escrow.KeyFilter{}, page) })
+	filtered("Keys, of a period", func(s *Store) error { return keys(s, escrow.KeyFilter{Period: period}, first) })
+	filtered("Keys, also revoked ones", func(s *Store) error { return keys(s, escrow.KeyFilter{IncludeRevoked: true}, first) })
+
+	add("Templates", func(s *Store, page escrow.PageRequest) error {
+		_, err := s.Templates(ctx, of, escrow.Period{}, page)
+		return err
+	})
+
+	filtered("Templates, of a period", func(s *Store) error { _, err := s.Templates(ctx, of, period, first); return err })
+
+	assets := func(s *Store, filter escrow.AssetFilter, page escrow.PageRequest) error {
+		_, err := s.Assets(ctx, of, filter, page)
+		return err
+	}
+	add("Assets", func(s *Store, page escrow.PageRequest) error { return assets(s, escrow.AssetFilter{}, page) })
+	filtered("Assets, of a period", func(s *Store) error { return assets(s, escrow.AssetFilter{Period: period}, first) })
+	filtered("Assets, of a template", func(s *Store) error {
+		return assets(s, escrow.AssetFilter{Template: &escrow.TemplateID{}}, first)
+	})
+
+	positions := func(s *Store, filter escrow.PositionFilter, page escrow.PageRequest) error {
+		_, err := s.Positions(ctx, of, filter, page)
+		return err
+	}
+	add("Positions", func(s *Store, page escrow.PageRequest) error { return positions(s, escrow.PositionFilter{}, page) })
+	for name, filter := range inOrderOf([]named[escrow.PositionFilter]{
+		{"with events", escrow.PositionFilter{WithEvents: true}},
+		{"of a period", escrow.PositionFilter{Period: period}},
+		{"on an asset", escrow.PositionFilter{Asset: &escrow.AssetID{}}},
+		{"of a holder", escrow.PositionFilter{HolderReference: "h"}},
+		{"under a reference", escrow.PositionFilter{ExternalReference: "x"}},
+		{"in a state", escrow.PositionFilter{State: escrow.StateFunded}},
+		{"in a currency", escrow.PositionFilter{Currency: "USD"}},
+	}) {
+		filtered("Positions, "+name, func(s *Store) error { return positions(s, filter, first) })
+	}
+
+	entries := func(s *Store, filter escrow.EntryFilter, page escrow.PageRequest) error {
+		_, err := s.Entries(ctx, of, filter, page)
+		return err
+	}
+	add("Entries", func(s *Store, page escrow.PageRequest) error { return entries(s, escrow.EntryFilter{}, page) })
+	for name, filter := range inOrderOf([]named[escrow.EntryFilter]{
+		{"of the ledger", escrow.EntryFilter{LedgerOnly: true}},
+		{"of a kind of the ledger's", escrow.EntryFilter{Kind: escrow.KindPositionCreated}},
+		{"of another kind", escrow.EntryFilter{Kind: escrow.KindKeyCreated}},
+		{"of an actor", escrow.EntryFilter{Actor: new(escrow.ActorRoot())}},
+		{"on a subject", escrow.EntryFilter{Subject: "s"}},
+		{"up to a sequence", escrow.EntryFilter{UpTo: 1}},
+		{"of a period", escrow.EntryFilter{Period: period}},
+	}) {
+		filtered("Entries, "+name, func(s *Store) error { return entries(s, filter, first) })
+	}
+
+	add("Checkpoints", func(s *Store, page escrow.PageRequest) error { _, err := s.Checkpoints(ctx, of, page); return err })
+	refusals := func(s *Store, filter escrow.RefusalFilter, page escrow.PageRequest) error {
+		_, err := s.Refusals(ctx, filter, page)
+		return err
+	}
+	add("Refusals", func(s *Store, page escrow.PageRequest) error { return refusals(s, escrow.RefusalFilter{}, page) })
+	filtered("Refusals, of a period", func(s *Store) error { return refusals(s, escrow.RefusalFilter{Period: period}, first) })
+	filtered("Refusals, of an institution", func(s *Store) error {
+		return refusals(s, escrow.RefusalFilter{Institution: &of}, first)
+	})
+	filtered("Refusals, of an actor", func(s *Store) error { return refusals(s, escrow.RefusalFilter{Actor: "root"}, first) })
+	return lists
+}
+
+type named[T any] struct {
+	name  string
+	value T
+}
+
+func inOrderOf[T any](list []named[T]) func(func(string, T) bool) {
+	return func(yield func(string, T) bool) {
+		for _, n := range list {
+			if !yield(n.name, n.value) {
+				return
+			}
+		}
+	}
+}
+
+// The statements are made of the descriptions of the tables. What they come to stands in
+// a file, so that a change of it can be read.
+func TestStatements(t *testing.T) {
+	found := allStatements(t)
+	if *rewrite {
+		if err := os.WriteFile(StatementsFile, []byte(found.file()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	content, err := os.ReadFile(StatementsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(content), found.file()); diff != "" {
+		t.Errorf("the statements in %s (-) and those of the store (+); with -update it is written anew:\n%s", StatementsFile, diff)
+	}
+}
+
+// Each statement of the file is one that PostgreSQL takes as it stands there, also those
+// that only SQLite is given.
+func TestStatementsCanBePasted(t *testing.T) {
+	databaseURL := pgtest.Shared(t).NewDatabase(t)
+	s, err := Open(t.Context(), databaseURL, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	for _, sql := range allStatements(t).order {
+		if sql == "BEGIN IMMEDIATE" {
+			continue // SQLite's own.
+		}
+		if _, err := conn.Prepare(t.Context(), "", sql); err != nil {
+			t.Errorf("%v:\n%s", err, sql)
+		}
+	}
+}

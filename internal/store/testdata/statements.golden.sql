@@ -1,0 +1,820 @@
+-- Every statement that the store issues, each with the calls that issue it. Lists stand here without
+-- a filter, and with each by itself; conditions of several are joined by AND. Written by
+--
+--     go test ./internal/store -run TestStatements -update
+--
+-- In psql, EXPLAIN (GENERIC_PLAN) before a statement shows its plan, and \bind with values behind it,
+-- in the place of the semicolon, runs it. SQLite is given ?1 for $1.
+
+-- Begin on SQLite
+BEGIN IMMEDIATE;
+
+-- Begin or Commit on PostgreSQL
+BEGIN ISOLATION LEVEL READ COMMITTED;
+
+-- Begin on SQLite, journal_heads; Head; FirstSequence, and lists of entries in a period; Entries, of a period
+SELECT institution_id, sequence, last_at
+    FROM journal_heads
+    WHERE institution_id = $1;
+
+-- Begin or Commit on PostgreSQL, journal_heads
+SELECT institution_id, sequence, last_at
+    FROM journal_heads
+    WHERE institution_id = ANY ($1::uuid[])
+    ORDER BY institution_id FOR UPDATE;
+
+-- Begin on SQLite, institutions; Institution; BookTables, rows of institutions; BookTables, rows of institutions after a cursor
+SELECT id, name, regions, verticals, created_at
+    FROM institutions
+    WHERE id = $1;
+
+-- Begin on PostgreSQL, institutions
+SELECT id, name, regions, verticals, created_at
+    FROM institutions
+    WHERE id = ANY ($1::uuid[]);
+
+-- Begin on SQLite, api_keys; Key
+SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
+    FROM api_keys
+    WHERE institution_id = $1 AND id = $2;
+
+-- Begin on PostgreSQL, api_keys
+SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
+    FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
+    JOIN api_keys USING (institution_id, id);
+
+-- Begin on SQLite, policies; BookTables, rows of policies; BookTables, rows of policies after a cursor
+SELECT institution_id, region, min_amount, max_amount, allowed_currencies, created_at, updated_at
+    FROM policies
+    WHERE institution_id = $1;
+
+-- Begin on PostgreSQL, policies
+SELECT institution_id, region, min_amount, max_amount, allowed_currencies, created_at, updated_at
+    FROM policies
+    WHERE institution_id = ANY ($1::uuid[]);
+
+-- Begin on SQLite, asset_templates; Template
+SELECT institution_id, id, code, name, vertical, region, config, created_at
+    FROM asset_templates
+    WHERE institution_id = $1 AND id = $2;
+
+-- Begin on PostgreSQL, asset_templates
+SELECT institution_id, id, code, name, vertical, region, config, created_at
+    FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
+    JOIN asset_templates USING (institution_id, id);
+
+-- Begin on SQLite, assets; Asset
+SELECT institution_id, id, template_id, label, metadata, created_at
+    FROM assets
+    WHERE institution_id = $1 AND id = $2;
+
+-- Begin on SQLite, assets
+SELECT institution_id, id, code, name, vertical, region, config, created_at
+    FROM asset_templates
+    WHERE institution_id = $1 AND id = (SELECT template_id FROM assets WHERE institution_id = $1 AND id = $2);
+
+-- Begin on PostgreSQL, assets
+SELECT institution_id, id, template_id, label, metadata, created_at
+    FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
+    JOIN assets USING (institution_id, id);
+
+-- Begin on PostgreSQL, assets
+SELECT t.institution_id, t.id, t.code, t.name, t.vertical, t.region, t.config, t.created_at
+    FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
+    JOIN assets AS a ON a.institution_id = n.institution_id AND a.id = n.id
+    JOIN asset_templates AS t ON t.institution_id = a.institution_id AND t.id = a.template_id;
+
+-- Begin on SQLite, positions; Position
+SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
+        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+    FROM positions
+    WHERE institution_id = $1 AND id = $2;
+
+-- Begin on SQLite, positions
+SELECT body
+    FROM journal_entries
+    WHERE institution_id = $1 AND subject = $2
+    ORDER BY sequence;
+
+-- Begin on PostgreSQL, positions
+SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
+        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+    FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
+    JOIN positions USING (institution_id, id);
+
+-- Begin on PostgreSQL, positions
+SELECT body
+    FROM unnest($1::uuid[], $2::text[]) AS n (institution_id, subject)
+    JOIN journal_entries USING (institution_id, subject)
+    ORDER BY institution_id, subject, sequence;
+
+-- Begin on SQLite, idempotency_records
+SELECT institution_id, key, fingerprint, subject, sequence, refusal, nonce, request_id, created_at, items
+    FROM idempotency_records
+    WHERE institution_id = $1 AND key = $2;
+
+-- Begin on PostgreSQL, idempotency_records
+SELECT institution_id, key, fingerprint, subject, sequence, refusal, nonce, request_id, created_at, items
+    FROM unnest($1::uuid[], $2::text[]) AS n (institution_id, key)
+    JOIN idempotency_records USING (institution_id, key);
+
+-- Commit on SQLite, for each row
+UPDATE journal_heads
+    SET sequence = CASE WHEN sequence = $2 AND last_at = $3 THEN $4 ELSE -1 END, last_at = $5
+    WHERE institution_id = $1;
+
+-- Commit on PostgreSQL
+UPDATE journal_heads AS t
+    SET sequence = CASE WHEN t.sequence = n.from_sequence
+        AND t.last_at = n.from_at THEN n.to_sequence ELSE -1 END, last_at = n.to_at
+    FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::bigint[],
+        $5::timestamptz[]) AS n (institution_id, from_sequence, from_at, to_sequence, to_at)
+    WHERE t.institution_id = n.institution_id;
+
+-- Commit on SQLite, for each row
+INSERT INTO journal_heads (institution_id, sequence, last_at)
+    VALUES ($1, $2, $3);
+
+-- Commit on PostgreSQL
+INSERT INTO journal_heads (institution_id, sequence, last_at) SELECT * FROM unnest($1::uuid[], $2::bigint[],
+        $3::timestamptz[]);
+
+-- Commit on SQLite, for each row
+INSERT INTO journal_entries (institution_id, sequence, at, actor, kind, subject, body)
+    VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+-- Commit on PostgreSQL
+INSERT INTO journal_entries (institution_id, sequence, at, actor, kind, subject,
+        body) SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[],
+        $6::text[], $7::bytea[]);
+
+-- Commit on SQLite, for each row
+INSERT INTO institutions (id, name, regions, verticals, created_at)
+    VALUES ($1, $2, $3, $4, $5);
+
+-- Commit on PostgreSQL
+INSERT INTO institutions (id, name, regions, verticals, created_at) SELECT * FROM unnest($1::uuid[],
+        $2::text[], $3::text[], $4::text[], $5::timestamptz[]);
+
+-- Commit on SQLite, for each row
+INSERT INTO api_keys (institution_id, id, label, role, hash, created_at, expires_at, revoked_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
+
+-- Commit on PostgreSQL
+INSERT INTO api_keys (institution_id, id, label, role, hash, created_at, expires_at,
+        revoked_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[],
+        $6::timestamptz[], $7::timestamptz[], $8::timestamptz[]);
+
+-- Commit on SQLite, for each row
+INSERT INTO policies (institution_id, region, min_amount, max_amount, allowed_currencies, created_at,
+        updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+-- Commit on PostgreSQL
+INSERT INTO policies (institution_id, region, min_amount, max_amount, allowed_currencies, created_at,
+        updated_at) SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[],
+        $6::timestamptz[], $7::timestamptz[]);
+
+-- Commit on SQLite, for each row
+INSERT INTO asset_templates (institution_id, id, code, name, vertical, region, config, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
+
+-- Commit on PostgreSQL
+INSERT INTO asset_templates (institution_id, id, code, name, vertical, region, config,
+        created_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[],
+        $6::text[], $7::text[], $8::timestamptz[]);
+
+-- Commit on SQLite, for each row
+INSERT INTO assets (institution_id, id, template_id, label, metadata, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6);
+
+-- Commit on PostgreSQL
+INSERT INTO assets (institution_id, id, template_id, label, metadata,
+        created_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bytea[],
+        $6::timestamptz[]);
+
+-- Commit on SQLite, for each row
+INSERT INTO positions (institution_id, id, version, state, asset_id, holder_reference, external_reference,
+        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
+        updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18);
+
+-- Commit on PostgreSQL
+INSERT INTO positions (institution_id, id, version, state, asset_id, holder_reference, external_reference,
+        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
+        updated_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::uuid[],
+        $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
+        $13::bigint[], $14::bigint[], $15::timestamptz[], $16::bytea[], $17::timestamptz[],
+        $18::timestamptz[]);
+
+-- Commit on SQLite, for each row
+INSERT INTO idempotency_records (institution_id, key, fingerprint, subject, sequence, refusal, nonce,
+        request_id, created_at, items)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- Commit on PostgreSQL
+INSERT INTO idempotency_records (institution_id, key, fingerprint, subject, sequence, refusal, nonce,
+        request_id, created_at, items) SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[],
+        $5::bigint[], $6::text[], $7::bytea[], $8::text[], $9::timestamptz[], $10::text[]);
+
+-- Commit on SQLite, for each row
+UPDATE api_keys
+    SET expires_at = $3, revoked_at = $4
+    WHERE institution_id = $1 AND id = $2;
+
+-- Commit on PostgreSQL
+UPDATE api_keys AS t
+    SET expires_at = n.expires_at, revoked_at = n.revoked_at
+    FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[]) AS n (institution_id, id,
+        expires_at, revoked_at)
+    WHERE t.institution_id = n.institution_id AND t.id = n.id;
+
+-- Commit on SQLite, for each row
+UPDATE policies
+    SET min_amount = $3, max_amount = $4, allowed_currencies = $5, updated_at = $6
+    WHERE institution_id = $1 AND region = $2;
+
+-- Commit on PostgreSQL
+UPDATE policies AS t
+    SET min_amount = n.min_amount, max_amount = n.max_amount, allowed_currencies = n.allowed_currencies,
+        updated_at = n.updated_at
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[],
+        $6::timestamptz[]) AS n (institution_id, region, min_amount, max_amount, allowed_currencies,
+        updated_at)
+    WHERE t.institution_id = n.institution_id AND t.region = n.region;
+
+-- Commit on SQLite, for each row
+UPDATE positions
+    SET version = $3, state = $4, funded = $5, released = $6, refunded = $7, held = $8, updated_at = $9
+    WHERE institution_id = $1 AND id = $2;
+
+-- Commit on PostgreSQL
+UPDATE positions AS t
+    SET version = n.version, state = n.state, funded = n.funded, released = n.released,
+        refunded = n.refunded, held = n.held, updated_at = n.updated_at
+    FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
+        $8::bigint[], $9::timestamptz[]) AS n (institution_id, id, version, state, funded, released,
+        refunded, held, updated_at)
+    WHERE t.institution_id = n.institution_id AND t.id = n.id;
+
+-- Commit
+COMMIT;
+
+-- Rollback
+ROLLBACK;
+
+-- Position, Key and their like on PostgreSQL, before they count on what is remembered
+SELECT institution_id, sequence, last_at
+    FROM journal_heads
+    WHERE institution_id = ANY ($1::uuid[]);
+
+-- each connection to PostgreSQL
+SELECT set_config('synchronous_commit', 'on', false)
+    WHERE current_setting('synchronous_commit') = 'off';
+
+-- IfLeader on PostgreSQL
+SELECT pg_try_advisory_xact_lock($1, $2);
+
+-- IfLeader on PostgreSQL
+SET LOCAL idle_in_transaction_session_timeout = 0;
+
+-- CheckSchema
+SELECT COALESCE(MAX(version_id), 0)
+    FROM goose_db_version
+    WHERE is_applied;
+
+-- KeyByHash
+SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
+    FROM api_keys
+    WHERE hash = $1;
+
+-- Policies
+SELECT institution_id, region, min_amount, max_amount, allowed_currencies, created_at, updated_at
+    FROM policies
+    WHERE institution_id = $1
+    ORDER BY region;
+
+-- Policy
+SELECT institution_id, region, min_amount, max_amount, allowed_currencies, created_at, updated_at
+    FROM policies
+    WHERE institution_id = $1 AND region = $2;
+
+-- Position; Positions, with events
+SELECT body
+    FROM journal_entries
+    WHERE institution_id = $1 AND subject = $2
+    ORDER BY sequence LIMIT $3;
+
+-- DuePositions
+SELECT institution_id, id
+    FROM positions
+    WHERE expires_at <= $1 AND state IN ('CREATED', 'FUNDED', 'PARTIALLY_RELEASED')
+    ORDER BY expires_at LIMIT $2;
+
+-- FirstSequence, and lists of entries in a period; Entries, of a period
+SELECT at
+    FROM journal_entries
+    WHERE institution_id = $1 AND sequence = $2;
+
+-- Committed
+SELECT body
+    FROM journal_entries
+    WHERE institution_id = $1 AND sequence = $2;
+
+-- Purge
+DELETE
+    FROM idempotency_records
+    WHERE (institution_id, key) IN (SELECT institution_id,
+        key FROM idempotency_records WHERE created_at < $1 ORDER BY created_at LIMIT $2);
+
+-- Purge
+DELETE
+    FROM refusals
+    WHERE id IN (SELECT id FROM refusals ORDER BY id DESC LIMIT $1 OFFSET $2);
+
+-- LogRefusals on SQLite, for each row
+INSERT INTO refusals (id, at, institution_id, actor, code, method, path, client, request_id)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- LogRefusals on PostgreSQL
+INSERT INTO refusals (id, at, institution_id, actor, code, method, path, client,
+        request_id) SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[],
+        $6::text[], $7::text[], $8::text[], $9::text[]);
+
+-- StoredEntries
+SELECT institution_id, sequence, at, actor, kind, subject, body
+    FROM journal_entries
+    WHERE institution_id = $1 AND sequence BETWEEN $2 AND $3
+    ORDER BY sequence;
+
+-- Histories
+SELECT institution_id, sequence, at, actor, kind, subject, body
+    FROM journal_entries
+    WHERE institution_id = $1 AND subject IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+        $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35,
+        $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55,
+        $56, $57, $58, $59, $60, $61, $62, $63, $64, $65);
+
+-- Range
+SELECT sequence
+    FROM journal_entries
+    WHERE institution_id = $1
+    ORDER BY sequence ASC LIMIT 1;
+
+-- Range
+SELECT sequence
+    FROM journal_entries
+    WHERE institution_id = $1
+    ORDER BY sequence DESC LIMIT 1;
+
+-- CountEntries
+SELECT CAST(COALESCE(SUM(sequence), 0) AS bigint)
+    FROM journal_heads;
+
+-- NextTenant
+SELECT institution_id
+    FROM journal_heads
+    WHERE institution_id > $1
+    ORDER BY institution_id LIMIT 1;
+
+-- NextTenant
+SELECT institution_id
+    FROM journal_entries
+    WHERE institution_id > $1
+    ORDER BY institution_id LIMIT 1;
+
+-- NextTenant
+SELECT institution_id
+    FROM journal_checkpoints
+    WHERE institution_id > $1
+    ORDER BY institution_id LIMIT 1;
+
+-- NextTenant
+SELECT id
+    FROM institutions
+    WHERE id > $1
+    ORDER BY id LIMIT 1;
+
+-- NextTenant
+SELECT institution_id
+    FROM api_keys
+    WHERE institution_id > $1
+    ORDER BY institution_id LIMIT 1;
+
+-- NextTenant
+SELECT institution_id
+    FROM policies
+    WHERE institution_id > $1
+    ORDER BY institution_id LIMIT 1;
+
+-- NextTenant
+SELECT institution_id
+    FROM asset_templates
+    WHERE institution_id > $1
+    ORDER BY institution_id LIMIT 1;
+
+-- NextTenant
+SELECT institution_id
+    FROM assets
+    WHERE institution_id > $1
+    ORDER BY institution_id LIMIT 1;
+
+-- NextTenant
+SELECT institution_id
+    FROM positions
+    WHERE institution_id > $1
+    ORDER BY institution_id LIMIT 1;
+
+-- Tile
+SELECT institution_id, level, number, hashes
+    FROM journal_tiles
+    WHERE institution_id = $1 AND level = $2 AND number = $3;
+
+-- AddCheckpoint on SQLite, for each row
+INSERT INTO journal_checkpoints (institution_id, size, at, note, balances)
+    VALUES ($1, $2, $3, $4, $5);
+
+-- AddCheckpoint on PostgreSQL
+INSERT INTO journal_checkpoints (institution_id, size, at, note, balances) SELECT * FROM unnest($1::uuid[],
+        $2::bigint[], $3::timestamptz[], $4::bytea[], $5::text[]);
+
+-- AddCheckpoint on SQLite, for each row
+INSERT INTO journal_tiles (institution_id, level, number, hashes)
+    VALUES ($1, $2, $3, $4)
+    ON CONFLICT (institution_id, level, number) DO UPDATE
+    SET hashes = excluded.hashes
+    WHERE length(excluded.hashes) > length(journal_tiles.hashes);
+
+-- AddCheckpoint on PostgreSQL
+INSERT INTO journal_tiles (institution_id, level, number, hashes) SELECT * FROM unnest($1::uuid[],
+        $2::bigint[], $3::bigint[], $4::bytea[])
+    ON CONFLICT (institution_id, level, number) DO UPDATE
+    SET hashes = excluded.hashes
+    WHERE length(excluded.hashes) > length(journal_tiles.hashes);
+
+-- LastCheckpoint
+SELECT institution_id, size, at, note, balances
+    FROM journal_checkpoints
+    WHERE institution_id = $1 AND size <= $2
+    ORDER BY size DESC LIMIT 1;
+
+-- FirstCheckpoint
+SELECT institution_id, size, at, note, balances
+    FROM journal_checkpoints
+    WHERE institution_id = $1 AND size >= $2
+    ORDER BY size LIMIT 1;
+
+-- UnsignedJournals
+SELECT institution_id, sequence, size
+    FROM (SELECT h.institution_id, h.sequence,
+        COALESCE((SELECT MAX(c.size) FROM journal_checkpoints AS c WHERE c.institution_id = h.institution_id), 0) AS size FROM journal_heads AS h WHERE h.institution_id > $1) AS j
+    WHERE sequence > size
+    ORDER BY institution_id LIMIT $2;
+
+-- LogKeys
+SELECT verifier_key, signing_key, created_at
+    FROM log_keys
+    ORDER BY created_at, verifier_key;
+
+-- AddLogKey on SQLite, for each row
+INSERT INTO log_keys (verifier_key, signing_key, created_at)
+    VALUES ($1, $2, $3)
+    ON CONFLICT (verifier_key) DO NOTHING;
+
+-- AddLogKey on PostgreSQL
+INSERT INTO log_keys (verifier_key, signing_key, created_at) SELECT * FROM unnest($1::text[], $2::text[],
+        $3::timestamptz[])
+    ON CONFLICT (verifier_key) DO NOTHING;
+
+-- BookTables, rows of api_keys
+SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
+    FROM api_keys
+    WHERE institution_id = $1
+    ORDER BY id ASC LIMIT 257;
+
+-- BookTables, rows of api_keys after a cursor
+SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
+    FROM api_keys
+    WHERE institution_id = $1 AND id > $2
+    ORDER BY id ASC LIMIT 257;
+
+-- BookTables, rows of asset_templates
+SELECT institution_id, id, code, name, vertical, region, config, created_at
+    FROM asset_templates
+    WHERE institution_id = $1
+    ORDER BY id ASC LIMIT 257;
+
+-- BookTables, rows of asset_templates after a cursor
+SELECT institution_id, id, code, name, vertical, region, config, created_at
+    FROM asset_templates
+    WHERE institution_id = $1 AND id > $2
+    ORDER BY id ASC LIMIT 257;
+
+-- BookTables, rows of assets
+SELECT institution_id, id, template_id, label, metadata, created_at
+    FROM assets
+    WHERE institution_id = $1
+    ORDER BY id ASC LIMIT 257;
+
+-- BookTables, rows of assets after a cursor
+SELECT institution_id, id, template_id, label, metadata, created_at
+    FROM assets
+    WHERE institution_id = $1 AND id > $2
+    ORDER BY id ASC LIMIT 257;
+
+-- BookTables, rows of positions
+SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
+        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+    FROM positions
+    WHERE institution_id = $1
+    ORDER BY id ASC LIMIT 257;
+
+-- BookTables, rows of positions after a cursor
+SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
+        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+    FROM positions
+    WHERE institution_id = $1 AND id > $2
+    ORDER BY id ASC LIMIT 257;
+
+-- Institutions
+SELECT id, name, regions, verticals, created_at
+    FROM institutions
+    ORDER BY id ASC LIMIT 101;
+
+-- Institutions, after a cursor
+SELECT id, name, regions, verticals, created_at
+    FROM institutions
+    WHERE id > $1
+    ORDER BY id ASC LIMIT 101;
+
+-- Institutions, before a cursor
+SELECT id, name, regions, verticals, created_at
+    FROM institutions
+    WHERE id < $1
+    ORDER BY id DESC LIMIT 101;
+
+-- Institutions, of a period
+SELECT id, name, regions, verticals, created_at
+    FROM institutions
+    WHERE id >= $1 AND id < $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Keys
+SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
+    FROM api_keys
+    WHERE institution_id = $1 AND revoked_at IS NULL
+    ORDER BY id ASC LIMIT 101;
+
+-- Keys, after a cursor
+SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
+    FROM api_keys
+    WHERE institution_id = $1 AND revoked_at IS NULL AND id > $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Keys, before a cursor
+SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
+    FROM api_keys
+    WHERE institution_id = $1 AND revoked_at IS NULL AND id < $2
+    ORDER BY id DESC LIMIT 101;
+
+-- Keys, of a period
+SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
+    FROM api_keys
+    WHERE institution_id = $1 AND revoked_at IS NULL AND id >= $2 AND id < $3
+    ORDER BY id ASC LIMIT 101;
+
+-- Keys, also revoked ones
+SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
+    FROM api_keys
+    WHERE institution_id = $1
+    ORDER BY id ASC LIMIT 101;
+
+-- Templates
+SELECT institution_id, id, code, name, vertical, region, config, created_at
+    FROM asset_templates
+    WHERE institution_id = $1
+    ORDER BY id ASC LIMIT 101;
+
+-- Templates, after a cursor
+SELECT institution_id, id, code, name, vertical, region, config, created_at
+    FROM asset_templates
+    WHERE institution_id = $1 AND id > $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Templates, before a cursor
+SELECT institution_id, id, code, name, vertical, region, config, created_at
+    FROM asset_templates
+    WHERE institution_id = $1 AND id < $2
+    ORDER BY id DESC LIMIT 101;
+
+-- Templates, of a period
+SELECT institution_id, id, code, name, vertical, region, config, created_at
+    FROM asset_templates
+    WHERE institution_id = $1 AND id >= $2 AND id < $3
+    ORDER BY id ASC LIMIT 101;
+
+-- Assets
+SELECT institution_id, id, template_id, label, metadata, created_at
+    FROM assets
+    WHERE institution_id = $1
+    ORDER BY id ASC LIMIT 101;
+
+-- Assets, after a cursor
+SELECT institution_id, id, template_id, label, metadata, created_at
+    FROM assets
+    WHERE institution_id = $1 AND id > $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Assets, before a cursor
+SELECT institution_id, id, template_id, label, metadata, created_at
+    FROM assets
+    WHERE institution_id = $1 AND id < $2
+    ORDER BY id DESC LIMIT 101;
+
+-- Assets, of a period
+SELECT institution_id, id, template_id, label, metadata, created_at
+    FROM assets
+    WHERE institution_id = $1 AND id >= $2 AND id < $3
+    ORDER BY id ASC LIMIT 101;
+
+-- Assets, of a template
+SELECT institution_id, id, template_id, label, metadata, created_at
+    FROM assets
+    WHERE institution_id = $1 AND template_id = $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Positions; Positions, with events
+SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
+        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+    FROM positions
+    WHERE institution_id = $1
+    ORDER BY id ASC LIMIT 101;
+
+-- Positions, after a cursor
+SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
+        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+    FROM positions
+    WHERE institution_id = $1 AND id > $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Positions, before a cursor
+SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
+        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+    FROM positions
+    WHERE institution_id = $1 AND id < $2
+    ORDER BY id DESC LIMIT 101;
+
+-- Positions, of a period
+SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
+        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+    FROM positions
+    WHERE institution_id = $1 AND id >= $2 AND id < $3
+    ORDER BY id ASC LIMIT 101;
+
+-- Positions, on an asset
+SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
+        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+    FROM positions
+    WHERE institution_id = $1 AND asset_id = $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Positions, of a holder
+SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
+        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+    FROM positions
+    WHERE institution_id = $1 AND holder_reference = $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Positions, under a reference
+SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
+        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+    FROM positions
+    WHERE institution_id = $1 AND external_reference = $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Positions, in a state
+SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
+        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+    FROM positions
+    WHERE institution_id = $1 AND state = $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Positions, in a currency
+SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
+        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+    FROM positions
+    WHERE institution_id = $1 AND currency = $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Entries
+SELECT body
+    FROM journal_entries
+    WHERE institution_id = $1
+    ORDER BY sequence ASC LIMIT 101;
+
+-- Entries, after a cursor
+SELECT body
+    FROM journal_entries
+    WHERE institution_id = $1 AND sequence > $2
+    ORDER BY sequence ASC LIMIT 101;
+
+-- Entries, before a cursor
+SELECT body
+    FROM journal_entries
+    WHERE institution_id = $1 AND sequence < $2
+    ORDER BY sequence DESC LIMIT 101;
+
+-- Entries, of the ledger
+SELECT body
+    FROM journal_entries
+    WHERE institution_id = $1 AND kind IN ('POSITION_CREATED', 'POSITION_STATE_CHANGED')
+    ORDER BY sequence ASC LIMIT 101;
+
+-- Entries, of a kind of the ledger's
+SELECT body
+    FROM journal_entries
+    WHERE institution_id = $1 AND kind = $2
+    ORDER BY sequence ASC LIMIT 101;
+
+-- Entries, of another kind
+SELECT body
+    FROM journal_entries
+    WHERE institution_id = $1 AND kind = $2 AND kind NOT IN ('POSITION_CREATED', 'POSITION_STATE_CHANGED')
+    ORDER BY sequence ASC LIMIT 101;
+
+-- Entries, of an actor
+SELECT body
+    FROM journal_entries
+    WHERE institution_id = $1 AND actor = $2
+    ORDER BY sequence ASC LIMIT 101;
+
+-- Entries, on a subject
+SELECT body
+    FROM journal_entries
+    WHERE institution_id = $1 AND subject = $2
+    ORDER BY sequence ASC LIMIT 101;
+
+-- Entries, up to a sequence
+SELECT body
+    FROM journal_entries
+    WHERE institution_id = $1 AND sequence <= $2
+    ORDER BY sequence ASC LIMIT 101;
+
+-- Entries, of a period
+SELECT body
+    FROM journal_entries
+    WHERE institution_id = $1 AND sequence >= $2 AND sequence < $3
+    ORDER BY sequence ASC LIMIT 101;
+
+-- Checkpoints
+SELECT institution_id, size, at, note, balances
+    FROM journal_checkpoints
+    WHERE institution_id = $1
+    ORDER BY size ASC LIMIT 101;
+
+-- Checkpoints, after a cursor
+SELECT institution_id, size, at, note, balances
+    FROM journal_checkpoints
+    WHERE institution_id = $1 AND size > $2
+    ORDER BY size ASC LIMIT 101;
+
+-- Checkpoints, before a cursor
+SELECT institution_id, size, at, note, balances
+    FROM journal_checkpoints
+    WHERE institution_id = $1 AND size < $2
+    ORDER BY size DESC LIMIT 101;
+
+-- Refusals
+SELECT id, at, institution_id, actor, code, method, path, client, request_id
+    FROM refusals
+    ORDER BY id ASC LIMIT 101;
+
+-- Refusals, after a cursor
+SELECT id, at, institution_id, actor, code, method, path, client, request_id
+    FROM refusals
+    WHERE id > $1
+    ORDER BY id ASC LIMIT 101;
+
+-- Refusals, before a cursor
+SELECT id, at, institution_id, actor, code, method, path, client, request_id
+    FROM refusals
+    WHERE id < $1
+    ORDER BY id DESC LIMIT 101;
+
+-- Refusals, of a period
+SELECT id, at, institution_id, actor, code, method, path, client, request_id
+    FROM refusals
+    WHERE id >= $1 AND id < $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Refusals, of an institution
+SELECT id, at, institution_id, actor, code, method, path, client, request_id
+    FROM refusals
+    WHERE institution_id = $1
+    ORDER BY id ASC LIMIT 101;
+
+-- Refusals, of an actor
+SELECT id, at, institution_id, actor, code, method, path, client, request_id
+    FROM refusals
+    WHERE actor = $1
+    ORDER BY id ASC LIMIT 101;
