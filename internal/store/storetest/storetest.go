@@ -60,6 +60,7 @@ func RunMigrated(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"work with a lead is run", testLead, false},
 		{"a context that ends never shortens an answer", testEndedContext, false},
 		{"a row that cannot change fails its batch", testUnchangeable, false},
+		{"every table is read whole", testTables, false},
 	} {
 		t.Run(test.behaviour, func(t *testing.T) {
 			s := shared
