@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"slices"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -37,52 +36,6 @@ type bookTable interface {
 
 	// audited reports whether the journal tells of the table's rows.
 	audited() bool
-}
-
-// BookTable is a table of the books as it is compared with the journal.
-type BookTable interface {
-	// Name is the table's.
-	Name() string
-	// Rows returns a page of an institution's rows, in order of their cursors; of a table
-	// of few rows, all of them.
-	Rows(ctx context.Context, s *Store, of escrow.InstitutionID, page escrow.PageRequest) (escrow.Page[Row], error)
-	// Has reports whether there is a row of a subject of the journal's.
-	Has(ctx context.Context, s *Store, of escrow.InstitutionID, subject string) (bool, error)
-	// Row returns a resource as a row of the table; ok is false where it is none.
-	Row(resource escrow.Resource) (row Row, ok bool)
-}
-
-// Row is a row of a table of the books.
-type Row struct {
-	Resource escrow.Resource
-	// Subject is how the journal names the resource.
-	Subject string
-	// Cursor is the row's place in a list, nil where the table has too few for one.
-	Cursor *escrow.Cursor
-	// Columns are all that the table has.
-	Columns []Column
-}
-
-// BookTables returns the tables of the books that the journals tell of: all but that of
-// idempotency records, which refusals leave too.
-func BookTables() []BookTable {
-	var tables []BookTable
-	for _, t := range bookTables {
-		if t.audited() {
-			tables = append(tables, t)
-		}
-	}
-	return tables
-}
-
-// RowOf returns a resource as a row of its table; ok is false where it is none.
-func RowOf(resource escrow.Resource) (row Row, ok bool) {
-	for _, t := range BookTables() {
-		if row, ok := t.Row(resource); ok {
-			return row, true
-		}
-	}
-	return Row{}, false
 }
 
 // rowReader runs a reading statement, now or later, and calls scan for each row.
@@ -267,146 +220,6 @@ func (t *rowsOf[K, V, R]) loadAll(read rowReader, needs []booksNeeds, group grou
 	for _, c := range t.with {
 		read(c.all, []any{owners, c.keys.many(keys)}, c.load(group))
 	}
-}
-
-func (t *rowsOf[K, V, R]) isMissed(needs *escrow.Needs) bool {
-	switch {
-	case t.cached == nil:
-		return false
-	case t.whole != nil:
-		return *t.whole(needs)
-	}
-	return len(*t.named(needs)) > 0
-}
-
-// wholeTable is the id of an institution's whole table in the row cache.
-type wholeTable string
-
-func (t *rowsOf[K, V, R]) fill(recall recallRow, books *escrow.Books, needs *escrow.Needs) {
-	switch {
-	case t.cached == nil:
-	case t.whole != nil:
-		needed := t.whole(needs)
-		if !*needed {
-			return
-		}
-		values, ok := recall(wholeTable(t.name))
-		if !ok {
-			return
-		}
-		for _, value := range values.([]V) { //nolint:errcheck,forcetypeassert // By its key.
-			t.in(books).Load(t.key(value), value)
-		}
-		*needed = false
-	default:
-		needed := t.named(needs)
-		var missing []K
-		for _, key := range *needed {
-			if !t.fillOne(recall, books, key) {
-				missing = append(missing, key)
-			}
-		}
-		*needed = missing
-	}
-}
-
-// fillOne loads one row that is remembered, and reports whether it is, with all that
-// comes with it.
-func (t *rowsOf[K, V, R]) fillOne(recall recallRow, books *escrow.Books, key K) bool {
-	known, ok := recall(key)
-	if !ok {
-		return false
-	}
-	value := known.(V) //nolint:errcheck,forcetypeassert // By the type of its key.
-	t.in(books).Load(key, value)
-	return t.isWhole == nil || t.isWhole(recall, books, value)
-}
-
-func (t *rowsOf[K, V, R]) keep(remember rememberRow, books *escrow.Books, needs *escrow.Needs) {
-	rows := t.in(books)
-	switch {
-	case t.cached == nil:
-	case t.whole == nil:
-		for key, value := range rows.All() {
-			remember(key, value, t.cached(value))
-		}
-	case *t.whole(needs):
-		var values []V
-		for _, value := range rows.All() {
-			values = append(values, value)
-		}
-		remember(wholeTable(t.name), values, true)
-	case rows.Changed():
-		remember(wholeTable(t.name), nil, false)
-	}
-}
-
-// remembersAll is the cached of a table whose rows are small.
-func remembersAll[V any](V) bool { return true }
-
-func (t *rowsOf[K, V, R]) audited() bool { return t.subject != nil }
-
-// Name implements BookTable.
-func (t *rowsOf[K, V, R]) Name() string { return t.name }
-
-// Rows implements BookTable.
-func (t *rowsOf[K, V, R]) Rows(
-	ctx context.Context, s *Store, of escrow.InstitutionID, page escrow.PageRequest,
-) (escrow.Page[Row], error) {
-	var found escrow.Page[R]
-	var err error
-	if t.whole != nil {
-		found.Items, err = all(ctx, s.database, t.byOwner, []any{idArg(of)}, t.scan)
-	} else {
-		key := partsOf(t.layout, keyPart)[1].name
-		l := listOf(t.table, key)
-		l.where("institution_id = %s", idArg(of))
-		found, err = idPage(ctx, s.database, l, escrow.Period{}, page, t.scan)
-	}
-
-	rows := escrow.Page[Row]{Items: make([]Row, len(found.Items)), More: found.More}
-	for i, item := range found.Items {
-		_, value := t.unpack(item)
-		rows.Items[i] = t.row(item, value)
-	}
-	return rows, err
-}
-
-func (t *rowsOf[K, V, R]) row(packed R, value V) Row {
-	row := Row{Resource: value, Subject: t.subject(value), Columns: t.shown(packed)}
-	if t.whole == nil {
-		row.Cursor = new(t.keys.cursor(t.key(value)))
-	}
-	return row
-}
-
-// Row implements BookTable.
-func (t *rowsOf[K, V, R]) Row(resource escrow.Resource) (Row, bool) {
-	value, ok := resource.(V)
-	if !ok {
-		return Row{}, false
-	}
-	return t.row(t.pack(escrow.InstitutionID{}, value), value), true
-}
-
-// Has implements BookTable.
-func (t *rowsOf[K, V, R]) Has(
-	ctx context.Context, s *Store, of escrow.InstitutionID, subject string,
-) (has bool, err error) {
-	if t.whole == nil {
-		key, err := t.keys.parse(subject)
-		if err != nil {
-			return false, nil //nolint:nilerr // The subject of another table.
-		}
-		_, has, err = one(ctx, s.database, t.byKey, []any{idArg(of), t.keys.one(key)}, t.scan)
-		return has, err
-	}
-
-	rows, err := all(ctx, s.database, t.byOwner, []any{idArg(of)}, t.scan)
-	return slices.ContainsFunc(rows, func(r R) bool {
-		_, value := t.unpack(r)
-		return t.subject(value) == subject
-	}), err
 }
 
 // tableInfo is what grants and searches by institution take of a table.

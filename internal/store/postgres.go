@@ -63,10 +63,10 @@ func sessionParameters() map[string]string {
 		// anew each time, a quarter of the database's time goes into it; planned once,
 		// while the tables are still small, it would be a scan of the whole table ever
 		// after, were the other ways not closed. See also list.
-		"plan_cache_mode":  "force_generic_plan",
-		"enable_seqscan":   "off",
-		"enable_hashjoin":  "off",
-		"enable_mergejoin": "off",
+		"plan_cache_mode":   "force_generic_plan",
+		"enable_seqscan":    "off",
+		"enable_hashjoin":   "off",
+		"enable_mergejoin":  "off",
 		"enable_bitmapscan": "off",
 		// Where a scan is the only way, as of a table of migrations, its price of being
 		// switched off would have it compiled first.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -99,9 +100,7 @@ func fieldsOf(row reflect.Value, prefix string, opened bool) map[string]uintptr 
 			inner = prefix + field.Name
 		}
 		if field.Anonymous || opened && field.Type.Kind() == reflect.Struct {
-			for name, address := range fieldsOf(row.Field(i), inner, false) {
-				fields[name] = address
-			}
+			maps.Copy(fields, fieldsOf(row.Field(i), inner, false))
 			continue
 		}
 		fields[prefix+field.Name] = row.Field(i).Addr().Pointer()

@@ -1,0 +1,80 @@
+package store
+
+import "github.com/escrowgrid/escrowgrid/internal/escrow"
+
+// What the row cache does with a table of the books.
+
+func (t *rowsOf[K, V, R]) isMissed(needs *escrow.Needs) bool {
+	switch {
+	case t.cached == nil:
+		return false
+	case t.whole != nil:
+		return *t.whole(needs)
+	}
+	return len(*t.named(needs)) > 0
+}
+
+// wholeTable is the id of an institution's whole table in the row cache.
+type wholeTable string
+
+func (t *rowsOf[K, V, R]) fill(recall recallRow, books *escrow.Books, needs *escrow.Needs) {
+	switch {
+	case t.cached == nil:
+	case t.whole != nil:
+		needed := t.whole(needs)
+		if !*needed {
+			return
+		}
+		values, ok := recall(wholeTable(t.name))
+		if !ok {
+			return
+		}
+		for _, value := range values.([]V) { //nolint:errcheck,forcetypeassert // By its key.
+			t.in(books).Load(t.key(value), value)
+		}
+		*needed = false
+	default:
+		needed := t.named(needs)
+		var missing []K
+		for _, key := range *needed {
+			if !t.fillOne(recall, books, key) {
+				missing = append(missing, key)
+			}
+		}
+		*needed = missing
+	}
+}
+
+// fillOne loads one row that is remembered, and reports whether it is, with all that
+// comes with it.
+func (t *rowsOf[K, V, R]) fillOne(recall recallRow, books *escrow.Books, key K) bool {
+	known, ok := recall(key)
+	if !ok {
+		return false
+	}
+	value := known.(V) //nolint:errcheck,forcetypeassert // By the type of its key.
+	t.in(books).Load(key, value)
+	return t.isWhole == nil || t.isWhole(recall, books, value)
+}
+
+func (t *rowsOf[K, V, R]) keep(remember rememberRow, books *escrow.Books, needs *escrow.Needs) {
+	rows := t.in(books)
+	switch {
+	case t.cached == nil:
+	case t.whole == nil:
+		for key, value := range rows.All() {
+			remember(key, value, t.cached(value))
+		}
+	case *t.whole(needs):
+		var values []V
+		for _, value := range rows.All() {
+			values = append(values, value)
+		}
+		remember(wholeTable(t.name), values, true)
+	case rows.Changed():
+		remember(wholeTable(t.name), nil, false)
+	}
+}
+
+// remembersAll is the cached of a table whose rows are small.
+func remembersAll[V any](V) bool { return true }
