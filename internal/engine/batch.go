@@ -16,10 +16,12 @@ func (e *Engine) batchResults(
 	for i, refusal := range record.Items {
 		results[i].Refusal = refusal
 	}
+
 	accepted := record.Items.Accepted()
 	if len(accepted) == 0 {
 		return results, nil
 	}
+
 	entries, err := e.lastEntries(ctx, institution, escrow.EntryFilter{UpTo: record.Sequence}, len(accepted))
 	if err != nil {
 		return nil, err
@@ -27,10 +29,12 @@ func (e *Engine) batchResults(
 	if len(entries) != len(accepted) {
 		return nil, fmt.Errorf("the journal has %d entries of a batch with %d accepted items", len(entries), len(accepted))
 	}
+
 	places := make(map[int64]int, len(accepted))
 	for i, place := range accepted {
 		places[entries[i].Sequence] = place
 	}
+
 	// One position after the other, so that no more than one's history is held.
 	for subject, own := range bySubject(entries) {
 		positions, err := e.positionsAfter(ctx, institution, subject, own)

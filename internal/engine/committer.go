@@ -17,7 +17,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
-// pending is a request that waits for its batch.
+// pending is a request that waits for its group.
 type pending struct {
 	ctx     context.Context //nolint:containedctx // It tells whether the caller still waits.
 	request escrow.Request
@@ -41,7 +41,7 @@ const (
 // are.
 type queue struct {
 	requests chan *pending
-	// commands counts those of the requests that no batch has taken yet.
+	// commands counts those of the requests that no group has taken yet.
 	commands atomic.Int64
 }
 
@@ -86,14 +86,14 @@ type result struct {
 	err     error
 }
 
-// committer commits the commands of one queue, batch by batch.
+// committer commits the commands of one queue, group by group.
 type committer struct {
 	engine *Engine
 	ctx    context.Context //nolint:containedctx // It ends the committer's transactions.
 	queue  *queue
 	random *rand.Rand
-	// failing is set while the database was not there for the last batch: the
-	// batches behind it are not all to wait for the full time.
+	// failing is set while the database was not there for the last group: the
+	// groups behind it are not all to wait for the full time.
 	failing bool
 }
 
@@ -101,17 +101,17 @@ func (c *committer) run() {
 	for first := range c.queue.requests {
 		for first != nil {
 			c.yield()
-			var batch []*pending
-			batch, first = c.collect(first)
-			if len(batch) > 0 {
-				c.settle(batch)
+			var group []*pending
+			group, first = c.collect(first)
+			if len(group) > 0 {
+				c.settle(group)
 			}
 		}
 	}
 }
 
 // yield lets those run who are ready to put a command into the queue, for as long
-// as it brings any: the commands of a larger batch cost less each. While nobody is
+// as it brings any: the commands of a larger group cost less each. While nobody is
 // ready it takes no time.
 func (c *committer) yield() {
 	for waiting := int64(-1); waiting < c.queue.commands.Load() && waiting < int64(c.engine.config.BatchSize); {
@@ -120,20 +120,20 @@ func (c *committer) yield() {
 	}
 }
 
-// collect takes what else is in the queue, up to the size of a batch, and returns
+// collect takes what else is in the queue, up to the size of a group, and returns
 // as left what no longer fits. Requests whose callers have gone are dropped.
-func (c *committer) collect(first *pending) (batch []*pending, left *pending) {
+func (c *committer) collect(first *pending) (group []*pending, left *pending) {
 	size := 0
 	for next := first; next != nil; next = c.queue.poll() {
 		if size > 0 && size+next.weight > c.engine.config.BatchSize {
-			return batch, next
+			return group, next
 		}
 		if c.take(next) {
-			batch = append(batch, next)
+			group = append(group, next)
 			size += next.weight
 		}
 	}
-	return batch, nil
+	return group, nil
 }
 
 func (c *committer) take(p *pending) bool {
@@ -146,29 +146,30 @@ func (c *committer) take(p *pending) bool {
 	return true
 }
 
-// settle answers every command of a batch, whatever it takes: a database that is
-// not there is tried again within a bound, and a batch that fails as a whole is
+// settle answers every command of a group, whatever it takes: a database that is
+// not there is tried again within a bound, and a group that fails as a whole is
 // cut in half until the command that makes it fail stands alone.
-func (c *committer) settle(batch []*pending) {
+func (c *committer) settle(group []*pending) {
 	patience := c.engine.config.RetryFor
 	if c.failing {
 		patience = 0
 	}
-	err := c.retry(patience, func() error { return c.attempt(batch) })
+	err := c.retry(patience, func() error { return c.attempt(group) })
 	c.failing = errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrSchemaBehind)
+
 	switch {
 	case err == nil:
 	case errors.Is(err, store.ErrOutcomeUnknown):
-		c.fail(batch, unknownOutcome(err))
+		c.fail(group, unknownOutcome(err))
 	case c.failing:
-		c.fail(batch, store.Failure(err))
-	case len(batch) > 1:
+		c.fail(group, store.Failure(err))
+	case len(group) > 1:
 		c.engine.metrics.splits.Inc()
-		c.settle(batch[:len(batch)/2])
-		c.settle(batch[len(batch)/2:])
+		c.settle(group[:len(group)/2])
+		c.settle(group[len(group)/2:])
 	default:
-		c.engine.log.Error("command failed", "request_id", batch[0].request.RequestID, "error", err)
-		c.fail(batch, store.Failure(err))
+		c.engine.log.Error("command failed", "request_id", group[0].request.RequestID, "error", err)
+		c.fail(group, store.Failure(err))
 	}
 }
 
@@ -186,6 +187,7 @@ func (c *committer) retry(patience time.Duration, work func() error) error {
 		if !errors.Is(err, store.ErrUnavailable) || time.Now().Add(pause).After(end) {
 			return err
 		}
+
 		c.engine.metrics.retries.Inc()
 		// Jitter keeps several servers from coming back in step.
 		select {
@@ -196,35 +198,38 @@ func (c *committer) retry(patience time.Duration, work func() error) error {
 	}
 }
 
-func (c *committer) fail(batch []*pending, err error) {
-	for _, p := range batch {
+func (c *committer) fail(group []*pending, err error) {
+	for _, p := range group {
 		p.done <- result{err: err}
 	}
 }
 
-// attempt carries a batch out in one transaction and answers its commands. After
+// attempt carries a group out in one transaction and answers its commands. After
 // an error none of them is answered.
-func (c *committer) attempt(batch []*pending) (err error) {
-	ctx, span := startSpan(c.ctx, batch)
+func (c *committer) attempt(group []*pending) (err error) {
+	ctx, span := startSpan(c.ctx, group)
 	defer func() { endSpan(span, err) }()
 	ctx, cancel := context.WithTimeout(ctx, c.engine.config.AttemptTimeout)
 	defer cancel()
+
 	begun := time.Now()
-	transaction, err := c.engine.store.Begin(ctx, needsOf(batch))
+	tx, err := c.engine.store.Begin(ctx, needsOf(group))
 	if err != nil {
 		return err
 	}
-	defer transaction.Rollback(ctx)
-	outcomes, err := c.execute(transaction, batch)
+	defer tx.Rollback(ctx)
+
+	outcomes, err := c.execute(tx, group)
 	if err != nil {
 		return err
 	}
-	books := booksOf(transaction, batch)
+	books := booksOf(tx, group)
 	var entries []escrow.Entry
 	for _, b := range books {
 		entries = append(entries, b.Entries...)
 	}
-	err = c.commit(ctx, transaction, entries)
+
+	err = c.commit(ctx, tx, entries)
 	// Also where the outcome stays unknown: a key may be revoked.
 	for _, b := range books {
 		c.engine.forgetKeys(b.Keys.Updated())
@@ -232,19 +237,21 @@ func (c *committer) attempt(batch []*pending) (err error) {
 	if err != nil {
 		return err
 	}
-	c.engine.metrics.committed(commandsOf(batch), entries, time.Since(begun))
+
+	c.engine.metrics.committed(commandsOf(group), entries, time.Since(begun))
 	if span.IsRecording() {
 		span.SetAttributes(attribute.Int("escrowgrid.entries", len(entries)))
 	}
-	for i, p := range batch {
+
+	for i, p := range group {
 		p.done <- result{outcome: outcomes[i]}
 	}
 	return nil
 }
 
-func needsOf(batch []*pending) map[escrow.InstitutionID]escrow.Needs {
+func needsOf(group []*pending) map[escrow.InstitutionID]escrow.Needs {
 	requests := make(map[escrow.InstitutionID][]escrow.Request)
-	for _, p := range batch {
+	for _, p := range group {
 		requests[p.request.Institution] = append(requests[p.request.Institution], p.request)
 	}
 	needs := make(map[escrow.InstitutionID]escrow.Needs, len(requests))
@@ -254,26 +261,26 @@ func needsOf(batch []*pending) map[escrow.InstitutionID]escrow.Needs {
 	return needs
 }
 
-// commandsOf counts the commands of a batch.
-func commandsOf(batch []*pending) (commands int) {
-	for _, p := range batch {
+// commandsOf counts the commands of a group.
+func commandsOf(group []*pending) (commands int) {
+	for _, p := range group {
 		commands += p.weight
 	}
 	return commands
 }
 
-// execute applies the commands of a batch to its books. A command that panics is
+// execute applies the commands of a group to its books. A command that panics is
 // like one that fails: its neighbours are to be carried out.
-func (c *committer) execute(transaction store.Tx, batch []*pending) (_ []escrow.Outcome, err error) {
+func (c *committer) execute(tx store.Tx, group []*pending) (_ []escrow.Outcome, err error) {
 	defer func() {
 		if problem := recover(); problem != nil {
 			err = fmt.Errorf("panic: %v\n%s", problem, debug.Stack())
 		}
 	}()
-	outcomes := make([]escrow.Outcome, len(batch))
-	for i, p := range batch {
+	outcomes := make([]escrow.Outcome, len(group))
+	for i, p := range group {
 		stamp := escrow.Stamp{Now: c.engine.config.Now(), Random: [2]uint64{c.random.Uint64(), c.random.Uint64()}}
-		outcomes[i], err = transaction.Books(p.request.Institution).Execute(p.request, stamp)
+		outcomes[i], err = tx.Books(p.request.Institution).Execute(p.request, stamp)
 		if err != nil {
 			return nil, err
 		}
@@ -281,30 +288,32 @@ func (c *committer) execute(transaction store.Tx, batch []*pending) (_ []escrow.
 	return outcomes, nil
 }
 
-// booksOf returns the books of a batch, each once.
-func booksOf(transaction store.Tx, batch []*pending) []*escrow.Books {
+// booksOf returns the books of a group, each once.
+func booksOf(tx store.Tx, group []*pending) []*escrow.Books {
 	var books []*escrow.Books
 	seen := make(map[escrow.InstitutionID]bool)
-	for _, p := range batch {
+	for _, p := range group {
 		if id := p.request.Institution; !seen[id] {
 			seen[id] = true
-			books = append(books, transaction.Books(id))
+			books = append(books, tx.Books(id))
 		}
 	}
 	return books
 }
 
 // commit commits, and finds out about a commit whose outcome is not known.
-func (c *committer) commit(ctx context.Context, transaction store.Tx, entries []escrow.Entry) error {
-	err := transaction.Commit(ctx)
+func (c *committer) commit(ctx context.Context, tx store.Tx, entries []escrow.Entry) error {
+	err := tx.Commit(ctx)
 	if !errors.Is(err, store.ErrOutcomeUnknown) {
 		return err
 	}
+
 	c.engine.metrics.unknown.Inc()
 	if len(entries) == 0 {
 		// Nothing that a second attempt could do twice.
 		return errors.Join(store.ErrUnavailable, err)
 	}
+
 	committed := false
 	lookErr := c.retry(c.engine.config.RetryFor, func() error {
 		ctx, cancel := context.WithTimeout(c.ctx, c.engine.config.AttemptTimeout)
@@ -313,6 +322,7 @@ func (c *committer) commit(ctx context.Context, transaction store.Tx, entries []
 		committed, err = c.engine.store.Committed(ctx, entries[0])
 		return err
 	})
+
 	switch {
 	case lookErr != nil:
 		// Only the unknown outcome must show: trying again could do it twice.

@@ -69,6 +69,7 @@ func (e *Engine) expirePositions(ctx context.Context) {
 				more = err == nil && len(due) == expiryPage
 				return err
 			})
+
 			if err == nil && !ran {
 				// Another server knows, and this one's last look must not stand for it.
 				e.metrics.due.Set(0)
@@ -83,6 +84,7 @@ func (e *Engine) expirePositions(ctx context.Context) {
 func (e *Engine) expire(ctx context.Context, due []escrow.DuePosition) error {
 	requestID := "expiry-" + rand.Text()
 	errs := make([]error, len(due))
+
 	var waiting sync.WaitGroup
 	for i, position := range due {
 		waiting.Go(func() {
@@ -98,6 +100,7 @@ func (e *Engine) expire(ctx context.Context, due []escrow.DuePosition) error {
 			}
 		})
 	}
+
 	waiting.Wait()
 	return errors.Join(errs...)
 }
@@ -145,7 +148,9 @@ func (e *Engine) logRefusals(ctx context.Context) {
 			e.dutyFailed(dutyRefusalLog, err)
 		}
 	}
+
 	e.every(ctx, refusalInterval, flush)
+
 	last, cancel := context.WithTimeout(context.Background(), refusalInterval)
 	defer cancel()
 	flush(last)

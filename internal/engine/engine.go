@@ -65,12 +65,14 @@ func (c Config) withDefaults() Config {
 	if c.BatchSize == 0 {
 		c.BatchSize = 512
 	}
+
 	if c.Committers == 0 {
 		c.Committers = 4
 		if c.Store.Exclusive() {
 			c.Committers = 1
 		}
 	}
+
 	if c.RetryFor == 0 {
 		c.RetryFor = 5 * time.Second
 	}
@@ -114,6 +116,7 @@ func New(config Config) (*Engine, error) {
 	if _, err := io.ReadFull(config.Random, seed[:]); err != nil {
 		return nil, err
 	}
+
 	ctx, stop := context.WithCancel(context.Background())
 	e := &Engine{
 		Queries: config.Store, config: config, store: config.Store, log: config.Logger, metrics: newMetrics(config.Metrics),
@@ -121,6 +124,7 @@ func New(config Config) (*Engine, error) {
 		stop: stop, quit: make(chan struct{}),
 	}
 	e.metrics.observeEngine(config.Metrics, e)
+
 	for i := range config.Committers {
 		// Each committer has its own sequence of random bits.
 		binary.LittleEndian.PutUint64(seed[24:], binary.LittleEndian.Uint64(seed[24:])+uint64(i))
@@ -131,6 +135,7 @@ func New(config Config) (*Engine, error) {
 		e.committers = append(e.committers, c)
 		e.loops.Go(c.run)
 	}
+
 	e.duties.Go(func() { e.expirePositions(ctx) })
 	e.duties.Go(func() { e.purge(ctx) })
 	e.duties.Go(func() { e.logRefusals(ctx) })
@@ -148,6 +153,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	if already {
 		return nil
 	}
+
 	close(e.quit)
 	finished := make(chan struct{})
 	go func() {
@@ -158,6 +164,7 @@ func (e *Engine) Close(ctx context.Context) error {
 		e.loops.Wait()
 		close(finished)
 	}()
+
 	var err error
 	select {
 	case <-finished:
@@ -199,6 +206,7 @@ func (e *Engine) Do(ctx context.Context, request escrow.Request) (Answer, error)
 		e.metrics.refused(p.weight, err)
 		return Answer{}, err
 	}
+
 	select {
 	case result := <-p.done:
 		answer, err := e.answer(ctx, request, result)
@@ -237,12 +245,14 @@ func (e *Engine) replay(ctx context.Context, institution escrow.InstitutionID, r
 	if record.Refusal != nil {
 		return answer, record.Refusal
 	}
+
 	if institution.IsZero() {
 		// The record of a command that made an institution: its journal is its own.
 		if err := institution.UnmarshalText([]byte(record.Subject)); err != nil {
 			return Answer{}, store.Failure(err)
 		}
 	}
+
 	if record.Items != nil {
 		results, err := e.batchResults(ctx, institution, record)
 		if err != nil {
@@ -251,6 +261,7 @@ func (e *Engine) replay(ctx context.Context, institution escrow.InstitutionID, r
 		answer.Resource = results
 		return answer, nil
 	}
+
 	history, err := e.history(ctx, institution, record.Subject, record.Sequence)
 	if err != nil {
 		return Answer{}, store.Failure(err)

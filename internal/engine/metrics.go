@@ -32,6 +32,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return factory.NewCounter(prometheus.CounterOpts{Name: "escrowgrid_" + name, Help: help})
 	}
+
 	m := &metrics{
 		batchSize: factory.NewHistogram(prometheus.HistogramOpts{
 			Name: "escrowgrid_batch_commands", Help: "Commands that were committed together in one transaction.",
@@ -61,6 +62,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Name: "escrowgrid_duty_failures_total", Help: "Rounds of background work that failed, by duty.",
 		}, []string{"duty"}),
 	}
+
 	m.begin()
 	return m
 }
@@ -94,6 +96,7 @@ func (m *metrics) observeEngine(registry prometheus.Registerer, e *Engine) {
 	gauge := func(name, help string, value func() int) {
 		precise(name, help, func() float64 { return float64(value()) })
 	}
+
 	gauge("queue_commands", "Commands that wait for their batch, in all queues.", func() int {
 		waiting := int64(0)
 		for _, c := range e.committers {
@@ -113,9 +116,11 @@ func (m *metrics) observeEngine(registry prometheus.Registerer, e *Engine) {
 		}
 		return fullest
 	})
+
 	gauge("store_connections_open", "Database connections that are open.", func() int { open, _, _ := e.store.Connections(); return open })
 	gauge("store_connections_used", "Database connections in use.", func() int { _, used, _ := e.store.Connections(); return used })
 	gauge("store_connections_limit", "Database connections that there can be.", func() int { _, _, limit := e.store.Connections(); return limit })
+
 	gauge("store_ready", "Whether the database answers and has this program's schema: 1 or 0.", func() int {
 		ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
 		defer cancel()
@@ -127,6 +132,7 @@ func (m *metrics) observeEngine(registry prometheus.Registerer, e *Engine) {
 	precise("clock_seconds", "This server's clock, in seconds since 1970.", func() float64 {
 		return float64(e.config.Now().UnixMicro()) / 1e6
 	})
+
 	if _, _, isFile := e.store.Space(); isFile {
 		precise("store_size_bytes", "Size of the SQLite file and of the log beside it.", func() float64 { size, _, _ := e.store.Space(); return float64(size) })
 		precise("store_free_bytes", "Bytes that are free where the SQLite file is.", func() float64 { _, free, _ := e.store.Space(); return float64(free) })

@@ -33,7 +33,8 @@ var keyRows = newRows(rowsOf[escrow.KeyID, escrow.APIKey, escrow.APIKey]{
 
 // KeyByHash returns the API key of a secret, or CodeInvalidKey.
 func (s *Store) KeyByHash(ctx context.Context, hash escrow.SecretHash) (escrow.APIKey, error) {
-	k, found, err := one(ctx, s.database, "SELECT "+keyTable.list+" FROM api_keys WHERE hash = $1", []any{hash[:]}, keyTable.scan)
+	k, found, err := one(ctx, s.database, "SELECT "+keyTable.list+" FROM api_keys WHERE hash = $1",
+		[]any{hash[:]}, keyTable.scan)
 	if err == nil && !found {
 		err = escrow.Errorf(escrow.CodeInvalidKey, "The API key is not valid.")
 	}

@@ -131,8 +131,8 @@ func textKeys() keysOf[string] {
 func newRows[K comparable, V, R any](t rowsOf[K, V, R]) *rowsOf[K, V, R] {
 	if t.named != nil {
 		pair := names(partsOf(t.layout, keyPart), "")
-		t.allNamed = "SELECT " + t.list + " FROM unnest($1::uuid[], $2::" + string(t.keys.sqlType) + "[]) AS n (" + pair + ")" +
-			" JOIN " + t.name + " USING (" + pair + ")"
+		t.allNamed = "SELECT " + t.list + " FROM unnest($1::uuid[], $2::" + string(t.keys.sqlType) + "[])" +
+			" AS n (" + pair + ") JOIN " + t.name + " USING (" + pair + ")"
 	} else {
 		t.allNamed = "SELECT " + t.list + " FROM " + t.name + " WHERE " + t.layout[0].name + " = ANY ($1::uuid[])"
 	}

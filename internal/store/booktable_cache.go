@@ -29,10 +29,12 @@ func (t *rowsOf[K, V, R]) fill(recall recallRow, books *escrow.Books, needs *esc
 		if !ok {
 			return
 		}
+
 		for _, value := range values.([]V) { //nolint:errcheck,forcetypeassert // By its key.
 			t.in(books).Load(t.key(value), value)
 		}
 		*needed = false
+
 	default:
 		needed := t.named(needs)
 		var missing []K
@@ -59,6 +61,7 @@ func (t *rowsOf[K, V, R]) fillOne(recall recallRow, books *escrow.Books, key K) 
 
 func (t *rowsOf[K, V, R]) keep(remember rememberRow, books *escrow.Books, needs *escrow.Needs) {
 	rows := t.in(books)
+
 	switch {
 	case t.cached == nil:
 	case t.whole == nil:

@@ -43,16 +43,19 @@ func classify(err error) error {
 	if err == nil {
 		return nil
 	}
+
 	if server, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return classifyPostgres(server, err)
 	}
 	if code, ok := errors.AsType[sqlite3.ErrorCode](err); ok {
 		switch code {
-		case sqlite3.BUSY, sqlite3.LOCKED, sqlite3.IOERR, sqlite3.FULL, sqlite3.CANTOPEN, sqlite3.NOMEM, sqlite3.INTERRUPT:
+		case sqlite3.BUSY, sqlite3.LOCKED, sqlite3.IOERR, sqlite3.FULL, sqlite3.CANTOPEN, sqlite3.NOMEM,
+			sqlite3.INTERRUPT:
 			return kinded{ErrUnavailable, err}
 		}
 		return err
 	}
+
 	if isConnectionError(err) {
 		return kinded{ErrUnavailable, err}
 	}
@@ -72,6 +75,7 @@ func classifyPostgres(server *pgconn.PgError, err error) error {
 		"58": // system error outside PostgreSQL
 		return kinded{ErrUnavailable, err}
 	}
+
 	switch server.Code {
 	case "42P01", "42703", "42883": // undefined table, column, function
 		return kinded{ErrSchemaBehind, err}

@@ -38,11 +38,14 @@ func (s *Store) GrantServing(ctx context.Context, role string) error {
 		if err := tx.QueryRow(ctx, "SELECT current_schema()").Scan(&schema); err != nil {
 			return err
 		}
+
 		schema, to := pgx.Identifier{schema}.Sanitize(), pgx.Identifier{role}.Sanitize()
 		statements := []string{"GRANT USAGE ON SCHEMA " + schema + " TO " + to}
 		for table, privileges := range grants() {
-			statements = append(statements, "REVOKE ALL ON "+table+" FROM "+to, "GRANT "+privileges+" ON "+table+" TO "+to)
+			statements = append(statements,
+				"REVOKE ALL ON "+table+" FROM "+to, "GRANT "+privileges+" ON "+table+" TO "+to)
 		}
+
 		if _, err := tx.Exec(ctx, strings.Join(statements, "; ")); err != nil {
 			return fmt.Errorf("grant to %s: %w", role, err)
 		}

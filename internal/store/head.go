@@ -83,10 +83,11 @@ func (s *Store) NextTenant(
 	}
 
 	for _, t := range tables {
-		id, has, err := one(ctx, s.database, nextOwner(t), []any{idArg(after)}, func(r row) (id escrow.InstitutionID, err error) {
-			err = r.Scan((*[16]byte)(&id))
-			return id, err
-		})
+		id, has, err := one(ctx, s.database, nextOwner(t),
+			[]any{idArg(after)}, func(r row) (id escrow.InstitutionID, err error) {
+				err = r.Scan((*[16]byte)(&id))
+				return id, err
+			})
 		if err != nil {
 			return next, false, err
 		}

@@ -36,7 +36,9 @@ const headTimeout = 10 * time.Second
 
 // read returns the head of a journal as it was at some time after the call; found is
 // false where there is no such institution.
-func (r *headReader) read(ctx context.Context, institution escrow.InstitutionID) (head escrow.Head, found bool, err error) {
+func (r *headReader) read(
+	ctx context.Context, institution escrow.InstitutionID,
+) (head escrow.Head, found bool, err error) {
 	_, span := tracing.Start(ctx, "heads of journals")
 	defer func() { endSpan(span, err) }()
 

@@ -118,6 +118,7 @@ func (s *Store) whereEntriesIn(
 		}
 		l.where("sequence >= %s", sequence)
 	}
+
 	if period.To != nil {
 		sequence, err := s.FirstSequence(ctx, institution, *period.To)
 		if err != nil {

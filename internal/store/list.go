@@ -62,10 +62,12 @@ func (l *list) sql(page escrow.PageRequest) string {
 		}
 		sql.WriteString(condition)
 	}
+
 	order := "ASC"
 	if page.Descending {
 		order = "DESC"
 	}
+
 	// One more than asked for tells whether the list goes on.
 	fmt.Fprintf(&sql, " ORDER BY %s %s LIMIT %d", l.key, order, page.Limit+1)
 	return sql.String()

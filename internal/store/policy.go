@@ -41,6 +41,7 @@ func (s *Store) Policies(ctx context.Context, institution escrow.InstitutionID) 
 func (s *Store) Policy(
 	ctx context.Context, institution escrow.InstitutionID, region escrow.Region,
 ) (escrow.Policy, error) {
-	policy, found, err := one(ctx, s.database, policyTable.byKey, []any{idArg(institution), string(region)}, policyTable.scan)
+	policy, found, err := one(ctx, s.database, policyTable.byKey,
+		[]any{idArg(institution), string(region)}, policyTable.scan)
 	return must(policy, found, err, escrow.CodePolicyNotFound, "policy for the region", region)
 }

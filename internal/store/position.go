@@ -87,7 +87,8 @@ func (s *Store) Position(
 	ctx context.Context, institution escrow.InstitutionID, id escrow.PositionID,
 ) (escrow.Position, error) {
 	p, found, err := recallOr(ctx, s, institution, id, positionRows.cached, func() (escrow.Position, bool, error) {
-		p, found, err := one(ctx, s.database, positionTable.byKey, []any{idArg(institution), idArg(id)}, positionTable.scan)
+		p, found, err := one(ctx, s.database, positionTable.byKey,
+			[]any{idArg(institution), idArg(id)}, positionTable.scan)
 		if err != nil || !found {
 			return p, found, err
 		}
@@ -166,8 +167,9 @@ var duePositions = `SELECT institution_id, id FROM positions
 // DuePositions returns open positions that have outlived their expiresAt, the
 // longest overdue first.
 func (s *Store) DuePositions(ctx context.Context, now time.Time, limit int) ([]escrow.DuePosition, error) {
-	return all(ctx, s.database, duePositions, []any{now, int64(limit)}, func(r row) (due escrow.DuePosition, err error) {
-		err = r.Scan((*[16]byte)(&due.InstitutionID), (*[16]byte)(&due.PositionID))
-		return due, err
-	})
+	return all(ctx, s.database, duePositions,
+		[]any{now, int64(limit)}, func(r row) (due escrow.DuePosition, err error) {
+			err = r.Scan((*[16]byte)(&due.InstitutionID), (*[16]byte)(&due.PositionID))
+			return due, err
+		})
 }

@@ -59,6 +59,7 @@ func sessionParameters() map[string]string {
 	return map[string]string{
 		"application_name": "escrowgrid",
 		"timezone":         "UTC",
+
 		// Every statement has one sensible plan: nested loops over an index. Planned
 		// anew each time, a quarter of the database's time goes into it; planned once,
 		// while the tables are still small, it would be a scan of the whole table ever
@@ -68,9 +69,11 @@ func sessionParameters() map[string]string {
 		"enable_hashjoin":   "off",
 		"enable_mergejoin":  "off",
 		"enable_bitmapscan": "off",
+
 		// Where a scan is the only way, as of a table of migrations, its price of being
 		// switched off would have it compiled first.
 		"jit": "off",
+
 		// What an instance that was cut off still locks is given free.
 		"idle_in_transaction_session_timeout": "15s",
 	}

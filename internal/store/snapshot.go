@@ -46,7 +46,8 @@ func (s *Store) snapshotFor(ctx context.Context, institution escrow.InstitutionI
 // recallOr returns a row that is remembered and was good at some time after the
 // call, or reads it and remembers it, if it is small.
 func recallOr[K comparable, V any](
-	ctx context.Context, s *Store, institution escrow.InstitutionID, id K, small func(V) bool, read func() (V, bool, error),
+	ctx context.Context, s *Store, institution escrow.InstitutionID, id K,
+	small func(V) bool, read func() (V, bool, error),
 ) (value V, found bool, err error) {
 	at, err := s.snapshotFor(ctx, institution)
 	if err != nil {
@@ -80,7 +81,8 @@ func (c *rowCache) recall(at snapshot, id any) (any, bool) {
 func (c *rowCache) remember(at snapshot, id, value any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if known, ok := c.heads.Get(at.institution); ok && known.generation == at.generation && sameHead(known.head, at.head) {
+	known, ok := c.heads.Get(at.institution)
+	if ok && known.generation == at.generation && sameHead(known.head, at.head) {
 		c.rows.Add(rowKey{at.institution, at.generation, id}, value)
 	}
 }

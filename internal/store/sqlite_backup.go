@@ -24,6 +24,7 @@ func CopySQLite(ctx context.Context, from, to string, progress func(done, total 
 		return fmt.Errorf("open %s: %w", from, err)
 	}
 	defer func() { err = errors.Join(err, source.close()) }()
+
 	file, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600) //nolint:gosec // The operator says where.
 	if err != nil {
 		return err
@@ -34,6 +35,7 @@ func CopySQLite(ctx context.Context, from, to string, progress func(done, total 
 		}
 	}()
 	defer func() { err = errors.Join(err, file.Close()) }()
+
 	// What is committed from here on is not in the copy.
 	if err := source.run(ctx, "BEGIN", nil, nil); err != nil {
 		return err
@@ -78,6 +80,7 @@ func copyPages(ctx context.Context, source *sqlite3.Conn, to string, progress fu
 		return err
 	}
 	defer func() { err = errors.Join(err, backup.Close()) }()
+
 	for {
 		done, err := backup.Step(copiedPages)
 		if err != nil {
@@ -103,6 +106,7 @@ func checkStructure(ctx context.Context, path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.close()) }()
+
 	return conn.run(ctx, "PRAGMA integrity_check(1)", nil, func(r row) error {
 		var found string
 		if err := r.Scan(&found); err != nil {

@@ -54,18 +54,21 @@ func (c *sqliteConn) run(ctx context.Context, sql string, args []any, scan func(
 	if err != nil {
 		return err
 	}
+
 	defer c.db.SetInterrupt(c.db.SetInterrupt(ctx))
 	for i, arg := range args {
 		if err := bind(statement, i+1, arg); err != nil {
 			return err
 		}
 	}
+
 	var failed error
 	for failed == nil && statement.Step() {
 		if scan != nil {
 			failed = scan(sqliteRow{statement})
 		}
 	}
+
 	// Reset repeats SQLite's error, but forgets an interrupt that came before a step.
 	interrupted := statement.Err()
 	if err := statement.Reset(); err != nil {
@@ -84,6 +87,7 @@ func (c *sqliteConn) prepare(sql string) (*sqlite3.Stmt, error) {
 	if len(c.statements) >= maxStatements {
 		c.forget()
 	}
+
 	// PostgreSQL's $1 is a name to SQLite; ?1 is its number.
 	statement, _, err := c.db.PrepareFlags(strings.ReplaceAll(sql, "$", "?"), sqlite3.PREPARE_PERSISTENT)
 	if errors.Is(err, sqlite3.ERROR) {
@@ -94,6 +98,7 @@ func (c *sqliteConn) prepare(sql string) (*sqlite3.Stmt, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	c.statements[sql] = statement
 	return statement, nil
 }
@@ -103,6 +108,7 @@ func bind(statement *sqlite3.Stmt, place int, arg any) error {
 	switch arg := arg.(type) {
 	case nil:
 		return statement.BindNull(place)
+
 	case string:
 		return statement.BindText(place, arg)
 	case *string:
@@ -110,6 +116,7 @@ func bind(statement *sqlite3.Stmt, place int, arg any) error {
 			return statement.BindNull(place)
 		}
 		return statement.BindText(place, *arg)
+
 	case int64:
 		return statement.BindInt64(place, arg)
 	case []byte:
@@ -117,8 +124,10 @@ func bind(statement *sqlite3.Stmt, place int, arg any) error {
 			return statement.BindNull(place)
 		}
 		return statement.BindBlob(place, arg)
+
 	case [16]byte:
 		return statement.BindBlob(place, arg[:])
+
 	case time.Time:
 		return statement.BindInt64(place, arg.UnixMicro())
 	case *time.Time:
@@ -136,6 +145,7 @@ type sqliteRow struct{ statement *sqlite3.Stmt }
 func (r sqliteRow) Scan(destinations ...any) error {
 	for column, destination := range destinations {
 		null := r.statement.ColumnType(column) == sqlite3.NULL
+
 		switch d := destination.(type) {
 		case *string:
 			*d = r.statement.ColumnText(column)
@@ -144,8 +154,10 @@ func (r sqliteRow) Scan(destinations ...any) error {
 				text := r.statement.ColumnText(column)
 				*d = &text
 			}
+
 		case *int64:
 			*d = r.statement.ColumnInt64(column)
+
 		case *[]byte:
 			if *d = nil; !null {
 				*d = r.statement.ColumnBlob(column, nil)
@@ -154,6 +166,7 @@ func (r sqliteRow) Scan(destinations ...any) error {
 			if copy(d[:], r.statement.ColumnRawBlob(column)) != len(d) {
 				return fmt.Errorf("sqlite: column %d is not an id", column)
 			}
+
 		case *time.Time:
 			*d = time.UnixMicro(r.statement.ColumnInt64(column)).UTC()
 		case **time.Time:
@@ -161,6 +174,7 @@ func (r sqliteRow) Scan(destinations ...any) error {
 				at := time.UnixMicro(r.statement.ColumnInt64(column)).UTC()
 				*d = &at
 			}
+
 		default:
 			return fmt.Errorf("sqlite: no way to scan into a %T", destination)
 		}

@@ -57,6 +57,7 @@ const (
 func Open(ctx context.Context, databaseURL string, connections int) (*Store, error) {
 	scheme, rest, _ := strings.Cut(databaseURL, ":")
 	cache := newRowCache()
+
 	var opened database
 	var err error
 	switch scheme {
@@ -70,6 +71,7 @@ func Open(ctx context.Context, databaseURL string, connections int) (*Store, err
 	if err != nil {
 		return nil, err
 	}
+
 	return &Store{database: opened, cache: cache}, nil
 }
 

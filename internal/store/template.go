@@ -35,7 +35,8 @@ var templateRows = newRows(rowsOf[escrow.TemplateID, escrow.AssetTemplate, escro
 func (s *Store) Template(
 	ctx context.Context, institution escrow.InstitutionID, id escrow.TemplateID,
 ) (escrow.AssetTemplate, error) {
-	template, found, err := one(ctx, s.database, templateTable.byKey, []any{idArg(institution), idArg(id)}, templateTable.scan)
+	template, found, err := one(ctx, s.database, templateTable.byKey,
+		[]any{idArg(institution), idArg(id)}, templateTable.scan)
 	return must(template, found, err, escrow.CodeTemplateNotFound, "asset template", id)
 }
 

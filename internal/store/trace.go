@@ -115,7 +115,9 @@ func (postgresTracer) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, batch pgx.
 	endSpan(trace.SpanFromContext(ctx), batch.Err)
 }
 
-func (postgresTracer) TraceAcquireStart(ctx context.Context, _ *pgxpool.Pool, _ pgxpool.TraceAcquireStartData) context.Context {
+func (postgresTracer) TraceAcquireStart(
+	ctx context.Context, _ *pgxpool.Pool, _ pgxpool.TraceAcquireStartData,
+) context.Context {
 	ctx, _ = startWait(ctx)
 	return ctx
 }

@@ -52,7 +52,8 @@ var tileTable = newTable("journal_tiles", func(t *ownedTile) []column {
 func (s *Store) Tile(
 	ctx context.Context, institution escrow.InstitutionID, id translog.TileID,
 ) (hashes []byte, found bool, err error) {
-	tile, found, err := one(ctx, s.database, tileTable.byKey, []any{idArg(institution), int64(id.Level), id.Number}, tileTable.scan)
+	tile, found, err := one(ctx, s.database, tileTable.byKey,
+		[]any{idArg(institution), int64(id.Level), id.Number}, tileTable.scan)
 	return tile.Hashes, found, err
 }
 

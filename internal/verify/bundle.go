@@ -64,6 +64,7 @@ func (v *verification) lives(b *bundle.Bundle) func(context.Context, escrow.Page
 		if err != nil {
 			return page, err
 		}
+
 		read += rowPage
 		for _, entry := range entries {
 			if entry.Kind == escrow.KindPositionCreated {
@@ -84,6 +85,7 @@ func (v *verification) findStrayStep(ctx context.Context, b *bundle.Bundle) erro
 		if entry.Kind != escrow.KindPositionStateChanged {
 			continue
 		}
+
 		history, err := b.Histories(ctx, b.Institution, []string{entry.Subject})
 		if err != nil {
 			return err
@@ -93,6 +95,7 @@ func (v *verification) findStrayStep(ctx context.Context, b *bundle.Bundle) erro
 			return nil
 		}
 	}
+
 	v.differ(b.Institution, "the positions", "entries that are of none", "each entry once in the life of one")
 	return nil
 }

@@ -33,6 +33,7 @@ func readHeld(notes [][]byte, trusted translog.Verifiers) (map[escrow.Institutio
 		}
 		held[of] = append(held[of], checkpoint)
 	}
+
 	for _, ofOne := range held {
 		slices.SortFunc(ofOne, func(a, b heldCheckpoint) int { return cmp.Compare(a.Size, b.Size) })
 	}
@@ -81,6 +82,7 @@ func (r *checkpointReader) peek(ctx context.Context) (next readCheckpoint, ok bo
 			r.after = new(escrow.SequenceCursor(page.Items[len(page.Items)-1].Size))
 		}
 	}
+
 	if len(r.page) == 0 {
 		return next, false, nil
 	}
@@ -125,11 +127,13 @@ func (c *chain) compareCheckpoint(ctx context.Context, kept readCheckpoint) erro
 	c.v.mu.Lock()
 	c.v.report.Checkpoints++
 	c.v.mu.Unlock()
+
 	name := checkpointName(kept.Size)
 	if kept.fault != "" {
 		c.v.differ(c.of, name, kept.fault, "one of this size and journal, signed by a key that is trusted")
 		return nil
 	}
+
 	if root := c.roots.Root(); root != kept.opened.Root {
 		for level := range c.tiles {
 			if err := c.compareTile(ctx, level); err != nil || c.broken {
@@ -141,10 +145,12 @@ func (c *chain) compareCheckpoint(ctx context.Context, kept readCheckpoint) erro
 			kept.opened.Root.String()+", as it was signed")
 		return nil
 	}
+
 	c.signed = kept.Size
 	if c.kept == nil {
 		return nil
 	}
+
 	sums, err := json.Marshal(&c.balances)
 	if err != nil {
 		return err
@@ -156,6 +162,7 @@ func (c *chain) compareCheckpoint(ctx context.Context, kept readCheckpoint) erro
 	if !bytes.Equal(sums, keptSums) {
 		c.v.differ(c.of, name+", column balances", string(keptSums), string(sums))
 	}
+
 	if !kept.At.Equal(kept.opened.At) {
 		c.v.differ(c.of, name+", column at", escrow.FormatTime(kept.At), escrow.FormatTime(kept.opened.At))
 	}
@@ -180,6 +187,7 @@ func (c *chain) compareEnd(ctx context.Context, end func(context.Context) (int64
 		c.v.differ(c.of, checkpointName(c.held[len(c.held)-1].Size)+" that was kept elsewhere",
 			fmt.Sprintf("a journal of %d entries", c.roots.Size()), "all of the entries")
 	}
+
 	for size := int64(0); ; {
 		next, ok, err := c.checkpoints.peek(ctx)
 		if err != nil || !ok {

@@ -26,14 +26,17 @@ func Database(ctx context.Context, s *store.Store, config Config) (Report, error
 	if err != nil {
 		return Report{}, err
 	}
+
 	if v.total, err = s.CountEntries(ctx); err != nil {
 		return v.report, err
 	}
 	v.total *= 2 // Once in the order of the journal, once in that of the rows.
+
 	d := &database{verification: v, store: s}
 	if err := d.checkOperator(ctx); err != nil {
 		return v.report, err
 	}
+
 	var of escrow.InstitutionID
 	for {
 		next, found, err := s.NextTenant(ctx, of)
@@ -80,6 +83,7 @@ func (d *database) institution(ctx context.Context, of escrow.InstitutionID) err
 	if err != nil {
 		return err
 	}
+
 	head, found, err := d.store.Head(ctx, of)
 	switch {
 	case err != nil:
@@ -90,6 +94,7 @@ func (d *database) institution(ctx context.Context, of escrow.InstitutionID) err
 	case last > head.Sequence:
 		d.differ(of, entryName(head.Sequence+1), fmt.Sprintf("more entries, up to %d", last), nothing+", as the journal ends before it")
 	}
+
 	checkpoint, _, err := d.store.LastCheckpoint(ctx, of, head.Sequence)
 	if err != nil {
 		return err
@@ -97,6 +102,7 @@ func (d *database) institution(ctx context.Context, of escrow.InstitutionID) err
 	kept := &keptTree{size: checkpoint.Size, tile: func(ctx context.Context, id translog.TileID) ([]byte, bool, error) {
 		return d.store.Tile(ctx, of, id)
 	}}
+
 	chain, err := d.readChain(ctx, of, head.Sequence, kept, func(ctx context.Context) (int64, error) {
 		now, _, err := d.store.Head(ctx, of)
 		return now.Sequence, err
@@ -105,6 +111,7 @@ func (d *database) institution(ctx context.Context, of escrow.InstitutionID) err
 	if err != nil {
 		return err
 	}
+
 	if found && head.At.Before(chain.last) {
 		d.differ(of, "journal_heads, column last_at", escrow.FormatTime(head.At), escrow.FormatTime(chain.last)+" or later")
 	}
@@ -145,6 +152,7 @@ func (d *database) findMissingRow(ctx context.Context, of escrow.InstitutionID, 
 			return nil
 		}
 	}
+
 	d.differ(of, "the rows of all tables", "what fewer entries tell of", fmt.Sprintf("what all of the %d tell of", known))
 	return nil
 }

@@ -71,6 +71,7 @@ func (v *verification) readChain(
 		v: v, of: of, kept: kept, checkpoints: checkpointReader{v: v, of: of}, held: v.held[of],
 		rotations: make(map[escrow.KeyID]escrow.Entry),
 	}
+
 	next := int64(1)
 	err := inOrder(ctx, v.config,
 		func(context.Context) (page [2]int64, ok bool, err error) {
@@ -82,12 +83,14 @@ func (v *verification) readChain(
 			return v.readEntries(ctx, of, page[0], page[1])
 		},
 		c.take)
+
 	if err == nil && !c.broken {
 		err = c.compareLastTiles(ctx, end)
 	}
 	if err == nil {
 		err = c.compareEnd(ctx, end)
 	}
+
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.report.Entries += to
@@ -120,6 +123,7 @@ func (v *verification) readEntries(ctx context.Context, of escrow.InstitutionID,
 	if err != nil {
 		return entriesRead{}, fmt.Errorf("entries %d to %d of %s: %w", from, to, of, err)
 	}
+
 	read := entriesRead{leaves: make([]translog.Hash, 0, len(entries))}
 	expected := from
 	for _, stored := range entries {
@@ -133,6 +137,7 @@ func (v *verification) readEntries(ctx context.Context, of escrow.InstitutionID,
 		}
 		v.readEntry(of, stored, &read)
 	}
+
 	if expected <= to && !read.broken {
 		v.differ(of, entryName(expected), nothing, "an entry")
 		read.broken = true
@@ -200,11 +205,13 @@ func (c *chain) take(ctx context.Context, read entriesRead) error {
 	if !read.last.IsZero() {
 		c.last = read.last
 	}
+
 	c.steps += read.steps
 	for _, rotation := range read.rotations {
 		replaced, _ := rotation.ReplacedKey()
 		c.rotations[replaced] = rotation
 	}
+
 	for place, leaf := range read.leaves {
 		if c.broken {
 			return nil

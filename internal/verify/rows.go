@@ -141,6 +141,7 @@ func (v *verification) histories(
 	for len(subjects) > 0 {
 		some := subjects[:min(len(subjects), store.MaxHistories)]
 		subjects = subjects[len(some):]
+
 		stored, err := v.journal.Histories(ctx, of, some)
 		if err != nil {
 			return nil, err

@@ -33,6 +33,7 @@ func Server(ctx context.Context, s bundle.Server, directory string, config Confi
 	if err != nil {
 		return Report{}, err
 	}
+
 	for _, of := range institutions {
 		if err := v.shown(ctx, s, of, directory); err != nil {
 			return v.report, err
@@ -49,6 +50,7 @@ func (v *verification) shown(ctx context.Context, s bundle.Server, of escrow.Ins
 	if err != nil {
 		return err
 	}
+
 	listPath, bundlePath := filepath.Join(directory, "positions"), filepath.Join(directory, "bundle")
 	defer func() {
 		err = errors.Join(err, os.RemoveAll(listPath), os.RemoveAll(bundlePath))
@@ -56,6 +58,7 @@ func (v *verification) shown(ctx context.Context, s bundle.Server, of escrow.Ins
 	if err := keepPositions(ctx, s, of, listPath); err != nil {
 		return err
 	}
+
 	before := v.done.Load()
 	err = bundle.FromServer(ctx, s, of, bundlePath, time.Now(), func(done, total int64) {
 		if v.config.Progress != nil {
@@ -65,6 +68,7 @@ func (v *verification) shown(ctx context.Context, s bundle.Server, of escrow.Ins
 	if err != nil {
 		return err
 	}
+
 	b, err := bundle.Open(ctx, bundlePath)
 	if err != nil {
 		return err
@@ -72,15 +76,18 @@ func (v *verification) shown(ctx context.Context, s bundle.Server, of escrow.Ins
 	defer func() { err = errors.Join(err, b.Close()) }()
 	v.journal, v.total = b, before+3*b.Last
 	v.done.Add(b.Last)
+
 	chain, err := v.bundled(ctx, b)
 	if err != nil {
 		return err
 	}
+
 	list, err := os.Open(listPath) //nolint:gosec // It was just written.
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, list.Close()) }()
+
 	accounted, err := compareRows(ctx, v, of, known, shownPositions(list))
 	if err != nil || chain.broken {
 		return err
@@ -173,6 +180,7 @@ func keepPositions(ctx context.Context, s bundle.Server, of escrow.InstitutionID
 // shownPositions compares what keepPositions has written.
 func shownPositions(list *os.File) comparison[shownPosition] {
 	decoder := json.NewDecoder(bufio.NewReader(list))
+
 	return comparison[shownPosition]{
 		name: "positions",
 		page: func(context.Context, escrow.PageRequest) (page escrow.Page[shownPosition], err error) {
@@ -206,6 +214,7 @@ func (v *verification) findUnshown(ctx context.Context, s bundle.Server, b *bund
 		if entry.Kind != escrow.KindPositionCreated {
 			continue
 		}
+
 		err := s.Call(ctx, s.Key, http.MethodGet, "/positions/"+entry.Subject+"?institutionId="+b.Institution.String(), nil, nil)
 		if refusal, ok := errors.AsType[*apiclient.Error](err); ok && refusal.Status == http.StatusNotFound {
 			v.differ(b.Institution, "positions "+entry.Subject, nothing, fmt.Sprintf("a position, as entry %d tells of it", entry.Sequence))
@@ -215,6 +224,7 @@ func (v *verification) findUnshown(ctx context.Context, s bundle.Server, b *bund
 			return err
 		}
 	}
+
 	v.differ(b.Institution, "the positions that are listed", "not all that are there", "each once")
 	return nil
 }

@@ -10,6 +10,11 @@ import (
 
 // tableRows compares the rows of a table of the books, in all columns that the table has.
 func tableRows(s *store.Store, t store.BookTable, of escrow.InstitutionID) comparison[store.Row] {
+	versionOf := func(r store.Row) int64 {
+		position, _ := r.Resource.(escrow.Position)
+		return position.Version
+	}
+
 	return comparison[store.Row]{
 		name: t.Name(),
 		page: func(ctx context.Context, page escrow.PageRequest) (escrow.Page[store.Row], error) {
@@ -21,10 +26,7 @@ func tableRows(s *store.Store, t store.BookTable, of escrow.InstitutionID) compa
 		rebuild: func(r store.Row, history []escrow.Entry) (store.Row, error) {
 			return rebuildRow(t, r, history)
 		},
-		version: func(r store.Row) int64 {
-			position, _ := r.Resource.(escrow.Position)
-			return position.Version
-		},
+		version: versionOf,
 	}
 }
 
@@ -95,12 +97,14 @@ func rotationsAfter(
 		if err != nil {
 			return nil, err
 		}
+
 		for _, entry := range entries.Items {
 			if replaced, ok := entry.ReplacedKey(); ok {
 				rotations[replaced] = entry
 			}
 			page.After = new(escrow.SequenceCursor(entry.Sequence))
 		}
+
 		if !entries.More {
 			return rotations, nil
 		}

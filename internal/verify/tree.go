@@ -26,6 +26,7 @@ func (c *chain) add(ctx context.Context, leaf translog.Hash) error {
 	if c.kept == nil {
 		return nil
 	}
+
 	// A tile that is full is one hash of the level above.
 	for level := 0; ; level++ {
 		if level == len(c.tiles) {
@@ -36,9 +37,11 @@ func (c *chain) add(ctx context.Context, leaf translog.Hash) error {
 		if len(tile.hashes) < translog.TileWidth {
 			return nil
 		}
+
 		if err := c.compareTile(ctx, level); err != nil || c.broken {
 			return err
 		}
+
 		var above translog.Roots
 		for _, hash := range tile.hashes {
 			above.Add(hash)
@@ -59,6 +62,7 @@ func (c *chain) compareTile(ctx context.Context, level int) error {
 	if err != nil {
 		return err
 	}
+
 	const size = len(translog.Hash{})
 	for i, hash := range tile.hashes {
 		if (i+1)*size > len(kept) {
@@ -70,6 +74,7 @@ func (c *chain) compareTile(ctx context.Context, level int) error {
 			return nil
 		}
 	}
+
 	// The follower of the journal may have gone on meanwhile, but never back.
 	due := c.kept.size>>(translog.TileHeight*level) - tile.number*translog.TileWidth
 	if due = min(due, int64(len(tile.hashes))); int64(len(kept)/size) < due {
@@ -102,11 +107,13 @@ func (c *chain) compareLastTiles(ctx context.Context, end func(context.Context) 
 			return err
 		}
 	}
+
 	number := c.roots.Size() / translog.TileWidth
 	kept, _, err := c.kept.tile(ctx, translog.TileID{Number: number})
 	if err != nil {
 		return err
 	}
+
 	leaves := number*translog.TileWidth + int64(len(kept)/len(translog.Hash{}))
 	if leaves <= c.roots.Size() {
 		return nil

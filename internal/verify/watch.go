@@ -69,9 +69,11 @@ func StartWatch(config WatchConfig) *Watch {
 			Name: "escrowgrid_verification_duration_seconds", Help: "How long this server's last verification took.",
 		}),
 	}}
+
 	for _, result := range []string{resultPassed, resultDifferent, resultFailed} {
 		w.metrics.runs.WithLabelValues(result)
 	}
+
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop = stop
 	w.working.Go(func() { w.run(ctx) })
@@ -104,6 +106,7 @@ func (w *Watch) run(ctx context.Context) {
 func (w *Watch) verify(ctx context.Context) error {
 	begun := w.config.Now()
 	report, err := Database(ctx, w.config.Store, Config{Workers: 1, Gentle: true})
+
 	// A difference counts, whether or not all else could be read.
 	if report.DifferenceCount > 0 {
 		w.metrics.runs.WithLabelValues(resultDifferent).Inc()
@@ -112,9 +115,11 @@ func (w *Watch) verify(ctx context.Context) error {
 	for _, difference := range report.Differences {
 		w.config.Logger.Error("the journals and the state beside them are not as they should be", "difference", difference.String())
 	}
+
 	if err != nil {
 		return err
 	}
+
 	took := w.config.Now().Sub(begun)
 	w.metrics.duration.Set(took.Seconds())
 	if report.DifferenceCount == 0 {

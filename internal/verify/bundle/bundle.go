@@ -84,6 +84,7 @@ func (b *Bundle) read(ctx context.Context) error {
 	if fmt.Sprint(found) != fmt.Sprint(schema) {
 		return fmt.Errorf("%w: its tables are not those of one", ErrNoBundle)
 	}
+
 	var format int
 	var institution, exportedAt string
 	err = b.db.QueryRowContext(ctx, "SELECT format, institution, exported_at FROM bundle").Scan(&format, &institution, &exportedAt)
@@ -96,10 +97,12 @@ func (b *Bundle) read(ctx context.Context) error {
 	if b.ExportedAt, err = escrow.ParseTime(exportedAt); err != nil {
 		return fmt.Errorf("%w: its time %w", ErrNoBundle, err)
 	}
+
 	rows, err = b.db.QueryContext(ctx, "SELECT verifier_key FROM keys ORDER BY verifier_key")
 	if b.Keys, err = all(rows, err, scanText); err != nil {
 		return err
 	}
+
 	if b.entries, err = b.db.PrepareContext(ctx, "SELECT "+entryColumns+" FROM entries WHERE sequence BETWEEN ? AND ? ORDER BY sequence"); err != nil {
 		return err
 	}
@@ -162,6 +165,7 @@ func (b *Bundle) Checkpoints(
 	if page.After != nil {
 		after = page.After.Sequence()
 	}
+
 	rows, err := b.db.QueryContext(ctx, "SELECT size, at, note FROM checkpoints WHERE size > ? ORDER BY size LIMIT ?", after, page.Limit+1)
 	found, err := all(rows, err, func(rows *sql.Rows, c *store.Checkpoint) (err error) {
 		var at string
@@ -172,6 +176,7 @@ func (b *Bundle) Checkpoints(
 		c.At, err = escrow.ParseTime(at)
 		return err
 	})
+
 	more := len(found) > page.Limit
 	return escrow.Page[store.Checkpoint]{Items: found[:min(len(found), page.Limit)], More: more}, err
 }

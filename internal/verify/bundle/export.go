@@ -38,11 +38,13 @@ func FromStore(
 	if !found || of.IsZero() {
 		return fmt.Errorf("there is no institution %s", of)
 	}
+
 	w, err := Create(ctx, path, of, now)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
+
 	for w.last < head.Sequence {
 		entries, err := s.StoredEntries(ctx, of, w.last+1, min(head.Sequence, w.last+exportPage))
 		if err != nil {
@@ -58,6 +60,7 @@ func FromStore(
 		}
 		progress.tell(w.last, head.Sequence)
 	}
+
 	page := escrow.PageRequest{Limit: escrow.MaxPageSize}
 	for more := true; more; {
 		checkpoints, err := s.Checkpoints(ctx, of, page)
@@ -72,6 +75,7 @@ func FromStore(
 		}
 		more = checkpoints.More
 	}
+
 	keys, err := s.LogKeys(ctx)
 	if err != nil {
 		return err
@@ -147,11 +151,13 @@ func FromServer(ctx context.Context, s Server, of escrow.InstitutionID, path str
 	if err != nil {
 		return err
 	}
+
 	w, err := Create(ctx, path, of, now)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
+
 	err = apiclient.List(ctx, s.Client, s.Key, journalPath(of, ""), url.Values{}, func(e listed) error {
 		stored := store.StoredEntry{Sequence: e.Sequence, At: e.At, Kind: e.Kind, Body: []byte(e.Body)}
 		var parts struct {
@@ -168,6 +174,7 @@ func FromServer(ctx context.Context, s Server, of escrow.InstitutionID, path str
 	if err != nil {
 		return err
 	}
+
 	type checkpoint struct {
 		Size int64     `json:"size"`
 		At   time.Time `json:"at"`
@@ -179,6 +186,7 @@ func FromServer(ctx context.Context, s Server, of escrow.InstitutionID, path str
 	if err != nil {
 		return err
 	}
+
 	keys, err := s.LogKeys(ctx)
 	if err != nil {
 		return err

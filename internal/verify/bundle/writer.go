@@ -31,6 +31,7 @@ func Create(ctx context.Context, path string, of escrow.InstitutionID, now time.
 	if err := os.Remove(w.partial); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
+
 	// API keys' hashes are in it.
 	file, err := os.OpenFile(w.partial, os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -39,6 +40,7 @@ func Create(ctx context.Context, path string, of escrow.InstitutionID, now time.
 	if err := file.Close(); err != nil {
 		return nil, err
 	}
+
 	// Of a file that is not finished nothing counts, so nothing has to survive a crash.
 	if w.db, err = open(w.partial, "_pragma=journal_mode(off)&_pragma=synchronous(off)&_pragma=locking_mode(exclusive)"); err != nil {
 		return nil, err
@@ -49,11 +51,13 @@ func Create(ctx context.Context, path string, of escrow.InstitutionID, now time.
 			err = errors.Join(err, w.Close())
 		}
 	}()
+
 	for _, statement := range schema {
 		if _, err := w.db.ExecContext(ctx, statement); err != nil {
 			return nil, err
 		}
 	}
+
 	if w.tx, err = w.db.BeginTx(ctx, nil); err != nil {
 		return nil, err
 	}
@@ -97,9 +101,11 @@ func (w *Writer) Finish() error {
 	if err != nil {
 		return err
 	}
+
 	if err := w.db.Close(); err != nil {
 		return err
 	}
+
 	file, err := os.OpenFile(w.partial, os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -107,6 +113,7 @@ func (w *Writer) Finish() error {
 	if err := errors.Join(file.Sync(), file.Close()); err != nil {
 		return err
 	}
+
 	return os.Rename(w.partial, w.path)
 }
 
