@@ -5,11 +5,11 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/jsonwriter"
 	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
@@ -42,13 +42,13 @@ func drawRefusal(t *rapid.T) *escrow.Error {
 	return refusal
 }
 
-func checkEncoding(t *rapid.T, view encodable) {
+func checkEncoding(t *rapid.T, view jsonwriter.Value) {
 	t.Helper()
 	got, err := encode(view)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := json.Marshal(view, jsontext.AllowDuplicateNames(true))
+	want, err := json.Marshal(view, answerOptions)
 	if err != nil {
 		t.Fatal(err)
 	}
