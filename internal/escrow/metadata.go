@@ -31,12 +31,17 @@ func (m Metadata) MarshalJSON() ([]byte, error) {
 	return m, nil
 }
 
-// UnmarshalJSON keeps the object's bytes.
+// UnmarshalJSON keeps the object's bytes. What is not an object is an error; null means none.
 func (m *Metadata) UnmarshalJSON(object []byte) error {
 	*m = nil
-	if string(object) != "null" {
-		*m = bytes.Clone(object)
+	if string(object) == "null" {
+		return nil
 	}
+	if len(object) == 0 || object[0] != '{' {
+		return errors.New("must be a JSON object")
+	}
+
+	*m = bytes.Clone(object)
 	return nil
 }
 
