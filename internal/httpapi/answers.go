@@ -29,7 +29,7 @@ func newPositionAnswers() positionAnswers {
 	if err != nil {
 		panic(err) // only for a size below 1
 	}
-	return positionAnswers{kept}
+	return positionAnswers{kept: kept}
 }
 
 // json returns a position, with its events, as JSON.
@@ -38,9 +38,10 @@ func (a positionAnswers) json(p escrow.Position) ([]byte, error) {
 	if answer, ok := a.kept.Get(p.ID); ok && answer.last == last {
 		return answer.content, nil
 	}
+
 	content, err := encode(viewPosition(p))
 	if err == nil && len(content) <= maxKeptAnswer {
-		a.kept.Add(p.ID, positionAnswer{last, content})
+		a.kept.Add(p.ID, positionAnswer{last: last, content: content})
 	}
 	return content, err
 }

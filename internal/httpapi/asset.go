@@ -9,6 +9,8 @@ type assetBody struct {
 	AssetFields
 }
 
+func (b assetBody) namedTenant() string { return b.InstitutionID }
+
 // AssetFields is what a client gives to make an asset.
 type AssetFields struct {
 	TemplateID string          `json:"templateId" doc:"The asset's template." example:"tmpl_01jd8m3q5yf7wbt0x4a2k9r6ce"`
@@ -32,45 +34,55 @@ type assetView struct {
 }
 
 func viewAsset(a escrow.Asset) assetView {
-	return assetView{a.ID, a.InstitutionID, a.TemplateID, a.Label, a.Metadata, timestamp(a.CreatedAt)}
+	return assetView{
+		ID:            a.ID,
+		InstitutionID: a.InstitutionID,
+		TemplateID:    a.TemplateID,
+		Label:         a.Label,
+		Metadata:      a.Metadata,
+		CreatedAt:     timestamp(a.CreatedAt),
+	}
 }
 
+func assetCursor(a escrow.Asset) escrow.Cursor { return escrow.IDCursor(a.ID) }
+
 func (s *server) createAsset(c *call) (reply, error) {
-	var body assetBody
-	done, err := tenantCommand[escrow.Asset](c, &body, &body.InstitutionID, func(*reading) (escrow.Command, escrow.Faults) {
-		return escrow.NewCreateAsset(escrow.AssetInput(body.AssetFields))
-	})
+	body := bodyOf[assetBody](c)
+	command, faults := escrow.NewCreateAsset(escrow.AssetInput(body.AssetFields))
+
+	asset, err := execute[escrow.Asset](c, command, faults)
 	if err != nil {
 		return reply{}, err
 	}
-	asset := done.resource
-	return created("/assets/"+asset.ID.String(), viewAsset(asset), done.replayed), nil
+	return created("/assets/"+asset.ID.String(), viewAsset(asset)), nil
 }
 
 func (s *server) getAsset(c *call) (reply, error) {
-	institution, err := c.queriedTenant()
+	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
-	var id escrow.AssetID
-	if err := pathID(c, "id", &id, escrow.CodeAssetNotFound); err != nil {
+	id, err := pathID[escrow.AssetID](c, "id", escrow.CodeAssetNotFound)
+	if err != nil {
 		return reply{}, err
 	}
-	asset, err := s.engine.Asset(c.request.Context(), institution, id)
+
+	asset, err := s.engine.Asset(c.context(), institution, id)
 	return ok(viewAsset(asset)), err
 }
 
 func (s *server) listAssets(c *call) (reply, error) {
-	var query assetQuery
-	read := c.readList(&query, &query.listQuery)
-	filter := escrow.AssetFilter{Period: read.period}
-	optionalID(&read.faults, "templateId", query.TemplateID, &filter.Template)
-	institution, err := c.listTenant(read, query.tenantQuery)
+	query := queryOf[assetQuery](c)
+	list := query.read(&c.faults)
+	filter := escrow.AssetFilter{
+		Period:   list.period,
+		Template: optionalID[escrow.TemplateID](&c.faults, "templateId", query.TemplateID),
+	}
+	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
-	assets, err := s.engine.Assets(c.request.Context(), institution, filter, read.page)
-	return listed(assets, read.page.Limit, viewAsset, func(a escrow.Asset) escrow.Cursor {
-		return escrow.IDCursor(a.ID)
-	}), err
+
+	assets, err := s.engine.Assets(c.context(), institution, filter, list.page)
+	return listed(assets, list.page.Limit, viewAsset, assetCursor), err
 }

@@ -5,11 +5,11 @@ import (
 	"crypto/subtle"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
 // caller is who sends a request, as its key tells.
@@ -43,12 +43,12 @@ func (c caller) name() string {
 	return c.actor().String()
 }
 
-// access is who may use a route.
-type access int
+// permission is who may use a route.
+type permission int
 
 const (
 	// public needs no key.
-	public access = iota
+	public permission = iota
 	// anyKey is every institution's key, and root.
 	anyKey
 	// adminKey is an institution's admin key, and root.
@@ -59,14 +59,14 @@ const (
 	metricsKey
 )
 
-func (a access) String() string {
-	return [...]string{"no key", "any key", "an admin or root key", "the root key", "the root or the metrics key"}[a]
+func (p permission) String() string {
+	return [...]string{"no key", "any key", "an admin or root key", "the root key", "the root or the metrics key"}[p]
 }
 
 // check refuses a caller whose role does not suffice.
-func (a access) check(c *call) error {
+func (p permission) check(c *call) error {
 	allowed := false
-	switch a {
+	switch p {
 	case public:
 		allowed = true
 	case anyKey:
@@ -78,14 +78,16 @@ func (a access) check(c *call) error {
 	case metricsKey:
 		allowed = c.caller.root || c.caller.metrics
 	}
+
 	if !allowed {
-		return escrow.Errorf(escrow.CodeForbidden, "This takes %s.", a)
+		return escrow.Errorf(escrow.CodeForbidden, "This takes %s.", p)
 	}
 	return nil
 }
 
-// authenticate finds out who sends the request.
-func (s *server) authenticate(c *call, withMetrics bool) error {
+// authenticate finds out who sends the request. The metrics key is known only where it
+// opens something.
+func (s *server) authenticate(c *call) error {
 	secret, err := presentedKey(c.request)
 	if err != nil {
 		return err
@@ -94,28 +96,25 @@ func (s *server) authenticate(c *call, withMetrics bool) error {
 		c.caller = caller{known: true, root: true, secret: secret}
 		return s.checkRootAddress(c)
 	}
-	if withMetrics && isOneOf(secret, s.metricsHashes) {
+	if c.route != nil && c.route.permission == metricsKey && isOneOf(secret, s.metricsHashes) {
 		c.caller = caller{known: true, metrics: true}
 		return nil
 	}
+
 	if err := s.limits.checkFailures(c.client); err != nil {
 		return err
 	}
 	// A command finds its key again under the lock of the journal.
-	key, err := s.engine.Authenticate(c.request.Context(), secret, c.isCommand())
+	key, err := s.engine.Authenticate(c.context(), secret, web.IsCommand(c.request.Method))
 	if err != nil {
 		if escrow.ErrorCode(err) == escrow.CodeInvalidKey {
 			s.limits.countFailure(c.client)
 		}
 		return err
 	}
+
 	c.caller = caller{known: true, key: key.ID, institution: key.InstitutionID, role: key.Role, secret: secret}
 	return nil
-}
-
-// isCommand reports whether the request asks for a change.
-func (c *call) isCommand() bool {
-	return c.request.Method == http.MethodPost || c.request.Method == http.MethodPut
 }
 
 // presentedKey reads the key from either of the headers that can carry it.
@@ -126,6 +125,7 @@ func presentedKey(r *http.Request) (string, error) {
 		bearer = ""
 	}
 	bearer = strings.TrimSpace(bearer)
+
 	switch {
 	case header == "" && bearer == "":
 		return "", escrow.Errorf(codeUnauthorized, "Send an API key in X-API-KEY, or in Authorization as a Bearer token.")
@@ -138,8 +138,7 @@ func presentedKey(r *http.Request) (string, error) {
 }
 
 func (s *server) checkRootAddress(c *call) error {
-	networks := s.config.RootNetworks
-	if len(networks) > 0 && !slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(c.client) }) {
+	if networks := s.config.RootNetworks; len(networks) > 0 && !web.IsWithin(c.client, networks) {
 		return escrow.Errorf(codeAddressForbidden, "The root key may not be used from this address.")
 	}
 	if s.rootSeen.add(c.client) {
@@ -162,6 +161,7 @@ type seenAddresses struct {
 func (a *seenAddresses) add(address netip.Addr) bool {
 	a.mutex.Lock()
 	defer a.mutex.Unlock()
+
 	if a.seen[address] {
 		return false
 	}
@@ -172,32 +172,6 @@ func (a *seenAddresses) add(address netip.Addr) bool {
 		a.seen[address] = true
 	}
 	return true
-}
-
-// clientAddress returns the address of the client: the peer's, or, where the peer
-// is a trusted proxy, the last one in X-Forwarded-For that is not.
-func (s *server) clientAddress(r *http.Request) netip.Addr {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	client := peer.Addr().Unmap()
-	if len(s.config.TrustedProxies) == 0 {
-		return client
-	}
-	forwarded := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for _, hop := range slices.Backward(forwarded) {
-		if !slices.ContainsFunc(s.config.TrustedProxies, func(n netip.Prefix) bool { return n.Contains(client) }) {
-			break
-		}
-		address, err := netip.ParseAddr(strings.TrimSpace(hop))
-		if err != nil {
-			break
-		}
-		// A zone is any text, and means nothing beyond the proxy's own machine.
-		client = address.Unmap().WithZone("")
-	}
-	return client
 }
 
 // hashes returns those of the secrets that are not empty.

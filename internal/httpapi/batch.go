@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
 type positionBatchBody struct {
@@ -12,6 +13,8 @@ type positionBatchBody struct {
 	Items         []positionItemBody `json:"items" doc:"The positions. An item that is not valid is refused as an item; one of other members or types refuses the request." minItems:"1" maxItems:"1000" nullable:"false"`
 }
 
+func (b positionBatchBody) namedTenant() string { return b.InstitutionID }
+
 type positionItemBody struct{ PositionFields }
 
 type transitionBatchBody struct {
@@ -19,6 +22,8 @@ type transitionBatchBody struct {
 	Atomic        bool                 `json:"atomic,omitempty" doc:"All items or none; otherwise each is accepted or refused by itself." default:"false"`
 	Items         []transitionItemBody `json:"items" doc:"The transitions, in their order; several may be of one position. An item that is not valid is refused as an item; one of other members or types refuses the request." minItems:"1" maxItems:"1000" nullable:"false"`
 }
+
+func (b transitionBatchBody) namedTenant() string { return b.InstitutionID }
 
 type transitionItemBody struct {
 	PositionID string `json:"positionId" doc:"Which position." example:"pos_01jd8m3q5yf7wbt0x4a2k9r6ce"`
@@ -39,7 +44,7 @@ type batchItemView struct {
 
 // itemProblem is the problem document of an item. The request's id is the answer's.
 type itemProblem struct {
-	ProblemMembers
+	web.ProblemMembers
 	Errors []escrow.Fault `json:"errors,omitempty" doc:"Each fault of an invalid item; fields are the item's." nullable:"false"`
 }
 
@@ -52,6 +57,7 @@ func viewResults(results escrow.BatchResults, done int) batchView {
 			view.Results[i] = viewItemRefusal(result.Refusal)
 			continue
 		}
+
 		position := viewPosition(result.Position)
 		view.Results[i] = batchItemView{Status: done, Position: &position}
 	}
@@ -72,31 +78,36 @@ func viewRefusals(items escrow.ItemRefusals) []batchItemView {
 
 func viewItemRefusal(refusal *escrow.Error) batchItemView {
 	kind := errorKind(refusal.Code)
-	return batchItemView{Status: kind.Status, Error: &itemProblem{problemMembers(refusal, kind), refusal.Faults}}
+	return batchItemView{
+		Status: kind.Status,
+		Error:  &itemProblem{ProblemMembers: problemMembers(refusal, kind), Errors: refusal.Faults},
+	}
 }
 
 func (s *server) createPositions(c *call) (reply, error) {
-	var body positionBatchBody
-	done, err := tenantCommand[escrow.BatchResults](c, &body, &body.InstitutionID, func(*reading) (escrow.Command, escrow.Faults) {
-		items := make([]escrow.PositionInput, len(body.Items))
-		for i, item := range body.Items {
-			items[i] = escrow.PositionInput(item.PositionFields)
-		}
-		return escrow.NewCreationBatch(items, body.Atomic)
-	})
-	return reply{status: http.StatusOK, body: viewResults(done.resource, http.StatusCreated), replayed: done.replayed}, err
+	body := bodyOf[positionBatchBody](c)
+	items := make([]escrow.PositionInput, len(body.Items))
+	for i, item := range body.Items {
+		items[i] = escrow.PositionInput(item.PositionFields)
+	}
+	command, faults := escrow.NewCreationBatch(items, body.Atomic)
+
+	results, err := execute[escrow.BatchResults](c, command, faults)
+	return ok(viewResults(results, http.StatusCreated)), err
 }
 
 func (s *server) transitionPositions(c *call) (reply, error) {
-	var body transitionBatchBody
-	done, err := tenantCommand[escrow.BatchResults](c, &body, &body.InstitutionID, func(*reading) (escrow.Command, escrow.Faults) {
-		items := make([]escrow.TransitionItem, len(body.Items))
-		for i, item := range body.Items {
-			items[i] = escrow.TransitionItem{
-				PositionID: item.PositionID, TransitionInput: escrow.TransitionInput(item.TransitionFields), IfVersion: item.IfVersion,
-			}
+	body := bodyOf[transitionBatchBody](c)
+	items := make([]escrow.TransitionItem, len(body.Items))
+	for i, item := range body.Items {
+		items[i] = escrow.TransitionItem{
+			PositionID:      item.PositionID,
+			TransitionInput: escrow.TransitionInput(item.TransitionFields),
+			IfVersion:       item.IfVersion,
 		}
-		return escrow.NewTransitionBatch(items, body.Atomic)
-	})
-	return reply{status: http.StatusOK, body: viewResults(done.resource, http.StatusOK), replayed: done.replayed}, err
+	}
+	command, faults := escrow.NewTransitionBatch(items, body.Atomic)
+
+	results, err := execute[escrow.BatchResults](c, command, faults)
+	return ok(viewResults(results, http.StatusOK)), err
 }

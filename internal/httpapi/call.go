@@ -1,57 +1,67 @@
 package httpapi
 
 import (
-	"bytes"
-	"encoding/base32"
-	"encoding/binary"
-	"errors"
-	"math/rand/v2"
-	"mime"
+	"context"
+	"fmt"
 	"net/http"
 	"net/netip"
-	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
 // call is one request on its way to an answer.
 type call struct {
 	server    *server
 	request   *http.Request
-	writer    countingWriter
+	writer    web.Writer
 	requestID string
 	client    netip.Addr
 	span      trace.Span
 	// pattern is the path's template, for logs, metrics and traces.
 	pattern string
-	caller  caller
+	// route is nil while none was found.
+	route  *route
+	caller caller
+
+	// faults is what is wrong with the request, as far as it was read.
+	faults escrow.Faults
+	// query and body point to what was decoded, of the types that the route has.
+	query, body any
+	// rawBody is the body as it was sent.
+	rawBody []byte
+	tenant  tenant
+
+	// nonce makes the secret in the answer; nil where there is none.
+	nonce []byte
+	// replayed says that the answer is that of an earlier request.
+	replayed bool
 	// failure is the error that was answered.
 	failure error
 	// gone says that the request failed after its client had gone.
 	gone bool
 	// wait is how long the client is to wait before it tries again.
 	wait time.Duration
-	// values are those of headers, which are lists in net/http: together they take one
-	// allocation instead of one each.
-	values     [6]string
-	valuesUsed int
 }
 
-// setHeader sets a header of the answer, by its canonical name.
-func (c *call) setHeader(name, value string) {
-	if c.valuesUsed == len(c.values) {
-		c.writer.Header().Set(name, value)
-		return
+func (c *call) context() context.Context { return c.request.Context() }
+
+// queryOf returns the query of a request, whose route has one of this type.
+func queryOf[Q any](c *call) Q { return decoded[Q](c, c.query) }
+
+// bodyOf returns the body of a request, whose route has one of this type. It is the zero
+// value where the body may be left out and was.
+func bodyOf[B any](c *call) B { return decoded[B](c, c.body) }
+
+func decoded[T any](c *call, value any) T {
+	read, ok := value.(*T)
+	if !ok {
+		panic(fmt.Sprintf("%s takes %T, and its handler reads %T", c.route.pattern, value, *new(T)))
 	}
-	i := c.valuesUsed
-	c.valuesUsed++
-	c.values[i] = value
-	c.writer.Header()[name] = c.values[i:c.valuesUsed:c.valuesUsed]
+	return *read
 }
 
 // reply is what a handler answers. A body is encoded as JSON; raw is sent as it
@@ -71,120 +81,32 @@ type reply struct {
 func ok(body any) reply { return reply{status: http.StatusOK, body: body} }
 
 // created answers what a command has made, and where it is.
-func created(location string, body any, replayed bool) reply {
-	return reply{status: http.StatusCreated, body: body, location: location, replayed: replayed}
+func created(location string, body any) reply {
+	return reply{status: http.StatusCreated, body: body, location: location}
 }
 
-// maxCountedBody is the size of the buffer within which net/http finds out the length
-// of an answer itself.
-const maxCountedBody = 2048
-
+// write sends an answer.
 func (c *call) write(r reply) {
 	if r.etag != "" {
-		c.setHeader("Etag", r.etag)
+		c.writer.Set("Etag", r.etag)
 	}
 	if r.location != "" {
-		c.setHeader("Location", r.location)
+		c.writer.Set("Location", r.location)
 	}
 	if r.next != "" {
-		c.setHeader("Link", "<"+r.next+`>; rel="next"`)
+		c.writer.Set("Link", "<"+r.next+`>; rel="next"`)
 	}
 	if r.replayed {
-		c.setHeader("Idempotent-Replayed", "true")
+		c.writer.Set("Idempotent-Replayed", "true")
 	}
-	content, contentType := r.raw, r.contentType
+
 	if r.body != nil {
 		var err error
-		if content, err = encode(r.body); err != nil {
+		if r.raw, err = encode(r.body); err != nil {
 			c.writeError(escrow.Wrap(escrow.CodeInternal, err, "Something went wrong on the server."))
 			return
 		}
-		contentType = contentTypeJSON
+		r.contentType = web.ContentTypeJSON
 	}
-	if contentType != "" {
-		c.setHeader("Content-Type", contentType)
-	}
-	if len(content) >= maxCountedBody || c.request.Method == http.MethodHead {
-		c.setHeader("Content-Length", strconv.Itoa(len(content)))
-	}
-	c.writer.WriteHeader(r.status)
-	if len(content) > 0 && c.request.Method != http.MethodHead {
-		_, _ = c.writer.Write(content) // The client has gone; nobody is left to tell.
-	}
-}
-
-// countingWriter remembers the status that was sent.
-type countingWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-func (w *countingWriter) WriteHeader(status int) {
-	w.status = status
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (w *countingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// maxRequestID bounds a request id that is taken over.
-const maxRequestID = 128
-
-// requestID takes the client's request id over, where it is safe to log, or makes
-// one.
-func requestID(r *http.Request) string {
-	for _, name := range []string{"X-Request-Id", "X-Correlation-Id"} {
-		if id := r.Header.Get(name); id != "" && len(id) <= maxRequestID && !strings.ContainsFunc(id, unsafeInID) {
-			return id
-		}
-	}
-	var random [16]byte
-	binary.NativeEndian.PutUint64(random[:8], rand.Uint64()) //nolint:gosec // It names a request, and opens nothing.
-	binary.NativeEndian.PutUint64(random[8:], rand.Uint64()) //nolint:gosec // See above.
-	var id [32]byte
-	return string(requestIDs.AppendEncode(append(id[:0], "req_"...), random[:]))
-}
-
-// requestIDs writes 128 bits as 26 letters and digits.
-var requestIDs = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
-
-func unsafeInID(r rune) bool {
-	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._:-", r))
-}
-
-// readBody returns a JSON body, or the refusal of one that is of another type,
-// too large or too slow.
-func (c *call) readBody() ([]byte, error) {
-	if !isJSON(c.request.Header.Get("Content-Type")) {
-		return nil, escrow.Errorf(codeUnsupportedMedia, "The body must be application/json.")
-	}
-	length := c.request.ContentLength
-	if length > MaxBodySize {
-		return nil, bodyTooLarge()
-	}
-	body := bytes.NewBuffer(make([]byte, 0, max(length, 0)+bytes.MinRead))
-	_, err := body.ReadFrom(http.MaxBytesReader(c.writer.ResponseWriter, c.request.Body, MaxBodySize))
-	if _, is := errors.AsType[*http.MaxBytesError](err); is {
-		return nil, bodyTooLarge()
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil, escrow.Wrap(codeBodyTimeout, err, "The body did not arrive in time.")
-	}
-	if err != nil {
-		return nil, escrow.Wrap(codeMalformedBody, err, "The body could not be read to its end.")
-	}
-	return body.Bytes(), nil
-}
-
-func isJSON(contentType string) bool {
-	if contentType == contentTypeJSON {
-		return true
-	}
-	mediaType, parameters, err := mime.ParseMediaType(contentType)
-	charset, hasCharset := parameters["charset"]
-	return err == nil && mediaType == contentTypeJSON && (!hasCharset || strings.EqualFold(charset, "utf-8"))
-}
-
-func bodyTooLarge() error {
-	return escrow.Errorf(codeBodyTooLarge, "The body has more than %d bytes.", MaxBodySize)
+	c.writer.Send(r.status, r.contentType, r.raw)
 }

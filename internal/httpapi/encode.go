@@ -12,8 +12,6 @@ import (
 // of the time of an answer. What is written by hand here is what the json package
 // makes of the same structs; a test compares them.
 
-const contentTypeJSON = "application/json"
-
 // sizeHint is what most answers fit into, in bytes.
 const sizeHint = 1024
 
@@ -119,7 +117,7 @@ func (p itemProblem) AppendJSON(text []byte) []byte {
 	o.Text("title", p.Title)
 	o.Number("status", int64(p.Status))
 	o.Text("detail", p.Detail)
-	o.Word("code", string(p.Code))
+	o.Word("code", p.Code)
 	if len(p.Errors) > 0 {
 		jsonwriter.Array(&o, "errors", faultViews(p.Errors))
 	}

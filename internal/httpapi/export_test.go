@@ -4,7 +4,7 @@ package httpapi
 func Routes() []string {
 	var routes []string
 	for _, r := range (&server{}).table() {
-		routes = append(routes, r.method+" "+r.path)
+		routes = append(routes, r.pattern)
 	}
 	return routes
 }

@@ -8,8 +8,8 @@ import (
 
 type institutionBody struct {
 	Name      string    `json:"name" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"First Builders Bank"`
-	Regions   []string  `json:"regions" nullable:"false" doc:"Where it is active." minItems:"1" uniqueItems:"true" enum:"US,EU_UK,SG,UAE"`
-	Verticals *[]string `json:"verticals,omitempty" doc:"In which branches it is active; all when left out." minItems:"1" uniqueItems:"true" enum:"CONSTRUCTION,TRADE_FINANCE"`
+	Regions   []string  `json:"regions" nullable:"false" doc:"Where it is active." minItems:"1" uniqueItems:"true" words:"regions"`
+	Verticals *[]string `json:"verticals,omitempty" doc:"In which branches it is active; all when left out." minItems:"1" uniqueItems:"true" words:"verticals"`
 }
 
 type institutionView struct {
@@ -21,51 +21,51 @@ type institutionView struct {
 }
 
 func viewInstitution(i escrow.Institution) institutionView {
-	return institutionView{i.ID, i.Name, i.Regions, i.Verticals, timestamp(i.CreatedAt)}
+	return institutionView{
+		ID:        i.ID,
+		Name:      i.Name,
+		Regions:   i.Regions,
+		Verticals: i.Verticals,
+		CreatedAt: timestamp(i.CreatedAt),
+	}
 }
 
+func institutionCursor(i escrow.Institution) escrow.Cursor { return escrow.IDCursor(i.ID) }
+
 func (s *server) createInstitution(c *call) (reply, error) {
-	var body institutionBody
-	read, err := c.readCommand(&body, &noQuery{})
+	command, faults := escrow.NewCreateInstitution(escrow.InstitutionInput(bodyOf[institutionBody](c)))
+
+	institution, err := execute[escrow.Institution](c, command, faults)
 	if err != nil {
 		return reply{}, err
 	}
-	command, faults := escrow.NewCreateInstitution(escrow.InstitutionInput(body))
-	if err := read.check(faults); err != nil {
-		return reply{}, err
-	}
-	done, err := do[escrow.Institution](c, escrow.InstitutionID{}, read.body, command, nil)
-	if err != nil {
-		return reply{}, err
-	}
-	return created("/institutions/"+done.resource.ID.String(), viewInstitution(done.resource), done.replayed), nil
+	return created("/institutions/"+institution.ID.String(), viewInstitution(institution)), nil
 }
 
 func (s *server) getInstitution(c *call) (reply, error) {
-	id, err := c.pathTenant()
+	id, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
-	institution, err := s.engine.Institution(c.request.Context(), id)
+
+	institution, err := s.engine.Institution(c.context(), id)
 	return ok(viewInstitution(institution)), err
 }
 
 // listInstitutions lists all of them to root, and to a tenant its own.
 func (s *server) listInstitutions(c *call) (reply, error) {
-	var query listQuery
-	read := c.readList(&query, &query)
-	if err := read.faults.Err(); err != nil {
+	list := queryOf[listQuery](c).read(&c.faults)
+	if err := c.faults.Err(); err != nil {
 		return reply{}, err
 	}
-	cursor := func(i escrow.Institution) escrow.Cursor { return escrow.IDCursor(i.ID) }
-	var institutions escrow.Page[escrow.Institution]
-	var err error
+
 	if c.caller.root {
-		institutions, err = s.engine.Institutions(c.request.Context(), read.period, read.page)
-	} else {
-		var own escrow.Institution
-		own, err = s.engine.Institution(c.request.Context(), c.caller.institution)
-		institutions = pageOf([]escrow.Institution{own}, read, func(i escrow.Institution) time.Time { return i.CreatedAt }, cursor)
+		institutions, err := s.engine.Institutions(c.context(), list.period, list.page)
+		return listed(institutions, list.page.Limit, viewInstitution, institutionCursor), err
 	}
-	return listed(institutions, read.page.Limit, viewInstitution, cursor), err
+
+	own, err := s.engine.Institution(c.context(), c.caller.institution)
+	createdAt := func(i escrow.Institution) time.Time { return i.CreatedAt }
+	page := pageOf([]escrow.Institution{own}, list, createdAt, institutionCursor)
+	return listed(page, list.page.Limit, viewInstitution, institutionCursor), err
 }

@@ -13,7 +13,7 @@ type ledgerQuery struct {
 	listQuery
 	tenantQuery
 	PositionID string `query:"positionId" doc:"Only what happened to this position."`
-	Kind       string `query:"kind" doc:"Only this kind." enum:"POSITION_CREATED,POSITION_STATE_CHANGED"`
+	Kind       string `query:"kind" doc:"Only this kind." words:"ledgerKinds"`
 }
 
 type auditQuery struct {
@@ -68,9 +68,19 @@ func viewLedgerEvent(e escrow.Entry) ledgerEventView {
 	position, step, _ := e.PositionEvent()
 	event := viewPositionEvent(step)
 	return ledgerEventView{
-		ID: e.ID, Sequence: e.Sequence, Kind: e.Kind, PositionID: position, FromState: event.FromState, ToState: event.ToState,
-		Currency: step.Currency, Amount: event.Amount, Reason: event.Reason, Metadata: event.Metadata, Actor: e.Actor, RequestID: e.RequestID,
-		At: event.At,
+		ID:         e.ID,
+		Sequence:   e.Sequence,
+		Kind:       e.Kind,
+		PositionID: position,
+		FromState:  event.FromState,
+		ToState:    event.ToState,
+		Currency:   step.Currency,
+		Amount:     event.Amount,
+		Reason:     event.Reason,
+		Metadata:   event.Metadata,
+		Actor:      e.Actor,
+		RequestID:  e.RequestID,
+		At:         event.At,
 	}
 }
 
@@ -80,16 +90,34 @@ func viewAuditEvent(e escrow.Entry) auditEventView {
 		details = nil // An event that was read from JSON always has JSON.
 	}
 	return auditEventView{
-		ID: e.ID, InstitutionID: &e.InstitutionID, Sequence: e.Sequence, Outcome: "accepted", Kind: e.Kind, Subject: e.Subject,
-		Actor: e.Actor.String(), RequestID: e.RequestID, At: timestamp(e.At), Details: details,
+		ID:            e.ID,
+		InstitutionID: &e.InstitutionID,
+		Sequence:      e.Sequence,
+		Outcome:       "accepted",
+		Kind:          e.Kind,
+		Subject:       e.Subject,
+		Actor:         e.Actor.String(),
+		RequestID:     e.RequestID,
+		At:            timestamp(e.At),
+		Details:       details,
 	}
 }
 
 func viewRefusal(a escrow.RefusedAttempt) auditEventView {
 	view := auditEventView{
-		ID: a.ID, Outcome: "refused", Actor: a.Actor, RequestID: a.RequestID, At: timestamp(a.At),
-		Refusal: &refusalView{a.Code, a.Method, a.Path, a.Client},
+		ID:        a.ID,
+		Outcome:   "refused",
+		Actor:     a.Actor,
+		RequestID: a.RequestID,
+		At:        timestamp(a.At),
+		Refusal: &refusalView{
+			Code:   a.Code,
+			Method: a.Method,
+			Route:  a.Path,
+			Client: a.Client,
+		},
 	}
+
 	if !a.InstitutionID.IsZero() {
 		view.InstitutionID = &a.InstitutionID
 	}
@@ -98,77 +126,91 @@ func viewRefusal(a escrow.RefusedAttempt) auditEventView {
 
 func entryCursor(e escrow.Entry) escrow.Cursor { return escrow.SequenceCursor(e.Sequence) }
 
+func refusalCursor(a escrow.RefusedAttempt) escrow.Cursor { return escrow.IDCursor(a.ID) }
+
 func (s *server) listLedgerEvents(c *call) (reply, error) {
-	var query ledgerQuery
-	read := c.readList(&query, &query.listQuery)
-	filter := escrow.EntryFilter{Period: read.period, LedgerOnly: true}
-	filter.Kind = readKind(read, query.Kind, escrow.LedgerKinds())
-	var position *escrow.PositionID
-	optionalID(&read.faults, "positionId", query.PositionID, &position)
-	if position != nil {
+	query := queryOf[ledgerQuery](c)
+	list := query.read(&c.faults)
+	filter := escrow.EntryFilter{
+		Period:     list.period,
+		LedgerOnly: true,
+		Kind:       readKind(&c.faults, query.Kind, escrow.LedgerKinds()),
+	}
+	if position := optionalID[escrow.PositionID](&c.faults, "positionId", query.PositionID); position != nil {
 		filter.Subject = position.String()
 	}
-	institution, err := c.listTenant(read, query.tenantQuery)
+	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
-	entries, err := s.engine.Entries(c.request.Context(), institution, filter, read.page)
-	return listed(entries, read.page.Limit, viewLedgerEvent, entryCursor), err
+
+	entries, err := s.engine.Entries(c.context(), institution, filter, list.page)
+	return listed(entries, list.page.Limit, viewLedgerEvent, entryCursor), err
 }
 
-func readKind(read *listReading, kind string, known []escrow.Kind) escrow.Kind {
+func readKind(faults *escrow.Faults, kind string, known []escrow.Kind) escrow.Kind {
 	if kind != "" && !slices.Contains(known, escrow.Kind(kind)) {
-		read.faults.Add("kind", "must be a kind of entry that this list has")
+		faults.Add("kind", "must be a kind of entry that this list has")
 	}
 	return escrow.Kind(kind)
 }
 
 func (s *server) listAuditEvents(c *call) (reply, error) {
-	var query auditQuery
-	read := c.readList(&query, &query.listQuery)
+	query := queryOf[auditQuery](c)
+	list := query.read(&c.faults)
+
 	switch query.Outcome {
 	case "", "accepted":
-		return s.listEntries(c, read, query)
+		return s.listEntries(c, list, query)
 	case "refused":
-		return s.listRefusals(c, read, query)
+		return s.listRefusals(c, list, query)
 	}
-	read.faults.Add("outcome", "must be accepted or refused")
-	return reply{}, read.faults.Err()
+	c.faults.Add("outcome", "must be accepted or refused")
+	return reply{}, c.faults.Err()
 }
 
-func (s *server) listEntries(c *call, read *listReading, query auditQuery) (reply, error) {
-	filter := escrow.EntryFilter{Period: read.period, Subject: query.Subject}
-	filter.Kind = readKind(read, query.Kind, escrow.Kinds())
+func (s *server) listEntries(c *call, list listRequest, query auditQuery) (reply, error) {
+	filter := escrow.EntryFilter{
+		Period:  list.period,
+		Subject: query.Subject,
+		Kind:    readKind(&c.faults, query.Kind, escrow.Kinds()),
+	}
 	if query.Actor != "" {
 		actor, err := escrow.ParseActor(query.Actor)
-		addFault(&read.faults, "actor", err)
+		addFault(&c.faults, "actor", err)
 		filter.Actor = &actor
 	}
-	institution, err := c.listTenant(read, query.tenantQuery)
+	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
-	entries, err := s.engine.Entries(c.request.Context(), institution, filter, read.page)
-	return listed(entries, read.page.Limit, viewAuditEvent, entryCursor), err
+
+	entries, err := s.engine.Entries(c.context(), institution, filter, list.page)
+	return listed(entries, list.page.Limit, viewAuditEvent, entryCursor), err
 }
 
-// listRefusals lists the security log, over all institutions unless one is named.
-func (s *server) listRefusals(c *call, read *listReading, query auditQuery) (reply, error) {
+// listRefusals lists the security log, over all institutions unless one is named: it may
+// be one that does not exist, as attempts are on such, too.
+func (s *server) listRefusals(c *call, list listRequest, query auditQuery) (reply, error) {
 	if err := rootKey.check(c); err != nil {
 		return reply{}, err
 	}
-	filter := escrow.RefusalFilter{Period: read.period, Actor: query.Actor}
-	optionalID(&read.faults, "institutionId", query.InstitutionID, &filter.Institution)
-	for name, value := range map[string]string{"kind": query.Kind, "subject": query.Subject} {
-		if value != "" {
-			read.faults.Add(name, "is not a parameter of refused attempts")
-		}
+
+	filter := escrow.RefusalFilter{
+		Period:      list.period,
+		Actor:       query.Actor,
+		Institution: optionalID[escrow.InstitutionID](&c.faults, "institutionId", query.InstitutionID),
 	}
-	if err := read.faults.Err(); err != nil {
+	if query.Kind != "" {
+		c.faults.Add("kind", "is not a parameter of refused attempts")
+	}
+	if query.Subject != "" {
+		c.faults.Add("subject", "is not a parameter of refused attempts")
+	}
+	if err := c.faults.Err(); err != nil {
 		return reply{}, err
 	}
-	attempts, err := s.engine.Refusals(c.request.Context(), filter, read.page)
-	return listed(attempts, read.page.Limit, viewRefusal, func(a escrow.RefusedAttempt) escrow.Cursor {
-		return escrow.IDCursor(a.ID)
-	}), err
+
+	attempts, err := s.engine.Refusals(c.context(), filter, list.page)
+	return listed(attempts, list.page.Limit, viewRefusal, refusalCursor), err
 }

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -53,9 +52,9 @@ func (m *metrics) begin(routes []route) {
 	for _, kind := range ErrorKinds() {
 		m.refusals.WithLabelValues(string(kind.Code))
 	}
-	for _, r := range routes {
+	for i := range routes {
 		for _, status := range []int{http.StatusInternalServerError, http.StatusServiceUnavailable} {
-			m.requests.WithLabelValues(r.path, r.method, strconv.Itoa(status))
+			m.requests.WithLabelValues(routes[i].path(), routes[i].method(), strconv.Itoa(status))
 		}
 	}
 }
@@ -63,16 +62,4 @@ func (m *metrics) begin(routes []route) {
 func (m *metrics) observe(pattern, method string, status int, duration time.Duration) {
 	m.requests.WithLabelValues(pattern, method, strconv.Itoa(status)).Inc()
 	m.duration.WithLabelValues(pattern, method).Observe(duration.Seconds())
-}
-
-// loggedMethod is the request's method, or "other": clients make up methods, and
-// labels and logs must not grow with them.
-func (c *call) loggedMethod() string {
-	known := []string{
-		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
-	}
-	if slices.Contains(known, c.request.Method) {
-		return c.request.Method
-	}
-	return "other"
 }

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"net/http"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -34,65 +33,61 @@ type rulesView struct {
 
 func viewPolicy(p escrow.Policy) policyView {
 	view := policyView{
-		InstitutionID: p.InstitutionID, Region: p.Region, Position: rulesView{AllowedCurrencies: p.AllowedCurrencies},
-		CreatedAt: timestamp(p.CreatedAt), UpdatedAt: timestamp(p.UpdatedAt),
+		InstitutionID: p.InstitutionID,
+		Region:        p.Region,
+		Position:      rulesView{AllowedCurrencies: p.AllowedCurrencies},
+		CreatedAt:     timestamp(p.CreatedAt),
+		UpdatedAt:     timestamp(p.UpdatedAt),
 	}
+
 	if p.MinAmount != nil {
 		view.Position.MinAmount = p.MinAmount.String()
 	}
 	if p.MaxAmount != nil {
 		view.Position.MaxAmount = p.MaxAmount.String()
 	}
+
 	return view
 }
 
 func (s *server) setPolicy(c *call) (reply, error) {
-	var body policyBody
-	read, err := c.readCommand(&body, &noQuery{})
-	if err != nil {
-		return reply{}, err
-	}
+	body := bodyOf[policyBody](c)
 	if body.Position == nil {
 		// No rules at all are {}: what was forgotten must not take them away.
-		read.faults.Add("position", "is required")
+		c.faults.Add("position", "is required")
 		body.Position = &positionRules{}
 	}
 	command, faults := escrow.NewSetPolicy(c.request.PathValue("region"),
 		escrow.PolicyInput{Position: escrow.RulesInput(*body.Position)})
-	if err := read.check(faults); err != nil {
-		return reply{}, err
-	}
-	institution, err := c.pathTenant()
+
+	policy, err := execute[escrow.Policy](c, command, faults)
 	if err != nil {
 		return reply{}, err
 	}
-	done, err := do[escrow.Policy](c, institution, read.body, command, nil)
-	if err != nil {
-		return reply{}, err
-	}
-	return reply{status: http.StatusOK, body: viewPolicy(done.resource), replayed: done.replayed}, nil
+	return ok(viewPolicy(policy)), nil
 }
 
 func (s *server) getPolicy(c *call) (reply, error) {
-	institution, err := c.existingTenant()
+	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
-	policy, err := s.engine.Policy(c.request.Context(), institution, escrow.Region(c.request.PathValue("region")))
+
+	policy, err := s.engine.Policy(c.context(), institution, escrow.Region(c.request.PathValue("region")))
 	return ok(viewPolicy(policy)), err
 }
 
-// listPolicies reads all of them: there is at most one a region.
+// listPolicies reads all of them: there is at most one for each region.
 func (s *server) listPolicies(c *call) (reply, error) {
-	var query listQuery
-	read := c.readList(&query, &query)
-	institution, err := c.readPathTenant(&read.faults)
+	list := queryOf[listQuery](c).read(&c.faults)
+	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
-	policies, err := s.engine.Policies(c.request.Context(), institution)
-	page := pageOf(policies, read, func(p escrow.Policy) time.Time { return p.CreatedAt }, policyCursor)
-	return listed(page, read.page.Limit, viewPolicy, policyCursor), err
+
+	policies, err := s.engine.Policies(c.context(), institution)
+	page := pageOf(policies, list, func(p escrow.Policy) time.Time { return p.CreatedAt }, policyCursor)
+	return listed(page, list.page.Limit, viewPolicy, policyCursor), err
 }
 
 // policyCursor is a policy's place: it has no id, but its region.

@@ -3,10 +3,10 @@ package httpapi
 import (
 	"net/http"
 	"slices"
-	"strconv"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/money"
+	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
 type positionBody struct {
@@ -14,12 +14,14 @@ type positionBody struct {
 	PositionFields
 }
 
+func (b positionBody) namedTenant() string { return b.InstitutionID }
+
 // PositionFields is what a client gives to make a position.
 type PositionFields struct {
 	AssetID           string          `json:"assetId" doc:"The asset on which the claim is." example:"ast_01jd8m3q5yf7wbt0x4a2k9r6ce"`
 	HolderReference   string          `json:"holderReference" doc:"Whose claim it is, in the client's own terms; 1 to 255 characters." minLength:"1" maxLength:"255" example:"ACME-4711"`
 	Currency          string          `json:"currency" doc:"ISO 4217, in any case." minLength:"3" maxLength:"3" example:"USD"`
-	Amount            money.Digits    `json:"amount" doc:"In units of the currency, with its decimals at the most."`
+	Amount            money.Digits    `json:"amount" doc:"In units of the currency, with at most its decimals."`
 	ExternalReference *string         `json:"externalReference,omitempty" doc:"The client's own name for the position; 1 to 255 characters." minLength:"1" maxLength:"255"`
 	ExpiresAt         *string         `json:"expiresAt,omitempty" doc:"When the position ends by itself." format:"date-time"`
 	Metadata          escrow.Metadata `json:"metadata,omitempty" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
@@ -30,9 +32,11 @@ type transitionBody struct {
 	TransitionFields
 }
 
-// TransitionFields is what a client gives to lead a position to another state.
+func (b transitionBody) namedTenant() string { return b.InstitutionID }
+
+// TransitionFields is what a client gives to move a position to another state.
 type TransitionFields struct {
-	ToState  string          `json:"toState" doc:"Where to." enum:"CREATED,FUNDED,PARTIALLY_RELEASED,RELEASED,CANCELLED,EXPIRED"`
+	ToState  string          `json:"toState" doc:"Where to." words:"states"`
 	Amount   *money.Digits   `json:"amount,omitempty" doc:"What a partial release moves; elsewhere it may be left out or must be all that moves."`
 	Reason   *string         `json:"reason,omitempty" doc:"1 to 1000 characters." minLength:"1" maxLength:"1000"`
 	Metadata escrow.Metadata `json:"metadata,omitempty" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
@@ -44,9 +48,9 @@ type positionQuery struct {
 	AssetID           string `query:"assetId" doc:"Only positions on this asset."`
 	HolderReference   string `query:"holderReference" doc:"Only this holder's."`
 	ExternalReference string `query:"externalReference" doc:"Only those of this external reference."`
-	State             string `query:"state" doc:"Only those in this state." enum:"CREATED,FUNDED,PARTIALLY_RELEASED,RELEASED,CANCELLED,EXPIRED"`
+	State             string `query:"state" doc:"Only those in this state." words:"states"`
 	Currency          string `query:"currency" doc:"Only those in this currency."`
-	Include           string `query:"include" doc:"events adds each position's events; limit is then 100 at the most." enum:"events"`
+	Include           string `query:"include" doc:"events adds each position's events; limit is then at most 100." enum:"events"`
 }
 
 type positionView struct {
@@ -88,12 +92,25 @@ type previousState escrow.State
 // viewPosition shows a position; its events, where they were loaded.
 func viewPosition(p escrow.Position) positionView {
 	view := positionView{
-		ID: p.ID, InstitutionID: p.InstitutionID, AssetID: p.AssetID, HolderReference: p.HolderReference,
-		ExternalReference: p.ExternalReference, Currency: p.Currency, Amount: p.Amount.Format(p.Currency),
-		Funded: p.Funded.Format(p.Currency), Released: p.Released.Format(p.Currency), Refunded: p.Refunded.Format(p.Currency),
-		Held: p.Held.Format(p.Currency), State: p.State, Version: p.Version, ExpiresAt: (*timestamp)(p.ExpiresAt),
-		Metadata: p.Metadata, CreatedAt: timestamp(p.CreatedAt), UpdatedAt: timestamp(p.UpdatedAt),
+		ID:                p.ID,
+		InstitutionID:     p.InstitutionID,
+		AssetID:           p.AssetID,
+		HolderReference:   p.HolderReference,
+		ExternalReference: p.ExternalReference,
+		Currency:          p.Currency,
+		Amount:            p.Amount.Format(p.Currency),
+		Funded:            p.Funded.Format(p.Currency),
+		Released:          p.Released.Format(p.Currency),
+		Refunded:          p.Refunded.Format(p.Currency),
+		Held:              p.Held.Format(p.Currency),
+		State:             p.State,
+		Version:           p.Version,
+		ExpiresAt:         (*timestamp)(p.ExpiresAt),
+		Metadata:          p.Metadata,
+		CreatedAt:         timestamp(p.CreatedAt),
+		UpdatedAt:         timestamp(p.UpdatedAt),
 	}
+
 	if p.Events != nil {
 		events := make([]positionEventView, len(p.Events))
 		for i, event := range p.Events {
@@ -106,8 +123,15 @@ func viewPosition(p escrow.Position) positionView {
 
 func viewPositionEvent(e escrow.PositionEvent) positionEventView {
 	view := positionEventView{
-		ID: e.ID, Sequence: e.Sequence, ToState: e.To, Reason: e.Reason, Metadata: e.Metadata, Actor: e.Actor, At: timestamp(e.At),
+		ID:       e.ID,
+		Sequence: e.Sequence,
+		ToState:  e.To,
+		Reason:   e.Reason,
+		Metadata: e.Metadata,
+		Actor:    e.Actor,
+		At:       timestamp(e.At),
 	}
+
 	if e.From != "" {
 		view.FromState = (*previousState)(&e.From)
 	}
@@ -117,8 +141,7 @@ func viewPositionEvent(e escrow.PositionEvent) positionEventView {
 	return view
 }
 
-// etag is a position's version as an entity tag.
-func etag(version int64) string { return strconv.Quote(strconv.FormatInt(version, 10)) }
+func positionCursor(p escrow.Position) escrow.Cursor { return escrow.IDCursor(p.ID) }
 
 func creationRefusals() codes {
 	return codes{
@@ -128,17 +151,16 @@ func creationRefusals() codes {
 }
 
 func (s *server) createPosition(c *call) (reply, error) {
-	var body positionBody
-	done, err := tenantCommand[escrow.Position](c, &body, &body.InstitutionID, func(*reading) (escrow.Command, escrow.Faults) {
-		return escrow.NewCreatePosition(escrow.PositionInput(body.PositionFields))
-	})
+	body := bodyOf[positionBody](c)
+	command, faults := escrow.NewCreatePosition(escrow.PositionInput(body.PositionFields))
+
+	position, err := execute[escrow.Position](c, command, faults)
 	if err != nil {
 		return reply{}, err
 	}
-	position := done.resource
-	answered := created("/positions/"+position.ID.String(), viewPosition(position), done.replayed)
-	answered.etag = etag(position.Version)
-	return answered, nil
+	answer := created("/positions/"+position.ID.String(), viewPosition(position))
+	answer.etag = web.ETag(position.Version)
+	return answer, nil
 }
 
 func transitionRefusals() codes {
@@ -148,76 +170,87 @@ func transitionRefusals() codes {
 	}
 }
 
-func (s *server) transition(c *call) (reply, error) {
-	var body transitionBody
+func (s *server) transitionPosition(c *call) (reply, error) {
+	// What is not an id leaves it zero, and there is no such position.
 	var id escrow.PositionID
-	// What is no id leaves it zero, and there is no such position.
 	_ = id.UnmarshalText([]byte(c.request.PathValue("id")))
-	done, err := tenantCommand[escrow.Position](c, &body, &body.InstitutionID, func(read *reading) (escrow.Command, escrow.Faults) {
-		ifVersion, err := versions(c.request.Header.Values("If-Match"))
-		addFault(&read.faults, "If-Match", err)
-		return escrow.NewTransitionPosition(id, escrow.TransitionInput(body.TransitionFields), ifVersion)
-	})
+
+	ifVersion, err := web.IfMatch(c.request.Header.Values("If-Match"))
+	addFault(&c.faults, "If-Match", err)
+	body := bodyOf[transitionBody](c)
+	command, faults := escrow.NewTransitionPosition(id, escrow.TransitionInput(body.TransitionFields), ifVersion)
+
+	position, err := execute[escrow.Position](c, command, faults)
 	if err != nil {
 		return reply{}, err
 	}
-	position := done.resource
 	return reply{
-		status: http.StatusOK, body: viewPosition(position), etag: etag(position.Version), replayed: done.replayed,
+		status: http.StatusOK,
+		body:   viewPosition(position),
+		etag:   web.ETag(position.Version),
 	}, nil
 }
 
 func (s *server) getPosition(c *call) (reply, error) {
-	institution, err := c.queriedTenant()
+	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
-	var id escrow.PositionID
-	if err := pathID(c, "id", &id, escrow.CodePositionNotFound); err != nil {
-		return reply{}, err
-	}
-	position, err := s.engine.Position(c.request.Context(), institution, id)
+	id, err := pathID[escrow.PositionID](c, "id", escrow.CodePositionNotFound)
 	if err != nil {
 		return reply{}, err
 	}
-	if isKnown(c.request.Header.Values("If-None-Match"), position.Version) {
-		return reply{status: http.StatusNotModified, etag: etag(position.Version)}, nil
+
+	position, err := s.engine.Position(c.context(), institution, id)
+	if err != nil {
+		return reply{}, err
 	}
+	tag := web.ETag(position.Version)
+	if web.IfNoneMatch(c.request.Header.Values("If-None-Match"), position.Version) {
+		return reply{status: http.StatusNotModified, etag: tag}, nil
+	}
+
 	content, err := s.positions.json(position)
-	return reply{status: http.StatusOK, raw: content, contentType: contentTypeJSON, etag: etag(position.Version)}, err
+	return reply{status: http.StatusOK, raw: content, contentType: web.ContentTypeJSON, etag: tag}, err
 }
 
 func (s *server) listPositions(c *call) (reply, error) {
-	var query positionQuery
-	read := c.readList(&query, &query.listQuery)
-	filter := escrow.PositionFilter{
-		Period: read.period, HolderReference: query.HolderReference, ExternalReference: query.ExternalReference,
-		WithEvents: query.Include == "events",
-	}
-	optionalID(&read.faults, "assetId", query.AssetID, &filter.Asset)
-	if query.State != "" {
-		filter.State = escrow.State(query.State)
-		if !slices.Contains(escrow.States(), filter.State) {
-			read.faults.Add("state", "must be a state of a position")
-		}
-	}
-	if query.Currency != "" {
-		var err error
-		filter.Currency, err = money.ParseCurrency(query.Currency)
-		addFault(&read.faults, "currency", err)
-	}
-	if query.Include != "" && !filter.WithEvents {
-		read.faults.Add("include", "must be events")
-	}
+	query := queryOf[positionQuery](c)
+	list := query.read(&c.faults)
+	filter := query.filter(&c.faults, list.period)
 	if filter.WithEvents {
-		read.page = query.page(&read.faults, escrow.MaxPageWithEvents)
+		list.page = query.page(&c.faults, escrow.MaxPageWithEvents)
 	}
-	institution, err := c.listTenant(read, query.tenantQuery)
+	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
-	positions, err := s.engine.Positions(c.request.Context(), institution, filter, read.page)
-	return listed(positions, read.page.Limit, viewPosition, func(p escrow.Position) escrow.Cursor {
-		return escrow.IDCursor(p.ID)
-	}), err
+
+	positions, err := s.engine.Positions(c.context(), institution, filter, list.page)
+	return listed(positions, list.page.Limit, viewPosition, positionCursor), err
+}
+
+// filter reads what positions of a period must have to be listed.
+func (q positionQuery) filter(faults *escrow.Faults, period escrow.Period) escrow.PositionFilter {
+	filter := escrow.PositionFilter{
+		Period:            period,
+		Asset:             optionalID[escrow.AssetID](faults, "assetId", q.AssetID),
+		HolderReference:   q.HolderReference,
+		ExternalReference: q.ExternalReference,
+		State:             escrow.State(q.State),
+		WithEvents:        q.Include == "events",
+	}
+
+	if q.State != "" && !slices.Contains(escrow.States(), filter.State) {
+		faults.Add("state", "must be a state of a position")
+	}
+	if q.Currency != "" {
+		var err error
+		filter.Currency, err = money.ParseCurrency(q.Currency)
+		addFault(faults, "currency", err)
+	}
+	if q.Include != "" && !filter.WithEvents {
+		faults.Add("include", "must be events")
+	}
+	return filter
 }

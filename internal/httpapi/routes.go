@@ -4,98 +4,335 @@ import (
 	"net/http"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
-// route is a method on a path. What stands behind handle describes it for the
-// OpenAPI document.
-type route struct {
-	method, path string
-	access       access
-	handle       func(*call) (reply, error)
-	// id, tag and summary name the operation.
-	id, tag, summary string
-	// query, body and answer are zero values of what the route takes and gives.
-	query, body, answer any
-	status              int
-	// refusals are the codes that the route can answer beside those of any route.
-	refusals []escrow.Code
-	// limited routes have a stricter rate limit.
-	limited bool
-	// content is the answer's types where it is not JSON, or not only, separated by spaces.
-	content string
-}
-
-const (
-	get  = http.MethodGet
-	post = http.MethodPost
-	put  = http.MethodPut
-)
-
-type codes = []escrow.Code
-
-// table is every route there is.
+// table is every route there is, in the order of their groups.
 func (s *server) table() []route {
 	docs := public
 	if !s.config.PublicDocs {
 		docs = anyKey
 	}
-	var (
-		noInstitution = codes{escrow.CodeInstitutionNotFound}
-		noKey         = codes{escrow.CodeInstitutionNotFound, escrow.CodeKeyNotFound}
-		rotation      = append(noKey, escrow.CodeKeyInactive)
-		noPolicy      = codes{escrow.CodeInstitutionNotFound, escrow.CodePolicyNotFound}
-		noTemplate    = codes{escrow.CodeInstitutionNotFound, escrow.CodeTemplateNotFound}
-		noAsset       = codes{escrow.CodeInstitutionNotFound, escrow.CodeAssetNotFound}
-		noPosition    = codes{escrow.CodeInstitutionNotFound, escrow.CodePositionNotFound}
-		noCheckpoint  = codes{escrow.CodeInstitutionNotFound, escrow.CodeCheckpointNotFound}
-		aBatch        = codes{escrow.CodeInstitutionNotFound, escrow.CodeBatchRefused}
-	)
+
 	return []route{
-		{get, "/health", public, s.health, "getHealth", "Service", "Whether the process lives", nil, nil, healthView{}, 200, nil, false, ""},
-		{get, "/ready", public, s.ready, "getReady", "Service", "Whether the service can serve", nil, nil, readyView{}, 200, nil, false, ""},
-		{get, "/metrics", metricsKey, s.showMetrics, "getMetrics", "Service", "Metrics for Prometheus", nil, nil, nil, 200, nil, false, "text/plain"},
-		{get, "/openapi.json", docs, s.openAPI, "getOpenAPI", "Service", "This document", nil, nil, nil, 200, nil, false, "application/json"},
-		{get, "/docs", docs, s.docsPage, "getDocs", "Service", "This document as a page", nil, nil, nil, 200, nil, false, "text/html"},
-		{get, "/docs/{file}", docs, s.docsAsset, "getDocsFile", "Service", "A file of the page", nil, nil, nil, 200, codes{codeRouteNotFound}, false, "*/*"},
+		{
+			pattern: "GET /health", permission: public, handle: s.health,
+			operation: web.Operation{
+				ID: "getHealth", Tag: "Service", Summary: "Whether the process lives",
+				Answer: healthView{},
+			},
+		},
+		{
+			pattern: "GET /ready", permission: public, handle: s.ready,
+			operation: web.Operation{
+				ID: "getReady", Tag: "Service", Summary: "Whether the service can serve",
+				Answer: readyView{},
+			},
+		},
+		{
+			pattern: "GET /metrics", permission: metricsKey, handle: s.showMetrics,
+			operation: web.Operation{
+				ID: "getMetrics", Tag: "Service", Summary: "Metrics for Prometheus",
+				OtherTypes: []string{"text/plain"},
+			},
+		},
+		{
+			pattern: "GET /openapi.json", permission: docs, handle: s.openAPI,
+			operation: web.Operation{
+				ID: "getOpenAPI", Tag: "Service", Summary: "This document",
+				OtherTypes: []string{"application/json"},
+			},
+		},
+		{
+			pattern: "GET /docs", permission: docs, handle: s.docsPage,
+			operation: web.Operation{
+				ID: "getDocs", Tag: "Service", Summary: "This document as a page",
+				OtherTypes: []string{"text/html"},
+			},
+		},
+		{
+			pattern: "GET /docs/{file}", permission: docs, handle: s.docsFile,
+			refusals: codes{codeRouteNotFound},
+			operation: web.Operation{
+				ID: "getDocsFile", Tag: "Service", Summary: "A file of the page",
+				OtherTypes: []string{"*/*"},
+			},
+		},
 
-		{post, "/institutions", rootKey, s.createInstitution, "createInstitution", "Institutions", "Create an institution", nil, institutionBody{}, institutionView{}, 201, nil, true, ""},
-		{get, "/institutions", anyKey, s.listInstitutions, "listInstitutions", "Institutions", "List institutions", listQuery{}, nil, listView[institutionView]{}, 200, nil, false, ""},
-		{get, "/institutions/{id}", anyKey, s.getInstitution, "getInstitution", "Institutions", "Get an institution", nil, nil, institutionView{}, 200, noInstitution, false, ""},
+		{
+			pattern: "POST /institutions", permission: rootKey, handle: s.createInstitution,
+			limited: true,
+			operation: web.Operation{
+				ID: "createInstitution", Tag: "Institutions", Summary: "Create an institution",
+				Body: institutionBody{}, Answer: institutionView{}, Status: http.StatusCreated,
+			},
+		},
+		{
+			pattern: "GET /institutions", permission: anyKey, handle: s.listInstitutions,
+			operation: web.Operation{
+				ID: "listInstitutions", Tag: "Institutions", Summary: "List institutions",
+				Query: listQuery{}, Answer: listView[institutionView]{},
+			},
+		},
+		{
+			pattern: "GET /institutions/{id}", permission: anyKey, tenant: inPath, handle: s.getInstitution,
+			operation: web.Operation{
+				ID: "getInstitution", Tag: "Institutions", Summary: "Get an institution",
+				Answer: institutionView{},
+			},
+		},
 
-		{post, "/institutions/{id}/api-keys", adminKey, s.createKey, "createApiKey", "API keys", "Create an API key", nil, keyBody{}, newKeyView{}, 201, noInstitution, true, ""},
-		{get, "/institutions/{id}/api-keys", adminKey, s.listKeys, "listApiKeys", "API keys", "List API keys", keyQuery{}, nil, listView[KeyView]{}, 200, noInstitution, false, ""},
-		{post, "/institutions/{id}/api-keys/{keyId}/revoke", adminKey, s.revokeKey, "revokeApiKey", "API keys", "Revoke an API key", nil, nil, KeyView{}, 200, noKey, false, ""},
-		{post, "/institutions/{id}/api-keys/{keyId}/rotate", adminKey, s.rotateKey, "rotateApiKey", "API keys", "Replace an API key", nil, rotationBody{}, newKeyView{}, 201, rotation, true, ""},
+		{
+			pattern: "POST /institutions/{id}/api-keys", permission: adminKey, tenant: inPath, handle: s.createKey,
+			limited: true,
+			operation: web.Operation{
+				ID: "createApiKey", Tag: "API keys", Summary: "Create an API key",
+				Body: keyBody{}, Answer: newKeyView{}, Status: http.StatusCreated,
+			},
+		},
+		{
+			pattern:    "GET /institutions/{id}/api-keys",
+			permission: adminKey, tenant: existingInPath, handle: s.listKeys,
+			operation: web.Operation{
+				ID: "listApiKeys", Tag: "API keys", Summary: "List API keys",
+				Query: keyQuery{}, Answer: listView[KeyView]{},
+			},
+		},
+		{
+			pattern:    "POST /institutions/{id}/api-keys/{keyId}/revoke",
+			permission: adminKey, tenant: inPath, handle: s.revokeKey,
+			refusals: codes{escrow.CodeKeyNotFound},
+			operation: web.Operation{
+				ID: "revokeApiKey", Tag: "API keys", Summary: "Revoke an API key",
+				Answer: KeyView{},
+			},
+		},
+		{
+			pattern:    "POST /institutions/{id}/api-keys/{keyId}/rotate",
+			permission: adminKey, tenant: inPath, handle: s.rotateKey,
+			refusals: codes{escrow.CodeKeyNotFound, escrow.CodeKeyInactive}, limited: true,
+			operation: web.Operation{
+				ID: "rotateApiKey", Tag: "API keys", Summary: "Replace an API key",
+				Body: rotationBody{}, BodyOptional: true, Answer: newKeyView{}, Status: http.StatusCreated,
+			},
+		},
 
-		{put, "/institutions/{id}/policies/{region}", adminKey, s.setPolicy, "setPolicy", "Policies", "Set the policy of a region", nil, policyBody{}, policyView{}, 200, noInstitution, false, ""},
-		{get, "/institutions/{id}/policies/{region}", anyKey, s.getPolicy, "getPolicy", "Policies", "Get the policy of a region", nil, nil, policyView{}, 200, noPolicy, false, ""},
-		{get, "/institutions/{id}/policies", anyKey, s.listPolicies, "listPolicies", "Policies", "List policies", listQuery{}, nil, listView[policyView]{}, 200, noInstitution, false, ""},
+		{
+			pattern:    "PUT /institutions/{id}/policies/{region}",
+			permission: adminKey, tenant: inPath, handle: s.setPolicy,
+			operation: web.Operation{
+				ID: "setPolicy", Tag: "Policies", Summary: "Set the policy of a region",
+				Body: policyBody{}, Answer: policyView{},
+			},
+		},
+		{
+			pattern:    "GET /institutions/{id}/policies/{region}",
+			permission: anyKey, tenant: existingInPath, handle: s.getPolicy,
+			refusals: codes{escrow.CodePolicyNotFound},
+			operation: web.Operation{
+				ID: "getPolicy", Tag: "Policies", Summary: "Get the policy of a region",
+				Answer: policyView{},
+			},
+		},
+		{
+			pattern:    "GET /institutions/{id}/policies",
+			permission: anyKey, tenant: existingInPath, handle: s.listPolicies,
+			operation: web.Operation{
+				ID: "listPolicies", Tag: "Policies", Summary: "List policies",
+				Query: listQuery{}, Answer: listView[policyView]{},
+			},
+		},
 
-		{post, "/asset-templates", adminKey, s.createTemplate, "createAssetTemplate", "Assets", "Create an asset template", tenantQuery{}, templateBody{}, templateView{}, 201, noInstitution, false, ""},
-		{get, "/asset-templates", anyKey, s.listTemplates, "listAssetTemplates", "Assets", "List asset templates", templateQuery{}, nil, listView[templateView]{}, 200, noInstitution, false, ""},
-		{get, "/asset-templates/{id}", anyKey, s.getTemplate, "getAssetTemplate", "Assets", "Get an asset template", tenantQuery{}, nil, templateView{}, 200, noTemplate, false, ""},
-		{post, "/assets", adminKey, s.createAsset, "createAsset", "Assets", "Create an asset", tenantQuery{}, assetBody{}, assetView{}, 201, noTemplate, false, ""},
-		{get, "/assets", anyKey, s.listAssets, "listAssets", "Assets", "List assets", assetQuery{}, nil, listView[assetView]{}, 200, noInstitution, false, ""},
-		{get, "/assets/{id}", anyKey, s.getAsset, "getAsset", "Assets", "Get an asset", tenantQuery{}, nil, assetView{}, 200, noAsset, false, ""},
+		{
+			pattern: "POST /asset-templates", permission: adminKey, tenant: named, handle: s.createTemplate,
+			operation: web.Operation{
+				ID: "createAssetTemplate", Tag: "Assets", Summary: "Create an asset template",
+				Query: tenantQuery{}, Body: templateBody{}, Answer: templateView{}, Status: http.StatusCreated,
+			},
+		},
+		{
+			pattern: "GET /asset-templates", permission: anyKey, tenant: existingNamed, handle: s.listTemplates,
+			operation: web.Operation{
+				ID: "listAssetTemplates", Tag: "Assets", Summary: "List asset templates",
+				Query: templateQuery{}, Answer: listView[templateView]{},
+			},
+		},
+		{
+			pattern: "GET /asset-templates/{id}", permission: anyKey, tenant: named, handle: s.getTemplate,
+			refusals: codes{escrow.CodeTemplateNotFound},
+			operation: web.Operation{
+				ID: "getAssetTemplate", Tag: "Assets", Summary: "Get an asset template",
+				Query: tenantQuery{}, Answer: templateView{},
+			},
+		},
+		{
+			pattern: "POST /assets", permission: adminKey, tenant: named, handle: s.createAsset,
+			refusals: codes{escrow.CodeTemplateNotFound},
+			operation: web.Operation{
+				ID: "createAsset", Tag: "Assets", Summary: "Create an asset",
+				Query: tenantQuery{}, Body: assetBody{}, Answer: assetView{}, Status: http.StatusCreated,
+			},
+		},
+		{
+			pattern: "GET /assets", permission: anyKey, tenant: existingNamed, handle: s.listAssets,
+			operation: web.Operation{
+				ID: "listAssets", Tag: "Assets", Summary: "List assets",
+				Query: assetQuery{}, Answer: listView[assetView]{},
+			},
+		},
+		{
+			pattern: "GET /assets/{id}", permission: anyKey, tenant: named, handle: s.getAsset,
+			refusals: codes{escrow.CodeAssetNotFound},
+			operation: web.Operation{
+				ID: "getAsset", Tag: "Assets", Summary: "Get an asset",
+				Query: tenantQuery{}, Answer: assetView{},
+			},
+		},
 
-		{post, "/positions", adminKey, s.createPosition, "createPosition", "Positions", "Create a position", tenantQuery{}, positionBody{}, positionView{}, 201, append(noAsset, creationRefusals()...), false, ""},
-		{get, "/positions", anyKey, s.listPositions, "listPositions", "Positions", "List positions", positionQuery{}, nil, listView[positionView]{}, 200, noInstitution, false, ""},
-		{get, "/positions/{id}", anyKey, s.getPosition, "getPosition", "Positions", "Get a position with its events", tenantQuery{}, nil, positionView{}, 200, noPosition, false, ""},
-		{get, "/positions/{id}/statement", anyKey, s.getPositionStatement, "getPositionStatement", "Positions", "Get the account statement of a position", positionStatementQuery{}, nil, positionStatementView{}, 200, noPosition, false, contentTypeCSV + " " + contentTypeHTML},
-		{post, "/positions/{id}/transition", adminKey, s.transition, "transitionPosition", "Positions", "Lead a position to another state", tenantQuery{}, transitionBody{}, positionView{}, 200, append(noPosition, transitionRefusals()...), false, ""},
-		{post, "/positions/batch", adminKey, s.createPositions, "createPositions", "Positions", "Create up to 1000 positions", tenantQuery{}, positionBatchBody{}, batchView{}, 200, aBatch, false, ""},
-		{post, "/positions/transitions/batch", adminKey, s.transitionPositions, "transitionPositions", "Positions", "Lead up to 1000 positions to other states", tenantQuery{}, transitionBatchBody{}, batchView{}, 200, aBatch, false, ""},
+		{
+			pattern: "POST /positions", permission: adminKey, tenant: named, handle: s.createPosition,
+			refusals: append(codes{escrow.CodeAssetNotFound}, creationRefusals()...),
+			operation: web.Operation{
+				ID: "createPosition", Tag: "Positions", Summary: "Create a position",
+				Query: tenantQuery{}, Body: positionBody{}, Answer: positionView{}, Status: http.StatusCreated,
+				AnswerHeaders: headers{etagHeader},
+			},
+		},
+		{
+			pattern: "GET /positions", permission: anyKey, tenant: existingNamed, handle: s.listPositions,
+			operation: web.Operation{
+				ID: "listPositions", Tag: "Positions", Summary: "List positions",
+				Query: positionQuery{}, Answer: listView[positionView]{},
+			},
+		},
+		{
+			pattern: "GET /positions/{id}", permission: anyKey, tenant: named, handle: s.getPosition,
+			refusals: codes{escrow.CodePositionNotFound},
+			operation: web.Operation{
+				ID: "getPosition", Tag: "Positions", Summary: "Get a position with its events",
+				Query: tenantQuery{}, Answer: positionView{},
+				RequestHeaders: headers{ifNoneMatchHeader}, AnswerHeaders: headers{etagHeader},
+				NotModified: "The client has this version.",
+			},
+		},
+		{
+			pattern:    "GET /positions/{id}/statement",
+			permission: anyKey, tenant: named, handle: s.getPositionStatement,
+			refusals: codes{escrow.CodePositionNotFound},
+			operation: web.Operation{
+				ID: "getPositionStatement", Tag: "Positions", Summary: "Get the account statement of a position",
+				Query: positionStatementQuery{}, Answer: positionStatementView{},
+				OtherTypes: []string{contentTypeCSV, contentTypeHTML},
+			},
+		},
+		{
+			pattern: "POST /positions/{id}/transition", permission: adminKey, tenant: named, handle: s.transitionPosition,
+			refusals: append(codes{escrow.CodePositionNotFound}, transitionRefusals()...),
+			operation: web.Operation{
+				ID: "transitionPosition", Tag: "Positions", Summary: "Move a position to another state",
+				Query: tenantQuery{}, Body: transitionBody{}, Answer: positionView{},
+				RequestHeaders: headers{ifMatchHeader}, AnswerHeaders: headers{etagHeader},
+			},
+		},
+		{
+			pattern: "POST /positions/batch", permission: adminKey, tenant: named, handle: s.createPositions,
+			refusals: codes{escrow.CodeBatchRefused},
+			operation: web.Operation{
+				ID: "createPositions", Tag: "Positions", Summary: "Create up to 1000 positions",
+				Query: tenantQuery{}, Body: positionBatchBody{}, Answer: batchView{},
+			},
+		},
+		{
+			pattern:    "POST /positions/transitions/batch",
+			permission: adminKey, tenant: named, handle: s.transitionPositions,
+			refusals: codes{escrow.CodeBatchRefused},
+			operation: web.Operation{
+				ID: "transitionPositions", Tag: "Positions", Summary: "Move up to 1000 positions to other states",
+				Query: tenantQuery{}, Body: transitionBatchBody{}, Answer: batchView{},
+			},
+		},
 
-		{get, "/ledger-events", anyKey, s.listLedgerEvents, "listLedgerEvents", "Journal", "List what happened to positions", ledgerQuery{}, nil, listView[ledgerEventView]{}, 200, noInstitution, false, ""},
-		{get, "/institutions/{id}/balances", anyKey, s.getBalances, "getBalances", "Journal", "Get the trial balance", nil, nil, balancesView{}, 200, noInstitution, false, ""},
-		{get, "/institutions/{id}/statements", anyKey, s.getStatement, "getStatement", "Journal", "Get the account statement of a period", statementQuery{}, nil, statementView{}, 200, noInstitution, false, contentTypeCSV + " " + contentTypeHTML},
-		{get, "/audit-events", adminKey, s.listAuditEvents, "listAuditEvents", "Journal", "List everything that was done", auditQuery{}, nil, listView[auditEventView]{}, 200, noInstitution, false, ""},
+		{
+			pattern: "GET /ledger-events", permission: anyKey, tenant: existingNamed, handle: s.listLedgerEvents,
+			operation: web.Operation{
+				ID: "listLedgerEvents", Tag: "Journal", Summary: "List what happened to positions",
+				Query: ledgerQuery{}, Answer: listView[ledgerEventView]{},
+			},
+		},
+		{
+			pattern:    "GET /institutions/{id}/balances",
+			permission: anyKey, tenant: existingInPath, handle: s.getBalances,
+			operation: web.Operation{
+				ID: "getBalances", Tag: "Journal", Summary: "Get the trial balance",
+				Answer: balancesView{},
+			},
+		},
+		{
+			pattern:    "GET /institutions/{id}/statements",
+			permission: anyKey, tenant: existingInPath, handle: s.getStatement,
+			operation: web.Operation{
+				ID: "getStatement", Tag: "Journal", Summary: "Get the account statement of a period",
+				Query: statementQuery{}, Answer: statementView{},
+				OtherTypes: []string{contentTypeCSV, contentTypeHTML}, AnswerHeaders: headers{linkHeader},
+			},
+		},
+		{
+			pattern: "GET /audit-events", permission: adminKey, tenant: existingNamed, handle: s.listAuditEvents,
+			operation: web.Operation{
+				ID: "listAuditEvents", Tag: "Journal", Summary: "List everything that was done",
+				Query: auditQuery{}, Answer: listView[auditEventView]{},
+			},
+		},
 
-		{get, "/keys", public, s.listLogKeys, "listLogKeys", "Transparency log", "List the keys that sign checkpoints", listQuery{}, nil, listView[logKeyView]{}, 200, nil, false, ""},
-		{get, "/institutions/{id}/journal", adminKey, s.listJournal, "listJournal", "Transparency log", "List the journal as it is hashed", listQuery{}, nil, listView[journalEntryView]{}, 200, noInstitution, false, ""},
-		{get, "/institutions/{id}/journal/checkpoint", anyKey, s.getCheckpoint, "getCheckpoint", "Transparency log", "Get a checkpoint", checkpointQuery{}, nil, checkpointView{}, 200, noCheckpoint, false, ""},
-		{get, "/institutions/{id}/journal/checkpoints", anyKey, s.listCheckpoints, "listCheckpoints", "Transparency log", "List checkpoints", pageQuery{}, nil, listView[checkpointView]{}, 200, noInstitution, false, ""},
-		{get, "/institutions/{id}/journal/proofs/inclusion", anyKey, s.proveInclusion, "proveInclusion", "Transparency log", "Prove that an entry is in the journal", inclusionQuery{}, nil, inclusionView{}, 200, append(noCheckpoint, escrow.CodeEntryNotFound), false, ""},
-		{get, "/institutions/{id}/journal/proofs/consistency", anyKey, s.proveConsistency, "proveConsistency", "Transparency log", "Prove that the journal has only grown", consistencyQuery{}, nil, consistencyView{}, 200, noCheckpoint, false, ""},
+		{
+			pattern: "GET /keys", permission: public, handle: s.listLogKeys,
+			operation: web.Operation{
+				ID: "listLogKeys", Tag: "Transparency log", Summary: "List the keys that sign checkpoints",
+				Query: listQuery{}, Answer: listView[logKeyView]{},
+			},
+		},
+		{
+			pattern:    "GET /institutions/{id}/journal",
+			permission: adminKey, tenant: existingInPath, handle: s.listJournal,
+			operation: web.Operation{
+				ID: "listJournal", Tag: "Transparency log", Summary: "List the journal as it is hashed",
+				Query: listQuery{}, Answer: listView[journalEntryView]{},
+			},
+		},
+		{
+			pattern:    "GET /institutions/{id}/journal/checkpoint",
+			permission: anyKey, tenant: existingInPath, handle: s.getCheckpoint,
+			refusals: codes{escrow.CodeCheckpointNotFound},
+			operation: web.Operation{
+				ID: "getCheckpoint", Tag: "Transparency log", Summary: "Get a checkpoint",
+				Query: checkpointQuery{}, Answer: checkpointView{},
+			},
+		},
+		{
+			pattern:    "GET /institutions/{id}/journal/checkpoints",
+			permission: anyKey, tenant: existingInPath, handle: s.listCheckpoints,
+			operation: web.Operation{
+				ID: "listCheckpoints", Tag: "Transparency log", Summary: "List checkpoints",
+				Query: pageQuery{}, Answer: listView[checkpointView]{},
+			},
+		},
+		{
+			pattern:    "GET /institutions/{id}/journal/proofs/inclusion",
+			permission: anyKey, tenant: existingInPath, handle: s.proveInclusion,
+			refusals: codes{escrow.CodeCheckpointNotFound, escrow.CodeEntryNotFound},
+			operation: web.Operation{
+				ID: "proveInclusion", Tag: "Transparency log", Summary: "Prove that an entry is in the journal",
+				Query: inclusionQuery{}, Answer: inclusionView{},
+			},
+		},
+		{
+			pattern:    "GET /institutions/{id}/journal/proofs/consistency",
+			permission: anyKey, tenant: existingInPath, handle: s.proveConsistency,
+			refusals: codes{escrow.CodeCheckpointNotFound},
+			operation: web.Operation{
+				ID: "proveConsistency", Tag: "Transparency log", Summary: "Prove that the journal has only grown",
+				Query: consistencyQuery{}, Answer: consistencyView{},
+			},
+		},
 	}
 }

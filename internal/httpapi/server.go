@@ -1,16 +1,15 @@
-// Package httpapi answers the platform's HTTP contract. A handler decodes, calls
-// one use case of the engine and encodes; it returns its error, and one function
-// writes it. All routes stand in routes.go.
+// Package httpapi answers the platform's HTTP contract. All routes stand in routes.go; a
+// request goes through the steps of serve to the handler of its route, in the file of its
+// noun. A handler reads what the steps have decoded, calls one use case of the engine and
+// returns what to answer, or its error, which one function writes.
 package httpapi
 
 import (
 	"crypto/sha256"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/netip"
-	"runtime/debug"
-	"slices"
+	"path"
 	"strings"
 	"time"
 
@@ -18,13 +17,10 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/escrowgrid/escrowgrid/internal/engine"
-	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
 	"github.com/escrowgrid/escrowgrid/internal/tracing"
+	"github.com/escrowgrid/escrowgrid/internal/web"
 )
-
-// MaxBodySize bounds a request's body, in bytes.
-const MaxBodySize = 1 << 20
 
 // Config is what the API needs.
 type Config struct {
@@ -59,18 +55,17 @@ type Config struct {
 }
 
 type server struct {
-	config    Config
-	engine    *engine.Engine
-	log       *slog.Logger
-	metrics   *metrics
-	tracer    trace.Tracer // nil where nothing is traced
-	limits    *limits
-	positions positionAnswers
-	routes    []route
-	mux       *http.ServeMux
-	resources map[string]resource
-	specJSON  []byte
-	rootSeen  seenAddresses
+	config      Config
+	engine      *engine.Engine
+	log         *slog.Logger
+	metrics     *metrics
+	tracer      trace.Tracer // nil where nothing is traced
+	limits      *limits
+	crossOrigin web.CrossOrigin
+	positions   positionAnswers
+	mux         *http.ServeMux
+	specJSON    []byte
+	rootSeen    seenAddresses
 	// rootHashes and metricsHashes are those of the keys that are set.
 	rootHashes, metricsHashes [][sha256.Size]byte
 }
@@ -78,205 +73,69 @@ type server struct {
 // New returns the handler of the whole API.
 func New(config Config) (http.Handler, error) {
 	s := &server{
-		config: config, engine: config.Engine, log: config.Logger, metrics: newMetrics(config.Metrics),
-		limits: newLimits(config.RateLimit, time.Now), positions: newPositionAnswers(), mux: http.NewServeMux(), resources: make(map[string]resource),
-		rootHashes: hashes(config.RootKey, config.PreviousRootKey), metricsHashes: hashes(config.MetricsKey),
+		config:        config,
+		engine:        config.Engine,
+		log:           config.Logger,
+		metrics:       newMetrics(config.Metrics),
+		limits:        newLimits(config.RateLimit, time.Now),
+		crossOrigin:   newCrossOrigin(config.AllowedOrigins),
+		positions:     newPositionAnswers(),
+		mux:           http.NewServeMux(),
+		rootHashes:    hashes(config.RootKey, config.PreviousRootKey),
+		metricsHashes: hashes(config.MetricsKey),
 	}
 	if config.Traces != nil {
 		s.tracer = config.Traces.Tracer(tracing.Scope)
 	}
-	s.routes = s.table()
-	s.metrics.begin(s.routes)
+
+	routes := s.table()
+	s.metrics.begin(routes)
 	var err error
-	if s.specJSON, err = specification(s.routes); err != nil {
+	if s.specJSON, err = specification(routes); err != nil {
 		return nil, err
 	}
-	for _, r := range s.routes {
-		if s.resources[r.path] == nil {
-			s.resources[r.path] = resource{}
-			s.mux.Handle(r.path, s.resources[r.path])
-		}
-		s.resources[r.path][r.method] = r
+
+	for path, found := range resources(routes) {
+		s.mux.Handle(path, s.handler(path, found))
 	}
+	s.mux.Handle("/", s.nothing())
 	return s, nil
-}
-
-// resource is a path with its routes by method. The mux finds it and sets the
-// request's path values; the server answers.
-type resource map[string]route
-
-// ServeHTTP implements http.Handler and does nothing.
-func (resource) ServeHTTP(http.ResponseWriter, *http.Request) {}
-
-// match finds a request's resource.
-func (s *server) match(r *http.Request) resource {
-	var written nowhere
-	s.mux.ServeHTTP(&written, r)
-	if written {
-		return nil
-	}
-	return s.resources[r.Pattern]
-}
-
-// nowhere notes that the mux writes itself: for paths that it does not know, and
-// those that it would redirect, like //positions.
-type nowhere bool
-
-func (n *nowhere) Header() http.Header               { return make(http.Header) }
-func (n *nowhere) Write(content []byte) (int, error) { return len(content), nil }
-func (n *nowhere) WriteHeader(int)                   { *n = true }
-
-// route finds what a method does here; HEAD is answered as GET without its body.
-func (r resource) route(method string) (route, bool) {
-	if method == http.MethodHead {
-		method = http.MethodGet
-	}
-	found, ok := r[method]
-	return found, ok
-}
-
-// allowed is the Allow header.
-func (r resource) allowed() string {
-	methods := slices.Sorted(maps.Keys(r))
-	if _, ok := r[http.MethodGet]; ok {
-		methods = append(methods, http.MethodHead)
-	}
-	return strings.Join(methods, ", ")
 }
 
 // ServeHTTP implements http.Handler.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	begun := time.Now()
-	s.metrics.inFlight.Inc()
-	defer s.metrics.inFlight.Dec()
-	ctx, span := s.startSpan(r)
-	c := &call{
-		server: s, request: r, writer: countingWriter{ResponseWriter: w}, requestID: requestID(r),
-		client: s.clientAddress(r), pattern: "unmatched", span: span,
-	}
-	s.setHeaders(c)
-	defer func() {
-		if problem := recover(); problem != nil {
-			s.log.Error("panic in a handler", "request_id", c.requestID, "panic", problem, "stack", string(debug.Stack()))
-			if c.writer.status == 0 {
-				c.writeError(escrow.Errorf(escrow.CodeInternal, "Something went wrong on the server."))
-			}
-		}
-		s.finish(c, time.Since(begun))
-	}()
-	if s.answerPreflight(c) {
+	// The mux would lead clients from such a path to another one.
+	if !isClean(r.URL.EscapedPath()) {
+		s.nothing().ServeHTTP(w, r)
 		return
 	}
-	timed := &timedContext{Context: ctx, deadline: begun.Add(s.config.RequestTimeout)}
-	defer timed.end()
-	ctx = timed
-	if !c.isCommand() {
-		ctx = engine.WithSnapshot(ctx)
-	}
-	c.request = r.WithContext(ctx)
-	answer, err := s.serve(c)
-	if err != nil {
-		c.gone = r.Context().Err() != nil
-		c.writeError(err)
-		return
-	}
-	c.write(answer)
+	s.mux.ServeHTTP(w, r)
 }
 
-// statusClientGone is how a request is logged and counted that failed because its
-// client did not wait for the answer: it is no failure of the server's. nginx made
-// the number known.
-const statusClientGone = 499
-
-// serve checks a request in the documented order (key, rate, route, method,
-// role) and calls its handler.
-func (s *server) serve(c *call) (reply, error) {
-	found := s.match(c.request)
-	if found != nil {
-		c.pattern = c.request.Pattern
+// isClean reports whether http.ServeMux takes a path as it is.
+func isClean(escaped string) bool {
+	if !strings.HasPrefix(escaped, "/") {
+		return false
 	}
-	matched, hasMethod := found.route(c.request.Method)
-	if !hasMethod || matched.access != public {
-		if err := s.authenticate(c, hasMethod && matched.access == metricsKey); err != nil {
-			return reply{}, err
-		}
-		if err := s.limits.check(c, matched); err != nil {
-			return reply{}, err
-		}
-	}
-	switch {
-	case found == nil:
-		return reply{}, escrow.Errorf(codeRouteNotFound, "There is nothing at this path.")
-	case !hasMethod:
-		c.writer.Header().Set("Allow", found.allowed())
-		return reply{}, escrow.Errorf(codeMethodNotAllowed, "This path takes %s.", found.allowed())
-	}
-	if err := matched.access.check(c); err != nil {
-		return reply{}, err
-	}
-	if c.isCommand() && !c.caller.root {
-		if err := s.engine.Admit(c.caller.institution); err != nil {
-			return reply{}, err
-		}
-	}
-	return matched.handle(c)
+	clean := path.Clean(escaped)
+	return escaped == clean || clean != "/" && escaped == clean+"/"
 }
 
-// securityHeaders are those of every answer, which pages replace some of. The
-// lists are shared by all answers: a header is to be set anew, not added to.
-var securityHeaders = http.Header{
-	"X-Content-Type-Options":       {"nosniff"},
-	"Cache-Control":                {"no-store"},
-	"Content-Security-Policy":      {"default-src 'none'; frame-ancestors 'none'"},
-	"X-Frame-Options":              {"DENY"},
-	"Cross-Origin-Resource-Policy": {"same-origin"},
+// handler answers the requests for a resource; pattern is its path's template.
+func (s *server) handler(pattern string, found resource) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, pattern, found) })
 }
 
-func (s *server) setHeaders(c *call) {
-	c.setHeader("X-Request-Id", c.requestID)
-	maps.Copy(c.writer.Header(), securityHeaders)
-	s.setOrigin(c)
-}
+// nothing answers the requests for what is not there.
+func (s *server) nothing() http.Handler { return s.handler("unmatched", nil) }
 
-// levelOf is the level at which a failure of the server is logged. An overloaded server
-// has better things to do than to complain of each, and there is a metric; one that shuts
-// down was told to.
-func levelOf(failure error) slog.Level {
-	if code := escrow.ErrorCode(failure); code == escrow.CodeOverloaded || code == escrow.CodeShuttingDown {
-		return slog.LevelInfo
+// newCrossOrigin lets browsers use all of the API from some origins.
+func newCrossOrigin(origins []string) web.CrossOrigin {
+	return web.CrossOrigin{
+		Origins: origins,
+		Methods: "GET, HEAD, POST, PUT",
+		RequestHeaders: "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-API-KEY, " +
+			"X-Correlation-Id, X-Request-Id",
+		AnswerHeaders: "Content-Disposition, ETag, Idempotent-Replayed, Link, Location, Retry-After, X-Request-Id",
 	}
-	return slog.LevelError
-}
-
-// finish logs and counts a request that was answered.
-func (s *server) finish(c *call, duration time.Duration) {
-	method, status := c.loggedMethod(), c.writer.status
-	if c.gone {
-		status = statusClientGone
-	}
-	s.metrics.observe(c.pattern, method, status, duration)
-	c.endSpan(method, status)
-	level := slog.LevelInfo
-	if status >= http.StatusInternalServerError {
-		level = levelOf(c.failure)
-	}
-	if !s.log.Enabled(c.request.Context(), level) {
-		return
-	}
-	attributes := make([]slog.Attr, 0, 12)
-	attributes = append(attributes,
-		slog.String("request_id", c.requestID), slog.String("method", method), slog.String("route", c.pattern),
-		slog.Int("status", status), slog.Duration("duration", duration), slog.String("client", c.client.String()),
-		slog.String("actor", c.caller.name()))
-	if !c.caller.institution.IsZero() {
-		attributes = append(attributes, slog.String("institution_id", c.caller.institution.String()))
-	}
-	if c.failure != nil {
-		attributes = append(attributes, slog.String("code", string(escrow.ErrorCode(c.failure))))
-		if status >= http.StatusInternalServerError {
-			attributes = append(attributes, slog.String("error", c.failure.Error()))
-		}
-	}
-	attributes = append(attributes, c.traceAttributes()...)
-	s.log.LogAttrs(c.request.Context(), level, "request", attributes...)
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"net/http"
 
 	"github.com/prometheus/common/expfmt"
 
@@ -27,7 +28,12 @@ type checkState struct {
 
 // health answers as long as the process lives; it asks nothing of the database.
 func (s *server) health(*call) (reply, error) {
-	return ok(healthView{"ok", "escrowgrid", s.config.Version, s.engine.StoreName()}), nil
+	return ok(healthView{
+		Status:  "ok",
+		Service: "escrowgrid",
+		Version: s.config.Version,
+		Store:   s.engine.StoreName(),
+	}), nil
 }
 
 // ready is about the next requests: load balancers that ask it send none to a server that
@@ -35,13 +41,15 @@ func (s *server) health(*call) (reply, error) {
 func (s *server) ready(c *call) (reply, error) {
 	select {
 	case <-s.config.Stopping:
-		return reply{}, escrow.Errorf(escrow.CodeShuttingDown, "The server is about to stop. It still serves; send new requests to another instance.")
+		return reply{}, escrow.Errorf(escrow.CodeShuttingDown,
+			"The server is about to stop. It still serves; send new requests to another instance.")
 	default:
 	}
-	if err := s.engine.Ready(c.request.Context()); err != nil {
+
+	if err := s.engine.Ready(c.context()); err != nil {
 		return reply{}, escrow.Wrap(escrow.CodeStoreUnavailable, err, "The check of the store failed: "+detailOf(err))
 	}
-	return ok(readyView{"ready", []checkState{{"store", "ok"}}}), nil
+	return ok(readyView{Status: "ready", Checks: []checkState{{Name: "store", Status: "ok"}}}), nil
 }
 
 func (s *server) showMetrics(*call) (reply, error) {
@@ -49,6 +57,7 @@ func (s *server) showMetrics(*call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+
 	var text bytes.Buffer
 	format := expfmt.NewFormat(expfmt.TypeTextPlain)
 	encoder := expfmt.NewEncoder(&text, format)
@@ -57,5 +66,5 @@ func (s *server) showMetrics(*call) (reply, error) {
 			return reply{}, err
 		}
 	}
-	return reply{status: 200, raw: text.Bytes(), contentType: string(format)}, nil
+	return reply{status: http.StatusOK, raw: text.Bytes(), contentType: string(format)}, nil
 }

@@ -21,7 +21,7 @@ type statementQuery struct {
 	formatQuery
 	From  string `query:"from" doc:"Only movements at or after this time; all from the journal's beginning when left out." format:"date-time"`
 	To    string `query:"to" doc:"Only movements before this time; up to the last entry when left out." format:"date-time"`
-	Limit string `query:"limit" doc:"How many movements at the most, 1 to 10000." default:"10000" pattern:"^[0-9]+$"`
+	Limit string `query:"limit" doc:"The largest number of movements to return, 1 to 10000." default:"10000" pattern:"^[0-9]+$"`
 }
 
 // StatementFields is what the statements of positions and of institutions both have.
@@ -72,8 +72,16 @@ type movementView struct {
 
 func viewMovement(m escrow.Movement) movementView {
 	return movementView{
-		Sequence: m.Sequence, EntryID: m.EntryID, At: timestamp(m.At), PositionID: m.PositionID, FromState: m.From, ToState: m.To,
-		Debit: m.Debit, Credit: m.Credit, Currency: m.Currency, Amount: m.Amount.Format(m.Currency),
+		Sequence:   m.Sequence,
+		EntryID:    m.EntryID,
+		At:         timestamp(m.At),
+		PositionID: m.PositionID,
+		FromState:  m.From,
+		ToState:    m.To,
+		Debit:      m.Debit,
+		Credit:     m.Credit,
+		Currency:   m.Currency,
+		Amount:     m.Amount.Format(m.Currency),
 	}
 }
 
@@ -84,12 +92,15 @@ func (s *server) statementFields(
 ) (StatementFields, error) {
 	currencies := statement.Closing.Currencies()
 	fields := StatementFields{
-		Sequence: sequence, Opening: viewBalances(&statement.Opening, currencies), Closing: viewBalances(&statement.Closing, currencies),
+		Sequence:  sequence,
+		Opening:   viewBalances(&statement.Opening, currencies),
 		Movements: make([]movementView, len(statement.Movements)),
+		Closing:   viewBalances(&statement.Closing, currencies),
 	}
 	for i, m := range statement.Movements {
 		fields.Movements[i] = viewMovement(m)
 	}
+
 	checkpoint, found, err := s.config.Log.CoveringCheckpoint(ctx, institution, sequence)
 	if found {
 		fields.Checkpoint = new(coveringCheckpoint(viewCheckpoint(checkpoint)))
@@ -98,71 +109,105 @@ func (s *server) statementFields(
 }
 
 func (s *server) getPositionStatement(c *call) (reply, error) {
-	var query positionStatementQuery
-	var faults escrow.Faults
-	decodeQuery(c.request.URL.RawQuery, &query, &faults)
-	format := c.statementFormat(&faults, query.Format)
-	institution, err := c.readQueriedTenant(&faults, query.tenantQuery)
+	query := queryOf[positionStatementQuery](c)
+	format := c.statementFormat(query.Format)
+	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
-	var id escrow.PositionID
-	if err := pathID(c, "id", &id, escrow.CodePositionNotFound); err != nil {
-		return reply{}, err
-	}
-	p, err := s.engine.Position(c.request.Context(), institution, id)
+	id, err := pathID[escrow.PositionID](c, "id", escrow.CodePositionNotFound)
 	if err != nil {
 		return reply{}, err
 	}
-	fields, err := s.statementFields(c.request.Context(), institution, p.Statement(), p.Events[len(p.Events)-1].Sequence)
+
+	p, err := s.engine.Position(c.context(), institution, id)
 	if err != nil {
 		return reply{}, err
 	}
-	about := []particular{
-		{"Position", id.String()},
-		{"Asset", p.AssetID.String()},
-		{"Holder reference", p.HolderReference},
-		{"External reference", p.ExternalReference},
-		{"State", string(p.State)},
+	last := p.Events[len(p.Events)-1].Sequence
+	fields, err := s.statementFields(c.context(), institution, p.Statement(), last)
+	if err != nil {
+		return reply{}, err
 	}
+
 	return s.answerStatement(c, format, statementDocument{
-		json: positionStatementView{institution, id, p.AssetID, p.HolderReference, p.ExternalReference, p.Currency, p.State, fields},
-		of:   id, institution: institution, Title: "Statement of a position", About: about, StatementFields: fields,
+		json: positionStatementView{
+			InstitutionID:     institution,
+			PositionID:        id,
+			AssetID:           p.AssetID,
+			HolderReference:   p.HolderReference,
+			ExternalReference: p.ExternalReference,
+			Currency:          p.Currency,
+			State:             p.State,
+			StatementFields:   fields,
+		},
+		of:          id,
+		institution: institution,
+		Title:       "Statement of a position",
+		About: []particular{
+			{Name: "Position", Value: id.String()},
+			{Name: "Asset", Value: p.AssetID.String()},
+			{Name: "Holder reference", Value: p.HolderReference},
+			{Name: "External reference", Value: p.ExternalReference},
+			{Name: "State", Value: string(p.State)},
+		},
+		StatementFields: fields,
 	})
 }
 
 func (s *server) getStatement(c *call) (reply, error) {
-	var query statementQuery
-	var faults escrow.Faults
-	decodeQuery(c.request.URL.RawQuery, &query, &faults)
-	format := c.statementFormat(&faults, query.Format)
-	period := escrow.Period{From: optionalTime(&faults, "from", query.From), To: optionalTime(&faults, "to", query.To)}
-	if len(faults) == 0 && period.From != nil && period.To != nil && !period.From.Before(*period.To) {
+	query := queryOf[statementQuery](c)
+	format := c.statementFormat(query.Format)
+	period, limit := query.read(&c.faults)
+	institution, err := c.institution()
+	if err != nil {
+		return reply{}, err
+	}
+
+	statement, err := s.config.Log.Statement(c.context(), institution, period, limit)
+	if err != nil {
+		return reply{}, err
+	}
+	fields, err := s.statementFields(c.context(), institution, statement.Statement, statement.Sequence)
+	if err != nil {
+		return reply{}, err
+	}
+
+	view := statementView{
+		InstitutionID:   institution,
+		From:            (*timestamp)(period.From),
+		To:              timestamp(statement.To),
+		ContinuesAt:     (*timestamp)(statement.ContinuesAt),
+		Final:           statement.Final,
+		StatementFields: fields,
+	}
+	answer, err := s.answerStatement(c, format, statementDocument{
+		json:            view,
+		of:              institution,
+		institution:     institution,
+		Title:           "Account statement",
+		From:            view.From,
+		To:              &view.To,
+		ContinuesAt:     view.ContinuesAt,
+		Final:           view.Final,
+		StatementFields: fields,
+	})
+	if view.ContinuesAt != nil {
+		rest := c.request.URL.Query()
+		rest.Set("from", view.ContinuesAt.String())
+		answer.next = c.request.URL.EscapedPath() + "?" + rest.Encode()
+	}
+	return answer, err
+}
+
+// read reads the period of a statement, and how many movements it may have.
+func (q statementQuery) read(faults *escrow.Faults) (period escrow.Period, limit int) {
+	period = escrow.Period{
+		From: optionalTime(faults, "from", q.From),
+		To:   optionalTime(faults, "to", q.To),
+	}
+	if len(*faults) == 0 && period.From != nil && period.To != nil && !period.From.Before(*period.To) {
 		faults.Add("from", "must be before to")
 	}
-	limit := readLimit(&faults, query.Limit, escrow.MaxMovements, escrow.MaxMovements)
-	institution, err := c.readPathTenant(&faults)
-	if err != nil {
-		return reply{}, err
-	}
-	statement, err := s.config.Log.Statement(c.request.Context(), institution, period, limit)
-	if err != nil {
-		return reply{}, err
-	}
-	fields, err := s.statementFields(c.request.Context(), institution, statement.Statement, statement.Sequence)
-	if err != nil {
-		return reply{}, err
-	}
-	from, to, continuesAt := (*timestamp)(period.From), timestamp(statement.To), (*timestamp)(statement.ContinuesAt)
-	answered, err := s.answerStatement(c, format, statementDocument{
-		json: statementView{institution, from, to, continuesAt, statement.Final, fields},
-		of:   institution, institution: institution, Title: "Account statement", From: from, To: &to, ContinuesAt: continuesAt,
-		Final: statement.Final, StatementFields: fields,
-	})
-	if continuesAt != nil {
-		rest := c.request.URL.Query()
-		rest.Set("from", continuesAt.String())
-		answered.next = c.request.URL.EscapedPath() + "?" + rest.Encode()
-	}
-	return answered, err
+	return period, readLimit(faults, q.Limit, escrow.MaxMovements, escrow.MaxMovements)
 }

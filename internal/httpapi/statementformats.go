@@ -16,6 +16,7 @@ import (
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/money"
+	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
 // The formats of statements beside JSON: CSV for spreadsheets, and a page for people
@@ -27,20 +28,20 @@ const (
 
 // statementFormat returns the content type of the format that a statement is asked for in,
 // by the parameter, or else by the Accept header; empty where that has none of the three.
-func (c *call) statementFormat(faults *escrow.Faults, format string) string {
+func (c *call) statementFormat(format string) string {
 	switch format {
 	case "":
 		accept := strings.ToLower(strings.Join(c.request.Header.Values("Accept"), ","))
-		return negotiation.SelectQValue(accept, []string{contentTypeJSON, contentTypeCSV, contentTypeHTML})
+		return negotiation.SelectQValue(accept, []string{web.ContentTypeJSON, contentTypeCSV, contentTypeHTML})
 	case "csv":
 		return contentTypeCSV
 	case "html":
 		return contentTypeHTML
 	case "json":
 	default:
-		faults.Add("format", "must be json, csv or html")
+		c.faults.Add("format", "must be json, csv or html")
 	}
-	return contentTypeJSON
+	return web.ContentTypeJSON
 }
 
 // statementDocument is a statement in all of its formats.
@@ -68,16 +69,16 @@ func (s *server) answerStatement(c *call, contentType string, document statement
 	switch contentType {
 	case contentTypeCSV:
 		content, err := document.csv()
-		c.setHeader("Content-Disposition", fmt.Sprintf(`attachment; filename="statement-%s-%d.csv"`, document.of, document.Sequence))
+		c.writer.Set("Content-Disposition",
+			fmt.Sprintf(`attachment; filename="statement-%s-%d.csv"`, document.of, document.Sequence))
 		return reply{status: http.StatusOK, raw: content, contentType: "text/csv; charset=utf-8"}, err
 	case contentTypeHTML:
-		institution, err := s.engine.Institution(c.request.Context(), document.institution)
+		institution, err := s.engine.Institution(c.context(), document.institution)
 		if err != nil {
 			return reply{}, err
 		}
 		content, err := document.page(institution)
-		c.setHeader("Content-Security-Policy", statementPolicy)
-		c.setHeader("Referrer-Policy", "no-referrer")
+		c.writer.SecurePage(statementPolicy)
 		return reply{status: http.StatusOK, raw: content, contentType: "text/html; charset=utf-8"}, err
 	}
 	return ok(document.json), nil
@@ -86,19 +87,20 @@ func (s *server) answerStatement(c *call, contentType string, document statement
 // csv writes the document as RFC 4180 has it. No text that a client chose is in it, such as
 // a holder's reference: a spreadsheet would carry out one that begins like a formula.
 func (d statementDocument) csv() ([]byte, error) {
-	var content bytes.Buffer
-	writer := csv.NewWriter(&content)
-	writer.UseCRLF = true
 	rows := [][]string{{
-		"record", "currency", "account", "sequence", "entryId", "at", "positionId", "fromState", "toState", "debit", "credit", "amount",
+		"record", "currency", "account", "sequence", "entryId", "at", "positionId", "fromState", "toState", "debit", "credit",
+		"amount",
 	}}
 	balances := func(record, sequence string, at *timestamp, all []balanceView) {
 		for _, of := range all {
 			for _, b := range of.accounts() {
-				rows = append(rows, []string{record, string(of.Currency), string(b.account), sequence, "", orNone(at), "", "", "", "", "", b.balance})
+				rows = append(rows, []string{
+					record, string(of.Currency), string(b.account), sequence, "", orNone(at), "", "", "", "", "", b.balance,
+				})
 			}
 		}
 	}
+
 	balances("opening", "", d.From, d.Opening)
 	for _, m := range d.Movements {
 		rows = append(rows, []string{
@@ -110,6 +112,10 @@ func (d statementDocument) csv() ([]byte, error) {
 	if d.ContinuesAt != nil {
 		rows = append(rows, []string{"continues", "", "", "", "", d.ContinuesAt.String(), "", "", "", "", "", ""})
 	}
+
+	var content bytes.Buffer
+	writer := csv.NewWriter(&content)
+	writer.UseCRLF = true
 	err := writer.WriteAll(rows)
 	return content.Bytes(), err
 }
@@ -130,10 +136,10 @@ type accountBalance struct {
 // accounts lists the balances in the order of the accounts.
 func (v balanceView) accounts() []accountBalance {
 	return []accountBalance{
-		{escrow.AccountHolder, v.Holder},
-		{escrow.AccountEscrow, v.Escrow},
-		{escrow.AccountBeneficiary, v.Beneficiary},
-		{escrow.AccountRefund, v.Refund},
+		{account: escrow.AccountHolder, balance: v.Holder},
+		{account: escrow.AccountEscrow, balance: v.Escrow},
+		{account: escrow.AccountBeneficiary, balance: v.Beneficiary},
+		{account: escrow.AccountRefund, balance: v.Refund},
 	}
 }
 
@@ -170,23 +176,32 @@ func (d statementDocument) page(institution escrow.Institution) ([]byte, error) 
 	for _, m := range d.Movements {
 		movements[m.Currency] = append(movements[m.Currency], m)
 	}
+
 	sections := make([]currencySection, len(d.Closing))
 	for i, closing := range d.Closing {
 		opening := d.Opening[i]
 		section := currencySection{
-			Currency: closing.Currency, OpeningTotal: opening.Total, ClosingTotal: closing.Total, Movements: movements[closing.Currency],
+			Currency:     closing.Currency,
+			OpeningTotal: opening.Total,
+			ClosingTotal: closing.Total,
+			Movements:    movements[closing.Currency],
 		}
 		after := closing.accounts()
 		for j, before := range opening.accounts() {
-			section.Balances = append(section.Balances, balanceLine{before.account, before.balance, after[j].balance})
+			section.Balances = append(section.Balances, balanceLine{
+				Account: before.account,
+				Opening: before.balance,
+				Closing: after[j].balance,
+			})
 		}
 		sections[i] = section
 	}
+
 	var page bytes.Buffer
 	err := statementPage.Execute(&page, struct {
 		statementDocument
 		Institution escrow.Institution
 		Sections    []currencySection
-	}{d, institution, sections})
+	}{statementDocument: d, Institution: institution, Sections: sections})
 	return page.Bytes(), err
 }

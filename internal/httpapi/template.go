@@ -11,12 +11,14 @@ type templateBody struct {
 	TemplateFields
 }
 
+func (b templateBody) namedTenant() string { return b.InstitutionID }
+
 // TemplateFields is what a client gives to make a template.
 type TemplateFields struct {
-	Code     string          `json:"code" doc:"The kind of asset, which decides what config has." enum:"CONSTR_ESCROW,CONSTR_RETAINAGE,TF_INVOICE,TF_LC"`
+	Code     string          `json:"code" doc:"The kind of asset, which decides what config has." words:"templateCodes"`
 	Name     string          `json:"name" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"Tower escrow"`
-	Vertical string          `json:"vertical" doc:"The code's own." enum:"CONSTRUCTION,TRADE_FINANCE"`
-	Region   string          `json:"region" doc:"One of the institution's." enum:"US,EU_UK,SG,UAE"`
+	Vertical string          `json:"vertical" doc:"The code's own." words:"verticals"`
+	Region   string          `json:"region" doc:"One of the institution's." words:"regions"`
 	Config   escrow.Metadata `json:"config" doc:"The rules that the code knows; see the guide."`
 }
 
@@ -37,45 +39,58 @@ type templateView struct {
 }
 
 func viewTemplate(t escrow.AssetTemplate) templateView {
-	return templateView{t.ID, t.InstitutionID, t.Code, t.Name, t.Vertical, t.Region, t.Config, timestamp(t.CreatedAt)}
+	return templateView{
+		ID:            t.ID,
+		InstitutionID: t.InstitutionID,
+		Code:          t.Code,
+		Name:          t.Name,
+		Vertical:      t.Vertical,
+		Region:        t.Region,
+		Config:        t.Config,
+		CreatedAt:     timestamp(t.CreatedAt),
+	}
 }
 
+func templateCursor(t escrow.AssetTemplate) escrow.Cursor { return escrow.IDCursor(t.ID) }
+
 func (s *server) createTemplate(c *call) (reply, error) {
-	var body templateBody
-	done, err := tenantCommand[escrow.AssetTemplate](c, &body, &body.InstitutionID, func(*reading) (escrow.Command, escrow.Faults) {
-		return escrow.NewCreateTemplate(escrow.TemplateInput{
-			Code: body.Code, Name: body.Name, Vertical: body.Vertical, Region: body.Region, Config: json.RawMessage(body.Config),
-		})
+	body := bodyOf[templateBody](c)
+	command, faults := escrow.NewCreateTemplate(escrow.TemplateInput{
+		Code:     body.Code,
+		Name:     body.Name,
+		Vertical: body.Vertical,
+		Region:   body.Region,
+		Config:   json.RawMessage(body.Config),
 	})
+
+	template, err := execute[escrow.AssetTemplate](c, command, faults)
 	if err != nil {
 		return reply{}, err
 	}
-	template := done.resource
-	return created("/asset-templates/"+template.ID.String(), viewTemplate(template), done.replayed), nil
+	return created("/asset-templates/"+template.ID.String(), viewTemplate(template)), nil
 }
 
 func (s *server) getTemplate(c *call) (reply, error) {
-	institution, err := c.queriedTenant()
+	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
-	var id escrow.TemplateID
-	if err := pathID(c, "id", &id, escrow.CodeTemplateNotFound); err != nil {
+	id, err := pathID[escrow.TemplateID](c, "id", escrow.CodeTemplateNotFound)
+	if err != nil {
 		return reply{}, err
 	}
-	template, err := s.engine.Template(c.request.Context(), institution, id)
+
+	template, err := s.engine.Template(c.context(), institution, id)
 	return ok(viewTemplate(template)), err
 }
 
 func (s *server) listTemplates(c *call) (reply, error) {
-	var query templateQuery
-	read := c.readList(&query, &query.listQuery)
-	institution, err := c.listTenant(read, query.tenantQuery)
+	list := queryOf[templateQuery](c).read(&c.faults)
+	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
-	templates, err := s.engine.Templates(c.request.Context(), institution, read.period, read.page)
-	return listed(templates, read.page.Limit, viewTemplate, func(t escrow.AssetTemplate) escrow.Cursor {
-		return escrow.IDCursor(t.ID)
-	}), err
+
+	templates, err := s.engine.Templates(c.context(), institution, list.period, list.page)
+	return listed(templates, list.page.Limit, viewTemplate, templateCursor), err
 }

@@ -2,12 +2,10 @@ package httpapi
 
 import (
 	"crypto/sha256"
-	"strconv"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
-	"github.com/escrowgrid/escrowgrid/internal/money"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
 
@@ -66,111 +64,124 @@ type consistencyQuery struct {
 	To   string `query:"to" doc:"The size of the later tree; that of the latest checkpoint when left out." pattern:"^[0-9]+$"`
 }
 
-// balancesView is a trial balance: by double entry, what the accounts have sums to zero.
-type balancesView struct {
-	InstitutionID escrow.InstitutionID `json:"institutionId"`
-	Sequence      int64                `json:"sequence" doc:"Of the last entry that is in the balances."`
-	Balances      []balanceView        `json:"balances" nullable:"false" doc:"One of each currency, in order of code."`
-}
-
-type balanceView struct {
-	Currency    money.Currency `json:"currency"`
-	Holder      string         `json:"holder" doc:"What holders have paid in, as a negative amount." example:"-1000.00"`
-	Escrow      string         `json:"escrow" doc:"What is held." example:"750.00"`
-	Beneficiary string         `json:"beneficiary" doc:"What was released." example:"250.00"`
-	Refund      string         `json:"refund" doc:"What went back." example:"0.00"`
-	Total       string         `json:"total" doc:"The sum of the four: zero." example:"0.00"`
-}
-
 func viewCheckpoint(c journallog.Checkpoint) checkpointView {
-	return checkpointView{c.Origin, c.Size, c.Root, timestamp(c.At), string(c.Note)}
+	return checkpointView{
+		Origin:   c.Origin,
+		Size:     c.Size,
+		RootHash: c.Root,
+		At:       timestamp(c.At),
+		Note:     string(c.Note),
+	}
 }
+
+func checkpointCursor(c journallog.Checkpoint) escrow.Cursor { return escrow.SequenceCursor(c.Size) }
 
 func viewJournalEntry(e escrow.Entry) journalEntryView {
-	return journalEntryView{e.Sequence, e.ID, e.Kind, timestamp(e.At), string(e.Body), translog.LeafHash(e.Body)}
+	return journalEntryView{
+		Sequence: e.Sequence,
+		ID:       e.ID,
+		Kind:     e.Kind,
+		At:       timestamp(e.At),
+		Body:     string(e.Body),
+		LeafHash: translog.LeafHash(e.Body),
+	}
+}
+
+func viewLogKey(k journallog.Key) logKeyView {
+	return logKeyView{
+		VerifierKey: k.VerifierKey,
+		Algorithm:   "Ed25519",
+		Current:     k.Current,
+		CreatedAt:   timestamp(k.CreatedAt),
+	}
+}
+
+// logKeyCursor is a key's place: it has no id, but a hash.
+func logKeyCursor(k journallog.Key) escrow.Cursor {
+	hash := sha256.Sum256([]byte(k.VerifierKey))
+	return escrow.Cursor(hash[:len(escrow.Cursor{})])
 }
 
 func (s *server) listLogKeys(c *call) (reply, error) {
-	var query listQuery
-	read := c.readList(&query, &query)
-	if err := read.faults.Err(); err != nil {
+	list := queryOf[listQuery](c).read(&c.faults)
+	if err := c.faults.Err(); err != nil {
 		return reply{}, err
 	}
-	keys, err := s.config.Log.Keys(c.request.Context())
-	// A key has no id: its place is a hash of it.
-	cursor := func(k journallog.Key) escrow.Cursor {
-		hash := sha256.Sum256([]byte(k.VerifierKey))
-		return escrow.Cursor(hash[:len(escrow.Cursor{})])
-	}
-	page := pageOf(keys, read, func(k journallog.Key) time.Time { return k.CreatedAt }, cursor)
-	return listed(page, read.page.Limit, func(k journallog.Key) logKeyView {
-		return logKeyView{k.VerifierKey, "Ed25519", k.Current, timestamp(k.CreatedAt)}
-	}, cursor), err
+
+	keys, err := s.config.Log.Keys(c.context())
+	page := pageOf(keys, list, func(k journallog.Key) time.Time { return k.CreatedAt }, logKeyCursor)
+	return listed(page, list.page.Limit, viewLogKey, logKeyCursor), err
 }
 
 func (s *server) listJournal(c *call) (reply, error) {
-	var query listQuery
-	read := c.readList(&query, &query)
-	institution, err := c.readPathTenant(&read.faults)
+	list := queryOf[listQuery](c).read(&c.faults)
+	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
-	entries, err := s.engine.Entries(c.request.Context(), institution, escrow.EntryFilter{Period: read.period}, read.page)
-	return listed(entries, read.page.Limit, viewJournalEntry, entryCursor), err
+
+	entries, err := s.engine.Entries(c.context(), institution, escrow.EntryFilter{Period: list.period}, list.page)
+	return listed(entries, list.page.Limit, viewJournalEntry, entryCursor), err
 }
 
 func (s *server) listCheckpoints(c *call) (reply, error) {
-	var query pageQuery
-	var faults escrow.Faults
-	decodeQuery(c.request.URL.RawQuery, &query, &faults)
-	page := query.page(&faults, escrow.MaxPageSize)
-	institution, err := c.readPathTenant(&faults)
+	page := queryOf[pageQuery](c).page(&c.faults, escrow.MaxPageSize)
+	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
-	checkpoints, err := s.config.Log.Checkpoints(c.request.Context(), institution, page)
-	return listed(checkpoints, page.Limit, viewCheckpoint, func(c journallog.Checkpoint) escrow.Cursor {
-		return escrow.SequenceCursor(c.Size)
-	}), err
+
+	checkpoints, err := s.config.Log.Checkpoints(c.context(), institution, page)
+	return listed(checkpoints, page.Limit, viewCheckpoint, checkpointCursor), err
 }
 
 func (s *server) getCheckpoint(c *call) (reply, error) {
-	var query checkpointQuery
-	var faults escrow.Faults
-	decodeQuery(c.request.URL.RawQuery, &query, &faults)
-	size := wholeNumber(&faults, "size", query.Size)
-	institution, err := c.readPathTenant(&faults)
+	size := wholeNumber(&c.faults, "size", queryOf[checkpointQuery](c).Size)
+	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
-	checkpoint, err := s.config.Log.Checkpoint(c.request.Context(), institution, size)
+
+	checkpoint, err := s.config.Log.Checkpoint(c.context(), institution, size)
 	return ok(viewCheckpoint(checkpoint)), err
 }
 
 func (s *server) proveInclusion(c *call) (reply, error) {
-	var query inclusionQuery
-	var faults escrow.Faults
-	decodeQuery(c.request.URL.RawQuery, &query, &faults)
-	sequence, size := requiredNumber(&faults, "sequence", query.Sequence), wholeNumber(&faults, "size", query.Size)
-	institution, err := c.readPathTenant(&faults)
+	query := queryOf[inclusionQuery](c)
+	sequence := requiredNumber(&c.faults, "sequence", query.Sequence)
+	size := wholeNumber(&c.faults, "size", query.Size)
+	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
-	p, err := s.config.Log.Inclusion(c.request.Context(), institution, sequence, size)
-	return ok(inclusionView{p.Sequence, p.Size, p.Leaf, p.Root, notNil(p.Proof)}), err
+
+	p, err := s.config.Log.Inclusion(c.context(), institution, sequence, size)
+	return ok(inclusionView{
+		Sequence: p.Sequence,
+		Size:     p.Size,
+		LeafHash: p.Leaf,
+		RootHash: p.Root,
+		Proof:    notNil(p.Proof),
+	}), err
 }
 
 func (s *server) proveConsistency(c *call) (reply, error) {
-	var query consistencyQuery
-	var faults escrow.Faults
-	decodeQuery(c.request.URL.RawQuery, &query, &faults)
-	from, to := requiredNumber(&faults, "from", query.From), wholeNumber(&faults, "to", query.To)
-	institution, err := c.readPathTenant(&faults)
+	query := queryOf[consistencyQuery](c)
+	from := requiredNumber(&c.faults, "from", query.From)
+	to := wholeNumber(&c.faults, "to", query.To)
+	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
-	p, err := s.config.Log.Consistency(c.request.Context(), institution, from, to)
-	return ok(consistencyView{p.From, p.To, p.FromRoot, p.ToRoot, notNil(p.Proof)}), err
+
+	p, err := s.config.Log.Consistency(c.context(), institution, from, to)
+	return ok(consistencyView{
+		From:         p.From,
+		To:           p.To,
+		FromRootHash: p.FromRoot,
+		ToRootHash:   p.ToRoot,
+		Proof:        notNil(p.Proof),
+	}), err
 }
 
 // notNil makes an empty list of none, which JSON tells apart.
@@ -179,49 +190,4 @@ func notNil[T any](list []T) []T {
 		return []T{}
 	}
 	return list
-}
-
-// wholeNumber reads a parameter; it stays nil where none is given.
-func wholeNumber(faults *escrow.Faults, field, text string) *int64 {
-	if text == "" {
-		return nil
-	}
-	// ParseUint takes no sign.
-	const bits = 63
-	number, err := strconv.ParseUint(text, 10, bits)
-	if err != nil {
-		faults.Add(field, "must be a whole number")
-	}
-	return new(int64(number))
-}
-
-func requiredNumber(faults *escrow.Faults, field, text string) int64 {
-	if text == "" {
-		faults.Add(field, "is required")
-		return 0
-	}
-	return *wholeNumber(faults, field, text)
-}
-
-func (s *server) getBalances(c *call) (reply, error) {
-	institution, err := c.existingTenant()
-	if err != nil {
-		return reply{}, err
-	}
-	balances, sequence, err := s.config.Log.Balances(c.request.Context(), institution)
-	return ok(balancesView{institution, sequence, viewBalances(&balances, balances.Currencies())}), err
-}
-
-// viewBalances shows balances in some currencies.
-func viewBalances(balances *escrow.Balances, currencies []money.Currency) []balanceView {
-	views := make([]balanceView, len(currencies))
-	for i, currency := range currencies {
-		of := func(a escrow.Account) string { return money.FormatSum(balances.Of(currency, a), currency) }
-		views[i] = balanceView{
-			Currency: currency, Holder: of(escrow.AccountHolder), Escrow: of(escrow.AccountEscrow),
-			Beneficiary: of(escrow.AccountBeneficiary), Refund: of(escrow.AccountRefund),
-			Total: money.FormatSum(balances.Total(currency), currency),
-		}
-	}
-	return views
 }

@@ -1,4 +1,4 @@
-package httpapi
+package web
 
 import (
 	"context"
@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// timedContext is context.WithDeadline, whose timer is not set before somebody waits
-// for it: what is answered from memory never does.
-type timedContext struct {
+// Deadline is context.WithDeadline, whose timer is not set before somebody waits for
+// it: what is answered from memory never does.
+type Deadline struct {
 	context.Context //nolint:containedctx // It is one.
 	deadline        time.Time
 
@@ -18,45 +18,56 @@ type timedContext struct {
 	cancel context.CancelFunc
 }
 
-func (t *timedContext) timer() context.Context {
+// WithDeadline returns a context that ends at a moment, or with its parent.
+func WithDeadline(parent context.Context, at time.Time) *Deadline {
+	return &Deadline{Context: parent, deadline: at}
+}
+
+func (t *Deadline) timer() context.Context {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	if t.timed == nil {
 		t.timed, t.cancel = context.WithDeadline(t.Context, t.deadline)
 	}
 	return t.timed
 }
 
-// end lets go of the timer, and of all who wait yet.
-func (t *timedContext) end() {
+// End lets go of the timer, and of all who still wait. It must be called.
+func (t *Deadline) End() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+
 	if t.timed == nil {
 		t.timed, t.cancel = ended, func() {}
 	}
 	t.cancel()
 }
 
-// ended is what waits for a timedContext after its end.
+// ended is what waits for a Deadline after its end.
 var ended = func() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
 }()
 
-func (t *timedContext) Deadline() (time.Time, bool) {
+// Deadline implements context.Context.
+func (t *Deadline) Deadline() (time.Time, bool) {
 	if earlier, ok := t.Context.Deadline(); ok && earlier.Before(t.deadline) {
 		return earlier, true
 	}
 	return t.deadline, true
 }
 
-func (t *timedContext) Done() <-chan struct{} { return t.timer().Done() }
+// Done implements context.Context.
+func (t *Deadline) Done() <-chan struct{} { return t.timer().Done() }
 
-func (t *timedContext) Err() error {
+// Err implements context.Context.
+func (t *Deadline) Err() error {
 	t.mu.Lock()
 	timed := t.timed
 	t.mu.Unlock()
+
 	if timed != nil {
 		return timed.Err()
 	}
@@ -68,6 +79,6 @@ func (t *timedContext) Err() error {
 
 // AfterFunc spares package context a goroutine for each context that is made of this
 // one.
-func (t *timedContext) AfterFunc(f func()) (stop func() bool) {
+func (t *Deadline) AfterFunc(f func()) (stop func() bool) {
 	return context.AfterFunc(t.timer(), f)
 }

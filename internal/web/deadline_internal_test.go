@@ -1,4 +1,4 @@
-package httpapi
+package web
 
 import (
 	"context"
@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-func TestTimedContext(t *testing.T) {
+func TestDeadline(t *testing.T) {
 	parent, cancelParent := context.WithCancel(t.Context())
 	defer cancelParent()
-	timed := func(deadline time.Duration) *timedContext {
-		return &timedContext{Context: parent, deadline: time.Now().Add(deadline)}
+	timed := func(deadline time.Duration) *Deadline {
+		return WithDeadline(parent, time.Now().Add(deadline))
 	}
 	for _, waits := range []bool{false, true} {
 		open := timed(time.Hour)
@@ -21,7 +21,7 @@ func TestTimedContext(t *testing.T) {
 			t.Errorf("before its deadline (waited for: %v): %v", waits, err)
 		}
 		child, cancel := context.WithCancel(open)
-		open.end()
+		open.End()
 		if err := open.Err(); err != context.Canceled { //nolint:errorlint // This one exactly.
 			t.Errorf("after its end (waited for: %v): %v", waits, err)
 		}
@@ -36,16 +36,16 @@ func TestTimedContext(t *testing.T) {
 		if err := late.Err(); err != context.DeadlineExceeded { //nolint:errorlint // This one exactly.
 			t.Errorf("past its deadline (waited for: %v): %v", waits, err)
 		}
-		late.end()
+		late.End()
 	}
 	soon := timed(time.Millisecond)
-	defer soon.end()
+	defer soon.End()
 	<-soon.Done()
 	if err := soon.Err(); err != context.DeadlineExceeded { //nolint:errorlint // This one exactly.
 		t.Errorf("at its deadline: %v", err)
 	}
 	gone := timed(time.Hour)
-	defer gone.end()
+	defer gone.End()
 	cancelParent()
 	if err := gone.Err(); err != context.Canceled { //nolint:errorlint // This one exactly.
 		t.Errorf("after its parent's end: %v", err)

@@ -1,80 +1,94 @@
-package httpapi
+package web
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"reflect"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
-
-	"github.com/escrowgrid/escrowgrid/internal/escrow"
-	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
-// decodeBody reads a JSON object into the struct that into points to. What is no
-// JSON at all is an error; values of the wrong type and members that the struct
-// does not have are faults, and all of them are found. A null is the same as no
-// value. Duplicate names and invalid UTF-8 are no JSON here.
-func decodeBody(body []byte, into any) (faults escrow.Faults, err error) {
-	decoder := jsontext.NewDecoder(bytes.NewBuffer(body))
-	if decoder.PeekKind() == '{' {
-		err = decodeObject(decoder, "", reflect.ValueOf(into).Elem(), &faults)
+// DecodeBody reads a JSON object into the struct that into points to. What is not JSON
+// at all is a *BodyError; values of the wrong type and members that the struct does not
+// have are reported, and all of them are found. A null is the same as no value.
+// Duplicate names and invalid UTF-8 are not JSON here.
+//
+// A field is a string, a bool, an int64, a json.Unmarshaler, a list of strings, a struct
+// or a list of structs, or a pointer to one of these. A list of structs has a tag
+// maxItems; no more of it is read than shows that there are too many.
+func DecodeBody(body []byte, into any, report Report) error {
+	d := decoding{Decoder: jsontext.NewDecoder(bytes.NewBuffer(body)), report: report}
+
+	var err error
+	if d.PeekKind() == '{' {
+		err = d.object("", reflect.ValueOf(into).Elem())
 	} else {
-		faults.Add("body", "must be a JSON object")
-		err = decoder.SkipValue()
+		report("body", "must be a JSON object")
+		err = d.SkipValue()
 	}
 	if err != nil {
-		return escrow.Faults{}, malformed(err)
+		return malformed(err)
 	}
-	if _, err := decoder.ReadToken(); !errors.Is(err, io.EOF) {
-		return escrow.Faults{}, escrow.Errorf(codeMalformedBody, "There is something behind the JSON value.")
+
+	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
+		return &BodyError{Code: CodeMalformedBody, Detail: "There is something behind the JSON value."}
 	}
-	return faults, nil
+	return nil
 }
 
-// malformed tells where the JSON breaks, without repeating what is there.
-func malformed(err error) error {
-	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		return escrow.Wrap(codeMalformedBody, err, fmt.Sprintf("The body is not valid JSON, at byte %d.", syntax.ByteOffset))
-	}
-	return escrow.Wrap(codeMalformedBody, err, "The body is not valid JSON.")
+// decoding is a body, or a part of one, on its way into a struct. The errors of its
+// methods are those of the JSON.
+type decoding struct {
+	*jsontext.Decoder
+	report Report
 }
 
-// decodeObject reads an object member by member. The error is that of the JSON.
-func decodeObject(decoder *jsontext.Decoder, path string, into reflect.Value, faults *escrow.Faults) error {
+// within begins the decoding of a value that was read as a whole.
+func (d decoding) within(value jsontext.Value) decoding {
+	return decoding{Decoder: jsontext.NewDecoder(bytes.NewBuffer(value)), report: d.report}
+}
+
+// object reads an object member by member; prefix is what the paths of its members
+// begin with.
+func (d decoding) object(prefix string, into reflect.Value) error {
 	fields := fieldsOf(into.Type())
-	if _, err := decoder.ReadToken(); err != nil {
+	if _, err := d.ReadToken(); err != nil {
 		return err
 	}
-	for decoder.PeekKind() != '}' {
-		name, err := decoder.ReadToken()
+
+	for d.PeekKind() != '}' {
+		name, err := d.ReadToken()
 		if err != nil {
 			return err
 		}
-		member := name.String()
-		value, err := decoder.ReadValue()
+		member := name.String() // The token is good only until the next is read.
+		value, err := d.ReadValue()
 		if err != nil {
 			return err
 		}
-		index, known := fields[member]
+
+		field, known := fields[member]
 		switch {
 		case !known:
-			// A client's own text in an error is cut to what a name can be.
-			faults.Add(path+shortened(member), "is not a known field")
+			d.report(prefix+shortened(member), "is not a known field")
 		case value.Kind() != 'n':
-			if err := decodeField(value, path+member, into.FieldByIndex(index), faults); err != nil {
+			if err := d.field(value, prefix+member, field, into.FieldByIndex(field.index)); err != nil {
 				return err
 			}
 		}
 	}
-	_, err := decoder.ReadToken()
+
+	_, err := d.ReadToken()
 	return err
 }
 
+// shortened cuts a client's own text in an error to what a name can be.
 func shortened(name string) string {
 	const longest = 64
 	if len(name) > longest {
@@ -83,99 +97,103 @@ func shortened(name string) string {
 	return name
 }
 
-func decodeField(value jsontext.Value, path string, field reflect.Value, faults *escrow.Faults) error {
-	if field.Kind() == reflect.Pointer {
-		field.Set(reflect.New(field.Type().Elem()))
-		field = field.Elem()
+func (d decoding) field(value jsontext.Value, path string, field bodyField, into reflect.Value) error {
+	if into.Kind() == reflect.Pointer {
+		into.Set(reflect.New(into.Type().Elem()))
+		into = into.Elem()
 	}
-	switch target := field.Addr().Interface().(type) {
+
+	switch target := into.Addr().Interface().(type) {
+	case json.Unmarshaler:
+		if err := target.UnmarshalJSON(value); err != nil {
+			d.report(path, "%s", err)
+		}
 	case *string:
 		text, ok := unquote(value)
 		if !ok {
-			faults.Add(path, "must be a string")
+			d.report(path, "must be a string")
 		}
 		*target = text
 	case *bool:
 		if value.Kind() != 't' && value.Kind() != 'f' {
-			faults.Add(path, "must be true or false")
+			d.report(path, "must be true or false")
 		}
 		*target = value.Kind() == 't'
 	case *int64:
 		number, err := strconv.ParseInt(string(value), 10, 64)
 		if err != nil {
-			faults.Add(path, "must be a whole number")
+			d.report(path, "must be a whole number")
 		}
 		*target = number
-	case *money.Digits:
-		if err := target.UnmarshalJSON(value); err != nil {
-			faults.Add(path, "%s", err)
-		}
-	case *escrow.Metadata:
-		if value.Kind() != '{' {
-			faults.Add(path, "must be a JSON object")
-		}
-		*target = bytes.Clone(value)
 	case *[]string:
-		return decodeStrings(value, path, target, faults)
+		return d.strings(value, path, target)
 	default:
-		if field.Kind() == reflect.Slice {
-			return decodeObjects(value, path, field, faults)
-		}
-		if value.Kind() != '{' {
-			faults.Add(path, "must be a JSON object")
-			return nil
-		}
-		return decodeObject(jsontext.NewDecoder(bytes.NewBuffer(value)), path+".", field, faults)
+		return d.structs(value, path, field, into)
 	}
 	return nil
 }
 
-func decodeStrings(array jsontext.Value, path string, into *[]string, faults *escrow.Faults) error {
-	if array.Kind() != '[' {
-		faults.Add(path, "must be an array of strings")
+// structs reads a struct or a list of them.
+func (d decoding) structs(value jsontext.Value, path string, field bodyField, into reflect.Value) error {
+	if into.Kind() == reflect.Slice {
+		return d.objects(value, path, field, into)
+	}
+	if value.Kind() != '{' {
+		d.report(path, "must be a JSON object")
 		return nil
 	}
-	decoder := jsontext.NewDecoder(bytes.NewReader(array))
-	if _, err := decoder.ReadToken(); err != nil {
+	return d.within(value).object(path+".", into)
+}
+
+func (d decoding) strings(array jsontext.Value, path string, into *[]string) error {
+	if array.Kind() != '[' {
+		d.report(path, "must be an array of strings")
+		return nil
+	}
+	items := d.within(array)
+	if _, err := items.ReadToken(); err != nil {
 		return err
 	}
+
 	*into = []string{}
-	for decoder.PeekKind() != ']' {
-		value, err := decoder.ReadValue()
+	for items.PeekKind() != ']' {
+		value, err := items.ReadValue()
 		if err != nil {
 			return err
 		}
 		text, ok := unquote(value)
 		if !ok {
-			faults.Add(path, "must be an array of strings")
+			d.report(path, "must be an array of strings")
 		}
 		*into = append(*into, text)
 	}
 	return nil
 }
 
-// decodeObjects reads an array of objects, but no more of it than shows that there
-// are too many: a mebibyte holds some hundred thousand empty ones.
-func decodeObjects(array jsontext.Value, path string, into reflect.Value, faults *escrow.Faults) error {
+// objects reads an array of objects, but no more of it than shows that there are too
+// many: a mebibyte holds some hundred thousand empty ones.
+func (d decoding) objects(array jsontext.Value, path string, field bodyField, into reflect.Value) error {
 	if array.Kind() != '[' {
-		faults.Add(path, "must be an array of objects")
+		d.report(path, "must be an array of objects")
 		return nil
 	}
-	decoder := jsontext.NewDecoder(bytes.NewBuffer(array))
-	if _, err := decoder.ReadToken(); err != nil {
+	items := d.within(array)
+	if _, err := items.ReadToken(); err != nil {
 		return err
 	}
-	for decoder.PeekKind() != ']' && into.Len() <= escrow.MaxBatchItems {
+
+	for items.PeekKind() != ']' && into.Len() <= field.maxItems {
 		name := fmt.Sprintf("%s[%d]", path, into.Len())
 		into.Set(reflect.Append(into, reflect.Zero(into.Type().Elem())))
-		if decoder.PeekKind() == '{' {
-			if err := decodeObject(decoder, name+".", into.Index(into.Len()-1), faults); err != nil {
+		if items.PeekKind() == '{' {
+			if err := items.object(name+".", into.Index(into.Len()-1)); err != nil {
 				return err
 			}
 			continue
 		}
-		faults.Add(name, "must be a JSON object")
-		if err := decoder.SkipValue(); err != nil {
+
+		d.report(name, "must be a JSON object")
+		if err := items.SkipValue(); err != nil {
 			return err
 		}
 	}
@@ -190,19 +208,47 @@ func unquote(value jsontext.Value) (string, bool) {
 	return string(text), err == nil
 }
 
-// knownFields keeps the fields of each body's type by their names in JSON.
-var knownFields sync.Map // reflect.Type → map[string][]int
+// bodyField is a field of a body's struct.
+type bodyField struct {
+	index []int
+	// maxItems bounds a list of structs.
+	maxItems int
+}
 
-func fieldsOf(structure reflect.Type) map[string][]int {
+// knownFields keeps the fields of each body's type by their names in JSON: there are as
+// many types as there are in the program.
+var knownFields sync.Map // reflect.Type → map[string]bodyField
+
+func fieldsOf(structure reflect.Type) map[string]bodyField {
 	if fields, ok := knownFields.Load(structure); ok {
-		return fields.(map[string][]int) //nolint:errcheck,forcetypeassert // Nothing else is stored.
+		return fields.(map[string]bodyField) //nolint:errcheck,forcetypeassert // Nothing else is stored.
 	}
-	fields := make(map[string][]int)
+
+	fields := make(map[string]bodyField)
 	for _, field := range reflect.VisibleFields(structure) {
-		if name := field.Tag.Get("json"); name != "" {
-			fields[jsonName(name)] = field.Index
+		if tag := field.Tag.Get("json"); tag != "" {
+			fields[jsonName(tag)] = bodyField{index: field.Index, maxItems: maxItems(field)}
 		}
 	}
+
 	knownFields.Store(structure, fields)
 	return fields
+}
+
+// maxItems reads the tag that a list of structs must have.
+func maxItems(field reflect.StructField) int {
+	if field.Type.Kind() != reflect.Slice || field.Type.Elem().Kind() != reflect.Struct {
+		return 0
+	}
+	bound, err := strconv.Atoi(field.Tag.Get("maxItems"))
+	if err != nil {
+		panic(fmt.Sprintf("the list %s has no bound: %v", field.Name, err))
+	}
+	return bound
+}
+
+// jsonName is the name in a json tag.
+func jsonName(tag string) string {
+	name, _, _ := strings.Cut(tag, ",")
+	return name
 }

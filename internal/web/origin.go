@@ -1,46 +1,53 @@
-package httpapi
+package web
 
 import (
 	"net/http"
 	"slices"
 )
 
-// Cross-origin requests: a browser may call from the origins that are allowed.
-
-// setOrigin answers the Origin of a request from a browser.
-func (s *server) setOrigin(c *call) {
-	origin := c.request.Header.Get("Origin")
-	if len(s.config.AllowedOrigins) == 0 {
-		return
-	}
-	header := c.writer.Header()
-	header.Add("Vary", "Origin")
-	if !s.allowsOrigin(origin) {
-		return
-	}
-	header.Set("Access-Control-Allow-Origin", origin)
-	header.Set("Access-Control-Expose-Headers", "Content-Disposition, ETag, Idempotent-Replayed, Link, Location, Retry-After, X-Request-Id")
-	header.Set("Cross-Origin-Resource-Policy", "cross-origin")
+// CrossOrigin is what a browser may do that shows a page of another origin. The zero
+// value lets it do nothing.
+type CrossOrigin struct {
+	// Origins may send requests, as "https://console.example.com"; "*" is any.
+	Origins []string
+	// Methods and RequestHeaders are what their requests may have, AnswerHeaders what
+	// they may read of the answers; all separated by commas.
+	Methods, RequestHeaders, AnswerHeaders string
 }
 
-func (s *server) allowsOrigin(origin string) bool {
-	return origin != "" && (slices.Contains(s.config.AllowedOrigins, "*") || slices.Contains(s.config.AllowedOrigins, origin))
+// Answer sets the headers of an answer to a request that may come from a browser.
+func (c *CrossOrigin) Answer(w *Writer, r *http.Request) {
+	if len(c.Origins) == 0 {
+		return
+	}
+	// A cache must not give one origin what was meant for another.
+	w.Header().Add("Vary", "Origin")
+
+	origin := r.Header.Get("Origin")
+	if !c.allows(origin) {
+		return
+	}
+	w.Header().Set("Access-Control-Allow-Origin", origin)
+	w.Header().Set("Access-Control-Expose-Headers", c.AnswerHeaders)
+	w.Header().Set("Cross-Origin-Resource-Policy", "cross-origin")
 }
 
-// answerPreflight answers a browser's question whether it may send a request; it
-// carries no key.
-func (s *server) answerPreflight(c *call) bool {
-	if c.request.Method != http.MethodOptions || c.request.Header.Get("Access-Control-Request-Method") == "" {
+func (c *CrossOrigin) allows(origin string) bool {
+	return origin != "" && (slices.Contains(c.Origins, "*") || slices.Contains(c.Origins, origin))
+}
+
+// AnswerPreflight answers a browser's question whether it may send a request, which
+// carries no key, and reports whether the request was one.
+func (c *CrossOrigin) AnswerPreflight(w *Writer, r *http.Request) bool {
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
 	}
-	if s.allowsOrigin(c.request.Header.Get("Origin")) {
-		header := c.writer.Header()
-		header.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT")
-		header.Set("Access-Control-Allow-Headers",
-			"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-API-KEY, X-Correlation-Id, X-Request-Id")
-		header.Set("Access-Control-Max-Age", "600")
+
+	if c.allows(r.Header.Get("Origin")) {
+		w.Header().Set("Access-Control-Allow-Methods", c.Methods)
+		w.Header().Set("Access-Control-Allow-Headers", c.RequestHeaders)
+		w.Header().Set("Access-Control-Max-Age", "600") // seconds
 	}
-	c.pattern = "preflight"
-	c.writer.WriteHeader(http.StatusNoContent)
+	w.WriteHeader(http.StatusNoContent)
 	return true
 }

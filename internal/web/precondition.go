@@ -1,4 +1,4 @@
-package httpapi
+package web
 
 import (
 	"errors"
@@ -6,38 +6,44 @@ import (
 	"strings"
 )
 
-// Preconditions of RFC 9110, section 13: a position's version is its entity tag.
+// Preconditions of RFC 9110, section 13: a resource's version is its entity tag.
 
-// versions reads If-Match. Nil means that any version will do; a tag that is no
-// version, a weak one included, matches none.
-func versions(headers []string) ([]int64, error) {
+// ETag returns a version as an entity tag.
+func ETag(version int64) string { return strconv.Quote(strconv.FormatInt(version, 10)) }
+
+// IfMatch reads the values of If-Match and returns the versions that they name. Nil means
+// that any version will do; a tag that is not a version, a weak one included, matches
+// none. The error is of a header that has no such form.
+func IfMatch(headers []string) ([]int64, error) {
 	header := strings.Join(headers, ",")
 	if strings.TrimSpace(header) == "" || strings.TrimSpace(header) == "*" {
 		return nil, nil
 	}
+
 	matched := []int64{}
 	for _, tag := range etags(header) {
-		text, quoted := strings.CutPrefix(tag, `"`)
-		text, closed := strings.CutSuffix(text, `"`)
 		if strings.HasPrefix(tag, "W/") {
 			continue
 		}
-		if !quoted || !closed || len(tag) < 2 {
+		text, quoted := strings.CutPrefix(tag, `"`)
+		text, closed := strings.CutSuffix(text, `"`)
+		if !quoted || !closed || len(tag) < len(`""`) {
 			return nil, errors.New(`must be * or a list of quoted versions, like "3"`)
 		}
+
 		// Tags are compared as they stand: "03" is not "3".
-		if version, err := strconv.ParseInt(text, 10, 64); err == nil && etag(version) == tag {
+		if version, err := strconv.ParseInt(text, 10, 64); err == nil && ETag(version) == tag {
 			matched = append(matched, version)
 		}
 	}
 	return matched, nil
 }
 
-// isKnown tells whether If-None-Match names a version. Here a weak tag is as good
-// as the strong one: a proxy that compresses answers weakens their tags.
-func isKnown(headers []string, version int64) bool {
+// IfNoneMatch reports whether the values of If-None-Match name a version. Here a weak tag
+// is as good as the strong one: a proxy that compresses answers weakens their tags.
+func IfNoneMatch(headers []string, version int64) bool {
 	for _, tag := range etags(strings.Join(headers, ",")) {
-		if tag == "*" || strings.TrimPrefix(tag, "W/") == etag(version) {
+		if tag == "*" || strings.TrimPrefix(tag, "W/") == ETag(version) {
 			return true
 		}
 	}

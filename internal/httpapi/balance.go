@@ -1,0 +1,53 @@
+package httpapi
+
+import (
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
+)
+
+// balancesView is a trial balance: by double entry, what the accounts have sums to zero.
+type balancesView struct {
+	InstitutionID escrow.InstitutionID `json:"institutionId"`
+	Sequence      int64                `json:"sequence" doc:"Of the last entry that is in the balances."`
+	Balances      []balanceView        `json:"balances" nullable:"false" doc:"One of each currency, in order of code."`
+}
+
+type balanceView struct {
+	Currency    money.Currency `json:"currency"`
+	Holder      string         `json:"holder" doc:"What holders have paid in, as a negative amount." example:"-1000.00"`
+	Escrow      string         `json:"escrow" doc:"What is held." example:"750.00"`
+	Beneficiary string         `json:"beneficiary" doc:"What was released." example:"250.00"`
+	Refund      string         `json:"refund" doc:"What went back." example:"0.00"`
+	Total       string         `json:"total" doc:"The sum of the four: zero." example:"0.00"`
+}
+
+// viewBalances shows balances in some currencies.
+func viewBalances(balances *escrow.Balances, currencies []money.Currency) []balanceView {
+	views := make([]balanceView, len(currencies))
+	for i, currency := range currencies {
+		balance := func(a escrow.Account) string { return money.FormatSum(balances.Of(currency, a), currency) }
+		views[i] = balanceView{
+			Currency:    currency,
+			Holder:      balance(escrow.AccountHolder),
+			Escrow:      balance(escrow.AccountEscrow),
+			Beneficiary: balance(escrow.AccountBeneficiary),
+			Refund:      balance(escrow.AccountRefund),
+			Total:       money.FormatSum(balances.Total(currency), currency),
+		}
+	}
+	return views
+}
+
+func (s *server) getBalances(c *call) (reply, error) {
+	institution, err := c.institution()
+	if err != nil {
+		return reply{}, err
+	}
+
+	balances, sequence, err := s.config.Log.Balances(c.context(), institution)
+	return ok(balancesView{
+		InstitutionID: institution,
+		Sequence:      sequence,
+		Balances:      viewBalances(&balances, balances.Currencies()),
+	}), err
+}

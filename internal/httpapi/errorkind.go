@@ -1,0 +1,227 @@
+package httpapi
+
+import (
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/web"
+)
+
+// The refusals that the API makes before a request reaches the domain.
+const (
+	codeMalformedBody    escrow.Code = web.CodeMalformedBody
+	codeUnauthorized     escrow.Code = "unauthorized"
+	codeAddressForbidden escrow.Code = "address_not_allowed"
+	codeRouteNotFound    escrow.Code = "route_not_found"
+	codeMethodNotAllowed escrow.Code = "method_not_allowed"
+	codeBodyTimeout      escrow.Code = web.CodeBodyTimeout
+	codeBodyTooLarge     escrow.Code = web.CodeBodyTooLarge
+	codeUnsupportedMedia escrow.Code = web.CodeUnsupportedMedia
+	codeRateLimited      escrow.Code = "rate_limited"
+)
+
+// ErrorKind is a line of the table of errors: what a code means, and the status
+// that it is answered with.
+type ErrorKind struct {
+	Code    escrow.Code
+	Status  int
+	Title   string
+	Meaning string
+}
+
+// ErrorKinds lists every error that the API answers, by status.
+func ErrorKinds() []ErrorKind {
+	return []ErrorKind{
+		{
+			Code: codeMalformedBody, Status: 400, Title: "Malformed body",
+			Meaning: "The body is not JSON: a syntax error, a duplicate name, invalid UTF-8, something behind the " +
+				"value, or a body that broke off.",
+		},
+		{
+			Code: codeUnauthorized, Status: 401, Title: "Not authenticated",
+			Meaning: "No key was sent, or two different ones.",
+		},
+		{
+			Code: escrow.CodeInvalidKey, Status: 401, Title: "Invalid API key",
+			Meaning: "The key is unknown, mistyped, revoked or expired.",
+		},
+		{
+			Code: escrow.CodeForbidden, Status: 403, Title: "Forbidden",
+			Meaning: "The key's role may not do this, or the request names an institution that the key does not act " +
+				"for.",
+		},
+		{
+			Code: codeAddressForbidden, Status: 403, Title: "Address not allowed",
+			Meaning: "The root key may not be used from this address.",
+		},
+		{
+			Code: codeRouteNotFound, Status: 404, Title: "Not found",
+			Meaning: "Nothing is at this path.",
+		},
+		{
+			Code: escrow.CodeInstitutionNotFound, Status: 404, Title: "Institution not found",
+			Meaning: "There is no such institution, or the key does not act for it.",
+		},
+		{
+			Code: escrow.CodeKeyNotFound, Status: 404, Title: "API key not found",
+			Meaning: "The institution has no such API key.",
+		},
+		{
+			Code: escrow.CodePolicyNotFound, Status: 404, Title: "Policy not found",
+			Meaning: "The institution has no policy for the region.",
+		},
+		{
+			Code: escrow.CodeTemplateNotFound, Status: 404, Title: "Asset template not found",
+			Meaning: "The institution has no such asset template.",
+		},
+		{
+			Code: escrow.CodeAssetNotFound, Status: 404, Title: "Asset not found",
+			Meaning: "The institution has no such asset.",
+		},
+		{
+			Code: escrow.CodePositionNotFound, Status: 404, Title: "Position not found",
+			Meaning: "The institution has no such position.",
+		},
+		{
+			Code: escrow.CodeCheckpointNotFound, Status: 404, Title: "Checkpoint not found",
+			Meaning: "The institution's journal has no checkpoint of the size, or none yet.",
+		},
+		{
+			Code: escrow.CodeEntryNotFound, Status: 404, Title: "Entry not found",
+			Meaning: "The institution's journal has no such entry, or not among so many.",
+		},
+		{
+			Code: codeMethodNotAllowed, Status: 405, Title: "Method not allowed",
+			Meaning: "The path does not take this method; the Allow header lists those it takes.",
+		},
+		{
+			Code: codeBodyTimeout, Status: 408, Title: "Body timeout",
+			Meaning: "The body did not arrive in time.",
+		},
+		{
+			Code: escrow.CodeInvalidTransition, Status: 409, Title: "Invalid transition",
+			Meaning: "The position's state does not allow this one next; the detail names both and the states that are " +
+				"allowed.",
+		},
+		{
+			Code: escrow.CodePositionExpired, Status: 409, Title: "Position expired",
+			Meaning: "The position is past its expiresAt and can only become EXPIRED or CANCELLED.",
+		},
+		{
+			Code: escrow.CodePositionEventLimit, Status: 409, Title: "Too many events",
+			Meaning: "The position has as many events as it can have; only a final state is possible.",
+		},
+		{
+			Code: escrow.CodeKeyInactive, Status: 409, Title: "API key inactive",
+			Meaning: "The API key is revoked or has expired and cannot be rotated.",
+		},
+		{
+			Code: escrow.CodeVersionMismatch, Status: 412, Title: "Version mismatch",
+			Meaning: "The position no longer has the version that If-Match, or an item's ifVersion, names.",
+		},
+		{
+			Code: codeBodyTooLarge, Status: 413, Title: "Body too large",
+			Meaning: "The body has more than 1 MiB.",
+		},
+		{
+			Code: codeUnsupportedMedia, Status: 415, Title: "Unsupported media type",
+			Meaning: "The body is not declared as application/json in UTF-8.",
+		},
+		{
+			Code: escrow.CodeInvalidInput, Status: 422, Title: "Invalid input",
+			Meaning: "Fields or parameters are not valid; errors lists all of them.",
+		},
+		{
+			Code: escrow.CodeIdempotencyKeyReused, Status: 422, Title: "Idempotency key reused",
+			Meaning: "The Idempotency-Key was used for another request.",
+		},
+		{
+			Code: escrow.CodeTransitionAmount, Status: 422, Title: "Invalid amount of a transition",
+			Meaning: "The amount is not what this transition can move.",
+		},
+		{
+			Code: escrow.CodeTemplateCurrency, Status: 422, Title: "Currency refused by template",
+			Meaning: "The asset's template has another currency.",
+		},
+		{
+			Code: escrow.CodeTemplateMinAmount, Status: 422, Title: "Amount below the template's minimum",
+			Meaning: "The asset's template asks for a larger amount.",
+		},
+		{
+			Code: escrow.CodeTemplateMaxAmount, Status: 422, Title: "Amount above the template's maximum",
+			Meaning: "The asset's template allows a smaller amount at the most.",
+		},
+		{
+			Code: escrow.CodeTemplateTenor, Status: 422, Title: "Expiry beyond the template's tenor",
+			Meaning: "The asset's template allows an earlier expiresAt at the latest.",
+		},
+		{
+			Code: escrow.CodeTemplateRetainage, Status: 422, Title: "Retainage",
+			Meaning: "The release would leave less held than the asset's template retains until RELEASED.",
+		},
+		{
+			Code: escrow.CodePolicyMinAmount, Status: 422, Title: "Amount below the policy's minimum",
+			Meaning: "The institution's policy for the region asks for a larger amount.",
+		},
+		{
+			Code: escrow.CodePolicyMaxAmount, Status: 422, Title: "Amount above the policy's maximum",
+			Meaning: "The institution's policy for the region allows a smaller amount at the most.",
+		},
+		{
+			Code: escrow.CodePolicyCurrency, Status: 422, Title: "Currency refused by policy",
+			Meaning: "The institution's policy for the region does not allow the currency.",
+		},
+		{
+			Code: escrow.CodeBatchRefused, Status: 422, Title: "Batch refused",
+			Meaning: "Items of an atomic batch are refused; results tells which, and why. Nothing was done.",
+		},
+		{
+			Code: escrow.CodeNotApplied, Status: 424, Title: "Not applied",
+			Meaning: "The item is right, but others of its atomic batch are refused. It is never the answer of a " +
+				"request, only that of an item.",
+		},
+		{
+			Code: codeRateLimited, Status: 429, Title: "Rate limited",
+			Meaning: "The key, or the address, sends more than it may; Retry-After says when to go on. Nothing was " +
+				"done.",
+		},
+		{
+			Code: escrow.CodeInternal, Status: 500, Title: "Internal error",
+			Meaning: "A fault of the server; its log has the request id. Whether a command was carried out can be " +
+				"found out by repeating it with its Idempotency-Key.",
+		},
+		{
+			Code: escrow.CodeOverloaded, Status: 503, Title: "Overloaded",
+			Meaning: "The server's queue is full. Nothing was done; retry after Retry-After.",
+		},
+		{
+			Code: escrow.CodeRequestTimeout, Status: 503, Title: "Request timeout",
+			Meaning: "The request's turn did not come in time. Nothing was done.",
+		},
+		{
+			Code: escrow.CodeShuttingDown, Status: 503, Title: "Shutting down",
+			Meaning: "The server is shutting down. Nothing was done; another instance may take the request.",
+		},
+		{
+			Code: escrow.CodeStoreUnavailable, Status: 503, Title: "Store unavailable",
+			Meaning: "The database cannot be reached or is not migrated. Nothing was done.",
+		},
+		{
+			Code: escrow.CodeOutcomeUnknown, Status: 503, Title: "Outcome unknown",
+			Meaning: "The server lost the database in the middle of a commit. Repeat the request with the same " +
+				"Idempotency-Key to find out what became of it.",
+		},
+	}
+}
+
+// errorKind finds a code's line; a code without one is a fault of ours.
+func errorKind(code escrow.Code) ErrorKind {
+	internal := ErrorKind{}
+	for _, kind := range ErrorKinds() {
+		if kind.Code == code {
+			return kind
+		}
+		if kind.Code == escrow.CodeInternal {
+			internal = kind
+		}
+	}
+	return internal
+}

@@ -1,0 +1,72 @@
+package httpapi
+
+import (
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+)
+
+// statusClientGone is how a request is logged and counted that failed because its
+// client did not wait for the answer: it is no failure of the server's. nginx made
+// the number known.
+const statusClientGone = 499
+
+// finish logs and counts a request that was answered.
+func (s *server) finish(c *call, duration time.Duration) {
+	method, status := c.loggedMethod(), c.writer.Status()
+	if c.gone {
+		status = statusClientGone
+	}
+	s.metrics.observe(c.pattern, method, status, duration)
+	c.endSpan(method, status)
+
+	level := slog.LevelInfo
+	if status >= http.StatusInternalServerError {
+		level = levelOf(c.failure)
+	}
+	if !s.log.Enabled(c.context(), level) {
+		return
+	}
+
+	attributes := make([]slog.Attr, 0, 12)
+	attributes = append(attributes,
+		slog.String("request_id", c.requestID), slog.String("method", method), slog.String("route", c.pattern),
+		slog.Int("status", status), slog.Duration("duration", duration), slog.String("client", c.client.String()),
+		slog.String("actor", c.caller.name()))
+	if !c.caller.institution.IsZero() {
+		attributes = append(attributes, slog.String("institution_id", c.caller.institution.String()))
+	}
+	if c.failure != nil {
+		attributes = append(attributes, slog.String("code", string(escrow.ErrorCode(c.failure))))
+		if status >= http.StatusInternalServerError {
+			attributes = append(attributes, slog.String("error", c.failure.Error()))
+		}
+	}
+	attributes = append(attributes, c.traceAttributes()...)
+	s.log.LogAttrs(c.context(), level, "request", attributes...)
+}
+
+// levelOf is the level at which a failure of the server is logged. An overloaded server
+// has better things to do than to complain of each, and there is a metric; one that shuts
+// down was told to.
+func levelOf(failure error) slog.Level {
+	if code := escrow.ErrorCode(failure); code == escrow.CodeOverloaded || code == escrow.CodeShuttingDown {
+		return slog.LevelInfo
+	}
+	return slog.LevelError
+}
+
+// loggedMethod is the request's method, or "other": clients make up methods, and
+// labels and logs must not grow with them.
+func (c *call) loggedMethod() string {
+	known := []string{
+		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
+	}
+	if slices.Contains(known, c.request.Method) {
+		return c.request.Method
+	}
+	return "other"
+}

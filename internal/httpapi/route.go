@@ -1,0 +1,94 @@
+package httpapi
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/web"
+)
+
+// route is a method on a path, and all there is to say about it: who may use it, which
+// tenant it concerns, what it takes and gives. The server acts on it, and the OpenAPI
+// document is made of it.
+type route struct {
+	// pattern is the method and the path: "GET /positions/{id}".
+	pattern    string
+	permission permission
+	tenant     tenancy
+	handle     func(*call) (reply, error)
+	// refusals are the codes that it can answer beside those that follow from the rest.
+	refusals codes
+	// limited says that it has a stricter rate limit.
+	limited bool
+	// operation describes it. Its query and body are what the server reads.
+	operation web.Operation
+}
+
+type (
+	codes   = []escrow.Code
+	headers = []web.Header
+)
+
+func (r *route) method() string {
+	method, _, _ := strings.Cut(r.pattern, " ")
+	return method
+}
+
+func (r *route) path() string {
+	_, path, _ := strings.Cut(r.pattern, " ")
+	return path
+}
+
+func (r *route) isCommand() bool { return web.IsCommand(r.method()) }
+
+// resource is a path with its routes by method. Nil is a path where nothing is.
+//
+// The mux is given paths and not methods with paths: what has a path of its own, as
+// /positions/batch has, is no resource by the id of that name, for whatever method; and
+// which methods a path takes is told only to those who have a key.
+type resource map[string]*route
+
+// resources returns the routes by path.
+func resources(routes []route) map[string]resource {
+	byPath := make(map[string]resource)
+	for i := range routes {
+		r := &routes[i]
+		if byPath[r.path()] == nil {
+			byPath[r.path()] = make(resource)
+		}
+		byPath[r.path()][r.method()] = r
+	}
+	return byPath
+}
+
+// route finds what a method does here, or nil; HEAD is answered as GET without its body.
+func (r resource) route(method string) *route {
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	return r[method]
+}
+
+// allowed is the Allow header.
+func (r resource) allowed() string {
+	methods := slices.Sorted(maps.Keys(r))
+	if r[http.MethodGet] != nil {
+		methods = append(methods, http.MethodHead)
+	}
+	return strings.Join(methods, ", ")
+}
+
+// check refuses a request for what is not there.
+func (r resource) check(c *call) error {
+	if r == nil {
+		return escrow.Errorf(codeRouteNotFound, "There is nothing at this path.")
+	}
+	if c.route == nil {
+		c.writer.Header().Set("Allow", r.allowed())
+		return escrow.Errorf(codeMethodNotAllowed, "This path takes %s.", r.allowed())
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+package httpapi
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
+)
+
+// words are the lists of words that fields take, by the names that their tags use.
+func words() map[string][]any {
+	return map[string][]any{
+		"states":        anyOf(escrow.States()),
+		"accounts":      anyOf(escrow.Accounts()),
+		"regions":       anyOf(escrow.Regions()),
+		"verticals":     anyOf(escrow.Verticals()),
+		"templateCodes": anyOf(escrow.TemplateCodes()),
+		"kinds":         anyOf(escrow.Kinds()),
+		"ledgerKinds":   anyOf(escrow.LedgerKinds()),
+		"roles":         anyOf(escrow.Roles()),
+	}
+}
+
+func anyOf[T any](list []T) []any {
+	words := make([]any, len(list))
+	for i, word := range list {
+		words[i] = word
+	}
+	return words
+}
+
+// schemas are the domain's own types, with those that describe them.
+func schemas() map[reflect.Type]reflect.Type {
+	return map[reflect.Type]reflect.Type{
+		reflect.TypeFor[escrow.InstitutionID]():  reflect.TypeFor[idSchema[escrow.InstitutionID]](),
+		reflect.TypeFor[escrow.KeyID]():          reflect.TypeFor[idSchema[escrow.KeyID]](),
+		reflect.TypeFor[escrow.TemplateID]():     reflect.TypeFor[idSchema[escrow.TemplateID]](),
+		reflect.TypeFor[escrow.AssetID]():        reflect.TypeFor[idSchema[escrow.AssetID]](),
+		reflect.TypeFor[escrow.PositionID]():     reflect.TypeFor[idSchema[escrow.PositionID]](),
+		reflect.TypeFor[escrow.EntryID]():        reflect.TypeFor[idSchema[escrow.EntryID]](),
+		reflect.TypeFor[escrow.Actor]():          reflect.TypeFor[textSchema](),
+		reflect.TypeFor[money.Digits]():          reflect.TypeFor[digitsSchema](),
+		reflect.TypeFor[escrow.Metadata]():       reflect.TypeFor[objectSchema](),
+		reflect.TypeFor[jsontext.Value]():        reflect.TypeFor[objectSchema](),
+		reflect.TypeFor[escrow.TemplateConfig](): reflect.TypeFor[templateConfigSchema](),
+		reflect.TypeFor[escrow.State]():          reflect.TypeFor[stateSchema](),
+		reflect.TypeFor[escrow.Account]():        reflect.TypeFor[accountSchema](),
+		reflect.TypeFor[escrow.Region]():         reflect.TypeFor[regionSchema](),
+		reflect.TypeFor[escrow.Vertical]():       reflect.TypeFor[verticalSchema](),
+		reflect.TypeFor[escrow.Kind]():           reflect.TypeFor[kindSchema](),
+	}
+}
+
+// schemaName names a schema after its Go type, without what only tells the layers
+// apart.
+func schemaName(t reflect.Type, hint string) string {
+	return layerWords.Replace(huma.DefaultSchemaNamer(t, hint))
+}
+
+var layerWords = strings.NewReplacer("View", "", "Body", "Input")
+
+// What huma asks for a schema must be a type: these stand for one schema each.
+type (
+	idSchema[ID fmt.Stringer] struct{}
+	textSchema                struct{}
+	digitsSchema              struct{}
+	objectSchema              struct{}
+	templateConfigSchema      struct{}
+	stateSchema               struct{}
+	accountSchema             struct{}
+	regionSchema              struct{}
+	verticalSchema            struct{}
+	kindSchema                struct{}
+)
+
+// Schema implements huma.SchemaProvider.
+func (idSchema[ID]) Schema(huma.Registry) *huma.Schema {
+	var zero ID
+	prefix, _, _ := strings.Cut(zero.String(), "_")
+	return &huma.Schema{Type: "string", Pattern: "^" + prefix + "_[0-7][0-9a-hjkmnp-tv-z]{25}$"}
+}
+
+// Schema implements huma.SchemaProvider.
+func (textSchema) Schema(huma.Registry) *huma.Schema { return &huma.Schema{Type: "string"} }
+
+// Schema implements huma.SchemaProvider.
+func (digitsSchema) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Description: "A plain decimal number, as a JSON number or a string; it is read digit by digit, never as a float.",
+		OneOf:       []*huma.Schema{{Type: "string", Pattern: `^(0|[1-9][0-9]*)(\.[0-9]+)?$`}, {Type: "number"}},
+		Examples:    []any{"1000.00"},
+	}
+}
+
+// Schema implements huma.SchemaProvider.
+func (objectSchema) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: "object", AdditionalProperties: true}
+}
+
+// Schema implements huma.SchemaProvider.
+func (templateConfigSchema) Schema(huma.Registry) *huma.Schema { return configSchema() }
+
+// configSchema describes the rules of a template.
+func configSchema() *huma.Schema {
+	text := &huma.Schema{Type: "string"}
+	return &huma.Schema{
+		Type: "object", Required: []string{"currency"},
+		Description: "CONSTR_ESCROW has region, minAmount and maxAmount; CONSTR_RETAINAGE retainagePercentage; TF_INVOICE " +
+			"country and maxTenorDays; TF_LC issuingBankCountry and maxTenorDays.",
+		Properties: map[string]*huma.Schema{
+			"currency": text, "region": text, "minAmount": text, "maxAmount": text,
+			"retainagePercentage": {Type: "number"}, "maxTenorDays": {Type: "integer"},
+			"country": text, "issuingBankCountry": text,
+		},
+	}
+}
+
+func wordSchema(list string) *huma.Schema {
+	return &huma.Schema{Type: "string", Enum: words()[list]}
+}
+
+// Schema implements huma.SchemaProvider.
+func (stateSchema) Schema(huma.Registry) *huma.Schema { return wordSchema("states") }
+
+// Schema implements huma.SchemaProvider.
+func (accountSchema) Schema(huma.Registry) *huma.Schema { return wordSchema("accounts") }
+
+// Schema implements huma.SchemaProvider.
+func (regionSchema) Schema(huma.Registry) *huma.Schema { return wordSchema("regions") }
+
+// Schema implements huma.SchemaProvider.
+func (verticalSchema) Schema(huma.Registry) *huma.Schema { return wordSchema("verticals") }
+
+// Schema implements huma.SchemaProvider.
+func (kindSchema) Schema(huma.Registry) *huma.Schema { return wordSchema("kinds") }
+
+// Schema implements huma.SchemaProvider.
+func (previousState) Schema(huma.Registry) *huma.Schema {
+	schema := wordSchema("states")
+	schema.Nullable = true
+	schema.Enum = append(schema.Enum, nil)
+	return schema
+}
+
+// Schema implements huma.SchemaProvider.
+func (coveringCheckpoint) Schema(registry huma.Registry) *huma.Schema {
+	checkpoint := registry.Schema(reflect.TypeFor[checkpointView](), true, "")
+	return &huma.Schema{OneOf: []*huma.Schema{checkpoint, {Type: "null"}}}
+}

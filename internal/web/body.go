@@ -1,0 +1,92 @@
+package web
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// MaxBodySize bounds a request's body, in bytes.
+const MaxBodySize = 1 << 20
+
+// The codes of a BodyError.
+const (
+	CodeMalformedBody    = "malformed_body"
+	CodeBodyTimeout      = "body_timeout"
+	CodeBodyTooLarge     = "body_too_large"
+	CodeUnsupportedMedia = "unsupported_media_type"
+)
+
+// BodyError is why a body was not read as JSON: a code, a sentence for the client that
+// repeats nothing of the body, and the cause, for the log alone.
+type BodyError struct {
+	Code, Detail string
+	cause        error
+}
+
+// Error implements error.
+func (e *BodyError) Error() string {
+	if e.cause == nil {
+		return e.Detail
+	}
+	return e.Detail + ": " + e.cause.Error()
+}
+
+// Unwrap returns the cause, which may be nil.
+func (e *BodyError) Unwrap() error { return e.cause }
+
+// ReadBody returns the body of a request, which must be declared as JSON. The error is a
+// *BodyError: the body is of another type, has more than MaxBodySize bytes, or did not
+// arrive whole or in time.
+func ReadBody(w *Writer, r *http.Request) ([]byte, error) {
+	if !isJSON(r.Header.Get("Content-Type")) {
+		return nil, &BodyError{Code: CodeUnsupportedMedia, Detail: "The body must be application/json."}
+	}
+	if r.ContentLength > MaxBodySize {
+		return nil, bodyTooLarge()
+	}
+
+	// net/http is told by its own writer when a body is too large: it closes the
+	// connection then.
+	body := bytes.NewBuffer(make([]byte, 0, max(r.ContentLength, 0)+bytes.MinRead))
+	_, err := body.ReadFrom(http.MaxBytesReader(w.ResponseWriter, r.Body, MaxBodySize))
+	if _, is := errors.AsType[*http.MaxBytesError](err); is {
+		return nil, bodyTooLarge()
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, &BodyError{Code: CodeBodyTimeout, Detail: "The body did not arrive in time.", cause: err}
+	}
+	if err != nil {
+		return nil, &BodyError{Code: CodeMalformedBody, Detail: "The body could not be read to its end.", cause: err}
+	}
+
+	return body.Bytes(), nil
+}
+
+func isJSON(contentType string) bool {
+	if contentType == ContentTypeJSON {
+		return true
+	}
+	mediaType, parameters, err := mime.ParseMediaType(contentType)
+	charset, hasCharset := parameters["charset"]
+	return err == nil && mediaType == ContentTypeJSON && (!hasCharset || strings.EqualFold(charset, "utf-8"))
+}
+
+func bodyTooLarge() error {
+	return &BodyError{Code: CodeBodyTooLarge, Detail: fmt.Sprintf("The body has more than %d bytes.", MaxBodySize)}
+}
+
+// malformed tells where the JSON breaks, without repeating what is there.
+func malformed(err error) error {
+	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		detail := fmt.Sprintf("The body is not valid JSON, at byte %d.", syntax.ByteOffset)
+		return &BodyError{Code: CodeMalformedBody, Detail: detail, cause: err}
+	}
+	return &BodyError{Code: CodeMalformedBody, Detail: "The body is not valid JSON.", cause: err}
+}

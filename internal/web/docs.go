@@ -1,0 +1,37 @@
+package web
+
+import (
+	"embed"
+	"path"
+)
+
+// The page of the OpenAPI document. It is drawn by Swagger UI, which stands in
+// assets as its makers publish it, so that the page asks nothing of another host.
+
+//go:embed assets/docs.html assets/docs.js assets/swagger-ui.css assets/swagger-ui-bundle.js
+var assets embed.FS
+
+// The page expects the document at /openapi.json and its files below /docs/.
+const (
+	// DocsPolicy lets the page run its own scripts, which write styles into it.
+	DocsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
+		"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	// DocsCaching is the Cache-Control of its files: they change only with the program,
+	// and are two megabytes.
+	DocsCaching = "private, max-age=3600"
+)
+
+// DocsPage returns the page, in HTML.
+func DocsPage() ([]byte, error) { return assets.ReadFile("assets/docs.html") }
+
+// DocsFile returns a file of the page and its content type, which is empty where the page
+// has no such file.
+func DocsFile(name string) (content []byte, contentType string) {
+	types := map[string]string{".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+
+	content, err := assets.ReadFile("assets/" + name)
+	if err != nil {
+		return nil, ""
+	}
+	return content, types[path.Ext(name)]
+}

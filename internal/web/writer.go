@@ -1,0 +1,89 @@
+package web
+
+import (
+	"maps"
+	"net/http"
+	"strconv"
+)
+
+// Writer writes one answer and remembers its status.
+type Writer struct {
+	http.ResponseWriter
+	status int
+	isHead bool
+	// values are those of headers, which are lists in net/http: together they take one
+	// allocation instead of one each.
+	values [6]string
+	used   int
+}
+
+// NewWriter returns a writer of the answer to a request.
+func NewWriter(w http.ResponseWriter, r *http.Request) Writer {
+	return Writer{ResponseWriter: w, isHead: r.Method == http.MethodHead}
+}
+
+// Status returns the status that was sent; 0 before that.
+func (w *Writer) Status() int { return w.status }
+
+// WriteHeader implements http.ResponseWriter.
+func (w *Writer) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *Writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Set sets a header by its canonical name.
+func (w *Writer) Set(name, value string) {
+	if w.used == len(w.values) {
+		w.Header().Set(name, value)
+		return
+	}
+
+	i := w.used
+	w.used++
+	w.values[i] = value
+	w.Header()[name] = w.values[i:w.used:w.used]
+}
+
+// securityHeaders are those of every answer, which pages replace some of. The lists are
+// shared by all answers: a header is to be set anew, not added to.
+var securityHeaders = http.Header{
+	"X-Content-Type-Options":       {"nosniff"},
+	"Cache-Control":                {"no-store"},
+	"Content-Security-Policy":      {"default-src 'none'; frame-ancestors 'none'"},
+	"X-Frame-Options":              {"DENY"},
+	"Cross-Origin-Resource-Policy": {"same-origin"},
+}
+
+// Secure sets the headers that keep browsers from doing with an answer what they are not
+// asked to: to guess its type, keep it, run it or show it within another page.
+func (w *Writer) Secure() { maps.Copy(w.Header(), securityHeaders) }
+
+// SecurePage lets the browser show the answer as a page within a policy, and tell no
+// other host about it.
+func (w *Writer) SecurePage(policy string) {
+	w.Set("Content-Security-Policy", policy)
+	w.Set("Referrer-Policy", "no-referrer")
+}
+
+// maxCountedBody is the size of the buffer within which net/http finds out the length
+// of an answer itself.
+const maxCountedBody = 2048
+
+// Send sends the answer. To HEAD it sends the headers alone, with the length that the
+// content would have.
+func (w *Writer) Send(status int, contentType string, content []byte) {
+	if contentType != "" {
+		w.Set("Content-Type", contentType)
+	}
+	if len(content) >= maxCountedBody || w.isHead {
+		w.Set("Content-Length", strconv.Itoa(len(content)))
+	}
+
+	w.WriteHeader(status)
+	if len(content) > 0 && !w.isHead {
+		_, _ = w.Write(content) // The client has gone; nobody is left to tell.
+	}
+}
