@@ -2,12 +2,14 @@ package httpapi
 
 import "github.com/escrowgrid/escrowgrid/internal/escrow"
 
+// keyBody makes a key.
 type keyBody struct {
 	Label     string  `json:"label" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"payments service"`
 	Role      string  `json:"role" doc:"admin reads and writes, read_only reads." words:"roles"`
 	ExpiresAt *string `json:"expiresAt,omitempty" doc:"When the key ends; never when left out." format:"date-time"`
 }
 
+// rotationBody replaces a key; it may be left out.
 type rotationBody struct {
 	OverlapSeconds *int64 `json:"overlapSeconds,omitempty" doc:"How long the old key lives on; 0 when left out." minimum:"0" maximum:"2592000"`
 }
@@ -17,7 +19,7 @@ type keyQuery struct {
 	IncludeRevoked string `query:"includeRevoked" doc:"true lists revoked keys too." enum:"true,false" default:"false"`
 }
 
-// KeyView is a key as the API shows it, without its secret.
+// KeyView is a key as the API shows it, without its secret, of which only a hash is kept.
 type KeyView struct {
 	ID            escrow.KeyID         `json:"id"`
 	InstitutionID escrow.InstitutionID `json:"institutionId"`
@@ -48,12 +50,15 @@ func viewKey(k escrow.APIKey) KeyView {
 
 func keyCursor(k escrow.APIKey) escrow.Cursor { return escrow.IDCursor(k.ID) }
 
+// createKey makes a key for an institution, and shows its secret.
 func (s *server) createKey(c *call) (reply, error) {
 	input := escrow.KeyInput(bodyOf[keyBody](c))
 	command, faults := escrow.NewCreateKey(input, escrow.HashSecret(c.newSecret()))
 	return c.makeKey(command, faults)
 }
 
+// rotateKey makes a key that takes over label and role of another, which ends at once or
+// after an overlap.
 func (s *server) rotateKey(c *call) (reply, error) {
 	old, err := pathID[escrow.KeyID](c, "keyId", escrow.CodeKeyNotFound)
 	if err != nil {
@@ -65,7 +70,8 @@ func (s *server) rotateKey(c *call) (reply, error) {
 	return c.makeKey(command, faults)
 }
 
-// makeKey carries out a command that makes a key, and shows the secret.
+// makeKey carries out a command that makes a key, and shows the secret, also when the
+// request is repeated.
 func (c *call) makeKey(command escrow.Command, faults escrow.Faults) (reply, error) {
 	key, err := execute[escrow.APIKey](c, command, faults)
 	if err != nil {
@@ -74,13 +80,17 @@ func (c *call) makeKey(command escrow.Command, faults escrow.Faults) (reply, err
 
 	secret := c.secret()
 	if escrow.HashSecret(secret) != key.Hash {
-		// The operator's key was changed in between.
+		// The caller's own key is a part of the secret. It is another one than the first
+		// time: the operator's key was changed in between.
 		return reply{}, escrow.Errorf(escrow.CodeIdempotencyKeyReused,
 			"The secret can be shown again only to the key that asked for it first.")
 	}
-	return created("/institutions/"+key.InstitutionID.String()+"/api-keys", newKeyView{KeyView: viewKey(key), APIKey: secret}), nil
+	location := "/institutions/" + key.InstitutionID.String() + "/api-keys"
+	return created(location, newKeyView{KeyView: viewKey(key), APIKey: secret}), nil
 }
 
+// revokeKey ends a key for good. For one that is revoked already nothing is done, and the
+// answer is the same.
 func (s *server) revokeKey(c *call) (reply, error) {
 	if _, err := c.institution(); err != nil {
 		return reply{}, err
@@ -97,6 +107,8 @@ func (s *server) revokeKey(c *call) (reply, error) {
 	return ok(viewKey(key)), nil
 }
 
+// listKeys answers an institution's keys in the order of creation, without those that
+// were revoked unless they are asked for.
 func (s *server) listKeys(c *call) (reply, error) {
 	query := queryOf[keyQuery](c)
 	list := query.read(&c.faults)

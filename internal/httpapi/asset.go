@@ -4,6 +4,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
+// assetBody makes an asset; root names whose.
 type assetBody struct {
 	InstitutionID string `json:"institutionId,omitempty" doc:"Whose asset; for the root key."`
 	AssetFields
@@ -24,6 +25,7 @@ type assetQuery struct {
 	TemplateID string `query:"templateId" doc:"Only assets of this template."`
 }
 
+// assetView is an asset as the API shows it.
 type assetView struct {
 	ID            escrow.AssetID       `json:"id"`
 	InstitutionID escrow.InstitutionID `json:"institutionId"`
@@ -46,6 +48,8 @@ func viewAsset(a escrow.Asset) assetView {
 
 func assetCursor(a escrow.Asset) escrow.Cursor { return escrow.IDCursor(a.ID) }
 
+// createAsset makes an asset of one of the institution's templates, whose rules the
+// positions on it will keep.
 func (s *server) createAsset(c *call) (reply, error) {
 	body := bodyOf[assetBody](c)
 	command, faults := escrow.NewCreateAsset(escrow.AssetInput(body.AssetFields))
@@ -57,6 +61,8 @@ func (s *server) createAsset(c *call) (reply, error) {
 	return created("/assets/"+asset.ID.String(), viewAsset(asset)), nil
 }
 
+// getAsset answers one asset. Another institution's is answered as one that does not
+// exist.
 func (s *server) getAsset(c *call) (reply, error) {
 	institution, err := c.institution()
 	if err != nil {
@@ -71,6 +77,7 @@ func (s *server) getAsset(c *call) (reply, error) {
 	return ok(viewAsset(asset)), err
 }
 
+// listAssets answers an institution's assets in the order of creation.
 func (s *server) listAssets(c *call) (reply, error) {
 	query := queryOf[assetQuery](c)
 	list := query.read(&c.faults)

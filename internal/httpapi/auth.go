@@ -25,6 +25,7 @@ type caller struct {
 	secret string
 }
 
+// actor is the caller in the journal.
 func (c caller) actor() escrow.Actor {
 	if c.root {
 		return escrow.ActorRoot()
@@ -126,9 +127,11 @@ func presentedKey(r *http.Request) (string, error) {
 	}
 	bearer = strings.TrimSpace(bearer)
 
+	// Two keys that differ would leave open whose request it is.
 	switch {
 	case header == "" && bearer == "":
-		return "", escrow.Errorf(codeUnauthorized, "Send an API key in X-API-KEY, or in Authorization as a Bearer token.")
+		return "", escrow.Errorf(codeUnauthorized,
+			"Send an API key in X-API-KEY, or in Authorization as a Bearer token.")
 	case header != "" && bearer != "" && header != bearer:
 		return "", escrow.Errorf(codeUnauthorized, "X-API-KEY and Authorization carry different keys.")
 	case header != "":
@@ -137,6 +140,8 @@ func presentedKey(r *http.Request) (string, error) {
 	return bearer, nil
 }
 
+// checkRootAddress refuses the root key from where it may not come, and counts the
+// addresses that it comes from: an alert watches for new ones.
 func (s *server) checkRootAddress(c *call) error {
 	if networks := s.config.RootNetworks; len(networks) > 0 && !web.IsWithin(c.client, networks) {
 		return escrow.Errorf(codeAddressForbidden, "The root key may not be used from this address.")

@@ -12,6 +12,7 @@ type balancesView struct {
 	Balances      []balanceView        `json:"balances" nullable:"false" doc:"One of each currency, in order of code."`
 }
 
+// balanceView is what the four accounts of a currency have.
 type balanceView struct {
 	Currency    money.Currency `json:"currency"`
 	Holder      string         `json:"holder" doc:"What holders have paid in, as a negative amount." example:"-1000.00"`
@@ -38,6 +39,8 @@ func viewBalances(balances *escrow.Balances, currencies []money.Currency) []bala
 	return views
 }
 
+// getBalances answers the trial balance of an institution: of each currency, what every
+// account has.
 func (s *server) getBalances(c *call) (reply, error) {
 	institution, err := c.institution()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
+// positionBatchBody makes positions. The tag's bound on items is escrow.MaxBatchItems.
 type positionBatchBody struct {
 	InstitutionID string             `json:"institutionId,omitempty" doc:"Whose positions; for the root key."`
 	Atomic        bool               `json:"atomic,omitempty" doc:"All items or none; otherwise each is accepted or refused by itself." default:"false"`
@@ -15,8 +16,10 @@ type positionBatchBody struct {
 
 func (b positionBatchBody) namedTenant() string { return b.InstitutionID }
 
+// positionItemBody is a type of its own for its name in the OpenAPI document.
 type positionItemBody struct{ PositionFields }
 
+// transitionBatchBody moves positions. The tag's bound on items is escrow.MaxBatchItems.
 type transitionBatchBody struct {
 	InstitutionID string               `json:"institutionId,omitempty" doc:"Whose positions; for the root key."`
 	Atomic        bool                 `json:"atomic,omitempty" doc:"All items or none; otherwise each is accepted or refused by itself." default:"false"`
@@ -25,6 +28,7 @@ type transitionBatchBody struct {
 
 func (b transitionBatchBody) namedTenant() string { return b.InstitutionID }
 
+// transitionItemBody is a transition with what the path and If-Match say of a single one.
 type transitionItemBody struct {
 	PositionID string `json:"positionId" doc:"Which position." example:"pos_01jd8m3q5yf7wbt0x4a2k9r6ce"`
 	TransitionFields
@@ -36,6 +40,7 @@ type batchView struct {
 	Results []batchItemView `json:"results" doc:"One for each item, in their order." nullable:"false"`
 }
 
+// batchItemView is what became of an item: Position or Error.
 type batchItemView struct {
 	Status   int           `json:"status" doc:"The status that the item would be answered with by itself; 424 for one that was not applied because others of an atomic batch are refused."`
 	Position *positionView `json:"position,omitempty" doc:"The position as it was right after the item, without its events."`
@@ -64,7 +69,8 @@ func viewResults(results escrow.BatchResults, done int) batchView {
 	return view
 }
 
-// viewRefusals shows the items of a batch that was refused as a whole.
+// viewRefusals shows the items of a batch that was refused as a whole; nil for what is no
+// batch.
 func viewRefusals(items escrow.ItemRefusals) []batchItemView {
 	var views []batchItemView
 	for _, refusal := range items {
@@ -84,6 +90,8 @@ func viewItemRefusal(refusal *escrow.Error) batchItemView {
 	}
 }
 
+// createPositions makes positions, in one command: 200 says that the batch was carried
+// out, and each result what the item's own answer would have been.
 func (s *server) createPositions(c *call) (reply, error) {
 	body := bodyOf[positionBatchBody](c)
 	items := make([]escrow.PositionInput, len(body.Items))
@@ -96,6 +104,8 @@ func (s *server) createPositions(c *call) (reply, error) {
 	return ok(viewResults(results, http.StatusCreated)), err
 }
 
+// transitionPositions moves positions, in one command and in the order of its items, so
+// that one position can go several steps.
 func (s *server) transitionPositions(c *call) (reply, error) {
 	body := bodyOf[transitionBatchBody](c)
 	items := make([]escrow.TransitionItem, len(body.Items))

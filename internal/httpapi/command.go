@@ -33,6 +33,7 @@ func execute[R escrow.Resource](c *call, command escrow.Command, faults escrow.F
 		Idempotency: idempotency,
 	})
 	if err != nil {
+		// Refusals are kept under the key as well, and repeated as whose they were.
 		if done.Replayed {
 			err = replayedError{error: err, requestID: done.RequestID}
 		}
@@ -41,7 +42,7 @@ func execute[R escrow.Resource](c *call, command escrow.Command, faults escrow.F
 
 	resource, ok := done.Resource.(R)
 	if !ok {
-		return resource, fmt.Errorf("%T led to a %T", command, done.Resource)
+		return resource, fmt.Errorf("%T answered with a %T", command, done.Resource)
 	}
 	if done.Replayed {
 		c.replayed, c.nonce = true, done.Nonce
@@ -60,7 +61,8 @@ func (r replayedError) Unwrap() error { return r.error }
 // maxIdempotencyKey bounds an Idempotency-Key, in characters.
 const maxIdempotencyKey = 255
 
-// checkIdempotencyKey notes an Idempotency-Key that is none.
+// checkIdempotencyKey notes an Idempotency-Key that is not valid. An empty one is not the
+// same as none: a client that sends it believes to be safe.
 func (c *call) checkIdempotencyKey() {
 	given := c.request.Header.Values("Idempotency-Key")
 	if len(given) == 0 {
@@ -71,9 +73,9 @@ func (c *call) checkIdempotencyKey() {
 	}
 }
 
-// idempotency reads the Idempotency-Key, if there is one; it was checked. The fingerprint is over
-// what decides about the answer: method, path, institution, If-Match and the
-// body without its white space; for an answer that holds a secret, also who asks.
+// idempotency reads the Idempotency-Key, if there is one; it was checked. The fingerprint
+// is over what decides about the answer: method, path, institution, If-Match and the body
+// without its white space; for an answer that holds a secret, also who asks.
 func (c *call) idempotency(institution escrow.InstitutionID) (*escrow.Idempotency, error) {
 	given := c.request.Header.Values("Idempotency-Key")
 	if len(given) == 0 {

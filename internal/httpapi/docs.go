@@ -7,10 +7,12 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
+// openAPI answers the document of the routes that this server has.
 func (s *server) openAPI(*call) (reply, error) {
 	return reply{status: http.StatusOK, raw: s.specJSON, contentType: web.ContentTypeJSON}, nil
 }
 
+// docsPage answers the document as a page.
 func (s *server) docsPage(c *call) (reply, error) {
 	c.writer.SecurePage(web.DocsPolicy)
 	page, err := web.DocsPage()

@@ -18,6 +18,7 @@ type problem struct {
 	Results   []batchItemView `json:"results,omitempty" doc:"What became of each item of an atomic batch that is refused." nullable:"false"`
 }
 
+// problemMembers tells a refusal in the members of any problem document.
 func problemMembers(refusal *escrow.Error, kind ErrorKind) web.ProblemMembers {
 	return web.ProblemMembers{
 		Type:   "urn:escrowgrid:error:" + string(kind.Code),
@@ -52,7 +53,8 @@ func (c *call) writeError(err error) {
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		c.writer.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(max(c.wait.Seconds(), 1)))))
 	case http.StatusUnauthorized:
-		c.writer.Header().Set("WWW-Authenticate", `Bearer realm="escrowgrid", ApiKey realm="escrowgrid", header="X-API-KEY"`)
+		c.writer.Header().Set("WWW-Authenticate",
+			`Bearer realm="escrowgrid", ApiKey realm="escrowgrid", header="X-API-KEY"`)
 	}
 
 	if securityRelevant(kind) {
@@ -62,8 +64,14 @@ func (c *call) writeError(err error) {
 	c.writer.Send(kind.Status, web.ContentTypeProblem, web.EncodeProblem(document))
 }
 
+// securityRelevant tells the refusals that go into the security log: of somebody who is
+// not known, may not do it, or does it too often.
 func securityRelevant(kind ErrorKind) bool {
-	return kind.Status == http.StatusUnauthorized || kind.Status == http.StatusForbidden || kind.Status == http.StatusTooManyRequests
+	switch kind.Status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests:
+		return true
+	}
+	return false
 }
 
 // noteRefusal puts the refused attempt into the bounded security log.

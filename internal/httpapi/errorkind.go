@@ -143,15 +143,15 @@ func ErrorKinds() []ErrorKind {
 		},
 		{
 			Code: escrow.CodeTemplateMinAmount, Status: 422, Title: "Amount below the template's minimum",
-			Meaning: "The asset's template asks for a larger amount.",
+			Meaning: "The amount is below the minimum of the asset's template.",
 		},
 		{
 			Code: escrow.CodeTemplateMaxAmount, Status: 422, Title: "Amount above the template's maximum",
-			Meaning: "The asset's template allows a smaller amount at the most.",
+			Meaning: "The amount is above the maximum of the asset's template.",
 		},
 		{
 			Code: escrow.CodeTemplateTenor, Status: 422, Title: "Expiry beyond the template's tenor",
-			Meaning: "The asset's template allows an earlier expiresAt at the latest.",
+			Meaning: "The expiresAt is later than the asset's template allows.",
 		},
 		{
 			Code: escrow.CodeTemplateRetainage, Status: 422, Title: "Retainage",
@@ -159,11 +159,11 @@ func ErrorKinds() []ErrorKind {
 		},
 		{
 			Code: escrow.CodePolicyMinAmount, Status: 422, Title: "Amount below the policy's minimum",
-			Meaning: "The institution's policy for the region asks for a larger amount.",
+			Meaning: "The amount is below the minimum of the institution's policy for the region.",
 		},
 		{
 			Code: escrow.CodePolicyMaxAmount, Status: 422, Title: "Amount above the policy's maximum",
-			Meaning: "The institution's policy for the region allows a smaller amount at the most.",
+			Meaning: "The amount is above the maximum of the institution's policy for the region.",
 		},
 		{
 			Code: escrow.CodePolicyCurrency, Status: 422, Title: "Currency refused by policy",
@@ -183,6 +183,7 @@ func ErrorKinds() []ErrorKind {
 			Meaning: "The key, or the address, sends more than it may; Retry-After says when to go on. Nothing was " +
 				"done.",
 		},
+
 		{
 			Code: escrow.CodeInternal, Status: 500, Title: "Internal error",
 			Meaning: "A fault of the server; its log has the request id. Whether a command was carried out can be " +

@@ -6,12 +6,14 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
+// institutionBody makes an institution.
 type institutionBody struct {
 	Name      string    `json:"name" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"First Builders Bank"`
 	Regions   []string  `json:"regions" nullable:"false" doc:"Where it is active." minItems:"1" uniqueItems:"true" words:"regions"`
 	Verticals *[]string `json:"verticals,omitempty" doc:"In which branches it is active; all when left out." minItems:"1" uniqueItems:"true" words:"verticals"`
 }
 
+// institutionView is an institution as the API shows it.
 type institutionView struct {
 	ID        escrow.InstitutionID `json:"id"`
 	Name      string               `json:"name"`
@@ -32,6 +34,8 @@ func viewInstitution(i escrow.Institution) institutionView {
 
 func institutionCursor(i escrow.Institution) escrow.Cursor { return escrow.IDCursor(i.ID) }
 
+// createInstitution makes a tenant. Its entry is the first of a journal of its own, which
+// nobody can name before it exists: the command is on no institution.
 func (s *server) createInstitution(c *call) (reply, error) {
 	command, faults := escrow.NewCreateInstitution(escrow.InstitutionInput(bodyOf[institutionBody](c)))
 
@@ -42,6 +46,7 @@ func (s *server) createInstitution(c *call) (reply, error) {
 	return created("/institutions/"+institution.ID.String(), viewInstitution(institution)), nil
 }
 
+// getInstitution answers an institution, to root and to itself.
 func (s *server) getInstitution(c *call) (reply, error) {
 	id, err := c.institution()
 	if err != nil {
@@ -52,7 +57,8 @@ func (s *server) getInstitution(c *call) (reply, error) {
 	return ok(viewInstitution(institution)), err
 }
 
-// listInstitutions lists all of them to root, and to a tenant its own.
+// listInstitutions answers all of them to root, and to a tenant its own: which others
+// there are is nothing that it may learn.
 func (s *server) listInstitutions(c *call) (reply, error) {
 	list := queryOf[listQuery](c).read(&c.faults)
 	if err := c.faults.Err(); err != nil {
@@ -64,6 +70,7 @@ func (s *server) listInstitutions(c *call) (reply, error) {
 		return listed(institutions, list.page.Limit, viewInstitution, institutionCursor), err
 	}
 
+	// The parameters of a list mean the same here, however short the list is.
 	own, err := s.engine.Institution(c.context(), c.caller.institution)
 	createdAt := func(i escrow.Institution) time.Time { return i.CreatedAt }
 	page := pageOf([]escrow.Institution{own}, list, createdAt, institutionCursor)

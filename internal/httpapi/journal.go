@@ -57,6 +57,7 @@ type auditEventView struct {
 	Refusal       *refusalView          `json:"refusal,omitempty"`
 }
 
+// refusalView is what a refused attempt has and an entry has not.
 type refusalView struct {
 	Code   escrow.Code `json:"code"`
 	Method string      `json:"method"`
@@ -65,8 +66,10 @@ type refusalView struct {
 }
 
 func viewLedgerEvent(e escrow.Entry) ledgerEventView {
+	// A list of the ledger has no entries of other kinds.
 	position, step, _ := e.PositionEvent()
 	event := viewPositionEvent(step)
+
 	return ledgerEventView{
 		ID:         e.ID,
 		Sequence:   e.Sequence,
@@ -89,6 +92,7 @@ func viewAuditEvent(e escrow.Entry) auditEventView {
 	if err != nil {
 		details = nil // An event that was read from JSON always has JSON.
 	}
+
 	return auditEventView{
 		ID:            e.ID,
 		InstitutionID: &e.InstitutionID,
@@ -128,6 +132,8 @@ func entryCursor(e escrow.Entry) escrow.Cursor { return escrow.SequenceCursor(e.
 
 func refusalCursor(a escrow.RefusedAttempt) escrow.Cursor { return escrow.IDCursor(a.ID) }
 
+// listLedgerEvents answers the entries that concern positions and their money, in the
+// order of the journal.
 func (s *server) listLedgerEvents(c *call) (reply, error) {
 	query := queryOf[ledgerQuery](c)
 	list := query.read(&c.faults)
@@ -148,6 +154,7 @@ func (s *server) listLedgerEvents(c *call) (reply, error) {
 	return listed(entries, list.page.Limit, viewLedgerEvent, entryCursor), err
 }
 
+// readKind reads a kind of entry, one of those that a list has.
 func readKind(faults *escrow.Faults, kind string, known []escrow.Kind) escrow.Kind {
 	if kind != "" && !slices.Contains(known, escrow.Kind(kind)) {
 		faults.Add("kind", "must be a kind of entry that this list has")
@@ -155,6 +162,8 @@ func readKind(faults *escrow.Faults, kind string, known []escrow.Kind) escrow.Ki
 	return escrow.Kind(kind)
 }
 
+// listAuditEvents answers all entries, or the security log: one list for clients, of two
+// tables, of which only root may see the second.
 func (s *server) listAuditEvents(c *call) (reply, error) {
 	query := queryOf[auditQuery](c)
 	list := query.read(&c.faults)
@@ -169,6 +178,7 @@ func (s *server) listAuditEvents(c *call) (reply, error) {
 	return reply{}, c.faults.Err()
 }
 
+// listEntries answers all entries, in the order of the journal.
 func (s *server) listEntries(c *call, list listRequest, query auditQuery) (reply, error) {
 	filter := escrow.EntryFilter{
 		Period:  list.period,

@@ -48,6 +48,8 @@ func (l *limits) check(c *call) error {
 		return nil
 	}
 
+	// The stricter limit is asked second: a request that is refused in any case takes none of
+	// its tokens.
 	wait := l.requests.Take(c.caller.actor(), l.now())
 	if wait == 0 && c.route != nil && c.route.limited {
 		wait = l.creation.Take(c.caller.actor(), l.now())
@@ -56,7 +58,8 @@ func (l *limits) check(c *call) error {
 		return nil
 	}
 	c.wait = wait
-	return escrow.Errorf(codeRateLimited, "The key asks for more than it may; go on after %s.", wait.Round(time.Millisecond))
+	return escrow.Errorf(codeRateLimited,
+		"The key asks for more than it may; go on after %s.", wait.Round(time.Millisecond))
 }
 
 // checkFailures refuses an address that has failed too often of late.
@@ -67,6 +70,7 @@ func (l *limits) checkFailures(client netip.Addr) error {
 	return nil
 }
 
+// countFailure notes that a request from an address had an invalid key.
 func (l *limits) countFailure(client netip.Addr) {
 	if l.enabled {
 		l.failures.Take(client, l.now())

@@ -49,7 +49,9 @@ func (q pageQuery) page(faults *escrow.Faults, largest int) escrow.PageRequest {
 	if q.Order != "" && q.Order != "asc" && q.Order != "desc" {
 		faults.Add("order", "must be asc or desc")
 	}
+
 	if q.Cursor != "" {
+		// Clients give back what they got; what a cursor is made of is none of their business.
 		cursor, err := base64.RawURLEncoding.Strict().DecodeString(q.Cursor)
 		if err != nil || len(cursor) != len(escrow.Cursor{}) {
 			faults.Add("cursor", "must be the nextCursor of another page")
@@ -70,6 +72,7 @@ func pageOf[T any](
 		slices.Reverse(whole)
 	}
 
+	// A cursor is an item's place. Where that item is gone, so is the rest of the list.
 	after, from, to := list.page.After, list.period.From, list.period.To
 	for _, item := range whole {
 		at := createdAt(item)
@@ -94,6 +97,7 @@ type listView[T any] struct {
 	Pagination pagination `json:"pagination"`
 }
 
+// pagination says where the list goes on.
 type pagination struct {
 	Limit int `json:"limit" doc:"How many items were asked for."`
 	// NextCursor is null on the last page.
@@ -101,7 +105,8 @@ type pagination struct {
 	HasMore    bool    `json:"hasMore" doc:"Whether the list goes on."`
 }
 
-// listed makes the view of a page; cursor tells an item's place.
+// listed answers a page of a list; view shows an item, and cursor tells its place in the
+// list.
 func listed[T, V any](page escrow.Page[T], limit int, view func(T) V, cursor func(T) escrow.Cursor) reply {
 	list := listView[V]{
 		Data:       make([]V, len(page.Items)),

@@ -23,6 +23,7 @@ func (s *server) finish(c *call, duration time.Duration) {
 	s.metrics.observe(c.pattern, method, status, duration)
 	c.endSpan(method, status)
 
+	// Below that level nothing is put together: a busy server logs no requests.
 	level := slog.LevelInfo
 	if status >= http.StatusInternalServerError {
 		level = levelOf(c.failure)
@@ -41,6 +42,7 @@ func (s *server) finish(c *call, duration time.Duration) {
 	}
 	if c.failure != nil {
 		attributes = append(attributes, slog.String("code", string(escrow.ErrorCode(c.failure))))
+		// What a refusal says may be the client's own text, which is not for logs.
 		if status >= http.StatusInternalServerError {
 			attributes = append(attributes, slog.String("error", c.failure.Error()))
 		}
@@ -63,7 +65,8 @@ func levelOf(failure error) slog.Level {
 // labels and logs must not grow with them.
 func (c *call) loggedMethod() string {
 	known := []string{
-		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
+		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodOptions,
 	}
 	if slices.Contains(known, c.request.Method) {
 		return c.request.Method

@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
+// metrics are what the API counts. Labels are of bounded sets: routes, known methods,
+// statuses and codes.
 type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
@@ -20,6 +22,7 @@ type metrics struct {
 
 func newMetrics(registry prometheus.Registerer) *metrics {
 	factory := promauto.With(registry)
+
 	return &metrics{
 		requests: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "escrowgrid_http_requests_total", Help: "Requests that were answered, by route, method and status.",
@@ -29,8 +32,8 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			// Fine enough about the objectives (300 ms and 1 s) and far enough down for
 			// quantiles from p50 to p99.9 of a fast server.
 			Buckets: []float64{
-				0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25,
-				0.3, 0.4, 0.5, 0.75, 1, 1.5, 2.5, 5, 10, 30,
+				0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1,
+				0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 1.5, 2.5, 5, 10, 30,
 			},
 		}, []string{"route", "method"}),
 		refusals: factory.NewCounterVec(prometheus.CounterOpts{
@@ -46,12 +49,13 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	}
 }
 
-// begin makes the series of errors: of one that begins with its first event, Prometheus
-// does not see that event.
-func (m *metrics) begin(routes []route) {
+// declareSeries makes the series of errors: of one that begins with its first event,
+// Prometheus does not see that event.
+func (m *metrics) declareSeries(routes []route) {
 	for _, kind := range ErrorKinds() {
 		m.refusals.WithLabelValues(string(kind.Code))
 	}
+
 	for i := range routes {
 		for _, status := range []int{http.StatusInternalServerError, http.StatusServiceUnavailable} {
 			m.requests.WithLabelValues(routes[i].path(), routes[i].method(), strconv.Itoa(status))
@@ -59,6 +63,7 @@ func (m *metrics) begin(routes []route) {
 	}
 }
 
+// observe counts a request that was answered.
 func (m *metrics) observe(pattern, method string, status int, duration time.Duration) {
 	m.requests.WithLabelValues(pattern, method, strconv.Itoa(status)).Inc()
 	m.duration.WithLabelValues(pattern, method).Observe(duration.Seconds())

@@ -44,20 +44,30 @@ func document() *huma.OpenAPI {
 				"moved from state to state with the money accounted for to the last minor unit.",
 			License: &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"},
 		},
+
 		Servers: []*huma.Server{{URL: "/"}},
 		Tags: []*huma.Tag{
 			{Name: "Positions", Description: "Holders' claims on assets."},
 			{Name: "Journal", Description: "What happened: the ledger and the audit trail."},
-			{Name: "Transparency log", Description: "Proof that a journal was not changed: its Merkle tree, and signed checkpoints of it."},
+			{
+				Name:        "Transparency log",
+				Description: "Proof that a journal was not changed: its Merkle tree, and signed checkpoints of it.",
+			},
 			{Name: "Assets", Description: "What positions are claims on."},
 			{Name: "Policies", Description: "An institution's own rules."},
 			{Name: "API keys", Description: "Who may act for an institution."},
 			{Name: "Institutions", Description: "The platform's tenants."},
 			{Name: "Service", Description: "The service itself."},
 		},
+
 		Components: &huma.Components{
 			SecuritySchemes: map[string]*huma.SecurityScheme{
-				"apiKey": {Type: "apiKey", In: "header", Name: "X-API-KEY", Description: "An institution's key, or the root key."},
+				"apiKey": {
+					Type:        "apiKey",
+					In:          "header",
+					Name:        "X-API-KEY",
+					Description: "An institution's key, or the root key.",
+				},
 				"bearer": {Type: "http", Scheme: "bearer", Description: "The same key as a Bearer token."},
 			},
 		},
@@ -67,8 +77,9 @@ func document() *huma.OpenAPI {
 // The headers that operations take and give.
 var (
 	idempotencyKeyHeader = web.Header{
-		Name:        "Idempotency-Key",
-		Description: "1 to 255 visible ASCII characters. The first answer under a key is kept for 24 hours and repeated.",
+		Name: "Idempotency-Key",
+		Description: "1 to 255 visible ASCII characters. The first answer under a key is kept for 24 hours and " +
+			"repeated.",
 	}
 	replayedHeader = web.Header{
 		Name:        "Idempotent-Replayed",
@@ -105,13 +116,18 @@ func (r *route) describe() web.Operation {
 	possible := r.codes()
 	for _, kind := range ErrorKinds() {
 		if slices.Contains(possible, kind.Code) {
-			o.Failures = append(o.Failures, web.Failure{Status: kind.Status, Code: string(kind.Code), Meaning: kind.Meaning})
+			o.Failures = append(o.Failures, web.Failure{
+				Status:  kind.Status,
+				Code:    string(kind.Code),
+				Meaning: kind.Meaning,
+			})
 		}
 	}
 	return o
 }
 
-// codes are those of the errors that the route can answer.
+// codes are those of the errors that the route can answer. What follows from the steps of
+// serve is said here once, and in no route.
 func (r *route) codes() codes {
 	possible := append(codes{
 		codeRateLimited, escrow.CodeInternal, escrow.CodeStoreUnavailable, escrow.CodeRequestTimeout,

@@ -7,6 +7,8 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
+// policyBody replaces the whole policy of a region. Position is a pointer to tell rules
+// that were left out from no rules.
 type policyBody struct {
 	Position *positionRules `json:"position" doc:"What is asked of a new position."`
 }
@@ -17,6 +19,7 @@ type positionRules struct {
 	AllowedCurrencies *[]string     `json:"allowedCurrencies,omitempty" doc:"ISO 4217 codes; any currency when left out." minItems:"1" uniqueItems:"true"`
 }
 
+// policyView is a policy as the API shows it.
 type policyView struct {
 	InstitutionID escrow.InstitutionID `json:"institutionId"`
 	Region        escrow.Region        `json:"region"`
@@ -50,6 +53,8 @@ func viewPolicy(p escrow.Policy) policyView {
 	return view
 }
 
+// setPolicy makes or replaces the policy of a region, for the positions that are made
+// from then on.
 func (s *server) setPolicy(c *call) (reply, error) {
 	body := bodyOf[policyBody](c)
 	if body.Position == nil {
@@ -67,6 +72,8 @@ func (s *server) setPolicy(c *call) (reply, error) {
 	return ok(viewPolicy(policy)), nil
 }
 
+// getPolicy answers the policy of a region. A region that is none has no policy, like one
+// for which none was set.
 func (s *server) getPolicy(c *call) (reply, error) {
 	institution, err := c.institution()
 	if err != nil {
@@ -77,7 +84,8 @@ func (s *server) getPolicy(c *call) (reply, error) {
 	return ok(viewPolicy(policy)), err
 }
 
-// listPolicies reads all of them: there is at most one for each region.
+// listPolicies answers an institution's policies in the order of creation. It reads all
+// of them: there is at most one for each region.
 func (s *server) listPolicies(c *call) (reply, error) {
 	list := queryOf[listQuery](c).read(&c.faults)
 	institution, err := c.institution()
@@ -90,7 +98,7 @@ func (s *server) listPolicies(c *call) (reply, error) {
 	return listed(page, list.page.Limit, viewPolicy, policyCursor), err
 }
 
-// policyCursor is a policy's place: it has no id, but its region.
+// policyCursor is a policy's place in a list: it has no id, but its region.
 func policyCursor(p escrow.Policy) (cursor escrow.Cursor) {
 	copy(cursor[:], p.Region)
 	return cursor

@@ -9,6 +9,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
+// positionBody makes a position; root names whose.
 type positionBody struct {
 	InstitutionID string `json:"institutionId,omitempty" doc:"Whose position; for the root key."`
 	PositionFields
@@ -16,7 +17,8 @@ type positionBody struct {
 
 func (b positionBody) namedTenant() string { return b.InstitutionID }
 
-// PositionFields is what a client gives to make a position.
+// PositionFields is what a client gives to make a position, alone or as an item of a
+// batch. Its fields are those of escrow.PositionInput, which has the rules.
 type PositionFields struct {
 	AssetID           string          `json:"assetId" doc:"The asset on which the claim is." example:"ast_01jd8m3q5yf7wbt0x4a2k9r6ce"`
 	HolderReference   string          `json:"holderReference" doc:"Whose claim it is, in the client's own terms; 1 to 255 characters." minLength:"1" maxLength:"255" example:"ACME-4711"`
@@ -27,6 +29,7 @@ type PositionFields struct {
 	Metadata          escrow.Metadata `json:"metadata,omitempty" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
 }
 
+// transitionBody moves a position; root names whose.
 type transitionBody struct {
 	InstitutionID string `json:"institutionId,omitempty" doc:"Whose position; for the root key."`
 	TransitionFields
@@ -34,7 +37,8 @@ type transitionBody struct {
 
 func (b transitionBody) namedTenant() string { return b.InstitutionID }
 
-// TransitionFields is what a client gives to move a position to another state.
+// TransitionFields is what a client gives to move a position to another state, alone or as
+// an item of a batch. Its fields are those of escrow.TransitionInput.
 type TransitionFields struct {
 	ToState  string          `json:"toState" doc:"Where to." words:"states"`
 	Amount   *money.Digits   `json:"amount,omitempty" doc:"What a partial release moves; elsewhere it may be left out or must be all that moves."`
@@ -53,6 +57,8 @@ type positionQuery struct {
 	Include           string `query:"include" doc:"events adds each position's events; limit is then at most 100." enum:"events"`
 }
 
+// positionView is a position as the API shows it. Its JSON is written by hand, see
+// AppendJSON: a field that is new here is new there.
 type positionView struct {
 	ID                escrow.PositionID    `json:"id"`
 	InstitutionID     escrow.InstitutionID `json:"institutionId"`
@@ -74,6 +80,7 @@ type positionView struct {
 	Events            *[]positionEventView `json:"events,omitempty" doc:"The position's history; left out of lists without include=events."`
 }
 
+// positionEventView is an event of a position. Its JSON is written by hand, too.
 type positionEventView struct {
 	ID        escrow.EntryID  `json:"id"`
 	Sequence  int64           `json:"sequence" doc:"The event's place in the institution's journal."`
@@ -143,6 +150,8 @@ func viewPositionEvent(e escrow.PositionEvent) positionEventView {
 
 func positionCursor(p escrow.Position) escrow.Cursor { return escrow.IDCursor(p.ID) }
 
+// creationRefusals are those of a new position: what its asset's template and the policy
+// of the template's region ask of it.
 func creationRefusals() codes {
 	return codes{
 		escrow.CodeTemplateCurrency, escrow.CodeTemplateMinAmount, escrow.CodeTemplateMaxAmount,
@@ -150,6 +159,7 @@ func creationRefusals() codes {
 	}
 }
 
+// createPosition makes a position in its first state, without money.
 func (s *server) createPosition(c *call) (reply, error) {
 	body := bodyOf[positionBody](c)
 	command, faults := escrow.NewCreatePosition(escrow.PositionInput(body.PositionFields))
@@ -163,6 +173,7 @@ func (s *server) createPosition(c *call) (reply, error) {
 	return answer, nil
 }
 
+// transitionRefusals are those of a transition of a position that there is.
 func transitionRefusals() codes {
 	return codes{
 		escrow.CodeVersionMismatch, escrow.CodeInvalidTransition, escrow.CodePositionExpired,
@@ -170,6 +181,8 @@ func transitionRefusals() codes {
 	}
 }
 
+// transitionPosition moves a position to another state, and its money with it. With
+// If-Match it does so only from a version that the client has seen.
 func (s *server) transitionPosition(c *call) (reply, error) {
 	// What is not an id leaves it zero, and there is no such position.
 	var id escrow.PositionID
@@ -191,6 +204,7 @@ func (s *server) transitionPosition(c *call) (reply, error) {
 	}, nil
 }
 
+// getPosition answers a position with its events, or that the client has it already.
 func (s *server) getPosition(c *call) (reply, error) {
 	institution, err := c.institution()
 	if err != nil {
@@ -210,15 +224,19 @@ func (s *server) getPosition(c *call) (reply, error) {
 		return reply{status: http.StatusNotModified, etag: tag}, nil
 	}
 
+	// It is read more often than anything else, and most readers ask for one again.
 	content, err := s.positions.json(position)
 	return reply{status: http.StatusOK, raw: content, contentType: web.ContentTypeJSON, etag: tag}, err
 }
 
+// listPositions answers an institution's positions in the order of creation. A page with
+// events is shorter: a position may have a thousand of them.
 func (s *server) listPositions(c *call) (reply, error) {
 	query := queryOf[positionQuery](c)
 	list := query.read(&c.faults)
 	filter := query.filter(&c.faults, list.period)
 	if filter.WithEvents {
+		// Read again, with the smaller bound.
 		list.page = query.page(&c.faults, escrow.MaxPageWithEvents)
 	}
 	institution, err := c.institution()

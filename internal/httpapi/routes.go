@@ -9,6 +9,7 @@ import (
 
 // table is every route there is, in the order of their groups.
 func (s *server) table() []route {
+	// An operator who does not want strangers to read the documentation asks for a key.
 	docs := public
 	if !s.config.PublicDocs {
 		docs = anyKey

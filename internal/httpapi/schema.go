@@ -37,22 +37,24 @@ func anyOf[T any](list []T) []any {
 // schemas are the domain's own types, with those that describe them.
 func schemas() map[reflect.Type]reflect.Type {
 	return map[reflect.Type]reflect.Type{
-		reflect.TypeFor[escrow.InstitutionID]():  reflect.TypeFor[idSchema[escrow.InstitutionID]](),
-		reflect.TypeFor[escrow.KeyID]():          reflect.TypeFor[idSchema[escrow.KeyID]](),
-		reflect.TypeFor[escrow.TemplateID]():     reflect.TypeFor[idSchema[escrow.TemplateID]](),
-		reflect.TypeFor[escrow.AssetID]():        reflect.TypeFor[idSchema[escrow.AssetID]](),
-		reflect.TypeFor[escrow.PositionID]():     reflect.TypeFor[idSchema[escrow.PositionID]](),
-		reflect.TypeFor[escrow.EntryID]():        reflect.TypeFor[idSchema[escrow.EntryID]](),
+		reflect.TypeFor[escrow.InstitutionID](): reflect.TypeFor[idSchema[escrow.InstitutionID]](),
+		reflect.TypeFor[escrow.KeyID]():         reflect.TypeFor[idSchema[escrow.KeyID]](),
+		reflect.TypeFor[escrow.TemplateID]():    reflect.TypeFor[idSchema[escrow.TemplateID]](),
+		reflect.TypeFor[escrow.AssetID]():       reflect.TypeFor[idSchema[escrow.AssetID]](),
+		reflect.TypeFor[escrow.PositionID]():    reflect.TypeFor[idSchema[escrow.PositionID]](),
+		reflect.TypeFor[escrow.EntryID]():       reflect.TypeFor[idSchema[escrow.EntryID]](),
+
 		reflect.TypeFor[escrow.Actor]():          reflect.TypeFor[textSchema](),
 		reflect.TypeFor[money.Digits]():          reflect.TypeFor[digitsSchema](),
 		reflect.TypeFor[escrow.Metadata]():       reflect.TypeFor[objectSchema](),
 		reflect.TypeFor[jsontext.Value]():        reflect.TypeFor[objectSchema](),
 		reflect.TypeFor[escrow.TemplateConfig](): reflect.TypeFor[templateConfigSchema](),
-		reflect.TypeFor[escrow.State]():          reflect.TypeFor[stateSchema](),
-		reflect.TypeFor[escrow.Account]():        reflect.TypeFor[accountSchema](),
-		reflect.TypeFor[escrow.Region]():         reflect.TypeFor[regionSchema](),
-		reflect.TypeFor[escrow.Vertical]():       reflect.TypeFor[verticalSchema](),
-		reflect.TypeFor[escrow.Kind]():           reflect.TypeFor[kindSchema](),
+
+		reflect.TypeFor[escrow.State]():    reflect.TypeFor[stateSchema](),
+		reflect.TypeFor[escrow.Account]():  reflect.TypeFor[accountSchema](),
+		reflect.TypeFor[escrow.Region]():   reflect.TypeFor[regionSchema](),
+		reflect.TypeFor[escrow.Vertical](): reflect.TypeFor[verticalSchema](),
+		reflect.TypeFor[escrow.Kind]():     reflect.TypeFor[kindSchema](),
 	}
 }
 
@@ -91,9 +93,13 @@ func (textSchema) Schema(huma.Registry) *huma.Schema { return &huma.Schema{Type:
 // Schema implements huma.SchemaProvider.
 func (digitsSchema) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
-		Description: "A plain decimal number, as a JSON number or a string; it is read digit by digit, never as a float.",
-		OneOf:       []*huma.Schema{{Type: "string", Pattern: `^(0|[1-9][0-9]*)(\.[0-9]+)?$`}, {Type: "number"}},
-		Examples:    []any{"1000.00"},
+		Description: "A plain decimal number, as a JSON number or a string; it is read digit by digit, never as a " +
+			"float.",
+		OneOf: []*huma.Schema{
+			{Type: "string", Pattern: `^(0|[1-9][0-9]*)(\.[0-9]+)?$`},
+			{Type: "number"},
+		},
+		Examples: []any{"1000.00"},
 	}
 }
 
@@ -108,18 +114,26 @@ func (templateConfigSchema) Schema(huma.Registry) *huma.Schema { return configSc
 // configSchema describes the rules of a template.
 func configSchema() *huma.Schema {
 	text := &huma.Schema{Type: "string"}
+
 	return &huma.Schema{
-		Type: "object", Required: []string{"currency"},
-		Description: "CONSTR_ESCROW has region, minAmount and maxAmount; CONSTR_RETAINAGE retainagePercentage; TF_INVOICE " +
-			"country and maxTenorDays; TF_LC issuingBankCountry and maxTenorDays.",
+		Type:     "object",
+		Required: []string{"currency"},
+		Description: "CONSTR_ESCROW has region, minAmount and maxAmount; CONSTR_RETAINAGE retainagePercentage; " +
+			"TF_INVOICE country and maxTenorDays; TF_LC issuingBankCountry and maxTenorDays.",
 		Properties: map[string]*huma.Schema{
-			"currency": text, "region": text, "minAmount": text, "maxAmount": text,
-			"retainagePercentage": {Type: "number"}, "maxTenorDays": {Type: "integer"},
-			"country": text, "issuingBankCountry": text,
+			"currency":            text,
+			"region":              text,
+			"minAmount":           text,
+			"maxAmount":           text,
+			"retainagePercentage": {Type: "number"},
+			"maxTenorDays":        {Type: "integer"},
+			"country":             text,
+			"issuingBankCountry":  text,
 		},
 	}
 }
 
+// wordSchema describes one word of a list.
 func wordSchema(list string) *huma.Schema {
 	return &huma.Schema{Type: "string", Enum: words()[list]}
 }
@@ -139,7 +153,8 @@ func (verticalSchema) Schema(huma.Registry) *huma.Schema { return wordSchema("ve
 // Schema implements huma.SchemaProvider.
 func (kindSchema) Schema(huma.Registry) *huma.Schema { return wordSchema("kinds") }
 
-// Schema implements huma.SchemaProvider.
+// Schema implements huma.SchemaProvider. Null, which huma has as a second type, must be
+// among the words as well.
 func (previousState) Schema(huma.Registry) *huma.Schema {
 	schema := wordSchema("states")
 	schema.Nullable = true

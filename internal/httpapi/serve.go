@@ -33,7 +33,8 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, pattern string, 
 
 	defer func() {
 		if problem := recover(); problem != nil {
-			s.log.Error("panic in a handler", "request_id", c.requestID, "panic", problem, "stack", string(debug.Stack()))
+			s.log.Error("panic in a handler",
+				"request_id", c.requestID, "panic", problem, "stack", string(debug.Stack()))
 			if c.writer.Status() == 0 {
 				c.writeError(escrow.Errorf(escrow.CodeInternal, "Something went wrong on the server."))
 			}
@@ -41,21 +42,25 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, pattern string, 
 		s.finish(c, time.Since(begun))
 	}()
 
+	// A browser asks before it has a key to send.
 	if s.crossOrigin.AnswerPreflight(&c.writer, r) {
 		c.pattern = "preflight"
 		return
 	}
 
+	// Whatever is done for a request, its statements in the database included, ends with
+	// its time.
 	timed := web.WithDeadline(ctx, begun.Add(s.config.RequestTimeout))
 	defer timed.End()
 	ctx = timed
 	if !web.IsCommand(r.Method) {
-		ctx = engine.Reading(ctx)
+		ctx = engine.WithSnapshot(ctx)
 	}
 	c.request = r.WithContext(ctx)
 
 	answer, err := s.serve(c, found)
 	if err != nil {
+		// The context of the connection has no deadline: it ends when the client goes away.
 		c.gone = r.Context().Err() != nil
 		c.writeError(err)
 		return
@@ -110,6 +115,8 @@ func (s *server) admit(c *call) error {
 func (c *call) readInput() error {
 	takes, report := &c.route.operation, c.faults.Add
 
+	// A command takes no parameter that it does not know, also where it knows none. A query
+	// of one thing has never looked at them.
 	switch {
 	case takes.Query != nil:
 		c.query = reflect.New(reflect.TypeOf(takes.Query)).Interface()

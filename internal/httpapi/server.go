@@ -89,7 +89,7 @@ func New(config Config) (http.Handler, error) {
 	}
 
 	routes := s.table()
-	s.metrics.begin(routes)
+	s.metrics.declareSeries(routes)
 	var err error
 	if s.specJSON, err = specification(routes); err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func New(config Config) (http.Handler, error) {
 
 // ServeHTTP implements http.Handler.
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// The mux would lead clients from such a path to another one.
+	// The mux would redirect clients from such a path to another one.
 	if !isClean(r.URL.EscapedPath()) {
 		s.nothing().ServeHTTP(w, r)
 		return

@@ -9,6 +9,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
+// healthView says that the process lives, and what it is.
 type healthView struct {
 	Status  string `json:"status" enum:"ok"`
 	Service string `json:"service" enum:"escrowgrid"`
@@ -16,6 +17,7 @@ type healthView struct {
 	Store   string `json:"store" enum:"sqlite,postgres"`
 }
 
+// readyView says that everything which requests need is there.
 type readyView struct {
 	Status string       `json:"status" enum:"ready"`
 	Checks []checkState `json:"checks" nullable:"false"`
@@ -52,6 +54,8 @@ func (s *server) ready(c *call) (reply, error) {
 	return ok(readyView{Status: "ready", Checks: []checkState{{Name: "store", Status: "ok"}}}), nil
 }
 
+// showMetrics answers the metrics in the text format. It is an answer like any other, with
+// the same headers and errors, and not promhttp's.
 func (s *server) showMetrics(*call) (reply, error) {
 	families, err := s.config.Gatherer.Gather()
 	if err != nil {

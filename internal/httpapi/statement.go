@@ -12,11 +12,13 @@ type formatQuery struct {
 	Format string `query:"format" doc:"The format of the answer. When left out, the Accept header chooses, and JSON is the default." enum:"json,csv,html"`
 }
 
+// positionStatementQuery asks for all of a position's life: its events are bounded.
 type positionStatementQuery struct {
 	tenantQuery
 	formatQuery
 }
 
+// statementQuery asks for a period of a journal.
 type statementQuery struct {
 	formatQuery
 	From  string `query:"from" doc:"Only movements at or after this time; all from the journal's beginning when left out." format:"date-time"`
@@ -36,6 +38,7 @@ type StatementFields struct {
 // coveringCheckpoint is null while none has been signed.
 type coveringCheckpoint checkpointView
 
+// positionStatementView is the statement of a position, with what it is a claim on.
 type positionStatementView struct {
 	InstitutionID     escrow.InstitutionID `json:"institutionId"`
 	PositionID        escrow.PositionID    `json:"positionId"`
@@ -47,6 +50,7 @@ type positionStatementView struct {
 	StatementFields
 }
 
+// statementView is the statement of an institution over a period.
 type statementView struct {
 	InstitutionID escrow.InstitutionID `json:"institutionId"`
 	From          *timestamp           `json:"from" nullable:"true" doc:"The beginning of the period, inclusive; null for the journal's."`
@@ -108,6 +112,8 @@ func (s *server) statementFields(
 	return fields, err
 }
 
+// getPositionStatement answers what a position's steps have moved, and between which
+// accounts.
 func (s *server) getPositionStatement(c *call) (reply, error) {
 	query := queryOf[positionStatementQuery](c)
 	format := c.statementFormat(query.Format)
@@ -155,6 +161,9 @@ func (s *server) getPositionStatement(c *call) (reply, error) {
 	})
 }
 
+// getStatement answers what a period of the journal has moved. A period with more than the
+// statement may have is cut between two entries; the rest is the next statement's, whose
+// path is in the Link header.
 func (s *server) getStatement(c *call) (reply, error) {
 	query := queryOf[statementQuery](c)
 	format := c.statementFormat(query.Format)
@@ -206,6 +215,7 @@ func (q statementQuery) read(faults *escrow.Faults) (period escrow.Period, limit
 		From: optionalTime(faults, "from", q.From),
 		To:   optionalTime(faults, "to", q.To),
 	}
+	// Only two times that could be read can be compared.
 	if len(*faults) == 0 && period.From != nil && period.To != nil && !period.From.Before(*period.To) {
 		faults.Add("from", "must be before to")
 	}

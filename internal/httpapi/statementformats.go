@@ -72,7 +72,9 @@ func (s *server) answerStatement(c *call, contentType string, document statement
 		c.writer.Set("Content-Disposition",
 			fmt.Sprintf(`attachment; filename="statement-%s-%d.csv"`, document.of, document.Sequence))
 		return reply{status: http.StatusOK, raw: content, contentType: "text/csv; charset=utf-8"}, err
+
 	case contentTypeHTML:
+		// The other formats name the institution by its id, which programs know.
 		institution, err := s.engine.Institution(c.context(), document.institution)
 		if err != nil {
 			return reply{}, err
@@ -88,14 +90,15 @@ func (s *server) answerStatement(c *call, contentType string, document statement
 // a holder's reference: a spreadsheet would carry out one that begins like a formula.
 func (d statementDocument) csv() ([]byte, error) {
 	rows := [][]string{{
-		"record", "currency", "account", "sequence", "entryId", "at", "positionId", "fromState", "toState", "debit", "credit",
-		"amount",
+		"record", "currency", "account", "sequence", "entryId", "at", "positionId", "fromState", "toState",
+		"debit", "credit", "amount",
 	}}
 	balances := func(record, sequence string, at *timestamp, all []balanceView) {
 		for _, of := range all {
 			for _, b := range of.accounts() {
 				rows = append(rows, []string{
-					record, string(of.Currency), string(b.account), sequence, "", orNone(at), "", "", "", "", "", b.balance,
+					record, string(of.Currency), string(b.account), sequence, "", orNone(at),
+					"", "", "", "", "", b.balance,
 				})
 			}
 		}
@@ -104,8 +107,9 @@ func (d statementDocument) csv() ([]byte, error) {
 	balances("opening", "", d.From, d.Opening)
 	for _, m := range d.Movements {
 		rows = append(rows, []string{
-			"movement", string(m.Currency), "", strconv.FormatInt(m.Sequence, 10), m.EntryID.String(), m.At.String(), m.PositionID.String(),
-			string(m.FromState), string(m.ToState), string(m.Debit), string(m.Credit), m.Amount,
+			"movement", string(m.Currency), "", strconv.FormatInt(m.Sequence, 10), m.EntryID.String(),
+			m.At.String(), m.PositionID.String(), string(m.FromState), string(m.ToState),
+			string(m.Debit), string(m.Credit), m.Amount,
 		})
 	}
 	balances("closing", strconv.FormatInt(d.Sequence, 10), d.To, d.Closing)
@@ -165,12 +169,13 @@ type currencySection struct {
 	Movements                  []movementView
 }
 
+// balanceLine is a row of the table of balances.
 type balanceLine struct {
 	Account          escrow.Account
 	Opening, Closing string
 }
 
-// page makes a page that needs no other file.
+// page makes a page that needs no other file, with a section for each currency.
 func (d statementDocument) page(institution escrow.Institution) ([]byte, error) {
 	movements := make(map[money.Currency][]movementView)
 	for _, m := range d.Movements {

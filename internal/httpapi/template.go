@@ -6,6 +6,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
+// templateBody makes a template; root names whose.
 type templateBody struct {
 	InstitutionID string `json:"institutionId,omitempty" doc:"Whose template; for the root key."`
 	TemplateFields
@@ -27,6 +28,7 @@ type templateQuery struct {
 	tenantQuery
 }
 
+// templateView is a template as the API shows it.
 type templateView struct {
 	ID            escrow.TemplateID     `json:"id"`
 	InstitutionID escrow.InstitutionID  `json:"institutionId"`
@@ -53,6 +55,8 @@ func viewTemplate(t escrow.AssetTemplate) templateView {
 
 func templateCursor(t escrow.AssetTemplate) escrow.Cursor { return escrow.IDCursor(t.ID) }
 
+// createTemplate makes a kind of asset. What its config may have depends on its code, so
+// config is handed to the domain as it came.
 func (s *server) createTemplate(c *call) (reply, error) {
 	body := bodyOf[templateBody](c)
 	command, faults := escrow.NewCreateTemplate(escrow.TemplateInput{
@@ -70,6 +74,8 @@ func (s *server) createTemplate(c *call) (reply, error) {
 	return created("/asset-templates/"+template.ID.String(), viewTemplate(template)), nil
 }
 
+// getTemplate answers one template. Another institution's is answered as one that does
+// not exist.
 func (s *server) getTemplate(c *call) (reply, error) {
 	institution, err := c.institution()
 	if err != nil {
@@ -84,6 +90,7 @@ func (s *server) getTemplate(c *call) (reply, error) {
 	return ok(viewTemplate(template)), err
 }
 
+// listTemplates answers an institution's templates in the order of creation.
 func (s *server) listTemplates(c *call) (reply, error) {
 	list := queryOf[templateQuery](c).read(&c.faults)
 	institution, err := c.institution()

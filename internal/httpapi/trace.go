@@ -36,6 +36,7 @@ func (c *call) endSpan(method string, status int) {
 	if !c.span.IsRecording() {
 		return
 	}
+
 	c.span.SetName(method + " " + c.pattern)
 	c.span.SetAttributes(
 		attribute.String("http.request.method", method), attribute.String("http.route", c.pattern),
@@ -45,6 +46,8 @@ func (c *call) endSpan(method string, status int) {
 	if !c.caller.institution.IsZero() {
 		c.span.SetAttributes(attribute.String("escrowgrid.institution_id", c.caller.institution.String()))
 	}
+
+	// A refusal is no failure of the server: its span has the code, and no error.
 	if c.failure != nil {
 		code := string(escrow.ErrorCode(c.failure))
 		if status >= http.StatusInternalServerError {
@@ -56,8 +59,8 @@ func (c *call) endSpan(method string, status int) {
 	c.span.End()
 }
 
-// traceAttributes lead from a line of the log to the trace, whether or not this server
-// records it.
+// traceAttributes name the trace in a line of the log, whether or not this server records
+// it.
 func (c *call) traceAttributes() []slog.Attr {
 	at := c.span.SpanContext()
 	if !at.IsValid() {

@@ -9,6 +9,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
 
+// logKeyView is a key that checkpoints are verified with.
 type logKeyView struct {
 	VerifierKey string    `json:"verifierKey" doc:"The public key: name+hash+base64, as C2SP signed notes and golang.org/x/mod/sumdb/note have it." example:"escrowgrid+3f1c8a2e+AZ…"`
 	Algorithm   string    `json:"algorithm" enum:"Ed25519"`
@@ -26,6 +27,7 @@ type journalEntryView struct {
 	LeafHash translog.Hash  `json:"leafHash" doc:"SHA-256 of a zero byte and the body (RFC 6962), in base64."`
 }
 
+// checkpointView is a checkpoint with what a client would read out of its note.
 type checkpointView struct {
 	Origin   string        `json:"origin" doc:"Names the log: the operator's name for it, a slash and the institution's id."`
 	Size     int64         `json:"size" doc:"How many entries it covers: those of the sequences 1 to size."`
@@ -34,6 +36,7 @@ type checkpointView struct {
 	Note     string        `json:"note" doc:"The checkpoint as it was signed: a C2SP signed note. The other members repeat parts of it."`
 }
 
+// inclusionView is the proof that an entry is in a tree.
 type inclusionView struct {
 	Sequence int64           `json:"sequence"`
 	Size     int64           `json:"size"`
@@ -42,6 +45,7 @@ type inclusionView struct {
 	Proof    []translog.Hash `json:"proof" nullable:"false" doc:"The audit path of RFC 6962, 2.1.1, from the leaf's neighbour up, in base64."`
 }
 
+// consistencyView is the proof that a tree is the beginning of another.
 type consistencyView struct {
 	From         int64           `json:"from"`
 	To           int64           `json:"to"`
@@ -102,6 +106,8 @@ func logKeyCursor(k journallog.Key) escrow.Cursor {
 	return escrow.Cursor(hash[:len(escrow.Cursor{})])
 }
 
+// listLogKeys answers the public keys that have signed checkpoints. It takes no key:
+// auditors are no callers of ours.
 func (s *server) listLogKeys(c *call) (reply, error) {
 	list := queryOf[listQuery](c).read(&c.faults)
 	if err := c.faults.Err(); err != nil {
@@ -113,6 +119,8 @@ func (s *server) listLogKeys(c *call) (reply, error) {
 	return listed(page, list.page.Limit, viewLogKey, logKeyCursor), err
 }
 
+// listJournal answers the entries as they are stored, so that a client can hash them
+// itself.
 func (s *server) listJournal(c *call) (reply, error) {
 	list := queryOf[listQuery](c).read(&c.faults)
 	institution, err := c.institution()
@@ -124,6 +132,7 @@ func (s *server) listJournal(c *call) (reply, error) {
 	return listed(entries, list.page.Limit, viewJournalEntry, entryCursor), err
 }
 
+// listCheckpoints answers the checkpoints of a journal, by size.
 func (s *server) listCheckpoints(c *call) (reply, error) {
 	page := queryOf[pageQuery](c).page(&c.faults, escrow.MaxPageSize)
 	institution, err := c.institution()
@@ -135,6 +144,7 @@ func (s *server) listCheckpoints(c *call) (reply, error) {
 	return listed(checkpoints, page.Limit, viewCheckpoint, checkpointCursor), err
 }
 
+// getCheckpoint answers the checkpoint of a size, or the latest.
 func (s *server) getCheckpoint(c *call) (reply, error) {
 	size := wholeNumber(&c.faults, "size", queryOf[checkpointQuery](c).Size)
 	institution, err := c.institution()
@@ -146,6 +156,8 @@ func (s *server) getCheckpoint(c *call) (reply, error) {
 	return ok(viewCheckpoint(checkpoint)), err
 }
 
+// proveInclusion answers the proof that an entry is in the tree of a size, or in that of
+// the latest checkpoint.
 func (s *server) proveInclusion(c *call) (reply, error) {
 	query := queryOf[inclusionQuery](c)
 	sequence := requiredNumber(&c.faults, "sequence", query.Sequence)
@@ -165,6 +177,8 @@ func (s *server) proveInclusion(c *call) (reply, error) {
 	}), err
 }
 
+// proveConsistency answers the proof that the tree of one size is the beginning of that of
+// another, or of the latest checkpoint's.
 func (s *server) proveConsistency(c *call) (reply, error) {
 	query := queryOf[consistencyQuery](c)
 	from := requiredNumber(&c.faults, "from", query.From)
