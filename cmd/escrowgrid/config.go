@@ -39,28 +39,28 @@ type serverFlags struct {
 	databaseFlags `embed:""`
 	logFlags      `embed:""`
 
-	Host               string `env:"HOST" default:"127.0.0.1" help:"The address to listen on."`
-	Port               string `env:"PORT" default:"4000" help:"The port to listen on; 0 takes a free one."`
-	RootAPIKey         string `env:"ROOT_API_KEY" name:"root-api-key" secret:"" help:"The operator's key, 32 characters at least. On SQLite one is made at the first start and kept beside the database; on PostgreSQL it is required."`
-	RootAPIKeyPrevious string `env:"ROOT_API_KEY_PREVIOUS" name:"root-api-key-previous" secret:"" help:"The operator's key that ROOT_API_KEY takes the place of: both act for the operator as long as this is given."`
-	RootAllowedIPs     string `env:"ROOT_API_KEY_ALLOWED_IPS" name:"root-api-key-allowed-ips" help:"Networks that the root key may come from, like 10.0.0.0/8,::1; anywhere when empty."`
-	MetricsAPIKey      string `env:"METRICS_API_KEY" name:"metrics-api-key" secret:"" help:"A key that reads /metrics and nothing else, 32 characters at least."`
-	TrustedProxies     string `env:"TRUSTED_PROXIES" help:"Networks of proxies whose X-Forwarded-For is believed."`
-	PublicDocsEnabled  string `env:"PUBLIC_DOCS_ENABLED" help:"Whether /docs and /openapi.json need no key: true or false. True when HOST is a loopback address."`
-	CORSAllowedOrigins string `env:"CORS_ALLOWED_ORIGINS" name:"cors-allowed-origins" help:"Web origins that browsers may call from, like https://console.example.com; none when empty."`
-	RateLimitEnabled   string `env:"RATE_LIMIT_ENABLED" default:"true" help:"Whether keys are limited: true or false."`
-	RateLimitRPS       string `env:"RATE_LIMIT_RPS" name:"rate-limit-rps" default:"20000" help:"The steady rate of one key, in requests a second."`
-	RateLimitBurst     string `env:"RATE_LIMIT_BURST" name:"rate-limit-burst" default:"40000" help:"The requests that one key may send at once."`
-	RequestTimeout     string `env:"REQUEST_TIMEOUT" default:"15s" help:"The most time for one request, like 15s."`
-	ShutdownDelay      string `env:"SHUTDOWN_DELAY" default:"0s" help:"How long a server that is told to stop serves on, while /ready says that it is not, so that load balancers send no more; like 10s."`
-	ShutdownTimeout    string `env:"SHUTDOWN_TIMEOUT" default:"25s" help:"The most time to finish what was accepted when the server is stopped."`
-	QueueSize          string `env:"QUEUE_SIZE" default:"16384" help:"The most commands that wait, each item of a batch being one; more are answered with 503. On PostgreSQL an institution can fill a quarter of it."`
-	BatchSize          string `env:"BATCH_SIZE" default:"512" help:"The most commands in one transaction; a batch of more is one by itself."`
-	LogName            string `env:"LOG_NAME" default:"escrowgrid" help:"Your name for the transparency logs of the journals, like escrow.example.com; it stands in every checkpoint, and should never change."`
-	LogSigningKey      string `env:"LOG_SIGNING_KEY" secret:"" help:"The keys that sign checkpoints, as escrowgrid signing-key makes them; with more than one, separated by commas, all of them sign. One is made and kept in the database when empty."`
-	CheckpointInterval string `env:"CHECKPOINT_INTERVAL" default:"5s" help:"How often a journal with new entries gets a checkpoint."`
-	VerifyInterval     string `env:"VERIFY_INTERVAL" default:"24h" help:"How long the server waits from one verification of all journals and rows to the next; 0s verifies never."`
-	ExpiryInterval     string `env:"EXPIRY_INTERVAL" default:"1s" help:"How often positions that are due are expired."`
+	Host                 string `env:"HOST" default:"127.0.0.1" help:"The address to listen on."`
+	Port                 string `env:"PORT" default:"4000" help:"The port to listen on; 0 takes a free one."`
+	RootAPIKey           string `env:"ROOT_API_KEY" name:"root-api-key" secret:"" help:"The operator's key, 32 characters at least. On SQLite one is made at the first start and kept beside the database; on PostgreSQL it is required."`
+	RootAPIKeyPrevious   string `env:"ROOT_API_KEY_PREVIOUS" name:"root-api-key-previous" secret:"" help:"The operator's key that ROOT_API_KEY takes the place of: both act for the operator as long as this is given."`
+	RootAllowedIPs       string `env:"ROOT_API_KEY_ALLOWED_IPS" name:"root-api-key-allowed-ips" help:"Networks that the root key may come from, like 10.0.0.0/8,::1; anywhere when empty."`
+	MetricsAPIKey        string `env:"METRICS_API_KEY" name:"metrics-api-key" secret:"" help:"A key that reads /metrics and nothing else, 32 characters at least."`
+	TrustedProxies       string `env:"TRUSTED_PROXIES" help:"Networks of proxies whose X-Forwarded-For is believed."`
+	PublicDocsEnabled    string `env:"PUBLIC_DOCS_ENABLED" help:"Whether /docs and /openapi.json need no key: true or false. True when HOST is a loopback address."`
+	CORSAllowedOrigins   string `env:"CORS_ALLOWED_ORIGINS" name:"cors-allowed-origins" help:"Web origins that browsers may call from, like https://console.example.com; none when empty."`
+	RateLimitEnabled     string `env:"RATE_LIMIT_ENABLED" default:"true" help:"Whether keys are limited: true or false."`
+	RateLimitRPS         string `env:"RATE_LIMIT_RPS" name:"rate-limit-rps" default:"20000" help:"The steady rate of one key, in requests a second."`
+	RateLimitBurst       string `env:"RATE_LIMIT_BURST" name:"rate-limit-burst" default:"40000" help:"The requests that one key may send at once."`
+	RequestTimeout       string `env:"REQUEST_TIMEOUT" default:"15s" help:"The most time for one request, like 15s."`
+	ShutdownDelay        string `env:"SHUTDOWN_DELAY" default:"0s" help:"How long a server that is told to stop serves on, while /ready says that it is not, so that load balancers send no more; like 10s."`
+	ShutdownTimeout      string `env:"SHUTDOWN_TIMEOUT" default:"25s" help:"The most time to finish what was accepted when the server is stopped."`
+	QueueSize            string `env:"QUEUE_SIZE" default:"16384" help:"The most commands that wait, each item of a batch being one; more are answered with 503. On PostgreSQL an institution can fill a quarter of it."`
+	BatchSize            string `env:"BATCH_SIZE" default:"512" help:"The most commands in one transaction; a batch of more is one by itself."`
+	CheckpointOrigin     string `env:"CHECKPOINT_ORIGIN" default:"escrowgrid" help:"Your name, with which the origin of every checkpoint begins, like escrow.example.com. It should never change."`
+	CheckpointSigningKey string `env:"CHECKPOINT_SIGNING_KEY" secret:"" help:"The keys that sign checkpoints, as escrowgrid signing-key makes them, separated by commas; all of them sign. When empty, the server makes one and keeps it in the database."`
+	CheckpointInterval   string `env:"CHECKPOINT_INTERVAL" default:"5s" help:"How often a journal with new entries gets a checkpoint."`
+	VerifyInterval       string `env:"VERIFY_INTERVAL" default:"24h" help:"How long the server waits from one verification of all journals and rows to the next; 0s verifies never."`
+	ExpiryInterval       string `env:"EXPIRY_INTERVAL" default:"1s" help:"How often positions that are due are expired."`
 
 	traceFlags `embed:""`
 }
@@ -87,7 +87,7 @@ type serverConfig struct {
 	shutdownTimeout     time.Duration
 	queueSize           int
 	batchSize           int
-	logName             string
+	checkpointOrigin    string
 	signers             []translog.Signer
 	checkpointInterval  time.Duration
 	verifyInterval      time.Duration // 0 is never
@@ -171,8 +171,9 @@ func (r *reader) secret(variable, value string) string {
 	return value
 }
 
-// logName reads a name of signed notes: they end it at a space or a plus sign.
-func (r *reader) logName(variable, value string) string {
+// checkpointOrigin reads the name that every checkpoint's origin begins with. It is also the name
+// of the keys that sign, which signed notes end at a space or a plus sign.
+func (r *reader) checkpointOrigin(variable, value string) string {
 	if !translog.IsName(value) {
 		r.wrong(variable, value, "a name without spaces and plus signs, like escrow.example.com")
 	}
@@ -260,31 +261,31 @@ func split(list string) (parts []string) {
 func (f serverFlags) config(log io.Writer) (serverConfig, error) {
 	var r reader
 	config := serverConfig{
-		stderr:          log,
-		logger:          r.logger(f.logFlags, log),
-		address:         net.JoinHostPort(f.Host, strconv.Itoa(r.whole("PORT", f.Port, 0, 65535))),
-		rootKey:         r.secret("ROOT_API_KEY", f.RootAPIKey),
-		previousRootKey: r.secret("ROOT_API_KEY_PREVIOUS", f.RootAPIKeyPrevious),
-		metricsKey:      r.secret("METRICS_API_KEY", f.MetricsAPIKey),
-		rootNetworks:    r.networks("ROOT_API_KEY_ALLOWED_IPS", f.RootAllowedIPs),
-		trustedProxies:  r.networks("TRUSTED_PROXIES", f.TrustedProxies),
-		allowedOrigins:  r.origins("CORS_ALLOWED_ORIGINS", f.CORSAllowedOrigins),
-		rateLimited:     r.yesNo("RATE_LIMIT_ENABLED", f.RateLimitEnabled),
-		rps:             r.whole("RATE_LIMIT_RPS", f.RateLimitRPS, 1, 1_000_000),
-		burst:           r.whole("RATE_LIMIT_BURST", f.RateLimitBurst, 1, 1_000_000),
-		requestTimeout:  r.duration("REQUEST_TIMEOUT", f.RequestTimeout, 100*time.Millisecond, 10*time.Minute),
-		shutdownDelay:   r.duration("SHUTDOWN_DELAY", f.ShutdownDelay, 0, 10*time.Minute),
-		shutdownTimeout: r.duration("SHUTDOWN_TIMEOUT", f.ShutdownTimeout, 0, 10*time.Minute),
-		queueSize:       r.whole("QUEUE_SIZE", f.QueueSize, 1, 1_000_000),
-		batchSize:       r.whole("BATCH_SIZE", f.BatchSize, 1, 10_000),
-		logName:         r.logName("LOG_NAME", f.LogName),
-		expiryInterval:  r.duration("EXPIRY_INTERVAL", f.ExpiryInterval, 10*time.Millisecond, time.Hour),
+		stderr:           log,
+		logger:           r.logger(f.logFlags, log),
+		address:          net.JoinHostPort(f.Host, strconv.Itoa(r.whole("PORT", f.Port, 0, 65535))),
+		rootKey:          r.secret("ROOT_API_KEY", f.RootAPIKey),
+		previousRootKey:  r.secret("ROOT_API_KEY_PREVIOUS", f.RootAPIKeyPrevious),
+		metricsKey:       r.secret("METRICS_API_KEY", f.MetricsAPIKey),
+		rootNetworks:     r.networks("ROOT_API_KEY_ALLOWED_IPS", f.RootAllowedIPs),
+		trustedProxies:   r.networks("TRUSTED_PROXIES", f.TrustedProxies),
+		allowedOrigins:   r.origins("CORS_ALLOWED_ORIGINS", f.CORSAllowedOrigins),
+		rateLimited:      r.yesNo("RATE_LIMIT_ENABLED", f.RateLimitEnabled),
+		rps:              r.whole("RATE_LIMIT_RPS", f.RateLimitRPS, 1, 1_000_000),
+		burst:            r.whole("RATE_LIMIT_BURST", f.RateLimitBurst, 1, 1_000_000),
+		requestTimeout:   r.duration("REQUEST_TIMEOUT", f.RequestTimeout, 100*time.Millisecond, 10*time.Minute),
+		shutdownDelay:    r.duration("SHUTDOWN_DELAY", f.ShutdownDelay, 0, 10*time.Minute),
+		shutdownTimeout:  r.duration("SHUTDOWN_TIMEOUT", f.ShutdownTimeout, 0, 10*time.Minute),
+		queueSize:        r.whole("QUEUE_SIZE", f.QueueSize, 1, 1_000_000),
+		batchSize:        r.whole("BATCH_SIZE", f.BatchSize, 1, 10_000),
+		checkpointOrigin: r.checkpointOrigin("CHECKPOINT_ORIGIN", f.CheckpointOrigin),
+		expiryInterval:   r.duration("EXPIRY_INTERVAL", f.ExpiryInterval, 10*time.Millisecond, time.Hour),
 	}
 	config.checkpointInterval = r.duration("CHECKPOINT_INTERVAL", f.CheckpointInterval, 100*time.Millisecond, 24*time.Hour)
 	if f.VerifyInterval != "0s" && f.VerifyInterval != "0" {
 		config.verifyInterval = r.duration("VERIFY_INTERVAL", f.VerifyInterval, 100*time.Millisecond, 30*24*time.Hour)
 	}
-	config.signers = r.signers("LOG_SIGNING_KEY", f.LogSigningKey, config.logName)
+	config.signers = r.signers("CHECKPOINT_SIGNING_KEY", f.CheckpointSigningKey, config.checkpointOrigin)
 	config.traces = r.traces(f.traceFlags)
 	config.databaseURL, config.databaseConnections = r.database(f.databaseFlags)
 	config.publicDocs = isLoopback(f.Host)

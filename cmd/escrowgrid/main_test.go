@@ -55,7 +55,7 @@ func build() error {
 var variables = []string{
 	"PORT", "HOST", "DATABASE_URL", "DATABASE_CONNECTIONS", "ROOT_API_KEY", "ROOT_API_KEY_PREVIOUS", "ROOT_API_KEY_ALLOWED_IPS", "TRUSTED_PROXIES", "METRICS_API_KEY", "PUBLIC_DOCS_ENABLED",
 	"CORS_ALLOWED_ORIGINS", "RATE_LIMIT_ENABLED", "RATE_LIMIT_RPS", "RATE_LIMIT_BURST", "REQUEST_TIMEOUT", "SHUTDOWN_DELAY", "SHUTDOWN_TIMEOUT", "QUEUE_SIZE", "BATCH_SIZE",
-	"LOG_NAME", "LOG_SIGNING_KEY", "CHECKPOINT_INTERVAL", "VERIFY_INTERVAL", "EXPIRY_INTERVAL", "LOG_LEVEL", "LOG_FORMAT",
+	"CHECKPOINT_ORIGIN", "CHECKPOINT_SIGNING_KEY", "CHECKPOINT_INTERVAL", "VERIFY_INTERVAL", "EXPIRY_INTERVAL", "LOG_LEVEL", "LOG_FORMAT",
 	"OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_TRACES_SAMPLER",
 	"OTEL_TRACES_SAMPLER_ARG", "OTEL_SERVICE_NAME",
 }
@@ -70,7 +70,7 @@ func TestHelpTellsHowToUseTheProgram(t *testing.T) {
 	for _, name := range variables {
 		ofServer, ofDemo = append(ofServer, "($"+name+")"), append(ofDemo, "($"+name+")")
 	}
-	secrets := []string{"ROOT_API_KEY_PREVIOUS=" + testRootKey, "API_KEY=" + testRootKey, "ROOT_API_KEY=" + testRootKey, "METRICS_API_KEY=" + testRootKey, "DATABASE_URL=postgres://u:hidden@h/d", "LOG_SIGNING_KEY=PRIVATE+KEY+hidden"}
+	secrets := []string{"ROOT_API_KEY_PREVIOUS=" + testRootKey, "API_KEY=" + testRootKey, "ROOT_API_KEY=" + testRootKey, "METRICS_API_KEY=" + testRootKey, "DATABASE_URL=postgres://u:hidden@h/d", "CHECKPOINT_SIGNING_KEY=PRIVATE+KEY+hidden"}
 	for args, tells := range map[string][]string{
 		"":                   overview,
 		"-h":                 overview,
@@ -82,7 +82,7 @@ func TestHelpTellsHowToUseTheProgram(t *testing.T) {
 		"export --help":      {"Usage: escrowgrid export --institution=ID --output=FILE", "($DATABASE_URL)", "($API_KEY)", "--url=URL"},
 		"backup --help":      {"Usage: escrowgrid backup --output=FILE", "($DATABASE_URL)", "while a server uses it"},
 		"restore --help":     {"Usage: escrowgrid restore <backup>", "($DATABASE_URL)"},
-		"signing-key --help": {"Usage: escrowgrid signing-key", "LOG_NAME"},
+		"signing-key --help": {"Usage: escrowgrid signing-key", "CHECKPOINT_ORIGIN"},
 		"openapi --help":     {"Usage: escrowgrid openapi", "Print the OpenAPI 3.1 document"},
 		"version --help":     {"Usage: escrowgrid version", "Print the version"},
 	} {

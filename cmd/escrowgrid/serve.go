@@ -104,7 +104,7 @@ func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, 
 		return nil, err
 	}
 	s.log = journallog.Start(journallog.Config{
-		Store: s.store, Logger: config.logger, Now: time.Now, Metrics: registry, Name: config.logName, Signers: config.signers,
+		Store: s.store, Logger: config.logger, Now: time.Now, Metrics: registry, Name: config.checkpointOrigin, Signers: config.signers,
 		Interval: config.checkpointInterval,
 	})
 	if config.verifyInterval > 0 {

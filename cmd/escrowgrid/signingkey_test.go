@@ -19,7 +19,7 @@ func TestAServerSignsWithTheKeyThatItIsGiven(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := serve(t, []string{"DATABASE_URL=sqlite::memory:", "LOG_NAME=escrow.example.com", strings.TrimSpace(stdout), "CHECKPOINT_INTERVAL=100ms"})
+	p := serve(t, []string{"DATABASE_URL=sqlite::memory:", "CHECKPOINT_ORIGIN=escrow.example.com", strings.TrimSpace(stdout), "CHECKPOINT_INTERVAL=100ms"})
 	b := openBank(t, p.Client)
 	var note string
 	p.eventually(t, "a checkpoint is signed", func() bool {
