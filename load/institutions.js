@@ -1,5 +1,5 @@
 // Institutions join: the operator makes each, and its first key, with which it
-// makes a template, an asset and a position, and funds it. ROOT_KEY is the
+// makes a template, an asset and a position, and funds it. ROOT_API_KEY is the
 // operator's. The server lets a key make 20 institutions and keys a second, 100 at
 // once; a RATE above 10 waits for that limit.
 
@@ -24,8 +24,8 @@ import { openModel } from './lib/profile.js';
 
 export { handleSummary } from './lib/summary.js';
 
-const ROOT_KEY = key('ROOT_KEY');
-const root = new Client(ROOT_KEY);
+const ROOT_API_KEY = key('ROOT_API_KEY');
+const root = new Client(ROOT_API_KEY);
 
 export const options = openModel('institutions', {
   rate: 5,
@@ -36,7 +36,7 @@ export const options = openModel('institutions', {
 });
 
 export function setup() {
-  preflight(ROOT_KEY);
+  preflight(ROOT_API_KEY);
 }
 
 export default function () {

@@ -48,7 +48,7 @@ func TestEveryScriptRuns(t *testing.T) {
 	settings := map[string][]string{
 		// What a step has begun is cut off as long after its end as it takes itself.
 		"breakpoint":           {"STEPS=2", "RATE=4", "DURATION=10s"},
-		"institutions":         {"ROOT_KEY=" + rootKey, "RATE=2"},
+		"institutions":         {"ROOT_API_KEY=" + rootKey, "RATE=2"},
 		"lifecycle":            {"RATE=6", "DURATION=3s"}, // Each of its ways, even if some are begun too late.
 		"mixed":                {"RATE=20", "DURATION=3s", "MIX=create:10,transition:70,get:10,list:5,ledger:5"},
 		"positions-k6":         {"STAGES=2s:2,2s:0", "VUS=", "DURATION="},
@@ -105,7 +105,7 @@ func TestWrongConfigurationFailsBeforeARequest(t *testing.T) {
 	for _, c := range []struct{ script, setting, line string }{
 		{"positions-k6", "API_KEY=", `API_KEY env var is required`},
 		{"positions-k6", "ASSET_ID=", `ASSET_ID env var is required`},
-		{"institutions", "ROOT_KEY=", `ROOT_KEY env var is required`},
+		{"institutions", "ROOT_API_KEY=", `ROOT_API_KEY env var is required`},
 		{"many-institutions", "INSTITUTIONS=", `INSTITUTIONS env var is required`},
 		{"many-institutions", "INSTITUTIONS=[{}]", `INSTITUTIONS is not a list like [{"apiKey": "egk_…", "assetId": "ast_…"}]`},
 		{"positions-k6", "API_URL=localhost:4000", `API_URL: "localhost:4000" is not a URL like http://localhost:4000`},

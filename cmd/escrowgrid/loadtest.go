@@ -26,7 +26,7 @@ type loadTestCommand struct {
 
 	Database  string `help:"Test a private server on this PostgreSQL database, instead of one on an SQLite file of its own."`
 	Target    string `placeholder:"URL" help:"Test a server that runs already, instead of a private one. Takes the root key."`
-	RootKey   string `env:"ROOT_API_KEY" secret:"" help:"The target's root key, which makes an institution for the test; it sends none of the load."`
+	RootKey   string `env:"ROOT_API_KEY" name:"root-api-key" secret:"" help:"The target's root key, which makes an institution for the test; it sends none of the load."`
 	OwnTarget bool   `name:"i-own-this-target" help:"Allow a target that is not on this machine."`
 
 	Report       string  `default:"loadtest-report" placeholder:"DIR" help:"Where report.html, summary.json and junit.xml go; loadtest-report when left out."`

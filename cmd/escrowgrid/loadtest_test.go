@@ -326,7 +326,7 @@ func TestWrongUsageOfTheLoadTest(t *testing.T) {
 		"--database must be a postgres:// URL":            {"--database", "sqlite:x.db"},
 		"--target=ftp://x must be an http or https URL":   {"--target", "ftp://x"},
 		"--target=https://example.com is not on this":     {"--target", "https://example.com"},
-		"--target takes the target's root key":            {"--target", "http://localhost:1", "--root-key="},
+		"--target takes the target's root key":            {"--target", "http://localhost:1", "--root-api-key="},
 		"--target and --database exclude each other":      {"--target", "http://localhost:1", "--database", "postgres://x"},
 		"--prometheus-url=localhost:9090 must be an http": {"--prometheus-url", "localhost:9090"},
 		"tolerances are percentages":                      {"--throughput-tolerance", "101"},

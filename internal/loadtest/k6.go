@@ -96,7 +96,7 @@ func (tool k6) run(
 			"K6_PROMETHEUS_RW_STALE_MARKERS=true") // The series of a run end with it.
 	}
 	if profile.asOperator {
-		command.Env = append(command.Env, "ROOT_KEY="+s.RootKey)
+		command.Env = append(command.Env, "ROOT_API_KEY="+s.RootKey)
 	}
 	command.Env = append(command.Env, variables...)
 	command.Stdout = log
