@@ -55,7 +55,7 @@ type serverFlags struct {
 	ShutdownDelay        string `env:"SHUTDOWN_DELAY" default:"0s" help:"How long a server that is told to stop serves on, while /ready says that it is not, so that load balancers send no more; like 10s."`
 	ShutdownTimeout      string `env:"SHUTDOWN_TIMEOUT" default:"25s" help:"The most time to finish what was accepted when the server is stopped."`
 	QueueSize            string `env:"QUEUE_SIZE" default:"16384" help:"The most commands that wait, each item of a batch being one; more are answered with 503. On PostgreSQL an institution can fill a quarter of it."`
-	BatchSize            string `env:"BATCH_SIZE" default:"512" help:"The most commands in one transaction; a batch of more is one by itself."`
+	GroupSize            string `env:"GROUP_SIZE" default:"512" help:"The most commands that are committed together in one transaction; a batch of more is a group by itself."`
 	CheckpointOrigin     string `env:"CHECKPOINT_ORIGIN" default:"escrowgrid" help:"Your name, with which the origin of every checkpoint begins, like escrow.example.com. It should never change."`
 	CheckpointSigningKey string `env:"CHECKPOINT_SIGNING_KEY" secret:"" help:"The keys that sign checkpoints, as escrowgrid signing-key makes them, separated by commas; all of them sign. When empty, the server makes one and keeps it in the database."`
 	CheckpointInterval   string `env:"CHECKPOINT_INTERVAL" default:"5s" help:"How often a journal with new entries gets a checkpoint."`
@@ -86,7 +86,7 @@ type serverConfig struct {
 	shutdownDelay       time.Duration
 	shutdownTimeout     time.Duration
 	queueSize           int
-	batchSize           int
+	groupSize           int
 	checkpointOrigin    string
 	signers             []translog.Signer
 	checkpointInterval  time.Duration
@@ -277,7 +277,7 @@ func (f serverFlags) config(log io.Writer) (serverConfig, error) {
 		shutdownDelay:    r.duration("SHUTDOWN_DELAY", f.ShutdownDelay, 0, 10*time.Minute),
 		shutdownTimeout:  r.duration("SHUTDOWN_TIMEOUT", f.ShutdownTimeout, 0, 10*time.Minute),
 		queueSize:        r.whole("QUEUE_SIZE", f.QueueSize, 1, 1_000_000),
-		batchSize:        r.whole("BATCH_SIZE", f.BatchSize, 1, 10_000),
+		groupSize:        r.whole("GROUP_SIZE", f.GroupSize, 1, 10_000),
 		checkpointOrigin: r.checkpointOrigin("CHECKPOINT_ORIGIN", f.CheckpointOrigin),
 		expiryInterval:   r.duration("EXPIRY_INTERVAL", f.ExpiryInterval, 10*time.Millisecond, time.Hour),
 	}

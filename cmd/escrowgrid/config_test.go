@@ -57,7 +57,7 @@ func TestAWrongValueIsNamedByItsVariable(t *testing.T) {
 		{"OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "grpc", "http/protobuf"},
 		{"OTEL_TRACES_SAMPLER", "sometimes", "sometimes", "traceidratio"},
 		{"OTEL_TRACES_SAMPLER_ARG", "NaN", "NaN", "from 0 to 1"},
-		{"BATCH_SIZE", "10001", "10001", "whole number"},
+		{"GROUP_SIZE", "10001", "10001", "whole number"},
 		{"EXPIRY_INTERVAL", "never", "never", "duration"},
 		{"CHECKPOINT_INTERVAL", "1ms", "1ms", "duration"},
 		{"VERIFY_INTERVAL", "1ms", "1ms", "duration"},
@@ -118,7 +118,7 @@ func TestAFlagWinsOverItsVariable(t *testing.T) {
 func TestTheConfigurationIsPrintedWithoutSecrets(t *testing.T) {
 	code, stdout, stderr := call(t, []string{
 		"ROOT_API_KEY=hidden" + testRootKey, "METRICS_API_KEY=", "DATABASE_URL=postgres://me:hidden@db/name?password=hidden", "QUEUE_SIZE=77",
-	}, "serve", "--print-config", "--batch-size=99")
+	}, "serve", "--print-config", "--group-size=99")
 	if code != exitOK || stderr != "" || strings.Contains(stdout, "hidden") {
 		t.Fatalf("it ends with %d, %q and %q", code, stdout, stderr)
 	}
@@ -133,7 +133,7 @@ func TestTheConfigurationIsPrintedWithoutSecrets(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{
-		"ROOT_API_KEY": "(set)", "METRICS_API_KEY": "", "DATABASE_URL": "postgres://me:xxxxx@db/name", "QUEUE_SIZE": "77", "BATCH_SIZE": "99",
+		"ROOT_API_KEY": "(set)", "METRICS_API_KEY": "", "DATABASE_URL": "postgres://me:xxxxx@db/name", "QUEUE_SIZE": "77", "GROUP_SIZE": "99",
 		"PUBLIC_DOCS_ENABLED": "true", "LOG_LEVEL": "info", "REQUEST_TIMEOUT": "15s",
 	} {
 		if printed[name] != want {

@@ -99,7 +99,7 @@ func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, 
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
 	if s.engine, err = engine.New(engine.Config{
 		Store: s.store, Logger: config.logger, Now: time.Now, Random: rand.Reader, Metrics: registry,
-		QueueSize: config.queueSize, BatchSize: config.batchSize, ExpiryInterval: config.expiryInterval,
+		QueueSize: config.queueSize, BatchSize: config.groupSize, ExpiryInterval: config.expiryInterval,
 	}); err != nil {
 		return nil, err
 	}

@@ -127,7 +127,7 @@ func TestAlertsArrive(t *testing.T) { //nolint:tparallel // One installation is 
 	t.Parallel()
 	database := pgtest.Start(t)
 	// One institution's queue has room for 16 commands.
-	i := newInstallation(t, database.NewDatabase(t), 2, "QUEUE_SIZE=64", "BATCH_SIZE=1", "DATABASE_CONNECTIONS=64")
+	i := newInstallation(t, database.NewDatabase(t), 2, "QUEUE_SIZE=64", "GROUP_SIZE=1", "DATABASE_CONNECTIONS=64")
 	// The root key comes from here for the first time: that is told.
 	institution := i.post(t, "", "/institutions", `{"name": "Meridian Bank", "regions": ["US"]}`)["id"].(string)
 	i.run(t, breakage{name: "the root key is used", told: []string{"ticket EscrowGridRootKeyNewAddress"}})
@@ -221,7 +221,7 @@ func TestAlertsArrive(t *testing.T) { //nolint:tparallel // One installation is 
 			told: []string{"ticket EscrowGridCPUSaturated"},
 			with: []string{"EscrowGridInstanceDown"},
 			breaks: once(func(t *testing.T) {
-				i.replace(1, "GOMAXPROCS=1", "QUEUE_SIZE=65536", "BATCH_SIZE=512")
+				i.replace(1, "GOMAXPROCS=1", "QUEUE_SIZE=65536", "GROUP_SIZE=512")
 				for range 3 {
 					busy.Go(func() {
 						for !idle.Load() {

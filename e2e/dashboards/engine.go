@@ -26,7 +26,7 @@ func engine() board {
 					queries: append(quantiles("escrowgrid_batch_commands"), query{
 						expr: rate("", "escrowgrid_batch_commands_sum") + " / " + rate("", "escrowgrid_batch_commands_count"), legend: "average",
 					}),
-					help: "1 on an idle server. It grows with the load, which is how a busy server stays fast. At BATCH_SIZE for long, the database is the limit.",
+					help: "1 on an idle server. It grows with the load, which is how a busy server stays fast. At GROUP_SIZE for long, the database is the limit.",
 				},
 				{
 					title: "Duration of a batch", unit: "s", queries: quantiles("escrowgrid_batch_duration_seconds"),
