@@ -17,19 +17,19 @@ import (
 type backupCommand struct {
 	databaseFlags `embed:""`
 
-	Output     string `required:"" short:"o" placeholder:"FILE" help:"The file to write; it must not be there yet."`
-	SkipVerify bool   `help:"Leave out the verification of the copy's journals and rows."`
+	Output     string `required:"" short:"o" placeholder:"FILE" help:"The file to write; it must not exist."`
+	SkipVerify bool   `help:"Do not verify the journals and rows of the copy."`
 }
 
 // Help explains the command below its flags' list.
 func (*backupCommand) Help() string {
-	return `Copies an SQLite database as it is at one moment, while a server may write to it, and verifies the copy as escrowgrid
-verify does. The root key, which is beside the database, is not in the copy; a signing key that the server has made is.
+	return `Copies an SQLite database as it is at one moment, even while a server writes to it, and verifies the copy as escrowgrid
+verify does. The copy holds a signing key that the server made, but not the root key, which is in a file beside the database.
 
   escrowgrid backup -o /backups/escrowgrid-2027-01-31.db
   DATABASE_URL=sqlite:elsewhere.db escrowgrid restore /backups/escrowgrid-2027-01-31.db
 
-PostgreSQL is backed up with its own means: docs/operations.md.`
+For PostgreSQL, see docs/operations.md.`
 }
 
 // Run makes a backup.
@@ -48,14 +48,14 @@ func (c *backupCommand) Run(ctx context.Context, out output) error {
 type restoreCommand struct {
 	databaseFlags `embed:""`
 
-	Backup     string `arg:"" type:"existingfile" help:"The file that escrowgrid backup has written."`
-	SkipVerify bool   `help:"Leave out the verification of the journals and rows."`
+	Backup     string `arg:"" type:"existingfile" help:"The file that escrowgrid backup wrote."`
+	SkipVerify bool   `help:"Do not verify the journals and rows."`
 }
 
 // Help explains the command below its flags' list.
 func (*restoreCommand) Help() string {
-	return `Copies a backup to the SQLite file that DATABASE_URL names, which must not be there, and verifies it. What was entered after
-the backup is lost; whoever holds a later checkpoint of a journal will find out.`
+	return `Copies a backup to the SQLite file that DATABASE_URL names, which must not exist, and verifies it. Everything entered after
+the backup is lost, and whoever holds a later checkpoint of a journal can tell.`
 }
 
 // Run restores a backup.
@@ -71,7 +71,7 @@ func (c *restoreCommand) Run(ctx context.Context, out output) error {
 	return err
 }
 
-// sqlitePath returns the path of the SQLite file that is named.
+// sqlitePath returns the path of the SQLite file that the flags name.
 func sqlitePath(flags databaseFlags) (string, error) {
 	var r reader
 	databaseURL, _ := r.database(flags)
@@ -80,16 +80,16 @@ func sqlitePath(flags databaseFlags) (string, error) {
 	}
 	path, isFile := strings.CutPrefix(databaseURL, "sqlite:")
 	if !isFile || path == ":memory:" {
-		return "", &usageError{"DATABASE_URL: this is for SQLite files; docs/operations.md tells how PostgreSQL is backed up"}
+		return "", &usageError{"DATABASE_URL: this command is for SQLite files; docs/operations.md says how to back up PostgreSQL"}
 	}
 	return path, nil
 }
 
-// copyDatabase copies an SQLite file to a path where there must be none, and where there
-// is none until the copy is whole and verified.
+// copyDatabase copies an SQLite file to a path that must not exist, and that does not
+// exist until the copy is complete and verified.
 func copyDatabase(ctx context.Context, from, to string, verified bool, progress io.Writer) (err error) {
 	if _, err := os.Lstat(to); !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%s is there already", to)
+		return fmt.Errorf("%s exists already", to)
 	}
 	partial := to + ".partial"
 	defer func() {

@@ -97,13 +97,13 @@ func TestBackupsThatCannotBe(t *testing.T) {
 		says    string
 	}{
 		{"backup --output=" + path("b.db") + " --database-url=sqlite:" + path("none.db"), exitFailure, "none.db"},
-		{"backup --output=" + path("whole.db") + " --database-url=" + v.databaseURL, exitFailure, "is there already"},
+		{"backup --output=" + path("whole.db") + " --database-url=" + v.databaseURL, exitFailure, "exists already"},
 		{"backup --output=" + path("none/b.db") + " --database-url=" + v.databaseURL, exitFailure, "no such file"},
 		{"backup --output=" + path("b.db") + " --database-url=" + v.databaseURL, exitFailure, "the copy does not verify"},
-		{"backup --output=" + path("b.db") + " --database-url=postgres://h/d", exitUsage, "this is for SQLite files"},
-		{"backup --output=" + path("b.db") + " --database-url=sqlite::memory:", exitUsage, "this is for SQLite files"},
+		{"backup --output=" + path("b.db") + " --database-url=postgres://h/d", exitUsage, "this command is for SQLite files"},
+		{"backup --output=" + path("b.db") + " --database-url=sqlite::memory:", exitUsage, "this command is for SQLite files"},
 		{"backup --database-url=" + v.databaseURL, exitUsage, "--output"},
-		{"restore " + path("whole.db") + " --database-url=" + v.databaseURL, exitFailure, "is there already"},
+		{"restore " + path("whole.db") + " --database-url=" + v.databaseURL, exitFailure, "exists already"},
 		{"restore " + path("text") + " --database-url=sqlite:" + path("b.db"), exitFailure, "is no database of EscrowGrid"},
 		{"restore " + path("cut.db") + " --database-url=sqlite:" + path("b.db"), exitFailure, "cut.db"},
 		{"restore " + path("damaged.db") + " --database-url=sqlite:" + path("b.db"), exitFailure, "damaged"},

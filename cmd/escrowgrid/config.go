@@ -18,19 +18,19 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
 
-// defaultDatabase is where the data is unless it is said.
+// defaultDatabase is where the data is when DATABASE_URL does not say.
 const defaultDatabase = "sqlite:escrowgrid.db"
 
 // databaseFlags say where the data is.
 type databaseFlags struct {
 	DatabaseURL         string `env:"DATABASE_URL" secret:"" help:"The database: sqlite:PATH, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME. ${database_default}"`
-	DatabaseConnections string `env:"DATABASE_CONNECTIONS" default:"0" help:"The most connections to the database, 8 at least; 0 takes a number that fits the processors."`
+	DatabaseConnections string `env:"DATABASE_CONNECTIONS" default:"0" help:"The most connections to the database, at least 8; 0 chooses a number by the processors."`
 }
 
 // logFlags say what is logged.
 type logFlags struct {
-	LogLevel  string `env:"LOG_LEVEL" help:"What is logged: debug, info, warn or error. Default info; warn for demo."`
-	LogFormat string `env:"LOG_FORMAT" default:"json" help:"How it is logged: json or text."`
+	LogLevel  string `env:"LOG_LEVEL" help:"The lowest level that is logged: debug, info, warn or error. Default info; warn for demo."`
+	LogFormat string `env:"LOG_FORMAT" default:"json" help:"The format of the log: json or text."`
 }
 
 // serverFlags are the configuration of a server. They are read as texts, so that a
@@ -40,34 +40,34 @@ type serverFlags struct {
 	logFlags      `embed:""`
 
 	Host                 string `env:"HOST" default:"127.0.0.1" help:"The address to listen on."`
-	Port                 string `env:"PORT" default:"4000" help:"The port to listen on; 0 takes a free one."`
-	RootAPIKey           string `env:"ROOT_API_KEY" name:"root-api-key" secret:"" help:"The operator's key, 32 characters at least. On SQLite one is made at the first start and kept beside the database; on PostgreSQL it is required."`
-	RootAPIKeyPrevious   string `env:"ROOT_API_KEY_PREVIOUS" name:"root-api-key-previous" secret:"" help:"The operator's key that ROOT_API_KEY takes the place of: both act for the operator as long as this is given."`
-	RootAllowedIPs       string `env:"ROOT_API_KEY_ALLOWED_IPS" name:"root-api-key-allowed-ips" help:"Networks that the root key may come from, like 10.0.0.0/8,::1; anywhere when empty."`
-	MetricsAPIKey        string `env:"METRICS_API_KEY" name:"metrics-api-key" secret:"" help:"A key that reads /metrics and nothing else, 32 characters at least."`
-	TrustedProxies       string `env:"TRUSTED_PROXIES" help:"Networks of proxies whose X-Forwarded-For is believed."`
-	PublicDocsEnabled    string `env:"PUBLIC_DOCS_ENABLED" help:"Whether /docs and /openapi.json need no key: true or false. True when HOST is a loopback address."`
-	CORSAllowedOrigins   string `env:"CORS_ALLOWED_ORIGINS" name:"cors-allowed-origins" help:"Web origins that browsers may call from, like https://console.example.com; none when empty."`
-	RateLimitEnabled     string `env:"RATE_LIMIT_ENABLED" default:"true" help:"Whether keys are limited: true or false."`
-	RateLimitRPS         string `env:"RATE_LIMIT_RPS" name:"rate-limit-rps" default:"20000" help:"The steady rate of one key, in requests a second."`
+	Port                 string `env:"PORT" default:"4000" help:"The port to listen on; 0 chooses a free one."`
+	RootAPIKey           string `env:"ROOT_API_KEY" name:"root-api-key" secret:"" help:"The operator's key, at least 32 characters. On SQLite the first start makes one and keeps it beside the database; on PostgreSQL it is required."`
+	RootAPIKeyPrevious   string `env:"ROOT_API_KEY_PREVIOUS" name:"root-api-key-previous" secret:"" help:"The operator's key that ROOT_API_KEY replaces: both are valid as long as this is given."`
+	RootAllowedIPs       string `env:"ROOT_API_KEY_ALLOWED_IPS" name:"root-api-key-allowed-ips" help:"The networks from which the root key is accepted, like 10.0.0.0/8,::1; any when empty."`
+	MetricsAPIKey        string `env:"METRICS_API_KEY" name:"metrics-api-key" secret:"" help:"A key that reads /metrics and nothing else, at least 32 characters."`
+	TrustedProxies       string `env:"TRUSTED_PROXIES" help:"The networks of the proxies whose X-Forwarded-For is trusted."`
+	PublicDocsEnabled    string `env:"PUBLIC_DOCS_ENABLED" help:"Whether /docs and /openapi.json need no key: true or false. Default true when HOST is a loopback address, otherwise false."`
+	CORSAllowedOrigins   string `env:"CORS_ALLOWED_ORIGINS" name:"cors-allowed-origins" help:"The web origins from which browsers may call the API, like https://console.example.com; none when empty."`
+	RateLimitEnabled     string `env:"RATE_LIMIT_ENABLED" default:"true" help:"Whether requests are limited by key: true or false."`
+	RateLimitRPS         string `env:"RATE_LIMIT_RPS" name:"rate-limit-rps" default:"20000" help:"The steady rate of one key, in requests per second."`
 	RateLimitBurst       string `env:"RATE_LIMIT_BURST" name:"rate-limit-burst" default:"40000" help:"The requests that one key may send at once."`
 	RequestTimeout       string `env:"REQUEST_TIMEOUT" default:"15s" help:"The most time for one request, like 15s."`
-	ShutdownDelay        string `env:"SHUTDOWN_DELAY" default:"0s" help:"How long a server that is told to stop serves on, while /ready says that it is not, so that load balancers send no more; like 10s."`
-	ShutdownTimeout      string `env:"SHUTDOWN_TIMEOUT" default:"25s" help:"The most time to finish what was accepted when the server is stopped."`
-	QueueSize            string `env:"QUEUE_SIZE" default:"16384" help:"The most commands that wait, each item of a batch being one; more are answered with 503. On PostgreSQL an institution can fill a quarter of it."`
+	ShutdownDelay        string `env:"SHUTDOWN_DELAY" default:"0s" help:"How long a server that is told to stop goes on serving while /ready answers 503, so that load balancers send no more; like 10s."`
+	ShutdownTimeout      string `env:"SHUTDOWN_TIMEOUT" default:"25s" help:"The most time to finish accepted requests when the server stops."`
+	QueueSize            string `env:"QUEUE_SIZE" default:"16384" help:"The most commands that wait; each item of a batch counts as one. More are answered 503. On PostgreSQL one institution can fill a quarter of it."`
 	GroupSize            string `env:"GROUP_SIZE" default:"512" help:"The most commands that are committed together in one transaction; a batch of more is a group by itself."`
 	CheckpointOrigin     string `env:"CHECKPOINT_ORIGIN" default:"escrowgrid" help:"Your name, with which the origin of every checkpoint begins, like escrow.example.com. It should never change."`
 	CheckpointSigningKey string `env:"CHECKPOINT_SIGNING_KEY" secret:"" help:"The keys that sign checkpoints, as escrowgrid signing-key makes them, separated by commas; all of them sign. When empty, the server makes one and keeps it in the database."`
 	CheckpointInterval   string `env:"CHECKPOINT_INTERVAL" default:"5s" help:"How often a journal with new entries gets a checkpoint."`
-	VerifyInterval       string `env:"VERIFY_INTERVAL" default:"24h" help:"How long the server waits from one verification of all journals and rows to the next; 0s verifies never."`
-	ExpiryInterval       string `env:"EXPIRY_INTERVAL" default:"1s" help:"How often positions that are due are expired."`
+	VerifyInterval       string `env:"VERIFY_INTERVAL" default:"24h" help:"How long the server waits between two verifications of all journals and rows; 0s never verifies."`
+	ExpiryInterval       string `env:"EXPIRY_INTERVAL" default:"1s" help:"How often the server looks for positions to expire."`
 
 	traceFlags `embed:""`
 }
 
-// serverConfig is serverFlags, read.
+// serverConfig is serverFlags after parsing and checking.
 type serverConfig struct {
-	// stderr is where a root key that was made is told; never in the log.
+	// stderr is where a new root key is printed; it never reaches the log.
 	stderr              io.Writer
 	databaseURL         string
 	databaseConnections int
@@ -95,17 +95,17 @@ type serverConfig struct {
 	traces              *otlp.Config // nil is nowhere
 }
 
-// usageError is a fault of whoever called the program.
+// usageError says that the command line or the environment is wrong: exit code 2.
 type usageError struct{ message string }
 
 func (e *usageError) Error() string { return e.message }
 
-// reader reads values and keeps the first that is wrong.
+// reader parses values and keeps the first error.
 type reader struct{ err error }
 
 func (r *reader) wrong(variable, value, takes string) {
 	if r.err == nil {
-		r.err = &usageError{fmt.Sprintf("%s: %q is not right: it takes %s", variable, value, takes)}
+		r.err = &usageError{fmt.Sprintf("%s: %q is not valid: it takes %s", variable, value, takes)}
 	}
 }
 
@@ -157,13 +157,13 @@ func (r *reader) origins(variable, value string) []string {
 	return origins
 }
 
-// minKeyLength bounds the keys that the operator chooses.
+// minKeyLength is the least length of a key that the operator chooses, in characters.
 const minKeyLength = 32
 
-// secret reads a key of the operator's. The value goes into no message.
+// secret reads one of the operator's keys. No message holds the value.
 func (r *reader) secret(variable, value string) string {
 	if value != "" && len(value) < minKeyLength {
-		r.wrong(variable, "(secret)", fmt.Sprintf("%d characters at least", minKeyLength))
+		r.wrong(variable, "(secret)", fmt.Sprintf("at least %d characters", minKeyLength))
 	}
 	if strings.ContainsFunc(value, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		r.wrong(variable, "(secret)", "visible ASCII characters only")
@@ -180,7 +180,7 @@ func (r *reader) checkpointOrigin(variable, value string) string {
 	return value
 }
 
-// signers reads signing keys. They go into no message.
+// signers reads signing keys. No message holds them.
 func (r *reader) signers(variable, value, name string) (signers []translog.Signer) {
 	for _, key := range split(value) {
 		signer, err := translog.NewSigner(key)
@@ -211,8 +211,8 @@ func (r *reader) logger(flags logFlags, to io.Writer) *slog.Logger {
 
 const databaseURLTakes = "sqlite:PATH, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME" //nolint:gosec // No credentials: the names of their places.
 
-// redacted shows of a database URL its scheme alone: the rest may hold a password,
-// and so may all of what is no URL, like "host=db password=…".
+// redacted shows only the scheme of a database URL: the rest may hold a password, and so
+// may any part of what is no URL, like "host=db password=…".
 func redacted(databaseURL string) string {
 	scheme, _, isURL := strings.Cut(databaseURL, ":")
 	notInScheme := func(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '+' }
@@ -226,7 +226,7 @@ func redacted(databaseURL string) string {
 func openStore(ctx context.Context, databaseURL string, connections int) (*store.Store, error) {
 	opened, err := store.Open(ctx, databaseURL, connections)
 	if err != nil && !strings.HasPrefix(databaseURL, "sqlite:") {
-		// PostgreSQL is not connected to yet: only its URL can be wrong.
+		// Nothing has connected to PostgreSQL yet, so only its URL can be wrong.
 		r := reader{}
 		r.wrong("DATABASE_URL", redacted(databaseURL), databaseURLTakes)
 		return nil, r.err
@@ -257,7 +257,7 @@ func split(list string) (parts []string) {
 	return parts
 }
 
-// config reads the flags.
+// config parses and checks the flags; its error is the first wrong value.
 func (f serverFlags) config(log io.Writer) (serverConfig, error) {
 	var r reader
 	config := serverConfig{

@@ -17,8 +17,8 @@ type demoCommand struct {
 	serverFlags `embed:""`
 }
 
-// Run starts a server, shows one position's life over its API, and serves on until
-// the context ends. The data is in a temporary place unless DATABASE_URL says where.
+// Run starts a server, shows one position's lifecycle over its API, and goes on serving
+// until the context ends. Without DATABASE_URL the data is in a temporary place.
 func (c *demoCommand) Run(ctx context.Context, out output) (err error) {
 	c.LogLevel = cmp.Or(c.LogLevel, "warn")
 	if c.DatabaseURL == "" {
@@ -47,7 +47,7 @@ func (c *demoCommand) Run(ctx context.Context, out output) (err error) {
 	return s.wait(ctx)
 }
 
-// demonstration walks through one position's life as a client, and stops at its
+// demonstration takes one position through its lifecycle as a client, and stops at its
 // first error.
 type demonstration struct {
 	ctx     context.Context //nolint:containedctx // It lives as long as one walk.
@@ -66,11 +66,11 @@ type answer struct {
 }
 
 func (d *demonstration) show() error {
-	fmt.Fprintf(d.out, "EscrowGrid serves on %s. One position's life, step by step:\n", d.url)
+	fmt.Fprintf(d.out, "EscrowGrid serves on %s. One position, step by step:\n", d.url)
 
-	institution := d.step("The operator makes an institution", http.MethodPost, "/institutions",
+	institution := d.step("The operator creates an institution", http.MethodPost, "/institutions",
 		`{"name": "First Builders Bank", "regions": ["US"], "verticals": ["CONSTRUCTION"]}`, http.StatusCreated)
-	d.apiKey = d.step("and gives it an admin key, which acts from here on", http.MethodPost, "/institutions/"+institution.ID+"/api-keys",
+	d.apiKey = d.step("The operator creates an admin key for it, which acts from here on", http.MethodPost, "/institutions/"+institution.ID+"/api-keys",
 		`{"label": "demo", "role": "admin"}`, http.StatusCreated).APIKey
 	d.step("The institution sets a policy for the US", http.MethodPut, "/institutions/"+institution.ID+"/policies/US",
 		`{"position": {"minAmount": "100", "maxAmount": "5000000", "allowedCurrencies": ["USD"]}}`, http.StatusOK)
@@ -87,8 +87,8 @@ func (d *demonstration) show() error {
 	d.step("The money is paid in", http.MethodPost, transition, `{"toState": "FUNDED"}`, http.StatusOK)
 	d.step("The first milestone is paid out", http.MethodPost, transition,
 		`{"toState": "PARTIALLY_RELEASED", "amount": "250.00", "reason": "foundations are done"}`, http.StatusOK)
-	d.step("And the rest", http.MethodPost, transition, `{"toState": "RELEASED", "reason": "handed over"}`, http.StatusOK)
-	d.step("What the ledger has of it", http.MethodGet, "/ledger-events?positionId="+position.ID, "", http.StatusOK)
+	d.step("The rest is paid out", http.MethodPost, transition, `{"toState": "RELEASED", "reason": "handed over"}`, http.StatusOK)
+	d.step("The ledger shows every step", http.MethodGet, "/ledger-events?positionId="+position.ID, "", http.StatusOK)
 	d.step("A position that the policy refuses", http.MethodPost, "/positions",
 		fmt.Sprintf(`{"assetId": %q, "holderReference": "ACME-4712", "currency": "USD", "amount": "50.00"}`, asset.ID),
 		http.StatusUnprocessableEntity)
@@ -96,7 +96,7 @@ func (d *demonstration) show() error {
 		return d.err
 	}
 	fmt.Fprintf(d.out, `
-For your own requests, in another shell (the API's pages are at %[1]s/docs):
+For your own requests, in another shell (the API is described at %[1]s/docs):
 
 export API_URL=%[1]s
 export API_KEY=%[2]s

@@ -14,15 +14,15 @@ type exportCommand struct {
 	databaseFlags `embed:""`
 	remoteFlags   `embed:""`
 
-	Institution string `required:"" placeholder:"ID" help:"Whose journal."`
-	Output      string `required:"" short:"o" placeholder:"FILE" help:"The file to write; it must not be there yet."`
+	Institution string `required:"" placeholder:"ID" help:"The institution whose journal to export."`
+	Output      string `required:"" short:"o" placeholder:"FILE" help:"The file to write; it must not exist."`
 }
 
 // Help explains the command below its flags' list.
 func (*exportCommand) Help() string {
-	return `Writes a bundle: one file with the whole journal of an institution, its checkpoints, and the public keys that signed them.
-It can be verified on a machine that has no access to the server. The journal holds the hashes of API keys: hand the
-file on to those only who may see it.
+	return `Writes a bundle: one file with an institution's whole journal, its checkpoints, and the public keys that signed them.
+It can be verified on a machine that has no access to the server. The journal holds the hashes of API keys: give the
+file only to those who may see it.
 
   escrowgrid export --institution inst_… -o meridian.bundle                             from the database of DATABASE_URL
   escrowgrid export --institution inst_… -o meridian.bundle --url https://… --api-key … from a server
@@ -60,7 +60,7 @@ func (c *exportCommand) fromDatabase(ctx context.Context, of escrow.InstitutionI
 	return bundle.FromStore(ctx, database, of, c.Output, time.Now(), progress)
 }
 
-// describe says what was written.
+// describe prints what was written.
 func (c *exportCommand) describe(ctx context.Context, out output) (err error) {
 	b, err := bundle.Open(ctx, c.Output)
 	if err != nil {
@@ -73,7 +73,7 @@ func (c *exportCommand) describe(ctx context.Context, out output) (err error) {
 	}
 	fmt.Fprintf(out.stdout, "%s has the journal of %s: %d entries and %d checkpoints.\n", c.Output, b.Institution, b.Last, checkpoints)
 	if last < b.Last {
-		fmt.Fprintf(out.stdout, "%d entries are behind the last checkpoint: no signature covers them yet.\n", b.Last-last)
+		fmt.Fprintf(out.stdout, "%d entries are newer than the last checkpoint: no signature covers them yet.\n", b.Last-last)
 	}
 	return nil
 }

@@ -13,16 +13,16 @@ import (
 type healthcheckCommand struct {
 	Host    string        `env:"HOST" default:"127.0.0.1" help:"The address that the server listens on."`
 	Port    string        `env:"PORT" default:"4000" help:"The port that the server listens on."`
-	Ready   bool          `help:"Ask whether the server can serve, not only whether it lives."`
+	Ready   bool          `help:"Ask whether the server can serve, not only whether it is alive."`
 	Timeout time.Duration `default:"3s" help:"How long the server may take to answer."`
 }
 
 // Help explains the command below its flags' list.
 func (*healthcheckCommand) Help() string {
-	return `Asks the server on this machine for GET /health, for supervisors that run a command: a container's health check needs no
-shell and no curl. With the environment of the server it needs no flags.
+	return `Sends GET /health to the server on this machine, for supervisors that run a command: a container's health check then needs
+no shell and no curl. In the server's environment it needs no flags.
 
-Exit codes: 0 it lives, or is ready; 1 it does not answer so; 2 wrong usage.`
+Exit codes: 0 the server is alive, or ready; 1 it is not, or does not answer; 2 wrong usage.`
 }
 
 // Run asks.

@@ -15,48 +15,48 @@ import (
 )
 
 type loadTestCommand struct {
-	Profile string `default:"smoke" help:"What load. ${profiles}."`
+	Profile string `default:"smoke" help:"The load to send. ${profiles}."`
 
 	VUs       string   `name:"vus" help:"Virtual users, instead of the profile's."`
-	Duration  string   `help:"How long, like 5m, instead of the profile's."`
+	Duration  string   `help:"The length of the load, like 5m, instead of the profile's."`
 	Stages    string   `help:"Stages of the load, like 1m:20,2m:100,30s:0, instead of the profile's."`
-	Rate      string   `help:"Arrivals a second, instead of the profile's."`
+	Rate      string   `help:"Iterations per second, instead of the profile's."`
 	ThinkTime string   `help:"The pause of a virtual user between two iterations, like 1s."`
 	Set       []string `sep:"none" placeholder:"NAME=VALUE" help:"Another variable of the scripts, like MAX_P95_MS=200; docs/load-testing.md lists them."`
 
 	Database  string `help:"Test a private server on this PostgreSQL database, instead of one on an SQLite file of its own."`
-	Target    string `placeholder:"URL" help:"Test a server that runs already, instead of a private one. Takes the root key."`
-	RootKey   string `env:"ROOT_API_KEY" name:"root-api-key" secret:"" help:"The target's root key, which makes an institution for the test; it sends none of the load."`
+	Target    string `placeholder:"URL" help:"Test a server that is already running, instead of a private one. Needs the root key."`
+	RootKey   string `env:"ROOT_API_KEY" name:"root-api-key" secret:"" help:"The target's root key, which creates an institution for the test; it sends none of the load."`
 	OwnTarget bool   `name:"i-own-this-target" help:"Allow a target that is not on this machine."`
 
 	Report       string  `default:"loadtest-report" placeholder:"DIR" help:"Where report.html, summary.json and junit.xml go; loadtest-report when left out."`
-	Repeat       int     `default:"1" help:"Run so often and take the medians, because machines are noisy."`
-	Baseline     string  `placeholder:"FILE" help:"The summary.json of an earlier run on this machine; fail where this one is slower."`
+	Repeat       int     `default:"1" help:"How many times to run; the medians count, because machines are noisy."`
+	Baseline     string  `placeholder:"FILE" help:"The summary.json of an earlier run on this machine; fail when this run is slower."`
 	SaveBaseline string  `placeholder:"FILE" help:"Keep this run's summary.json as a baseline, if it passes."`
-	Slower       float64 `name:"throughput-tolerance" default:"10" placeholder:"PERCENT" help:"How many answers a second fewer than the baseline are no failure; 10 when left out."`
-	Later        float64 `name:"latency-tolerance" default:"25" placeholder:"PERCENT" help:"How much longer than the baseline answers may take; 25 when left out."`
+	Slower       float64 `name:"throughput-tolerance" default:"10" placeholder:"PERCENT" help:"How many fewer answers per second than the baseline are tolerated; 10 when left out."`
+	Later        float64 `name:"latency-tolerance" default:"25" placeholder:"PERCENT" help:"How much longer than in the baseline answers may take; 25 when left out."`
 	Keep         bool    `help:"Keep the private server's database and the test's API key."`
 	K6           string  `name:"k6" placeholder:"PROGRAM" help:"The k6 to run, instead of the one on PATH or the pinned one that Go builds."`
 
-	PrometheusURL string `name:"prometheus-url" placeholder:"URL" help:"Have k6 write what it measures to this Prometheus as it goes, like http://localhost:9090/api/v1/write."`
+	PrometheusURL string `name:"prometheus-url" placeholder:"URL" help:"Have k6 write its measurements to this Prometheus as it runs, like http://localhost:9090/api/v1/write."`
 }
 
 // Help explains the command below its flags' list.
 func (*loadTestCommand) Help() string {
-	return `Starts a private server, makes an institution for the test, sends load with k6, reads back what it left, and judges:
-were the objectives met, is every acknowledged write there once, how much of the machine did it take, is it slower
-than before. The report is a folder that needs no server.
+	return `Starts a private server, creates an institution for the test, sends load with k6, reads everything back, and judges:
+were the objectives met, is every acknowledged write there exactly once, how much of the machine did it take, is it
+slower than before. The report is a folder that needs no server.
 
   escrowgrid loadtest                                     a few seconds
   escrowgrid loadtest --profile load --duration 5m        the everyday rate
-  escrowgrid loadtest --profile breakpoint                how much it holds
+  escrowgrid loadtest --profile breakpoint                the load up to which it keeps its objectives
   escrowgrid loadtest --database postgres://… --repeat 3  on PostgreSQL, medians of three
-  escrowgrid loadtest --target http://localhost:4000      a server that runs already
+  escrowgrid loadtest --target http://localhost:4000      a server that is already running
   escrowgrid loadtest --prometheus-url http://localhost:9090/api/v1/write
                                                           and watch it on a dashboard
 
-Exit codes: 0 passed; 99 an objective was missed; 98 acknowledged writes are lost or doubled, or money is; 97 slower
-than the baseline; 2 wrong usage; 1 the test could not be carried out. Of several, 98 comes before 99 before 97.`
+Exit codes: 0 passed; 99 an objective was missed; 98 acknowledged writes or money are lost or doubled; 97 slower
+than the baseline; 2 wrong usage; 1 the test could not be carried out. When several apply, 98 wins over 99, and 99 over 97.`
 }
 
 // verdictError is a load test that was carried out and failed.
@@ -97,7 +97,7 @@ func (c *loadTestCommand) config() (loadtest.Config, error) {
 		return config, &usageError{fmt.Sprintf(format, args...)}
 	}
 	if !slices.ContainsFunc(loadtest.Profiles(), func(p loadtest.Profile) bool { return p.Name == c.Profile }) {
-		return usage("--profile=%s is none of %s", c.Profile, strings.Join(profileList(), ", "))
+		return usage("--profile=%s is not one of %s", c.Profile, strings.Join(profileList(), ", "))
 	}
 	for _, variable := range []struct{ name, value string }{
 		{"VUS", c.VUs}, {"DURATION", c.Duration}, {"STAGES", c.Stages}, {"RATE", c.Rate}, {"THINK_TIME", c.ThinkTime},
@@ -139,7 +139,7 @@ func (c *loadTestCommand) config() (loadtest.Config, error) {
 			"confirm with --i-own-this-target", c.Target)
 	}
 	if c.RootKey == "" {
-		return usage("--target takes the target's root key in ROOT_API_KEY: it makes an institution for the test")
+		return usage("--target takes the target's root key in ROOT_API_KEY: it creates an institution for the test")
 	}
 	return config, nil
 }

@@ -320,7 +320,7 @@ func TestABrokenOffLoadTestCleansUp(t *testing.T) {
 
 func TestWrongUsageOfTheLoadTest(t *testing.T) {
 	for says, args := range map[string][]string{
-		"--profile=x is none of smoke":                    {"--profile", "x"},
+		"--profile=x is not one of smoke":                 {"--profile", "x"},
 		"--set=VUS must be NAME=VALUE":                    {"--set", "VUS"},
 		"--repeat=0 must be from 1 to 100":                {"--repeat", "0"},
 		"--database must be a postgres:// URL":            {"--database", "sqlite:x.db"},

@@ -1,5 +1,5 @@
-// Command escrowgrid is the whole platform in one binary: the server, its
-// migrations, a demonstration, and what describes them.
+// Command escrowgrid is the whole platform in one binary: the server, its migrations, a
+// demonstration, and tools for verification, backups and load tests.
 package main
 
 import (
@@ -29,18 +29,18 @@ func main() {
 	os.Exit(code)
 }
 
-// cli is the command line. The documentation of a flag is its help text, the name
-// of its variable stands behind it.
+// cli is the command line. A flag's help text is its documentation; the name of its
+// variable is shown with it.
 type cli struct {
 	Serve      serveCommand       `cmd:"" help:"Run the server."`
-	Migrate    migrateCommand     `cmd:"" help:"Bring the database's schema to this version's level, and end."`
-	Demo       demoCommand        `cmd:"" help:"Run a server with an example in it, and lead one position through its life."`
-	Verify     verifyCommand      `cmd:"" help:"Prove that journals and state are what was signed and entered."`
-	Export     exportCommand      `cmd:"" help:"Write the journal of an institution to a file that can be verified elsewhere."`
+	Migrate    migrateCommand     `cmd:"" help:"Migrate the database's schema to this version."`
+	Demo       demoCommand        `cmd:"" help:"Run a server and show one position's lifecycle, request by request."`
+	Verify     verifyCommand      `cmd:"" help:"Rebuild journals and state, and compare them with what is stored and signed."`
+	Export     exportCommand      `cmd:"" help:"Write an institution's journal to a file that can be verified elsewhere."`
 	Backup     backupCommand      `cmd:"" help:"Copy an SQLite database while a server uses it, and verify the copy."`
-	Restore    restoreCommand     `cmd:"" help:"Make an SQLite database of a backup."`
-	LoadTest   loadTestCommand    `cmd:"" name:"loadtest" help:"Test how much a server holds, and that nothing is lost."`
-	Health     healthcheckCommand `cmd:"" name:"healthcheck" help:"Ask the server on this machine whether it lives."`
+	Restore    restoreCommand     `cmd:"" help:"Restore an SQLite database from a backup."`
+	LoadTest   loadTestCommand    `cmd:"" name:"loadtest" help:"Test how much load a server takes, and that nothing is lost."`
+	Health     healthcheckCommand `cmd:"" name:"healthcheck" help:"Ask the server on this machine whether it is alive."`
 	Bench      benchCommand       `cmd:"" help:"Measure how fast servers on this machine are, beside floors."`
 	Floor      floorCommand       `cmd:"" name:"bench-floor" hidden:""`
 	SigningKey signingKeyCommand  `cmd:"" name:"signing-key" help:"Make a key that signs checkpoints of the transparency log."`
@@ -48,16 +48,16 @@ type cli struct {
 	Version    versionCommand     `cmd:"" help:"Print the version."`
 }
 
-const description = `EscrowGrid turns escrowable assets in construction and trade finance into positions, and leads each
-through its life with every step in a ledger.
+const description = `EscrowGrid keeps the books of escrow in construction and trade finance: positions, their money, and a journal that proves
+itself.
 
   Try it:                escrowgrid demo
   Run it on SQLite:      escrowgrid serve
   Run it on PostgreSQL:  DATABASE_URL=postgres://… ROOT_API_KEY=… escrowgrid serve --migrate
   Test it under load:    escrowgrid loadtest
 
-Every flag can be given as the environment variable behind it; the flag wins. A secret can be in a file that the variable
-with _FILE at its end names. Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.`
+Each flag can also be given as the environment variable shown with it; the flag wins. A secret can also be in a file: add _FILE
+to the variable's name and give the path. Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.`
 
 // output is where commands write.
 type output struct{ stdout, stderr io.Writer }

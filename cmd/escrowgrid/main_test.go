@@ -164,7 +164,7 @@ func TestFailures(t *testing.T) {
 		"serve in a directory that is not there":   {[]string{"DATABASE_URL=sqlite:" + missing}, "serve", "no such file"},
 		"migrate in a directory that is not there": {[]string{"DATABASE_URL=sqlite:" + missing}, "migrate", "no such file"},
 		"migrate without a database":               {[]string{"DATABASE_URL=postgres://me:hidden@127.0.0.1:1/name"}, "migrate", "not available"},
-		"a root key that is cut":                   {[]string{"DATABASE_URL=sqlite:" + cut}, "serve", "less than 32 characters"},
+		"a root key that is cut":                   {[]string{"DATABASE_URL=sqlite:" + cut}, "serve", "fewer than 32 characters"},
 		"a root key that cannot be read":           {[]string{"DATABASE_URL=sqlite:" + closed}, "serve", "read the root key"},
 		"an address of another machine":            {[]string{"DATABASE_URL=sqlite::memory:", nowhere}, "serve", "listen on 192.0.2.1:4000"},
 	} {

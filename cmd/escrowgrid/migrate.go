@@ -11,10 +11,10 @@ import (
 type migrateCommand struct {
 	databaseFlags `embed:""`
 
-	GrantTo string `name:"grant-to" placeholder:"ROLE" help:"On PostgreSQL, give this role what serving takes, and nothing else: it cannot change or delete what is in journals. For servers that have another role than the tables' owner, who migrates."`
+	GrantTo string `name:"grant-to" placeholder:"ROLE" help:"On PostgreSQL, grant this role what a server needs, and nothing else: it cannot change or delete what is in journals. For servers whose role does not own the tables."`
 }
 
-// Run migrates the database. Servers that start meanwhile wait for it.
+// Run migrates the database. Servers that start meanwhile wait.
 func (c *migrateCommand) Run(ctx context.Context, out output) (err error) {
 	var r reader
 	databaseURL, connections := r.database(c.databaseFlags)
@@ -35,7 +35,7 @@ func (c *migrateCommand) Run(ctx context.Context, out output) (err error) {
 		} else if err != nil {
 			return err
 		}
-		fmt.Fprintf(out.stdout, "The role %s has what serving takes.\n", c.GrantTo)
+		fmt.Fprintf(out.stdout, "The role %s has what a server needs.\n", c.GrantTo)
 	}
 	_, err = fmt.Fprintf(out.stdout, "%s is at schema level %d.\n", store.RedactURL(databaseURL), store.SchemaLevel)
 	return err

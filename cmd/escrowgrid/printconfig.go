@@ -10,9 +10,9 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
-// show writes the configuration that the flags, the environment and the defaults make, a
-// variable a line, as an environment file has them. Of secrets it says only that they are
-// set.
+// show writes the configuration that results from flags, environment and defaults, one
+// variable on each line, as in an environment file. Of secrets it says only whether they
+// are set.
 func (f serverFlags) show(out io.Writer) error {
 	f.LogLevel = cmp.Or(f.LogLevel, "info")
 	if f.PublicDocsEnabled == "" {

@@ -13,9 +13,9 @@ import (
 // maxSecretFile bounds a file with a secret, in bytes: far more than any of them has.
 const maxSecretFile = 64 << 10
 
-// secretFile resolves the flags that are tagged as secret, and the database's URL, which
-// may hold a password, from the file that the variable NAME_FILE names: what runs
-// containers and services hands secrets over in files. The flag itself wins over it.
+// secretFile reads flags that are tagged as secret from the file that the variable
+// NAME_FILE names: container platforms and systemd hand secrets over in files. The flag
+// itself wins.
 func secretFile(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	if !flag.Tag.Has("secret") {
 		return nil, nil //nolint:nilnil // It is how a resolver says that it has nothing.
@@ -37,7 +37,7 @@ func secretFile(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	return nil, nil //nolint:nilnil // See above.
 }
 
-// readSecret reads a file without the line end behind its content.
+// readSecret reads a file without the line end after its content.
 func readSecret(path string) (string, error) {
 	file, err := os.Open(path) //nolint:gosec // The operator says where.
 	if err != nil {

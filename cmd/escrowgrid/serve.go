@@ -28,7 +28,7 @@ import (
 type serveCommand struct {
 	serverFlags `embed:""`
 	Migrate     bool `help:"Migrate a PostgreSQL database before serving. SQLite is always migrated."`
-	PrintConfig bool `help:"Print the configuration, without its secrets, and end."`
+	PrintConfig bool `help:"Print the configuration without its secrets, and exit."`
 }
 
 // Run serves until the context ends.
@@ -41,7 +41,7 @@ func (c *serveCommand) Run(ctx context.Context, out output) error {
 		return c.serverFlags.show(out.stdout)
 	}
 	if config.rootKey == "" && !strings.HasPrefix(config.databaseURL, "sqlite:") {
-		return &usageError{"ROOT_API_KEY: is required with PostgreSQL: it takes 32 characters at least"}
+		return &usageError{"ROOT_API_KEY: is required with PostgreSQL; it takes at least 32 characters"}
 	}
 	s, err := start(ctx, config, c.Migrate)
 	if err != nil {
@@ -66,9 +66,9 @@ type service struct {
 	stopping chan struct{}
 }
 
-// garbagePercent is how much garbage there may be for what lives, in percent, before
-// it is collected, unless the variable GOGC says otherwise. Little lives in a
-// server: with Go's 100 a tenth of the CPU went into collecting, for some 20 MB.
+// garbagePercent is how much garbage may pile up before it is collected, in percent of
+// the live heap, unless the variable GOGC says otherwise. A server's live heap is small:
+// with Go's default of 100, collecting some 20 MB took a tenth of the CPU.
 const garbagePercent = 400
 
 // start opens the database, starts the engine and listens.
@@ -197,7 +197,7 @@ func (s *service) wait(ctx context.Context) error {
 	}
 }
 
-// drain serves on for the shutdown delay, while /ready says that the server is not.
+// drain goes on serving for the shutdown delay, while /ready answers 503.
 func (s *service) drain() error {
 	close(s.stopping)
 	if s.config.shutdownDelay == 0 {
@@ -243,16 +243,16 @@ func (s *service) closeFollowers() {
 	}
 }
 
-// closeTraces sends the traces that wait yet.
+// closeTraces sends the traces that still wait.
 func (s *service) closeTraces(ctx context.Context) {
 	if s.traces != nil {
 		s.traces.Close(context.WithoutCancel(ctx))
 	}
 }
 
-// rootKey returns the operator's key: the one that was given, or the one kept
-// beside the SQLite database, which is made at the first start. A key that was made
-// is told this once, and never in the log.
+// rootKey returns the operator's key: the one that was given, or the one kept beside the
+// SQLite database, which the first start makes. A new key is printed once, and never
+// logged.
 func rootKey(config serverConfig) (string, error) {
 	if config.rootKey != "" {
 		return config.rootKey, nil
@@ -260,7 +260,7 @@ func rootKey(config serverConfig) (string, error) {
 	made := newSecret()
 	path := strings.TrimPrefix(config.databaseURL, "sqlite:")
 	if path == ":memory:" {
-		_, err := fmt.Fprintf(config.stderr, "The root key is %s. It ends with this process, as the data does.\n", made)
+		_, err := fmt.Fprintf(config.stderr, "The root key is %s. It is lost with this process, as the data is.\n", made)
 		return made, err
 	}
 	path += ".root-key"
@@ -268,7 +268,7 @@ func rootKey(config serverConfig) (string, error) {
 	if err == nil {
 		key := strings.TrimSpace(string(kept))
 		if len(key) < minKeyLength {
-			return "", fmt.Errorf("the root key in %s has less than %d characters", path, minKeyLength)
+			return "", fmt.Errorf("the root key in %s has fewer than %d characters", path, minKeyLength)
 		}
 		return key, nil
 	}
@@ -278,7 +278,7 @@ func rootKey(config serverConfig) (string, error) {
 	if err := os.WriteFile(path, []byte(made+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("keep the root key: %w", err)
 	}
-	_, err = fmt.Fprintf(config.stderr, "The root key is %s. It is kept in %s and not shown again.\n", made, path)
+	_, err = fmt.Fprintf(config.stderr, "The root key is %s. It is kept in %s and is not shown again.\n", made, path)
 	return made, err
 }
 

@@ -281,7 +281,7 @@ func TestAServerServesWithARoleThatOwnsNothing(t *testing.T) {
 		_ = conn.Close(context.Background())
 	})
 	code, stdout, stderr := call(t, []string{"DATABASE_URL=" + owner}, "migrate", "--grant-to", "server_of_test")
-	if code != exitOK || stderr != "" || !strings.Contains(stdout, "The role server_of_test has what serving takes.") {
+	if code != exitOK || stderr != "" || !strings.Contains(stdout, "The role server_of_test has what a server needs.") {
 		t.Fatalf("it ends with %d, %q and %q", code, stdout, stderr)
 	}
 	parsed, err := url.Parse(owner)

@@ -11,15 +11,15 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/tracing/otlp"
 )
 
-// traceFlags say where traces go, by the variables that OpenTelemetry has for it.
+// traceFlags say where traces go, with OpenTelemetry's own variables.
 type traceFlags struct {
-	TracesExporter   string `env:"OTEL_TRACES_EXPORTER" name:"otel-traces-exporter" default:"none" help:"Where traces go: none, or otlp."`
-	TracesEndpoint   string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" name:"otel-exporter-otlp-endpoint" default:"http://localhost:4318" help:"The URL of the collector that takes traces, by OTLP over HTTP."`
-	TracesProtocol   string `env:"OTEL_EXPORTER_OTLP_PROTOCOL" name:"otel-exporter-otlp-protocol" default:"http/protobuf" help:"The protocol to the collector; http/protobuf is the only one."`
+	TracesExporter   string `env:"OTEL_TRACES_EXPORTER" name:"otel-traces-exporter" default:"none" help:"Where traces go: none or otlp."`
+	TracesEndpoint   string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" name:"otel-exporter-otlp-endpoint" default:"http://localhost:4318" help:"The URL of the collector, which takes OTLP over HTTP."`
+	TracesProtocol   string `env:"OTEL_EXPORTER_OTLP_PROTOCOL" name:"otel-exporter-otlp-protocol" default:"http/protobuf" help:"The protocol to the collector; only http/protobuf is supported."`
 	TracesHeaders    string `env:"OTEL_EXPORTER_OTLP_HEADERS" name:"otel-exporter-otlp-headers" secret:"" help:"Headers for the collector, like authorization=Bearer%20…,x-tenant=escrow."`
-	TracesSampler    string `env:"OTEL_TRACES_SAMPLER" name:"otel-traces-sampler" default:"parentbased_always_on" help:"Which requests are traced: always_on, always_off, traceidratio, or one of these behind parentbased_, which lets a client that sends a trace context decide."`
-	TracesSamplerArg string `env:"OTEL_TRACES_SAMPLER_ARG" name:"otel-traces-sampler-arg" default:"1" help:"The share that traceidratio traces, from 0 to 1."`
-	ServiceName      string `env:"OTEL_SERVICE_NAME" name:"otel-service-name" help:"What this server is called in traces; escrowgrid when empty."`
+	TracesSampler    string `env:"OTEL_TRACES_SAMPLER" name:"otel-traces-sampler" default:"parentbased_always_on" help:"Which requests are traced: always_on, always_off, traceidratio, or one of these after parentbased_, which lets a client that sends a trace context decide."`
+	TracesSamplerArg string `env:"OTEL_TRACES_SAMPLER_ARG" name:"otel-traces-sampler-arg" default:"1" help:"The share of requests that traceidratio traces, from 0 to 1."`
+	ServiceName      string `env:"OTEL_SERVICE_NAME" name:"otel-service-name" help:"The name of this server in traces; escrowgrid when empty."`
 }
 
 // traces reads where traces go; nil is nowhere.
@@ -33,7 +33,7 @@ func (r *reader) traces(flags traceFlags) *otlp.Config {
 	if !isEndpoint(flags.TracesEndpoint) {
 		shown := flags.TracesEndpoint
 		if strings.Contains(shown, "@") {
-			shown = "(not shown)" // There may be a password before it.
+			shown = "(not shown)" // A password may stand before the @.
 		}
 		r.wrong("OTEL_EXPORTER_OTLP_ENDPOINT", shown, "a URL like http://localhost:4318, with keys in OTEL_EXPORTER_OTLP_HEADERS")
 	}
@@ -47,7 +47,7 @@ func (r *reader) traces(flags traceFlags) *otlp.Config {
 	return config
 }
 
-// isEndpoint reports whether a text is an address that a path can be put behind.
+// isEndpoint reports whether a path can be appended to the URL in a text.
 func isEndpoint(text string) bool {
 	endpoint, err := url.Parse(text)
 	return err == nil && isWebURL(text) && endpoint.User == nil && endpoint.RawQuery == "" && endpoint.Fragment == ""
@@ -69,7 +69,7 @@ func (r *reader) sampler(flags traceFlags) sdk.Sampler {
 	case "traceidratio":
 		sampler = sdk.TraceIDRatioBased(ratio)
 	default:
-		r.wrong("OTEL_TRACES_SAMPLER", flags.TracesSampler, "always_on, always_off or traceidratio, or one of them behind parentbased_")
+		r.wrong("OTEL_TRACES_SAMPLER", flags.TracesSampler, "always_on, always_off or traceidratio, or one of them after parentbased_")
 		return nil
 	}
 	if parentBased {
@@ -78,8 +78,8 @@ func (r *reader) sampler(flags traceFlags) sdk.Sampler {
 	return sampler
 }
 
-// headers reads headers as OpenTelemetry writes them: values are percent-encoded. They go
-// into no message.
+// headers reads headers as OpenTelemetry writes them: values are percent-encoded. No
+// message holds them.
 func (r *reader) headers(variable, value string) map[string]string {
 	headers := make(map[string]string)
 	for _, pair := range split(value) {

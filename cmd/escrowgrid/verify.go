@@ -24,27 +24,27 @@ type verifyCommand struct {
 	databaseFlags `embed:""`
 	remoteFlags   `embed:""`
 
-	Bundle      string   `type:"existingfile" placeholder:"FILE" help:"Verify a bundle that escrowgrid export has written, without any database or server."`
-	PublicKeys  []string `name:"public-key" placeholder:"KEY" help:"A public key that signs checkpoints, name+hash+base64, as you know it from elsewhere. Without any, the keys are believed that come with the journals."`
-	Checkpoints []string `name:"checkpoint" type:"existingfile" placeholder:"FILE" help:"A checkpoint that you have kept: the journal must still be the one that it was signed of."`
-	Workers     int      `default:"0" help:"How many pages are read at once; 0 takes the processors."`
+	Bundle      string   `type:"existingfile" placeholder:"FILE" help:"Verify a bundle that escrowgrid export wrote, without a database or server."`
+	PublicKeys  []string `name:"public-key" placeholder:"KEY" help:"A public key that signs checkpoints, name+hash+base64, from a source that you trust. Without one, the keys that come with the journals are used."`
+	Checkpoints []string `name:"checkpoint" type:"existingfile" placeholder:"FILE" help:"A checkpoint that you have kept: the journal must still match it."`
+	Workers     int      `default:"0" help:"How many pages are read at once; 0 reads one for each processor."`
 }
 
 const maxWorkers = 256
 
 // Help explains the command below its flags' list.
 func (*verifyCommand) Help() string {
-	return `Rebuilds everything from the journals' entries and compares it with what is kept: the sequence of the entries, the Merkle
-tree, every checkpoint and its signature, the balances, and every row of the tables of state. A server may write
-meanwhile; an SQLite file takes one process at a time.
+	return `Rebuilds everything from the journals' entries and compares it with what is stored: the sequence of the entries, the Merkle
+tree, every checkpoint and its signature, the balances, and every row of the tables of state. On PostgreSQL servers may
+write meanwhile; an SQLite file takes one process at a time.
 
   escrowgrid verify                                              the database of DATABASE_URL
   escrowgrid verify --url https://… --api-key …                  what a server shows to a key: journals and positions
-  escrowgrid verify --bundle meridian.bundle                     a file that escrowgrid export has written
+  escrowgrid verify --bundle meridian.bundle                     a file that escrowgrid export wrote
   escrowgrid verify --public-key escrow.example.com+…            with a key that you trust
   escrowgrid verify --checkpoint 2027-01.checkpoint              against a checkpoint that you have kept
 
-Exit codes: 0 all is as it should be; 1 something differs, or could not be read; 2 wrong usage.`
+Exit codes: 0 all is as it should be; 1 something differs or could not be read; 2 wrong usage.`
 }
 
 // Run verifies.
@@ -101,7 +101,7 @@ func (c *verifyCommand) verifyDatabase(ctx context.Context, config verify.Config
 	return verify.Database(ctx, database, config)
 }
 
-// config reads what is to be verified by.
+// config reads what to verify against.
 func (c *verifyCommand) config() (verify.Config, error) {
 	config := verify.Config{Keys: c.PublicKeys, Workers: c.Workers}
 	if _, err := translog.NewVerifiers(c.PublicKeys...); err != nil {
@@ -111,7 +111,7 @@ func (c *verifyCommand) config() (verify.Config, error) {
 		return config, &usageError{fmt.Sprintf("--workers=%d must be from 0 to %d", c.Workers, maxWorkers)}
 	}
 	if c.Bundle != "" && c.URL != "" {
-		return config, &usageError{"--bundle and --url are two things to verify: give one"}
+		return config, &usageError{"--bundle and --url exclude each other: give one"}
 	}
 	if err := c.remoteFlags.check(); err != nil {
 		return config, err
@@ -127,12 +127,12 @@ func (c *verifyCommand) config() (verify.Config, error) {
 	return config, nil
 }
 
-// remoteFlags name a server that is asked over HTTP.
+// remoteFlags name a server to ask over HTTP.
 type remoteFlags struct {
-	URL    string `name:"url" placeholder:"URL" help:"Ask a server at this address, instead of reading a database."`
-	APIKey string `name:"api-key" env:"API_KEY" secret:"" help:"The key that the server is asked with: the root key, or one of an admin."`
+	URL    string `name:"url" placeholder:"URL" help:"Ask the server at this address, instead of reading a database."`
+	APIKey string `name:"api-key" env:"API_KEY" secret:"" help:"The key for the server: the root key, or an admin's."`
 
-	TraceParent string `env:"TRACEPARENT" name:"traceparent" help:"The W3C trace context of whoever runs this, like a pipeline's: the server's work becomes part of that trace."`
+	TraceParent string `env:"TRACEPARENT" name:"traceparent" help:"The W3C trace context of the caller, such as a pipeline's: the server's work becomes part of that trace."`
 	TraceState  string `env:"TRACESTATE" name:"tracestate" hidden:""`
 }
 
@@ -141,16 +141,16 @@ func (f remoteFlags) check() error {
 		return nil
 	}
 	if !isWebURL(f.URL) {
-		return &usageError{"--url: it takes the address of a server, like https://escrow.example.com"}
+		return &usageError{"--url takes the address of a server, like https://escrow.example.com"}
 	}
 	if f.APIKey == "" {
-		return &usageError{"--url takes a key in API_KEY: the root key, or one of an admin"}
+		return &usageError{"--url takes a key in API_KEY: the root key, or an admin's"}
 	}
 	return nil
 }
 
-// inTrace returns a context in the trace that the flags name; a text that names none is
-// none, as the standard has it.
+// inTrace returns a context in the trace that the flags name. As the standard says, a text
+// that names no trace is ignored.
 func (f remoteFlags) inTrace(ctx context.Context) context.Context {
 	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": f.TraceParent, "tracestate": f.TraceState})
 }
@@ -159,7 +159,7 @@ func (f remoteFlags) server() bundle.Server {
 	return bundle.Server{Client: apiclient.New(strings.TrimRight(f.URL, "/")), Key: f.APIKey}
 }
 
-// openExisting opens a database for a command that reads, and makes none.
+// openExisting opens a database for a command that only reads: it creates none.
 func openExisting(ctx context.Context, flags databaseFlags) (*store.Store, error) {
 	var r reader
 	databaseURL, connections := r.database(flags)
@@ -208,18 +208,18 @@ func showReport(out io.Writer, r verify.Report, took time.Duration) error {
 		fmt.Fprintln(out, "DIFFERENCE", difference)
 	}
 	if more := r.DifferenceCount - int64(len(r.Differences)); more > 0 {
-		fmt.Fprintf(out, "… and %d differences more\n", more)
+		fmt.Fprintf(out, "… and %d more differences\n", more)
 	}
 	fmt.Fprintf(out, "Verified in %s: %d entries in %d journals, %d checkpoints, %d rows of state.\n",
 		took.Round(time.Millisecond), r.Entries, r.Institutions, r.Checkpoints, r.Rows)
 	if r.Unsigned > 0 {
-		fmt.Fprintf(out, "Entries behind the last checkpoints, which no signature covers yet: %d.\n", r.Unsigned)
+		fmt.Fprintf(out, "Entries newer than the last checkpoints, which no signature covers yet: %d.\n", r.Unsigned)
 	}
 	switch keys := strings.Join(r.Keys, ", "); {
 	case len(r.Keys) == 0:
 		fmt.Fprintln(out, "No key has signed anything yet.")
 	case r.KeysBrought:
-		fmt.Fprintf(out, "Signatures were checked with the keys that come with the journals: compare them with what you know from elsewhere: %s\n", keys)
+		fmt.Fprintf(out, "Signatures were checked with the keys that come with the journals. Compare these with keys from a source that you trust: %s\n", keys)
 	default:
 		fmt.Fprintf(out, "Signatures were checked with the keys that you gave: %s\n", keys)
 	}

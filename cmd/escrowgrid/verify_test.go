@@ -114,7 +114,7 @@ func TestJournalsAreVerifiedOverHTTPInABundleAndInTheDatabase(t *testing.T) {
 		environment := []string{"DATABASE_URL=" + databaseURL}
 		code, stdout, stderr = call(t, environment, "verify")
 		if code != exitFailure || !strings.Contains(stdout, "positions "+v.positions[0]+": there is state PARTIALLY_RELEASED, and should be FUNDED\n") ||
-			!strings.Contains(stdout, "come with the journals: compare them") || !strings.Contains(stdout, v.publicKey) {
+			!strings.Contains(stdout, "come with the journals. Compare these") || !strings.Contains(stdout, v.publicKey) {
 			t.Errorf("the database ends with %d, %q and %q", code, stdout, stderr)
 		}
 		again := filepath.Join(t.TempDir(), "again.bundle")
