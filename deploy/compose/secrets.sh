@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the secrets of compose.yaml, in the folder secrets beside it. What is there stays
-# as it is.
+# Makes the secrets of compose.yaml, in the folder secrets beside it, and keeps those that
+# exist.
 set -eu
 umask 077
 cd "$(dirname "$0")"
@@ -18,7 +18,7 @@ for name in postgres_owner_password postgres_server_password root_api_key metric
 done
 keep database_owner_url "postgres://owner:$(cat secrets/postgres_owner_password)@postgres/escrowgrid?sslmode=disable"
 keep database_url "postgres://escrowgrid_server:$(cat secrets/postgres_server_password)@postgres/escrowgrid?sslmode=disable"
-# Where alerts are sent, like a chat's or a pager's webhook. Nobody is there until they are
-# written anew.
+# Where alerts are sent, such as a chat's or a pager's web hook. Nobody receives them until you
+# write real addresses.
 keep alert_page_url http://127.0.0.1:9/
 keep alert_ticket_url http://127.0.0.1:9/

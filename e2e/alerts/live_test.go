@@ -185,7 +185,7 @@ func TestAlertsArrive(t *testing.T) { //nolint:tparallel // One installation is 
 			mends: func(t *testing.T) { i.sql(t, accept("positions")) },
 		},
 		{
-			name: "the security log cannot be written",
+			name: "security events cannot be written",
 			told: []string{"ticket EscrowGridRefusalsUnlogged"},
 			breaks: once(func(t *testing.T) {
 				i.sql(t, refuse("refusals", "INSERT"))

@@ -16,11 +16,11 @@ func loadTest() board {
 			{"Load: clients and server", []panel{
 				{
 					title: "k6: requests by endpoint", unit: "reqps", stacked: true, queries: []query{{expr: counted("name", "k6_http_reqs_total"), legend: "{{name}}"}},
-					help: "What was sent. It should be what the profile asks for; less means that clients were busy, see dropped iterations.",
+					help: "What was sent. It should match the profile; less means that clients were busy: see dropped iterations.",
 				},
 				{
 					title: "Server: requests by route", unit: "reqps", stacked: true, queries: []query{{expr: active("method, route", requests), legend: "{{method}} {{route}}"}},
-					help: "What arrived. It should be the same as on the left; more is load of others.",
+					help: "What arrived. It should be the same as on the left; more is load from others.",
 				},
 				{
 					title: "k6: how long requests took", unit: "s", limit: 0.3, queries: []query{
@@ -28,25 +28,25 @@ func loadTest() board {
 						{expr: "max(" + seen("k6_http_req_duration_p95") + ")", legend: "p95"},
 						{expr: "max(" + seen("k6_http_req_duration_p99") + ")", legend: "p99"},
 					},
-					help: "The slowest endpoint's percentiles since the beginning of the run, with the network. The objective of p95 is the line.",
+					help: "The slowest endpoint's percentiles since the beginning of the run, including the network. The line is the objective for p95.",
 				},
 				{
 					title: "Server: how long requests took", unit: "s", limit: 0.3, queries: quantiles(duration, api),
-					help: "Without the network, over the last moments. When the left is far above it, the network, the balancer or k6 itself is the limit.",
+					help: "Without the network, over the last moments. If the left is far above it, the network, the load balancer or k6 itself is the limit.",
 				},
 				{
 					title: "k6: clients", unit: "none", queries: []query{
 						{expr: sum("", seen("k6_vus")), legend: "at work"},
 						{expr: sum("", seen("k6_vus_max")), legend: "there are"},
 					},
-					help: "Virtual users. When all are at work, no more load can be made: the server is slow, or --vus is too small.",
+					help: "Virtual users. When all are busy, k6 can send no more load: the server is slow, or --vus is too small.",
 				},
 				{
 					title: "Server: in flight and waiting", unit: "none", queries: []query{
 						{expr: sum("", of("escrowgrid_http_requests_in_flight")), legend: "in flight"},
 						{expr: sum("", of("escrowgrid_queue_commands")), legend: "commands in the queue"},
 					},
-					help: "It follows the clients at work. A queue that only grows is more load than the database takes.",
+					help: "It follows the busy clients. A queue that only grows means more load than the database takes.",
 				},
 			}},
 			{"Outcome: clients and server", []panel{
@@ -56,7 +56,7 @@ func loadTest() board {
 				},
 				{
 					title: "Server: entries by kind", unit: "ops", stacked: true, queries: []query{{expr: rate("kind", "escrowgrid_journal_entries_total"), legend: "{{kind}}"}},
-					help: "What was entered into journals. The run itself compares every acknowledged operation with them at its end.",
+					help: "What was entered into journals. At its end the run itself compares every acknowledged operation with them.",
 				},
 				{
 					title: "k6: what went wrong", unit: "ops", queries: []query{
@@ -70,15 +70,15 @@ func loadTest() board {
 				},
 				{
 					title: "Server: errors by code", unit: "reqps", stacked: true, queries: []query{{expr: active("code", "escrowgrid_http_errors_total"), legend: "{{code}}"}},
-					help: "What the server refused, and why. overloaded is its queue, rate_limited the key's limit; 0 without a name is none.",
+					help: "What the server refused, and why. overloaded is its queue, rate_limited the key's limit; 0 without a name means none.",
 				},
 				{
-					title: "Server: duration of a batch", unit: "s", queries: quantiles("escrowgrid_batch_duration_seconds"),
-					help: "The time of a transaction with its commit. When it rises with the load, the disk or the database is the limit.",
+					title: "Server: duration of a group", unit: "s", queries: quantiles("escrowgrid_batch_duration_seconds"),
+					help: "The time of a transaction with its commit. If it rises with the load, the disk or the database is the limit.",
 				},
 				{
 					title: "Server: processors in use", unit: "none", queries: []query{{expr: rate("instance", "process_cpu_seconds_total"), legend: "{{instance}}"}},
-					help: "1 is one processor. At all that the machine has, the processors are the limit; k6 on the same machine takes its share of them.",
+					help: "1 is one processor. When all of the machine's processors are in use, they are the limit; k6 on the same machine takes its share of them.",
 				},
 			}},
 		},

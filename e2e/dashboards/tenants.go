@@ -82,12 +82,12 @@ func tenants() board {
 		Datasource(databaseSource()).Refresh(dashboard.VariableRefreshOnTimeRangeChanged)
 	return board{
 		name: "tenants", title: "EscrowGrid: tenants", from: "now-6h", refresh: "1m", variables: append(serverVariables(), databaseVariable(), institution),
-		about: "Which institutions there are and what they do. Metrics never name one; the lists are asked of PostgreSQL, and are empty where the server is on SQLite.",
+		about: "Which institutions there are and what they do. Metrics never name one; the lists come from PostgreSQL, and are empty if the server is on SQLite.",
 		rows: []row{
 			{"All institutions, by the servers' metrics", []panel{
 				{
-					title: "New institutions", unit: "none", queries: []query{{expr: happened("INSTITUTION_CREATED"), legend: "made"}},
-					help: "Only the operator makes them. One that you do not know of means that somebody has the root key: change it.",
+					title: "New institutions", unit: "none", queries: []query{{expr: happened("INSTITUTION_CREATED"), legend: "created"}},
+					help: "Only the operator creates them. One that you do not know means that somebody else has the root key: change it.",
 				},
 				{
 					title: "API keys", unit: "none", queries: []query{
@@ -95,22 +95,22 @@ func tenants() board {
 						{expr: happened("API_KEY_ROTATED"), legend: "rotated"},
 						{expr: happened("API_KEY_REVOKED"), legend: "revoked"},
 					},
-					help: "Few and expected. Many revoked at once is an incident at a tenant, or a mistake; ask them.",
+					help: "Few, and expected. Many revoked at once is an incident at a tenant, or a mistake: ask them.",
 				},
 				{
 					title: "Refused requests by code", unit: "reqps", stacked: true,
 					queries: []query{{expr: rate("code", "escrowgrid_http_errors_total", `code=~"invalid_api_key|forbidden|rate_limited"`), legend: "{{code}}"}},
-					help:    "What keys were refused. A wave of invalid_api_key is somebody who tries keys; the log of refused attempts has the addresses.",
+					help:    "Refused requests. A wave of invalid_api_key is somebody who tries keys; the security events have the addresses.",
 				},
 				{
 					title: "Rate limited", unit: "reqps", queries: []query{{expr: rate("", "escrowgrid_http_errors_total", `code="rate_limited"`), legend: "429"}},
-					help: "0 is normal. A tenant that is limited for long needs to slow down, or a higher RATE_LIMIT_RPS; the log names its key.",
+					help: "0 is normal. A tenant that is limited for long must slow down, or needs a higher RATE_LIMIT_RPS; the log names its key.",
 				},
 			}},
 			{"Institutions, by the database", []panel{
 				{
 					title: "Most entries in the time range", unit: "none", kind: listing, queries: []query{{sql: byEntries}},
-					help: "Accepted commands of the 20 busiest, with their share of all. One with nearly all of them sets the pace: its journal takes one batch at a time.",
+					help: "Accepted commands of the 20 busiest, with their share of all. One with nearly all of them sets the pace: its journal takes one group at a time.",
 				},
 				{
 					title: "Last activity", unit: "none", kind: listing, queries: []query{{sql: byActivity}},
@@ -118,11 +118,11 @@ func tenants() board {
 				},
 				{
 					title: "Held by currency", unit: "none", kind: listing, queries: []query{{sql: heldByCurrency}},
-					help: "What positions of all institutions hold, by the last checkpoints, so CHECKPOINT_INTERVAL behind. Whole numbers of the currency's smallest unit, cents for USD.",
+					help: "What positions of all institutions hold, by the last checkpoints, so up to CHECKPOINT_INTERVAL behind. Whole numbers of the currency's minor unit, such as cents for USD.",
 				},
 				{
 					title: "Positions of the institution by state", unit: "none", kind: listing, queries: []query{{sql: byState}},
-					help: "Of the institution chosen above. Each state is counted up to 10000, which stands for that many or more, so that the question stays cheap.",
+					help: "Of the institution chosen above. Each state is counted up to 10000, which means that many or more, so that the query stays cheap.",
 				},
 			}},
 		},

@@ -1,10 +1,10 @@
--- The role with which Grafana reads the database for the dashboard of tenants. It reads
--- the columns that the dashboard shows, and nothing else: no key, no hash, no body of an
--- entry. Its statements are ended after five seconds. Run it once, as the owner:
+-- The role with which Grafana reads the database for the dashboard of tenants. It can read
+-- only the columns that the dashboard shows: no key, no hash, no body of an entry. Its
+-- statements end after five seconds. Run this once, as the owner:
 --
 --   psql postgres://owner@db.example.com/escrowgrid -f role.sql -c '\password escrowgrid_dashboards'
 --
--- It has no password, and so cannot come in over a network, before the last part has set one.
+-- The last part sets its password; without one it cannot log in over a network.
 CREATE ROLE escrowgrid_dashboards LOGIN CONNECTION LIMIT 8;
 ALTER ROLE escrowgrid_dashboards SET default_transaction_read_only = on;
 ALTER ROLE escrowgrid_dashboards SET statement_timeout = '5s';
