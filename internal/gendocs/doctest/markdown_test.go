@@ -4,6 +4,7 @@
 package doctest
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -34,16 +35,22 @@ func page(t *testing.T, path string) string {
 	return string(content)
 }
 
-// pages lists the paths of all pages.
+// pages lists the paths of all pages of the repository.
 func pages(t *testing.T) []string {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	paths := []string{"README.md"}
-	for _, path := range found {
-		paths = append(paths, "docs/"+filepath.Base(path))
+	var paths []string
+	err := fs.WalkDir(os.DirFS(root), ".", func(path string, entry fs.DirEntry, err error) error {
+		// What git and npm keep is not ours.
+		if err == nil && entry.IsDir() && (entry.Name() == ".git" || entry.Name() == "node_modules") {
+			return fs.SkipDir
+		}
+		if err == nil && filepath.Ext(path) == ".md" {
+			paths = append(paths, path)
+		}
+		return err
+	})
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("the pages are %q, %v", paths, err)
 	}
 	return paths
 }
