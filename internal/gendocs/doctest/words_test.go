@@ -111,7 +111,7 @@ func TestRecipesNameFilesThatAreThere(t *testing.T) {
 	}
 	recipes, _, _ = strings.Cut(recipes, "\n## ")
 
-	steps := regexp.MustCompile("(?m)^[0-9]+\\. `([^`]+)`: ")
+	steps := regexp.MustCompile("(?m)^\\d+\\. `([^`]+)`: ")
 	named := strings.Split(recipes, "\n### ")[1:]
 	if len(named) != 6 {
 		t.Errorf("%s has %d recipes, want six", path, len(named))
