@@ -41,8 +41,6 @@ type cli struct {
 	Restore    restoreCommand     `cmd:"" help:"Restore an SQLite database from a backup."`
 	LoadTest   loadTestCommand    `cmd:"" name:"loadtest" help:"Test how much load a server takes, and that nothing is lost."`
 	Health     healthcheckCommand `cmd:"" name:"healthcheck" help:"Ask the server on this machine whether it is alive."`
-	Bench      benchCommand       `cmd:"" help:"Measure how fast servers on this machine are, beside floors."`
-	Floor      floorCommand       `cmd:"" name:"bench-floor" hidden:""`
 	SigningKey signingKeyCommand  `cmd:"" name:"signing-key" help:"Make a key that signs checkpoints of the transparency log."`
 	OpenAPI    openAPICommand     `cmd:"" name:"openapi" help:"Print the OpenAPI 3.1 document of the API."`
 	Version    versionCommand     `cmd:"" help:"Print the version."`
@@ -69,7 +67,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	parser, err := kong.New(&commands, kong.Name("escrowgrid"), kong.Description(description),
 		kong.Writers(stdout, stderr), kong.Exit(func(int) { helped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
-		kong.Vars{"database_default": "Default " + defaultDatabase + "; a temporary one for demo.", "profiles": profileHelp(), "experiments": experimentHelp()},
+		kong.Vars{"database_default": "Default " + defaultDatabase + "; a temporary one for demo.", "profiles": profileHelp()},
 		kong.Resolvers(kong.ResolverFunc(secretFile)),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(output{stdout, stderr}))
 	if err != nil {

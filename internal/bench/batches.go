@@ -60,7 +60,7 @@ func (b *bench) startBatchFloor(ctx context.Context) (*pgbench, error) {
 	if err != nil {
 		return nil, err
 	}
-	migrate := exec.CommandContext(ctx, b.config.Executable, "migrate", "--database-url="+database) //nolint:gosec // This program.
+	migrate := exec.CommandContext(ctx, b.config.Server, "migrate", "--database-url="+database) //nolint:gosec // Whoever measures says which.
 	if output, err := migrate.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("migrate: %w: %s", err, output)
 	}

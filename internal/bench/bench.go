@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -21,8 +22,10 @@ import (
 
 // Config says what to measure.
 type Config struct {
-	// Executable is the program that servers are started from.
-	Executable, Version string
+	// Server is the path of the program that is measured.
+	Server string
+	// Floor is the path of a program that runs ServeFloor when FloorCommand is its argument.
+	Floor string
 	// PostgreSQL is the URL of a server on which databases can be made; "" starts a
 	// private one where the programs are installed, and leaves out what needs one where
 	// they are not.
@@ -91,25 +94,25 @@ type bench struct {
 
 // Run measures, and prints and returns the figures.
 func Run(ctx context.Context, config Config) (_ *Figures, err error) {
-	b := &bench{config: config, progress: newProgress(config.Progress), conditions: Conditions{
-		At: time.Now().UTC().Truncate(time.Second), Version: config.Version,
-		Machine: Machine{Processors: runtime.NumCPU(), OS: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version()},
-	}}
-	if b.conditions.RoundWork = config.Work; config.Work == 0 {
-		b.conditions.RoundSeconds = config.Duration.Seconds()
+	b := &bench{config: config, progress: newProgress(config.Progress)}
+	if b.conditions, err = config.conditions(ctx); err != nil {
+		return nil, err
 	}
+
 	if b.scratch, err = os.MkdirTemp("", "escrowgrid-bench-"); err != nil {
 		return nil, err
 	}
 	b.closers = append(b.closers, func() error { return os.RemoveAll(b.scratch) })
 	defer func() { err = errors.Join(err, b.close()) }()
-	if b.floor, err = startFloor(config.Executable); err != nil {
+
+	if b.floor, err = startFloor(config.Floor); err != nil {
 		return nil, err
 	}
 	b.closers = append(b.closers, func() error { b.floor.close(); return nil })
 	if err := b.openPostgreSQL(ctx); err != nil {
 		return nil, err
 	}
+
 	chosen, err := b.config.experiments()
 	if err != nil {
 		return nil, err
@@ -121,10 +124,40 @@ func Run(ctx context.Context, config Config) (_ *Figures, err error) {
 			return nil, fmt.Errorf("%s: %w", e.Name, err)
 		}
 	}
+
 	if config.Directory != "" {
 		err = b.figures.save(config.Directory)
 	}
 	return &b.figures, err
+}
+
+// conditions are what is known of a run before it begins.
+func (c Config) conditions(ctx context.Context) (Conditions, error) {
+	version, err := serverVersion(ctx, c.Server)
+	conditions := Conditions{
+		At:      time.Now().UTC().Truncate(time.Second),
+		Version: version,
+		Machine: Machine{Processors: runtime.NumCPU(), OS: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version()},
+	}
+	if conditions.RoundWork = c.Work; c.Work == 0 {
+		conditions.RoundSeconds = c.Duration.Seconds()
+	}
+	return conditions, err
+}
+
+// serverVersion asks a program for its version. One that does not give it is no server, which
+// is better said now than when it does not start.
+func serverVersion(ctx context.Context, path string) (string, error) {
+	output, err := exec.CommandContext(ctx, path, "version").Output()
+	if err != nil {
+		return "", fmt.Errorf("ask %s for its version: %w", path, err)
+	}
+
+	version, isServer := strings.CutPrefix(string(output), "escrowgrid ")
+	if !isServer {
+		return "", fmt.Errorf("%s is no EscrowGrid server: it says that its version is %q", path, output)
+	}
+	return strings.TrimSpace(version), nil
 }
 
 // experiments returns those that are to run.

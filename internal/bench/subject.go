@@ -221,7 +221,7 @@ func (b *bench) startSubject(
 func (b *bench) addServer(ctx context.Context, s *subject) error {
 	b.servers++
 	server, err := testbed.Start(ctx, testbed.Options{
-		Executable: b.config.Executable, Database: s.database, Environment: s.environment,
+		Executable: b.config.Server, Database: s.database, Environment: s.environment,
 		Log: filepath.Join(b.scratch, fmt.Sprintf("server-%d.log", b.servers)),
 	})
 	if err == nil {

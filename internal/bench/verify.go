@@ -102,7 +102,7 @@ type verified struct{ seconds, memory float64 }
 // verified is a contender that verifies a database once a round.
 func (b *bench) verified(j *filledJournal, figure func(verified) float64) contender {
 	return contender{j.name, nil, func(ctx context.Context, _ turn) (float64, load, error) {
-		command := exec.CommandContext(ctx, b.config.Executable, "verify") //nolint:gosec // It is this program.
+		command := exec.CommandContext(ctx, b.config.Server, "verify") //nolint:gosec // Whoever measures says which.
 		command.Env = append(os.Environ(), "DATABASE_URL="+j.database)
 		var output bytes.Buffer
 		command.Stdout, command.Stderr = &output, &output

@@ -24,7 +24,7 @@ func TestGeneratedDocumentationIsCurrent(t *testing.T) {
 	}
 }
 
-// measured is what escrowgrid bench keeps.
+// measured is what escrowgrid-bench keeps.
 const measured = `{"comparisons": [{"conditions": {"at": "2027-01-31T12:00:00Z", "version": "1.2.3", "roundSeconds": 4,
 	"machine": {"processors": 2, "os": "linux/amd64", "go": "go1.26", "postgresql": "15"}}, "experiment": "pairs", "name": "pairs on SQLite, 50 connections", "unit": "pairs/s", "ratio": 0.5, "goal": 0.6, "contenders": [
 		{"name": "floor", "rounds": [10, 20, 30], "median": 20, "latencyMs": {"50": 1.5, "99": 20, "99.9": 999.6}},

@@ -17,7 +17,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/bench"
 )
 
-// performanceTables writes the figures that escrowgrid bench has kept, an experiment
+// performanceTables writes the figures that escrowgrid-bench has kept, an experiment
 // a table.
 func performanceTables(figures bench.Figures) string {
 	var text strings.Builder
@@ -169,7 +169,7 @@ func (wholeNumbers) Ticks(low, high float64) []plot.Tick {
 	return ticks
 }
 
-// readFigures reads what escrowgrid bench has kept.
+// readFigures reads what escrowgrid-bench has kept.
 func readFigures(root string) (bench.Figures, error) {
 	return bench.ReadFigures(filepath.Join(root, "docs", "performance", "figures.json"))
 }

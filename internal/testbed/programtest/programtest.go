@@ -1,5 +1,6 @@
 // Package programtest runs built programs in tests: this module's own, and those that it
-// works with. It is for the modules below tools, whose tests are no part of this one.
+// works with. It is for packages two folders below the root, like the modules below e2e,
+// whose tests are no part of this one.
 package programtest
 
 import (
@@ -11,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,7 +30,8 @@ const root = "../.."
 var built string
 
 // Run builds the program, runs the tests, and returns the exit code. It is for a TestMain.
-// Each of more is what else to build: arguments of go build in this module's root.
+// Each of more is what else to build: arguments of go build in this module's root. Where go
+// test measures coverage, it adds up what the programs leave in the directory GOCOVERDIR.
 func Run(m *testing.M, more ...[]string) int {
 	var err error
 	if built, err = os.MkdirTemp("", "escrowgrid-test"); err != nil {
@@ -36,8 +39,12 @@ func Run(m *testing.M, more ...[]string) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(built) }() // It is in a temporary place.
+	arguments := []string{"build", "-o", built}
+	if testing.CoverMode() != "" {
+		arguments = append(arguments, "-cover", "-coverpkg=github.com/escrowgrid/escrowgrid/...")
+	}
 	for _, what := range append(more, []string{"./cmd/escrowgrid"}) {
-		build := exec.Command("go", append([]string{"build", "-o", built}, what...)...) //nolint:gosec,noctx // The tests say what.
+		build := exec.Command("go", slices.Concat(arguments, what)...) //nolint:gosec,noctx // The tests say what.
 		build.Dir = root
 		if output, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build %s: %v\n%s", strings.Join(what, " "), err, output)
@@ -134,11 +141,12 @@ func (p *Process) Log() string {
 	return p.log.String()
 }
 
-// Start starts a program, with no variables but a HOME of its own and those given.
+// Start starts a program, with no variables but those given, a HOME of its own, and where its
+// coverage goes.
 func Start(tb testing.TB, env []string, name string, args ...string) *Process {
 	tb.Helper()
 	p := &Process{cmd: exec.Command(name, args...)} //nolint:gosec,noctx // The test says what, and ends it.
-	p.cmd.Env = append([]string{"HOME=" + tb.TempDir()}, env...)
+	p.cmd.Env = append([]string{"HOME=" + tb.TempDir(), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}, env...)
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	var err error
 	if p.ended, err = subprocess.Start(p.cmd, syscall.SIGKILL); err != nil {

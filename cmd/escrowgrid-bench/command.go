@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/escrowgrid/escrowgrid/internal/bench"
+)
+
+// command is the command line. The documentation of a flag is its help text.
+type command struct {
+	Experiments []string      `arg:"" optional:"" help:"What to measure. ${experiments}. All but the large ones when left out."`
+	Server      string        `type:"existingfile" placeholder:"PATH" help:"The server to measure; when left out, the escrowgrid beside this program, or else the one on PATH."`
+	Database    string        `help:"Measure on this PostgreSQL server, as a user who may make databases, instead of on a private one."`
+	All         bool          `help:"Measure everything, the large experiments too."`
+	Rounds      int           `default:"5" help:"How often each contender has its turn; 5 when left out."`
+	Duration    time.Duration `default:"4s" help:"How long a turn is; 4s when left out."`
+	Work        int           `placeholder:"NUMBER" help:"End each turn after so many pieces of work, however long they take, instead of after --duration. pgbench does as many on each of its connections."`
+	Positions   int           `default:"10000000" help:"How many positions the large database of the experiment size holds."`
+	Report      string        `placeholder:"DIR" help:"Keep the figures in DIR/figures.json."`
+}
+
+const description = "Measures how fast servers on this machine are, beside floors."
+
+// Help explains the program below its description.
+func (*command) Help() string {
+	return `It starts servers, and floors beside them: a server that answers without doing anything, and statements that PostgreSQL's
+pgbench runs without any server. Rounds of all take turns, and the ratio is what counts. Afterwards every write that was
+acknowledged must be in the ledger once.
+
+  escrowgrid-bench                                 on SQLite, and on PostgreSQL where it is installed
+  escrowgrid-bench --database postgres://…         on a PostgreSQL server that runs already
+  escrowgrid-bench pairs --rounds 9                one experiment, with more rounds
+  escrowgrid-bench --all                           everything, which takes an hour or two
+
+What else the machine does is measured too: leave it alone. A turn in which nothing is finished measures nothing,
+and decides about no goal.
+
+Exit codes: 0 success; 1 a goal is missed, or something could not be measured; 2 wrong usage.`
+}
+
+// parse reads the arguments. Its error says what of them is wrong; helped says that they ask
+// for the help text, which has been written.
+func (c *command) parse(args []string, stdout, stderr io.Writer) (helped bool, err error) {
+	parser, err := kong.New(c,
+		kong.Name("escrowgrid-bench"),
+		kong.Description(description),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(int) { helped = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
+		kong.Vars{"experiments": experimentHelp()},
+	)
+	if err != nil {
+		return false, err
+	}
+
+	_, err = parser.Parse(args)
+	return helped, err
+}
+
+// minPositions is the least that a large database can hold: more than the small one.
+const minPositions = 11_000
+
+// Validate returns an error that names the argument or flag that is wrong.
+func (c *command) Validate() error {
+	for _, name := range c.Experiments {
+		if !slices.Contains(experimentNames(), name) {
+			return fmt.Errorf("%s is none of %s", name, strings.Join(experimentNames(), ", "))
+		}
+	}
+
+	switch {
+	case c.Rounds < 1:
+		return fmt.Errorf("--rounds=%d must be at least 1", c.Rounds)
+	case c.Duration < time.Second:
+		return fmt.Errorf("--duration=%s must be at least 1s", c.Duration)
+	case c.Work < 0:
+		return fmt.Errorf("--work=%d must be at least 0", c.Work)
+	case c.Positions < minPositions:
+		return fmt.Errorf("--positions=%d must be at least %d", c.Positions, minPositions)
+	}
+	return nil
+}
+
+// run measures, and returns an error unless everything was measured and every goal is met.
+func (c *command) run(ctx context.Context, stdout, stderr io.Writer) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if c.Server == "" {
+		if c.Server, err = findServer(program); err != nil {
+			return err
+		}
+	}
+	if c.All {
+		c.Experiments = experimentNames()
+	}
+
+	figures, err := bench.Run(ctx, bench.Config{
+		Server:      c.Server,
+		Floor:       program,
+		PostgreSQL:  c.Database,
+		Experiments: c.Experiments,
+		Rounds:      c.Rounds,
+		Duration:    c.Duration,
+		Work:        c.Work,
+		Positions:   c.Positions,
+		Directory:   c.Report,
+		Out:         stdout,
+		Progress:    stderr,
+	})
+	if err != nil {
+		return err
+	}
+	return verdict(figures)
+}
+
+// verdict returns an error that says which goals are missed and which comparisons could not
+// be made; nil where there are none of either.
+func verdict(figures *bench.Figures) error {
+	var faults, unmeasured []string
+	missed := 0
+	for _, comparison := range figures.Comparisons {
+		switch {
+		case !comparison.Measured():
+			unmeasured = append(unmeasured, fmt.Sprintf("%s (%s)", comparison.Name, strings.Join(comparison.Unmeasured, ", ")))
+		case !comparison.Met():
+			missed++
+		}
+	}
+
+	if missed > 0 {
+		faults = append(faults, fmt.Sprintf("%d of %d goals are missed", missed, len(figures.Comparisons)))
+	}
+	if len(unmeasured) > 0 {
+		faults = append(faults, "unmeasured, as nothing was finished in a turn, which may have to be longer: "+strings.Join(unmeasured, "; "))
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(faults, "; "))
+}
+
+// experimentHelp says what each experiment measures.
+func experimentHelp() string {
+	var lines []string
+	for _, e := range bench.Experiments() {
+		line := e.Name + ": " + e.Does
+		if e.Large {
+			line += " (large)"
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "; ")
+}
+
+func experimentNames() []string {
+	var names []string
+	for _, e := range bench.Experiments() {
+		names = append(names, e.Name)
+	}
+	return names
+}
