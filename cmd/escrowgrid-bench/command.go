@@ -19,13 +19,15 @@ import (
 type command struct {
 	Experiments []string      `arg:"" optional:"" help:"What to measure. ${experiments}. All but the large ones when left out."`
 	Server      string        `type:"existingfile" placeholder:"PATH" help:"The server to measure; when left out, the escrowgrid beside this program, or else the one on PATH."`
+	Against     string        `type:"existingfile" placeholder:"PATH" help:"Another server, an older one, to compare the server with instead of with floors: in the experiments ${comparing}, on both stores, in rounds that take turns."`
+	Goal        float64       `placeholder:"RATIO" help:"What the server must reach of the figures of the one that --against names, like 0.97; nothing when left out."`
 	Database    string        `help:"Measure on this PostgreSQL server, as a user who may make databases, instead of on a private one."`
 	All         bool          `help:"Measure everything, the large experiments too."`
 	Rounds      int           `default:"5" help:"How often each contender has its turn; 5 when left out."`
 	Duration    time.Duration `default:"4s" help:"How long a turn is; 4s when left out."`
 	Work        int           `placeholder:"NUMBER" help:"End each turn after so many pieces of work, however long they take, instead of after --duration. pgbench does as many on each of its connections."`
 	Positions   int           `default:"10000000" help:"How many positions the large database of the experiment size holds."`
-	Report      string        `placeholder:"DIR" help:"Keep the figures in DIR/figures.json."`
+	Report      string        `placeholder:"DIR" help:"Keep the figures in DIR/figures.json, those of --against in DIR/against.json."`
 }
 
 const description = "Measures how fast servers on this machine are, beside floors."
@@ -39,6 +41,7 @@ acknowledged must be in the ledger once.
   escrowgrid-bench                                 on SQLite, and on PostgreSQL where it is installed
   escrowgrid-bench --database postgres://…         on a PostgreSQL server that runs already
   escrowgrid-bench pairs --rounds 9                one experiment, with more rounds
+  escrowgrid-bench --against PATH --goal 0.97      what a change costs: the server beside one that was built before it
   escrowgrid-bench --all                           everything, which takes an hour or two
 
 What else the machine does is measured too: leave it alone. A turn in which nothing is finished measures nothing,
@@ -56,7 +59,7 @@ func (c *command) parse(args []string, stdout, stderr io.Writer) (helped bool, e
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { helped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
-		kong.Vars{"experiments": experimentHelp()},
+		kong.Vars{"experiments": experimentHelp(), "comparing": strings.Join(comparingNames(), " and ")},
 	)
 	if err != nil {
 		return false, err
@@ -75,9 +78,16 @@ func (c *command) Validate() error {
 		if !slices.Contains(experimentNames(), name) {
 			return fmt.Errorf("%s is none of %s", name, strings.Join(experimentNames(), ", "))
 		}
+		if c.Against != "" && !slices.Contains(comparingNames(), name) {
+			return fmt.Errorf("--against: %s is none of %s, which compare servers", name, strings.Join(comparingNames(), ", "))
+		}
 	}
 
 	switch {
+	case c.Goal < 0:
+		return fmt.Errorf("--goal=%g must be at least 0", c.Goal)
+	case c.Goal > 0 && c.Against == "":
+		return fmt.Errorf("--goal=%g is for two servers: name the other with --against", c.Goal)
 	case c.Rounds < 1:
 		return fmt.Errorf("--rounds=%d must be at least 1", c.Rounds)
 	case c.Duration < time.Second:
@@ -101,12 +111,17 @@ func (c *command) run(ctx context.Context, stdout, stderr io.Writer) error {
 			return err
 		}
 	}
-	if c.All {
+	switch {
+	case c.All && c.Against != "":
+		c.Experiments = comparingNames()
+	case c.All:
 		c.Experiments = experimentNames()
 	}
 
 	figures, err := bench.Run(ctx, bench.Config{
 		Server:      c.Server,
+		Against:     c.Against,
+		Goal:        c.Goal,
 		Floor:       program,
 		PostgreSQL:  c.Database,
 		Experiments: c.Experiments,
@@ -163,10 +178,18 @@ func experimentHelp() string {
 	return strings.Join(lines, "; ")
 }
 
-func experimentNames() []string {
+func experimentNames() []string { return names(func(bench.Experiment) bool { return true }) }
+
+// comparingNames are those of the experiments that can compare two servers.
+func comparingNames() []string { return names(bench.Experiment.ComparesServers) }
+
+// names are those of the experiments that are chosen.
+func names(chosen func(bench.Experiment) bool) []string {
 	var names []string
 	for _, e := range bench.Experiments() {
-		names = append(names, e.Name)
+		if chosen(e) {
+			names = append(names, e.Name)
+		}
 	}
 	return names
 }

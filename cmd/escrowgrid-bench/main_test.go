@@ -111,14 +111,86 @@ func TestARunWithoutAFigureIsNoPass(t *testing.T) {
 	}
 }
 
+// older is the server under another version, which keeps the commands that it was called with.
+func older(t *testing.T) (path, commands string) {
+	t.Helper()
+	directory := t.TempDir()
+	path, commands = filepath.Join(directory, "older"), filepath.Join(directory, "commands")
+	script := fmt.Sprintf(`#!/bin/sh
+echo "$1" >>'%s'
+[ "$1" != version ] || { echo 'escrowgrid 0.older'; exit; }
+exec '%s' "$@"
+`, commands, programtest.Program())
+	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path, commands
+}
+
+// A server beside another has the figures of two servers, on both stores, and none of floors.
+func TestItComparesTwoServers(t *testing.T) {
+	t.Parallel()
+	against, commands := older(t)
+	directory := t.TempDir()
+	const work, goal = 100, 1e-9 // It would take a miracle of a machine to miss it.
+	code, stdout, stderr := call(t, []string{"REQUEST_TIMEOUT=10m"},
+		"pairs", "reads", "--against="+against, fmt.Sprint("--goal=", goal),
+		"--rounds=2", fmt.Sprint("--work=", work), "--report="+directory)
+	if code != exitOK {
+		t.Fatalf("it ends with %d:\n%s\n%s", code, stdout, stderr)
+	}
+
+	figures, err := bench.ReadFigures(filepath.Join(directory, "against.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compared := make(map[string]bool)
+	for _, c := range figures.Comparisons {
+		compared[c.Name] = true
+		if c.Goal != goal || !c.Met() || c.Conditions.RoundWork != work {
+			t.Errorf("%s: its goal is %v, met: %v, its turns are of %d pieces of work", c.Name, c.Goal, c.Met(), c.Conditions.RoundWork)
+		}
+		if len(c.Contenders) != 2 {
+			t.Fatalf("%s: it has %d contenders", c.Name, len(c.Contenders))
+		}
+		for i, name := range []string{"old, 0.older", "new, dev"} {
+			if one := c.Contenders[i]; !strings.HasPrefix(one.Name, name) || len(one.Rounds) != 2 || one.Median <= 0 {
+				t.Errorf("%s: contender %d is %s, with the figures %v", c.Name, i, one.Name, one.Rounds)
+			}
+		}
+	}
+	for _, store := range []string{"SQLite", "PostgreSQL"} {
+		for _, what := range []string{"pairs", "GET a position"} {
+			if name := what + ", new server against old, " + store + ", 50 connections"; !compared[name] {
+				t.Errorf("%q is not among %v", name, compared)
+			}
+		}
+	}
+	called, err := os.ReadFile(commands)
+	if served := strings.Count(string(called), "serve\n"); err != nil || served != len(figures.Comparisons) {
+		t.Errorf("the older server served in %d of %d comparisons, %v", served, len(figures.Comparisons), err)
+	}
+}
+
+// What only floors can be beside is not measured against a server.
+func TestNotEveryExperimentComparesServers(t *testing.T) {
+	code, stdout, stderr := call(t, nil, "--against="+programtest.Program(), "reads", "paced")
+	if code != exitUsage || stdout != "" || !strings.Contains(stderr, "--against: paced is none of pairs, reads") {
+		t.Errorf("it ends with %d, %q and %q", code, stdout, stderr)
+	}
+}
+
 func TestWrongUsage(t *testing.T) {
 	for args, says := range map[string]string{
-		"pears":               "pears",
-		"--rounds=0":          "--rounds",
-		"--duration=1ms":      "--duration",
-		"--work=-1":           "--work",
-		"--positions=1":       "--positions",
-		"--server=/not/there": "--server",
+		"pears":                "pears",
+		"--rounds=0":           "--rounds",
+		"--duration=1ms":       "--duration",
+		"--work=-1":            "--work",
+		"--positions=1":        "--positions",
+		"--server=/not/there":  "--server",
+		"--against=/not/there": "--against",
+		"--goal=0.97":          "--against",
+		"--goal=-1":            "--goal",
 	} {
 		code, stdout, stderr := call(t, nil, strings.Fields(args)...)
 		if code != exitUsage || stdout != "" || !strings.Contains(stderr, says) {

@@ -24,7 +24,7 @@ func (b *bench) batches(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	server, err := b.open(ctx, onPostgreSQL, 1, 1)
+	server, err := b.open(ctx, setup{store: onPostgreSQL})
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,12 @@ import (
 type Config struct {
 	// Server is the path of the program that is measured.
 	Server string
+	// Against is the path of another server program, with which the first is compared instead
+	// of with floors; "" for none.
+	Against string
+	// Goal is what the server's figure is to be by that of the server Against, at least; 0 for
+	// none.
+	Goal float64
 	// Floor is the path of a program that runs ServeFloor when FloorCommand is its argument.
 	Floor string
 	// PostgreSQL is the URL of a server on which databases can be made; "" starts a
@@ -40,7 +47,8 @@ type Config struct {
 	// Positions is how many the larger database of the experiment size holds; the journals
 	// that are verified are parts of it.
 	Positions int
-	// Directory takes the figures; "" keeps none.
+	// Directory takes the figures; "" keeps none. Those of two servers are in a file of their
+	// own, and leave those beside floors alone.
 	Directory string
 	// Out takes the figures for people, Progress what is said on the way.
 	Out, Progress io.Writer
@@ -54,14 +62,19 @@ type Experiment struct {
 	// postgres says that it is nothing without PostgreSQL.
 	postgres bool
 	run      func(*bench, context.Context) error
+	// against compares two servers, nil where it measures only beside floors.
+	against func(*bench, context.Context) error
 }
+
+// ComparesServers reports whether the experiment can compare two servers with each other.
+func (e Experiment) ComparesServers() bool { return e.against != nil }
 
 // Experiments lists the experiments.
 func Experiments() []Experiment {
 	return []Experiment{
-		{Name: "pairs", Does: "positions made and funded in a second, beside a floor of HTTP and one of SQL", run: (*bench).pairs},
+		{Name: "pairs", Does: "positions made and funded in a second, beside a floor of HTTP and one of SQL", run: (*bench).pairs, against: (*bench).pairsAgainst},
 		{Name: "paced", Does: "latency at 500 requests a second, beside that of a single INSERT", run: (*bench).paced, postgres: true},
-		{Name: "reads", Does: "positions read in a second, beside a floor of HTTP", run: (*bench).reads},
+		{Name: "reads", Does: "positions read in a second, beside a floor of HTTP", run: (*bench).reads, against: (*bench).readsAgainst},
 		{Name: "batches", Does: "positions made by batches, beside a floor of SQL", run: (*bench).batches, postgres: true},
 		{Name: "instances", Does: "three servers on one database, beside one", run: (*bench).instances, postgres: true},
 		{Name: "log", Does: "pairs while the transparency log follows, beside pairs without it", run: (*bench).log},
@@ -105,10 +118,12 @@ func Run(ctx context.Context, config Config) (_ *Figures, err error) {
 	b.closers = append(b.closers, func() error { return os.RemoveAll(b.scratch) })
 	defer func() { err = errors.Join(err, b.close()) }()
 
-	if b.floor, err = startFloor(config.Floor); err != nil {
-		return nil, err
+	if config.Against == "" {
+		if b.floor, err = startFloor(config.Floor); err != nil {
+			return nil, err
+		}
+		b.closers = append(b.closers, func() error { b.floor.close(); return nil })
 	}
-	b.closers = append(b.closers, func() error { b.floor.close(); return nil })
 	if err := b.openPostgreSQL(ctx); err != nil {
 		return nil, err
 	}
@@ -119,16 +134,24 @@ func Run(ctx context.Context, config Config) (_ *Figures, err error) {
 	}
 	for _, e := range chosen {
 		b.experiment = e.Name
+		measure := e.run
+		if config.Against != "" {
+			measure = e.against
+		}
 		open := len(b.closers)
-		if err := errors.Join(e.run(b, ctx), b.closeFrom(open)); err != nil {
+		if err := errors.Join(measure(b, ctx), b.closeFrom(open)); err != nil {
 			return nil, fmt.Errorf("%s: %w", e.Name, err)
 		}
 	}
 
-	if config.Directory != "" {
-		err = b.figures.save(config.Directory)
+	if config.Directory == "" {
+		return &b.figures, nil
 	}
-	return &b.figures, err
+	file := figuresFile
+	if config.Against != "" {
+		file = againstFile
+	}
+	return &b.figures, b.figures.save(filepath.Join(config.Directory, file))
 }
 
 // conditions are what is known of a run before it begins.
@@ -170,6 +193,9 @@ func (c Config) experiments() (chosen []Experiment, err error) {
 	for _, e := range Experiments() {
 		named := slices.Contains(c.Experiments, e.Name)
 		switch {
+		case c.Against != "" && !e.ComparesServers() && named:
+			return nil, fmt.Errorf("experiment %s compares no servers with each other", e.Name)
+		case c.Against != "" && !e.ComparesServers():
 		case !named && (e.Large || len(c.Experiments) > 0):
 		case e.postgres && c.PostgreSQL == "" && named:
 			return nil, fmt.Errorf("experiment %s needs a PostgreSQL server", e.Name)
@@ -193,18 +219,34 @@ func (b *bench) closeFrom(open int) error {
 	return errors.Join(errs...)
 }
 
+// setup says what a subject consists of.
+type setup struct {
+	// name is what figures call it, program the server's; "" is EscrowGrid on its store, and
+	// the server that is measured.
+	name, program string
+	store         string
+	// servers and tenants are how many there are; 0 is one.
+	servers, tenants int
+	// environment is what else the servers are told, as NAME=VALUE.
+	environment []string
+}
+
 // open starts a subject for the length of the experiment: on a database of its own
 // on PostgreSQL, or in an SQLite file.
-func (b *bench) open(ctx context.Context, store string, servers, tenants int, environment ...string) (*subject, error) {
+func (b *bench) open(ctx context.Context, of setup) (*subject, error) {
 	b.databases++
 	database := "sqlite:" + filepath.Join(b.scratch, fmt.Sprintf("%d.db", b.databases))
-	if store == onPostgreSQL {
+	if of.store == onPostgreSQL {
 		var err error
 		if database, err = b.database(ctx); err != nil {
 			return nil, err
 		}
 	}
-	s, err := b.startSubject(ctx, "EscrowGrid, "+store, database, servers, tenants, environment)
+
+	of.name = cmp.Or(of.name, "EscrowGrid, "+of.store)
+	of.program = cmp.Or(of.program, b.config.Server)
+	of.servers, of.tenants = cmp.Or(of.servers, 1), cmp.Or(of.tenants, 1)
+	s, err := b.startSubject(ctx, database, of)
 	if err != nil {
 		return nil, err
 	}

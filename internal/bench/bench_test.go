@@ -58,11 +58,11 @@ func TestFiguresOfOtherExperimentsStay(t *testing.T) {
 		{Comparisons: []Comparison{compared("reads", "old reads"), compared("pairs", "old pairs"), compared("pairs", "older pairs")}},
 		{Comparisons: []Comparison{compared("paced", "new paced"), compared("pairs", "new pairs")}},
 	} {
-		if err := run.save(directory); err != nil {
+		if err := run.save(filepath.Join(directory, figuresFile)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	kept, err := ReadFigures(filepath.Join(directory, file))
+	kept, err := ReadFigures(filepath.Join(directory, figuresFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,6 +87,9 @@ func TestExperimentsAreChosenByName(t *testing.T) {
 		"all but the large":  {Config{PostgreSQL: "p"}, "pairs paced reads batches instances log traces overload", ""},
 		"without PostgreSQL": {Config{}, "pairs reads log traces overload", ""},
 		"by name":            {Config{Experiments: []string{"size", "pairs"}}, "pairs size", ""},
+		"of two servers":     {Config{PostgreSQL: "p", Against: "a"}, "pairs reads", ""},
+		"two, by name":       {Config{Against: "a", Experiments: []string{"reads"}}, "reads", ""},
+		"not of two servers": {Config{PostgreSQL: "p", Against: "a", Experiments: []string{"paced"}}, "", "paced"},
 		"unknown":            {Config{Experiments: []string{"pears"}}, "", "pears"},
 		"impossible":         {Config{Experiments: []string{"paced"}}, "", "PostgreSQL"},
 	} {
@@ -230,10 +233,10 @@ func TestNothingFinishedIsUnmeasured(t *testing.T) {
 				t.Fatal(err)
 			}
 			directory := t.TempDir()
-			if err := b.figures.save(directory); err != nil {
+			if err := b.figures.save(filepath.Join(directory, figuresFile)); err != nil {
 				t.Fatal(err)
 			}
-			kept, err := ReadFigures(filepath.Join(directory, file))
+			kept, err := ReadFigures(filepath.Join(directory, figuresFile))
 			if err != nil {
 				t.Fatal(err)
 			}

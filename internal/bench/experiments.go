@@ -16,7 +16,7 @@ const (
 // pairs measures positions that are made and funded, as fast as it goes.
 func (b *bench) pairs(ctx context.Context) error {
 	const unit = "pairs/s"
-	embedded, err := b.open(ctx, onSQLite, 1, 1)
+	embedded, err := b.open(ctx, setup{store: onSQLite})
 	if err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (b *bench) pairs(ctx context.Context) error {
 		connections int
 		goal        float64
 	}{{someConnections, 1.6}, {manyConnections, 2.8}} {
-		server, err := b.open(ctx, onPostgreSQL, 1, 1)
+		server, err := b.open(ctx, setup{store: onPostgreSQL})
 		if err != nil {
 			return err
 		}
@@ -53,7 +53,7 @@ func (b *bench) log(ctx context.Context) error {
 	for _, store := range b.stores() {
 		var contenders []contender
 		for _, follows := range []struct{ name, interval string }{{"without it", "24h"}, {"with it", "1s"}} {
-			s, err := b.open(ctx, store, 1, 1, "CHECKPOINT_INTERVAL="+follows.interval)
+			s, err := b.open(ctx, setup{store: store, environment: []string{"CHECKPOINT_INTERVAL=" + follows.interval}})
 			if err != nil {
 				return err
 			}
@@ -74,12 +74,14 @@ func (b *bench) traces(ctx context.Context) error {
 			requests, share string
 			goal            float64
 		}{{"one request in a hundred", "0.01", 0.95}, {"every request", "1", 0}} {
-			untraced, err := b.open(ctx, store, 1, 1)
+			untraced, err := b.open(ctx, setup{store: store})
 			if err != nil {
 				return err
 			}
-			s, err := b.open(ctx, store, 1, 1, "OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+b.floor.addresses[0],
-				"OTEL_TRACES_SAMPLER=traceidratio", "OTEL_TRACES_SAMPLER_ARG="+traced.share)
+			s, err := b.open(ctx, setup{store: store, environment: []string{
+				"OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=http://" + b.floor.addresses[0],
+				"OTEL_TRACES_SAMPLER=traceidratio", "OTEL_TRACES_SAMPLER_ARG=" + traced.share,
+			}})
 			if err != nil {
 				return err
 			}
@@ -103,7 +105,7 @@ func (b *bench) paced(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	server, err := b.open(ctx, onPostgreSQL, 1, 1)
+	server, err := b.open(ctx, setup{store: onPostgreSQL})
 	if err != nil {
 		return err
 	}
@@ -141,7 +143,7 @@ const readPositions = 1000
 // reads measures reading positions.
 func (b *bench) reads(ctx context.Context) error {
 	for _, store := range b.stores() {
-		s, err := b.open(ctx, store, 1, 1)
+		s, err := b.open(ctx, setup{store: store})
 		if err != nil {
 			return err
 		}

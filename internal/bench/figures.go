@@ -171,13 +171,16 @@ func figureText(figure float64) string {
 	return fmt.Sprintf("%.4g", figure)
 }
 
-// file is where the figures are kept in a directory.
-const file = "figures.json"
+// The files in a directory that keep figures: those beside floors, which docs/performance.md
+// shows, and those of two servers, which it does not.
+const (
+	figuresFile = "figures.json"
+	againstFile = "against.json"
+)
 
-// save puts the figures into a directory. Of a run that was of some experiments
-// only, those of the others stay.
-func (f *Figures) save(directory string) error {
-	path := filepath.Join(directory, file)
+// save puts the figures into a file. Of a run that was of some experiments only, those of the
+// others stay.
+func (f *Figures) save(path string) error {
 	kept, err := ReadFigures(path)
 	if err != nil && !os.IsNotExist(err) {
 		return err
@@ -195,7 +198,7 @@ func (f *Figures) save(directory string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(directory, 0o755); err != nil { //nolint:gosec // Figures are for everyone.
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // Figures are for everyone.
 		return err
 	}
 	return os.WriteFile(path, append(content, '\n'), 0o644) //nolint:gosec // See above.

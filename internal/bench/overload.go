@@ -15,7 +15,7 @@ func (b *bench) instances(ctx context.Context) error {
 	}{{"one institution", 1}, {"20 institutions", 20}} {
 		var contenders []contender
 		for _, servers := range []int{1, 3} {
-			s, err := b.open(ctx, onPostgreSQL, servers, spread.tenants)
+			s, err := b.open(ctx, setup{store: onPostgreSQL, servers: servers, tenants: spread.tenants})
 			if err != nil {
 				return err
 			}
@@ -43,7 +43,7 @@ const (
 // overload finds out how many positions a second serve best, and offers twice as many.
 func (b *bench) overload(ctx context.Context) error {
 	for _, store := range b.stores() {
-		s, err := b.open(ctx, store, 1, 1, overloadQueue)
+		s, err := b.open(ctx, setup{store: store, environment: []string{overloadQueue}})
 		if err != nil {
 			return err
 		}

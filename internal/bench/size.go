@@ -41,7 +41,7 @@ func (b *bench) sizeOn(ctx context.Context, store string) error {
 	var subjects [2]*subject
 	var ids [2][]string
 	for i, positions := range []int{smallSize, b.config.Positions} {
-		s, err := b.open(ctx, store, 1, 1)
+		s, err := b.open(ctx, setup{store: store})
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,11 +24,12 @@ import (
 // institutions on it.
 type subject struct {
 	name string
-	// database is the URL that the servers have, environment what else they are told.
-	database    string
-	environment []string
-	servers     []*testbed.Server
-	tenants     []tenant
+	// program is the servers', database the URL that they have, environment what else they are
+	// told.
+	program, database string
+	environment       []string
+	servers           []*testbed.Server
+	tenants           []tenant
 	// keys begins the idempotency keys, of which each request has its own.
 	keys     string
 	requests atomic.Int64
@@ -197,23 +199,26 @@ func (s *subject) usage(ctx context.Context) (u usage, err error) {
 	return u, nil
 }
 
-// startSubject starts so many servers on one database, and makes institutions on
-// them.
-func (b *bench) startSubject(
-	ctx context.Context, name, database string, servers, tenants int, environment []string,
-) (_ *subject, err error) {
-	s := &subject{name: name, database: database, environment: append(environment, "RATE_LIMIT_ENABLED=false", "VERIFY_INTERVAL=0s")}
+// startSubject starts servers on one database, and makes institutions on them.
+func (b *bench) startSubject(ctx context.Context, database string, of setup) (_ *subject, err error) {
+	s := &subject{
+		name:        of.name,
+		program:     of.program,
+		database:    database,
+		environment: slices.Concat(of.environment, []string{"RATE_LIMIT_ENABLED=false", "VERIFY_INTERVAL=0s"}),
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
 		}
 	}()
-	for range servers {
+
+	for range of.servers {
 		if err := b.addServer(ctx, s); err != nil {
 			return nil, err
 		}
 	}
-	err = s.addTenants(ctx, tenants)
+	err = s.addTenants(ctx, of.tenants)
 	return s, err
 }
 
@@ -221,8 +226,10 @@ func (b *bench) startSubject(
 func (b *bench) addServer(ctx context.Context, s *subject) error {
 	b.servers++
 	server, err := testbed.Start(ctx, testbed.Options{
-		Executable: b.config.Server, Database: s.database, Environment: s.environment,
-		Log: filepath.Join(b.scratch, fmt.Sprintf("server-%d.log", b.servers)),
+		Executable:  s.program,
+		Database:    s.database,
+		Environment: s.environment,
+		Log:         filepath.Join(b.scratch, fmt.Sprintf("server-%d.log", b.servers)),
 	})
 	if err == nil {
 		s.servers = append(s.servers, server)

@@ -54,7 +54,7 @@ type filledJournal struct {
 }
 
 func (b *bench) filledJournal(ctx context.Context, store string, positions int) (*filledJournal, error) {
-	s, err := b.open(ctx, store, 1, 1, "CHECKPOINT_INTERVAL=1s")
+	s, err := b.open(ctx, setup{store: store, environment: []string{"CHECKPOINT_INTERVAL=1s"}})
 	if err != nil {
 		return nil, err
 	}
