@@ -17,7 +17,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/escrowgrid/escrowgrid/internal/engine"
-	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/httpapi"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
 	"github.com/escrowgrid/escrowgrid/internal/store"
@@ -71,52 +70,39 @@ type service struct {
 // with Go's default of 100, collecting some 20 MB took a tenth of the CPU.
 const garbagePercent = 400
 
-// start opens the database, starts the engine and listens.
+// start opens the database, starts the engine and listens. When one of these fails, nothing
+// of the others is left.
 func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, err error) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbagePercent)
 	}
+
 	s := &service{config: config, served: make(chan error, 1), stopping: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.release(ctx))
+		}
+	}()
+
 	if s.store, err = openStore(ctx, config.databaseURL, config.databaseConnections); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			s.closeFollowers()
-			s.closeTraces(ctx)
-			err = errors.Join(err, s.store.Close())
-		}
-	}()
 	if migrate || s.store.Exclusive() {
 		if err := s.store.Migrate(ctx); err != nil {
 			return nil, err
 		}
 	}
+	// After the migration: a database that cannot be used gets no key.
 	if s.rootKey, err = rootKey(config); err != nil {
 		return nil, err
 	}
+
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
-	if s.engine, err = engine.New(engine.Config{
-		Store: s.store, Logger: config.logger, Now: time.Now, Random: rand.Reader, Metrics: registry,
-		QueueSize: config.queueSize, BatchSize: config.groupSize, ExpiryInterval: config.expiryInterval,
-	}); err != nil {
+	if err := s.startWork(ctx, registry); err != nil {
 		return nil, err
 	}
-	s.log = journallog.Start(journallog.Config{
-		Store: s.store, Logger: config.logger, Now: time.Now, Metrics: registry, Name: config.checkpointOrigin, Signers: config.signers,
-		Interval: config.checkpointInterval,
-	})
-	if config.verifyInterval > 0 {
-		s.watch = verify.StartWatch(verify.WatchConfig{
-			Store: s.store, Logger: config.logger, Now: time.Now, Metrics: registry, Interval: config.verifyInterval,
-		})
-	}
-	if config.traces != nil {
-		if err := s.startTraces(ctx, registry); err != nil {
-			return nil, err
-		}
-	}
+
 	handler, err := s.handler(registry)
 	if err != nil {
 		return nil, err
@@ -127,23 +113,74 @@ func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, 
 	return s, nil
 }
 
-// startTraces begins to send traces.
-func (s *service) startTraces(ctx context.Context, metrics prometheus.Registerer) (err error) {
-	config := *s.config.traces
-	config.Logger, config.Metrics = s.config.logger, metrics
-	s.traces, err = otlp.Start(ctx, config)
+// startWork starts all that works on the database, and what is told of it.
+func (s *service) startWork(ctx context.Context, metrics prometheus.Registerer) (err error) {
+	c := s.config
+	s.engine, err = engine.New(engine.Config{
+		Store:          s.store,
+		Logger:         c.logger,
+		Now:            time.Now,
+		Random:         rand.Reader,
+		Metrics:        metrics,
+		QueueSize:      c.queueSize,
+		BatchSize:      c.batchSize,
+		ExpiryInterval: c.expiryInterval,
+	})
+	if err != nil {
+		return err
+	}
+
+	s.log = journallog.Start(journallog.Config{
+		Store:    s.store,
+		Logger:   c.logger,
+		Now:      time.Now,
+		Metrics:  metrics,
+		Name:     c.logName,
+		Signers:  c.signers,
+		Interval: c.checkpointInterval,
+	})
+	if c.verifyInterval > 0 {
+		s.watch = verify.StartWatch(verify.WatchConfig{
+			Store:    s.store,
+			Logger:   c.logger,
+			Now:      time.Now,
+			Metrics:  metrics,
+			Interval: c.verifyInterval,
+		})
+	}
+
+	if c.traces == nil {
+		return nil
+	}
+	traces := *c.traces
+	traces.Logger, traces.Metrics = c.logger, metrics
+	s.traces, err = otlp.Start(ctx, traces)
 	return err
 }
 
+// handler answers requests by the engine.
 func (s *service) handler(registry *prometheus.Registry) (http.Handler, error) {
 	c := s.config
 	config := httpapi.Config{
-		Engine: s.engine, Log: s.log, Logger: c.logger, Version: version(), Metrics: registry, Gatherer: registry,
-		RootKey: s.rootKey, PreviousRootKey: c.previousRootKey, MetricsKey: c.metricsKey, RootNetworks: c.rootNetworks,
-		TrustedProxies: c.trustedProxies, AllowedOrigins: c.allowedOrigins, PublicDocs: c.publicDocs,
-		RateLimit:      httpapi.RateLimit{Enabled: c.rateLimited, RPS: c.rps, Burst: c.burst},
-		RequestTimeout: c.requestTimeout, Stopping: s.stopping,
+		Engine:          s.engine,
+		Log:             s.log,
+		Logger:          c.logger,
+		Version:         version(),
+		Metrics:         registry,
+		Gatherer:        registry,
+		RootKey:         s.rootKey,
+		PreviousRootKey: c.previousRootKey,
+		MetricsKey:      c.metricsKey,
+		RootNetworks:    c.rootNetworks,
+		TrustedProxies:  c.trustedProxies,
+		AllowedOrigins:  c.allowedOrigins,
+		PublicDocs:      c.publicDocs,
+		RateLimit:       httpapi.RateLimit{Enabled: c.rateLimited, RPS: c.rps, Burst: c.burst},
+		RequestTimeout:  c.requestTimeout,
+		Stopping:        s.stopping,
 	}
+
+	// A nil pointer in the interface would not be nil.
 	if s.traces != nil {
 		config.Traces = s.traces
 	}
@@ -159,16 +196,22 @@ const (
 	maxHeaderSize = 32 << 10
 )
 
+// listen serves in the background. Its end is told in s.served.
 func (s *service) listen(ctx context.Context, handler http.Handler) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.config.address)
 	if err != nil {
-		return errors.Join(fmt.Errorf("listen on %s: %w", s.config.address, err), s.engine.Close(ctx))
+		return fmt.Errorf("listen on %s: %w", s.config.address, err)
 	}
+
 	s.url = localURL(listener.Addr().String())
 	s.server = &http.Server{
-		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout,
-		WriteTimeout: s.config.requestTimeout + bodyTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderSize,
-		ErrorLog: slog.NewLogLogger(s.config.logger.Handler(), slog.LevelWarn),
+		Handler:           handler,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       bodyTimeout,
+		WriteTimeout:      s.config.requestTimeout + bodyTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderSize,
+		ErrorLog:          slog.NewLogLogger(s.config.logger.Handler(), slog.LevelWarn),
 	}
 	go func() { s.served <- s.server.Serve(listener) }()
 	s.config.logger.Info("serving", "url", s.url, "version", version(), "database", store.RedactURL(s.config.databaseURL))
@@ -219,76 +262,51 @@ func (s *service) drain() error {
 // and closes the database.
 func (s *service) close(ctx context.Context) error {
 	s.config.logger.Info("shutting down", "timeout", s.config.shutdownTimeout)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.shutdownTimeout)
-	defer cancel()
-	err := errors.Join(s.server.Shutdown(ctx), s.engine.Close(ctx))
-	if err != nil {
-		// Whoever still waits for an answer does not get one.
-		err = errors.Join(fmt.Errorf("not all was finished within %s: %w", s.config.shutdownTimeout, err), s.server.Close())
-	}
-	s.closeFollowers()
-	s.closeTraces(ctx)
-	err = errors.Join(err, s.store.Close())
+	err := s.release(ctx)
 	s.config.logger.Info("stopped")
 	return err
 }
 
-// closeFollowers ends what reads the journals behind the write path.
-func (s *service) closeFollowers() {
+// release ends what was started and closes what was opened, the last first. A service of
+// which only a part was started is released, too.
+func (s *service) release(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.shutdownTimeout)
+	defer cancel()
+
+	var err error
+	if s.server != nil {
+		err = s.server.Shutdown(ctx)
+	}
+	if s.engine != nil {
+		err = errors.Join(err, s.engine.Close(ctx))
+	}
+	if err != nil {
+		err = fmt.Errorf("not all was finished within %s: %w", s.config.shutdownTimeout, err)
+	}
+	if err != nil && s.server != nil {
+		// Whoever still waits for an answer does not get one.
+		err = errors.Join(err, s.server.Close())
+	}
+
+	// What follows the journals ends after what writes them, and what sends traces after all
+	// that is traced.
 	if s.watch != nil {
 		s.watch.Close()
 	}
 	if s.log != nil {
 		s.log.Close()
 	}
-}
-
-// closeTraces sends the traces that still wait.
-func (s *service) closeTraces(ctx context.Context) {
 	if s.traces != nil {
 		s.traces.Close(context.WithoutCancel(ctx))
 	}
+
+	if s.store != nil {
+		err = errors.Join(err, s.store.Close())
+	}
+	return err
 }
 
-// rootKey returns the operator's key: the one that was given, or the one kept beside the
-// SQLite database, which the first start makes. A new key is printed once, and never
-// logged.
-func rootKey(config serverConfig) (string, error) {
-	if config.rootKey != "" {
-		return config.rootKey, nil
-	}
-	made := newSecret()
-	path := strings.TrimPrefix(config.databaseURL, "sqlite:")
-	if path == ":memory:" {
-		_, err := fmt.Fprintf(config.stderr, "The root key is %s. It is lost with this process, as the data is.\n", made)
-		return made, err
-	}
-	path += ".root-key"
-	kept, err := os.ReadFile(path) //nolint:gosec // The operator says where.
-	if err == nil {
-		key := strings.TrimSpace(string(kept))
-		if len(key) < minKeyLength {
-			return "", fmt.Errorf("the root key in %s has fewer than %d characters", path, minKeyLength)
-		}
-		return key, nil
-	}
-	if !errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("read the root key: %w", err)
-	}
-	if err := os.WriteFile(path, []byte(made+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("keep the root key: %w", err)
-	}
-	_, err = fmt.Fprintf(config.stderr, "The root key is %s. It is kept in %s and is not shown again.\n", made, path)
-	return made, err
-}
-
-// newSecret makes a root key.
-func newSecret() string {
-	var random [32]byte
-	_, _ = rand.Read(random[:]) // It never fails.
-	return escrow.NewSecret(random)
-}
-
+// buildInfo is a metric whose label tells dashboards the version.
 func buildInfo() prometheus.Collector {
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "escrowgrid_build_info", Help: "Always 1; its label is the version.",

@@ -6,23 +6,29 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
 	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/tracing/otlp"
 )
 
 // onEachStore runs a test on an empty database of each kind.
@@ -106,6 +112,66 @@ func TestASecondProcessOnAnSQLiteFileIsRefused(t *testing.T) {
 
 	first.end(t, syscall.SIGKILL)
 	serve(t, env).Get(t, "/institutions").Want(t, 200)
+}
+
+// A start that fails, wherever it does, leaves nothing running: whoever calls start has
+// nothing in hand that could be closed.
+func TestAStartThatFailsLeavesNothingRunning(t *testing.T) {
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+
+	for name, attributes := range map[string]string{"at its address": "", "at its traces": "no list of attributes"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("OTEL_RESOURCE_ATTRIBUTES", attributes)
+			_, err := start(t.Context(), serverConfig{
+				databaseURL:        "sqlite:" + filepath.Join(t.TempDir(), "e.db"),
+				logger:             slog.New(slog.DiscardHandler),
+				address:            listener.Addr().String(),
+				rootKey:            testRootKey,
+				queueSize:          1,
+				batchSize:          1,
+				logName:            "escrowgrid",
+				checkpointInterval: time.Hour,
+				verifyInterval:     time.Hour,
+				expiryInterval:     time.Hour,
+				shutdownTimeout:    time.Hour,
+				traces:             &otlp.Config{Endpoint: "http://127.0.0.1:1", Sampler: trace.AlwaysSample()},
+			}, true)
+			if err == nil {
+				t.Fatal("it starts")
+			}
+
+			// A goroutine may be seen for a moment after it was waited for.
+			late := overdue(t)
+			for running := ours(); running != ""; running = ours() {
+				select {
+				case <-late:
+					t.Fatalf("still running:\n%s", running)
+				default:
+					runtime.Gosched()
+				}
+			}
+		})
+	}
+}
+
+// isOurs finds a package of a server's in a stack. Those of the tests run as well.
+var isOurs = regexp.MustCompile(`\n(github\.com/escrowgrid/escrowgrid/internal/(engine|journallog|verify|store)|go\.opentelemetry\.io/otel)\b`)
+
+// ours are the stacks of the goroutines that run a server's packages.
+func ours() string {
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	var found []string
+	for stack := range strings.SplitSeq(string(stacks), "\n\n") {
+		if isOurs.MatchString(stack) {
+			found = append(found, stack)
+		}
+	}
+	return strings.Join(found, "\n\n")
 }
 
 func TestAPortInUseIsAFailure(t *testing.T) {
