@@ -123,7 +123,7 @@ func (s *service) startWork(ctx context.Context, metrics prometheus.Registerer) 
 		Random:         rand.Reader,
 		Metrics:        metrics,
 		QueueSize:      c.queueSize,
-		BatchSize:      c.batchSize,
+		BatchSize:      c.groupSize,
 		ExpiryInterval: c.expiryInterval,
 	})
 	if err != nil {
@@ -135,7 +135,7 @@ func (s *service) startWork(ctx context.Context, metrics prometheus.Registerer) 
 		Logger:   c.logger,
 		Now:      time.Now,
 		Metrics:  metrics,
-		Name:     c.logName,
+		Name:     c.checkpointOrigin,
 		Signers:  c.signers,
 		Interval: c.checkpointInterval,
 	})
