@@ -210,7 +210,7 @@ func TestVerificationsThatCannotBe(t *testing.T) {
 	}{
 		{"verify --database-url=" + database, exitFailure, "in use by another EscrowGrid process"},
 		{"verify --database-url=sqlite:" + filepath.Join(directory, "none.db"), exitFailure, "there is no database"},
-		{"verify --public-key=x", exitUsage, "is no public key"},
+		{"verify --public-key=x", exitUsage, "is not a public key"},
 		{"verify --checkpoint=" + text, exitFailure, "there is no database"},
 		{"verify --bundle=" + text, exitFailure, "is no bundle"},
 		{"verify --bundle=" + filepath.Join(directory, "none"), exitUsage, "none"},

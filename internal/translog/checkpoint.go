@@ -17,16 +17,17 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
-// Checkpoint says which tree a log was at a moment. Its text is that of C2SP
-// tlog-checkpoint, with the moment as an extension line; signed, it is a C2SP signed
-// note, which has room for the signatures of others.
+// Checkpoint commits to a log's entries at a time. Its text is that of C2SP
+// tlog-checkpoint, with the time as an extension line. Signed, it is a C2SP signed note,
+// to which others can add their signatures.
 type Checkpoint struct {
-	// Origin names the log: the operator's name, a slash and the institution's id.
+	// Origin identifies the log; see [Origin].
 	Origin string
-	// Size counts the entries, which are those of the sequences 1 to Size.
+	// Size is the number of entries: the checkpoint covers the sequences 1 to Size.
 	Size int64
 	Root Hash
-	At   time.Time
+	// At has the precision of a microsecond.
+	At time.Time
 }
 
 const timePrefix = "time "
@@ -36,24 +37,27 @@ func (c Checkpoint) Text() string {
 	return fmt.Sprintf("%s\n%d\n%s\n%s%s\n", c.Origin, c.Size, c.Root, timePrefix, escrow.FormatTime(c.At))
 }
 
-// ParseCheckpoint reads what Text writes. Extension lines that it does not know are
-// passed over, as the format has it.
+// ParseCheckpoint parses the text of a checkpoint. It ignores extension lines that it
+// does not know, as the format demands.
 func ParseCheckpoint(text string) (Checkpoint, error) {
 	lines := strings.Split(text, "\n")
-	const least = 4 // three lines, and what follows the last newline
-	if len(lines) < least || lines[len(lines)-1] != "" || lines[0] == "" {
-		return Checkpoint{}, errors.New("a checkpoint has at least three lines, each of which ends")
+	const minLines = 4 // Three lines, and the empty string after the last newline.
+	if len(lines) < minLines || lines[len(lines)-1] != "" || lines[0] == "" {
+		return Checkpoint{}, errors.New("a checkpoint has at least three lines, each with a newline")
 	}
+
 	size, err := strconv.ParseInt(lines[1], 10, 64)
 	if err != nil || size < 0 || strconv.FormatInt(size, 10) != lines[1] {
-		return Checkpoint{}, fmt.Errorf("checkpoint: %q is no size", lines[1])
+		return Checkpoint{}, fmt.Errorf("checkpoint: %q is not a size", lines[1])
 	}
 	c := Checkpoint{Origin: lines[0], Size: size}
+
 	root, err := base64.StdEncoding.Strict().DecodeString(lines[2])
 	if err != nil || len(root) != len(c.Root) {
-		return Checkpoint{}, fmt.Errorf("checkpoint: %q is no root", lines[2])
+		return Checkpoint{}, fmt.Errorf("checkpoint: %q is not a root", lines[2])
 	}
 	copy(c.Root[:], root)
+
 	for _, line := range lines[3 : len(lines)-1] {
 		if line == "" {
 			return Checkpoint{}, errors.New("checkpoint: a line is empty")
@@ -67,24 +71,25 @@ func ParseCheckpoint(text string) (Checkpoint, error) {
 	return c, nil
 }
 
-// keyParts is how many parts a signing key has: PRIVATE, KEY, a name without a plus
-// sign, a hash, and base64, which may have some.
+// keyParts is the number of a signing key's parts, which plus signs separate: PRIVATE,
+// KEY, a name, a hash, and base64. Only the last one may contain plus signs itself.
 const keyParts = 5
 
 // Signer signs checkpoints with one Ed25519 key.
 type Signer struct {
-	signer   note.Signer
-	verifier string
+	signer      note.Signer
+	verifierKey string
 }
 
-// IsName reports whether a name can be that of a key and of a log: it is not empty, and
-// has no white space and no plus sign.
+// IsName reports whether a name can name a key and a log: it is valid UTF-8, is not empty,
+// and has no white space, control character or plus sign.
 func IsName(name string) bool {
-	return name != "" && utf8.ValidString(name) && !strings.ContainsFunc(name, func(c rune) bool { return c == '+' || unicode.IsSpace(c) || unicode.IsControl(c) })
+	isForbidden := func(c rune) bool { return c == '+' || unicode.IsSpace(c) || unicode.IsControl(c) }
+	return name != "" && utf8.ValidString(name) && !strings.ContainsFunc(name, isForbidden)
 }
 
-// GenerateKey makes a signing key of a name, PRIVATE+KEY+name+hash+base64 as in
-// golang.org/x/mod/sumdb/note, and what signs with it.
+// GenerateKey generates a signing key with a name, PRIVATE+KEY+name+hash+base64 as in
+// golang.org/x/mod/sumdb/note, and its signer. The name must satisfy IsName.
 func GenerateKey(name string) (key string, signer Signer, err error) {
 	if key, _, err = note.GenerateKey(rand.Reader, name); err != nil {
 		return "", Signer{}, err
@@ -93,33 +98,35 @@ func GenerateKey(name string) (key string, signer Signer, err error) {
 	return key, signer, err
 }
 
-// NewSigner reads a key that GenerateKey has made. The key goes into no error.
+// NewSigner parses a key in the form of GenerateKey. Its errors do not contain the key.
 func NewSigner(key string) (Signer, error) {
 	signer, err := note.NewSigner(key)
 	if err != nil {
-		return Signer{}, errors.New("is no signing key: it takes PRIVATE+KEY+name+hash+base64")
+		return Signer{}, errors.New("is not a signing key of the form PRIVATE+KEY+name+hash+base64")
 	}
-	// NewSigner has checked the form, and that it is a key of Ed25519: the last part is a
-	// byte that says so, and the seed.
+
+	// note.NewSigner has checked that the last part is a byte for Ed25519 and a seed, but it
+	// does not tell the public key.
 	encoded, err := base64.StdEncoding.DecodeString(strings.SplitN(key, "+", keyParts)[keyParts-1])
 	if err != nil {
-		return Signer{}, errors.New("is no signing key")
+		return Signer{}, errors.New("is not a signing key")
 	}
 	public, ok := ed25519.NewKeyFromSeed(encoded[1:]).Public().(ed25519.PublicKey)
 	if !ok {
-		return Signer{}, errors.New("is no signing key of Ed25519")
+		return Signer{}, errors.New("is not a signing key of Ed25519")
 	}
-	verifier, err := note.NewEd25519VerifierKey(signer.Name(), public)
-	return Signer{signer, verifier}, err
+
+	verifierKey, err := note.NewEd25519VerifierKey(signer.Name(), public)
+	return Signer{signer: signer, verifierKey: verifierKey}, err
 }
 
 // Name returns the name of the key.
 func (s Signer) Name() string { return s.signer.Name() }
 
 // VerifierKey returns the public key, as name+hash+base64.
-func (s Signer) VerifierKey() string { return s.verifier }
+func (s Signer) VerifierKey() string { return s.verifierKey }
 
-// Sign returns a checkpoint as a signed note, with a signature of each signer.
+// Sign returns the checkpoint as a signed note with a signature of each signer.
 func (c Checkpoint) Sign(signers ...Signer) ([]byte, error) {
 	all := make([]note.Signer, len(signers))
 	for i, s := range signers {
@@ -128,24 +135,24 @@ func (c Checkpoint) Sign(signers ...Signer) ([]byte, error) {
 	return note.Sign(&note.Note{Text: c.Text()}, all...)
 }
 
-// Verifiers are the public keys that are trusted.
+// Verifiers are trusted public keys.
 type Verifiers struct{ known note.Verifiers }
 
-// NewVerifiers reads public keys, as name+hash+base64.
+// NewVerifiers parses public keys, as name+hash+base64.
 func NewVerifiers(keys ...string) (Verifiers, error) {
 	all := make([]note.Verifier, len(keys))
 	for i, key := range keys {
 		var err error
 		if all[i], err = note.NewVerifier(key); err != nil {
-			return Verifiers{}, fmt.Errorf("%q is no public key: it takes name+hash+base64", key)
+			return Verifiers{}, fmt.Errorf("%q is not a public key of the form name+hash+base64", key)
 		}
 	}
 	return Verifiers{note.VerifierList(all...)}, nil
 }
 
-// Open returns the checkpoint of a signed note. One that no trusted key has signed, or
-// with a signature of a trusted key that is wrong, is an error; signatures of others
-// are passed over.
+// Open verifies a signed note and returns its checkpoint. The note must have a signature
+// of at least one trusted key and no wrong signature of one; Open ignores signatures of
+// other keys.
 func (v Verifiers) Open(signed []byte) (Checkpoint, error) {
 	opened, err := note.Open(signed, v.known)
 	if err != nil {
@@ -154,18 +161,19 @@ func (v Verifiers) Open(signed []byte) (Checkpoint, error) {
 	return ParseCheckpoint(opened.Text)
 }
 
-// Unverified returns the checkpoint of a signed note without a look at its signatures:
-// for one's own.
+// Unverified returns the checkpoint of a signed note without verifying its signatures. It
+// is for notes from the server's own database.
 func Unverified(signed []byte) (Checkpoint, error) {
 	// The text of a note ends before its last empty line.
 	end := strings.LastIndex(string(signed), "\n\n")
 	if end < 0 {
-		return Checkpoint{}, errors.New("checkpoint: it has no signatures")
+		return Checkpoint{}, errors.New("checkpoint: the note has no signatures")
 	}
 	return ParseCheckpoint(string(signed[:end+1]))
 }
 
-// Origin returns the name of an institution's log.
-func Origin(name string, institution escrow.InstitutionID) string {
-	return name + "/" + institution.String()
+// Origin returns the origin of an institution's log: the operator's part of it, a slash
+// and the institution's id.
+func Origin(operator string, institution escrow.InstitutionID) string {
+	return operator + "/" + institution.String()
 }

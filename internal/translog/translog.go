@@ -1,7 +1,7 @@
-// Package translog makes a transparency log of a journal, as Certificate
-// Transparency (RFC 6962) and Go's checksum database are: a Merkle tree over the
-// entries, and checkpoints that say which tree it was at a moment, signed. Who holds a
-// checkpoint can tell later whether the journal that it is shown is the same one.
+// Package translog makes a transparency log of a journal, like those of Certificate
+// Transparency (RFC 6962) and Go's checksum database: a Merkle tree over the entries, and
+// signed checkpoints that commit to the tree's size and root at a time. Whoever holds a
+// checkpoint can check later that a journal still begins with the same entries.
 //
 // A leaf is an entry's stored bytes. Entry n of the journal, counted from 1, is leaf
 // n-1 of the tree.
@@ -25,24 +25,24 @@ func LeafHash(entry []byte) Hash { return tlog.RecordHash(entry) }
 // EmptyRoot is the root of a tree without entries: SHA-256 of nothing (RFC 6962, 2.1).
 func EmptyRoot() Hash { return sha256.Sum256(nil) }
 
-// TileHeight is the height of the tiles in which a tree is kept: the hashes of 256
-// subtrees of one size stand together.
+// TileHeight is the height of the tiles that a tree is stored in: a tile holds the hashes
+// of 256 subtrees of one size.
 const TileHeight = 8
 
 // TileWidth is how many hashes a full tile has.
 const TileWidth = 1 << TileHeight
 
-// Tile is a run of hashes of one level: its level and number say of which subtrees.
-// The last one of a level may not be full.
+// Tile is a run of hashes of one level. Its level and number say of which subtrees. The
+// last tile of a level may have fewer than TileWidth hashes.
 type Tile struct {
 	Level  int
 	Number int64
-	// Hashes are those of the subtrees, one after the other.
+	// Hashes are the subtrees' hashes, 32 bytes each, one after the other.
 	Hashes []byte
 }
 
-// TileReader reads tiles that are kept, in the order they are named; each has at least
-// as many hashes as it had when the tree was appended to last.
+// TileReader returns stored tiles in the order of their ids. Each has at least as many
+// hashes as it had after the last Append.
 type TileReader func([]TileID) ([]Tile, error)
 
 // TileID names a tile.
@@ -51,8 +51,9 @@ type TileID struct {
 	Number int64
 }
 
-// Tree is a tree whose tiles are kept somewhere. The zero value is an empty tree.
+// Tree is a tree whose tiles are stored elsewhere. The zero value is an empty tree.
 type Tree struct {
+	// Size is the number of leaves.
 	Size int64
 	// Read reads the tree's tiles. It may be nil for an empty tree.
 	Read TileReader
@@ -70,6 +71,7 @@ func (t Tree) ReadHashes(indexes []int64) ([]Hash, error) {
 			ids = append(ids, id)
 		}
 	}
+
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -83,17 +85,20 @@ func (t Tree) ReadHashes(indexes []int64) ([]Hash, error) {
 	if len(tiles) != len(ids) {
 		return nil, fmt.Errorf("%d tiles were read instead of %d", len(tiles), len(ids))
 	}
+
 	hashes := make([]Hash, len(indexes))
 	for i, index := range indexes {
 		wanted := tlog.TileForIndex(TileHeight, index)
-		if hashes[i], err = tlog.HashFromTile(wanted, tiles[places[TileID{wanted.L, wanted.N}]].Hashes, index); err != nil {
+		tile := tiles[places[TileID{wanted.L, wanted.N}]]
+		if hashes[i], err = tlog.HashFromTile(wanted, tile.Hashes, index); err != nil {
 			return nil, fmt.Errorf("tile %d of level %d: %w", wanted.N, wanted.L, err)
 		}
 	}
 	return hashes, nil
 }
 
-// Root returns the root of the tree as it was at a size.
+// Root returns the root of the tree of the first size leaves, of which the tree must have
+// at least as many.
 func (t Tree) Root(size int64) (Hash, error) {
 	if size == 0 {
 		return EmptyRoot(), nil
@@ -119,14 +124,16 @@ func (t Tree) Append(leaves []Hash) (root Hash, tiles []Tile, err error) {
 			added.hashes[first+int64(j)] = hash
 		}
 	}
+
 	size := t.Size + int64(len(leaves))
 	for _, changed := range tlog.NewTiles(TileHeight, t.Size, size) {
 		content, err := tlog.ReadTileData(changed, added)
 		if err != nil {
 			return Hash{}, nil, err
 		}
-		tiles = append(tiles, Tile{changed.L, changed.N, content})
+		tiles = append(tiles, Tile{Level: changed.L, Number: changed.N, Hashes: content})
 	}
+
 	if size == 0 {
 		return EmptyRoot(), nil, nil
 	}
@@ -134,7 +141,7 @@ func (t Tree) Append(leaves []Hash) (root Hash, tiles []Tile, err error) {
 	return root, tiles, err
 }
 
-// overlay is a tree with hashes that were added to it.
+// overlay is a stored tree with further hashes that are in memory alone.
 type overlay struct {
 	tree   Tree
 	hashes map[int64]Hash
@@ -152,15 +159,16 @@ func (o overlay) ReadHashes(indexes []int64) ([]Hash, error) {
 		}
 		missing, places = append(missing, index), append(places, i)
 	}
-	kept, err := o.tree.ReadHashes(missing)
-	for i, hash := range kept {
+
+	stored, err := o.tree.ReadHashes(missing)
+	for i, hash := range stored {
 		found[places[i]] = hash
 	}
 	return found, err
 }
 
-// ProveInclusion returns the proof that the entry of a sequence is in the tree as it was
-// at a size: the audit path of RFC 6962, 2.1.1.
+// ProveInclusion returns the proof that the entry of a sequence is in the tree of the
+// first size entries: the audit path of RFC 6962, 2.1.1.
 func (t Tree) ProveInclusion(sequence, size int64) ([]Hash, error) {
 	if sequence < 1 || sequence > size || size > t.Size {
 		return nil, fmt.Errorf("entry %d is not in a tree of %d", sequence, size)
@@ -168,14 +176,14 @@ func (t Tree) ProveInclusion(sequence, size int64) ([]Hash, error) {
 	return tlog.ProveRecord(size, sequence-1, t)
 }
 
-// CheckInclusion returns nil where a proof shows that the entry of a sequence, with a
-// leaf hash, is in the tree of a size and root.
+// CheckInclusion returns an error unless a proof shows that the tree of a size and root
+// has this leaf hash at a sequence.
 func CheckInclusion(proof []Hash, size int64, root Hash, sequence int64, leaf Hash) error {
 	return tlog.CheckRecord(proof, size, root, sequence-1, leaf)
 }
 
-// ProveConsistency returns the proof that the tree at one size begins with the tree at
-// an earlier one (RFC 6962, 2.1.2).
+// ProveConsistency returns the proof that the tree of the first to entries begins with
+// that of the first from entries (RFC 6962, 2.1.2).
 func (t Tree) ProveConsistency(from, to int64) ([]Hash, error) {
 	if from < 1 || from > to || to > t.Size {
 		return nil, fmt.Errorf("there is no proof from a tree of %d to one of %d", from, to)
@@ -183,22 +191,22 @@ func (t Tree) ProveConsistency(from, to int64) ([]Hash, error) {
 	return tlog.ProveTree(to, from, t)
 }
 
-// CheckConsistency returns nil where a proof shows that the tree of one size and root
-// begins with that of an earlier size and root.
+// CheckConsistency returns an error unless a proof shows that the tree of one size and
+// root begins with the tree of a smaller size and its root.
 func CheckConsistency(proof []Hash, from int64, fromRoot Hash, to int64, toRoot Hash) error {
 	return tlog.CheckTree(proof, to, toRoot, from, fromRoot)
 }
 
-// Roots computes the roots of a growing tree in constant memory, leaf after leaf. The
-// zero value is an empty tree.
+// Roots computes the roots of a growing tree, leaf after leaf, in memory that grows with
+// the logarithm of its size. The zero value is an empty tree.
 type Roots struct {
 	size int64
-	// perfect are the roots of the perfect subtrees that the tree is made of, the
+	// perfect holds the roots of the perfect subtrees that the tree consists of, the
 	// largest first.
 	perfect []Hash
 }
 
-// Add adds a leaf.
+// Add appends a leaf.
 func (r *Roots) Add(leaf Hash) {
 	r.size++
 	// Two subtrees of one size become one of twice the size.
@@ -210,10 +218,10 @@ func (r *Roots) Add(leaf Hash) {
 	r.perfect = append(r.perfect, leaf)
 }
 
-// Size returns how many leaves there are.
+// Size returns the number of leaves.
 func (r *Roots) Size() int64 { return r.size }
 
-// Root returns the root of the leaves that were added so far.
+// Root returns the root of the leaves so far.
 func (r *Roots) Root() Hash {
 	if r.size == 0 {
 		return EmptyRoot()

@@ -12,8 +12,8 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
 
-// The roots of the trees over the first 0 to 8 of these leaves, as they stand in the
-// tests of Certificate Transparency's own implementation.
+// The roots of the trees of the first 0 to 8 of these leaves, as in the tests of
+// Certificate Transparency's own implementation.
 func TestRootsAreThoseOfCertificateTransparency(t *testing.T) {
 	leaves := []string{
 		"", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f",
@@ -29,6 +29,7 @@ func TestRootsAreThoseOfCertificateTransparency(t *testing.T) {
 		"ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
 		"5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
 	}
+
 	var growing translog.Roots
 	var hashes []translog.Hash
 	for size, want := range roots {
@@ -50,16 +51,16 @@ func TestRootsAreThoseOfCertificateTransparency(t *testing.T) {
 	}
 }
 
-// kept is a tree whose tiles are kept in memory.
-type kept struct {
+// memoryTree is a tree whose tiles are in memory.
+type memoryTree struct {
 	size  int64
 	tiles map[translog.TileID][]byte
 }
 
-func (k *kept) tree() translog.Tree {
-	return translog.Tree{Size: k.size, Read: func(ids []translog.TileID) (tiles []translog.Tile, err error) {
+func (m *memoryTree) tree() translog.Tree {
+	return translog.Tree{Size: m.size, Read: func(ids []translog.TileID) (tiles []translog.Tile, err error) {
 		for _, id := range ids {
-			hashes, ok := k.tiles[id]
+			hashes, ok := m.tiles[id]
 			if !ok {
 				return nil, fmt.Errorf("no tile %v", id)
 			}
@@ -69,52 +70,55 @@ func (k *kept) tree() translog.Tree {
 	}}
 }
 
-func (k *kept) append(t *rapid.T, leaves []translog.Hash) translog.Hash {
-	root, tiles, err := k.tree().Append(leaves)
+func (m *memoryTree) append(t *rapid.T, leaves []translog.Hash) translog.Hash {
+	root, tiles, err := m.tree().Append(leaves)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if k.tiles == nil {
-		k.tiles = make(map[translog.TileID][]byte)
+
+	if m.tiles == nil {
+		m.tiles = make(map[translog.TileID][]byte)
 	}
 	for _, tile := range tiles {
 		id := translog.TileID{Level: tile.Level, Number: tile.Number}
-		if len(tile.Hashes) <= len(k.tiles[id]) || len(tile.Hashes) > translog.TileWidth*len(translog.Hash{}) {
-			t.Errorf("tile %v goes from %d to %d bytes", id, len(k.tiles[id]), len(tile.Hashes))
+		if len(tile.Hashes) <= len(m.tiles[id]) || len(tile.Hashes) > translog.TileWidth*len(translog.Hash{}) {
+			t.Errorf("tile %v goes from %d to %d bytes", id, len(m.tiles[id]), len(tile.Hashes))
 		}
-		k.tiles[id] = tile.Hashes
+		m.tiles[id] = tile.Hashes
 	}
-	k.size += int64(len(leaves))
+	m.size += int64(len(leaves))
 	return root
 }
 
-// leaf is the hash of a leaf of a number.
+// leaf is the hash of a leaf that holds a number.
 func leaf(n int64) translog.Hash { return translog.LeafHash(fmt.Append(nil, n)) }
 
-// A tree that grows piece by piece proves each of its leaves, and that it only grew, to
-// whoever has its roots, and nothing else.
-func TestTreesProveWhatTheyAre(t *testing.T) {
+// A tree that grows piece by piece proves to whoever has its roots that each leaf is in it
+// and that it only grew, and proves nothing else.
+func TestTreesProveInclusionAndConsistency(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var k kept
+		var grown memoryTree
 		var growing translog.Roots
 		roots := map[int64]translog.Hash{}
 		for range rapid.IntRange(1, 6).Draw(t, "pieces") {
 			leaves := make([]translog.Hash, rapid.IntRange(1, 400).Draw(t, "leaves"))
 			for i := range leaves {
-				leaves[i] = leaf(k.size + int64(i))
+				leaves[i] = leaf(grown.size + int64(i))
 				growing.Add(leaves[i])
 			}
-			root := k.append(t, leaves)
+			root := grown.append(t, leaves)
 			if root != growing.Root() {
-				t.Fatalf("the root of %d leaves is %v, leaf after leaf %v", k.size, root, growing.Root())
+				t.Fatalf("the root of %d leaves is %v, leaf after leaf %v", grown.size, root, growing.Root())
 			}
-			roots[k.size] = root
+			roots[grown.size] = root
 		}
-		tree := k.tree()
+
+		tree := grown.tree()
 		size := rapid.SampledFrom(sorted(roots)).Draw(t, "size")
 		if root, err := tree.Root(size); err != nil || root != roots[size] {
 			t.Errorf("the root of %d is now %v, %v", size, root, err)
 		}
+
 		sequence := rapid.Int64Range(1, size).Draw(t, "sequence")
 		proof, err := tree.ProveInclusion(sequence, size)
 		if err != nil {
@@ -126,6 +130,7 @@ func TestTreesProveWhatTheyAre(t *testing.T) {
 		if err := translog.CheckInclusion(proof, size, roots[size], sequence, leaf(size)); err == nil {
 			t.Errorf("another leaf is proven to be %d of %d", sequence, size)
 		}
+
 		from := rapid.SampledFrom(sorted(roots)).Draw(t, "from")
 		from, to := min(from, size), max(from, size)
 		proof, err = tree.ProveConsistency(from, to)
@@ -148,7 +153,10 @@ func TestTreesRefuseWhatTheyDoNotHave(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tree := translog.Tree{Size: 3, Read: func(ids []translog.TileID) ([]translog.Tile, error) { return tiles[:len(ids)], nil }}
+	tree := translog.Tree{Size: 3, Read: func(ids []translog.TileID) ([]translog.Tile, error) {
+		return tiles[:len(ids)], nil
+	}}
+
 	for name, refused := range map[string]func() error{
 		"a root beyond the end":      func() error { _, err := tree.Root(4); return err },
 		"a negative root":            func() error { _, err := tree.Root(-1); return err },
