@@ -90,7 +90,7 @@ func serve(tb testing.TB, databaseURL string, change func(*settings)) *service {
 		tb.Fatal(err)
 	}
 	log := journallog.Start(journallog.Config{
-		Store: database, Logger: logger, Now: s.clock.now, Metrics: registry, Name: "escrowgrid.test", Interval: time.Hour,
+		Store: database, Logger: logger, Now: s.clock.now, Metrics: registry, Origin: "escrowgrid.test", Interval: time.Hour,
 	})
 	s.signCheckpoints = func() {
 		tb.Helper()

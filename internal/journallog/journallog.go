@@ -1,7 +1,7 @@
-// Package journallog keeps the transparency log of every institution's journal: it
-// follows the journals behind the write path, never in its way, and signs a checkpoint
-// at an interval where there is something new. What it answers is read from what it
-// keeps, and proves itself; see package translog.
+// Package journallog keeps the transparency log of every institution's journal. It
+// follows the journals from outside the write path and, once an interval, signs a
+// checkpoint of each journal that has grown. It answers from what it has stored, with
+// proofs that a client can check; see package translog.
 package journallog
 
 import (
@@ -22,41 +22,41 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
 
-// Config is what a log needs. Fields without a note must be set.
+// Config configures a log. Every field but Signers must be set.
 type Config struct {
-	Store  *store.Store
-	Logger *slog.Logger
-	// Now tells the time.
-	Now func() time.Time
-	// Metrics registers the log's metrics.
+	Store   *store.Store
+	Logger  *slog.Logger
+	Now     func() time.Time
 	Metrics prometheus.Registerer
-	// Name is the operator's name of the logs; see translog.Origin.
-	Name string
-	// Signers sign checkpoints, all of them. Without any, the log makes a key at its
-	// first start and keeps it in the database.
+	// Origin is the operator's part of every log's origin; see translog.Origin.
+	Origin string
+	// Signers each sign every checkpoint. Without any, the log generates a key at its
+	// first start and stores it in the database.
 	Signers []translog.Signer
-	// Interval is how often journals with new entries get a checkpoint.
+	// Interval is how often journals with new entries get a checkpoint. It must be
+	// positive.
 	Interval time.Duration
 }
 
 const (
 	// maxCheckpointEntries bounds the entries from one checkpoint to the next, so that
-	// what is between two of them can be read for one answer.
+	// one request can read all entries between two checkpoints.
 	maxCheckpointEntries = 8192
-	// entryPage is how many entries are read at once; each may have some 100 KB.
+	// entryPage bounds the entries in memory; an entry may have some 100 KB.
 	entryPage = 512
-	// journalPage is how many journals are looked for at once.
+	// journalPage bounds the journals that one query returns.
 	journalPage = 256
-	// roundTimeout bounds a round, but not what there is to do: the next goes on.
+	// roundTimeout bounds a round. A round that is cut short loses nothing: the next one
+	// continues where it stopped.
 	roundTimeout = 5 * time.Minute
 )
 
-// Log is safe for concurrent use.
+// Log is the transparency log of all journals in a store. It is safe for concurrent use.
 type Log struct {
 	config  Config
 	metrics metrics
 
-	// signers are nil until the keys were found in the database, or kept there.
+	// signers is nil until the keys have been read from the database or stored there.
 	signers atomic.Pointer[[]translog.Signer]
 
 	stop    context.CancelFunc
@@ -69,29 +69,35 @@ type metrics struct {
 	lag         prometheus.Gauge
 }
 
-// Start starts to follow the journals. Close ends it.
+// Start starts to follow the journals, until Close.
 func Start(config Config) *Log {
-	factory := promauto.With(config.Metrics)
-	l := &Log{config: config, metrics: metrics{
-		checkpoints: factory.NewCounter(prometheus.CounterOpts{
-			Name: "escrowgrid_log_checkpoints_total", Help: "Checkpoints that this server signed.",
-		}),
-		failures: factory.NewCounter(prometheus.CounterOpts{
-			Name: "escrowgrid_log_failures_total", Help: "Rounds of the transparency log that failed; the next one goes on.",
-		}),
-		lag: factory.NewGauge(prometheus.GaugeOpts{
-			Name: "escrowgrid_log_lag_entries",
-			Help: "Entries that no checkpoint covered when this server last looked; 0 on a server that leaves the log to another.",
-		}),
-	}}
 	ctx, stop := context.WithCancel(context.Background())
-	l.stop = stop
+	l := &Log{config: config, metrics: newMetrics(config.Metrics), stop: stop}
 	l.working.Go(func() { l.run(ctx) })
 	return l
 }
 
-// Close ends the following, in the middle of a round as well: what it has not kept is
-// done again.
+func newMetrics(registerer prometheus.Registerer) metrics {
+	factory := promauto.With(registerer)
+	return metrics{
+		checkpoints: factory.NewCounter(prometheus.CounterOpts{
+			Name: "escrowgrid_log_checkpoints_total",
+			Help: "Checkpoints that this server signed.",
+		}),
+		failures: factory.NewCounter(prometheus.CounterOpts{
+			Name: "escrowgrid_log_failures_total",
+			Help: "Rounds of the transparency log that failed; the next one continues.",
+		}),
+		lag: factory.NewGauge(prometheus.GaugeOpts{
+			Name: "escrowgrid_log_lag_entries",
+			Help: "Entries that no checkpoint covered when this server last looked; " +
+				"0 on a server that leaves the log to another.",
+		}),
+	}
+}
+
+// Close stops following the journals and waits for that. It interrupts a round; the next
+// server to follow the journals repeats what had not been stored.
 func (l *Log) Close() {
 	l.stop()
 	l.working.Wait()
@@ -100,61 +106,71 @@ func (l *Log) Close() {
 func (l *Log) run(ctx context.Context) {
 	ticker := time.NewTicker(l.config.Interval)
 	defer ticker.Stop()
+
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
+
 		if err := l.Round(ctx); err != nil && ctx.Err() == nil {
 			l.metrics.failures.Inc()
-			l.config.Logger.Warn("the transparency log could not be brought up to date; it will be tried again", "error", err)
+			l.config.Logger.Warn(
+				"the transparency log could not be brought up to date; it will be tried again", "error", err)
 		}
 	}
 }
 
-// Round signs a checkpoint of every journal with new entries, unless another server
-// is about it.
+// Round signs a checkpoint of every journal with new entries, unless another server is
+// doing so. Its error joins those of the journals that could not be signed.
 func (l *Log) Round(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
-	ran, err := l.config.Store.IfLeader(ctx, store.LeaderOfLog, func(ctx context.Context) error {
-		signers, err := l.keys(ctx)
-		if err != nil {
-			return err
-		}
-		var lag int64
-		var errs []error
-		for after, more := (escrow.InstitutionID{}), true; more; {
-			journals, err := l.config.Store.UnsignedJournals(ctx, after, journalPage)
-			if err != nil {
-				return err
-			}
-			for _, journal := range journals {
-				lag += journal.Sequence - journal.Size
-				after = journal.Institution
-				// A journal that is broken must not keep the others from their checkpoints.
-				if err := l.extend(ctx, journal, signers); err != nil {
-					errs = append(errs, fmt.Errorf("journal of %s: %w", journal.Institution, err))
-				}
-			}
-			more = len(journals) == journalPage && ctx.Err() == nil
-		}
-		l.metrics.lag.Set(float64(lag))
-		return errors.Join(errs...)
-	})
+
+	ran, err := l.config.Store.IfLeader(ctx, store.LeaderOfLog, l.signJournals)
 	if err == nil && !ran {
 		l.metrics.lag.Set(0)
 	}
 	return err
 }
 
-// keys returns what checkpoints are signed with: what was given, or the key that was
-// made at the first start.
-func (l *Log) keys(ctx context.Context) ([]translog.Signer, error) {
+// signJournals signs a checkpoint of every journal with new entries.
+func (l *Log) signJournals(ctx context.Context) error {
+	signers, err := l.loadSigners(ctx)
+	if err != nil {
+		return err
+	}
+
+	var lag int64
+	var errs []error
+	for after, more := (escrow.InstitutionID{}), true; more; {
+		journals, err := l.config.Store.UnsignedJournals(ctx, after, journalPage)
+		if err != nil {
+			return err
+		}
+
+		for _, journal := range journals {
+			lag += journal.Sequence - journal.Size
+			after = journal.Institution
+			// A broken journal must not keep the others from their checkpoints.
+			if err := l.signJournal(ctx, journal, signers); err != nil {
+				errs = append(errs, fmt.Errorf("journal of %s: %w", journal.Institution, err))
+			}
+		}
+		more = len(journals) == journalPage && ctx.Err() == nil
+	}
+
+	l.metrics.lag.Set(float64(lag))
+	return errors.Join(errs...)
+}
+
+// loadSigners returns the configured signers or, without any, the generated one.
+func (l *Log) loadSigners(ctx context.Context) ([]translog.Signer, error) {
 	if signers := l.signers.Load(); signers != nil {
 		return *signers, nil
 	}
+
 	signers := l.config.Signers
 	for _, signer := range signers {
 		err := l.config.Store.AddLogKey(ctx, store.LogKey{VerifierKey: signer.VerifierKey(), CreatedAt: l.now()})
@@ -163,55 +179,64 @@ func (l *Log) keys(ctx context.Context) ([]translog.Signer, error) {
 		}
 	}
 	if len(signers) == 0 {
-		made, err := l.madeKey(ctx)
+		generated, err := l.generatedSigner(ctx)
 		if err != nil {
 			return nil, err
 		}
-		signers = []translog.Signer{made}
+		signers = []translog.Signer{generated}
 	}
+
 	l.signers.Store(&signers)
 	return signers, nil
 }
 
-// madeKey returns the key that a server made of this name, or makes it.
-func (l *Log) madeKey(ctx context.Context) (translog.Signer, error) {
-	kept, err := l.config.Store.LogKeys(ctx)
+// generatedSigner returns the signer whose key a server generated for this origin, or
+// generates one.
+func (l *Log) generatedSigner(ctx context.Context) (translog.Signer, error) {
+	stored, err := l.config.Store.LogKeys(ctx)
 	if err != nil {
 		return translog.Signer{}, err
 	}
-	for _, key := range kept {
+	for _, key := range stored {
 		if key.SigningKey == "" {
 			continue
 		}
 		signer, err := translog.NewSigner(key.SigningKey)
-		if err != nil || signer.Name() == l.config.Name {
+		if err != nil || signer.Name() == l.config.Origin {
 			return signer, err
 		}
 	}
-	made, signer, err := translog.GenerateKey(l.config.Name)
+
+	signingKey, signer, err := translog.GenerateKey(l.config.Origin)
 	if err != nil {
 		return translog.Signer{}, err
 	}
-	l.config.Logger.Info("made a key that signs checkpoints, and kept it in the database", "verifier_key", signer.VerifierKey())
+	l.config.Logger.Info("generated a key that signs checkpoints and stored it in the database",
+		"verifier_key", signer.VerifierKey())
 	return signer, l.config.Store.AddLogKey(ctx, store.LogKey{
-		VerifierKey: signer.VerifierKey(), SigningKey: made, CreatedAt: l.now(),
+		VerifierKey: signer.VerifierKey(),
+		SigningKey:  signingKey,
+		CreatedAt:   l.now(),
 	})
 }
 
-// now is the time in the precision that is kept.
+// now is the time in the precision of the database.
 func (l *Log) now() time.Time { return l.config.Now().UTC().Truncate(time.Microsecond) }
 
-// extend brings the log of one journal to its end.
-func (l *Log) extend(ctx context.Context, journal store.UnsignedJournal, signers []translog.Signer) error {
+// signJournal signs checkpoints of one journal until they cover its head.
+func (l *Log) signJournal(ctx context.Context, journal store.UnsignedJournal, signers []translog.Signer) error {
 	last, _, err := l.config.Store.LastCheckpoint(ctx, journal.Institution, math.MaxInt64)
 	if err != nil {
 		return err
 	}
+
 	for last.Size < journal.Sequence {
 		next := store.Checkpoint{
-			Institution: journal.Institution, Size: min(journal.Sequence, last.Size+maxCheckpointEntries), Balances: last.Balances.Clone(),
+			Institution: journal.Institution,
+			Size:        min(journal.Sequence, last.Size+maxCheckpointEntries),
+			Balances:    last.Balances.Clone(),
 		}
-		leaves, lastAt, err := l.read(ctx, journal.Institution, last.Size, next.Size, &next.Balances)
+		leaves, lastAt, err := l.readLeaves(ctx, journal.Institution, last.Size, next.Size, &next.Balances)
 		if err != nil {
 			return err
 		}
@@ -219,16 +244,21 @@ func (l *Log) extend(ctx context.Context, journal store.UnsignedJournal, signers
 		if err != nil {
 			return err
 		}
-		// Clocks of servers differ, but no checkpoint is older than what it covers.
+
+		// The clocks of servers differ, but no checkpoint may be older than its entries.
 		if next.At = l.now(); next.At.Before(lastAt) {
 			next.At = lastAt
 		}
 		next.Note, err = translog.Checkpoint{
-			Origin: translog.Origin(l.config.Name, journal.Institution), Size: next.Size, Root: root, At: next.At,
+			Origin: translog.Origin(l.config.Origin, journal.Institution),
+			Size:   next.Size,
+			Root:   root,
+			At:     next.At,
 		}.Sign(signers...)
 		if err != nil {
 			return err
 		}
+
 		if err := l.config.Store.AddCheckpoint(ctx, next, tiles); err != nil {
 			return err
 		}
@@ -238,13 +268,13 @@ func (l *Log) extend(ctx context.Context, journal store.UnsignedJournal, signers
 	return nil
 }
 
-// read returns the leaves of the entries after one sequence up to another, and the time
-// of the last, and adds up what they move.
-func (l *Log) read(
+// readLeaves returns the leaves of the entries after one sequence up to another, and the
+// time of the last entry. It adds the movements of these entries to balances.
+func (l *Log) readLeaves(
 	ctx context.Context, institution escrow.InstitutionID, after, to int64, balances *escrow.Balances,
 ) (leaves []translog.Hash, lastAt time.Time, err error) {
 	leaves = make([]translog.Hash, 0, to-after)
-	err = l.each(ctx, institution, after, to, func(e store.StoredEntry) (more bool, err error) {
+	err = l.eachEntry(ctx, institution, after, to, func(e store.StoredEntry) (more bool, err error) {
 		leaves = append(leaves, translog.LeafHash(e.Body))
 		lastAt = e.At
 		return true, balances.AddBody(e.Kind, e.Body)
@@ -252,10 +282,11 @@ func (l *Log) read(
 	return leaves, lastAt, err
 }
 
-// each calls a function with the entries after one sequence up to another, as long as it
-// asks for more.
-func (l *Log) each(
-	ctx context.Context, institution escrow.InstitutionID, after, to int64, do func(store.StoredEntry) (more bool, err error),
+// eachEntry calls visit with the entries after one sequence up to another, in order, until
+// it returns false or an error. A missing entry is an error.
+func (l *Log) eachEntry(
+	ctx context.Context, institution escrow.InstitutionID, after, to int64,
+	visit func(store.StoredEntry) (more bool, err error),
 ) error {
 	for after < to {
 		entries, err := l.config.Store.StoredEntries(ctx, institution, after+1, min(to, after+entryPage))
@@ -265,12 +296,13 @@ func (l *Log) each(
 		if len(entries) == 0 {
 			return fmt.Errorf("entry %d is missing", after+1)
 		}
+
 		for _, entry := range entries {
 			after++
 			if entry.Sequence != after {
 				return fmt.Errorf("entry %d is missing", after)
 			}
-			more, err := do(entry)
+			more, err := visit(entry)
 			if err != nil {
 				return fmt.Errorf("entry %d: %w", after, err)
 			}
@@ -282,7 +314,7 @@ func (l *Log) each(
 	return nil
 }
 
-// tree is the tree of a journal as it is kept, of which a checkpoint has a size.
+// tree is the stored tree of a journal, as a checkpoint of this size covers it.
 func (l *Log) tree(ctx context.Context, institution escrow.InstitutionID, size int64) translog.Tree {
 	return translog.Tree{Size: size, Read: func(ids []translog.TileID) ([]translog.Tile, error) {
 		return l.config.Store.Tiles(ctx, institution, ids)

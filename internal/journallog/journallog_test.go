@@ -36,7 +36,7 @@ func open(t *testing.T, databaseURL string) *writer {
 
 func must[T any](value T, err error) T { return journaltest.Must(value, err) }
 
-// started is a log with its metrics and what it logs.
+// started is a log with its metrics.
 type started struct {
 	*journallog.Log
 	registry *prometheus.Registry
@@ -45,8 +45,12 @@ type started struct {
 func start(t *testing.T, s *store.Store, change func(*journallog.Config)) started {
 	t.Helper()
 	config := journallog.Config{
-		Store: s, Logger: slog.New(slog.DiscardHandler), Now: time.Now, Metrics: prometheus.NewRegistry(),
-		Name: "escrowgrid.test", Interval: time.Hour,
+		Store:    s,
+		Logger:   slog.New(slog.DiscardHandler),
+		Now:      time.Now,
+		Metrics:  prometheus.NewRegistry(),
+		Origin:   "escrowgrid.test",
+		Interval: time.Hour,
 	}
 	if change != nil {
 		change(&config)
@@ -73,20 +77,24 @@ func (l started) check(t *testing.T, s *store.Store, institution escrow.Institut
 		trusted = append(trusted, key.VerifierKey)
 	}
 	verifiers := must(translog.NewVerifiers(trusted...))
+
 	page := must(l.Checkpoints(t.Context(), institution, escrow.PageRequest{Limit: 1000}))
 	entries := must(s.StoredEntries(t.Context(), institution, 1, math.MaxInt64))
+
 	var roots translog.Roots
 	next := 0
 	for _, entry := range entries {
 		roots.Add(translog.LeafHash(entry.Body))
 		if next < len(page.Items) && page.Items[next].Size == roots.Size() {
 			opened, err := verifiers.Open(page.Items[next].Note)
-			if err != nil || opened.Root != roots.Root() || opened.Origin != translog.Origin("escrowgrid.test", institution) || opened.At.Before(entry.At) {
+			if err != nil || opened.Root != roots.Root() || opened.At.Before(entry.At) ||
+				opened.Origin != translog.Origin("escrowgrid.test", institution) {
 				t.Errorf("the checkpoint of %d is %+v, %v", roots.Size(), opened, err)
 			}
 			next++
 		}
 	}
+
 	if next != len(page.Items) {
 		t.Errorf("of %d checkpoints the journal of %d entries has %d", len(page.Items), len(entries), next)
 	}
@@ -99,15 +107,18 @@ func TestALogCatchesUp(t *testing.T) {
 		s := w.Store
 		large, small := w.Institution(), w.Institution()
 		w.Policies(large, 9000)
+
 		l := start(t, s, nil)
 		l.round(t)
-		// What has gathered is signed in pieces, so that no answer has to read all of it.
-		if checkpoints := l.check(t, s, large); len(checkpoints) != 2 || checkpoints[0].Size != 8192 || checkpoints[1].Size != 9001 {
+		// A backlog is signed in pieces, so that no request has to read all of it.
+		if checkpoints := l.check(t, s, large); len(checkpoints) != 2 ||
+			checkpoints[0].Size != 8192 || checkpoints[1].Size != 9001 {
 			t.Errorf("the checkpoints are %+v", checkpoints)
 		}
 		if checkpoints := l.check(t, s, small); len(checkpoints) != 1 {
 			t.Errorf("the checkpoints of the other journal are %+v", checkpoints)
 		}
+
 		for _, more := range []int{1, 254, 300} {
 			w.Policies(large, more)
 			l.round(t)
@@ -116,6 +127,7 @@ func TestALogCatchesUp(t *testing.T) {
 		if checkpoints := l.check(t, s, large); len(checkpoints) != 5 || checkpoints[4].Size != 9556 {
 			t.Errorf("the checkpoints are then %+v", checkpoints)
 		}
+
 		for _, from := range []int64{1, 256, 8192, 9001, 9002} {
 			p, err := l.Consistency(t.Context(), large, from, nil)
 			if err != nil {
@@ -125,6 +137,7 @@ func TestALogCatchesUp(t *testing.T) {
 				t.Errorf("from %d: %v", from, err)
 			}
 		}
+
 		const want = `
 			# HELP escrowgrid_log_checkpoints_total Checkpoints that this server signed.
 			# TYPE escrowgrid_log_checkpoints_total counter
@@ -133,14 +146,15 @@ func TestALogCatchesUp(t *testing.T) {
 			# TYPE escrowgrid_log_lag_entries gauge
 			escrowgrid_log_lag_entries 0
 		`
-		if err := testutil.GatherAndCompare(l.registry, strings.NewReader(want), "escrowgrid_log_checkpoints_total", "escrowgrid_log_lag_entries"); err != nil {
+		if err := testutil.GatherAndCompare(l.registry, strings.NewReader(want),
+			"escrowgrid_log_checkpoints_total", "escrowgrid_log_lag_entries"); err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-// Two servers that both think that the log is theirs, as after a lock that was lost,
-// leave one log that holds.
+// Two servers that both believe that they follow the journals, as after a lost lock, still
+// keep one consistent log.
 func TestTwoFollowersKeepOneLog(t *testing.T) {
 	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
 		w := open(t, databaseURL)
@@ -150,6 +164,7 @@ func TestTwoFollowersKeepOneLog(t *testing.T) {
 			second = open(t, databaseURL).Store
 		}
 		institution := w.Institution()
+
 		a, b := start(t, first, nil), start(t, second, nil)
 		a.round(t)
 		for range 5 {
@@ -161,6 +176,7 @@ func TestTwoFollowersKeepOneLog(t *testing.T) {
 			rounds.Wait()
 		}
 		b.round(t)
+
 		checkpoints := a.check(t, first, institution)
 		if last := checkpoints[len(checkpoints)-1]; last.Size != 1501 {
 			t.Errorf("the last checkpoint is of %d", last.Size)
@@ -176,6 +192,7 @@ func TestKeysRotate(t *testing.T) {
 		w := open(t, databaseURL)
 		s := w.Store
 		institution := w.Institution()
+
 		sign := func(signers ...translog.Signer) (journallog.Checkpoint, []journallog.Key) {
 			w.Policies(institution, 1)
 			l := start(t, s, func(c *journallog.Config) { c.Signers = signers })
@@ -183,6 +200,7 @@ func TestKeysRotate(t *testing.T) {
 			l.check(t, s, institution)
 			return must(l.Checkpoint(t.Context(), institution, nil)), must(l.Keys(t.Context()))
 		}
+
 		_, keys := sign()
 		if len(keys) != 1 || !keys[0].Current {
 			t.Fatalf("the first key is %+v", keys)
@@ -191,6 +209,7 @@ func TestKeysRotate(t *testing.T) {
 		if _, keys = sign(); len(keys) != 1 || keys[0].VerifierKey != made || !keys[0].Current {
 			t.Errorf("after a restart the keys are %+v", keys)
 		}
+
 		older, newer := newSigner(t), newSigner(t)
 		both, keys := sign(newer, older)
 		if len(keys) != 3 || keys[0].VerifierKey != made || keys[0].Current || !keys[1].Current || !keys[2].Current {
@@ -198,9 +217,10 @@ func TestKeysRotate(t *testing.T) {
 		}
 		for _, signer := range []translog.Signer{older, newer} {
 			if _, err := must(translog.NewVerifiers(signer.VerifierKey())).Open(both.Note); err != nil {
-				t.Errorf("who knows one of two keys: %v", err)
+				t.Errorf("with one of the two keys: %v", err)
 			}
 		}
+
 		last, _ := sign(newer)
 		if _, err := must(translog.NewVerifiers(older.VerifierKey())).Open(last.Note); err == nil {
 			t.Error("the old key still signs")
@@ -217,7 +237,7 @@ func newSigner(t *testing.T) translog.Signer {
 	return signer
 }
 
-// A journal that is broken gets no checkpoint, and is told of; the others get theirs.
+// A broken journal is reported and gets no checkpoint; the others get theirs.
 func TestABrokenJournalIsNotSigned(t *testing.T) {
 	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
 		w := open(t, databaseURL)
@@ -226,10 +246,12 @@ func TestABrokenJournalIsNotSigned(t *testing.T) {
 		w.Policies(broken, 3)
 		w.Policies(whole, 3)
 		w.Tamper("DELETE FROM journal_entries WHERE institution_id = $1 AND sequence = 2", broken)
+
 		l := start(t, s, nil)
 		err := l.Round(t.Context())
-		if err == nil || !strings.Contains(err.Error(), broken.String()) || !strings.Contains(err.Error(), "entry 2 is missing") {
-			t.Errorf("a journal without its second entry is told as %v", err)
+		if err == nil || !strings.Contains(err.Error(), broken.String()) ||
+			!strings.Contains(err.Error(), "entry 2 is missing") {
+			t.Errorf("a journal without its second entry is reported as %v", err)
 		}
 		if _, err := l.Checkpoint(t.Context(), broken, nil); escrow.ErrorCode(err) != escrow.CodeCheckpointNotFound {
 			t.Errorf("the broken journal's checkpoint is %v", err)
@@ -240,12 +262,13 @@ func TestABrokenJournalIsNotSigned(t *testing.T) {
 	})
 }
 
-// A log that runs signs by itself, and ends when it is closed.
+// A log signs checkpoints on its own until it is closed.
 func TestALogFollowsByItself(t *testing.T) {
 	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
 		w := open(t, databaseURL)
 		s := w.Store
 		institution := w.Institution()
+
 		l := start(t, s, func(c *journallog.Config) { c.Interval = time.Millisecond })
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
@@ -256,10 +279,11 @@ func TestALogFollowsByItself(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+
 		l.Close()
 		w.Policies(institution, 1)
 		if checkpoint := must(l.Checkpoint(t.Context(), institution, nil)); checkpoint.Size != 1 {
-			t.Errorf("a log that was closed has signed %d entries", checkpoint.Size)
+			t.Errorf("a closed log has signed %d entries", checkpoint.Size)
 		}
 	})
 }

@@ -22,19 +22,24 @@ type Key struct {
 
 // Keys returns the keys that checkpoints were ever signed with, the oldest first.
 func (l *Log) Keys(ctx context.Context) ([]Key, error) {
-	kept, err := l.config.Store.LogKeys(ctx)
+	stored, err := l.config.Store.LogKeys(ctx)
 	if err != nil {
 		return nil, store.Failure(err)
 	}
-	keys := make([]Key, len(kept))
 	signers := l.config.Signers
-	if made := l.signers.Load(); made != nil {
-		signers = *made
+	if loaded := l.signers.Load(); loaded != nil {
+		signers = *loaded
 	}
-	for i, key := range kept {
-		keys[i] = Key{key.VerifierKey, key.CreatedAt, slices.ContainsFunc(signers, func(s translog.Signer) bool {
-			return s.VerifierKey() == key.VerifierKey
-		})}
+
+	keys := make([]Key, len(stored))
+	for i, key := range stored {
+		keys[i] = Key{
+			VerifierKey: key.VerifierKey,
+			CreatedAt:   key.CreatedAt,
+			Current: slices.ContainsFunc(signers, func(s translog.Signer) bool {
+				return s.VerifierKey() == key.VerifierKey
+			}),
+		}
 	}
 	return keys, nil
 }
@@ -46,73 +51,82 @@ type Checkpoint struct {
 	Note []byte
 }
 
-func asSigned(kept store.Checkpoint) (Checkpoint, error) {
-	checkpoint, err := translog.Unverified(kept.Note)
-	return Checkpoint{checkpoint, kept.Note}, store.Failure(err)
+func parseStored(stored store.Checkpoint) (Checkpoint, error) {
+	checkpoint, err := translog.Unverified(stored.Note)
+	return Checkpoint{Checkpoint: checkpoint, Note: stored.Note}, store.Failure(err)
 }
 
-// Checkpoint returns the checkpoint of a size, or, where size is nil, the latest.
-func (l *Log) Checkpoint(ctx context.Context, of escrow.InstitutionID, size *int64) (Checkpoint, error) {
+// Checkpoint returns the checkpoint of exactly this size in entries or, where size is nil,
+// the latest. Without one, the error has CodeCheckpointNotFound.
+func (l *Log) Checkpoint(ctx context.Context, institution escrow.InstitutionID, size *int64) (Checkpoint, error) {
 	upTo := int64(math.MaxInt64)
 	if size != nil {
 		upTo = *size
 	}
-	kept, found, err := l.config.Store.LastCheckpoint(ctx, of, upTo)
+
+	stored, found, err := l.config.Store.LastCheckpoint(ctx, institution, upTo)
 	switch {
 	case err != nil:
 		return Checkpoint{}, store.Failure(err)
 	case !found && size == nil:
-		return Checkpoint{}, escrow.Errorf(escrow.CodeCheckpointNotFound, "The journal has no checkpoint yet; one is signed within %s.", l.config.Interval)
-	case !found || size != nil && kept.Size != *size:
-		return Checkpoint{}, escrow.Errorf(escrow.CodeCheckpointNotFound, "There is no checkpoint of %d entries.", *size)
+		return Checkpoint{}, escrow.Errorf(escrow.CodeCheckpointNotFound,
+			"The journal has no checkpoint yet; one is signed within %s.", l.config.Interval)
+	case !found || size != nil && stored.Size != *size:
+		return Checkpoint{}, escrow.Errorf(escrow.CodeCheckpointNotFound,
+			"There is no checkpoint of %d entries.", *size)
 	}
-	return asSigned(kept)
+	return parseStored(stored)
 }
 
-// CoveringCheckpoint returns the first checkpoint that covers an entry, by its sequence;
+// CoveringCheckpoint returns the first checkpoint that covers the entry of a sequence;
 // found is false where none does yet.
 func (l *Log) CoveringCheckpoint(
-	ctx context.Context, of escrow.InstitutionID, sequence int64,
+	ctx context.Context, institution escrow.InstitutionID, sequence int64,
 ) (c Checkpoint, found bool, err error) {
-	kept, found, err := l.config.Store.FirstCheckpoint(ctx, of, sequence)
+	stored, found, err := l.config.Store.FirstCheckpoint(ctx, institution, sequence)
 	if err != nil || !found {
 		return Checkpoint{}, false, store.Failure(err)
 	}
-	c, err = asSigned(kept)
+	c, err = parseStored(stored)
 	return c, true, err
 }
 
 // Checkpoints lists a journal's checkpoints, the smallest first. A cursor is a size.
 func (l *Log) Checkpoints(
-	ctx context.Context, of escrow.InstitutionID, page escrow.PageRequest,
+	ctx context.Context, institution escrow.InstitutionID, page escrow.PageRequest,
 ) (escrow.Page[Checkpoint], error) {
-	kept, err := l.config.Store.Checkpoints(ctx, of, page)
+	stored, err := l.config.Store.Checkpoints(ctx, institution, page)
 	if err != nil {
 		return escrow.Page[Checkpoint]{}, store.Failure(err)
 	}
-	checkpoints := escrow.Page[Checkpoint]{More: kept.More, Items: make([]Checkpoint, len(kept.Items))}
-	for i, c := range kept.Items {
-		if checkpoints.Items[i], err = asSigned(c); err != nil {
+
+	checkpoints := escrow.Page[Checkpoint]{More: stored.More, Items: make([]Checkpoint, len(stored.Items))}
+	for i, c := range stored.Items {
+		if checkpoints.Items[i], err = parseStored(c); err != nil {
 			return escrow.Page[Checkpoint]{}, err
 		}
 	}
 	return checkpoints, nil
 }
 
-// Inclusion is the proof that an entry is in a journal's tree of a size.
+// Inclusion is the proof that an entry is in the tree of a journal's first Size entries.
 type Inclusion struct {
 	Sequence, Size int64
 	Leaf, Root     translog.Hash
 	Proof          []translog.Hash
 }
 
-// Inclusion proves that the entry of a sequence is in the tree of a size, or, where
-// size is nil, of the latest checkpoint.
-func (l *Log) Inclusion(ctx context.Context, of escrow.InstitutionID, sequence int64, size *int64) (Inclusion, error) {
-	tree, err := l.latestTree(ctx, of)
+// Inclusion proves that the entry of a sequence is in the tree of the first size entries
+// or, where size is nil, of the latest checkpoint. A size beyond the latest checkpoint is
+// CodeCheckpointNotFound; a sequence beyond the size is CodeEntryNotFound.
+func (l *Log) Inclusion(
+	ctx context.Context, institution escrow.InstitutionID, sequence int64, size *int64,
+) (Inclusion, error) {
+	tree, err := l.latestTree(ctx, institution)
 	if err != nil {
 		return Inclusion{}, err
 	}
+
 	p := Inclusion{Sequence: sequence, Size: tree.Size}
 	if size != nil {
 		p.Size = *size
@@ -123,13 +137,15 @@ func (l *Log) Inclusion(ctx context.Context, of escrow.InstitutionID, sequence i
 	if sequence < 1 || sequence > p.Size {
 		return p, escrow.Errorf(escrow.CodeEntryNotFound, "Entry %d is not among the first %d.", sequence, p.Size)
 	}
+
 	if p.Proof, err = tree.ProveInclusion(sequence, p.Size); err != nil {
 		return p, store.Failure(err)
 	}
 	if p.Root, err = tree.Root(p.Size); err != nil {
 		return p, store.Failure(err)
 	}
-	entries, err := l.config.Store.StoredEntries(ctx, of, sequence, sequence)
+
+	entries, err := l.config.Store.StoredEntries(ctx, institution, sequence, sequence)
 	if err != nil {
 		return p, store.Failure(err)
 	}
@@ -140,29 +156,34 @@ func (l *Log) Inclusion(ctx context.Context, of escrow.InstitutionID, sequence i
 	return p, nil
 }
 
-// Consistency is the proof that a journal's tree of one size begins with that of an
-// earlier one.
+// Consistency is the proof that the tree of a journal's first To entries begins with that
+// of its first From entries.
 type Consistency struct {
 	From, To         int64
 	FromRoot, ToRoot translog.Hash
 	Proof            []translog.Hash
 }
 
-// Consistency proves that the tree of one size begins with that of an earlier one. Where
-// to is nil, it is that of the latest checkpoint.
-func (l *Log) Consistency(ctx context.Context, of escrow.InstitutionID, from int64, to *int64) (Consistency, error) {
-	tree, err := l.latestTree(ctx, of)
+// Consistency proves that the tree of the first to entries begins with that of the first
+// from entries. Where to is nil, it is the size of the latest checkpoint. Sizes out of
+// bounds are CodeCheckpointNotFound.
+func (l *Log) Consistency(
+	ctx context.Context, institution escrow.InstitutionID, from int64, to *int64,
+) (Consistency, error) {
+	tree, err := l.latestTree(ctx, institution)
 	if err != nil {
 		return Consistency{}, err
 	}
+
 	p := Consistency{From: from, To: tree.Size}
 	if to != nil {
 		p.To = *to
 	}
 	if p.To > tree.Size || from > p.To || from < 1 {
 		return p, escrow.Errorf(escrow.CodeCheckpointNotFound,
-			"The latest checkpoint has %d entries; from must be 1 at least, and not more than to.", tree.Size)
+			"The latest checkpoint has %d entries; from must be at least 1 and at most to.", tree.Size)
 	}
+
 	if p.Proof, err = tree.ProveConsistency(from, p.To); err != nil {
 		return p, store.Failure(err)
 	}
@@ -173,39 +194,44 @@ func (l *Log) Consistency(ctx context.Context, of escrow.InstitutionID, from int
 	return p, store.Failure(err)
 }
 
-func (l *Log) latestTree(ctx context.Context, of escrow.InstitutionID) (translog.Tree, error) {
-	latest, err := l.Checkpoint(ctx, of, nil)
-	return l.tree(ctx, of, latest.Size), err
+// latestTree returns the tree that the latest checkpoint covers.
+func (l *Log) latestTree(ctx context.Context, institution escrow.InstitutionID) (translog.Tree, error) {
+	latest, err := l.Checkpoint(ctx, institution, nil)
+	return l.tree(ctx, institution, latest.Size), err
 }
 
-// Balances returns what all entries of a journal sum to, and the sequence of the last.
-func (l *Log) Balances(ctx context.Context, of escrow.InstitutionID) (escrow.Balances, int64, error) {
-	head, err := l.head(ctx, of)
+// Balances returns the balances after all entries of a journal, and the sequence of the
+// last entry.
+func (l *Log) Balances(ctx context.Context, institution escrow.InstitutionID) (escrow.Balances, int64, error) {
+	head, err := l.head(ctx, institution)
 	if err != nil {
 		return escrow.Balances{}, 0, err
 	}
-	balances, err := l.balancesAt(ctx, of, head.Sequence)
+	balances, err := l.balancesAt(ctx, institution, head.Sequence)
 	return balances, head.Sequence, err
 }
 
-// head returns the end of the journal of an institution, which must exist.
-func (l *Log) head(ctx context.Context, of escrow.InstitutionID) (escrow.Head, error) {
-	head, found, err := l.config.Store.Head(ctx, of)
+// head returns the head of an institution's journal. An unknown institution is
+// CodeInstitutionNotFound.
+func (l *Log) head(ctx context.Context, institution escrow.InstitutionID) (escrow.Head, error) {
+	head, found, err := l.config.Store.Head(ctx, institution)
 	if err == nil && !found {
-		err = escrow.Errorf(escrow.CodeInstitutionNotFound, "There is no institution %s.", of)
+		err = escrow.Errorf(escrow.CodeInstitutionNotFound, "There is no institution %s.", institution)
 	}
 	return head, store.Failure(err)
 }
 
-// balancesAt returns what the entries of a journal up to a sequence sum to: what the last
-// checkpoint up to there has kept, and the entries behind it.
-func (l *Log) balancesAt(ctx context.Context, of escrow.InstitutionID, sequence int64) (escrow.Balances, error) {
-	last, _, err := l.config.Store.LastCheckpoint(ctx, of, sequence)
+// balancesAt returns the balances after the entry of a sequence. It begins with those that
+// the last checkpoint up to there stored, and adds the entries after the checkpoint.
+func (l *Log) balancesAt(
+	ctx context.Context, institution escrow.InstitutionID, sequence int64,
+) (escrow.Balances, error) {
+	last, _, err := l.config.Store.LastCheckpoint(ctx, institution, sequence)
 	if err != nil {
 		return escrow.Balances{}, store.Failure(err)
 	}
 	balances := last.Balances
-	err = l.each(ctx, of, last.Size, sequence, func(e store.StoredEntry) (more bool, err error) {
+	err = l.eachEntry(ctx, institution, last.Size, sequence, func(e store.StoredEntry) (more bool, err error) {
 		return true, balances.AddBody(e.Kind, e.Body)
 	})
 	return balances, store.Failure(err)

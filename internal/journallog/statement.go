@@ -8,8 +8,8 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
-// maxStatementEntries bounds the entries that are read for one statement beyond its
-// opening balances: a period can have a million that move nothing.
+// maxStatementEntries bounds the entries that are read for the movements of one
+// statement: a period can have a million entries that move no money.
 const maxStatementEntries = 50_000
 
 // Statement is the statement of a period of an institution's journal.
@@ -17,32 +17,35 @@ type Statement struct {
 	escrow.Statement
 	// To is the end of the period, exclusive.
 	To time.Time
-	// ContinuesAt is To where the period that was asked for goes on, and nil otherwise.
+	// ContinuesAt is To where the statement ends before the requested period does, and nil
+	// otherwise.
 	ContinuesAt *time.Time
-	// Final says that no entry can come before To any more.
+	// Final says that no further entry can come before To.
 	Final bool
 	// Sequence is that of the last entry before To; 0 where there is none.
 	Sequence int64
 }
 
 // Statement returns the statement of a period of an institution's journal. A period
-// without an end ends right after the last entry. Where it has more than limit movements,
-// or more than maxStatementEntries entries, the statement ends before the first entry
-// that did not fit, and the next can begin at its time: the times in a journal rise.
+// without an end ends right after the last entry. Where the period has more than limit
+// movements, or more than maxStatementEntries entries, the statement ends before the first
+// entry that did not fit. The next statement can begin at that entry's time, because the
+// times in a journal rise.
 func (l *Log) Statement(
-	ctx context.Context, of escrow.InstitutionID, period escrow.Period, limit int,
+	ctx context.Context, institution escrow.InstitutionID, period escrow.Period, limit int,
 ) (Statement, error) {
-	// The head is read before anything else: what comes behind it meanwhile is left out, and
-	// is later.
-	head, err := l.head(ctx, of)
+	// The head is read first: entries that are appended in the meantime are later than it and
+	// are left out.
+	head, err := l.head(ctx, institution)
 	if err != nil {
 		return Statement{}, err
 	}
-	earliest := head.At.Add(time.Microsecond) // of what can still come
-	s := Statement{To: earliest}
+
+	earliestNext := head.At.Add(time.Microsecond)
+	s := Statement{To: earliestNext}
 	first, end := int64(1), head.Sequence+1
 	if period.From != nil {
-		if first, err = l.firstSequence(ctx, of, *period.From, head); err != nil {
+		if first, err = l.firstSequence(ctx, institution, *period.From, head); err != nil {
 			return Statement{}, err
 		}
 		if s.To.Before(*period.From) {
@@ -50,17 +53,18 @@ func (l *Log) Statement(
 		}
 	}
 	if period.To != nil {
-		if end, err = l.firstSequence(ctx, of, *period.To, head); err != nil {
+		if end, err = l.firstSequence(ctx, institution, *period.To, head); err != nil {
 			return Statement{}, err
 		}
 		s.To = *period.To
 	}
-	opening, err := l.balancesAt(ctx, of, first-1)
+
+	opening, err := l.balancesAt(ctx, institution, first-1)
 	if err != nil {
 		return Statement{}, err
 	}
 	s.Statement, s.Sequence = escrow.NewStatement(opening), first-1
-	err = l.each(ctx, of, first-1, end-1, func(e store.StoredEntry) (more bool, err error) {
+	err = l.eachEntry(ctx, institution, first-1, end-1, func(e store.StoredEntry) (more bool, err error) {
 		m, moves, err := escrow.MovementOf(e.Kind, e.Body)
 		if err != nil {
 			return false, err
@@ -69,21 +73,23 @@ func (l *Log) Statement(
 			s.To, s.ContinuesAt = e.At, &e.At
 			return false, nil
 		}
+
 		if moves {
 			s.Add(m)
 		}
 		s.Sequence = e.Sequence
 		return true, nil
 	})
-	s.Final = !s.To.After(earliest)
+
+	s.Final = !s.To.After(earliestNext)
 	return s, store.Failure(err)
 }
 
-// firstSequence returns the sequence of the first entry at or after a moment, up to a
-// head; one past it where there is none.
+// firstSequence returns the sequence of the first entry at or after a time, among the
+// entries up to a head; one past the head where there is none.
 func (l *Log) firstSequence(
-	ctx context.Context, of escrow.InstitutionID, at time.Time, head escrow.Head,
+	ctx context.Context, institution escrow.InstitutionID, at time.Time, head escrow.Head,
 ) (int64, error) {
-	sequence, err := l.config.Store.FirstSequence(ctx, of, at)
+	sequence, err := l.config.Store.FirstSequence(ctx, institution, at)
 	return min(sequence, head.Sequence+1), store.Failure(err)
 }

@@ -15,46 +15,51 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/store/journaltest"
 )
 
-// position makes a position of 1000 and leads it through states.
+// position creates a position of 1000 and moves it through states.
 func (w *writer) position(
-	of escrow.InstitutionID, asset escrow.AssetID, currency string, states ...escrow.State,
+	institution escrow.InstitutionID, asset escrow.AssetID, currency string, states ...escrow.State,
 ) escrow.PositionID {
 	w.t.Helper()
-	made := journaltest.Made[escrow.Position](w.Do(of, valid(escrow.NewCreatePosition(escrow.PositionInput{
-		AssetID: asset.String(), HolderReference: "ACME-4711", Currency: currency, Amount: "1000",
+	made := journaltest.Made[escrow.Position](w.Do(institution, valid(escrow.NewCreatePosition(escrow.PositionInput{
+		AssetID:         asset.String(),
+		HolderReference: "ACME-4711",
+		Currency:        currency,
+		Amount:          "1000",
 	}))))
-	w.lead(of, made.ID, states...)
+	w.transition(institution, made.ID, states...)
 	return made.ID
 }
 
-// lead leads a position through states; a partial release is of 10.
-func (w *writer) lead(of escrow.InstitutionID, position escrow.PositionID, states ...escrow.State) {
+// transition moves a position through states; a partial release is of 10.
+func (w *writer) transition(institution escrow.InstitutionID, position escrow.PositionID, states ...escrow.State) {
 	w.t.Helper()
 	for _, state := range states {
 		step := escrow.TransitionInput{ToState: string(state)}
 		if state == escrow.StatePartiallyReleased {
 			step.Amount = new(money.Digits("10"))
 		}
-		w.Do(of, valid(escrow.NewTransitionPosition(position, step, nil)))
+		w.Do(institution, valid(escrow.NewTransitionPosition(position, step, nil)))
 	}
 }
 
-// busy makes an institution in whose journal money moves in two currencies, a checkpoint
-// is signed between them, and there is more that moves nothing.
+// busy creates an institution whose journal moves money in two currencies, with a signed
+// checkpoint between them and with entries that move nothing.
 func (w *writer) busy(l started) escrow.InstitutionID {
 	w.t.Helper()
-	of := w.Institution()
-	dollars, yen := w.Asset(of, "USD"), w.Asset(of, "JPY")
-	w.position(of, dollars, "USD", "FUNDED", "PARTIALLY_RELEASED", "PARTIALLY_RELEASED", "CANCELLED")
+	institution := w.Institution()
+	dollars, yen := w.Asset(institution, "USD"), w.Asset(institution, "JPY")
+	w.position(institution, dollars, "USD", "FUNDED", "PARTIALLY_RELEASED", "PARTIALLY_RELEASED", "CANCELLED")
+
 	l.round(w.t)
-	w.Policies(of, 3)
-	w.position(of, yen, "JPY", "FUNDED", "RELEASED")
-	w.position(of, yen, "JPY", "CANCELLED")
-	w.position(of, dollars, "USD", "FUNDED")
-	return of
+
+	w.Policies(institution, 3)
+	w.position(institution, yen, "JPY", "FUNDED", "RELEASED")
+	w.position(institution, yen, "JPY", "CANCELLED")
+	w.position(institution, dollars, "USD", "FUNDED")
+	return institution
 }
 
-// shown is what a statement says, in a form that can be compared. Movements is their
+// shown is a statement in a form that can be compared. Movements are given by their
 // sequences.
 type shown struct {
 	Opening, Closing string
@@ -63,15 +68,19 @@ type shown struct {
 }
 
 func show(s journallog.Statement) shown {
-	of := shown{Opening: string(must(json.Marshal(&s.Opening))), Closing: string(must(json.Marshal(&s.Closing))), Sequence: s.Sequence}
-	for _, m := range s.Movements {
-		of.Movements = append(of.Movements, m.Sequence)
+	result := shown{
+		Opening:  string(must(json.Marshal(&s.Opening))),
+		Closing:  string(must(json.Marshal(&s.Closing))),
+		Sequence: s.Sequence,
 	}
-	return of
+	for _, m := range s.Movements {
+		result.Movements = append(result.Movements, m.Sequence)
+	}
+	return result
 }
 
-// counted works out what the statement of some entries must say, from the first on.
-func counted(entries []store.StoredEntry, first, end int) shown {
+// expected computes the statement of entries[first:end] from all entries before end.
+func expected(entries []store.StoredEntry, first, end int) shown {
 	var sums escrow.Balances
 	s := shown{Opening: "{}", Closing: "{}", Sequence: int64(end)}
 	for i, entry := range entries[:end] {
@@ -97,18 +106,20 @@ func TestAStatementIsOfItsPeriod(t *testing.T) {
 	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
 		w := open(t, databaseURL)
 		l := start(t, w.Store, nil)
-		of := w.busy(l)
-		entries := must(w.StoredEntries(t.Context(), of, 1, math.MaxInt64))
+		institution := w.busy(l)
+		entries := must(w.StoredEntries(t.Context(), institution, 1, math.MaxInt64))
+
 		check := func(first, end int, from, to *time.Time) {
 			t.Helper()
-			got := must(l.Statement(t.Context(), of, escrow.Period{From: from, To: to}, escrow.MaxMovements))
-			if diff := cmp.Diff(counted(entries, first, end), show(got)); diff != "" {
+			got := must(l.Statement(t.Context(), institution, escrow.Period{From: from, To: to}, escrow.MaxMovements))
+			if diff := cmp.Diff(expected(entries, first, end), show(got)); diff != "" {
 				t.Errorf("from %v to %v: wanted (-) and given (+):\n%s", from, to, diff)
 			}
 			if got.ContinuesAt != nil || to != nil && !got.To.Equal(*to) {
 				t.Errorf("from %v to %v it ends at %v and continues at %v", from, to, got.To, got.ContinuesAt)
 			}
 		}
+
 		// The beginning of a period is within it, and its end is not.
 		for end := range entries {
 			check(0, end, nil, &entries[end].At)
@@ -119,24 +130,28 @@ func TestAStatementIsOfItsPeriod(t *testing.T) {
 				check(first, end+1, &entries[first].At, new(entries[end].At.Add(time.Microsecond)))
 			}
 		}
+
 		check(0, len(entries), nil, nil)
 		check(0, 0, new(entries[0].At.Add(-time.Hour)), new(entries[0].At.Add(-time.Minute)))
 		check(len(entries), len(entries), new(entries[len(entries)-1].At.Add(time.Hour)), nil)
-		if _, err := l.Statement(t.Context(), escrow.InstitutionID{1}, escrow.Period{}, 1); escrow.ErrorCode(err) != escrow.CodeInstitutionNotFound {
-			t.Errorf("the statement of nobody is %v", err)
+
+		_, err := l.Statement(t.Context(), escrow.InstitutionID{1}, escrow.Period{}, 1)
+		if escrow.ErrorCode(err) != escrow.CodeInstitutionNotFound {
+			t.Errorf("the statement of an unknown institution is %v", err)
 		}
 	})
 }
 
-func TestAStatementIsFinalOnceNothingCanComeIntoIt(t *testing.T) {
+func TestAStatementIsFinalOnceNoFurtherEntryCanComeIntoIt(t *testing.T) {
 	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
 		w := open(t, databaseURL)
 		l := start(t, w.Store, nil)
-		of := w.busy(l)
-		head, _, err := w.Head(t.Context(), of)
+		institution := w.busy(l)
+		head, _, err := w.Head(t.Context(), institution)
 		if err != nil {
 			t.Fatal(err)
 		}
+
 		after := func(d time.Duration) *time.Time { return new(head.At.Add(d)) }
 		for _, test := range []struct {
 			behaviour string
@@ -144,35 +159,37 @@ func TestAStatementIsFinalOnceNothingCanComeIntoIt(t *testing.T) {
 			final     bool
 		}{
 			{"up to the last entry", escrow.Period{To: after(0)}, true},
-			{"with the last entry, behind which the next one comes", escrow.Period{To: after(time.Microsecond)}, true},
+			{"right after the last entry, where the next one comes", escrow.Period{To: after(time.Microsecond)}, true},
 			{"with room for another", escrow.Period{To: after(2 * time.Microsecond)}, false},
 			{"without an end", escrow.Period{}, true},
 			{"without an end, from a time to come", escrow.Period{From: after(time.Hour)}, false},
 		} {
-			if got := must(l.Statement(t.Context(), of, test.period, 1000)); got.Final != test.final {
+			if got := must(l.Statement(t.Context(), institution, test.period, 1000)); got.Final != test.final {
 				t.Errorf("%s: final is %t", test.behaviour, got.Final)
 			}
 		}
-		// A statement without an end says where the next one goes on.
-		first := must(l.Statement(t.Context(), of, escrow.Period{}, 1000))
-		w.Policies(of, 1)
-		w.position(of, w.Asset(of, "KWD"), "KWD", "FUNDED")
-		next := must(l.Statement(t.Context(), of, escrow.Period{From: &first.To}, 1000))
+
+		// A statement without an end says where the next one begins.
+		first := must(l.Statement(t.Context(), institution, escrow.Period{}, 1000))
+		w.Policies(institution, 1)
+		w.position(institution, w.Asset(institution, "KWD"), "KWD", "FUNDED")
+		next := must(l.Statement(t.Context(), institution, escrow.Period{From: &first.To}, 1000))
 		if show(next).Opening != show(first).Closing || len(next.Movements) != 1 {
 			t.Errorf("after %+v comes %+v", show(first), show(next))
 		}
-		again := must(l.Statement(t.Context(), of, escrow.Period{To: &first.To}, 1000))
+
+		again := must(l.Statement(t.Context(), institution, escrow.Period{To: &first.To}, 1000))
 		if diff := cmp.Diff(show(first), show(again)); diff != "" {
 			t.Errorf("what was final has changed:\n%s", diff)
 		}
 	})
 }
 
-// walk reads a statement and those that continue it.
-func (l started) walk(t *testing.T, of escrow.InstitutionID, limit int) (statements []journallog.Statement) {
+// walk reads a statement of the whole journal and those that continue it.
+func (l started) walk(t *testing.T, institution escrow.InstitutionID, limit int) (statements []journallog.Statement) {
 	t.Helper()
 	for from := new(time.Time); from != nil; {
-		s := must(l.Statement(t.Context(), of, escrow.Period{From: from}, limit))
+		s := must(l.Statement(t.Context(), institution, escrow.Period{From: from}, limit))
 		if statements = append(statements, s); len(statements) > 100 {
 			t.Fatal("the statements have no end")
 		}
@@ -187,41 +204,48 @@ func TestAStatementContinues(t *testing.T) {
 	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
 		w := open(t, databaseURL)
 		l := start(t, w.Store, nil)
-		of := w.busy(l)
-		whole := show(must(l.Statement(t.Context(), of, escrow.Period{}, escrow.MaxMovements)))
+		institution := w.busy(l)
+		whole := show(must(l.Statement(t.Context(), institution, escrow.Period{}, escrow.MaxMovements)))
+
 		for limit := 1; limit <= len(whole.Movements)+1; limit++ {
 			closing, movements := "{}", []int64(nil)
-			statements := l.walk(t, of, limit)
+			statements := l.walk(t, institution, limit)
 			for _, statement := range statements {
 				got := show(statement)
 				if got.Opening != closing || len(got.Movements) > limit {
-					t.Errorf("with %d movements at the most %+v follows what closed with %s", limit, got, closing)
+					t.Errorf("with %d movements at most %+v follows what closed with %s", limit, got, closing)
 				}
 				closing, movements = got.Closing, append(movements, got.Movements...)
 			}
+
 			if closing != whole.Closing || !cmp.Equal(movements, whole.Movements) {
-				t.Errorf("with %d movements at the most they close with %s after %v, the whole is %+v", limit, closing, movements, whole)
+				t.Errorf("with %d movements at most they close with %s after %v, the whole is %+v",
+					limit, closing, movements, whole)
 			}
 			if want := (len(whole.Movements) + limit - 1) / limit; len(statements) != want {
-				t.Errorf("with %d movements at the most there are %d statements of %d movements", limit, len(statements), len(whole.Movements))
+				t.Errorf("with %d movements at most there are %d statements of %d movements",
+					limit, len(statements), len(whole.Movements))
 			}
 		}
 	})
 }
 
-// A period of any length takes a bounded time: what moves nothing is read, too.
-func TestAStatementReadsSoManyEntries(t *testing.T) {
+// A statement reads a bounded number of entries, those that move nothing included.
+func TestAStatementReadsABoundedNumberOfEntries(t *testing.T) {
 	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
 		w := open(t, databaseURL)
 		l := start(t, w.Store, nil)
-		of := w.Institution()
-		asset := w.Asset(of, "USD")
-		position := w.position(of, asset, "USD", "FUNDED")
-		w.Policies(of, 50_000)
-		w.lead(of, position, "RELEASED")
-		statements := l.walk(t, of, 1000)
-		if len(statements) != 2 || statements[0].Sequence != 50_000 || len(statements[0].Movements) != 1 || len(statements[1].Movements) != 1 {
-			t.Fatalf("a journal of 50 006 entries has %d statements, the first up to %d", len(statements), statements[0].Sequence)
+		institution := w.Institution()
+		asset := w.Asset(institution, "USD")
+		position := w.position(institution, asset, "USD", "FUNDED")
+		w.Policies(institution, 50_000)
+		w.transition(institution, position, "RELEASED")
+
+		statements := l.walk(t, institution, 1000)
+		if len(statements) != 2 || statements[0].Sequence != 50_000 ||
+			len(statements[0].Movements) != 1 || len(statements[1].Movements) != 1 {
+			t.Fatalf("a journal of 50 006 entries has %d statements, the first up to %d",
+				len(statements), statements[0].Sequence)
 		}
 		if show(statements[1]).Opening != show(statements[0]).Closing {
 			t.Errorf("%+v is followed by %+v", show(statements[0]), show(statements[1]))
@@ -233,22 +257,25 @@ func TestTheCheckpointThatAStatementRestsOn(t *testing.T) {
 	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
 		w := open(t, databaseURL)
 		l := start(t, w.Store, nil)
-		of := w.Institution()
-		var sizes []int64
+		institution := w.Institution()
+
 		covering := func(sequence int64) int64 {
-			checkpoint, found, err := l.CoveringCheckpoint(t.Context(), of, sequence)
+			checkpoint, found, err := l.CoveringCheckpoint(t.Context(), institution, sequence)
 			if err != nil || found != (checkpoint.Size > 0) {
 				t.Errorf("entry %d is covered by %+v, %t, %v", sequence, checkpoint, found, err)
 			}
 			return checkpoint.Size
 		}
+
 		if got := covering(1); got != 0 {
 			t.Errorf("before any is signed there is a checkpoint of %d", got)
 		}
 		for range 2 {
-			w.Policies(of, 2)
+			w.Policies(institution, 2)
 			l.round(t)
 		}
+
+		var sizes []int64
 		for sequence := range int64(7) {
 			sizes = append(sizes, covering(sequence))
 		}

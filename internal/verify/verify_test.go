@@ -71,7 +71,7 @@ func newFixture(t *testing.T, databaseURL string) *fixture {
 	f := &fixture{Writer: w, t: t, Example: w.Example()}
 	f.log = journallog.Start(journallog.Config{
 		Store: w.Store, Logger: slog.New(slog.DiscardHandler), Now: time.Now, Metrics: prometheus.NewRegistry(),
-		Name: "escrowgrid.test", Signers: []translog.Signer{signer}, Interval: time.Hour,
+		Origin: "escrowgrid.test", Signers: []translog.Signer{signer}, Interval: time.Hour,
 	})
 	t.Cleanup(f.log.Close)
 	for _, count := range []int{firstPositions, 3} {
@@ -460,7 +460,7 @@ func TestAKeyMayComeMeanwhile(t *testing.T) {
 		sign := sync.OnceFunc(func() {
 			rotated := journallog.Start(journallog.Config{
 				Store: f.Store, Logger: slog.New(slog.DiscardHandler), Now: time.Now, Metrics: prometheus.NewRegistry(),
-				Name: "escrowgrid.test", Signers: []translog.Signer{stranger}, Interval: time.Hour,
+				Origin: "escrowgrid.test", Signers: []translog.Signer{stranger}, Interval: time.Hour,
 			})
 			defer rotated.Close()
 			if err := rotated.Round(t.Context()); err != nil {
