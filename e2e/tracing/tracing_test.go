@@ -1,6 +1,6 @@
-// Package tracing tests that a server's traces arrive at a collector: the receiver is
-// the one of OpenTelemetry's Collector, in the process of the test. It is a module of its
-// own, so that the product does not depend on the Collector.
+// Package tracing tests that a server's traces arrive at a collector: the receiver of
+// OpenTelemetry's Collector, in the process of the test. It is a module of its own, so
+// that the product does not depend on the Collector.
 package tracing
 
 import (
@@ -27,7 +27,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(programtest.Run(m)) }
 
-// collector is a receiver on an address, with what it has received.
+// collector is a receiver on an address, with the traces that it has received.
 type collector struct {
 	address string
 	traces  consumertest.TracesSink
@@ -38,10 +38,13 @@ func (c *collector) start(t *testing.T) {
 	t.Helper()
 	factory := otlpreceiver.NewFactory()
 	config := factory.CreateDefaultConfig()
-	settings := confmap.NewFromStringMap(map[string]any{"protocols": map[string]any{"http": map[string]any{"endpoint": c.address}}})
+	settings := confmap.NewFromStringMap(map[string]any{
+		"protocols": map[string]any{"http": map[string]any{"endpoint": c.address}},
+	})
 	if err := settings.Unmarshal(config); err != nil {
 		t.Fatal(err)
 	}
+
 	receiver, err := factory.CreateTraces(t.Context(), receivertest.NewNopSettings(factory.Type()), config, &c.traces)
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +55,7 @@ func (c *collector) start(t *testing.T) {
 	t.Cleanup(func() { _ = receiver.Shutdown(context.Background()) })
 }
 
-// spans are those received so far.
+// spans returns the spans received so far.
 func (c *collector) spans() (spans []ptrace.Span) {
 	for _, traces := range c.traces.AllTraces() {
 		for _, resource := range traces.ResourceSpans().All() {
@@ -70,19 +73,21 @@ func (c *collector) has(name string) bool {
 	return slices.ContainsFunc(c.spans(), func(span ptrace.Span) bool { return span.Name() == name })
 }
 
-// resource is what the server says of itself.
+// resource returns the attributes by which the server describes itself.
 func (c *collector) resource() map[string]any {
 	return c.traces.AllTraces()[0].ResourceSpans().At(0).Resource().Attributes().AsRaw()
 }
 
-// server is the program, serving.
+// server is a running server.
 type server struct{ *programtest.Server }
 
-// serve starts the program, with traces sent to a collector, until the test ends.
+// serve runs a server that sends traces to a collector, until the test ends.
 func serve(t *testing.T, databaseURL, collector string, env ...string) server {
 	t.Helper()
 	return server{programtest.Serve(t, databaseURL, append([]string{
-		"OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=http://" + collector, "OTEL_BSP_SCHEDULE_DELAY=100",
+		"OTEL_TRACES_EXPORTER=otlp",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + collector,
+		"OTEL_BSP_SCHEDULE_DELAY=100",
 	}, env...)...)}
 }
 
@@ -96,6 +101,7 @@ func (s server) createInstitution(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	request.Header.Set("X-API-KEY", programtest.RootKey)
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Traceparent", traceParent)
@@ -124,6 +130,7 @@ func (s server) metric(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	request.Header.Set("X-API-KEY", programtest.RootKey)
+
 	for line := range strings.Lines(s.answer(t, request, http.StatusOK)) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {
 			return strings.TrimSpace(value)
@@ -142,62 +149,76 @@ func TestTracesArrive(t *testing.T) {
 			}
 			c := &collector{address: programtest.FreeAddress(t)}
 			c.start(t)
-			s := serve(t, databaseURL, c.address, "OTEL_SERVICE_NAME=escrow", "OTEL_RESOURCE_ATTRIBUTES=deployment.environment.name=test")
+			s := serve(t, databaseURL, c.address,
+				"OTEL_SERVICE_NAME=escrow", "OTEL_RESOURCE_ATTRIBUTES=deployment.environment.name=test")
+
 			s.createInstitution(t)
-			// What waits to be sent when the server is told to stop is sent.
+			// A server that stops sends the spans that still wait.
 			s.Stop()
+
 			for _, name := range []string{"POST /institutions", "queue", "batch", "INSERT institutions", "COMMIT"} {
 				if !c.has(name) {
 					t.Errorf("no span %q has arrived", name)
 				}
 			}
 			for _, span := range c.spans() {
-				if span.Name() == "POST /institutions" && (span.TraceID().String() != traceParent[3:35] || span.ParentSpanID().String() != traceParent[36:52]) {
+				if span.Name() == "POST /institutions" &&
+					(span.TraceID().String() != traceParent[3:35] || span.ParentSpanID().String() != traceParent[36:52]) {
 					t.Errorf("the request is in the trace %s, below %s", span.TraceID(), span.ParentSpanID())
 				}
 				if span.Name() == "batch" && span.Links().Len() != 1 {
 					t.Errorf("the batch has %d links", span.Links().Len())
 				}
 			}
+
 			about := c.resource()
-			if about["service.name"] != "escrow" || about["deployment.environment.name"] != "test" || about["service.version"] == nil || about["service.instance.id"] == nil {
-				t.Errorf("the server says of itself: %v", about)
+			if about["service.name"] != "escrow" || about["deployment.environment.name"] != "test" ||
+				about["service.version"] == nil || about["service.instance.id"] == nil {
+				t.Errorf("the server describes itself as %v", about)
 			}
 		})
 	}
 }
 
-func TestACollectorThatIsNotThere(t *testing.T) {
+func TestSpansAreDroppedWhileTheCollectorIsDown(t *testing.T) {
 	c := &collector{address: programtest.FreeAddress(t)}
 	s := serve(t, "sqlite::memory:", c.address)
+
 	s.createInstitution(t)
 	const warning = `"msg":"traces cannot be sent, and are dropped until they can"`
 	programtest.Eventually(t, "the failure is logged", func() bool { return strings.Contains(s.Log(), warning) })
 	s.createInstitution(t)
-	programtest.Eventually(t, "it fails again", func() bool { return s.metric(t, "escrowgrid_trace_exports_failed_total") != "1" })
+	programtest.Eventually(t, "it fails again", func() bool {
+		return s.metric(t, "escrowgrid_trace_exports_failed_total") != "1"
+	})
 	if told := strings.Count(s.Log(), warning); told != 1 {
 		t.Errorf("the failure is logged %d times", told)
 	}
+
 	c.start(t)
 	s.createInstitution(t)
 	programtest.Eventually(t, "traces arrive", func() bool { return c.has("POST /institutions") })
-	programtest.Eventually(t, "the recovery is logged", func() bool { return strings.Contains(s.Log(), `"msg":"traces are sent again"`) })
+	programtest.Eventually(t, "the recovery is logged", func() bool {
+		return strings.Contains(s.Log(), `"msg":"traces are sent again"`)
+	})
 	if s.metric(t, "escrowgrid_trace_spans_sent_total") == "0" || s.metric(t, "escrowgrid_trace_spans_ended_total") == "0" {
-		t.Error("spans that were sent are not counted")
+		t.Error("sent spans are not counted")
 	}
 }
 
-// What calls the server on behalf of a pipeline hands its trace on.
-func TestATraceIsHandedOn(t *testing.T) {
+// A command that a pipeline runs puts its calls into the pipeline's trace.
+func TestCommandsPropagateTheirTrace(t *testing.T) {
 	c := &collector{address: programtest.FreeAddress(t)}
 	c.start(t)
 	s := serve(t, "sqlite::memory:", c.address, "OTEL_TRACES_SAMPLER=parentbased_always_off")
+
 	verify := exec.CommandContext(t.Context(), programtest.Program(), "verify", "--url", s.URL)
 	verify.Env = []string{"API_KEY=" + programtest.RootKey, "TRACEPARENT=" + traceParent}
 	if output, err := verify.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, output)
 	}
 	s.Stop()
+
 	if !c.has("GET /institutions") {
 		t.Error("the calls of verify are not in the trace")
 	}

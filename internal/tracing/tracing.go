@@ -1,6 +1,6 @@
-// Package tracing tells OpenTelemetry what a request is made of. Whether anything is
-// recorded is decided where the request comes in: below a span that is not recorded,
-// or where there is none, nothing here does or costs anything.
+// Package tracing records the steps of a request as OpenTelemetry spans. Whether a trace
+// is recorded is decided where the request comes in: without a recorded span in the
+// context, the functions here do nothing and cost nothing.
 package tracing
 
 import (
@@ -13,19 +13,20 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 )
 
-// Scope is the name of the instrumentation in what is exported.
+// Scope is the name of the instrumentation in exported spans.
 const Scope = "github.com/escrowgrid/escrowgrid"
 
-// ErrorType is the attribute for the class of an error, as OpenTelemetry's semantic
-// conventions call it. Messages are for logs: they may hold what clients wrote.
+// ErrorType is the attribute for the class of an error, by OpenTelemetry's semantic
+// conventions. Spans have no error messages, which may contain what clients sent.
 const ErrorType = attribute.Key("error.type")
 
-// Start begins a span below that of the context. The span is to be ended.
+// Start starts a span below that of the context. The caller must end it.
 func Start(ctx context.Context, name string) (context.Context, trace.Span) {
 	return start(ctx, name, trace.SpanKindInternal, time.Time{})
 }
 
-// StartClient begins a span for what another program is asked to do; a zero time is now.
+// StartClient starts a span for a call to another program, which began at a time; the zero
+// time is now. The caller must end it.
 func StartClient(ctx context.Context, name string, begun time.Time) (context.Context, trace.Span) {
 	return start(ctx, name, trace.SpanKindClient, begun)
 }
@@ -35,6 +36,7 @@ func start(ctx context.Context, name string, kind trace.SpanKind, begun time.Tim
 	if !parent.IsRecording() {
 		return ctx, noop.Span{}
 	}
+
 	options := []trace.SpanStartOption{trace.WithSpanKind(kind)}
 	if !begun.IsZero() {
 		options = append(options, trace.WithTimestamp(begun))
@@ -42,25 +44,28 @@ func start(ctx context.Context, name string, kind trace.SpanKind, begun time.Tim
 	return parent.TracerProvider().Tracer(Scope).Start(ctx, name, options...)
 }
 
-// StartShared begins a span for work that is done for several at once, as the root of a
-// trace of its own: it and the spans that it works for, all of them recorded, are linked
-// both ways. For none it does nothing.
-func StartShared(ctx context.Context, name string, workedFor []trace.Span) (context.Context, trace.Span) {
-	if len(workedFor) == 0 {
+// StartShared starts a span for work on behalf of several others, as the root of a trace
+// of its own, and links it and the others both ways. The others must be recorded spans;
+// without any, it does nothing. The caller must end the span.
+func StartShared(ctx context.Context, name string, onBehalfOf []trace.Span) (context.Context, trace.Span) {
+	if len(onBehalfOf) == 0 {
 		return ctx, noop.Span{}
 	}
-	links := make([]trace.Link, len(workedFor))
-	for i, span := range workedFor {
+
+	links := make([]trace.Link, len(onBehalfOf))
+	for i, span := range onBehalfOf {
 		links[i] = trace.Link{SpanContext: span.SpanContext()}
 	}
-	ctx, shared := workedFor[0].TracerProvider().Tracer(Scope).Start(ctx, name, trace.WithNewRoot(), trace.WithLinks(links...))
-	for _, span := range workedFor {
+	tracer := onBehalfOf[0].TracerProvider().Tracer(Scope)
+	ctx, shared := tracer.Start(ctx, name, trace.WithNewRoot(), trace.WithLinks(links...))
+
+	for _, span := range onBehalfOf {
 		span.AddLink(trace.Link{SpanContext: shared.SpanContext()})
 	}
 	return ctx, shared
 }
 
-// Fail marks a span as one of work that has failed, by the class of its error.
+// Fail marks a span as failed, with the class of the error.
 func Fail(span trace.Span, class string) {
 	if span.IsRecording() {
 		span.SetStatus(codes.Error, "")

@@ -1,6 +1,6 @@
 // Package otlp sends traces to a collector, by OpenTelemetry's protocol over HTTP:
 // https://opentelemetry.io/docs/specs/otlp/. It is the only package that knows
-// OpenTelemetry's SDK; what is traced is told to the API alone.
+// OpenTelemetry's SDK; code that records spans uses the API alone.
 package otlp
 
 import (
@@ -20,36 +20,35 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Config is what an exporter needs. Besides, the SDK reads those variables of
-// OpenTelemetry's that this program has none of its own for, like OTEL_BSP_SCHEDULE_DELAY
-// and OTEL_RESOURCE_ATTRIBUTES.
+// Config configures an exporter. The SDK also reads the variables of OpenTelemetry that
+// have no field here, like OTEL_BSP_SCHEDULE_DELAY and OTEL_RESOURCE_ATTRIBUTES.
 type Config struct {
 	// Endpoint is the collector's URL, like http://localhost:4318; traces go to
 	// v1/traces below it.
 	Endpoint string
-	// Headers go with every request to it.
+	// Headers are sent with every request to the collector.
 	Headers map[string]string
 	// Sampler decides which traces are recorded.
 	Sampler sdk.Sampler
-	// Service names this server in traces; empty is escrowgrid, unless
-	// OTEL_RESOURCE_ATTRIBUTES says otherwise.
+	// Service is this server's name in traces. An empty one is escrowgrid, unless
+	// OTEL_RESOURCE_ATTRIBUTES has another.
 	Service, Version string
 	Logger           *slog.Logger
 	Metrics          prometheus.Registerer
 }
 
-// Exporter takes spans and sends them in the background. While the collector is not
-// there, spans are dropped; what is traced never waits.
+// Exporter provides tracers and sends their spans in the background. While the collector
+// cannot be reached it drops spans; recording a span never waits for it.
 type Exporter struct {
 	*sdk.TracerProvider
 	log *slog.Logger
 }
 
-// maxLinks bounds the links of a span, those from a batch to its requests: as many as
-// there are commands in a batch by default. OpenTelemetry's own bound is 128.
+// maxLinks bounds the links of a span. A group of commands has a link to each of its
+// requests, and by default up to 512 of them. OpenTelemetry's own bound is 128.
 const maxLinks = 512
 
-// Start makes an exporter. It does not wait for the collector. Close ends it.
+// Start starts an exporter, until Close. It does not wait for the collector.
 func Start(ctx context.Context, config Config) (*Exporter, error) {
 	client, err := otlptracehttp.New(ctx, clientOptions(config)...)
 	if err != nil {
@@ -59,39 +58,59 @@ func Start(ctx context.Context, config Config) (*Exporter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
+
 	limits := sdk.NewSpanLimits()
 	if limits.LinkCountLimit == sdk.DefaultLinkCountLimit {
 		limits.LinkCountLimit = maxLinks
 	}
-	counter := func(name, help string) prometheus.Counter {
-		return promauto.With(config.Metrics).NewCounter(prometheus.CounterOpts{Name: "escrowgrid_trace_" + name, Help: help})
-	}
+
+	factory := promauto.With(config.Metrics)
 	exporter := &reporting{
-		SpanExporter: client, log: config.Logger,
-		sent:     counter("spans_sent_total", "Spans that the collector has taken."),
-		failures: counter("exports_failed_total", "Requests to the collector that failed; their spans are lost."),
+		SpanExporter: client,
+		log:          config.Logger,
+		sent: factory.NewCounter(prometheus.CounterOpts{
+			Name: "escrowgrid_trace_spans_sent_total",
+			Help: "Spans that the collector accepted.",
+		}),
+		failures: factory.NewCounter(prometheus.CounterOpts{
+			Name: "escrowgrid_trace_exports_failed_total",
+			Help: "Requests to the collector that failed; their spans are lost.",
+		}),
 	}
-	ended := ends{counter("spans_ended_total", "Spans that were recorded to their end; those that were not sent wait, or were dropped.")}
-	provider := sdk.NewTracerProvider(sdk.WithResource(about), sdk.WithSampler(linked{config.Sampler}), sdk.WithRawSpanLimits(limits),
-		sdk.WithSpanProcessor(ended), sdk.WithBatcher(exporter))
-	return &Exporter{provider, config.Logger}, nil
+	counter := endCounter{factory.NewCounter(prometheus.CounterOpts{
+		Name: "escrowgrid_trace_spans_ended_total",
+		Help: "Recorded spans that ended; those that have not been sent are waiting or were dropped.",
+	})}
+
+	provider := sdk.NewTracerProvider(
+		sdk.WithResource(about),
+		sdk.WithSampler(linkSampler{config.Sampler}),
+		sdk.WithRawSpanLimits(limits),
+		sdk.WithSpanProcessor(counter),
+		sdk.WithBatcher(exporter),
+	)
+	return &Exporter{TracerProvider: provider, log: config.Logger}, nil
 }
 
 func clientOptions(config Config) []otlptracehttp.Option {
-	options := []otlptracehttp.Option{otlptracehttp.WithEndpointURL(strings.TrimRight(config.Endpoint, "/") + "/v1/traces")}
+	endpoint := strings.TrimRight(config.Endpoint, "/") + "/v1/traces"
+	options := []otlptracehttp.Option{otlptracehttp.WithEndpointURL(endpoint)}
 	if len(config.Headers) > 0 {
 		options = append(options, otlptracehttp.WithHeaders(config.Headers))
 	}
 	return options
 }
 
-// resourceOptions are what is said of the server in every export; what comes later
-// prevails.
+// resourceOptions describe the server in every export. Later options win over earlier
+// ones.
 func resourceOptions(config Config) []resource.Option {
 	options := []resource.Option{
 		resource.WithTelemetrySDK(),
-		resource.WithAttributes(attribute.String("service.name", "escrowgrid"), attribute.String("service.version", config.Version),
-			attribute.String("service.instance.id", strings.ToLower(rand.Text()))),
+		resource.WithAttributes(
+			attribute.String("service.name", "escrowgrid"),
+			attribute.String("service.version", config.Version),
+			attribute.String("service.instance.id", strings.ToLower(rand.Text())),
+		),
 		resource.WithFromEnv(),
 	}
 	if config.Service != "" {
@@ -100,10 +119,10 @@ func resourceOptions(config Config) []resource.Option {
 	return options
 }
 
-// closeTimeout bounds how long a server that stops waits for its last traces to be taken.
+// closeTimeout bounds how long a server that stops waits until its last traces are sent.
 const closeTimeout = 3 * time.Second
 
-// Close sends what is left, within a bound.
+// Close sends the remaining spans, within closeTimeout, and stops the exporter.
 func (e *Exporter) Close(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
@@ -112,11 +131,11 @@ func (e *Exporter) Close(ctx context.Context) {
 	}
 }
 
-// linked records, beside what its sampler does, what is done for several traces at once
-// as soon as one of them is recorded.
-type linked struct{ sdk.Sampler }
+// linkSampler records a root span with a link to a recorded span, such as that of a group
+// of commands, and leaves every other decision to the sampler in it.
+type linkSampler struct{ sdk.Sampler }
 
-func (l linked) ShouldSample(p sdk.SamplingParameters) sdk.SamplingResult {
+func (l linkSampler) ShouldSample(p sdk.SamplingParameters) sdk.SamplingResult {
 	if !trace.SpanContextFromContext(p.ParentContext).IsValid() {
 		for _, link := range p.Links {
 			if link.SpanContext.IsSampled() {
@@ -127,13 +146,14 @@ func (l linked) ShouldSample(p sdk.SamplingParameters) sdk.SamplingResult {
 	return l.Sampler.ShouldSample(p)
 }
 
-// reporting is an exporter that counts, and logs when its failing begins and ends: to the
-// SDK it never fails, which would write of each failure past the log.
+// reporting is an exporter that counts, and logs when exports begin to fail and when they
+// succeed again. It hides errors from the SDK, which would print each of them to standard
+// error.
 type reporting struct {
 	sdk.SpanExporter
 	log            *slog.Logger
 	sent, failures prometheus.Counter
-	// failing is used by one goroutine, that which sends.
+	// failing is used by the goroutine that sends, and by no other.
 	failing bool
 }
 
@@ -145,6 +165,7 @@ func (r *reporting) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) e
 	} else {
 		r.failures.Inc()
 	}
+
 	switch failed := err != nil; {
 	case failed && !r.failing:
 		r.log.Warn("traces cannot be sent, and are dropped until they can", "error", err)
@@ -152,20 +173,20 @@ func (r *reporting) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) e
 		r.log.Info("traces are sent again")
 	}
 	r.failing = err != nil
-	return nil //nolint:nilerr // See above.
+	return nil //nolint:nilerr // It has been counted and logged; see reporting.
 }
 
-// ends counts the spans that end.
-type ends struct{ prometheus.Counter }
+// endCounter counts the spans that end.
+type endCounter struct{ prometheus.Counter }
 
 // OnEnd implements sdk.SpanProcessor.
-func (e ends) OnEnd(sdk.ReadOnlySpan) { e.Inc() }
+func (c endCounter) OnEnd(sdk.ReadOnlySpan) { c.Inc() }
 
 // OnStart implements sdk.SpanProcessor.
-func (ends) OnStart(context.Context, sdk.ReadWriteSpan) {}
+func (endCounter) OnStart(context.Context, sdk.ReadWriteSpan) {}
 
 // ForceFlush implements sdk.SpanProcessor.
-func (ends) ForceFlush(context.Context) error { return nil }
+func (endCounter) ForceFlush(context.Context) error { return nil }
 
 // Shutdown implements sdk.SpanProcessor.
-func (ends) Shutdown(context.Context) error { return nil }
+func (endCounter) Shutdown(context.Context) error { return nil }
