@@ -68,7 +68,8 @@ func find(explicit string, places []string) (string, error) {
 	return "", cmp.Or(err, errNotFound)
 }
 
-// newestFirst lists the directories that there are of some places.
+// newestFirst lists the existing directories that match a list of patterns, the newest
+// version of PostgreSQL first.
 func newestFirst(places []string) ([]string, error) {
 	var dirs []string
 	for _, pattern := range places {
@@ -78,14 +79,15 @@ func newestFirst(places []string) ([]string, error) {
 		}
 		dirs = append(dirs, matches...)
 	}
+
 	slices.SortStableFunc(dirs, func(a, b string) int {
 		return cmp.Compare(versionIn(b), versionIn(a))
 	})
 	return dirs, nil
 }
 
-// FindProgram returns one of PostgreSQL's other programs, such as pgbench. It looks
-// in POSTGRES_BIN, on PATH, and where packages put them, as Find does.
+// FindProgram returns the path of another program of PostgreSQL, such as pgbench. It looks
+// in POSTGRES_BIN, on PATH, and where packages put them, in that order.
 func FindProgram(name string) (string, error) {
 	if explicit := os.Getenv("POSTGRES_BIN"); explicit != "" {
 		if path, err := exec.LookPath(filepath.Join(explicit, name)); err == nil {
@@ -95,6 +97,7 @@ func FindProgram(name string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
 	}
+
 	dirs, err := newestFirst(wellKnownPlaces)
 	for _, dir := range dirs {
 		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {

@@ -1,7 +1,8 @@
 // Package pgcluster runs private PostgreSQL clusters in temporary directories.
 //
 // It needs the server programs of PostgreSQL 13 or later, which [Find] locates. A
-// cluster is gone with the process that started it, however that ends.
+// cluster ends, and its data is removed, with the process that started it, however that
+// process ends.
 package pgcluster
 
 import (
@@ -27,7 +28,7 @@ import (
 const (
 	superuser = "escrowgrid"
 
-	// Generous, because a loaded machine is slow and a good one never waits
+	// Generous, because a loaded machine is slow and an idle one never waits
 	// this long.
 	startTimeout   = 5 * time.Minute
 	stopTimeout    = 5 * time.Minute
@@ -37,7 +38,7 @@ const (
 	connectInterval = 10 * time.Millisecond
 )
 
-// An Option changes how [Start] sets a cluster up.
+// An Option changes how [Start] sets up a cluster.
 type Option func(settings map[string]string)
 
 // WithDurability makes commits survive a crash of the machine. By
@@ -80,14 +81,15 @@ type Cluster struct {
 	process *process // nil while stopped
 }
 
-// CreateDatabase creates an empty database and returns its URL.
+// CreateDatabase creates an empty database and returns its URL. The name must be an SQL
+// identifier.
 func (c *Cluster) CreateDatabase(name string) (string, error) {
 	err := c.exec("CREATE DATABASE " + name + " TEMPLATE template0")
 	return c.URL(name), err
 }
 
-// DropDatabase drops a database along with connections that are still open. Of a
-// cluster that does not run it goes with the directory.
+// DropDatabase drops a database and closes connections to it that are still open. If the
+// cluster does not run it does nothing: the database is removed with the directory.
 func (c *Cluster) DropDatabase(name string) error {
 	if !c.running() {
 		return nil
@@ -96,7 +98,7 @@ func (c *Cluster) DropDatabase(name string) error {
 }
 
 // Halt ends the server as a crash would: connections break at once, and the next
-// start has to recover. Of a server that does not run it does nothing.
+// start has to recover. If the server does not run it does nothing.
 func (c *Cluster) Halt() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -123,12 +125,14 @@ func Start(opts ...Option) (_ *Cluster, err error) {
 	for _, opt := range opts {
 		opt(c.settings)
 	}
+
 	if c.binDir, err = Find(); err != nil {
 		return nil, err
 	}
 	if c.account, err = serverAccount(); err != nil {
 		return nil, err
 	}
+
 	if c.dir, err = os.MkdirTemp(tempBase(c.account), "escrowgrid-postgres-"); err != nil {
 		return nil, err
 	}
@@ -153,6 +157,7 @@ func (c *Cluster) initialize() error {
 	if err := c.account.own(passwordFile); err != nil {
 		return err
 	}
+
 	initdb := c.account.command(c.dir, filepath.Join(c.binDir, "initdb"),
 		"--pgdata="+c.dataDir(), "--no-sync", "--encoding=UTF8", "--locale=C",
 		"--username="+superuser, "--auth=scram-sha-256", "--pwfile="+passwordFile)
@@ -238,6 +243,7 @@ func (c *Cluster) awaitReady() error {
 	defer cancel()
 	ticker := time.NewTicker(connectInterval)
 	defer ticker.Stop()
+
 	for {
 		conn, err := pgx.Connect(ctx, c.URL("postgres"))
 		if err == nil {
@@ -280,8 +286,7 @@ func (c *Cluster) running() bool {
 	return c.process != nil && !c.process.ended()
 }
 
-// exec runs a statement that needs the whole cluster, in the database that every
-// cluster has.
+// exec runs a statement about the whole cluster, in the database that every cluster has.
 func (c *Cluster) exec(statement string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
@@ -294,7 +299,7 @@ func (c *Cluster) exec(statement string) error {
 	return err
 }
 
-// URL returns that of a database, for its owner.
+// URL returns the URL of a database, for its owner.
 func (c *Cluster) URL(database string) string {
 	u := url.URL{
 		Scheme:   "postgres",

@@ -17,9 +17,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// helperVariable makes the test binary a process that starts a cluster and then
-// waits to be killed.
-const helperVariable = "PGCLUSTER_HELPER"
+// childVariable makes the test binary a process that starts a cluster and then waits to
+// be killed.
+const childVariable = "PGCLUSTER_CHILD"
 
 // open starts a cluster for a test.
 func open(t *testing.T, options ...Option) *Cluster {
@@ -36,7 +36,7 @@ func open(t *testing.T, options ...Option) *Cluster {
 	return c
 }
 
-// create makes a database.
+// create creates a database and returns its URL.
 func create(t *testing.T, c *Cluster) string {
 	t.Helper()
 	databaseURL, err := c.CreateDatabase("made")
@@ -99,6 +99,7 @@ func TestRestart(t *testing.T) {
 	c := open(t, WithDurability())
 	u := create(t, c)
 	conn := connect(t, u)
+
 	for _, name := range []string{"fsync", "full_page_writes", "synchronous_commit"} {
 		if got := query(t, conn, "SELECT current_setting($1)", name); got != "on" {
 			t.Errorf("%s = %s, want on", name, got)
@@ -117,7 +118,8 @@ func TestRestart(t *testing.T) {
 	if err := conn.Ping(t.Context()); err == nil {
 		t.Error("a connection survived the restart")
 	}
-	// The same URL, and so the same port.
+
+	// The URL, and with it the port, is the same.
 	if got := query(t, connect(t, u), "SELECT word FROM kept"); got != "committed" {
 		t.Errorf("read %q after the restart", got)
 	}
@@ -142,16 +144,16 @@ func TestStop(t *testing.T) {
 	restart(t, c)
 	query(t, connect(t, u), "SELECT 'up'")
 	halt(t, c)
-	// It goes with the directory.
+
 	if err := c.DropDatabase("made"); err != nil {
 		t.Errorf("drop a database of a halted server: %v", err)
 	}
 }
 
-// TestHelper is not a test of its own but the process that
-// TestKilledProcessLeavesNothing kills.
-func TestHelper(t *testing.T) {
-	if os.Getenv(helperVariable) == "" {
+// TestChild is not a test of its own but the process that TestKilledProcessLeavesNothing
+// kills.
+func TestChild(t *testing.T) {
+	if os.Getenv(childVariable) == "" {
 		return
 	}
 	c := open(t)
@@ -166,25 +168,26 @@ func TestKilledProcessLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	helper := exec.CommandContext(t.Context(), executable, "-test.run=^TestHelper$")
-	helper.Env = append(os.Environ(), helperVariable+"=1")
-	stdout, err := helper.StdoutPipe()
+	child := exec.CommandContext(t.Context(), executable, "-test.run=^TestChild$")
+	child.Env = append(os.Environ(), childVariable+"=1")
+	stdout, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := helper.Start(); err != nil {
+
+	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
-		t.Fatalf("the helper said %q: %v", line, err)
+		t.Fatalf("the child printed %q: %v", line, err)
 	}
 	dir, port, _ := strings.Cut(strings.TrimSpace(line), " ")
 
-	if err := helper.Process.Kill(); err != nil {
+	if err := child.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = helper.Wait() // It was killed, and says so.
+	_ = child.Wait() // The error says that it was killed.
 
 	eventually(t, "the server's directory is gone", func() bool {
 		_, err := os.Stat(dir)
@@ -204,8 +207,10 @@ func TestStartFailureShowsTheLog(t *testing.T) {
 	if err == nil {
 		t.Fatal("started with an invalid setting")
 	}
-	// Once: there is no use in another attempt when the port is free.
-	if attempts := strings.Count(err.Error(), `parameter "max_connections"`); !errors.Is(err, errExited) || attempts != 1 {
+
+	// Another attempt is of no use when the port is free.
+	attempts := strings.Count(err.Error(), `parameter "max_connections"`)
+	if !errors.Is(err, errExited) || attempts != 1 {
 		t.Errorf("the log of %d attempts, want 1: %v", attempts, err)
 	}
 }
@@ -226,7 +231,8 @@ func TestFind(t *testing.T) {
 	}
 	nine, ten, bare := place("postgresql/9.6/bin"), place("postgresql/10/bin"), place("src/bin")
 	places := []string{bare, filepath.Join(root, "postgresql", "*", "bin")}
-	// The client programs alone, and a link to the server program.
+
+	// A directory of client programs alone, with a link to the server program.
 	onPath := filepath.Join(root, "path")
 	if err := os.Mkdir(onPath, 0o755); err != nil {
 		t.Fatal(err)
@@ -240,11 +246,11 @@ func TestFind(t *testing.T) {
 		places         []string
 		want           string
 	}{
-		"explicit":           {explicit: nine, path: ten, places: places, want: nine},
-		"on PATH":            {path: bare, places: places, want: bare},
-		"link on PATH":       {path: onPath, places: places, want: nine},
-		"newest in a place":  {path: root, places: places, want: ten},
-		"place of no number": {path: root, places: places[:1], want: bare},
+		"explicit":          {explicit: nine, path: ten, places: places, want: nine},
+		"on PATH":           {path: bare, places: places, want: bare},
+		"link on PATH":      {path: onPath, places: places, want: nine},
+		"newest in a place": {path: root, places: places, want: ten},
+		"without a version": {path: root, places: places[:1], want: bare},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("PATH", test.path)
@@ -255,7 +261,7 @@ func TestFind(t *testing.T) {
 		})
 	}
 
-	for name, explicit := range map[string]string{"nowhere": "", "not where told": root} {
+	for name, explicit := range map[string]string{"nowhere": "", "not where it should be": root} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("PATH", root)
 			got, err := find(explicit, nil)
@@ -270,11 +276,13 @@ func TestFindProgram(t *testing.T) {
 	if path, err := FindProgram("pgbench"); err != nil || filepath.Base(path) != "pgbench" {
 		t.Errorf("pgbench is %q, %v", path, err)
 	}
+
 	directory := t.TempDir()
 	own := filepath.Join(directory, "pgbench")
 	if err := os.WriteFile(own, []byte("#!/bin/sh\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+
 	t.Setenv("POSTGRES_BIN", directory)
 	if path, err := FindProgram("pgbench"); err != nil || path != own {
 		t.Errorf("pgbench is %q, %v; want that of POSTGRES_BIN", path, err)
@@ -317,16 +325,17 @@ func query(t *testing.T, conn *pgx.Conn, sql string, args ...any) string {
 	return value
 }
 
-// eventually waits for something that other processes bring about.
+// eventually waits until a condition holds that other processes bring about.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.After(stopTimeout)
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
+
 	for !condition() {
 		select {
 		case <-deadline:
-			t.Fatalf("waited %s, but not: %s", stopTimeout, what)
+			t.Fatalf("after %s it does not hold that %s", stopTimeout, what)
 		case <-ticker.C:
 		}
 	}

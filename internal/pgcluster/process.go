@@ -18,17 +18,18 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/subprocess"
 )
 
-// account is an unprivileged user to run the server as. PostgreSQL refuses to
-// run as root, which is who runs tests in a container.
+// account is an unprivileged user to run the server as. PostgreSQL refuses to run as root,
+// and tests in a container often run as root.
 type account struct {
 	uid, gid uint32
 }
 
-// serverAccount returns nil when the current user will do.
+// serverAccount returns nil when the server can run as the current user.
 func serverAccount() (*account, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil //nolint:nilnil // No account means that of this process, which is not an error.
 	}
+
 	for _, name := range []string{"postgres", "nobody"} {
 		found, err := user.Lookup(name)
 		if err != nil {
@@ -44,10 +45,11 @@ func serverAccount() (*account, error) {
 		}
 		return &account{uid: uint32(uid), gid: uint32(gid)}, nil
 	}
+
 	return nil, errors.New("PostgreSQL does not run as root, and there is no user postgres or nobody to run it as")
 }
 
-// own hands path to the account.
+// own makes the account the owner of path.
 func (a *account) own(path string) error {
 	if a == nil {
 		return nil
@@ -58,9 +60,11 @@ func (a *account) own(path string) error {
 // command prepares a PostgreSQL program to run as the account.
 func (a *account) command(dir, program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(program, args...) //nolint:noctx // A shared server outlives the test that starts it.
+
 	// The working directory of the tests may be closed to the account.
 	cmd.Dir = dir
 	cmd.Env = serverEnv(os.Environ())
+
 	// A group of its own keeps a Ctrl-C in the terminal from ending the server
 	// before the tests have closed their connections.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -70,8 +74,8 @@ func (a *account) command(dir, program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// serverEnv drops the variables that would point the programs at somebody
-// else's cluster or change its defaults.
+// serverEnv drops the variables that would point the programs at another cluster or
+// change their defaults.
 func serverEnv(environ []string) []string {
 	var kept []string
 	for _, variable := range environ {
@@ -119,12 +123,13 @@ func launch(cmd *exec.Cmd, r *reaper) (*process, error) {
 	return p, nil
 }
 
-// supervise starts the program and waits for its end. It keeps its thread all
-// the while, because the kernel takes the end of the thread that started a
-// process for the end of the parent.
+// supervise starts the program and waits for its end. It locks its thread until then,
+// because the kernel takes the end of the thread that started a process for the end of
+// the parent.
 func (p *process) supervise(r *reaper, started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+
 	if err := p.cmd.Start(); err != nil {
 		started <- err
 		return
@@ -134,6 +139,7 @@ func (p *process) supervise(r *reaper, started chan<- error) {
 		return
 	}
 	started <- nil
+
 	p.err = p.cmd.Wait()
 	r.unwatch()
 	close(p.done)
@@ -144,11 +150,13 @@ func (p *process) stop(timeout time.Duration) error {
 	if p.ended() {
 		return nil
 	}
+
 	// SIGQUIT is PostgreSQL's immediate shutdown. It ends the child processes
 	// and releases the shared memory, which SIGKILL would not.
 	if err := p.cmd.Process.Signal(syscall.SIGQUIT); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
+
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
@@ -156,6 +164,7 @@ func (p *process) stop(timeout time.Duration) error {
 		return nil
 	case <-timer.C:
 	}
+
 	err := p.cmd.Process.Kill()
 	<-p.done
 	return errors.Join(fmt.Errorf("not stopped within %s, killed", timeout), err)
@@ -170,16 +179,16 @@ func (p *process) ended() bool {
 	}
 }
 
-// reaper is a process that outlives this one. When the other end of its
-// standard input is gone, however that came about, it ends the server and
-// removes its directory: a killed or crashed test process cannot tidy up.
+// reaper is a process that outlives this one. When its standard input is closed, also
+// because this process was killed or crashed, it ends the server and removes the
+// server's directory.
 type reaper struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
 }
 
-// Each line of the input is the id of the process to end, or empty while there
-// is none; the last one counts.
+// Each line of the input is the id of the process to end, or empty while there is none.
+// The last line counts.
 const reaperScript = `
 trap '' HUP INT QUIT TERM
 pid=
@@ -216,7 +225,7 @@ func (r *reaper) watch(pid int) error {
 	return err
 }
 
-// unwatch makes the reaper forget a process, whose id may soon be another's.
+// unwatch makes the reaper forget a process that has ended: the system may reuse its id.
 func (r *reaper) unwatch() {
 	_, _ = fmt.Fprintln(r.stdin) // Without a reaper there is nothing to forget.
 }

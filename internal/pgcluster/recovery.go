@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// WithArchive has every segment of the write-ahead log copied to an archive beside the
-// data, for Recover.
+// WithArchive copies every segment of the write-ahead log to an archive beside the data,
+// for Recover.
 func WithArchive() Option {
 	return func(settings map[string]string) {
 		settings["archive_mode"] = "on"
@@ -19,15 +19,21 @@ func WithArchive() Option {
 	}
 }
 
-// BaseBackup makes a cluster of a base backup of this one, which runs. The new cluster
-// stands still until Recover.
+// BaseBackup makes a new cluster from a base backup of this one, which must be running.
+// The new cluster does not run until Recover.
 func (c *Cluster) BaseBackup() (_ *Cluster, err error) {
 	program, err := FindProgram("pg_basebackup")
 	if err != nil {
 		return nil, err
 	}
-	b := &Cluster{binDir: c.binDir, account: c.account, settings: maps.Clone(c.settings), password: c.password}
-	delete(b.settings, "archive_mode") // What is recovered writes nothing into the archive.
+
+	b := &Cluster{
+		binDir:   c.binDir,
+		account:  c.account,
+		settings: maps.Clone(c.settings),
+		password: c.password,
+	}
+	delete(b.settings, "archive_mode") // A recovered cluster must not write into the archive.
 	if b.dir, err = os.MkdirTemp(tempBase(b.account), "escrowgrid-postgres-"); err != nil {
 		return nil, err
 	}
@@ -37,21 +43,23 @@ func (c *Cluster) BaseBackup() (_ *Cluster, err error) {
 	if err := b.account.own(b.dir); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
+
 	command := b.account.command(b.dir, program,
 		"--dbname="+c.URL("postgres"), "--pgdata="+b.dataDir(), "--checkpoint=fast", "--no-sync")
-	var said bytes.Buffer
-	command.Stdout, command.Stderr = &said, &said
+	var output bytes.Buffer
+	command.Stdout, command.Stderr = &output, &output
 	if err := command.Run(); err != nil {
-		return nil, errors.Join(fmt.Errorf("pg_basebackup: %w\n%s", err, said.String()), b.Close())
+		return nil, errors.Join(fmt.Errorf("pg_basebackup: %w\n%s", err, output.String()), b.Close())
 	}
 	return b, nil
 }
 
-// Recover starts a base backup and has it take what the archive of the cluster has that it
-// was made of, up to a moment.
+// Recover starts a base backup of a cluster and replays that cluster's archive up to a
+// time.
 func (c *Cluster) Recover(from *Cluster, to time.Time) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	signal := filepath.Join(c.dataDir(), "recovery.signal")
 	if err := os.WriteFile(signal, nil, 0o600); err != nil {
 		return err
@@ -59,10 +67,11 @@ func (c *Cluster) Recover(from *Cluster, to time.Time) (err error) {
 	if err := c.account.own(signal); err != nil {
 		return err
 	}
+
 	c.settings["restore_command"] = "cp " + filepath.Join(from.dir, "archive") + "/%f %p"
 	c.settings["recovery_target_time"] = to.UTC().Format("2006-01-02 15:04:05.999999+00")
 	c.settings["recovery_target_action"] = "promote"
-	c.settings["hot_standby"] = "off" // It answers nobody before it is recovered.
+	c.settings["hot_standby"] = "off" // It accepts no connections before it has recovered.
 	if c.port, err = freePort(); err != nil {
 		return err
 	}

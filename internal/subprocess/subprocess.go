@@ -7,23 +7,27 @@ import (
 	"syscall"
 )
 
-// Start starts a command that the kernel sends a signal, where it can, when this
-// process dies. It is in a process group of its own, so that Ctrl-C in a terminal
-// does not reach it. The channel is closed when it has ended and been waited for.
+// Start starts a command to which the kernel sends a signal when this process dies, where
+// the kernel can do so. The command gets a process group of its own, so that Ctrl-C in a
+// terminal does not reach it. The channel is closed once the command has ended and its
+// ProcessState is set.
 func Start(command *exec.Cmd, signal syscall.Signal) (ended <-chan struct{}, err error) {
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	DieWithParent(command.SysProcAttr, signal)
+
 	started, done := make(chan error), make(chan struct{})
 	go func() {
-		// The kernel takes the end of the thread for that of the process.
+		// The kernel sends the signal when this thread ends, even if the process lives on.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
+
 		err := command.Start()
 		started <- err
 		if err == nil {
-			_ = command.Wait() // ProcessState tells how it ended.
+			_ = command.Wait() // ProcessState says how it ended.
 		}
 		close(done)
 	}()
+
 	return done, <-started
 }

@@ -4,5 +4,5 @@ package subprocess
 
 import "syscall"
 
-// DieWithParent does nothing where the kernel offers no such thing.
+// DieWithParent does nothing where the kernel cannot send such a signal.
 func DieWithParent(*syscall.SysProcAttr, syscall.Signal) {}

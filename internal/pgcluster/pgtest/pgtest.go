@@ -1,8 +1,7 @@
-// Package pgtest gives tests a real PostgreSQL: a private cluster in a
-// temporary directory that is gone when the tests end.
+// Package pgtest gives tests a real PostgreSQL: a private cluster in a temporary
+// directory that is removed when the tests end.
 //
-// Most tests share one server per test process and take a database of their
-// own from it:
+// Most tests share one server per test process and create a database of their own in it:
 //
 //	func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
 //
@@ -11,8 +10,8 @@
 //		…
 //	}
 //
-// A test that stops or restarts PostgreSQL takes a server of its own from
-// [Start]. Tests fail, and are never skipped, when there is no PostgreSQL.
+// A test that stops or restarts PostgreSQL starts a server of its own with [Start].
+// Without PostgreSQL, tests fail; they are never skipped.
 package pgtest
 
 import (
@@ -32,11 +31,11 @@ import (
 // several goroutines.
 type Server struct {
 	cluster *pgcluster.Cluster
-	// databases counts those created so far, to name the next one.
+	// databases counts the databases created so far, to name the next one.
 	databases atomic.Int64
 }
 
-// Start starts a server for one test, which is removed when the test ends.
+// Start starts a server for one test and removes it when the test ends.
 func Start(tb testing.TB, options ...pgcluster.Option) *Server {
 	tb.Helper()
 	cluster, err := pgcluster.Start(options...)
@@ -75,11 +74,13 @@ func Shared(tb testing.TB) *Server {
 // is for a TestMain.
 func Run(m *testing.M) int {
 	code := m.Run()
+
 	// Claim the start, so that a straggling goroutine cannot start one now.
 	sharedOnce.Do(func() { errShared = errors.New("the tests have ended") })
 	if shared.cluster == nil {
 		return code
 	}
+
 	if err := shared.cluster.Close(); err != nil {
 		fmt.Fprintf(os.Stderr, "pgtest: %v\n", err)
 		return max(code, 1)
@@ -87,8 +88,8 @@ func Run(m *testing.M) int {
 	return code
 }
 
-// NewDatabase creates an empty database and returns its URL. The database is
-// dropped when the test ends, along with connections that are still open.
+// NewDatabase creates an empty database and returns its URL. It drops the database when
+// the test ends and closes connections that are still open.
 func (s *Server) NewDatabase(tb testing.TB) string {
 	tb.Helper()
 	name := "test_" + strconv.FormatInt(s.databases.Add(1), 10)
@@ -104,8 +105,9 @@ func (s *Server) NewDatabase(tb testing.TB) string {
 	return databaseURL
 }
 
-// BaseBackup makes a base backup of the server, which is removed when the test ends.
-// The function starts it as the server, which has an archive, was at a moment.
+// BaseBackup makes a base backup of the server, which must have an archive, and removes
+// the backup when the test ends. The function recoverTo starts the backup in the state
+// that the server had at a time.
 func (s *Server) BaseBackup(tb testing.TB) (backup *pgcluster.Cluster, recoverTo func(time.Time)) {
 	tb.Helper()
 	backup, err := s.cluster.BaseBackup()
@@ -120,6 +122,7 @@ func (s *Server) BaseBackup(tb testing.TB) (backup *pgcluster.Cluster, recoverTo
 			tb.Errorf("pgtest: %v", err)
 		}
 	})
+
 	return backup, func(to time.Time) {
 		tb.Helper()
 		if err := backup.Recover(s.cluster, to); err != nil {

@@ -38,12 +38,14 @@ func TestNewDatabase(t *testing.T) {
 	if first == second {
 		t.Fatalf("two databases have one URL, %s", first)
 	}
-	exec1 := connect(t, first)
-	if _, err := exec1.Exec(t.Context(), "CREATE TABLE only_here ()"); err != nil {
+
+	conn := connect(t, first)
+	if _, err := conn.Exec(t.Context(), "CREATE TABLE only_here ()"); err != nil {
 		t.Fatal(err)
 	}
+
 	const found = "SELECT (to_regclass('only_here') IS NOT NULL)::text"
-	if got := query(t, exec1, found); got != "true" {
+	if got := query(t, conn, found); got != "true" {
 		t.Error("the table is not in the database it was created in")
 	}
 	if got := query(t, connect(t, second), found); got != "false" {
