@@ -1,4 +1,4 @@
-// Package apiclient calls the API of a server.
+// Package apiclient calls the HTTP API of a server.
 package apiclient
 
 import (
@@ -16,24 +16,26 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 )
 
-// Client calls the API of a server, in the trace of the calls' context if it has one.
+// Client calls the API of a server. A call is part of the trace in its context, if there
+// is one. A client is safe for concurrent use.
 type Client struct {
-	// URL is where the server's paths begin, without a slash at its end.
+	// URL is the prefix of the server's paths, without a slash at its end.
 	URL string
 	// HTTP sends the requests.
 	HTTP *http.Client
 }
 
-// New returns a client of the server at a URL.
+// New returns a client of the server at a URL, with a timeout of a minute a request.
 func New(url string) Client {
 	return Client{URL: url, HTTP: &http.Client{Timeout: time.Minute}}
 }
 
-// Error is an answer that is none: a status from 400 on.
+// Error is an answer with a status of at least 400.
 type Error struct {
 	Method, Path string
 	Status       int
-	// Code and Detail are the API's, empty where the answer was not the API's.
+	// Code and Detail are those of the API's problem document. They are empty where the
+	// answer came from elsewhere, such as a proxy.
 	Code, Detail string
 }
 
@@ -41,15 +43,16 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s %s: %d %s: %s", e.Method, e.Path, e.Status, e.Code, e.Detail)
 }
 
-// maxAttempts bounds how often a call is tried. Between two the pause grows by
-// pauseStep: together some ten seconds, in which a server can recover.
+// maxAttempts bounds the attempts of a call. The pause between two of them grows by
+// pauseStep each time: together some ten seconds, in which a server can recover.
 const (
 	maxAttempts = 10
 	pauseStep   = 200 * time.Millisecond
 )
 
-// Call sends a request with a key and reads the answer's JSON. It is tried again,
-// under the same idempotency key, when the connection or the server failed.
+// Call sends a request with an API key and decodes the answer's JSON into answer, unless
+// that is nil. When the connection or the server fails, or asks to slow down, it tries
+// again with the same idempotency key. An answer of 400 or above is an *Error.
 func (c Client) Call(ctx context.Context, key, method, path string, body, answer any) error {
 	var content []byte
 	if body != nil {
@@ -58,12 +61,14 @@ func (c Client) Call(ctx context.Context, key, method, path string, body, answer
 			return err
 		}
 	}
+
 	idempotencyKey := rand.Text()
 	for attempt := 1; ; attempt++ {
-		retry, err := c.try(ctx, key, idempotencyKey, method, path, content, answer)
+		retry, err := c.send(ctx, key, idempotencyKey, method, path, content, answer)
 		if !retry || attempt == maxAttempts {
 			return err
 		}
+
 		select {
 		case <-time.After(time.Duration(attempt) * pauseStep):
 		case <-ctx.Done():
@@ -72,14 +77,14 @@ func (c Client) Call(ctx context.Context, key, method, path string, body, answer
 	}
 }
 
-// GetOnce asks for something, and does not try again.
+// GetOnce is Call for a GET request, but tries only once.
 func (c Client) GetOnce(ctx context.Context, key, path string, answer any) error {
-	_, err := c.try(ctx, key, "", http.MethodGet, path, nil, answer)
+	_, err := c.send(ctx, key, "", http.MethodGet, path, nil, answer)
 	return err
 }
 
-// try sends a request once; retry says that it may be answered better another time.
-func (c Client) try(
+// send sends a request once; retry says that another attempt may succeed.
+func (c Client) send(
 	ctx context.Context, key, idempotencyKey, method, path string, content []byte, answer any,
 ) (retry bool, err error) {
 	request, err := http.NewRequestWithContext(ctx, method, c.URL+path, bytes.NewReader(content))
@@ -94,6 +99,7 @@ func (c Client) try(
 	if content != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
+
 	response, err := c.HTTP.Do(request)
 	if err != nil {
 		return true, err
@@ -103,11 +109,18 @@ func (c Client) try(
 	if err != nil {
 		return true, err
 	}
-	if response.StatusCode >= http.StatusBadRequest {
+
+	if status := response.StatusCode; status >= http.StatusBadRequest {
 		var problem struct{ Code, Detail string }
 		_ = json.Unmarshal(received, &problem) // A proxy's error may be no JSON.
-		return response.StatusCode >= http.StatusInternalServerError || response.StatusCode == http.StatusTooManyRequests,
-			&Error{method, path, response.StatusCode, problem.Code, problem.Detail}
+		retry = status >= http.StatusInternalServerError || status == http.StatusTooManyRequests
+		return retry, &Error{
+			Method: method,
+			Path:   path,
+			Status: status,
+			Code:   problem.Code,
+			Detail: problem.Detail,
+		}
 	}
 	if answer == nil {
 		return false, nil
@@ -115,10 +128,10 @@ func (c Client) try(
 	return false, json.Unmarshal(received, answer)
 }
 
-// pageSize is the largest page that the API gives.
+// pageSize is the API's largest page.
 const pageSize = 1000
 
-// listPage is a page of a list, as the API gives it.
+// listPage is a page of a list in the API's form.
 type listPage[T any] struct {
 	Data       []T `json:"data"`
 	Pagination struct {
@@ -126,8 +139,9 @@ type listPage[T any] struct {
 	} `json:"pagination"`
 }
 
-// List calls each for every item of a list, until one is an error. While the items of a
-// page have their turn, the next page is on its way.
+// List calls each for every item of a list, in the list's order, until each returns an
+// error. It changes query, and requests the next page while each handles the items of the
+// current one.
 func List[T any](ctx context.Context, c Client, key, path string, query url.Values, each func(T) error) error {
 	type answer struct {
 		page listPage[T]
@@ -135,26 +149,29 @@ func List[T any](ctx context.Context, c Client, key, path string, query url.Valu
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ask := func() <-chan answer {
-		asked := make(chan answer, 1)
-		where := path + "?" + query.Encode()
+
+	request := func() <-chan answer {
+		answers := make(chan answer, 1)
+		pathAndQuery := path + "?" + query.Encode()
 		go func() {
 			var a answer
-			a.err = c.Call(ctx, key, http.MethodGet, where, nil, &a.page)
-			asked <- a
+			a.err = c.Call(ctx, key, http.MethodGet, pathAndQuery, nil, &a.page)
+			answers <- a
 		}()
-		return asked
+		return answers
 	}
+
 	query.Set("limit", strconv.Itoa(pageSize))
-	for next := ask(); next != nil; {
+	for next := request(); next != nil; {
 		a := <-next
 		if a.err != nil {
 			return a.err
 		}
 		if next = nil; a.page.Pagination.NextCursor != "" {
 			query.Set("cursor", a.page.Pagination.NextCursor)
-			next = ask()
+			next = request()
 		}
+
 		for _, item := range a.page.Data {
 			if err := each(item); err != nil {
 				return err

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// Metrics is what a server's /metrics said at a moment, by name.
+// Metrics holds a server's metrics at a time, by name.
 type Metrics map[string]*dto.MetricFamily
 
 // Metrics reads the server's metrics.
@@ -20,6 +20,7 @@ func (s *Server) Metrics(ctx context.Context) (Metrics, error) {
 		return nil, err
 	}
 	request.Header.Set("X-API-KEY", s.RootKey)
+
 	response, err := s.HTTP.Do(request)
 	if err != nil {
 		return nil, err
@@ -28,12 +29,13 @@ func (s *Server) Metrics(ctx context.Context) (Metrics, error) {
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("GET /metrics: %s", response.Status)
 	}
+
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	return parser.TextToMetricFamilies(response.Body)
 }
 
-// Value returns a gauge's or a counter's value, summed over its labels; 0 where
-// there is none.
+// Value returns the value of a gauge or a counter, summed over its labels; 0 where there
+// is no such metric.
 func (m Metrics) Value(name string) (sum float64) {
 	for _, metric := range m[name].GetMetric() {
 		sum += metric.GetGauge().GetValue() + metric.GetCounter().GetValue() + metric.GetUntyped().GetValue()
@@ -41,7 +43,8 @@ func (m Metrics) Value(name string) (sum float64) {
 	return sum
 }
 
-// Histogram returns the sum and the count of what a histogram has seen.
+// Histogram returns the sum and the count of a histogram's observations, over all of its
+// labels; 0 where there is no such metric.
 func (m Metrics) Histogram(name string) (sum, count float64) {
 	for _, metric := range m[name].GetMetric() {
 		sum += metric.GetHistogram().GetSampleSum()

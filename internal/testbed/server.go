@@ -1,5 +1,5 @@
-// Package testbed runs servers for load tests and benchmarks, and makes
-// institutions on them.
+// Package testbed runs servers for load tests and benchmarks and creates institutions on
+// them.
 package testbed
 
 import (
@@ -22,48 +22,50 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/subprocess"
 )
 
-// Server is what load goes to: a private process of the test, or one that somebody
-// else runs.
+// Server is a server under load: a private process of the test, or a server that runs
+// elsewhere.
 type Server struct {
 	apiclient.Client
 	RootKey string
-	// Version and Store are what the server says of itself.
+	// Version and Store are what the server reported when it was found ready.
 	Version, Store string
-	// program is the private server; nil for another. Ended is closed when it has.
+	// program is the private server's process; nil for a server that runs elsewhere. The
+	// channel ended is closed when it has ended.
 	program *exec.Cmd
 	ended   <-chan struct{}
 	log     *os.File
-	// data is a private server's directory, "" where it is to be kept.
-	data string
+	// temporary is the directory that Close removes, or "".
+	temporary string
 }
 
-// Options say how a private server is started.
+// Options configure a private server.
 type Options struct {
-	// Executable is the program that is started as a server.
+	// Executable is the path of the server's program.
 	Executable string
-	// Database is its URL; "" is an SQLite file that goes with the server.
+	// Database is its URL; "" is an SQLite file that Close removes.
 	Database string
-	// Keep leaves that file.
+	// Keep has Close leave that file.
 	Keep bool
-	// Environment is what else the server is to know, as NAME=VALUE.
+	// Environment holds further variables for the server, as NAME=VALUE.
 	Environment []string
-	// Log is the file that takes what the server says.
+	// Log is the path of the file for the server's log.
 	Log string
-	// Progress takes what is said on the way, line by line.
+	// Progress receives progress messages, one a line.
 	Progress io.Writer
 }
 
-// Attach looks for a server that somebody else runs.
+// Attach returns the server that already runs at a URL. It is an error if that server is
+// not ready.
 func Attach(ctx context.Context, url, rootKey string) (*Server, error) {
 	s := &Server{Client: apiclient.New(strings.TrimRight(url, "/")), RootKey: rootKey}
-	if err := s.ask(ctx); err != nil {
+	if err := s.checkReady(ctx); err != nil {
 		return nil, fmt.Errorf("the target %s does not answer: %w", url, err)
 	}
 	return s, nil
 }
 
-// Start starts a private server on a free port of this machine, on a database that
-// is migrated where need be, and waits until it is ready.
+// Start starts a private server on a free port of this machine and waits until it is
+// ready. The server migrates its database first.
 func Start(ctx context.Context, options Options) (*Server, error) {
 	s, err := start(ctx, options)
 	if err != nil {
@@ -77,7 +79,8 @@ func start(ctx context.Context, options Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// It bounds its requests itself.
+
+	// The HTTP client has no timeout: the server bounds its requests itself.
 	client := apiclient.Client{URL: "http://" + address, HTTP: new(http.Client)}
 	s := &Server{Client: client, RootKey: "test-" + rand.Text() + rand.Text()}
 	defer func() {
@@ -85,15 +88,16 @@ func start(ctx context.Context, options Options) (_ *Server, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
+
 	database := options.Database
 	if database == "" {
-		if s.data, err = os.MkdirTemp("", "escrowgrid-"); err != nil {
+		if s.temporary, err = os.MkdirTemp("", "escrowgrid-"); err != nil {
 			return nil, err
 		}
-		database = "sqlite:" + filepath.Join(s.data, "escrowgrid.db")
+		database = "sqlite:" + filepath.Join(s.temporary, "escrowgrid.db")
 		if options.Keep {
 			fmt.Fprintf(options.Progress, "the database is kept: %s\n", database)
-			s.data = ""
+			s.temporary = ""
 		}
 	}
 	if s.log, err = os.Create(options.Log); err != nil {
@@ -103,17 +107,23 @@ func start(ctx context.Context, options Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+
 	s.program = exec.Command(options.Executable, "serve", "--migrate") //nolint:gosec,noctx // This program; Close ends it.
 	s.program.Env = slices.Concat(os.Environ(), []string{
-		"DATABASE_URL=" + database, "ROOT_API_KEY=" + s.RootKey, "HOST=" + host, "PORT=" + port, "LOG_LEVEL=warn", "LOG_FORMAT=json",
+		"DATABASE_URL=" + database,
+		"ROOT_API_KEY=" + s.RootKey,
+		"HOST=" + host,
+		"PORT=" + port,
+		"LOG_LEVEL=warn",
+		"LOG_FORMAT=json",
 	}, options.Environment)
 	s.program.Stdout, s.program.Stderr = s.log, s.log
-	// Ctrl-C in a terminal must not reach it: it outlives the load.
+	// Ctrl-C in a terminal must not reach the server: it outlives the load.
 	if s.ended, err = subprocess.Start(s.program, syscall.SIGTERM); err != nil {
 		s.program = nil
 		return nil, err
 	}
-	err = s.await(ctx, options.Log)
+	err = s.awaitReady(ctx, options.Log)
 	return s, err
 }
 
@@ -125,16 +135,17 @@ func freeAddress(ctx context.Context) (string, error) {
 	return listener.Addr().String(), listener.Close()
 }
 
-// startTimeout bounds the start of a private server: a PostgreSQL database may
-// have to be migrated first, on a machine that is busy. One that ends is told at once.
+// startTimeout bounds the start of a private server. It may have to migrate a PostgreSQL
+// database first, on a busy machine. A server that ends is reported at once.
 const startTimeout = 5 * time.Minute
 
-// await waits until the server can serve.
-func (s *Server) await(ctx context.Context, logPath string) error {
+// awaitReady waits until the server is ready.
+func (s *Server) awaitReady(ctx context.Context, logPath string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+
 	for {
-		err := s.ask(ctx)
+		err := s.checkReady(ctx)
 		if err == nil {
 			return nil
 		}
@@ -157,8 +168,8 @@ func lastLine(path string) string {
 	return lines[len(lines)-1]
 }
 
-// ask asks the server whether it is ready, and who it is.
-func (s *Server) ask(ctx context.Context) error {
+// checkReady returns an error unless the server is ready, and notes its version and store.
+func (s *Server) checkReady(ctx context.Context) error {
 	for _, path := range []string{"/ready", "/health"} {
 		var answer struct{ Version, Store string }
 		if err := s.GetOnce(ctx, s.RootKey, path, &answer); err != nil {
@@ -172,10 +183,11 @@ func (s *Server) ask(ctx context.Context) error {
 // Private reports whether the server is a process of this test.
 func (s *Server) Private() bool { return s.program != nil }
 
-// stopTimeout bounds how long a private server is given to finish.
+// stopTimeout bounds how long a private server may take to shut down.
 const stopTimeout = 5 * time.Minute
 
-// Close ends a private server and removes its data.
+// Close stops a private server, waits for its end and removes its temporary database. It
+// does nothing to a server that runs elsewhere.
 func (s *Server) Close() error {
 	var errs []error
 	if s.program != nil {
@@ -183,15 +195,16 @@ func (s *Server) Close() error {
 		select {
 		case <-s.ended:
 		case <-time.After(stopTimeout):
-			errs = append(errs, errors.New("the private server did not end by itself"), s.program.Process.Kill())
+			errs = append(errs, errors.New("the private server did not shut down"), s.program.Process.Kill())
 			<-s.ended
 		}
 	}
+
 	if s.log != nil {
 		errs = append(errs, s.log.Close())
 	}
-	if s.data != "" {
-		errs = append(errs, os.RemoveAll(s.data))
+	if s.temporary != "" {
+		errs = append(errs, os.RemoveAll(s.temporary))
 	}
 	return errors.Join(errs...)
 }

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// Tenant is an institution that was made for a test, with an asset and the key of
-// an admin.
+// Tenant is an institution that was created for a test, with an asset and an admin's key.
 type Tenant struct {
 	InstitutionID string `json:"institutionId"`
 	KeyID         string `json:"keyId"`
@@ -17,62 +16,81 @@ type Tenant struct {
 	AssetID       string `json:"assetId"`
 }
 
-// keyLife is how long a test's key is valid, should nobody revoke it.
-const keyLife = 24 * time.Hour
+// keyLifetime bounds the validity of a test's key that nobody revokes.
+const keyLifetime = 24 * time.Hour
 
-// MakeTenants makes institutions for a test, each with a key, a template and an
-// asset. Their names say that they are synthetic.
+// MakeTenants creates institutions for a test, each with a key, a template and an asset.
+// Their names say that they are synthetic.
 func (s *Server) MakeTenants(ctx context.Context, runID string, count int) ([]Tenant, error) {
 	tenants := make([]Tenant, count)
 	for i := range tenants {
-		t := &tenants[i]
-		if err := t.make(ctx, s, fmt.Sprintf("LOAD TEST %s/%d (synthetic)", runID, i+1)); err != nil {
-			return nil, fmt.Errorf("make an institution for the test: %w", err)
+		name := fmt.Sprintf("LOAD TEST %s/%d (synthetic)", runID, i+1)
+		if err := tenants[i].create(ctx, s, name); err != nil {
+			return nil, fmt.Errorf("create an institution for the test: %w", err)
 		}
 	}
 	return tenants, nil
 }
 
-func (t *Tenant) make(ctx context.Context, s *Server, name string) error {
+func (t *Tenant) create(ctx context.Context, s *Server, name string) error {
 	type fields = map[string]any
-	var made struct{ ID, APIKey string }
+	var created struct{ ID, APIKey string }
 	post := func(key, path string, body fields) error {
-		made.ID = ""
-		return s.Call(ctx, key, http.MethodPost, path, body, &made)
+		created.ID = ""
+		return s.Call(ctx, key, http.MethodPost, path, body, &created)
 	}
-	synthetic := fields{"synthetic": true}
-	err := post(s.RootKey, "/institutions", fields{"name": name, "regions": []string{"US"}, "verticals": []string{"CONSTRUCTION"}})
+
+	err := post(s.RootKey, "/institutions", fields{
+		"name":      name,
+		"regions":   []string{"US"},
+		"verticals": []string{"CONSTRUCTION"},
+	})
 	if err != nil {
 		return err
 	}
-	t.InstitutionID = made.ID
+	t.InstitutionID = created.ID
+
 	err = post(s.RootKey, "/institutions/"+t.InstitutionID+"/api-keys", fields{
-		"label": "load test", "role": "admin", "expiresAt": time.Now().Add(keyLife).UTC().Format(time.RFC3339),
+		"label":     "load test",
+		"role":      "admin",
+		"expiresAt": time.Now().Add(keyLifetime).UTC().Format(time.RFC3339),
 	})
 	if err != nil {
 		return err
 	}
-	t.KeyID, t.APIKey = made.ID, made.APIKey
+	t.KeyID, t.APIKey = created.ID, created.APIKey
+
 	err = post(t.APIKey, "/asset-templates", fields{
-		"code": "CONSTR_ESCROW", "name": name, "vertical": "CONSTRUCTION", "region": "US", "config": fields{"currency": "USD"},
+		"code":     "CONSTR_ESCROW",
+		"name":     name,
+		"vertical": "CONSTRUCTION",
+		"region":   "US",
+		"config":   fields{"currency": "USD"},
 	})
 	if err != nil {
 		return err
 	}
-	err = post(t.APIKey, "/assets", fields{"templateId": made.ID, "label": name, "metadata": synthetic})
-	t.AssetID = made.ID
+
+	err = post(t.APIKey, "/assets", fields{
+		"templateId": created.ID,
+		"label":      name,
+		"metadata":   fields{"synthetic": true},
+	})
+	t.AssetID = created.ID
 	return err
 }
 
-// RevokeKeys ends the keys of a test.
+// RevokeKeys revokes the keys of a test's institutions. Its error joins those of the keys
+// that could not be revoked.
 func (s *Server) RevokeKeys(ctx context.Context, tenants []Tenant) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+
 	var errs []error
 	for _, t := range tenants {
-		err := s.Call(ctx, s.RootKey, http.MethodPost, "/institutions/"+t.InstitutionID+"/api-keys/"+t.KeyID+"/revoke", nil, nil)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("revoke %s, which ends by itself a day after it was made: %w", t.KeyID, err))
+		path := "/institutions/" + t.InstitutionID + "/api-keys/" + t.KeyID + "/revoke"
+		if err := s.Call(ctx, s.RootKey, http.MethodPost, path, nil, nil); err != nil {
+			errs = append(errs, fmt.Errorf("revoke %s, which expires a day after its creation: %w", t.KeyID, err))
 		}
 	}
 	return errors.Join(errs...)

@@ -1,6 +1,6 @@
 // Package programtest runs built programs in tests: this module's own, and those that it
 // works with. It is for packages two folders below the root, like the modules below e2e,
-// whose tests are no part of this one.
+// which test this module from outside.
 package programtest
 
 import (
@@ -23,15 +23,16 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/subprocess"
 )
 
-// root is this module's directory, from those of the tests.
+// root is this module's directory, relative to those of the tests.
 const root = "../.."
 
-// built is where the programs are that Run has built.
+// built is the directory of the programs that Run has built.
 var built string
 
-// Run builds the program, runs the tests, and returns the exit code. It is for a TestMain.
-// Each of more is what else to build: arguments of go build in this module's root. Where go
-// test measures coverage, it adds up what the programs leave in the directory GOCOVERDIR.
+// Run builds this module's program, runs the tests, and returns the exit code. It is for a
+// TestMain. Each element of more holds the arguments of a further go build, which runs in
+// this module's root. Where go test measures coverage, it adds up what the programs leave in
+// the directory GOCOVERDIR.
 func Run(m *testing.M, more ...[]string) int {
 	var err error
 	if built, err = os.MkdirTemp("", "escrowgrid-test"); err != nil {
@@ -39,18 +40,21 @@ func Run(m *testing.M, more ...[]string) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(built) }() // It is in a temporary place.
-	arguments := []string{"build", "-o", built}
+
+	build := []string{"build", "-o", built}
 	if testing.CoverMode() != "" {
-		arguments = append(arguments, "-cover", "-coverpkg=github.com/escrowgrid/escrowgrid/...")
+		build = append(build, "-cover", "-coverpkg=github.com/escrowgrid/escrowgrid/...")
 	}
 	for _, what := range append(more, []string{"./cmd/escrowgrid"}) {
-		build := exec.Command("go", slices.Concat(arguments, what)...) //nolint:gosec,noctx // The tests say what.
+		arguments := slices.Concat(build, what)
+		build := exec.Command("go", arguments...) //nolint:gosec,noctx // The tests say what.
 		build.Dir = root
 		if output, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build %s: %v\n%s", strings.Join(what, " "), err, output)
+			fmt.Fprintf(os.Stderr, "go %s: %v\n%s", strings.Join(arguments, " "), err, output)
 			return 1
 		}
 	}
+
 	return pgtest.Run(m)
 }
 
@@ -60,27 +64,29 @@ func Path(name string) string { return filepath.Join(built, name) }
 // Program returns the path of this module's program.
 func Program() string { return Path("escrowgrid") }
 
-// patience bounds what is waited for: a test fails when something does not come about
-// within this time, which takes a healthy one seconds, and a busy machine some minutes.
+// patience bounds each wait. A condition that takes a healthy machine seconds may take a
+// busy one minutes.
 const patience = 10 * time.Minute
 
-// Eventually waits until something holds.
+// Eventually waits until a condition holds. The test fails if it does not within ten
+// minutes.
 func Eventually(tb testing.TB, what string, holds func() bool) {
 	tb.Helper()
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
+
 	for !holds() {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			tb.Fatalf("it never came about that %s", what)
+			tb.Fatalf("after %s it does not hold that %s", patience, what)
 		}
 	}
 }
 
-// Answers waits until a URL is answered with 200.
+// Answers waits until a GET of a URL is answered with 200.
 func Answers(tb testing.TB, url string) {
 	tb.Helper()
 	Eventually(tb, url+" is answered with 200", func() bool {
@@ -96,11 +102,11 @@ func Answers(tb testing.TB, url string) {
 	})
 }
 
-// given are the addresses that FreeAddress has returned.
+// given holds the addresses that FreeAddress has returned.
 var given sync.Map
 
-// FreeAddress returns an address of this machine that nobody listens on, another each time:
-// the system may offer one again that is not used yet.
+// FreeAddress returns an address of this machine on which nobody listens. It returns each
+// address once, while the system may offer an unused one again.
 func FreeAddress(tb testing.TB) string {
 	tb.Helper()
 	for {
@@ -108,6 +114,7 @@ func FreeAddress(tb testing.TB) string {
 		if err != nil {
 			tb.Fatal(err)
 		}
+
 		address := listener.Addr().String()
 		if err := listener.Close(); err != nil {
 			tb.Fatal(err)
@@ -118,7 +125,7 @@ func FreeAddress(tb testing.TB) string {
 	}
 }
 
-// Process is a program that runs, until the test ends at the latest.
+// Process is a running program. It ends with the test at the latest.
 type Process struct {
 	cmd   *exec.Cmd
 	ended <-chan struct{}
@@ -127,43 +134,44 @@ type Process struct {
 	log bytes.Buffer
 }
 
-// Write takes what the program writes.
+// Write appends to the program's log.
 func (p *Process) Write(content []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.log.Write(content)
 }
 
-// Log returns what the program has written.
+// Log returns what the program has written to standard output and standard error.
 func (p *Process) Log() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.log.String()
 }
 
-// Start starts a program, with no variables but those given, a HOME of its own, and where its
-// coverage goes.
+// Start starts a program. Its environment is env, a HOME of its own, and where its coverage
+// goes, nothing else.
 func Start(tb testing.TB, env []string, name string, args ...string) *Process {
 	tb.Helper()
-	p := &Process{cmd: exec.Command(name, args...)} //nolint:gosec,noctx // The test says what, and ends it.
+	p := &Process{cmd: exec.Command(name, args...)} //nolint:gosec,noctx // The test says what and ends it.
 	p.cmd.Env = append([]string{"HOME=" + tb.TempDir(), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}, env...)
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	var err error
 	if p.ended, err = subprocess.Start(p.cmd, syscall.SIGKILL); err != nil {
 		tb.Fatalf("%v: is %s installed?", err, name)
 	}
+
 	tb.Cleanup(func() {
 		_ = p.cmd.Process.Kill() // It may have ended.
 		<-p.ended
 		if tb.Failed() {
 			log := p.Log()
-			tb.Logf("the end of what %s wrote:\n%s", name, log[max(0, len(log)-4000):])
+			tb.Logf("the end of the log of %s:\n%s", name, log[max(0, len(log)-4000):])
 		}
 	})
 	return p
 }
 
-// Terminate tells the program to end, as an operator does, and does not wait.
+// Terminate sends the program SIGTERM, as an operator does, and does not wait.
 func (p *Process) Terminate() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // It may have ended.
 }
@@ -185,13 +193,13 @@ func (p *Process) Ended() bool {
 	}
 }
 
-// Server is this module's program, serving.
+// Server is a running server of this module's program.
 type Server struct {
 	*Process
 	URL string
 }
 
-// The keys of the servers.
+// The keys of the servers that Serve starts.
 const (
 	RootKey    = "root-key-0123456789abcdefghijklmnopqrstuvwxyz"
 	MetricsKey = "metrics-key-0123456789abcdefghijklmnopqrstuvwxyz"
@@ -199,11 +207,16 @@ const (
 
 var servesAt = regexp.MustCompile(`"msg":"serving","url":"([^"]+)"`)
 
-// Serve starts a server on a database, which is migrated, and waits until it listens: on a
-// free port, unless the variables say another.
+// Serve starts a server, which migrates its database, and waits until it serves. It
+// listens on a free port unless env sets PORT.
 func Serve(tb testing.TB, databaseURL string, env ...string) *Server {
 	tb.Helper()
-	env = append([]string{"DATABASE_URL=" + databaseURL, "PORT=0", "ROOT_API_KEY=" + RootKey, "METRICS_API_KEY=" + MetricsKey}, env...)
+	env = append([]string{
+		"DATABASE_URL=" + databaseURL,
+		"PORT=0",
+		"ROOT_API_KEY=" + RootKey,
+		"METRICS_API_KEY=" + MetricsKey,
+	}, env...)
 	s := &Server{Process: Start(tb, env, Program(), "serve", "--migrate")}
 	Eventually(tb, "the server serves", func() bool { return servesAt.MatchString(s.Log()) })
 	s.URL = servesAt.FindStringSubmatch(s.Log())[1]
