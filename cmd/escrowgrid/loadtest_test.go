@@ -272,7 +272,7 @@ func TestALoadTestIsComparedWithABaseline(t *testing.T) {
 	}
 	scaleThroughput(t, baseline, far*far)
 	p, _, _ = loadTest(t, "--baseline", baseline, "--latency-tolerance", "1000000")
-	if code := p.wait(t); code != 97 || !strings.Contains(p.stdout.String(), "MISSED  answers a second") {
+	if code := p.wait(t); code != 97 || !strings.Contains(p.stdout.String(), "MISSED  answers per second") {
 		t.Errorf("against one that is faster: exit code %d", code)
 	}
 }

@@ -14,8 +14,9 @@ import (
 // browser starts a real browser, which scripts/test installs where there is none.
 func browser(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.NoSandbox, chromedp.WSURLReadTimeout(10*time.Minute))...) // On a busy machine it takes long to start.
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox,
+		chromedp.WSURLReadTimeout(10*time.Minute)) // A browser starts slowly on a busy machine.
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
@@ -26,12 +27,15 @@ func browser(t *testing.T) context.Context {
 type shown struct {
 	Title, Verdict, Background string
 	Lines, Missed              int
-	Outside                    []string // what is cut off at the right
+	// Outside has the elements that do not fit the width.
+	Outside []string
 }
 
-// look opens a page in a colour scheme, so many pixels wide.
+// look opens a page in a colour scheme, at a width in pixels.
 func look(ctx context.Context, path, scheme string, width int64) (shown, error) {
-	media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}
+	media := emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+	}
 	if err := chromedp.Do(ctx, chromedp.EmulateViewport(width, 900), chromedp.Navigate("file://"+path)); err != nil {
 		return shown{}, err
 	}
@@ -49,23 +53,37 @@ func look(ctx context.Context, path, scheme string, width int64) (shown, error) 
 	})`))
 }
 
-// The report shows its verdict and a line for each thing measured, in either colour
-// scheme, and fits a telephone as well as a wide screen.
+// The report shows its verdict and a line for every measured series in both colour
+// schemes, and fits a telephone as well as a wide screen.
 func TestTheReportInABrowser(t *testing.T) {
 	run := aRun()
-	begun := time.Now()
+	startedAt := time.Now()
 	for i := range 30 {
-		at := begun.Add(time.Duration(i) * time.Second)
-		run.Seconds = append(run.Seconds, Second{At: at, Answers: 900 + i, P50: 1, P95: 2, P99: float64(i), VUs: i})
-		run.resources = append(run.resources, Sample{At: at, CPU: 1, Memory: 1 << 26, Processors: 2, PoolLimit: 5})
+		at := startedAt.Add(time.Duration(i) * time.Second)
+		run.Seconds = append(run.Seconds, Second{
+			At:      at,
+			Answers: 900 + i,
+			VUs:     i,
+			P50:     1,
+			P95:     2,
+			P99:     float64(i),
+		})
+		run.resources = append(run.resources, Sample{
+			At:         at,
+			CPU:        1,
+			Memory:     1 << 26,
+			PoolLimit:  5,
+			Processors: 2,
+		})
 	}
 	run.Objectives[0].Passed = false
-	s := &Summary{Profile: "load", Machine: thisMachine(), StartedAt: begun, Runs: []*RunResult{run}}
+	s := &Summary{Profile: "load", Machine: thisMachine(), StartedAt: startedAt, Runs: []*RunResult{run}}
 	s.judge(Profile{Name: "load"}, nil, Tolerances{})
 	directory := t.TempDir()
 	if err := s.write(directory); err != nil {
 		t.Fatal(err)
 	}
+
 	ctx := browser(t)
 	backgrounds := make(map[string]bool)
 	for _, scheme := range []string{"light", "dark"} {

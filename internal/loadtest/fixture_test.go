@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib"       // to change a database behind the server's back
+	_ "github.com/jackc/pgx/v5/stdlib"       // to change a database without the server
 	_ "github.com/ncruces/go-sqlite3/driver" // the same
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -29,7 +29,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
 
-// bank is a server with one institution, and what clients say of their operations.
+// bank is a server with one institution, and the operations that its clients logged.
 type bank struct {
 	*testbed.Server
 	testbed.Tenant
@@ -61,18 +61,28 @@ func openBank(t *testing.T, databaseURL, driver, dsn string) *bank {
 	if err := database.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	running, err := engine.New(engine.Config{
-		Store: database, Logger: slog.New(slog.DiscardHandler), Now: time.Now, Random: rand.Reader, Metrics: registry,
+		Store:   database,
+		Logger:  slog.New(slog.DiscardHandler),
+		Now:     time.Now,
+		Random:  rand.Reader,
+		Metrics: registry,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	const rootKey = "root-key-0123456789abcdefghijklmnopqrstuvwxyz"
 	handler, err := httpapi.New(httpapi.Config{
-		Engine: running, Logger: slog.New(slog.DiscardHandler), Version: "1.2.3", Metrics: registry, Gatherer: registry,
-		RootKey: rootKey, RequestTimeout: time.Minute,
+		Engine:         running,
+		Logger:         slog.New(slog.DiscardHandler),
+		Version:        "1.2.3",
+		Metrics:        registry,
+		Gatherer:       registry,
+		RootKey:        rootKey,
+		RequestTimeout: time.Minute,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -92,6 +102,7 @@ func openBank(t *testing.T, databaseURL, driver, dsn string) *bank {
 			t.Error(err)
 		}
 	})
+
 	server, err := testbed.Attach(t.Context(), listener.URL, rootKey)
 	if err != nil {
 		t.Fatal(err)
@@ -100,11 +111,16 @@ func openBank(t *testing.T, databaseURL, driver, dsn string) *bank {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bank{Server: server, Tenant: tenants[0], t: t, operations: newOperations(t.Output()), raw: raw}
-	return b
+	return &bank{
+		Server:     server,
+		Tenant:     tenants[0],
+		t:          t,
+		operations: newOperations(t.Output()),
+		raw:        raw,
+	}
 }
 
-// send sends a request as an operation, and returns the id of what it was about.
+// send sends a request as an operation and returns the id of the resource in the answer.
 func (b *bank) send(operation, path string, body map[string]any) string {
 	b.t.Helper()
 	b.sent++
@@ -119,6 +135,7 @@ func (b *bank) send(operation, path string, body map[string]any) string {
 	request.Header.Set("X-API-KEY", b.APIKey)
 	request.Header.Set("X-Request-Id", operation)
 	request.Header.Set("Content-Type", "application/json")
+
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		b.t.Fatal(err)
@@ -134,7 +151,10 @@ func (b *bank) send(operation, path string, body map[string]any) string {
 func (b *bank) create(operation string) string {
 	b.t.Helper()
 	return b.send(operation, "/positions", map[string]any{
-		"assetId": b.AssetID, "holderReference": "LOAD_TEST", "currency": "USD", "amount": 1000,
+		"assetId":         b.AssetID,
+		"holderReference": "LOAD_TEST",
+		"currency":        "USD",
+		"amount":          1000,
 	})
 }
 
@@ -143,20 +163,20 @@ func (b *bank) transition(operation, position, state string) {
 	b.send(operation, "/positions/"+position+"/transition", map[string]any{"toState": state})
 }
 
-// tell is what a client's script says of an operation.
+// tell logs an operation as a client's script does.
 func (b *bank) tell(operation, kind, before, outcome, after string) {
 	b.t.Helper()
 	for _, line := range []string{
 		fmt.Sprintf("EG begin %s %s %s", operation, kind, before),
 		fmt.Sprintf("EG end %s %s 200 - 1.5 %s 7", operation, outcome, after),
 	} {
-		if !b.operations.take(line) {
+		if !b.operations.addLine(line) {
 			b.t.Fatalf("%q is no line of the log", line)
 		}
 	}
 }
 
-// funded creates and funds a position, and tells so.
+// funded creates and funds a position, and logs both operations.
 func (b *bank) funded(operation string) (position string) {
 	b.t.Helper()
 	position = b.create(operation + "-1")

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// The JUnit format, as far as pipelines read it: a suite for each part of the
-// verdict, a case for each check.
+// The part of the JUnit format that pipelines read: a suite for each part of the verdict,
+// a case for each check.
 type (
 	junitSuites struct {
 		XMLName xml.Name     `xml:"testsuites"`
@@ -45,6 +45,7 @@ func (s *Summary) junit() ([]byte, error) {
 		}
 		suites.Suites = append(suites.Suites, suite)
 	}
+
 	for i, run := range s.Runs {
 		part := ""
 		if len(s.Runs) > 1 {
@@ -60,13 +61,16 @@ func (s *Summary) junit() ([]byte, error) {
 	if s.Regression != nil {
 		add("regression", s.Regression)
 	}
+
 	content, err := xml.MarshalIndent(suites, "", "  ")
 	return append([]byte(xml.Header), append(content, '\n')...), err
 }
 
 func (c *Correctness) check() Check {
 	return Check{
-		Name: "every acknowledged write is there once, and the money adds up", Limit: "no difference",
-		Value: fmt.Sprintf("%d differences over %d entries of %d journals", c.DifferenceCount, c.Entries, c.Journals), Passed: c.Passed,
+		Name:   "every acknowledged write is there once, and the money adds up",
+		Limit:  "no difference",
+		Value:  fmt.Sprintf("%d differences in %d entries of %d journals", c.DifferenceCount, c.Entries, c.Journals),
+		Passed: c.Passed,
 	}
 }

@@ -19,14 +19,14 @@ import (
 	"github.com/escrowgrid/escrowgrid/load"
 )
 
-// k6 is the load generator, a program by its path.
+// k6 is the load generator.
 type k6 struct {
 	path string
-	// prometheusURL is where it sends what it measures, as it measures it; "" is nowhere.
+	// prometheusURL is the remote-write address to which it sends its metrics; "" is none.
 	prometheusURL string
 }
 
-// findK6 returns the path of the k6 that is named, or of the one on PATH, or of the
+// findK6 returns the path of the named k6 or, without a name, of the one on PATH or of the
 // pinned version.
 func findK6(ctx context.Context, named string, progress io.Writer) (string, error) {
 	if named != "" {
@@ -38,7 +38,18 @@ func findK6(ctx context.Context, named string, progress io.Writer) (string, erro
 	return load.PinnedK6(ctx, progress)
 }
 
-// outcome is what a run of k6 came to.
+// k6Run says what k6 runs, and against which server.
+type k6Run struct {
+	id        string
+	profile   Profile
+	variables []string
+	server    *testbed.Server
+	tenants   []testbed.Tenant
+	// directory is where k6 leaves its summary and its log, k6.log.
+	directory string
+}
+
+// outcome is the outcome of a run of k6.
 type outcome struct {
 	code      int
 	lastLine  string
@@ -52,15 +63,13 @@ const (
 	k6ScriptAborted    = 108
 )
 
-// run runs a profile's script. Its operations log is read as it is written; the
-// rest of what it says goes to k6.log, beside what it leaves in a directory.
-func (tool k6) run(
-	ctx context.Context, profile Profile, variables []string, s *testbed.Server, tenants []testbed.Tenant, runID, directory string, operations *operations,
-) (_ outcome, err error) {
-	if directory, err = filepath.Abs(directory); err != nil {
+// run runs a profile's script. It parses the operations log as k6 writes it and copies
+// k6's other messages to its log.
+func (tool k6) run(ctx context.Context, r k6Run, operations *operations) (_ outcome, err error) {
+	if r.directory, err = filepath.Abs(r.directory); err != nil {
 		return outcome{}, err
 	}
-	if err := os.MkdirAll(directory, 0o750); err != nil {
+	if err := os.MkdirAll(r.directory, 0o750); err != nil {
 		return outcome{}, err
 	}
 	scripts, err := os.MkdirTemp("", "escrowgrid-scripts-")
@@ -71,63 +80,31 @@ func (tool k6) run(
 	if err := os.CopyFS(scripts, load.Files); err != nil {
 		return outcome{}, err
 	}
-	log, err := os.Create(filepath.Join(directory, "k6.log")) //nolint:gosec // The operator says where.
+	log, err := os.Create(filepath.Join(r.directory, "k6.log"))
 	if err != nil {
 		return outcome{}, err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 
-	institutions, err := json.Marshal(tenants) //nolint:gosec // k6 sends its load with these keys.
+	command, err := tool.command(r, scripts)
 	if err != nil {
 		return outcome{}, err
 	}
-	args := []string{"run", "--quiet", "--no-color", "--log-output=stderr", "--log-format=raw"}
-	if tool.prometheusURL != "" {
-		args = append(args, "--out=experimental-prometheus-rw", "--tag=testid="+runID)
-	}
-	args = append(args, filepath.Join(scripts, profile.Name+".js"))
-	command := exec.Command(tool.path, args...) //nolint:gosec,noctx // Interrupted below.
-	// Through the environment, where no other user of the machine can read the keys.
-	command.Env = append(os.Environ(), "K6_AUTO_EXTENSION_RESOLUTION=false", "K6_NO_USAGE_REPORT=true",
-		"API_URL="+s.URL, "API_KEY="+tenants[0].APIKey, "ASSET_ID="+tenants[0].AssetID, "INSTITUTIONS="+string(institutions),
-		"RUN_ID="+runID, "OUT_DIR="+directory, "OPERATIONS_LOG=true")
-	if tool.prometheusURL != "" {
-		command.Env = append(command.Env, "K6_PROMETHEUS_RW_SERVER_URL="+tool.prometheusURL, "K6_PROMETHEUS_RW_TREND_STATS=avg,p(50),p(95),p(99),max",
-			"K6_PROMETHEUS_RW_STALE_MARKERS=true") // The series of a run end with it.
-	}
-	if profile.asOperator {
-		command.Env = append(command.Env, "ROOT_API_KEY="+s.RootKey)
-	}
-	command.Env = append(command.Env, variables...)
-	command.Stdout = log
-	said, stderr, err := os.Pipe()
+	output, stderr, err := os.Pipe()
 	if err != nil {
 		return outcome{}, err
 	}
-	defer func() { _ = said.Close() }() // It was only read.
-	command.Stderr = stderr
+	defer func() { _ = output.Close() }() // It was only read.
+	command.Stdout, command.Stderr = log, stderr
 	ended, err := subprocess.Start(command, syscall.SIGINT)
 	if err != nil {
 		return outcome{}, err
 	}
-	_ = stderr.Close() // k6 has its own.
+	_ = stderr.Close() // k6 has its own descriptor.
 	stop := context.AfterFunc(ctx, func() { _ = command.Process.Signal(syscall.SIGINT) })
 	defer stop()
-	result := outcome{directory: directory}
-	lines := bufio.NewScanner(said)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		line := lines.Text()
-		if !operations.take(line) {
-			fmt.Fprintln(log, line)
-			if text := strings.TrimSpace(line); text != "" {
-				result.lastLine = text
-			}
-		}
-	}
-	if err := lines.Err(); err != nil {
-		_, _ = io.Copy(log, said) // k6 must not wait for a reader.
-	}
+
+	result := outcome{directory: r.directory, lastLine: followLog(output, log, operations)}
 	<-ended
 	if ctx.Err() != nil {
 		return outcome{}, fmt.Errorf("interrupted: %w", ctx.Err())
@@ -138,18 +115,81 @@ func (tool k6) run(
 	case k6ScriptException, k6ScriptAborted:
 		return outcome{}, fmt.Errorf("k6 stopped: %s", result.lastLine)
 	}
-	return outcome{}, fmt.Errorf("k6 ended with exit code %d: %s; its log is %s", result.code, result.lastLine, log.Name())
+	return outcome{}, fmt.Errorf("k6 ended with exit code %d: %s; its log is %s",
+		result.code, result.lastLine, log.Name())
 }
 
-// Breakpoint is what a rate that rises in steps has shown.
+// command returns the command of a run. The API keys are in its environment, where other
+// users of the machine cannot read them.
+func (tool k6) command(r k6Run, scripts string) (*exec.Cmd, error) {
+	institutions, err := json.Marshal(r.tenants) //nolint:gosec // k6 sends its load with these keys.
+	if err != nil {
+		return nil, err
+	}
+
+	args := []string{"run", "--quiet", "--no-color", "--log-output=stderr", "--log-format=raw"}
+	if tool.prometheusURL != "" {
+		args = append(args, "--out=experimental-prometheus-rw", "--tag=testid="+r.id)
+	}
+	args = append(args, filepath.Join(scripts, r.profile.Name+".js"))
+	command := exec.Command(tool.path, args...) //nolint:gosec,noctx // run interrupts it.
+
+	command.Env = append(os.Environ(),
+		"K6_AUTO_EXTENSION_RESOLUTION=false",
+		"K6_NO_USAGE_REPORT=true",
+		"API_URL="+r.server.URL,
+		"API_KEY="+r.tenants[0].APIKey,
+		"ASSET_ID="+r.tenants[0].AssetID,
+		"INSTITUTIONS="+string(institutions),
+		"RUN_ID="+r.id,
+		"OUT_DIR="+r.directory,
+		"OPERATIONS_LOG=true")
+	if tool.prometheusURL != "" {
+		command.Env = append(command.Env,
+			"K6_PROMETHEUS_RW_SERVER_URL="+tool.prometheusURL,
+			"K6_PROMETHEUS_RW_TREND_STATS=avg,p(50),p(95),p(99),max",
+			"K6_PROMETHEUS_RW_STALE_MARKERS=true") // A run's series end with the run.
+	}
+	if r.profile.asOperator {
+		command.Env = append(command.Env, "ROOT_API_KEY="+r.server.RootKey)
+	}
+	command.Env = append(command.Env, r.variables...)
+	return command, nil
+}
+
+// followLog adds the lines of the operations log to operations, copies the others to k6's
+// log, and returns the last of these that is not blank.
+func followLog(output io.Reader, log io.Writer, operations *operations) (lastLine string) {
+	lines := bufio.NewScanner(output)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		line := lines.Text()
+		if operations.addLine(line) {
+			continue
+		}
+		fmt.Fprintln(log, line)
+		if text := strings.TrimSpace(line); text != "" {
+			lastLine = text
+		}
+	}
+
+	// After a line that is too long k6 must not wait for a reader.
+	if lines.Err() != nil {
+		_, _ = io.Copy(log, output)
+	}
+	return lastLine
+}
+
+// Breakpoint is the result of a run whose rate rises in steps.
 type Breakpoint struct {
-	// Knee is the highest rate, in iterations a second, of a step before an objective
-	// was missed; 0 where that was so in the first.
+	// Knee is the rate, in iterations per second, of the last step before an objective was
+	// missed; 0 where the first step missed one.
 	Knee  float64 `json:"knee"`
 	Steps []Step  `json:"steps"`
 }
 
-// Step is one rate of a breakpoint run; its latencies are in milliseconds.
+// Step is one step of a breakpoint run. Rate is in iterations per second; P95 and P99 are
+// in milliseconds.
 type Step struct {
 	Rate            float64 `json:"rate"`
 	OK              bool    `json:"ok"`
@@ -159,10 +199,10 @@ type Step struct {
 	P99             float64 `json:"p99"`
 }
 
-// read reads what the script's summary says: its objectives with their values, and
-// for a breakpoint run the steps. Such a run is to miss objectives in the end, so
-// those of its steps are judged together, as the knee.
-func (o outcome) read() ([]Check, *Breakpoint, error) {
+// readSummary returns the objectives of the script's summary with their values and, for a
+// breakpoint run, its steps. Such a run misses objectives in the end by design, so its
+// steps are judged by the knee alone.
+func (o outcome) readSummary() ([]Check, *Breakpoint, error) {
 	path := filepath.Join(o.directory, "summary.json")
 	content, err := os.ReadFile(path) //nolint:gosec // In our own report.
 	if errors.Is(err, fs.ErrNotExist) {
@@ -171,6 +211,7 @@ func (o outcome) read() ([]Check, *Breakpoint, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+
 	var summary struct {
 		Objectives []struct {
 			Name, Metric, Threshold string
@@ -182,10 +223,14 @@ func (o outcome) read() ([]Check, *Breakpoint, error) {
 	if err := json.Unmarshal(content, &summary); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
+
 	var checks []Check
 	if b := summary.Breakpoint; b != nil {
 		checks = []Check{{
-			Name: "the knee: iterations a second within the objectives", Limit: "> 0", Value: formatNumber(b.Knee), Passed: b.Knee > 0,
+			Name:   "the knee: iterations per second within the objectives",
+			Limit:  "> 0",
+			Value:  formatNumber(b.Knee),
+			Passed: b.Knee > 0,
 		}}
 	}
 	for _, objective := range summary.Objectives {
@@ -198,6 +243,7 @@ func (o outcome) read() ([]Check, *Breakpoint, error) {
 		}
 		checks = append(checks, check)
 	}
+
 	if len(checks) == 0 {
 		return nil, nil, fmt.Errorf("%s has no objectives", path)
 	}

@@ -1,7 +1,7 @@
-// Package loadtest runs a load profile with k6 against a server and judges the
-// outcome: whether the service objectives were met; whether every acknowledged
-// write is there once and the money adds up; how much of the machine it took; and
-// whether it has become slower than an earlier run.
+// Package loadtest runs a load profile with k6 against a server and judges the outcome:
+// whether the service objectives were met, whether every acknowledged write is there
+// exactly once and the money adds up, how much of the machine the server used, and
+// whether it was slower than in an earlier run.
 package loadtest
 
 import (
@@ -19,54 +19,55 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/testbed"
 )
 
-// Config says what to run, and against what.
+// Config says what to run, and against which server.
 type Config struct {
-	// Profile is one of Profiles.
+	// Profile is the name of one of Profiles.
 	Profile string
-	// Variables are those of the scripts, such as VUS, as NAME=VALUE.
+	// Variables are the scripts' variables, such as VUS, as NAME=VALUE.
 	Variables []string
-	// Executable is the program that a private server is started from, with the
-	// database of Database: "" is an SQLite file that goes with the server.
+	// Executable is the path of the program of a private server. Database is the URL of
+	// the server's database; "" is a temporary SQLite file.
 	Executable, Database string
-	// Target is the URL of a server that runs already; the root key makes an
-	// institution for the test, and sends none of the load.
+	// Target is the URL of a server to test instead of a private one. RootKey is its root
+	// key, which creates an institution for the test and sends none of the load.
 	Target, RootKey string
-	// Repeat is how often the profile is run; the figures are medians.
+	// Repeat is the number of runs of the profile. The figures are their medians.
 	Repeat int
-	// Baseline is the summary.json of an earlier run to compare with, SaveBaseline
-	// where to put this one if it passes.
+	// Baseline is the path of an earlier run's summary.json to compare with. SaveBaseline
+	// is the path for this one's summary.json if it passes.
 	Baseline, SaveBaseline string
 	Tolerances             Tolerances
-	// Directory takes the report.
+	// Directory is the directory of the report.
 	Directory string
-	// Keep leaves the private server's data, and the key of a target.
+	// Keep keeps the private server's data, and does not revoke the key on a target.
 	Keep bool
-	// K6 is the k6 program; "" takes the one on PATH, or builds the pinned one.
+	// K6 is the path of k6; "" is the one on PATH or, without it, the pinned version, which
+	// is built first.
 	K6 string
-	// PrometheusURL is where k6 writes to as it measures, by Prometheus' remote-write
-	// protocol, with the id of the run as the label testid; "" is nowhere.
+	// PrometheusURL is the remote-write address of a Prometheus to which k6 sends its
+	// metrics, with the run's id as the label testid; "" is none.
 	PrometheusURL string
-	// Progress takes what is said on the way, line by line.
+	// Progress receives progress messages, one a line.
 	Progress io.Writer
 }
 
-// The exit codes of a verdict. Of several the first counts, in this order.
+// The exit codes of a verdict. Where several apply, the first of this list counts.
 const (
-	ExitIncorrect  = 98 // acknowledged writes are lost or doubled, or money is
-	ExitObjectives = 99 // a service objective was missed; also k6's own code for it
+	ExitIncorrect  = 98 // acknowledged writes are lost or duplicated, or the money does not add up
+	ExitObjectives = 99 // a service objective was missed; k6 has the same code for it
 	ExitRegression = 97 // slower than the baseline
 )
 
-// Profile is a script with what it needs.
+// Profile is a script with its requirements.
 type Profile struct {
 	Name, Does string
-	// saturates says that the profile looks for the limit, so that using all of the
-	// machine is no failure.
+	// saturates says that the profile drives the server to its limit, so that full use of
+	// the machine is not a failure.
 	saturates bool
-	// asOperator says that the script makes institutions, with the root key of a
-	// private server.
+	// asOperator says that the script creates institutions, with the root key of a private
+	// server.
 	asOperator bool
-	// institutions is how many institutions the load is spread over; 0 is one.
+	// institutions is the number of institutions that share the load; 0 is one.
 	institutions int
 }
 
@@ -75,13 +76,13 @@ func Profiles() []Profile {
 	return []Profile{
 		{Name: "smoke", Does: "a few seconds, for each commit"},
 		{Name: "positions-k6", Does: "up to 50 clients that create and fund with a pause, for two minutes"},
-		{Name: "load", Does: "the everyday rate, at a steady arrival"},
+		{Name: "load", Does: "the everyday rate, with steady arrivals"},
 		{Name: "stress", Does: "above the everyday rate, in steps", saturates: true},
 		{Name: "spike", Does: "many times the everyday rate, suddenly and for a short time", saturates: true},
 		{Name: "soak", Does: "the everyday rate for hours"},
 		{Name: "breakpoint", Does: "a rate that rises until an objective breaks: the knee", saturates: true},
 		{Name: "mixed", Does: "creating, funding, reading and listing in the shares of everyday work"},
-		{Name: "lifecycle", Does: "every state, partial releases, retainage, expiry, refused steps"},
+		{Name: "lifecycle", Does: "every state, partial releases, retainage, expiry, refused transitions"},
 		{Name: "templates-and-assets", Does: "new templates and assets"},
 		{Name: "institutions", Does: "new institutions and keys, with the root key of the private server", asOperator: true},
 		{Name: "hot-institution", Does: "all load on one institution", saturates: true},
@@ -94,6 +95,7 @@ func profileNamed(name string) (Profile, error) {
 	if i := slices.IndexFunc(profiles, func(p Profile) bool { return p.Name == name }); i >= 0 {
 		return profiles[i], nil
 	}
+
 	names := make([]string, len(profiles))
 	for i, p := range profiles {
 		names[i] = p.Name
@@ -101,19 +103,21 @@ func profileNamed(name string) (Profile, error) {
 	return Profile{}, fmt.Errorf("profile %q is none of %s", name, strings.Join(names, ", "))
 }
 
-// Run runs the profile, writes the report and returns the verdict. An error means
-// that there is none: the test could not be carried out.
+// Run runs the profile, writes the report and returns the verdict. An error means that
+// there is no verdict, because the test could not be carried out.
 func Run(ctx context.Context, config Config) (_ *Summary, err error) {
 	profile, err := profileNamed(config.Profile)
 	if err != nil {
 		return nil, err
 	}
 	if profile.asOperator && config.Target != "" {
-		return nil, fmt.Errorf("profile %s sends its load with the root key, which is done to a private server only", profile.Name)
+		return nil, fmt.Errorf("profile %s sends its load with the root key, which only a private server allows",
+			profile.Name)
 	}
+
 	var baseline *Summary
 	if config.Baseline != "" {
-		if baseline, err = readSummary(config.Baseline); err != nil {
+		if baseline, err = readBaseline(config.Baseline); err != nil {
 			return nil, err
 		}
 	}
@@ -124,9 +128,13 @@ func Run(ctx context.Context, config Config) (_ *Summary, err error) {
 	if err != nil {
 		return nil, err
 	}
-	tool := k6{path, config.PrometheusURL}
+	tool := k6{path: path, prometheusURL: config.PrometheusURL}
+
 	summary := &Summary{
-		Profile: profile.Name, StartedAt: time.Now().UTC().Truncate(time.Millisecond), Machine: thisMachine(), Variables: config.Variables,
+		Profile:   profile.Name,
+		StartedAt: time.Now().UTC().Truncate(time.Millisecond),
+		Machine:   thisMachine(),
+		Variables: config.Variables,
 	}
 	for i := range max(config.Repeat, 1) {
 		directory := config.Directory
@@ -140,6 +148,7 @@ func Run(ctx context.Context, config Config) (_ *Summary, err error) {
 		}
 		summary.Runs = append(summary.Runs, run)
 	}
+
 	summary.judge(profile, baseline, config.Tolerances)
 	if err := summary.write(config.Directory); err != nil {
 		return nil, err
@@ -151,8 +160,11 @@ func Run(ctx context.Context, config Config) (_ *Summary, err error) {
 	return summary, err
 }
 
-// runOnce runs the profile once, on a server and an institution of its own.
-func runOnce(ctx context.Context, config Config, profile Profile, tool k6, directory string) (_ *RunResult, err error) {
+// runOnce runs the profile once, with an institution of its own and, unless there is a
+// target, a server of its own.
+func runOnce(
+	ctx context.Context, config Config, profile Profile, tool k6, directory string,
+) (_ *RunResult, err error) {
 	if err := os.MkdirAll(directory, 0o750); err != nil {
 		return nil, err
 	}
@@ -161,47 +173,67 @@ func runOnce(ctx context.Context, config Config, profile Profile, tool k6, direc
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, server.Close()) }()
+
 	runID := "lt" + time.Now().UTC().Format("0102-150405.000")
 	tenants, err := server.MakeTenants(ctx, runID, max(profile.institutions, 1))
 	if err != nil {
 		return nil, err
 	}
 	if !config.Keep {
-		// Also when the test was broken off.
+		// Keys are also revoked when the test was interrupted.
 		defer func() { err = errors.Join(err, server.RevokeKeys(context.WithoutCancel(ctx), tenants)) }()
 	}
+
 	sampler := startSampler(ctx, server)
 	operations := newOperations(config.Progress)
-	begun := time.Now()
-	outcome, err := tool.run(ctx, profile, config.Variables, server, tenants, runID, filepath.Join(directory, "k6"), operations)
+	startedAt := time.Now()
+	outcome, err := tool.run(ctx, k6Run{
+		id:        runID,
+		profile:   profile,
+		variables: config.Variables,
+		server:    server,
+		tenants:   tenants,
+		directory: filepath.Join(directory, "k6"),
+	}, operations)
 	result := &RunResult{
-		RunID: runID, StartedAt: begun.UTC().Truncate(time.Millisecond), Duration: time.Since(begun),
-		Server:    ServerInfo{URL: server.URL, Version: server.Version, Store: server.Store, Private: server.Private()},
+		RunID:     runID,
+		StartedAt: startedAt.UTC().Truncate(time.Millisecond),
+		Duration:  time.Since(startedAt),
+		Server: ServerInfo{
+			URL:     server.URL,
+			Version: server.Version,
+			Store:   server.Store,
+			Private: server.Private(),
+		},
 		resources: sampler.stop(),
 	}
 	if err != nil {
 		return nil, err
 	}
+
 	operations.finish()
-	result.takeOperations(operations)
-	if result.Objectives, result.Breakpoint, err = outcome.read(); err != nil {
+	result.summarize(operations)
+	if result.Objectives, result.Breakpoint, err = outcome.readSummary(); err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(config.Progress, "reading back what %d acknowledged operations left\n", operations.acknowledged())
+	fmt.Fprintf(config.Progress, "reading back the results of %d acknowledged operations\n", operations.acknowledged())
 	if result.Correctness, err = verify(ctx, server, tenants, operations); err != nil {
-		return nil, fmt.Errorf("what the run left could not be read back: %w", err)
+		return nil, fmt.Errorf("the results of the run could not be read back: %w", err)
 	}
 	return result, nil
 }
 
-// openServer starts a private server, or looks for the target.
+// openServer starts a private server, or attaches to the target.
 func openServer(ctx context.Context, config Config, profile Profile, directory string) (*testbed.Server, error) {
 	if config.Target != "" {
 		return testbed.Attach(ctx, config.Target, config.RootKey)
 	}
 	return testbed.Start(ctx, testbed.Options{
-		Executable: config.Executable, Database: config.Database, Keep: config.Keep, Progress: config.Progress,
+		Executable:  config.Executable,
+		Database:    config.Database,
+		Keep:        config.Keep,
 		Environment: []string{"RATE_LIMIT_ENABLED=" + strconv.FormatBool(!profile.asOperator)},
 		Log:         filepath.Join(directory, "server.log"),
+		Progress:    config.Progress,
 	})
 }

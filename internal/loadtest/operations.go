@@ -11,8 +11,8 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// operation is one write of the load: a request that was repeated, if it had to
-// be, until its outcome was known or given up.
+// operation is one write of the load: a request that its client repeated, where
+// necessary, until it knew the outcome or gave up.
 type operation struct {
 	kind, subject string
 	outcome       string
@@ -22,25 +22,26 @@ type operation struct {
 // The outcomes of operations.
 const (
 	outcomeOK      = "ok"      // the server acknowledged it
-	outcomeRefused = "refused" // the server refused it; nothing was done
-	outcomeUnknown = "unknown" // no answer told; it may have been carried out
+	outcomeRefused = "refused" // the server refused it and changed nothing
+	outcomeUnknown = "unknown" // no answer says so, but the server may have carried it out
 )
 
-// operations is what the scripts tell of their operations, line by line while they
-// run.
+// operations collects the operations that the scripts log, line by line while they run.
 type operations struct {
 	progress io.Writer
 
 	mu   sync.Mutex
 	byID map[string]*operation
-	// latency is that of all answers, in microseconds.
+	// latency has the latencies of all answers, in microseconds.
 	latency *hdrhistogram.Histogram
-	// first and last are when answers came.
+	// first and last are the times of the first and of the last answer.
 	first, last time.Time
 	seconds     []Second
-	second      []float64 // the latencies of the second under way, in ms
-	current     Second
-	told        time.Time
+	// current is the second that has not ended. Its latencies are in milliseconds.
+	current          Second
+	currentLatencies []float64
+	// reportedAt is the time of the last progress message.
+	reportedAt time.Time
 }
 
 // Second is a second of the load as its clients saw it.
@@ -54,28 +55,32 @@ type Second struct {
 	P99     float64   `json:"p99"`
 }
 
-// maxLatency bounds what the histogram holds; longer ones count as this.
+// maxLatency is the histogram's highest value, in microseconds. Longer latencies count as
+// this one.
 const maxLatency = int64(10 * time.Minute / time.Microsecond)
 
 func newOperations(progress io.Writer) *operations {
 	return &operations{
-		progress: progress, byID: make(map[string]*operation), told: time.Now(),
-		latency: hdrhistogram.New(1, maxLatency, 3),
+		progress:   progress,
+		byID:       make(map[string]*operation),
+		latency:    hdrhistogram.New(1, maxLatency, 3),
+		reportedAt: time.Now(),
 	}
 }
 
-// take reads one line and reports whether it was one of the operations log:
+// addLine parses one line and reports whether it was one of the operations log:
 //
 //	EG begin OPERATION KIND SUBJECT
 //	EG end OPERATION OUTCOME STATUS CODE MILLISECONDS SUBJECT VUS
 //	EG read NAME STATUS MILLISECONDS VUS
 //
 // An empty field is a dash.
-func (o *operations) take(line string) bool {
+func (o *operations) addLine(line string) bool {
 	fields := strings.Fields(line)
 	if len(fields) < 2 || fields[0] != "EG" {
 		return false
 	}
+
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch kind := fields[1]; {
@@ -90,10 +95,10 @@ func (o *operations) take(line string) bool {
 		if subject := undash(fields[7]); subject != "" {
 			known.subject = subject
 		}
-		o.count(fields[6], fields[8], known.outcome == outcomeUnknown)
+		o.countAnswer(fields[6], fields[8], known.outcome == outcomeUnknown)
 	case kind == "read" && len(fields) == 6:
 		status, err := strconv.Atoi(fields[3])
-		o.count(fields[4], fields[5], err != nil || status >= 400 || status == 0)
+		o.countAnswer(fields[4], fields[5], err != nil || status >= 400 || status == 0)
 	default:
 		return false
 	}
@@ -107,7 +112,7 @@ func undash(field string) string {
 	return field
 }
 
-func (o *operations) count(milliseconds, vus string, failed bool) {
+func (o *operations) countAnswer(milliseconds, vus string, failed bool) {
 	o.last = time.Now().UTC()
 	if o.first.IsZero() {
 		o.first = o.last
@@ -116,6 +121,7 @@ func (o *operations) count(milliseconds, vus string, failed bool) {
 		o.closeSecond()
 		o.current = Second{At: second}
 	}
+
 	o.current.Answers++
 	if failed {
 		o.current.Errors++
@@ -125,22 +131,26 @@ func (o *operations) count(milliseconds, vus string, failed bool) {
 	}
 	if ms, err := strconv.ParseFloat(milliseconds, 64); err == nil {
 		_ = o.latency.RecordValue(min(max(int64(ms*1000), 1), maxLatency)) // It is in range.
-		o.second = append(o.second, ms)
+		o.currentLatencies = append(o.currentLatencies, ms)
 	}
 }
 
-// progressInterval is how often a run says how it goes.
+// progressInterval is the time between two progress messages of a run.
 const progressInterval = 5 * time.Second
 
 func (o *operations) closeSecond() {
 	if o.current.Answers == 0 {
 		return
 	}
-	o.current.P50, o.current.P95, o.current.P99 = percentile(o.second, 0.5), percentile(o.second, 0.95), percentile(o.second, 0.99)
+
+	o.current.P50 = percentile(o.currentLatencies, 0.5)
+	o.current.P95 = percentile(o.currentLatencies, 0.95)
+	o.current.P99 = percentile(o.currentLatencies, 0.99)
 	o.seconds = append(o.seconds, o.current)
-	o.second = o.second[:0]
-	if time.Since(o.told) >= progressInterval {
-		o.told = time.Now()
+	o.currentLatencies = o.currentLatencies[:0]
+
+	if time.Since(o.reportedAt) >= progressInterval {
+		o.reportedAt = time.Now()
 		c := o.current
 		fmt.Fprintf(o.progress, "%4.0f s  %4d VUs  %5d answers/s  p95 %s  errors %d\n",
 			c.At.Sub(o.seconds[0].At).Seconds(), c.VUs, c.Answers, formatMS(c.P95), c.Errors)

@@ -16,12 +16,15 @@ import (
 var reportText string
 
 var reportPage = template.Must(template.New("report").Funcs(template.FuncMap{
-	"charts": chartsOf, "ms": formatMS, "number": formatNumber, "inc": func(i int) int { return i + 1 },
+	"charts":  drawCharts,
+	"ms":      formatMS,
+	"number":  formatNumber,
+	"inc":     func(i int) int { return i + 1 },
 	"seconds": func(d time.Duration) string { return d.Round(time.Second).String() },
 	"time":    func(at time.Time) string { return at.Format("2006-01-02 15:04:05 MST") },
 }).Parse(reportText))
 
-// page makes the report for people: one file that needs no other.
+// page returns the report for people, an HTML page that needs no other file.
 func (s *Summary) page() ([]byte, error) {
 	var page bytes.Buffer
 	err := reportPage.Execute(&page, s)
@@ -32,16 +35,19 @@ func (s *Summary) page() ([]byte, error) {
 type chart struct {
 	Title string
 	Lines []line
-	// Ticks of the value axis, from 0 up.
+	// Ticks are those of the value axis, from 0 upwards.
 	Ticks []tick
-	// Last is the time at the right end.
+	// Last is the time at the right end of the time axis, since its start.
 	Last string
 }
 
 type line struct {
-	Name, Points string
-	Latest       string
-	Class        int
+	Name string
+	// Points are those of an SVG polyline.
+	Points string
+	// Highest is the highest value, with the unit.
+	Highest string
+	Class   int
 }
 
 type tick struct {
@@ -62,7 +68,8 @@ type series struct {
 	values []float64
 }
 
-func chartsOf(r *RunResult) []chart {
+// drawCharts draws a run's charts, without those that have no values.
+func drawCharts(r *RunResult) []chart {
 	ofSeconds := func(name string, value func(Second) float64) series {
 		s := series{name: name}
 		for _, second := range r.Seconds {
@@ -70,6 +77,7 @@ func chartsOf(r *RunResult) []chart {
 		}
 		return s
 	}
+
 	ofSamples := func(name string, value func(Sample) float64) series {
 		s := series{name: name}
 		for _, sample := range r.Samples {
@@ -77,34 +85,41 @@ func chartsOf(r *RunResult) []chart {
 		}
 		return s
 	}
+
 	const mega = 1 << 20
 	drawn := []chart{
-		draw("Answers a second", "", ofSeconds("answers", func(s Second) float64 { return float64(s.Answers) }),
+		draw("Answers per second", "",
+			ofSeconds("answers", func(s Second) float64 { return float64(s.Answers) }),
 			ofSeconds("errors", func(s Second) float64 { return float64(s.Errors) })),
-		draw("Latency", " ms", ofSeconds("p50", func(s Second) float64 { return s.P50 }),
-			ofSeconds("p95", func(s Second) float64 { return s.P95 }), ofSeconds("p99", func(s Second) float64 { return s.P99 })),
+		draw("Latency", " ms",
+			ofSeconds("p50", func(s Second) float64 { return s.P50 }),
+			ofSeconds("p95", func(s Second) float64 { return s.P95 }),
+			ofSeconds("p99", func(s Second) float64 { return s.P99 })),
 		draw("Virtual users", "", ofSeconds("VUs", func(s Second) float64 { return float64(s.VUs) })),
-		draw("Processors that the server uses", "", ofSamples("CPU", func(s Sample) float64 { return s.CPU })),
+		draw("Processors in use by the server", "", ofSamples("CPU", func(s Sample) float64 { return s.CPU })),
 		draw("The server's memory", " MB", ofSamples("resident", func(s Sample) float64 { return s.Memory / mega })),
-		draw("Commands that wait, and in a batch", "", ofSamples("queue", func(s Sample) float64 { return s.Queue }),
-			ofSamples("batch", func(s Sample) float64 { return s.BatchCommands })),
-		draw("Time of a batch", " ms", ofSamples("batch", func(s Sample) float64 { return s.BatchMS })),
-		draw("Database connections", "", ofSamples("in use", func(s Sample) float64 { return s.PoolUsed }),
+		draw("Commands waiting, and in a group", "",
+			ofSamples("queue", func(s Sample) float64 { return s.Queue }),
+			ofSamples("group", func(s Sample) float64 { return s.BatchCommands })),
+		draw("Duration of a group", " ms", ofSamples("group", func(s Sample) float64 { return s.BatchMS })),
+		draw("Database connections", "",
+			ofSamples("in use", func(s Sample) float64 { return s.PoolUsed }),
 			ofSamples("limit", func(s Sample) float64 { return s.PoolLimit })),
 		draw("Goroutines", "", ofSamples("goroutines", func(s Sample) float64 { return s.Goroutines })),
 	}
 	return slices.DeleteFunc(drawn, func(c chart) bool { return len(c.Lines) == 0 })
 }
 
-// draw makes a chart of series that share an axis, which begins at 0. A series
-// with fewer than two values is no line.
+// draw draws series in one chart, whose value axis begins at 0. It leaves out a series with
+// fewer than two values.
 func draw(title, unit string, all ...series) chart {
 	c := chart{Title: title}
 	all = slices.DeleteFunc(all, func(s series) bool { return len(s.values) < 2 })
 	if len(all) == 0 {
 		return c
 	}
-	first, last, most := all[0].at[0], all[0].at[0], 0.0
+
+	first, last, highest := all[0].at[0], all[0].at[0], 0.0
 	for _, s := range all {
 		if s.at[0].Before(first) {
 			first = s.at[0]
@@ -112,37 +127,43 @@ func draw(title, unit string, all ...series) chart {
 		if end := s.at[len(s.at)-1]; end.After(last) {
 			last = end
 		}
-		most = max(most, slices.Max(s.values))
-	}
-	step := tickStep(most)
-	top := max(math.Ceil(most/step)*step, step)
-	for value := 0.0; value <= top+step/2; value += step {
-		c.Ticks = append(c.Ticks, tick{Y: round(chartHeight - value/top*chartHeight), Label: strconv.FormatFloat(round(value*100)/100, 'g', -1, 64) + unit})
+		highest = max(highest, slices.Max(s.values))
 	}
 	span := max(last.Sub(first).Seconds(), 1)
+	step := tickStep(highest)
+	top := max(math.Ceil(highest/step)*step, step)
+	x := func(at time.Time) float64 { return round(at.Sub(first).Seconds() / span * chartWidth) }
+	y := func(value float64) float64 { return round(chartHeight - value/top*chartHeight) }
+
+	for value := 0.0; value <= top+step/2; value += step {
+		label := strconv.FormatFloat(round(value*100)/100, 'g', -1, 64) + unit
+		c.Ticks = append(c.Ticks, tick{Y: y(value), Label: label})
+	}
 	for i, s := range all {
 		var points strings.Builder
 		for j, value := range s.values {
-			fmt.Fprintf(&points, "%g,%g ", round(s.at[j].Sub(first).Seconds()/span*chartWidth), round(chartHeight-value/top*chartHeight))
+			fmt.Fprintf(&points, "%g,%g ", x(s.at[j]), y(value))
 		}
 		c.Lines = append(c.Lines, line{
-			Name: s.name, Points: strings.TrimSpace(points.String()), Class: i,
-			Latest: "most " + formatNumber(slices.Max(s.values)) + unit,
+			Name:    s.name,
+			Points:  strings.TrimSpace(points.String()),
+			Highest: "highest " + formatNumber(slices.Max(s.values)) + unit,
+			Class:   i,
 		})
 	}
 	c.Last = last.Sub(first).Round(time.Second).String()
 	return c
 }
 
-// tickStep returns a step of 1, 2 or 5 times a power of ten that divides a range
-// into at most five.
-func tickStep(most float64) float64 {
-	if most <= 0 {
+// tickStep returns a step of 1, 2 or 5 times a power of ten that divides the range from 0
+// to highest into at most five.
+func tickStep(highest float64) float64 {
+	if highest <= 0 {
 		return 1
 	}
-	power := math.Pow(10, math.Floor(math.Log10(most)))
+	power := math.Pow(10, math.Floor(math.Log10(highest)))
 	for _, factor := range []float64{0.1, 0.2, 0.5, 1, 2, 5} {
-		if most/(power*factor) <= 5 {
+		if highest/(power*factor) <= 5 {
 			return power * factor
 		}
 	}

@@ -8,15 +8,15 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/testbed"
 )
 
-// Sample is what the server's metrics said at a moment.
+// Sample holds some of the server's metrics at a time.
 type Sample struct {
 	At         time.Time `json:"at"`
-	CPU        float64   `json:"cpu"` // processors in use since the sample before
-	Memory     float64   `json:"memory"`
+	CPU        float64   `json:"cpu"`    // processors in use since the previous sample
+	Memory     float64   `json:"memory"` // resident, in bytes
 	Goroutines float64   `json:"goroutines"`
 	Queue      float64   `json:"queue"`
 	InFlight   float64   `json:"inFlight"`
-	// BatchCommands and BatchMS are averages since the sample before.
+	// BatchCommands and BatchMS are averages since the previous sample.
 	BatchCommands float64 `json:"batchCommands"`
 	BatchMS       float64 `json:"batchMs"`
 	PoolUsed      float64 `json:"poolUsed"`
@@ -35,38 +35,42 @@ const sampleInterval = time.Second
 
 func startSampler(ctx context.Context, s *testbed.Server) *sampler {
 	ctx, cancel := context.WithCancel(ctx)
-	taker := &sampler{cancel: cancel}
-	taker.done.Go(func() {
-		var before testbed.Metrics
-		var beforeAt time.Time
-		ticker := time.NewTicker(sampleInterval)
-		defer ticker.Stop()
-		for {
-			at := time.Now()
-			// A server that does not answer has no sample; the load will tell.
-			if families, err := s.Metrics(ctx); err == nil {
-				if before != nil {
-					taker.samples = append(taker.samples, sampleOf(before, families, beforeAt, at))
-				}
-				before, beforeAt = families, at
+	result := &sampler{cancel: cancel}
+	result.done.Go(func() { result.run(ctx, s) })
+	return result
+}
+
+func (r *sampler) run(ctx context.Context, s *testbed.Server) {
+	ticker := time.NewTicker(sampleInterval)
+	defer ticker.Stop()
+
+	var previous testbed.Metrics
+	var previousAt time.Time
+	for {
+		at := time.Now()
+		// While the server does not answer there are no samples: the load reports its errors.
+		if current, err := s.Metrics(ctx); err == nil {
+			if previous != nil {
+				r.samples = append(r.samples, newSample(previous, current, previousAt, at))
 			}
-			select {
-			case <-ticker.C:
-			case <-ctx.Done():
-				return
-			}
+			previous, previousAt = current, at
 		}
-	})
-	return taker
+
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
-func (t *sampler) stop() []Sample {
-	t.cancel()
-	t.done.Wait()
-	return t.samples
+func (r *sampler) stop() []Sample {
+	r.cancel()
+	r.done.Wait()
+	return r.samples
 }
 
-func sampleOf(before, now testbed.Metrics, beforeAt, at time.Time) Sample {
+func newSample(before, now testbed.Metrics, beforeAt, at time.Time) Sample {
 	rise := func(name string) float64 { return now.Value(name) - before.Value(name) }
 	mean := func(name string) float64 {
 		sum, count := now.Histogram(name)
@@ -76,12 +80,18 @@ func sampleOf(before, now testbed.Metrics, beforeAt, at time.Time) Sample {
 		}
 		return (sum - sumBefore) / (count - countBefore)
 	}
+
 	return Sample{
-		At: at.UTC(), CPU: rise("process_cpu_seconds_total") / at.Sub(beforeAt).Seconds(),
-		Memory: now.Value("process_resident_memory_bytes"), Goroutines: now.Value("go_goroutines"),
-		Queue: now.Value("escrowgrid_queue_commands"), InFlight: now.Value("escrowgrid_http_requests_in_flight"),
-		BatchCommands: mean("escrowgrid_batch_commands"), BatchMS: 1000 * mean("escrowgrid_batch_duration_seconds"),
-		PoolUsed: now.Value("escrowgrid_store_connections_used"), PoolLimit: now.Value("escrowgrid_store_connections_limit"),
-		Processors: now.Value("go_sched_gomaxprocs_threads"),
+		At:            at.UTC(),
+		CPU:           rise("process_cpu_seconds_total") / at.Sub(beforeAt).Seconds(),
+		Memory:        now.Value("process_resident_memory_bytes"),
+		Goroutines:    now.Value("go_goroutines"),
+		Queue:         now.Value("escrowgrid_queue_commands"),
+		InFlight:      now.Value("escrowgrid_http_requests_in_flight"),
+		BatchCommands: mean("escrowgrid_batch_commands"),
+		BatchMS:       1000 * mean("escrowgrid_batch_duration_seconds"),
+		PoolUsed:      now.Value("escrowgrid_store_connections_used"),
+		PoolLimit:     now.Value("escrowgrid_store_connections_limit"),
+		Processors:    now.Value("go_sched_gomaxprocs_threads"),
 	}
 }

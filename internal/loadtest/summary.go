@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// Summary is the verdict of a load test with all that it rests on; summary.json.
+// Summary is the verdict of a load test with everything that it rests on, as in
+// summary.json.
 type Summary struct {
 	Passed    bool      `json:"passed"`
 	ExitCode  int       `json:"exitCode"`
@@ -24,7 +25,7 @@ type Summary struct {
 	Machine   Machine   `json:"machine"`
 	// Figures are the medians of the runs.
 	Figures Figures `json:"figures"`
-	// Regression compares them with a baseline's.
+	// Regression compares the figures with a baseline's.
 	Regression []Check      `json:"regression,omitempty"`
 	Runs       []*RunResult `json:"runs"`
 }
@@ -44,10 +45,11 @@ type RunResult struct {
 	Seconds     []Second       `json:"seconds"`
 	Samples     []Sample       `json:"samples"`
 
+	// resources are the samples before they are judged.
 	resources []Sample
 }
 
-// ServerInfo says what was tested.
+// ServerInfo identifies the tested server.
 type ServerInfo struct {
 	URL     string `json:"url"`
 	Version string `json:"version"`
@@ -55,18 +57,18 @@ type ServerInfo struct {
 	Private bool   `json:"private"`
 }
 
-// Figures are what a baseline is compared by. Throughput counts the answers a
-// second from the first to the last.
+// Figures are compared with a baseline's. Throughput is in answers per second, from the
+// first answer to the last; the others are latencies in milliseconds.
 type Figures struct {
 	Throughput float64 `json:"throughput"`
-	P50        float64 `json:"p50"` // ms
+	P50        float64 `json:"p50"`
 	P95        float64 `json:"p95"`
 	P99        float64 `json:"p99"`
 	P999       float64 `json:"p999"`
 	Max        float64 `json:"max"`
 }
 
-// Check is one thing that had to hold.
+// Check is a condition of a passed test, with the measured value.
 type Check struct {
 	Name   string `json:"name"`
 	Limit  string `json:"limit"`
@@ -74,7 +76,7 @@ type Check struct {
 	Passed bool   `json:"passed"`
 }
 
-// Machine is where a test ran. Figures of different machines are not compared.
+// Machine describes the machine of a test. Figures of different machines are not compared.
 type Machine struct {
 	OS         string `json:"os"`
 	Arch       string `json:"arch"`
@@ -86,9 +88,10 @@ func thisMachine() Machine {
 	m := Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, Processors: runtime.GOMAXPROCS(0)}
 	file, err := os.Open("/proc/cpuinfo")
 	if err != nil {
-		return m // Only Linux tells.
+		return m // Only Linux has this file.
 	}
 	defer func() { _ = file.Close() }() // It is only read.
+
 	for lines := bufio.NewScanner(file); lines.Scan(); {
 		if name, value, ok := strings.Cut(lines.Text(), ":"); ok && strings.TrimSpace(name) == "model name" {
 			m.Processor = strings.TrimSpace(value)
@@ -98,31 +101,40 @@ func thisMachine() Machine {
 	return m
 }
 
-func (r *RunResult) takeOperations(o *operations) {
+// summarize computes the outcomes and the figures of a run from its operations.
+func (r *RunResult) summarize(o *operations) {
 	r.Outcomes, r.Seconds = o.outcomes(), o.seconds
 	answers := 0
 	for _, second := range o.seconds {
 		answers += second.Answers
 	}
+
 	ms := func(q float64) float64 { return float64(o.latency.ValueAtQuantile(q)) / 1000 }
-	r.Figures = Figures{P50: ms(50), P95: ms(95), P99: ms(99), P999: ms(99.9), Max: float64(o.latency.Max()) / 1000}
+	r.Figures = Figures{
+		P50:  ms(50),
+		P95:  ms(95),
+		P99:  ms(99),
+		P999: ms(99.9),
+		Max:  float64(o.latency.Max()) / 1000,
+	}
 	if span := o.last.Sub(o.first); span > 0 {
 		r.Figures.Throughput = float64(answers-1) / span.Seconds()
 	}
 }
 
-// maxUtilisation is the objective for the server's processors and connections: above
-// it, queues grow faster than the load.
+// maxUtilisation is the objective for the use of the server's processors and connections,
+// as a share. Above it, queues grow faster than the load.
 const maxUtilisation = 0.8
 
 // judgeResources compares the average use of processors and connections with the
-// objective. A profile that looks for the limit has none.
+// objective, which a profile that saturates the server does not have.
 func (r *RunResult) judgeResources(saturates bool) {
 	r.Samples = r.resources
 	r.Resources = []Check{}
 	if len(r.Samples) == 0 || saturates {
 		return
 	}
+
 	var cpu, processors, used, limit float64
 	for _, sample := range r.Samples {
 		cpu += sample.CPU
@@ -130,10 +142,14 @@ func (r *RunResult) judgeResources(saturates bool) {
 		used += sample.PoolUsed
 		limit += sample.PoolLimit
 	}
+
 	judge := func(name string, used, limit float64) {
 		if limit > 0 {
 			r.Resources = append(r.Resources, Check{
-				Name: name, Limit: "< 80 %", Value: formatNumber(100*used/limit) + " %", Passed: used/limit < maxUtilisation,
+				Name:   name,
+				Limit:  "< 80 %",
+				Value:  formatNumber(100*used/limit) + " %",
+				Passed: used/limit < maxUtilisation,
 			})
 		}
 	}
@@ -141,10 +157,10 @@ func (r *RunResult) judgeResources(saturates bool) {
 	judge("database connections in use, on average", used, limit)
 }
 
-// Tolerances say how much worse than the baseline a run may be, as a share.
+// Tolerances are how much worse than the baseline a run may be, as shares: 0.1 is 10 %.
 type Tolerances struct{ Throughput, Latency float64 }
 
-// judge makes the verdict.
+// judge reaches the verdict. The baseline may be nil.
 func (s *Summary) judge(profile Profile, baseline *Summary, tolerances Tolerances) {
 	objectives, correct := true, true
 	for _, run := range s.Runs {
@@ -154,10 +170,12 @@ func (s *Summary) judge(profile Profile, baseline *Summary, tolerances Tolerance
 		}
 		correct = correct && run.Correctness.Passed
 	}
+
 	s.Figures = medians(s.Runs)
 	if baseline != nil {
 		s.compare(baseline, tolerances)
 	}
+
 	regressed := slices.ContainsFunc(s.Regression, func(c Check) bool { return !c.Passed })
 	switch {
 	case !correct:
@@ -170,27 +188,37 @@ func (s *Summary) judge(profile Profile, baseline *Summary, tolerances Tolerance
 	s.Passed = s.ExitCode == 0
 }
 
-// compare notes how the figures differ from a baseline's.
+// compare compares the figures with a baseline's.
 func (s *Summary) compare(baseline *Summary, tolerances Tolerances) {
 	if s.Machine != baseline.Machine || s.Profile != baseline.Profile {
 		s.Regression = []Check{{
-			Name: "the baseline is of the same profile and machine", Limit: describe(baseline.Profile, baseline.Machine),
-			Value: describe(s.Profile, s.Machine), Passed: false,
+			Name:   "the baseline is of the same profile and machine",
+			Limit:  describe(baseline.Profile, baseline.Machine),
+			Value:  describe(s.Profile, s.Machine),
+			Passed: false,
 		}}
 		return
 	}
+
 	was, is := baseline.Figures, s.Figures
 	slowest := was.Throughput * (1 - tolerances.Throughput)
 	s.Regression = []Check{{
-		Name: "answers a second", Limit: "≥ " + formatNumber(slowest), Value: formatNumber(is.Throughput), Passed: is.Throughput >= slowest,
+		Name:   "answers per second",
+		Limit:  "≥ " + formatNumber(slowest),
+		Value:  formatNumber(is.Throughput),
+		Passed: is.Throughput >= slowest,
 	}}
+
 	for _, latency := range []struct {
 		name    string
 		was, is float64
 	}{{"p50", was.P50, is.P50}, {"p95", was.P95, is.P95}, {"p99", was.P99, is.P99}} {
-		most := latency.was * (1 + tolerances.Latency)
+		longest := latency.was * (1 + tolerances.Latency)
 		s.Regression = append(s.Regression, Check{
-			Name: latency.name, Limit: "≤ " + formatMS(most), Value: formatMS(latency.is), Passed: latency.is <= most,
+			Name:   latency.name,
+			Limit:  "≤ " + formatMS(longest),
+			Value:  formatMS(latency.is),
+			Passed: latency.is <= longest,
 		})
 	}
 }
@@ -200,14 +228,15 @@ func describe(profile string, m Machine) string {
 }
 
 func medians(runs []*RunResult) (f Figures) {
-	median := func(of func(Figures) float64) float64 {
+	median := func(figure func(Figures) float64) float64 {
 		values := make([]float64, len(runs))
 		for i, run := range runs {
-			values[i] = of(run.Figures)
+			values[i] = figure(run.Figures)
 		}
 		slices.Sort(values)
 		return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
 	}
+
 	f.Throughput = median(func(f Figures) float64 { return f.Throughput })
 	f.P50 = median(func(f Figures) float64 { return f.P50 })
 	f.P95 = median(func(f Figures) float64 { return f.P95 })
@@ -217,8 +246,8 @@ func medians(runs []*RunResult) (f Figures) {
 	return f
 }
 
-// percentile returns the value that the share q of the values does not exceed, by
-// nearest rank; 0 of none. It sorts them.
+// percentile returns the value that a share q of the values does not exceed, by nearest
+// rank; 0 where there are no values. It sorts them.
 func percentile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return 0
@@ -227,31 +256,35 @@ func percentile(values []float64, q float64) float64 {
 	return values[min(int(q*float64(len(values))), len(values)-1)]
 }
 
-func readSummary(path string) (*Summary, error) {
+func readBaseline(path string) (*Summary, error) {
 	content, err := os.ReadFile(path) //nolint:gosec // The operator says which.
 	if err != nil {
 		return nil, fmt.Errorf("the baseline: %w", err)
 	}
+
 	var s Summary
 	if err := json.Unmarshal(content, &s); err != nil {
 		return nil, fmt.Errorf("the baseline %s: %w", path, err)
 	}
 	if s.Figures.Throughput == 0 {
-		return nil, fmt.Errorf("the baseline %s is no summary of a load test", path)
+		return nil, fmt.Errorf("the baseline %s is not the summary of a load test", path)
 	}
 	return &s, nil
 }
 
-// write makes the report: report.html, summary.json and junit.xml.
+// write writes the report: report.html, summary.json and junit.xml.
 func (s *Summary) write(directory string) error {
 	for name, encode := range map[string]func() ([]byte, error){
-		"summary.json": s.json, "junit.xml": s.junit, "report.html": s.page,
+		"summary.json": s.json,
+		"junit.xml":    s.junit,
+		"report.html":  s.page,
 	} {
 		content, err := encode()
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		if err := os.WriteFile(filepath.Join(directory, name), content, 0o644); err != nil { //nolint:gosec // For others to read.
+		err = os.WriteFile(filepath.Join(directory, name), content, 0o644) //nolint:gosec // For others to read.
+		if err != nil {
 			return err
 		}
 	}
@@ -271,7 +304,8 @@ func (s *Summary) json() ([]byte, error) {
 	return append(content, '\n'), err
 }
 
-// formatNumber writes three significant digits, or all before the point.
+// formatNumber formats a value with three significant digits, or with all of the integer
+// part where that has more.
 func formatNumber(value float64) string {
 	switch {
 	case value >= 100:

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// aRun is one that is all right.
+// aRun is a run that passes.
 func aRun() *RunResult {
 	return &RunResult{
 		Figures:     Figures{Throughput: 1000, P50: 10, P95: 20, P99: 40, P999: 50, Max: 60},
@@ -30,6 +30,7 @@ func TestVerdict(t *testing.T) {
 		}
 		return s
 	}
+
 	for name, test := range map[string]struct {
 		profile  string
 		change   func(*RunResult)
@@ -53,7 +54,8 @@ func TestVerdict(t *testing.T) {
 		"lost before missed":           {change: func(r *RunResult) { r.Objectives[0].Passed, r.Correctness.Passed = false, false }, want: ExitIncorrect},
 		"missed before slower": {
 			change:   func(r *RunResult) { r.Objectives[0].Passed = false },
-			baseline: baseline(func(s *Summary) { s.Figures.Throughput *= 2 }), want: ExitObjectives,
+			baseline: baseline(func(s *Summary) { s.Figures.Throughput *= 2 }),
+			want:     ExitObjectives,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -68,6 +70,7 @@ func TestVerdict(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+
 			s := &Summary{Profile: profile.Name, Machine: machine, Runs: []*RunResult{run}}
 			s.judge(profile, test.baseline, Tolerances{Throughput: 0.1, Latency: 0.25})
 			if s.ExitCode != test.want || s.Passed != (test.want == 0) {
@@ -117,7 +120,7 @@ func TestABaselineIsRead(t *testing.T) {
 	if err := s.save(path); err != nil {
 		t.Fatal(err)
 	}
-	read, err := readSummary(path)
+	read, err := readBaseline(path)
 	if err != nil || read.Figures != s.Figures || read.Machine != s.Machine {
 		t.Errorf("read %+v, %v", read, err)
 	}
@@ -125,7 +128,7 @@ func TestABaselineIsRead(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := readSummary(path); err == nil {
+		if _, err := readBaseline(path); err == nil {
 			t.Errorf("%s is taken for a baseline", name)
 		}
 	}
@@ -134,24 +137,38 @@ func TestABaselineIsRead(t *testing.T) {
 func TestOperationsAreCounted(t *testing.T) {
 	o := newOperations(io.Discard)
 	for _, line := range []string{
-		"", "EG", "EG begin", "EG end never-begun ok 200 - 1 - 1", "EG begin a create - more", "EG other a b c", "WARN EG begin a create -",
+		"",
+		"EG",
+		"EG begin",
+		"EG end never-begun ok 200 - 1 - 1",
+		"EG begin a create - more",
+		"EG other a b c",
+		"WARN EG begin a create -",
 		"EG read list 200",
 	} {
-		if o.take(line) {
+		if o.addLine(line) {
 			t.Errorf("%q is taken for a line of the log", line)
 		}
 	}
 	for _, line := range []string{
-		"EG begin a create -", "EG end a ok 201 - 1.000 pos_1 5", "EG begin b create -", "EG end b refused 422 policy_min_amount 2.0 - 6",
-		"EG begin c create -", "EG end c unknown 0 - 30.5 - 7", "EG begin d create -", "EG read list 200 4.25 8", "EG read list 500 5 9",
+		"EG begin a create -",
+		"EG end a ok 201 - 1.000 pos_1 5",
+		"EG begin b create -",
+		"EG end b refused 422 policy_min_amount 2.0 - 6",
+		"EG begin c create -",
+		"EG end c unknown 0 - 30.5 - 7",
+		"EG begin d create -",
+		"EG read list 200 4.25 8",
+		"EG read list 500 5 9",
 	} {
-		if !o.take(line) {
-			t.Errorf("%q is not taken", line)
+		if !o.addLine(line) {
+			t.Errorf("%q is not taken for a line of the log", line)
 		}
 	}
 	o.finish()
+
 	var run RunResult
-	run.takeOperations(o)
+	run.summarize(o)
 	if counts := run.Outcomes; counts[outcomeOK] != 1 || counts[outcomeRefused] != 1 || counts[outcomeUnknown] != 2 {
 		t.Errorf("outcomes are %v", counts)
 	}
@@ -159,18 +176,26 @@ func TestOperationsAreCounted(t *testing.T) {
 	for _, second := range run.Seconds {
 		answers, failed, users = answers+second.Answers, failed+second.Errors, max(users, second.VUs)
 	}
-	if answers != 5 || failed != 2 || users != 9 || run.Figures.P50 != 4.251 && run.Figures.P50 != 4.25 || run.Figures.Max < 30 {
+	if answers != 5 || failed != 2 || users != 9 ||
+		run.Figures.P50 != 4.251 && run.Figures.P50 != 4.25 || run.Figures.Max < 30 {
 		t.Errorf("%d answers, %d errors, %d VUs, %+v", answers, failed, users, run.Figures)
 	}
 }
 
-// A run has a chart for each thing that was measured, and none for what was not.
+// A report has a chart of everything that was measured, and of nothing else.
 func TestReport(t *testing.T) {
 	run := aRun()
-	begun := time.Now()
+	startedAt := time.Now()
 	for i := range 10 {
-		at := begun.Add(time.Duration(i) * time.Second)
-		run.Seconds = append(run.Seconds, Second{At: at, Answers: 100 + i, P50: 1, P95: 2, P99: float64(i), VUs: i})
+		at := startedAt.Add(time.Duration(i) * time.Second)
+		run.Seconds = append(run.Seconds, Second{
+			At:      at,
+			Answers: 100 + i,
+			VUs:     i,
+			P50:     1,
+			P95:     2,
+			P99:     float64(i),
+		})
 	}
 	run.Correctness = Correctness{DifferenceCount: 1, Differences: []string{"operation <b>x</b> was lost"}}
 	s := &Summary{Profile: "load", Runs: []*RunResult{run}}
@@ -179,11 +204,12 @@ func TestReport(t *testing.T) {
 	if err := s.write(directory); err != nil {
 		t.Fatal(err)
 	}
+
 	page, err := os.ReadFile(filepath.Join(directory, "report.html"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"<h3>Latency</h3>", "failed</span>", "operation &lt;b&gt;x&lt;/b&gt; was lost", "most 109", "Virtual users"} {
+	for _, want := range []string{"<h3>Latency</h3>", "failed</span>", "operation &lt;b&gt;x&lt;/b&gt; was lost", "highest 109", "Virtual users"} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("the page does not have %q", want)
 		}
@@ -193,6 +219,7 @@ func TestReport(t *testing.T) {
 			t.Errorf("the page has %q", unwanted)
 		}
 	}
+
 	content, err := os.ReadFile(filepath.Join(directory, "summary.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -202,7 +229,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// A breakpoint run is to miss an objective in the end: what counts is the knee.
+// A breakpoint run misses an objective in the end by design: only the knee counts.
 func TestTheKneeIsTheResultOfABreakpointRun(t *testing.T) {
 	for name, test := range map[string]struct {
 		knee   string
@@ -216,15 +243,19 @@ func TestTheKneeIsTheResultOfABreakpointRun(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(directory, "summary.json"), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		checks, breakpoint, err := outcome{directory: directory}.read()
-		if err != nil || len(checks) != 2 || checks[0].Value != test.knee || checks[0].Passed != test.passed || !checks[1].Passed {
+
+		checks, breakpoint, err := outcome{directory: directory}.readSummary()
+		if err != nil || len(checks) != 2 || checks[0].Value != test.knee || checks[0].Passed != test.passed ||
+			!checks[1].Passed {
 			t.Errorf("%s: the checks are %+v, %v", name, checks, err)
 		}
 		if breakpoint == nil || len(breakpoint.Steps) != 1 {
 			t.Errorf("%s: the steps are %+v", name, breakpoint)
 		}
 	}
-	if _, _, err := (outcome{directory: t.TempDir(), lastLine: "it broke"}).read(); err == nil || !strings.Contains(err.Error(), "it broke") {
+
+	_, _, err := outcome{directory: t.TempDir(), lastLine: "it broke"}.readSummary()
+	if err == nil || !strings.Contains(err.Error(), "it broke") {
 		t.Errorf("without a summary: %v", err)
 	}
 }

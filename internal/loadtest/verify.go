@@ -15,11 +15,11 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/testbed"
 )
 
-// Correctness is what was found when everything that a run left was read back.
+// Correctness is the result of reading back everything that a run left.
 type Correctness struct {
 	Passed bool `json:"passed"`
-	// Acknowledged and Refused count the operations that the server answered; the
-	// unknown ones turned out to be carried out or not.
+	// Acknowledged and Refused count the operations that the server answered. UnknownDone
+	// and UnknownNotDone count those without an answer, by whether they were carried out.
 	Acknowledged   int `json:"acknowledged"`
 	Refused        int `json:"refused"`
 	UnknownDone    int `json:"unknownDone"`
@@ -27,14 +27,14 @@ type Correctness struct {
 	Journals       int `json:"journals"`
 	Entries        int `json:"entries"`
 	Positions      int `json:"positions"`
-	// Differences are at most maxDifferences of DifferenceCount.
+	// Differences has the first maxDifferences of DifferenceCount differences.
 	DifferenceCount int      `json:"differenceCount"`
 	Differences     []string `json:"differences"`
 }
 
 const maxDifferences = 1000
 
-func (c *Correctness) differ(format string, args ...any) {
+func (c *Correctness) addDifference(format string, args ...any) {
 	c.DifferenceCount++
 	if len(c.Differences) < maxDifferences {
 		c.Differences = append(c.Differences, fmt.Sprintf(format, args...))
@@ -50,14 +50,14 @@ type journalEntry struct {
 	Details   json.RawMessage
 }
 
-// step is the part of an entry's details that concerns a position.
-type step struct {
+// positionDetails is the part of an entry's details that concerns a position.
+type positionDetails struct {
 	ToState  escrow.State
 	Currency money.Currency
 	Amount   string
 }
 
-// shownPosition is a position as a list shows it.
+// shownPosition is a position in the API's form.
 type shownPosition struct {
 	ID                                       string
 	State                                    escrow.State
@@ -66,15 +66,20 @@ type shownPosition struct {
 	Amount, Funded, Released, Refunded, Held string
 }
 
-// verify reads back over the API what the operations left.
-func verify(ctx context.Context, s *testbed.Server, tenants []testbed.Tenant, operations *operations) (Correctness, error) {
+// verify reads the journals and positions back over the API and compares them with the
+// operations.
+func verify(
+	ctx context.Context, s *testbed.Server, tenants []testbed.Tenant, operations *operations,
+) (Correctness, error) {
 	v := &verification{
-		Correctness: Correctness{Differences: []string{}}, entries: make(map[string][]journalEntry),
+		Correctness: Correctness{Differences: []string{}},
+		entries:     make(map[string][]journalEntry),
 	}
-	journals, err := journalsOf(ctx, s, tenants, operations)
+	journals, err := findJournals(ctx, s, tenants, operations)
 	if err != nil {
 		return v.Correctness, err
 	}
+
 	for _, institution := range slices.Sorted(maps.Keys(journals)) {
 		if err := v.readJournal(ctx, s, institution, journals[institution]); err != nil {
 			return v.Correctness, err
@@ -83,22 +88,27 @@ func verify(ctx context.Context, s *testbed.Server, tenants []testbed.Tenant, op
 	for id, operation := range operations.byID {
 		v.checkOperation(id, operation)
 	}
+
 	slices.Sort(v.Differences)
 	v.Passed = v.DifferenceCount == 0
 	return v.Correctness, nil
 }
 
-// journalsOf returns the institutions of a test with the keys that read them:
-// those that it was given, and those that its operations made.
-func journalsOf(ctx context.Context, s *testbed.Server, tenants []testbed.Tenant, operations *operations) (map[string]string, error) {
+// findJournals returns the ids of a test's institutions, each with a key that can read it:
+// the tenants, and the institutions that the operations created.
+func findJournals(
+	ctx context.Context, s *testbed.Server, tenants []testbed.Tenant, operations *operations,
+) (map[string]string, error) {
 	journals := make(map[string]string)
 	for _, t := range tenants {
 		journals[t.InstitutionID] = t.APIKey
 	}
-	if !slices.ContainsFunc(slices.Collect(maps.Values(operations.byID)), func(o *operation) bool { return o.kind == "institution" }) {
+	createsInstitution := func(o *operation) bool { return o.kind == "institution" }
+	if !slices.ContainsFunc(slices.Collect(maps.Values(operations.byID)), createsInstitution) {
 		return journals, nil
 	}
-	// Also those whose making was not acknowledged.
+
+	// The list has institutions whose creation was not acknowledged, too.
 	type institution struct {
 		ID        string
 		CreatedAt time.Time
@@ -117,82 +127,100 @@ func journalsOf(ctx context.Context, s *testbed.Server, tenants []testbed.Tenant
 	return journals, err
 }
 
-// verification is a reading back that is under way.
+// verification is the state of verify.
 type verification struct {
 	Correctness
-	// entries are those of all journals, by the request that made them.
+	// entries has the entries of all journals, by the id of the request that made them.
 	entries map[string][]journalEntry
 }
 
-// readJournal reads one institution's journal and its positions, and checks each
-// by itself and the two against each other.
+// readJournal reads an institution's journal, replays it, and compares the result with the
+// institution's positions.
 func (v *verification) readJournal(ctx context.Context, s *testbed.Server, institution, key string) error {
 	v.Journals++
-	query := func() url.Values { return url.Values{"institutionId": {institution}} }
-	lives := make(map[string]*life)
-	next := int64(1)
-	err := apiclient.List(ctx, s.Client, key, "/audit-events", query(), func(e journalEntry) error {
-		if e.Sequence != next {
-			v.differ("the journal of %s has the sequence %d where %d is due", institution, e.Sequence, next)
+	replayed, err := v.replayJournal(ctx, s, institution, key)
+	if err != nil {
+		return err
+	}
+
+	seen := make(map[string]bool)
+	query := url.Values{"institutionId": {institution}}
+	err = apiclient.List(ctx, s.Client, key, "/positions", query, func(p shownPosition) error {
+		v.Positions++
+		if seen[p.ID] {
+			v.addDifference("the position %s is listed twice", p.ID)
 		}
-		next = e.Sequence + 1
-		v.Entries++
-		v.entries[e.RequestID] = append(v.entries[e.RequestID], e)
-		if e.Kind == escrow.KindPositionCreated || e.Kind == escrow.KindPositionStateChanged {
-			if lives[e.Subject] == nil {
-				lives[e.Subject] = &life{}
-			}
-			if err := lives[e.Subject].apply(e); err != nil {
-				v.differ("entry %d of %s: %s", e.Sequence, institution, err)
-			}
+		seen[p.ID] = true
+
+		r, ok := replayed[p.ID]
+		if !ok {
+			v.addDifference("the position %s has no entry in the journal", p.ID)
+			return nil
+		}
+		if err := r.compare(p); err != nil {
+			v.addDifference("the position %s: %s", p.ID, err)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	seen := make(map[string]bool)
-	err = apiclient.List(ctx, s.Client, key, "/positions", query(), func(p shownPosition) error {
-		v.Positions++
-		if seen[p.ID] {
-			v.differ("the position %s is listed twice", p.ID)
+
+	for id := range replayed {
+		if !seen[id] {
+			v.addDifference("the position %s is in the journal, but not among the positions", id)
 		}
-		seen[p.ID] = true
-		l, ok := lives[p.ID]
-		if !ok {
-			v.differ("the position %s has no entry in the journal", p.ID)
-			return nil
+	}
+	return nil
+}
+
+// replayJournal reads an institution's journal, checks its sequences, and returns its
+// positions by id as their entries make them.
+func (v *verification) replayJournal(
+	ctx context.Context, s *testbed.Server, institution, key string,
+) (map[string]*replayedPosition, error) {
+	replayed := make(map[string]*replayedPosition)
+	next := int64(1)
+	query := url.Values{"institutionId": {institution}}
+	err := apiclient.List(ctx, s.Client, key, "/audit-events", query, func(e journalEntry) error {
+		if e.Sequence != next {
+			v.addDifference("the journal of %s has the sequence %d instead of %d", institution, e.Sequence, next)
 		}
-		if err := l.compare(p); err != nil {
-			v.differ("the position %s: %s", p.ID, err)
+		next = e.Sequence + 1
+		v.Entries++
+		v.entries[e.RequestID] = append(v.entries[e.RequestID], e)
+
+		if e.Kind == escrow.KindPositionCreated || e.Kind == escrow.KindPositionStateChanged {
+			if replayed[e.Subject] == nil {
+				replayed[e.Subject] = &replayedPosition{}
+			}
+			if err := replayed[e.Subject].apply(e); err != nil {
+				v.addDifference("entry %d of %s: %s", e.Sequence, institution, err)
+			}
 		}
 		return nil
 	})
-	for id := range lives {
-		if err == nil && !seen[id] {
-			v.differ("the position %s is in the journal, but not among the positions", id)
-		}
-	}
-	return err
+	return replayed, err
 }
 
-// checkOperation compares what a client was told with what the journals have.
+// checkOperation compares the answer to an operation with the journals.
 func (v *verification) checkOperation(id string, o *operation) {
 	entries := v.entries[id]
 	if len(entries) > 1 {
-		v.differ("operation %s (%s) was carried out %d times", id, o.kind, len(entries))
+		v.addDifference("operation %s (%s) was carried out %d times", id, o.kind, len(entries))
 	}
+
 	done := len(entries) > 0
 	switch o.outcome {
 	case outcomeOK:
 		v.Acknowledged++
 		if !done {
-			v.differ("operation %s (%s %s) was acknowledged, but is in no journal", id, o.kind, o.subject)
+			v.addDifference("operation %s (%s %s) was acknowledged, but is in no journal", id, o.kind, o.subject)
 		}
 	case outcomeRefused:
 		v.Refused++
 		if done {
-			v.differ("operation %s (%s) was refused with %s, but is in the journal", id, o.kind, o.code)
+			v.addDifference("operation %s (%s) was refused with %s, but is in the journal", id, o.kind, o.code)
 		}
 	default:
 		if done {
@@ -204,79 +232,84 @@ func (v *verification) checkOperation(id string, o *operation) {
 	if !done {
 		return
 	}
+
 	entry := entries[0]
 	if o.subject != "" && o.subject != entry.Subject {
-		v.differ("operation %s was answered with %s, but the journal has it on %s", id, o.subject, entry.Subject)
+		v.addDifference("operation %s was answered with %s, but the journal has it on %s", id, o.subject, entry.Subject)
 	}
 	if entry.Kind == escrow.KindPositionStateChanged {
-		var s step
-		if err := json.Unmarshal(entry.Details, &s); err != nil || string(s.ToState) != o.kind {
-			v.differ("operation %s was to lead to %s, but the journal has %s", id, o.kind, s.ToState)
+		var d positionDetails
+		if err := json.Unmarshal(entry.Details, &d); err != nil || string(d.ToState) != o.kind {
+			v.addDifference("operation %s asked for the state %s, but the journal has %s", id, o.kind, d.ToState)
 		}
 	}
 }
 
-// life is what a position's entries make of it, in minor units.
-type life struct {
+// replayedPosition is a position as its entries make it.
+type replayedPosition struct {
 	state                                    escrow.State
 	amount, funded, released, refunded, held money.Amount
-	steps                                    int64
+	entries                                  int64
 }
 
-// apply adds an entry. The rules here are those of the lifecycle, put down a
-// second time: the server's own word is what is being checked.
-func (l *life) apply(e journalEntry) error {
-	var s step
-	if err := json.Unmarshal(e.Details, &s); err != nil {
+// apply applies an entry. It repeats the rules of the lifecycle instead of using the
+// server's, because it checks whether the server keeps them.
+func (r *replayedPosition) apply(e journalEntry) error {
+	var d positionDetails
+	if err := json.Unmarshal(e.Details, &d); err != nil {
 		return fmt.Errorf("details: %w", err)
 	}
 	var moved money.Amount
-	if s.Amount != "" {
+	if d.Amount != "" {
 		var err error
-		if moved, err = money.ParseAmount(s.Amount, s.Currency); err != nil {
-			return fmt.Errorf("amount %q: %w", s.Amount, err)
+		if moved, err = money.ParseAmount(d.Amount, d.Currency); err != nil {
+			return fmt.Errorf("amount %q: %w", d.Amount, err)
 		}
 	}
-	l.steps++
+
+	r.entries++
 	if e.Kind == escrow.KindPositionCreated {
-		l.state, l.amount = escrow.StateCreated, moved
+		r.state, r.amount = escrow.StateCreated, moved
 		return nil
 	}
-	switch l.state = s.ToState; s.ToState {
+	switch r.state = d.ToState; d.ToState {
 	case escrow.StateFunded:
-		l.funded, l.held = l.funded+moved, l.held+moved
+		r.funded, r.held = r.funded+moved, r.held+moved
 	case escrow.StatePartiallyReleased, escrow.StateReleased:
-		l.released, l.held = l.released+moved, l.held-moved
+		r.released, r.held = r.released+moved, r.held-moved
 	case escrow.StateCancelled, escrow.StateExpired:
-		l.refunded, l.held = l.refunded+moved, l.held-moved
+		r.refunded, r.held = r.refunded+moved, r.held-moved
 	case escrow.StateCreated:
-		return fmt.Errorf("a position went back to %s", s.ToState)
+		return fmt.Errorf("a position went back to %s", d.ToState)
 	}
-	if l.held < 0 {
-		return fmt.Errorf("%s is less than nothing", l.held.Format(s.Currency))
+
+	if r.held < 0 {
+		return fmt.Errorf("%s is negative", r.held.Format(d.Currency))
 	}
 	return nil
 }
 
-// compare returns what is different in the position that the server shows.
-func (l *life) compare(p shownPosition) error {
-	if p.State != l.state || p.Version != l.steps {
-		return fmt.Errorf("it is %s, version %d; its entries make it %s, version %d", p.State, p.Version, l.state, l.steps)
+// compare returns an error that says how the server's position differs, or nil.
+func (r *replayedPosition) compare(p shownPosition) error {
+	if p.State != r.state || p.Version != r.entries {
+		return fmt.Errorf("it is %s, version %d; its entries make it %s, version %d",
+			p.State, p.Version, r.state, r.entries)
 	}
-	for _, money := range []struct {
-		name  string
-		shown string
-		made  money.Amount
+
+	for _, figure := range []struct {
+		name     string
+		shown    string
+		replayed money.Amount
 	}{
-		{"amount", p.Amount, l.amount},
-		{"funded", p.Funded, l.funded},
-		{"released", p.Released, l.released},
-		{"refunded", p.Refunded, l.refunded},
-		{"held", p.Held, l.held},
-		{"funded less released and refunded", p.Held, l.funded - l.released - l.refunded},
+		{"amount", p.Amount, r.amount},
+		{"funded", p.Funded, r.funded},
+		{"released", p.Released, r.released},
+		{"refunded", p.Refunded, r.refunded},
+		{"held", p.Held, r.held},
+		{"funded less released and refunded", p.Held, r.funded - r.released - r.refunded},
 	} {
-		if made := money.made.Format(p.Currency); made != money.shown {
-			return fmt.Errorf("%s is %s; its entries make it %s", money.name, money.shown, made)
+		if replayed := figure.replayed.Format(p.Currency); replayed != figure.shown {
+			return fmt.Errorf("%s is %s; its entries make it %s", figure.name, figure.shown, replayed)
 		}
 	}
 	return nil

@@ -5,20 +5,27 @@ import (
 	"testing"
 )
 
-func TestWhatWasAcknowledgedIsFound(t *testing.T) {
+func TestAcknowledgedOperationsAreFound(t *testing.T) {
 	eachStore(t, func(b *bank) {
 		b.funded("a")
 		b.funded("b")
 		b.create("carried-out")
 		b.tell("carried-out", "create", "-", outcomeUnknown, "-")
 		b.tell("lost-on-the-way", "create", "-", outcomeUnknown, "-")
-		if !b.operations.take("EG begin cut-off create -") {
-			b.t.Fatal("an operation without an end is not taken")
+		if !b.operations.addLine("EG begin cut-off create -") {
+			b.t.Fatal("an operation without an end is not taken for one")
 		}
 		b.tell("refused", "create", "-", outcomeRefused, "-")
+
 		want := Correctness{
-			Passed: true, Acknowledged: 4, Refused: 1, UnknownDone: 1, UnknownNotDone: 2, Journals: 1,
-			Entries: b.sent + 4, Positions: 3, // The institution, its key, template and asset have entries too.
+			Passed:         true,
+			Acknowledged:   4,
+			Refused:        1,
+			UnknownDone:    1,
+			UnknownNotDone: 2,
+			Journals:       1,
+			Entries:        b.sent + 4, // The institution, its key, template and asset have entries, too.
+			Positions:      3,
 		}
 		got := b.verify()
 		if !equalCounts(got, want) {
@@ -28,12 +35,13 @@ func TestWhatWasAcknowledgedIsFound(t *testing.T) {
 }
 
 func equalCounts(a, b Correctness) bool {
-	return a.Passed == b.Passed && a.Acknowledged == b.Acknowledged && a.Refused == b.Refused && a.UnknownDone == b.UnknownDone &&
-		a.UnknownNotDone == b.UnknownNotDone && a.Journals == b.Journals && a.Entries == b.Entries && a.Positions == b.Positions &&
+	return a.Passed == b.Passed && a.Acknowledged == b.Acknowledged && a.Refused == b.Refused &&
+		a.UnknownDone == b.UnknownDone && a.UnknownNotDone == b.UnknownNotDone &&
+		a.Journals == b.Journals && a.Entries == b.Entries && a.Positions == b.Positions &&
 		a.DifferenceCount == b.DifferenceCount
 }
 
-// Each way in which what is there can differ from what was told is one difference.
+// Each way in which the journals can differ from the answers is one difference.
 func TestDifferencesAreFound(t *testing.T) {
 	for name, test := range map[string]struct {
 		do   func(b *bank, position string)
@@ -57,7 +65,7 @@ func TestDifferencesAreFound(t *testing.T) {
 		"another state": {func(b *bank, position string) {
 			b.transition("state", position, "CANCELLED")
 			b.tell("state", "RELEASED", position, outcomeOK, position)
-		}, "operation state was to lead to RELEASED, but the journal has CANCELLED"},
+		}, "operation state asked for the state RELEASED, but the journal has CANCELLED"},
 		"a position removed": {func(b *bank, _ string) {
 			b.exec("DELETE FROM positions")
 		}, "the position POSITION is in the journal, but not among the positions"},

@@ -1,4 +1,4 @@
-// Package k6test gives tests the k6 with which the load scripts are written.
+// Package k6test gives tests the k6 for which the load scripts are written.
 package k6test
 
 import (
@@ -10,9 +10,9 @@ import (
 	"github.com/escrowgrid/escrowgrid/load"
 )
 
-// Path returns the path of k6: what the variable K6 says, or the pinned version,
-// which takes minutes to build the first time. Tests fail, and are never skipped,
-// when there is none.
+// Path returns the path of k6: the value of the variable K6 or, without it, the pinned
+// version, which takes minutes to build the first time. Without k6, tests fail; they are
+// never skipped.
 func Path(tb testing.TB) string {
 	tb.Helper()
 	path, err := find()
