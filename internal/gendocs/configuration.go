@@ -12,9 +12,9 @@ import (
 	"strings"
 )
 
-// configurationTable writes the table of variables, read from the tags of the
-// structs that the command line is parsed into. A package main cannot be
-// imported, so they are read from its source.
+// configurationTable returns the table of variables, from the tags of the structs into
+// which the command line is parsed. It reads the package's source, because a package main
+// cannot be imported.
 func configurationTable(directory string) (string, error) {
 	source, err := parseSource(directory)
 	if err != nil {
@@ -24,26 +24,27 @@ func configurationTable(directory string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	var text strings.Builder
-	row(&text, "variable", "default", "what it does")
-	row(&text, "---", "---", "---")
+	writeRow(&text, "variable", "default", "what it does")
+	writeRow(&text, "---", "---", "---")
 	for _, v := range variables {
 		if v.fallback != "" {
 			v.fallback = "`" + v.fallback + "`"
 		}
-		row(&text, "`"+v.name+"`", v.fallback, v.help)
+		writeRow(&text, "`"+v.name+"`", v.fallback, v.help)
 	}
 	return text.String(), nil
 }
 
-// variable is one variable of the environment.
+// variable is a variable of the environment.
 type variable struct{ name, fallback, help string }
 
-// source is what is needed of a package's declarations.
+// source holds some of a package's declarations, by name.
 type source struct {
 	structs   map[string]*ast.StructType
 	constants map[string]ast.Expr
-	// insertions are the texts that help texts name as ${…}.
+	// insertions are the texts that stand for ${…} in help texts.
 	insertions map[string]ast.Expr
 }
 
@@ -52,8 +53,11 @@ func parseSource(directory string) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	s := &source{
-		structs: make(map[string]*ast.StructType), constants: make(map[string]ast.Expr), insertions: make(map[string]ast.Expr),
+		structs:    make(map[string]*ast.StructType),
+		constants:  make(map[string]ast.Expr),
+		insertions: make(map[string]ast.Expr),
 	}
 	for _, path := range paths {
 		if strings.HasSuffix(path, "_test.go") {
@@ -68,6 +72,7 @@ func parseSource(directory string) (*source, error) {
 	return s, nil
 }
 
+// collect notes the declarations in a node. It is for ast.Inspect.
 func (s *source) collect(node ast.Node) bool {
 	switch node := node.(type) {
 	case *ast.TypeSpec:
@@ -80,20 +85,27 @@ func (s *source) collect(node ast.Node) bool {
 		}
 	case *ast.CompositeLit:
 		if selector, ok := node.Type.(*ast.SelectorExpr); ok && selector.Sel.Name == "Vars" {
-			for _, element := range node.Elts {
-				if pair, ok := element.(*ast.KeyValueExpr); ok {
-					if name, err := s.text(pair.Key); err == nil {
-						s.insertions[name] = pair.Value
-					}
-				}
-			}
+			s.collectInsertions(node)
 		}
 	}
 	return true
 }
 
-// variables lists a struct's variables in order, those of embedded structs where
-// they stand.
+// collectInsertions notes the elements of a kong.Vars.
+func (s *source) collectInsertions(literal *ast.CompositeLit) {
+	for _, element := range literal.Elts {
+		pair, ok := element.(*ast.KeyValueExpr)
+		if !ok {
+			continue
+		}
+		if name, err := s.text(pair.Key); err == nil {
+			s.insertions[name] = pair.Value
+		}
+	}
+}
+
+// variables lists a struct's variables in the order of its fields, with those of an
+// embedded struct in its place.
 func (s *source) variables(name string) ([]variable, error) {
 	structure, ok := s.structs[name]
 	if !ok {
@@ -104,7 +116,7 @@ func (s *source) variables(name string) ([]variable, error) {
 		if len(field.Names) == 0 {
 			embedded, ok := field.Type.(*ast.Ident)
 			if !ok {
-				return nil, fmt.Errorf("%s embeds something that is not of its package", name)
+				return nil, fmt.Errorf("%s embeds a type of another package", name)
 			}
 			inner, err := s.variables(embedded.Name)
 			if err != nil {
@@ -113,26 +125,41 @@ func (s *source) variables(name string) ([]variable, error) {
 			found = append(found, inner...)
 			continue
 		}
-		if field.Tag == nil {
-			continue
-		}
-		tags, err := strconv.Unquote(field.Tag.Value)
+
+		v, isVariable, err := s.variable(field)
 		if err != nil {
 			return nil, err
 		}
-		tag := reflect.StructTag(tags)
-		if env := tag.Get("env"); env != "" {
-			help, err := s.complete(tag.Get("help"))
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", env, err)
-			}
-			if _, isSecret := tag.Lookup("secret"); isSecret {
-				help += " Or `" + env + "_FILE` names a file with it."
-			}
-			found = append(found, variable{env, tag.Get("default"), help})
+		if isVariable {
+			found = append(found, v)
 		}
 	}
 	return found, nil
+}
+
+// variable returns the variable of a field, if its tags name one.
+func (s *source) variable(field *ast.Field) (v variable, isVariable bool, err error) {
+	if field.Tag == nil {
+		return variable{}, false, nil
+	}
+	tags, err := strconv.Unquote(field.Tag.Value)
+	if err != nil {
+		return variable{}, false, err
+	}
+	tag := reflect.StructTag(tags)
+	env := tag.Get("env")
+	if env == "" {
+		return variable{}, false, nil
+	}
+
+	help, err := s.complete(tag.Get("help"))
+	if err != nil {
+		return variable{}, false, fmt.Errorf("%s: %w", env, err)
+	}
+	if _, isSecret := tag.Lookup("secret"); isSecret {
+		help += " Or `" + env + "_FILE` names a file with it."
+	}
+	return variable{name: env, fallback: tag.Get("default"), help: help}, true, nil
 }
 
 // complete replaces each ${name} of a help text.
@@ -140,7 +167,7 @@ func (s *source) complete(help string) (completed string, err error) {
 	completed = os.Expand(help, func(name string) string {
 		expression, ok := s.insertions[name]
 		if !ok {
-			err = fmt.Errorf("${%s} is not known", name)
+			err = fmt.Errorf("${%s} is unknown", name)
 			return ""
 		}
 		text, textErr := s.text(expression)
@@ -152,8 +179,8 @@ func (s *source) complete(help string) (completed string, err error) {
 	return completed, err
 }
 
-// text evaluates a constant string: literals, constants of the package, and their
-// sums.
+// text evaluates a constant string: a literal, a constant of the package, or a
+// concatenation of such.
 func (s *source) text(expression ast.Expr) (string, error) {
 	switch e := expression.(type) {
 	case *ast.BasicLit:
@@ -170,5 +197,6 @@ func (s *source) text(expression ast.Expr) (string, error) {
 		right, err := s.text(e.Y)
 		return left + right, err
 	}
+
 	return "", fmt.Errorf("%T is not a constant string", expression)
 }

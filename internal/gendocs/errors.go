@@ -8,7 +8,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/httpapi"
 )
 
-// errorTables writes a table for each status, in the order of httpapi.ErrorKinds.
+// errorTables returns a table for each status, in the order of httpapi.ErrorKinds.
 func errorTables() string {
 	var text strings.Builder
 	status := 0
@@ -19,10 +19,11 @@ func errorTables() string {
 			}
 			status = kind.Status
 			fmt.Fprintf(&text, "### %d %s\n\n", status, http.StatusText(status))
-			row(&text, "code", "title", "meaning")
-			row(&text, "---", "---", "---")
+			writeRow(&text, "code", "title", "meaning")
+			writeRow(&text, "---", "---", "---")
 		}
-		row(&text, "`"+string(kind.Code)+"`", kind.Title, kind.Meaning)
+
+		writeRow(&text, "`"+string(kind.Code)+"`", kind.Title, kind.Meaning)
 	}
 	return text.String()
 }

@@ -1,12 +1,12 @@
-// Command gendocs writes the parts of the documentation that the code decides:
+// Command gendocs writes the parts of the documentation that come from the code:
 //
 //	docs/openapi.json      the description of the API
 //	docs/errors.md         the table of errors
 //	docs/configuration.md  the table of variables and flags
 //	docs/performance.md    the tables of figures, and docs/performance/*.svg
 //
-// Its argument is the root of the repository. In the Markdown files it replaces
-// what stands between a pair of markers and leaves the rest alone.
+// Its argument is the root of the repository. In a Markdown file it replaces the text
+// between a pair of markers and leaves the rest unchanged.
 package main
 
 import (
@@ -36,12 +36,14 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
+
 	for _, file := range files {
-		// A file that is right already keeps its time.
+		// An unchanged file keeps its modification time.
 		if bytes.Equal(file.before, file.after) {
 			continue
 		}
-		if err := os.WriteFile(file.path, file.after, 0o644); err != nil { //nolint:gosec // Documentation is for everyone.
+		err := os.WriteFile(file.path, file.after, 0o644) //nolint:gosec // Documentation is for everyone.
+		if err != nil {
 			return err
 		}
 	}
@@ -54,31 +56,38 @@ type file struct {
 	before, after []byte
 }
 
-// generated is a file below docs and how it is made of what it was.
+// generated is a file below docs, with the function that makes it from its present
+// content.
 type generated struct {
 	name string
 	make func(before []byte) ([]byte, error)
 }
 
-// plots are those of the figures.
+// plots returns a plot of each comparison.
 func plots(figures bench.Figures) []generated {
 	files := make([]generated, len(figures.Comparisons))
 	for i, c := range figures.Comparisons {
-		files[i] = generated{"performance/" + plotName(c), func([]byte) ([]byte, error) { return drawComparison(c) }}
+		files[i] = generated{
+			name: "performance/" + plotName(c),
+			make: func([]byte) ([]byte, error) { return drawComparison(c) },
+		}
 	}
 	return files
 }
 
-// generate works out all files; it writes none.
+// generate generates all files, and writes none.
 func generate(root string) ([]file, error) {
 	figures, err := readFigures(root)
 	if err != nil {
 		return nil, err
 	}
+
 	var files []file
 	for _, g := range append([]generated{
 		{"openapi.json", openAPI},
-		{"errors.md", func(before []byte) ([]byte, error) { return replaceSection(before, "errors", errorTables()) }},
+		{"errors.md", func(before []byte) ([]byte, error) {
+			return replaceSection(before, "errors", errorTables())
+		}},
 		{"configuration.md", func(before []byte) ([]byte, error) {
 			table, err := configurationTable(filepath.Join(root, "cmd", "escrowgrid"))
 			if err != nil {
@@ -91,7 +100,7 @@ func generate(root string) ([]file, error) {
 		}},
 	}, plots(figures)...) {
 		path := filepath.Join(root, "docs", g.name)
-		before, err := os.ReadFile(path) //nolint:gosec // Whoever runs it says where.
+		before, err := os.ReadFile(path) //nolint:gosec // The caller says where.
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, err
 		}
@@ -99,7 +108,7 @@ func generate(root string) ([]file, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", g.name, err)
 		}
-		files = append(files, file{path, before, after})
+		files = append(files, file{path: path, before: before, after: after})
 	}
 	return files, nil
 }
@@ -109,11 +118,12 @@ func openAPI([]byte) ([]byte, error) {
 	return append(document, '\n'), err
 }
 
-// replaceSection replaces what stands between the markers of a section, which a
-// reader of the page does not see.
+// replaceSection replaces the text between the markers of a section. The markers are
+// comments, which a reader of the page does not see.
 func replaceSection(page []byte, name, content string) ([]byte, error) {
 	begin := fmt.Appendf(nil, "<!-- begin generated: %s -->\n", name)
 	end := fmt.Appendf(nil, "<!-- end generated: %s -->\n", name)
+
 	before, rest, hasBegin := bytes.Cut(page, begin)
 	_, after, hasEnd := bytes.Cut(rest, end)
 	if !hasBegin || !hasEnd {
@@ -122,8 +132,8 @@ func replaceSection(page []byte, name, content string) ([]byte, error) {
 	return bytes.Join([][]byte{before, begin, []byte("\n" + content + "\n"), end, after}, nil), nil
 }
 
-// row writes a line of a Markdown table.
-func row(to io.Writer, cells ...string) {
+// writeRow writes a row of a Markdown table.
+func writeRow(to io.Writer, cells ...string) {
 	for _, cell := range cells {
 		fmt.Fprintf(to, "| %s ", bytes.ReplaceAll([]byte(cell), []byte("|"), []byte(`\|`)))
 	}

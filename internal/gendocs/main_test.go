@@ -19,12 +19,12 @@ func TestGeneratedDocumentationIsCurrent(t *testing.T) {
 	}
 	for _, file := range files {
 		if !bytes.Equal(file.before, file.after) {
-			t.Errorf("%s is not what go generate ./... makes: run it, and commit what it changes", file.path)
+			t.Errorf("%s differs from what go generate ./... makes: run it and commit the result", file.path)
 		}
 	}
 }
 
-// measured is what escrowgrid-bench keeps.
+// measured is a file of figures as the benchmarks store it.
 const measured = `{"comparisons": [{"conditions": {"at": "2027-01-31T12:00:00Z", "version": "1.2.3", "roundSeconds": 4,
 	"machine": {"processors": 2, "os": "linux/amd64", "go": "go1.26", "postgresql": "15"}}, "experiment": "pairs", "name": "pairs on SQLite, 50 connections", "unit": "pairs/s", "ratio": 0.5, "goal": 0.6, "contenders": [
 		{"name": "floor", "rounds": [10, 20, 30], "median": 20, "latencyMs": {"50": 1.5, "99": 20, "99.9": 999.6}},
@@ -51,11 +51,17 @@ func TestRunWritesFilesThatSettle(t *testing.T) {
 		}
 		write(t, filepath.Join(copied, "cmd", "escrowgrid", filepath.Base(source)), string(content))
 	}
+
 	write(t, filepath.Join(copied, "docs", "performance", "figures.json"), measured)
-	for section, name := range map[string]string{"errors": "errors", "configuration": "configuration", "figures": "performance"} {
-		write(t, filepath.Join(copied, "docs", name+".md"), "# Head\n\n<!-- begin generated: "+section+" -->\nold\n<!-- end generated: "+
-			section+" -->\n\nFoot\n")
+	for section, name := range map[string]string{
+		"errors":        "errors",
+		"configuration": "configuration",
+		"figures":       "performance",
+	} {
+		write(t, filepath.Join(copied, "docs", name+".md"), "# Head\n\n"+
+			"<!-- begin generated: "+section+" -->\nold\n<!-- end generated: "+section+" -->\n\nFoot\n")
 	}
+
 	var last map[string]string
 	for round := range 2 {
 		if err := run([]string{copied}); err != nil {
@@ -63,7 +69,8 @@ func TestRunWritesFilesThatSettle(t *testing.T) {
 		}
 		written := make(map[string]string)
 		for _, name := range []string{
-			"openapi.json", "errors.md", "configuration.md", "performance.md", "performance/pairs-on-sqlite-50-connections.svg", "performance/p99-on-postgresql.svg",
+			"openapi.json", "errors.md", "configuration.md", "performance.md",
+			"performance/pairs-on-sqlite-50-connections.svg", "performance/p99-on-postgresql.svg",
 		} {
 			content, err := os.ReadFile(filepath.Join(copied, "docs", name))
 			if err != nil {
@@ -78,9 +85,14 @@ func TestRunWritesFilesThatSettle(t *testing.T) {
 		}
 		last = written
 	}
+
 	for name, expected := range map[string]string{
-		"openapi.json": `"openapi": "3.1.0"`, "errors.md": "| `invalid_input` | Invalid input |", "configuration.md": "| `PORT` | `4000` |",
-		"performance.md": "| floor | 20 | 10 | 30 | 1.5 ms | 20 ms | 1e+03 ms |", "performance/pairs-on-sqlite-50-connections.svg": "pairs/s", "performance/p99-on-postgresql.svg": "pgbench: unmeasured",
+		"openapi.json":     `"openapi": "3.1.0"`,
+		"errors.md":        "| `invalid_input` | Invalid input |",
+		"configuration.md": "| `PORT` | `4000` |",
+		"performance.md":   "| floor | 20 | 10 | 30 | 1.5 ms | 20 ms | 1e+03 ms |",
+		"performance/pairs-on-sqlite-50-connections.svg": "pairs/s",
+		"performance/p99-on-postgresql.svg":              "pgbench: unmeasured",
 	} {
 		if !strings.Contains(last[name], expected) {
 			t.Errorf("%s does not have %s", name, expected)
@@ -94,12 +106,13 @@ func TestRunWritesFilesThatSettle(t *testing.T) {
 		"| EscrowGrid | 10 | unmeasured | 15 |  |  |  |  | unmeasured | ≤ 3 |",
 	} {
 		if table := last["performance.md"]; !strings.Contains(table, line) {
-			t.Errorf("it is not told what could not be measured: there is no %q in\n%s", line, table)
+			t.Errorf("the tables do not have %q:\n%s", line, table)
 		}
 	}
 	for _, name := range []string{"errors.md", "configuration.md", "performance.md"} {
-		if text := last[name]; !strings.HasPrefix(text, "# Head\n") || !strings.HasSuffix(text, "\nFoot\n") || strings.Contains(text, "old\n") {
-			t.Errorf("%s has not kept what is around the section, or not replaced it:\n%s", name, text)
+		text := last[name]
+		if !strings.HasPrefix(text, "# Head\n") || !strings.HasSuffix(text, "\nFoot\n") || strings.Contains(text, "old\n") {
+			t.Errorf("%s has not kept the text around the section, or not replaced the section:\n%s", name, text)
 		}
 	}
 }
@@ -111,21 +124,21 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-func TestRunRefusesWhatItCannotDo(t *testing.T) {
+func TestRunRefusesInvalidArguments(t *testing.T) {
 	if err := run(nil); err == nil {
 		t.Error("no argument was accepted")
 	}
 	if err := run([]string{t.TempDir()}); err == nil {
-		t.Error("a directory that is no repository was accepted")
+		t.Error("a directory that is not a repository was accepted")
 	}
 	if _, err := replaceSection([]byte("# No markers\n"), "errors", ""); err == nil {
 		t.Error("a page without markers was accepted")
 	}
 }
 
-// A configuration that the generator cannot read must stop it, rather than make a
-// table with holes.
-func TestConfigurationTableRefusesWhatItCannotRead(t *testing.T) {
+// An unreadable configuration must stop the generator, rather than leave gaps in the
+// table.
+func TestConfigurationTableRefusesUnreadableSource(t *testing.T) {
 	for name, source := range map[string]string{
 		"no struct":           `package main`,
 		"a syntax error":      `package main; type serverFlags struct {`,
@@ -146,7 +159,7 @@ func TestConfigurationTableRefusesWhatItCannotRead(t *testing.T) {
 
 func TestRowKeepsABarInItsCell(t *testing.T) {
 	var line bytes.Buffer
-	row(&line, "a|b", "c")
+	writeRow(&line, "a|b", "c")
 	if got, want := line.String(), "| a\\|b | c |\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -17,20 +17,19 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/bench"
 )
 
-// performanceTables writes the figures that escrowgrid-bench has kept, an experiment
-// a table.
+// performanceTables returns the stored figures of the benchmarks, with a table for each
+// experiment.
 func performanceTables(figures bench.Figures) string {
 	var text strings.Builder
 	experiment := ""
 	for _, c := range figures.Comparisons {
 		if c.Experiment != experiment {
 			experiment = c.Experiment
-			m := c.Conditions.Machine
-			fmt.Fprintf(&text, "\n### %s\n\nMeasured on %s with version %s: %d processors, %s, %s, PostgreSQL %s; %d rounds of %s.\n\n", experiment,
-				c.Conditions.At.Format("2006-01-02"), c.Conditions.Version, m.Processors, m.OS, m.Go, m.PostgreSQL, len(c.Contenders[0].Rounds), turnOf(c.Conditions))
-			row(&text, "what", "contender", "median", "from", "to", "p50", "p99", "p99.9", "CPU", "ratio", "goal")
-			row(&text, "---", "---", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:")
+			writeConditions(&text, c)
+			writeRow(&text, "what", "contender", "median", "from", "to", "p50", "p99", "p99.9", "CPU", "ratio", "goal")
+			writeRow(&text, "---", "---", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:", "---:")
 		}
+
 		for j, contender := range c.Contenders {
 			what, ratio, goal := "", "", ""
 			if j == 0 {
@@ -45,22 +44,34 @@ func performanceTables(figures bench.Figures) string {
 					goal += ", missed"
 				}
 			}
-			row(&text, what, contender.Name, figure(contender.Median), figure(slices.Min(contender.Rounds)), figure(slices.Max(contender.Rounds)),
-				milliseconds(contender, "50"), milliseconds(contender, "99"), milliseconds(contender, "99.9"), microseconds(contender.CPU), ratio, goal)
+
+			writeRow(&text, what, contender.Name,
+				figure(contender.Median), figure(slices.Min(contender.Rounds)), figure(slices.Max(contender.Rounds)),
+				milliseconds(contender, "50"), milliseconds(contender, "99"), milliseconds(contender, "99.9"),
+				microseconds(contender.CPU), ratio, goal)
 		}
 	}
 	return text.String()
 }
 
-// turnOf is how long the turns were.
-func turnOf(c bench.Conditions) string {
+// writeConditions writes the heading of an experiment and how it was measured.
+func writeConditions(text *strings.Builder, c bench.Comparison) {
+	m := c.Conditions.Machine
+	fmt.Fprintf(text, "\n### %s\n\n", c.Experiment)
+	fmt.Fprintf(text, "Measured on %s with version %s: %d processors, %s, %s, PostgreSQL %s; %d rounds of %s.\n\n",
+		c.Conditions.At.Format("2006-01-02"), c.Conditions.Version, m.Processors, m.OS, m.Go, m.PostgreSQL,
+		len(c.Contenders[0].Rounds), roundLength(c.Conditions))
+}
+
+// roundLength says how long a contender's turn in a round was.
+func roundLength(c bench.Conditions) string {
 	if c.RoundWork > 0 {
 		return fmt.Sprintf("%d pieces of work", c.RoundWork)
 	}
 	return fmt.Sprintf("%g s", c.RoundSeconds)
 }
 
-// figure writes one of a contender, which is 0 where nothing was measured.
+// figure formats a contender's figure, which is 0 where nothing was measured.
 func figure(value float64) string {
 	if value == 0 {
 		return "unmeasured"
@@ -68,7 +79,8 @@ func figure(value float64) string {
 	return number(value)
 }
 
-// number writes three digits.
+// number formats a value with three significant digits, or with all of the integer part
+// where that has more.
 func number(value float64) string {
 	if value >= 1000 {
 		return fmt.Sprintf("%.0f", value)
@@ -91,7 +103,7 @@ func microseconds(value float64) string {
 	return number(value) + " µs"
 }
 
-// plotName is the file of a comparison's plot.
+// plotName is the file name of a comparison's plot.
 func plotName(c bench.Comparison) string {
 	name := strings.Map(func(r rune) rune {
 		switch {
@@ -113,10 +125,13 @@ const (
 	plotHeight = 8 * vg.Centimeter
 )
 
-var contenderColors = []color.Color{color.RGBA{R: 0x88, G: 0x88, B: 0x88, A: 0xff}, color.RGBA{R: 0x1f, G: 0x77, B: 0xb4, A: 0xff}}
+var contenderColors = []color.Color{
+	color.RGBA{R: 0x88, G: 0x88, B: 0x88, A: 0xff},
+	color.RGBA{R: 0x1f, G: 0x77, B: 0xb4, A: 0xff},
+}
 
-// drawComparison plots the figure of each round: how far they spread, and whether
-// they fall as the database grows.
+// drawComparison plots the figure of each round as SVG. The plot shows the spread of the
+// rounds, and whether figures fall as the database grows.
 func drawComparison(c bench.Comparison) ([]byte, error) {
 	p := plot.New()
 	p.Title.Text = c.Name
@@ -124,10 +139,11 @@ func drawComparison(c bench.Comparison) ([]byte, error) {
 	p.Y.Min, p.X.Min = 0, 0.5
 	p.Legend.Top, p.Legend.Left = true, true
 	p.BackgroundColor = color.White
+
 	for i, contender := range c.Contenders {
 		var points plotter.XYs
 		for j, figure := range contender.Rounds {
-			// What was not measured has no place.
+			// A figure of 0 was not measured.
 			if figure != 0 {
 				points = append(points, plotter.XY{X: float64(j + 1), Y: figure})
 			}
@@ -137,6 +153,7 @@ func drawComparison(c bench.Comparison) ([]byte, error) {
 			p.Legend.Add(contender.Name + ": unmeasured")
 			continue
 		}
+
 		line, marks, err := plotter.NewLinePoints(points)
 		if err != nil {
 			return nil, err
@@ -147,6 +164,7 @@ func drawComparison(c bench.Comparison) ([]byte, error) {
 		p.Legend.Add(contender.Name, line, marks)
 		p.Y.Max = max(p.Y.Max, 1.25*slices.Max(contender.Rounds))
 	}
+
 	p.X.Tick.Marker = wholeNumbers{}
 	canvas := vgsvg.New(plotWidth, plotHeight)
 	p.Draw(draw.New(canvas))
@@ -155,7 +173,7 @@ func drawComparison(c bench.Comparison) ([]byte, error) {
 	return svg.Bytes(), err
 }
 
-// wholeNumbers marks each round.
+// wholeNumbers puts a tick at each round.
 type wholeNumbers struct{}
 
 // Ticks implements plot.Ticker.
@@ -169,7 +187,7 @@ func (wholeNumbers) Ticks(low, high float64) []plot.Tick {
 	return ticks
 }
 
-// readFigures reads what escrowgrid-bench has kept.
+// readFigures reads the stored figures of the benchmarks.
 func readFigures(root string) (bench.Figures, error) {
 	return bench.ReadFigures(filepath.Join(root, "docs", "performance", "figures.json"))
 }
