@@ -135,7 +135,7 @@ func (s *service) startWork(ctx context.Context, metrics prometheus.Registerer) 
 		Logger:   c.logger,
 		Now:      time.Now,
 		Metrics:  metrics,
-		Origin:     c.checkpointOrigin,
+		Origin:   c.checkpointOrigin,
 		Signers:  c.signers,
 		Interval: c.checkpointInterval,
 	})

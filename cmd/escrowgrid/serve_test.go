@@ -133,7 +133,7 @@ func TestAStartThatFailsLeavesNothingRunning(t *testing.T) {
 				rootKey:            testRootKey,
 				queueSize:          1,
 				groupSize:          1,
-				checkpointOrigin:            "escrowgrid",
+				checkpointOrigin:   "escrowgrid",
 				checkpointInterval: time.Hour,
 				verifyInterval:     time.Hour,
 				expiryInterval:     time.Hour,
