@@ -19,6 +19,7 @@ type positionAnswers struct {
 	kept *lru.Cache[escrow.PositionID, positionAnswer]
 }
 
+// positionAnswer is the JSON of a position as its last entry has left it.
 type positionAnswer struct {
 	last    escrow.EntryID
 	content []byte

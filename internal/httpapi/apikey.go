@@ -14,6 +14,7 @@ type rotationBody struct {
 	OverlapSeconds *int64 `json:"overlapSeconds,omitempty" doc:"How long the old key lives on; 0 when left out." minimum:"0" maximum:"2592000"`
 }
 
+// keyQuery is the parameters of the list of keys.
 type keyQuery struct {
 	listQuery
 	IncludeRevoked string `query:"includeRevoked" doc:"true lists revoked keys too." enum:"true,false" default:"false"`
@@ -30,12 +31,13 @@ type KeyView struct {
 	RevokedAt     *timestamp           `json:"revokedAt,omitempty"`
 }
 
-// newKeyView shows a key's secret, this once.
+// newKeyView is a key with its secret, which is shown this once.
 type newKeyView struct {
 	KeyView
 	APIKey string `json:"apiKey" doc:"The secret. It is shown this once; only its hash is kept." example:"egk_…"`
 }
 
+// viewKey shows a key, without its secret.
 func viewKey(k escrow.APIKey) KeyView {
 	return KeyView{
 		ID:            k.ID,
@@ -48,6 +50,7 @@ func viewKey(k escrow.APIKey) KeyView {
 	}
 }
 
+// keyCursor is a key's place in a list.
 func keyCursor(k escrow.APIKey) escrow.Cursor { return escrow.IDCursor(k.ID) }
 
 // createKey makes a key for an institution, and shows its secret.

@@ -12,13 +12,15 @@ type assetBody struct {
 
 func (b assetBody) namedTenant() string { return b.InstitutionID }
 
-// AssetFields is what a client gives to make an asset.
+// AssetFields is what a client gives to make an asset. Its fields are those of
+// escrow.AssetInput, which has the rules.
 type AssetFields struct {
 	TemplateID string          `json:"templateId" doc:"The asset's template." example:"tmpl_01jd8m3q5yf7wbt0x4a2k9r6ce"`
 	Label      string          `json:"label" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"Harbour Tower, lot 3"`
 	Metadata   escrow.Metadata `json:"metadata,omitempty" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
 }
 
+// assetQuery is the parameters of the list of assets.
 type assetQuery struct {
 	listQuery
 	tenantQuery
@@ -35,6 +37,7 @@ type assetView struct {
 	CreatedAt     timestamp            `json:"createdAt"`
 }
 
+// viewAsset shows an asset.
 func viewAsset(a escrow.Asset) assetView {
 	return assetView{
 		ID:            a.ID,
@@ -46,6 +49,7 @@ func viewAsset(a escrow.Asset) assetView {
 	}
 }
 
+// assetCursor is an asset's place in a list.
 func assetCursor(a escrow.Asset) escrow.Cursor { return escrow.IDCursor(a.ID) }
 
 // createAsset makes an asset of one of the institution's templates, whose rules the

@@ -82,6 +82,7 @@ func viewRefusals(items escrow.ItemRefusals) []batchItemView {
 	return views
 }
 
+// viewItemRefusal shows an item that was refused, as its own problem document.
 func viewItemRefusal(refusal *escrow.Error) batchItemView {
 	kind := errorKind(refusal.Code)
 	return batchItemView{

@@ -21,7 +21,8 @@ type call struct {
 	requestID string
 	client    netip.Addr
 	span      trace.Span
-	// pattern is the path's template, for logs, metrics and traces.
+	// pattern is the path's template, for logs, metrics and traces; "unmatched" where there
+	// is nothing.
 	pattern string
 	// route is nil while none was found.
 	route  *route
@@ -47,6 +48,7 @@ type call struct {
 	wait time.Duration
 }
 
+// context ends with the request's time.
 func (c *call) context() context.Context { return c.request.Context() }
 
 // queryOf returns the query of a request, whose route has one of this type.
@@ -56,6 +58,8 @@ func queryOf[Q any](c *call) Q { return decoded[Q](c, c.query) }
 // value where the body may be left out and was.
 func bodyOf[B any](c *call) B { return decoded[B](c, c.body) }
 
+// decoded panics where the table of routes names another type than the handler: no request
+// would ever pass.
 func decoded[T any](c *call, value any) T {
 	read, ok := value.(*T)
 	if !ok {
@@ -64,8 +68,8 @@ func decoded[T any](c *call, value any) T {
 	return *read
 }
 
-// reply is what a handler answers. A body is encoded as JSON; raw is sent as it
-// is, with the content type.
+// reply is what a handler answers. A body is encoded as JSON; raw is sent as it is, with
+// the content type. Other fields are headers, and empty where there is none.
 type reply struct {
 	status      int
 	body        any
@@ -78,6 +82,7 @@ type reply struct {
 	replayed bool
 }
 
+// ok answers what was asked for.
 func ok(body any) reply { return reply{status: http.StatusOK, body: body} }
 
 // created answers what a command has made, and where it is.
@@ -85,7 +90,8 @@ func created(location string, body any) reply {
 	return reply{status: http.StatusCreated, body: body, location: location}
 }
 
-// write sends an answer.
+// write sends an answer. Where it cannot be encoded, an error is sent instead: nothing was
+// sent yet.
 func (c *call) write(r reply) {
 	if r.etag != "" {
 		c.writer.Set("Etag", r.etag)

@@ -106,6 +106,8 @@ func (c *call) idempotency(institution escrow.InstitutionID) (*escrow.Idempotenc
 	return &escrow.Idempotency{Key: given[0], Fingerprint: sha256.Sum256(decides), Nonce: c.nonce}, nil
 }
 
+// visibleASCII reports whether a text has no spaces, controls or other letters, which
+// some proxies change on the way.
 func visibleASCII(text string) bool {
 	for i := range len(text) {
 		if text[i] < '!' || text[i] > '~' {

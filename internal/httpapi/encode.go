@@ -12,7 +12,8 @@ import (
 // of the time of an answer. What is written by hand here is what the json package
 // makes of the same structs; a test compares them.
 
-// sizeHint is what most answers fit into, in bytes.
+// sizeHint is what most answers fit into, in bytes: their text then needs no second
+// allocation.
 const sizeHint = 1024
 
 // answerOptions are how answers are encoded that do not write themselves.

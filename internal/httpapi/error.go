@@ -10,7 +10,8 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
-// problem is the problem document of a request.
+// problem is the problem document of a request. An item of a batch has one without the
+// request's id, see itemProblem.
 type problem struct {
 	web.ProblemMembers
 	RequestID string          `json:"requestId" doc:"Names the request in the server's log."`
@@ -32,6 +33,8 @@ func problemMembers(refusal *escrow.Error, kind ErrorKind) web.ProblemMembers {
 // writeError answers an error. It never tells more than its code and detail.
 func (c *call) writeError(err error) {
 	c.failure = err
+
+	// What is no refusal is for the log: its text may tell of the server's inside.
 	refusal, ok := errors.AsType[*escrow.Error](err)
 	if !ok {
 		refusal = escrow.Errorf(escrow.CodeInternal, "Something went wrong on the server.")
@@ -49,6 +52,7 @@ func (c *call) writeError(err error) {
 		document.RequestID = earlier.requestID
 		c.writer.Header().Set("Idempotent-Replayed", "true")
 	}
+	// What is refused for now says when to come again, at least a second later.
 	switch kind.Status {
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		c.writer.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(max(c.wait.Seconds(), 1)))))

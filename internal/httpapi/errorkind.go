@@ -5,7 +5,8 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
-// The refusals that the API makes before a request reaches the domain.
+// The refusals that the API makes before a request reaches the domain. They are codes like
+// the domain's: clients need not know who refused.
 const (
 	codeMalformedBody    escrow.Code = web.CodeMalformedBody
 	codeUnauthorized     escrow.Code = "unauthorized"
@@ -18,8 +19,8 @@ const (
 	codeRateLimited      escrow.Code = "rate_limited"
 )
 
-// ErrorKind is a line of the table of errors: what a code means, and the status
-// that it is answered with.
+// ErrorKind is an entry of the table of errors: what a code means, and the status that it
+// is answered with. Code and Status are a contract, Title and Meaning are for people.
 type ErrorKind struct {
 	Code    escrow.Code
 	Status  int
@@ -27,12 +28,13 @@ type ErrorKind struct {
 	Meaning string
 }
 
-// ErrorKinds lists every error that the API answers, by status.
+// ErrorKinds lists every error that the API answers, by status. It is the only place that
+// knows a code's status; docs/errors.md and the OpenAPI document are made from it.
 func ErrorKinds() []ErrorKind {
 	return []ErrorKind{
 		{
 			Code: codeMalformedBody, Status: 400, Title: "Malformed body",
-			Meaning: "The body is not JSON: a syntax error, a duplicate name, invalid UTF-8, something behind the " +
+			Meaning: "The body is not JSON: a syntax error, a duplicate name, invalid UTF-8, text after the " +
 				"value, or a body that broke off.",
 		},
 		{
@@ -98,8 +100,8 @@ func ErrorKinds() []ErrorKind {
 		},
 		{
 			Code: escrow.CodeInvalidTransition, Status: 409, Title: "Invalid transition",
-			Meaning: "The position's state does not allow this one next; the detail names both and the states that are " +
-				"allowed.",
+			Meaning: "The position's state does not allow this one next; the detail names both and the states " +
+				"that are allowed.",
 		},
 		{
 			Code: escrow.CodePositionExpired, Status: 409, Title: "Position expired",

@@ -22,6 +22,7 @@ type institutionView struct {
 	CreatedAt timestamp            `json:"createdAt"`
 }
 
+// viewInstitution shows an institution.
 func viewInstitution(i escrow.Institution) institutionView {
 	return institutionView{
 		ID:        i.ID,
@@ -32,6 +33,7 @@ func viewInstitution(i escrow.Institution) institutionView {
 	}
 }
 
+// institutionCursor is an institution's place in a list.
 func institutionCursor(i escrow.Institution) escrow.Cursor { return escrow.IDCursor(i.ID) }
 
 // createInstitution makes a tenant. Its entry is the first of a journal of its own, which

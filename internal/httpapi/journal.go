@@ -9,6 +9,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
+// ledgerQuery is the parameters of the list of the ledger.
 type ledgerQuery struct {
 	listQuery
 	tenantQuery
@@ -16,6 +17,7 @@ type ledgerQuery struct {
 	Kind       string `query:"kind" doc:"Only this kind." words:"ledgerKinds"`
 }
 
+// auditQuery is the parameters of the audit trail, of which refused attempts have some.
 type auditQuery struct {
 	listQuery
 	tenantQuery
@@ -65,6 +67,7 @@ type refusalView struct {
 	Client string      `json:"client" doc:"The client's address."`
 }
 
+// viewLedgerEvent shows an entry that concerns a position.
 func viewLedgerEvent(e escrow.Entry) ledgerEventView {
 	// A list of the ledger has no entries of other kinds.
 	position, step, _ := e.PositionEvent()
@@ -87,6 +90,7 @@ func viewLedgerEvent(e escrow.Entry) ledgerEventView {
 	}
 }
 
+// viewAuditEvent shows an entry of any kind.
 func viewAuditEvent(e escrow.Entry) auditEventView {
 	details, err := e.Details()
 	if err != nil {
@@ -107,6 +111,7 @@ func viewAuditEvent(e escrow.Entry) auditEventView {
 	}
 }
 
+// viewRefusal shows a refused attempt, which is in no journal.
 func viewRefusal(a escrow.RefusedAttempt) auditEventView {
 	view := auditEventView{
 		ID:        a.ID,
@@ -128,8 +133,10 @@ func viewRefusal(a escrow.RefusedAttempt) auditEventView {
 	return view
 }
 
+// entryCursor is an entry's place in a list, which is of one journal.
 func entryCursor(e escrow.Entry) escrow.Cursor { return escrow.SequenceCursor(e.Sequence) }
 
+// refusalCursor is a refused attempt's place in a list.
 func refusalCursor(a escrow.RefusedAttempt) escrow.Cursor { return escrow.IDCursor(a.ID) }
 
 // listLedgerEvents answers the entries that concern positions and their money, in the

@@ -18,7 +18,8 @@ func Specification() ([]byte, error) {
 	return specification(s.table())
 }
 
-// specification describes the routes.
+// specification describes the routes of a server, of which there are two kinds: with
+// documentation that takes a key, and with documentation that takes none.
 func specification(routes []route) ([]byte, error) {
 	description := web.Description{
 		Document:   document(),
@@ -113,6 +114,7 @@ func (r *route) describe() web.Operation {
 		o.AnswerHeaders = append(headers{replayedHeader}, o.AnswerHeaders...)
 	}
 
+	// In the order of the table, whatever the order of the route's own.
 	possible := r.codes()
 	for _, kind := range ErrorKinds() {
 		if slices.Contains(possible, kind.Code) {

@@ -13,6 +13,8 @@ type policyBody struct {
 	Position *positionRules `json:"position" doc:"What is asked of a new position."`
 }
 
+// positionRules are what a new position must keep. Its fields are those of
+// escrow.RulesInput.
 type positionRules struct {
 	MinAmount         *money.Digits `json:"minAmount,omitempty" doc:"The least amount, in units of the position's currency."`
 	MaxAmount         *money.Digits `json:"maxAmount,omitempty" doc:"The largest amount, in units of the position's currency."`
@@ -28,12 +30,15 @@ type policyView struct {
 	UpdatedAt     timestamp            `json:"updatedAt"`
 }
 
+// rulesView are the rules as the API shows them: those that there are.
 type rulesView struct {
 	MinAmount         string           `json:"minAmount,omitempty"`
 	MaxAmount         string           `json:"maxAmount,omitempty"`
 	AllowedCurrencies []money.Currency `json:"allowedCurrencies,omitempty"`
 }
 
+// viewPolicy shows a policy. Its bounds are for amounts of any currency, and so have no
+// fixed number of decimals.
 func viewPolicy(p escrow.Policy) policyView {
 	view := policyView{
 		InstitutionID: p.InstitutionID,

@@ -46,6 +46,7 @@ type TransitionFields struct {
 	Metadata escrow.Metadata `json:"metadata,omitempty" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
 }
 
+// positionQuery is the parameters of the list of positions.
 type positionQuery struct {
 	listQuery
 	tenantQuery
@@ -128,6 +129,7 @@ func viewPosition(p escrow.Position) positionView {
 	return view
 }
 
+// viewPositionEvent shows an event. What moved nothing has no amount.
 func viewPositionEvent(e escrow.PositionEvent) positionEventView {
 	view := positionEventView{
 		ID:       e.ID,
@@ -148,6 +150,7 @@ func viewPositionEvent(e escrow.PositionEvent) positionEventView {
 	return view
 }
 
+// positionCursor is a position's place in a list.
 func positionCursor(p escrow.Position) escrow.Cursor { return escrow.IDCursor(p.ID) }
 
 // creationRefusals are those of a new position: what its asset's template and the policy

@@ -32,16 +32,19 @@ type (
 	headers = []web.Header
 )
 
+// method is that of the pattern.
 func (r *route) method() string {
 	method, _, _ := strings.Cut(r.pattern, " ")
 	return method
 }
 
+// path is the path's template.
 func (r *route) path() string {
 	_, path, _ := strings.Cut(r.pattern, " ")
 	return path
 }
 
+// isCommand reports whether the route changes something.
 func (r *route) isCommand() bool { return web.IsCommand(r.method()) }
 
 // resource is a path with its routes by method. Nil is a path where nothing is.

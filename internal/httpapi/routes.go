@@ -16,6 +16,7 @@ func (s *server) table() []route {
 	}
 
 	return []route{
+		// The service itself. Probes ask without a key, and as often as they like.
 		{
 			pattern: "GET /health", permission: public, handle: s.health,
 			operation: web.Operation{
@@ -60,6 +61,8 @@ func (s *server) table() []route {
 			},
 		},
 
+		// Tenants. Only the operator makes them; like keys, which stay for good, at a
+		// stricter rate.
 		{
 			pattern: "POST /institutions", permission: rootKey, handle: s.createInstitution,
 			limited: true,
@@ -83,6 +86,7 @@ func (s *server) table() []route {
 			},
 		},
 
+		// Who may act for a tenant. A key that only reads does not see the others.
 		{
 			pattern: "POST /institutions/{id}/api-keys", permission: adminKey, tenant: inPath, handle: s.createKey,
 			limited: true,
@@ -118,6 +122,7 @@ func (s *server) table() []route {
 			},
 		},
 
+		// A policy has no id: it is that of its region.
 		{
 			pattern:    "PUT /institutions/{id}/policies/{region}",
 			permission: adminKey, tenant: inPath, handle: s.setPolicy,
@@ -144,6 +149,7 @@ func (s *server) table() []route {
 			},
 		},
 
+		// What positions are claims on. Nothing of it ever changes: there is no PUT.
 		{
 			pattern: "POST /asset-templates", permission: adminKey, tenant: named, handle: s.createTemplate,
 			operation: web.Operation{
@@ -190,6 +196,7 @@ func (s *server) table() []route {
 			},
 		},
 
+		// Positions. A change of one is a transition, and each batch a command of its own.
 		{
 			pattern: "POST /positions", permission: adminKey, tenant: named, handle: s.createPosition,
 			refusals: append(codes{escrow.CodeAssetNotFound}, creationRefusals()...),
@@ -227,7 +234,8 @@ func (s *server) table() []route {
 			},
 		},
 		{
-			pattern: "POST /positions/{id}/transition", permission: adminKey, tenant: named, handle: s.transitionPosition,
+			pattern:    "POST /positions/{id}/transition",
+			permission: adminKey, tenant: named, handle: s.transitionPosition,
 			refusals: append(codes{escrow.CodePositionNotFound}, transitionRefusals()...),
 			operation: web.Operation{
 				ID: "transitionPosition", Tag: "Positions", Summary: "Move a position to another state",
@@ -253,6 +261,7 @@ func (s *server) table() []route {
 			},
 		},
 
+		// Readings of the journal. Who did what is for admins.
 		{
 			pattern: "GET /ledger-events", permission: anyKey, tenant: existingNamed, handle: s.listLedgerEvents,
 			operation: web.Operation{
@@ -285,6 +294,7 @@ func (s *server) table() []route {
 			},
 		},
 
+		// The proof of it. What an auditor verifies with takes no key.
 		{
 			pattern: "GET /keys", permission: public, handle: s.listLogKeys,
 			operation: web.Operation{

@@ -111,7 +111,8 @@ func (objectSchema) Schema(huma.Registry) *huma.Schema {
 // Schema implements huma.SchemaProvider.
 func (templateConfigSchema) Schema(huma.Registry) *huma.Schema { return configSchema() }
 
-// configSchema describes the rules of a template.
+// configSchema describes the rules of a template, which depend on its code: the document
+// says which there are, and leaves it to the server which go together.
 func configSchema() *huma.Schema {
 	text := &huma.Schema{Type: "string"}
 

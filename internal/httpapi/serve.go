@@ -11,7 +11,9 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
-// answer answers a request for a resource, whatever happens on the way, and logs it.
+// answer answers a request for a resource, whatever happens on the way, and logs it. The
+// pattern is the path's template: logs and metrics must not grow with what clients ask
+// for.
 func (s *server) answer(w http.ResponseWriter, r *http.Request, pattern string, found resource) {
 	begun := time.Now()
 	s.metrics.inFlight.Inc()
@@ -60,7 +62,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, pattern string, 
 
 	answer, err := s.serve(c, found)
 	if err != nil {
-		// The context of the connection has no deadline: it ends when the client goes away.
+		// The request as it came has no deadline: its context ends when the client goes away.
 		c.gone = r.Context().Err() != nil
 		c.writeError(err)
 		return
@@ -74,6 +76,8 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, pattern string, 
 func (s *server) serve(c *call, found resource) (reply, error) {
 	c.route = found.route(c.request.Method)
 
+	// A key is asked for before anything else is told, 404 and 405 included. Its rate is that
+	// of all it sends, whatever becomes of it.
 	if c.route == nil || c.route.permission != public {
 		if err := s.authenticate(c); err != nil {
 			return reply{}, err
@@ -88,6 +92,7 @@ func (s *server) serve(c *call, found resource) (reply, error) {
 	if err := c.route.permission.check(c); err != nil {
 		return reply{}, err
 	}
+	// A batch is up to a mebibyte, and reading it is most of what its refusal would cost.
 	if err := s.admit(c); err != nil {
 		return reply{}, err
 	}
@@ -96,6 +101,7 @@ func (s *server) serve(c *call, found resource) (reply, error) {
 	}
 	c.findTenant()
 
+	// The handler goes on to note faults; then all of them are told.
 	answer, err := c.route.handle(c)
 	answer.replayed = c.replayed
 	return answer, err
@@ -132,6 +138,7 @@ func (c *call) readInput() error {
 		return nil
 	}
 	c.body = reflect.New(reflect.TypeOf(takes.Body)).Interface()
+	// A body whose length is not told has -1.
 	if takes.BodyOptional && c.request.ContentLength == 0 {
 		return nil
 	}

@@ -23,6 +23,7 @@ type readyView struct {
 	Checks []checkState `json:"checks" nullable:"false"`
 }
 
+// checkState is something that requests need, and whether it is there.
 type checkState struct {
 	Name   string `json:"name" enum:"store"`
 	Status string `json:"status" enum:"ok"`

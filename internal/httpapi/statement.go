@@ -74,6 +74,8 @@ type movementView struct {
 	Amount     string            `json:"amount" example:"250.00"`
 }
 
+// viewMovement shows a movement, from the account that is debited to the one that is
+// credited.
 func viewMovement(m escrow.Movement) movementView {
 	return movementView{
 		Sequence:   m.Sequence,

@@ -124,6 +124,7 @@ func (d statementDocument) csv() ([]byte, error) {
 	return content.Bytes(), err
 }
 
+// orNone is "" where there is no time.
 func orNone(at *timestamp) string {
 	if at == nil {
 		return ""
@@ -131,7 +132,7 @@ func orNone(at *timestamp) string {
 	return at.String()
 }
 
-// accountBalance is what one account has.
+// accountBalance is what one account has, as a text with the currency's decimals.
 type accountBalance struct {
 	account escrow.Account
 	balance string
@@ -191,6 +192,7 @@ func (d statementDocument) page(institution escrow.Institution) ([]byte, error) 
 			ClosingTotal: closing.Total,
 			Movements:    movements[closing.Currency],
 		}
+		// Opening and closing balances are of the same currencies, in the same order.
 		after := closing.accounts()
 		for j, before := range opening.accounts() {
 			section.Balances = append(section.Balances, balanceLine{

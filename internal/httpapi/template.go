@@ -14,7 +14,8 @@ type templateBody struct {
 
 func (b templateBody) namedTenant() string { return b.InstitutionID }
 
-// TemplateFields is what a client gives to make a template.
+// TemplateFields is what a client gives to make a template. Its config is any object here:
+// the domain reads it by the code.
 type TemplateFields struct {
 	Code     string          `json:"code" doc:"The kind of asset, which decides what config has." words:"templateCodes"`
 	Name     string          `json:"name" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"Tower escrow"`
@@ -23,6 +24,7 @@ type TemplateFields struct {
 	Config   escrow.Metadata `json:"config" doc:"The rules that the code knows; see the guide."`
 }
 
+// templateQuery is the parameters of the list of templates.
 type templateQuery struct {
 	listQuery
 	tenantQuery
@@ -40,6 +42,7 @@ type templateView struct {
 	CreatedAt     timestamp             `json:"createdAt"`
 }
 
+// viewTemplate shows a template.
 func viewTemplate(t escrow.AssetTemplate) templateView {
 	return templateView{
 		ID:            t.ID,
@@ -53,6 +56,7 @@ func viewTemplate(t escrow.AssetTemplate) templateView {
 	}
 }
 
+// templateCursor is a template's place in a list.
 func templateCursor(t escrow.AssetTemplate) escrow.Cursor { return escrow.IDCursor(t.ID) }
 
 // createTemplate makes a kind of asset. What its config may have depends on its code, so

@@ -53,6 +53,7 @@ func (c *call) findTenant() {
 	}
 }
 
+// pathTenant finds the institution that the path names.
 func (c *call) pathTenant() (t tenant) {
 	err := t.id.UnmarshalText([]byte(c.request.PathValue("id")))
 	if err != nil || !c.caller.root && t.id != c.caller.institution {
@@ -69,6 +70,7 @@ func (c *call) namedTenant() (t tenant) {
 			continue
 		}
 
+		// One that is not an id is as good as none for what follows.
 		var id escrow.InstitutionID
 		if err := id.UnmarshalText([]byte(namer.namedTenant())); err != nil {
 			t.faults.Add("institutionId", "%s", err)
@@ -103,7 +105,7 @@ func (c *call) institution() (escrow.InstitutionID, error) {
 		return escrow.InstitutionID{}, c.tenant.refusal
 	}
 
-	// That of a key exists.
+	// The institution of a key exists; root may name any.
 	mustExist := c.route.tenant == existingInPath || c.route.tenant == existingNamed
 	if mustExist && c.caller.root {
 		if _, err := c.server.engine.Institution(c.context(), c.tenant.id); err != nil {

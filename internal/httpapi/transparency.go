@@ -54,6 +54,7 @@ type consistencyView struct {
 	Proof        []translog.Hash `json:"proof" nullable:"false" doc:"The consistency proof of RFC 6962, 2.1.2, in base64."`
 }
 
+// checkpointQuery, and the queries of proofs, name trees by their size.
 type checkpointQuery struct {
 	Size string `query:"size" doc:"The checkpoint of this many entries; the latest when left out." pattern:"^[0-9]+$"`
 }
@@ -68,6 +69,7 @@ type consistencyQuery struct {
 	To   string `query:"to" doc:"The size of the later tree; that of the latest checkpoint when left out." pattern:"^[0-9]+$"`
 }
 
+// viewCheckpoint shows a checkpoint.
 func viewCheckpoint(c journallog.Checkpoint) checkpointView {
 	return checkpointView{
 		Origin:   c.Origin,
@@ -78,8 +80,10 @@ func viewCheckpoint(c journallog.Checkpoint) checkpointView {
 	}
 }
 
+// checkpointCursor is a checkpoint's place in a list: a journal has one of each size.
 func checkpointCursor(c journallog.Checkpoint) escrow.Cursor { return escrow.SequenceCursor(c.Size) }
 
+// viewJournalEntry shows an entry with its hash, which a client can make of the body.
 func viewJournalEntry(e escrow.Entry) journalEntryView {
 	return journalEntryView{
 		Sequence: e.Sequence,
@@ -91,6 +95,7 @@ func viewJournalEntry(e escrow.Entry) journalEntryView {
 	}
 }
 
+// viewLogKey shows a key that checkpoints are verified with.
 func viewLogKey(k journallog.Key) logKeyView {
 	return logKeyView{
 		VerifierKey: k.VerifierKey,

@@ -37,7 +37,7 @@ func DecodeBody(body []byte, into any, report Report) error {
 	}
 
 	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
-		return &BodyError{Code: CodeMalformedBody, Detail: "There is something behind the JSON value."}
+		return &BodyError{Code: CodeMalformedBody, Detail: "The body goes on after its JSON value."}
 	}
 	return nil
 }
