@@ -123,7 +123,7 @@ func (s *service) startWork(ctx context.Context, metrics prometheus.Registerer) 
 		Random:         rand.Reader,
 		Metrics:        metrics,
 		QueueSize:      c.queueSize,
-		BatchSize:      c.groupSize,
+		GroupSize:      c.groupSize,
 		ExpiryInterval: c.expiryInterval,
 	})
 	if err != nil {

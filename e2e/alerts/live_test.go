@@ -186,7 +186,7 @@ func TestAlertsArrive(t *testing.T) { //nolint:tparallel // One installation is 
 		},
 		{
 			name: "security events cannot be written",
-			told: []string{"ticket EscrowGridRefusalsUnlogged"},
+			told: []string{"ticket EscrowGridSecurityEventsLost"},
 			breaks: once(func(t *testing.T) {
 				i.sql(t, refuse("refusals", "INSERT"))
 				i.send(t, call{key: "egk_wrong", path: "/institutions"})
@@ -288,7 +288,7 @@ func TestAlertsArrive(t *testing.T) { //nolint:tparallel // One installation is 
 			later: []string{"ticket EscrowGridErrorBudgetBurnsSlowly"},
 			with: []string{
 				"EscrowGridCheckpointsFailing", "EscrowGridCheckpointsLagging", "EscrowGridDutyFailing", "EscrowGridVerificationFailing",
-				"EscrowGridVerificationStale", "EscrowGridRefusalsUnlogged",
+				"EscrowGridVerificationStale", "EscrowGridSecurityEventsLost",
 			},
 			breaks: func(t *testing.T) {
 				stop.Do(func() { database.Stop(t) })

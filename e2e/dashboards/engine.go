@@ -23,23 +23,23 @@ func engine() board {
 				},
 				{
 					title: "Commands in a group", unit: "none",
-					queries: append(quantiles("escrowgrid_batch_commands"), query{
-						expr: rate("", "escrowgrid_batch_commands_sum") + " / " + rate("", "escrowgrid_batch_commands_count"), legend: "average",
+					queries: append(quantiles("escrowgrid_group_commands"), query{
+						expr: rate("", "escrowgrid_group_commands_sum") + " / " + rate("", "escrowgrid_group_commands_count"), legend: "average",
 					}),
 					help: "1 on an idle server. It grows with the load, which is how a busy server stays fast. If it stays at GROUP_SIZE, the database is the limit.",
 				},
 				{
-					title: "Duration of a group", unit: "s", queries: quantiles("escrowgrid_batch_duration_seconds"),
+					title: "Duration of a group", unit: "s", queries: quantiles("escrowgrid_group_duration_seconds"),
 					help: "From the beginning of a transaction to after its commit; mostly the time of the disk. If it rises while groups stay small, look at the disk and at PostgreSQL's own load.",
 				},
 				{
-					title: "Commits", unit: "ops", queries: counters("instance", [2]string{"escrowgrid_batch_duration_seconds_count", "{{instance}}"}),
+					title: "Commits", unit: "ops", queries: counters("instance", [2]string{"escrowgrid_group_duration_seconds_count", "{{instance}}"}),
 					help: "Transactions per second by instance. Many more commands than commits is normal under load.",
 				},
 				{
 					title: "Retries and detours", unit: "ops",
-					queries: counters("", [2]string{"escrowgrid_batch_retries_total", "tried again"}, [2]string{"escrowgrid_batches_stale_total", "begun again"},
-						[2]string{"escrowgrid_batch_splits_total", "cut in half"}, [2]string{"escrowgrid_commits_unknown_total", "outcome looked up"},
+					queries: counters("", [2]string{"escrowgrid_group_retries_total", "tried again"}, [2]string{"escrowgrid_groups_stale_total", "begun again"},
+						[2]string{"escrowgrid_group_splits_total", "cut in half"}, [2]string{"escrowgrid_commits_unknown_total", "outcome looked up"},
 						[2]string{"escrowgrid_commands_dropped_total", "caller gone"}),
 					help: "0 is normal, except that several instances for one institution begin some again. Tried again means that the database was away; cut in half is a defect, with a line in the log.",
 				},
@@ -58,7 +58,7 @@ func engine() board {
 					help: "0 is normal. A failed round is done again; the log says why it failed. If failures go on, look at the database.",
 				},
 				{
-					title: "Security events that were not kept", unit: "ops", queries: counters("instance", [2]string{"escrowgrid_refusals_unlogged_total", "{{instance}}"}),
+					title: "Security events that were not kept", unit: "ops", queries: counters("instance", [2]string{"escrowgrid_security_events_lost_total", "{{instance}}"}),
 					help: "0 is normal. Otherwise more attempts are refused than can be kept: somebody tries hard, or the database does not answer.",
 				},
 				{

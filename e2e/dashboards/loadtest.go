@@ -73,7 +73,7 @@ func loadTest() board {
 					help: "What the server refused, and why. overloaded is its queue, rate_limited the key's limit; 0 without a name means none.",
 				},
 				{
-					title: "Server: duration of a group", unit: "s", queries: quantiles("escrowgrid_batch_duration_seconds"),
+					title: "Server: duration of a group", unit: "s", queries: quantiles("escrowgrid_group_duration_seconds"),
 					help: "The time of a transaction with its commit. If it rises with the load, the disk or the database is the limit.",
 				},
 				{

@@ -30,15 +30,15 @@ func store() board {
 			}},
 			{"Transparency log", []panel{
 				{
-					title: "Checkpoints", unit: "ops", queries: []query{{expr: rate("instance", "escrowgrid_log_checkpoints_total"), legend: "{{instance}}"}},
+					title: "Checkpoints", unit: "ops", queries: []query{{expr: rate("instance", "escrowgrid_checkpoints_signed_total"), legend: "{{instance}}"}},
 					help: "Signed checkpoints per second, by one instance at a time. A journal with new entries gets one every CHECKPOINT_INTERVAL.",
 				},
 				{
-					title: "Entries without a checkpoint", unit: "none", queries: []query{{expr: byInstance("escrowgrid_log_lag_entries"), legend: "{{instance}}"}},
+					title: "Entries without a checkpoint", unit: "none", queries: []query{{expr: byInstance("escrowgrid_checkpoint_lag_entries"), legend: "{{instance}}"}},
 					help: "It falls back to near 0 with each round. If it only grows, the transparency log does not keep up, or fails: see the panel beside it.",
 				},
 				{
-					title: "Failed rounds of the transparency log", unit: "ops", queries: []query{{expr: rate("instance", "escrowgrid_log_failures_total"), legend: "{{instance}}"}},
+					title: "Failed rounds of the transparency log", unit: "ops", queries: []query{{expr: rate("instance", "escrowgrid_checkpoint_failures_total"), legend: "{{instance}}"}},
 					help: "0 is normal. The next round continues where this one stopped; the server's log says why it failed.",
 				},
 			}},

@@ -156,7 +156,7 @@ func TestTracesArrive(t *testing.T) {
 			// A server that stops sends the spans that still wait.
 			s.Stop()
 
-			for _, name := range []string{"POST /institutions", "queue", "batch", "INSERT institutions", "COMMIT"} {
+			for _, name := range []string{"POST /institutions", "queue", "group", "INSERT institutions", "COMMIT"} {
 				if !c.has(name) {
 					t.Errorf("no span %q has arrived", name)
 				}
@@ -166,7 +166,7 @@ func TestTracesArrive(t *testing.T) {
 					(span.TraceID().String() != traceParent[3:35] || span.ParentSpanID().String() != traceParent[36:52]) {
 					t.Errorf("the request is in the trace %s, below %s", span.TraceID(), span.ParentSpanID())
 				}
-				if span.Name() == "batch" && span.Links().Len() != 1 {
+				if span.Name() == "group" && span.Links().Len() != 1 {
 					t.Errorf("the batch has %d links", span.Links().Len())
 				}
 			}

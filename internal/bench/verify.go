@@ -83,8 +83,8 @@ func (b *bench) followed(ctx context.Context, s *subject) error {
 		if err != nil {
 			return err
 		}
-		lag := metrics.Value("escrowgrid_log_lag_entries")
-		if lag == 0 && metrics.Value("escrowgrid_log_checkpoints_total") > 0 {
+		lag := metrics.Value("escrowgrid_checkpoint_lag_entries")
+		if lag == 0 && metrics.Value("escrowgrid_checkpoints_signed_total") > 0 {
 			return nil
 		}
 		b.progress.say("sign "+s.name, fmt.Sprintf("%.0f entries", lag))

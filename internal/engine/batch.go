@@ -7,7 +7,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
-// batchResults reads again, out of the journal, what a batch led to. The entries of
+// batchResults reads the results of a batch again, out of the journal. The entries of
 // its accepted items are the last ones up to the record's sequence.
 func (e *Engine) batchResults(
 	ctx context.Context, institution escrow.InstitutionID, record escrow.Record,
@@ -27,7 +27,8 @@ func (e *Engine) batchResults(
 		return nil, err
 	}
 	if len(entries) != len(accepted) {
-		return nil, fmt.Errorf("the journal has %d entries of a batch with %d accepted items", len(entries), len(accepted))
+		return nil, fmt.Errorf("the journal has %d entries of a batch with %d accepted items",
+			len(entries), len(accepted))
 	}
 
 	places := make(map[int64]int, len(accepted))
@@ -56,8 +57,8 @@ func bySubject(entries []escrow.Entry) map[string][]escrow.Entry {
 	return subjects
 }
 
-// positionsAfter returns a position as it was after each of some of its entries,
-// which follow each other.
+// positionsAfter returns a position as it was after each of the entries, which are
+// consecutive ones of its history.
 func (e *Engine) positionsAfter(
 	ctx context.Context, institution escrow.InstitutionID, subject string, entries []escrow.Entry,
 ) ([]escrow.Position, error) {

@@ -73,7 +73,7 @@ func (s *server) batchSum() int {
 		s.t.Fatalf("gather: %v", err)
 	}
 	for _, family := range families {
-		if family.GetName() == "escrowgrid_batch_commands" {
+		if family.GetName() == "escrowgrid_group_commands" {
 			return int(family.GetMetric()[0].GetHistogram().GetSampleSum())
 		}
 	}
@@ -105,7 +105,7 @@ func TestABatchIsOneTransaction(t *testing.T) {
 		s := d.start(t, newClock())
 		of := s.institution()
 		asset := s.asset(of)
-		before, batches, commands := len(s.journal(of, escrow.EntryFilter{})), s.metric("batch_commands"), s.batchSum()
+		before, batches, commands := len(s.journal(of, escrow.EntryFilter{})), s.metric("group_commands"), s.batchSum()
 
 		made := accept[escrow.BatchResults](s, root(of, createPositions(asset, false, holders(escrow.MaxBatchItems)...)))
 		steps := make([]escrow.TransitionItem, len(made))
@@ -120,7 +120,7 @@ func TestABatchIsOneTransaction(t *testing.T) {
 				t.Fatalf("item %d has the result %+v", i, result)
 			}
 		}
-		if got, sum := s.metric("batch_commands")-batches, s.batchSum()-commands; got != 2 || sum != 2*escrow.MaxBatchItems {
+		if got, sum := s.metric("group_commands")-batches, s.batchSum()-commands; got != 2 || sum != 2*escrow.MaxBatchItems {
 			t.Errorf("the batches were %d commands in %d transactions", sum, got)
 		}
 		if added := len(s.checkJournal(of)) - before; added != 2*escrow.MaxBatchItems {
@@ -132,12 +132,12 @@ func TestABatchIsOneTransaction(t *testing.T) {
 // A transaction has so many commands, or one request that is larger than that.
 func TestABatchWeighsWhatItsItemsDo(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, d database) {
-		s := d.start(t, newClock(), func(c *engine.Config) { c.BatchSize = 10 })
+		s := d.start(t, newClock(), func(c *engine.Config) { c.GroupSize = 10 })
 		of := s.institution()
 		asset := s.asset(of)
 		some := func(count int) escrow.Request { return root(of, createPositions(asset, false, holders(count)...)) }
 		single := root(of, createPosition(asset, "single", "10"))
-		batches, commands := s.metric("batch_commands"), s.batchSum()
+		batches, commands := s.metric("group_commands"), s.batchSum()
 		release := d.block(t, of)
 		// Together go the first, which is alone; three; eight and one; twenty; ten; one.
 		attempts := s.beginInOrder(t.Context(), single, single, single, single, some(8), single, some(20), some(10), single)
@@ -147,7 +147,7 @@ func TestABatchWeighsWhatItsItemsDo(t *testing.T) {
 				t.Errorf("request %d: %v", i, a.err)
 			}
 		}
-		if got, sum := s.metric("batch_commands")-batches, s.batchSum()-commands; got != 6 || sum != 44 {
+		if got, sum := s.metric("group_commands")-batches, s.batchSum()-commands; got != 6 || sum != 44 {
 			t.Errorf("%d commands were %d transactions, want 44 in 6", sum, got)
 		}
 		if waiting := s.metric("queue_commands"); waiting != 0 {
@@ -160,7 +160,7 @@ func TestABatchWeighsWhatItsItemsDo(t *testing.T) {
 // What was accepted is finished, also what no batch had room for yet.
 func TestCloseFinishesBatchesThatWait(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, d database) {
-		s := d.start(t, newClock(), func(c *engine.Config) { c.BatchSize = 10 })
+		s := d.start(t, newClock(), func(c *engine.Config) { c.GroupSize = 10 })
 		of := s.institution()
 		asset := s.asset(of)
 		release := d.block(t, of)
@@ -287,8 +287,8 @@ func TestAPoisonedBatchFailsAlone(t *testing.T) {
 				t.Errorf("request %d: the code is %q, want %q (%v)", i, got, want, a.err)
 			}
 		}
-		if failed := s.refused()[string(escrow.CodeInternal)]; failed != 3 || s.metric("batch_splits_total") == 0 {
-			t.Errorf("%d commands count as failed, after %d splits", failed, s.metric("batch_splits_total"))
+		if failed := s.refused()[string(escrow.CodeInternal)]; failed != 3 || s.metric("group_splits_total") == 0 {
+			t.Errorf("%d commands count as failed, after %d splits", failed, s.metric("group_splits_total"))
 		}
 		if added := len(s.checkJournal(of)) - before; added != 10 {
 			t.Errorf("%d entries were added, want 10", added)

@@ -114,7 +114,7 @@ func (c *committer) run() {
 // as it brings any: the commands of a larger group cost less each. While nobody is
 // ready it takes no time.
 func (c *committer) yield() {
-	for waiting := int64(-1); waiting < c.queue.commands.Load() && waiting < int64(c.engine.config.BatchSize); {
+	for waiting := int64(-1); waiting < c.queue.commands.Load() && waiting < int64(c.engine.config.GroupSize); {
 		waiting = c.queue.commands.Load()
 		runtime.Gosched()
 	}
@@ -125,7 +125,7 @@ func (c *committer) yield() {
 func (c *committer) collect(first *pending) (group []*pending, left *pending) {
 	size := 0
 	for next := first; next != nil; next = c.queue.poll() {
-		if size > 0 && size+next.weight > c.engine.config.BatchSize {
+		if size > 0 && size+next.weight > c.engine.config.GroupSize {
 			return group, next
 		}
 		if c.take(next) {

@@ -21,7 +21,7 @@ func TestCommandsOfABatchFollowEachOther(t *testing.T) {
 		of := s.institution()
 		position := accept[escrow.Position](s, root(of, createPosition(s.asset(of), "h", "10"))).ID
 		key, _ := s.key(of, escrow.RoleAdmin, nil)
-		batches := s.metric("batch_commands")
+		batches := s.metric("group_commands")
 
 		release := d.block(t, of)
 		steps := []struct {
@@ -49,7 +49,7 @@ func TestCommandsOfABatchFollowEachOther(t *testing.T) {
 				t.Errorf("step %d, %T: the code is %q, want %q (%v)", i+1, step.request.Command, got, step.want, attempts[i+1].err)
 			}
 		}
-		if got := s.metric("batch_commands") - batches; got != 2 {
+		if got := s.metric("group_commands") - batches; got != 2 {
 			t.Errorf("the commands were %d transactions, want 2", got)
 		}
 		got, err := s.Position(t.Context(), of, position)
@@ -68,7 +68,7 @@ func TestAPoisonedCommandFailsAlone(t *testing.T) {
 		s := d.start(t, newClock())
 		of := s.institution()
 		asset := s.asset(of)
-		before, batches := len(s.journal(of, escrow.EntryFilter{})), s.metric("batch_commands")
+		before, batches := len(s.journal(of, escrow.EntryFilter{})), s.metric("group_commands")
 
 		release := d.block(t, of)
 		var requests []escrow.Request
@@ -95,8 +95,8 @@ func TestAPoisonedCommandFailsAlone(t *testing.T) {
 			}
 		}
 		// The nine that waited were one batch: only a batch of several is cut.
-		if s.metric("batch_splits_total") == 0 || s.metric("batch_commands")-batches >= 9 {
-			t.Errorf("there were %d splits and %d transactions", s.metric("batch_splits_total"), s.metric("batch_commands")-batches)
+		if s.metric("group_splits_total") == 0 || s.metric("group_commands")-batches >= 9 {
+			t.Errorf("there were %d splits and %d transactions", s.metric("group_splits_total"), s.metric("group_commands")-batches)
 		}
 		if after := len(s.checkJournal(of)); after != before+8 {
 			t.Errorf("%d entries were added, want 8", after-before)
@@ -135,7 +135,7 @@ func TestAPoisonedCommandFailsAloneAmongInstitutions(t *testing.T) {
 				t.Errorf("command %d: %v", i, a.err)
 			}
 		}
-		if s.metric("batch_splits_total") == 0 {
+		if s.metric("group_splits_total") == 0 {
 			t.Error("the commands were not in one batch")
 		}
 		s.checkJournal(one)

@@ -244,7 +244,7 @@ func TestRefusedAttemptsAreLogged(t *testing.T) {
 		for range flood {
 			s.Refused(want)
 		}
-		if unlogged := s.metric("refusals_unlogged_total"); unlogged < flood/2 || unlogged >= flood {
+		if unlogged := s.metric("security_events_lost_total"); unlogged < flood/2 || unlogged >= flood {
 			t.Errorf("of %d attempts at once %d were dropped", flood, unlogged)
 		}
 		release()

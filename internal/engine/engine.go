@@ -42,10 +42,10 @@ type Config struct {
 	// one; more are refused with CodeOverloaded. Default 16384: about a second of work,
 	// and room for many batches of 1000 on each committer.
 	QueueSize int
-	// BatchSize bounds the commands of one transaction; a request of more is one by
+	// GroupSize bounds the commands of one transaction; a request of more is one by
 	// itself. Default 512: beyond it a transaction gets longer, and the share of each
 	// command in it hardly less.
-	BatchSize int
+	GroupSize int
 	// Committers is how many transactions can be under way at once, each for other
 	// institutions. Default 1 for a store that only this process writes to, else 4.
 	Committers int
@@ -62,8 +62,8 @@ func (c Config) withDefaults() Config {
 	if c.QueueSize == 0 {
 		c.QueueSize = 16384
 	}
-	if c.BatchSize == 0 {
-		c.BatchSize = 512
+	if c.GroupSize == 0 {
+		c.GroupSize = 512
 	}
 
 	if c.Committers == 0 {
@@ -119,9 +119,15 @@ func New(config Config) (*Engine, error) {
 
 	ctx, stop := context.WithCancel(context.Background())
 	e := &Engine{
-		Queries: config.Store, config: config, store: config.Store, log: config.Logger, metrics: newMetrics(config.Metrics),
-		keys: newKeyCache(), refusals: make(chan escrow.RefusedAttempt, maxWaitingRefusals),
-		stop: stop, quit: make(chan struct{}),
+		Queries:  config.Store,
+		config:   config,
+		store:    config.Store,
+		log:      config.Logger,
+		metrics:  newMetrics(config.Metrics),
+		keys:     newKeyCache(),
+		refusals: make(chan escrow.RefusedAttempt, maxWaitingRefusals),
+		stop:     stop,
+		quit:     make(chan struct{}),
 	}
 	e.metrics.observeEngine(config.Metrics, e)
 
@@ -129,8 +135,10 @@ func New(config Config) (*Engine, error) {
 		// Each committer has its own sequence of random bits.
 		binary.LittleEndian.PutUint64(seed[24:], binary.LittleEndian.Uint64(seed[24:])+uint64(i))
 		c := &committer{
-			engine: e, ctx: ctx, random: rand.New(rand.NewChaCha8(seed)), //nolint:gosec // Ids are no secrets.
-			queue: newQueue(max(1, config.QueueSize/config.Committers)),
+			engine: e,
+			ctx:    ctx,
+			random: rand.New(rand.NewChaCha8(seed)), //nolint:gosec // Ids are no secrets.
+			queue:  newQueue(max(1, config.QueueSize/config.Committers)),
 		}
 		e.committers = append(e.committers, c)
 		e.loops.Go(c.run)
@@ -177,11 +185,11 @@ func (e *Engine) Close(ctx context.Context) error {
 	return err
 }
 
-// Answer is what an accepted request leads to.
+// Answer is the outcome of an accepted request.
 type Answer struct {
 	Resource escrow.Resource
 	// Replayed says that the answer is that of an earlier request under the same
-	// idempotency key, of which Nonce and RequestID are.
+	// idempotency key; Nonce and RequestID are that request's.
 	Replayed  bool
 	Nonce     []byte
 	RequestID string
@@ -198,7 +206,13 @@ type Answer struct {
 // request: what became of its items is in the Answer's BatchResults, or, where it
 // was refused as a whole, in the error's Items.
 func (e *Engine) Do(ctx context.Context, request escrow.Request) (Answer, error) {
-	p := &pending{ctx: ctx, request: request, weight: request.Weight(), done: make(chan result, 1), caller: trace.SpanFromContext(ctx)}
+	p := &pending{
+		ctx:     ctx,
+		request: request,
+		weight:  request.Weight(),
+		done:    make(chan result, 1),
+		caller:  trace.SpanFromContext(ctx),
+	}
 	_, p.waiting = tracing.Start(ctx, "queue")
 	if err := e.enqueue(p); err != nil {
 		tracing.Fail(p.waiting, string(escrow.ErrorCode(err)))
@@ -220,13 +234,14 @@ func (e *Engine) Do(ctx context.Context, request escrow.Request) (Answer, error)
 		default:
 		}
 		if p.state.CompareAndSwap(queued, abandoned) {
-			return Answer{}, escrow.Wrap(escrow.CodeRequestTimeout, ctx.Err(), "The request's time ran out before its turn; nothing was done.")
+			return Answer{}, escrow.Wrap(escrow.CodeRequestTimeout, ctx.Err(),
+				"The request's time ran out before its turn; nothing was done.")
 		}
 		return Answer{}, unknownOutcome(ctx.Err())
 	}
 }
 
-// answer is what a caller is told of its command's result.
+// answer makes the answer to a command of its result.
 func (e *Engine) answer(ctx context.Context, request escrow.Request, r result) (Answer, error) {
 	switch {
 	case r.err != nil:

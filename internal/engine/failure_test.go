@@ -56,7 +56,7 @@ func TestACommitWithoutAnAnswerIsLookedUp(t *testing.T) {
 					unknown++
 				}
 			}
-			if got, retries := s.metric("commits_unknown_total"), s.metric("batch_retries_total"); got != unknown || retries != test.retries*unknown {
+			if got, retries := s.metric("commits_unknown_total"), s.metric("group_retries_total"); got != unknown || retries != test.retries*unknown {
 				t.Errorf("%d commits were looked up and %d batches tried again, want %d and %d", got, retries, unknown, test.retries*unknown)
 			}
 			s.checkJournal(of)
@@ -118,9 +118,9 @@ func TestACommitUnderWayIsWaitedFor(t *testing.T) {
 				return s.metric("commits_unknown_total") == 1 && d.waiting(t) == 2
 			})
 			release()
-			if code := a.code(); code != "" || count() != before+1 || s.metric("batch_retries_total") != 0 {
+			if code := a.code(); code != "" || count() != before+1 || s.metric("group_retries_total") != 0 {
 				t.Errorf("error %v; there are %d more in %s after %d retries, want the one that was under way",
-					a.err, count()-before, test.table, s.metric("batch_retries_total"))
+					a.err, count()-before, test.table, s.metric("group_retries_total"))
 			}
 		})
 	}

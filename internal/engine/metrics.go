@@ -12,8 +12,8 @@ import (
 )
 
 type metrics struct {
-	batchSize    prometheus.Histogram
-	batchSeconds prometheus.Histogram
+	groupSize    prometheus.Histogram
+	groupSeconds prometheus.Histogram
 	entries      *prometheus.CounterVec
 	refusals     *prometheus.CounterVec
 	dropped      prometheus.Counter
@@ -34,32 +34,46 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	}
 
 	m := &metrics{
-		batchSize: factory.NewHistogram(prometheus.HistogramOpts{
-			Name: "escrowgrid_batch_commands", Help: "Commands that were committed together in one transaction.",
+		groupSize: factory.NewHistogram(prometheus.HistogramOpts{
+			Name:    "escrowgrid_group_commands",
+			Help:    "Commands that were committed together in one transaction.",
 			Buckets: prometheus.ExponentialBuckets(1, 2, 11),
 		}),
-		batchSeconds: factory.NewHistogram(prometheus.HistogramOpts{
-			Name: "escrowgrid_batch_duration_seconds", Help: "Time of one transaction, from its begin to after its commit.",
+		groupSeconds: factory.NewHistogram(prometheus.HistogramOpts{
+			Name:    "escrowgrid_group_duration_seconds",
+			Help:    "Time of one transaction, from its begin to after its commit.",
 			Buckets: prometheus.ExponentialBuckets(0.0002, 2, 16),
 		}),
+
 		entries: factory.NewCounterVec(prometheus.CounterOpts{
-			Name: "escrowgrid_journal_entries_total", Help: "Entries that this server appended to journals, by kind.",
+			Name: "escrowgrid_journal_entries_total",
+			Help: "Entries that this server appended to journals, by kind.",
 		}, []string{"kind"}),
 		refusals: factory.NewCounterVec(prometheus.CounterOpts{
-			Name: "escrowgrid_commands_refused_total", Help: "Commands that were refused or failed, by the code of the error.",
+			Name: "escrowgrid_commands_refused_total",
+			Help: "Commands that were refused or failed, by the code of the error.",
 		}, []string{"code"}),
-		dropped:  counter("commands_dropped_total", "Commands whose caller had gone before their turn."),
-		splits:   counter("batch_splits_total", "Batches that were cut in half because one of their commands failed in the database."),
-		retries:  counter("batch_retries_total", "Attempts that were made again because the database was not available."),
-		stale:    counter("batches_stale_total", "Batches that were begun again because another server had written to their journals."),
-		unknown:  counter("commits_unknown_total", "Commits whose outcome had to be looked up because the connection broke."),
-		expired:  counter("positions_expired_total", "Positions that this server expired."),
-		unlogged: counter("refusals_unlogged_total", "Refused attempts that did not fit into the security log's queue, or could not be written."),
+		dropped: counter("commands_dropped_total", "Commands whose caller had gone before their turn."),
+
+		splits: counter("group_splits_total",
+			"Groups that were cut in half because one of their commands failed in the database."),
+		retries: counter("group_retries_total",
+			"Attempts that were made again because the database was not available."),
+		stale: counter("groups_stale_total",
+			"Groups that were begun again because another server had written to their journals."),
+		unknown: counter("commits_unknown_total",
+			"Commits whose outcome had to be looked up because the connection broke."),
+
+		expired: counter("positions_expired_total", "Positions that this server expired."),
+		unlogged: counter("security_events_lost_total",
+			"Refused attempts that did not fit into the queue of security events, or could not be written."),
 		due: factory.NewGauge(prometheus.GaugeOpts{
-			Name: "escrowgrid_positions_due", Help: "Positions past their expiresAt, up to 500, when this server last looked for them.",
+			Name: "escrowgrid_positions_due",
+			Help: "Positions past their expiresAt, up to 500, when this server last looked for them.",
 		}),
 		dutyFailures: factory.NewCounterVec(prometheus.CounterOpts{
-			Name: "escrowgrid_duty_failures_total", Help: "Rounds of background work that failed, by duty.",
+			Name: "escrowgrid_duty_failures_total",
+			Help: "Rounds of background work that failed, by duty.",
 		}, []string{"duty"}),
 	}
 
@@ -91,22 +105,22 @@ const readyTimeout = 2 * time.Second
 // observeEngine registers what is read off the engine when it is asked for.
 func (m *metrics) observeEngine(registry prometheus.Registerer, e *Engine) {
 	precise := func(name, help string, value func() float64) {
-		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "escrowgrid_" + name, Help: help}, value))
+		options := prometheus.GaugeOpts{Name: "escrowgrid_" + name, Help: help}
+		registry.MustRegister(prometheus.NewGaugeFunc(options, value))
 	}
 	gauge := func(name, help string, value func() int) {
 		precise(name, help, func() float64 { return float64(value()) })
 	}
 
-	gauge("queue_commands", "Commands that wait for their batch, in all queues.", func() int {
+	gauge("queue_commands", "Commands that wait for their group, in all queues.", func() int {
 		waiting := int64(0)
 		for _, c := range e.committers {
 			waiting += c.queue.commands.Load()
 		}
 		return int(waiting)
 	})
-	gauge("queue_limit", "Commands that can wait in all queues. Each takes an equal part, and refuses more.", func() int {
-		return int(e.committers[0].queue.limit()) * len(e.committers)
-	})
+	gauge("queue_limit", "Commands that can wait in all queues. Each takes an equal part, and refuses more.",
+		func() int { return int(e.committers[0].queue.limit()) * len(e.committers) })
 	// An institution's commands all go into one queue: the sum of the queues would hide
 	// that one is full.
 	precise("queue_fullness_ratio", "How full the fullest of the queues is: at 1 it refuses commands.", func() float64 {
@@ -117,9 +131,12 @@ func (m *metrics) observeEngine(registry prometheus.Registerer, e *Engine) {
 		return fullest
 	})
 
-	gauge("store_connections_open", "Database connections that are open.", func() int { open, _, _ := e.store.Connections(); return open })
-	gauge("store_connections_used", "Database connections in use.", func() int { _, used, _ := e.store.Connections(); return used })
-	gauge("store_connections_limit", "Database connections that there can be.", func() int { _, _, limit := e.store.Connections(); return limit })
+	gauge("store_connections_open", "Database connections that are open.",
+		func() int { open, _, _ := e.store.Connections(); return open })
+	gauge("store_connections_used", "Database connections in use.",
+		func() int { _, used, _ := e.store.Connections(); return used })
+	gauge("store_connections_limit", "Database connections that there can be.",
+		func() int { _, _, limit := e.store.Connections(); return limit })
 
 	gauge("store_ready", "Whether the database answers and has this program's schema: 1 or 0.", func() int {
 		ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
@@ -134,14 +151,16 @@ func (m *metrics) observeEngine(registry prometheus.Registerer, e *Engine) {
 	})
 
 	if _, _, isFile := e.store.Space(); isFile {
-		precise("store_size_bytes", "Size of the SQLite file and of the log beside it.", func() float64 { size, _, _ := e.store.Space(); return float64(size) })
-		precise("store_free_bytes", "Bytes that are free where the SQLite file is.", func() float64 { _, free, _ := e.store.Space(); return float64(free) })
+		precise("store_size_bytes", "Size of the SQLite file and of the log beside it.",
+			func() float64 { size, _, _ := e.store.Space(); return float64(size) })
+		precise("store_free_bytes", "Bytes that are free where the SQLite file is.",
+			func() float64 { _, free, _ := e.store.Space(); return float64(free) })
 	}
 }
 
 func (m *metrics) committed(commands int, entries []escrow.Entry, duration time.Duration) {
-	m.batchSize.Observe(float64(commands))
-	m.batchSeconds.Observe(duration.Seconds())
+	m.groupSize.Observe(float64(commands))
+	m.groupSeconds.Observe(duration.Seconds())
 	for _, entry := range entries {
 		m.entries.WithLabelValues(string(entry.Kind)).Inc()
 	}

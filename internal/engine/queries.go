@@ -23,14 +23,28 @@ type Queries interface {
 	Policies(ctx context.Context, of escrow.InstitutionID) ([]escrow.Policy, error)
 	Policy(ctx context.Context, of escrow.InstitutionID, region escrow.Region) (escrow.Policy, error)
 
-	// The rest are pages of lists. Refusals is the log of refused attempts.
-	Institutions(ctx context.Context, period escrow.Period, page escrow.PageRequest) (escrow.Page[escrow.Institution], error)
-	Keys(ctx context.Context, of escrow.InstitutionID, filter escrow.KeyFilter, page escrow.PageRequest) (escrow.Page[escrow.APIKey], error)
-	Templates(ctx context.Context, of escrow.InstitutionID, period escrow.Period, page escrow.PageRequest) (escrow.Page[escrow.AssetTemplate], error)
-	Assets(ctx context.Context, of escrow.InstitutionID, filter escrow.AssetFilter, page escrow.PageRequest) (escrow.Page[escrow.Asset], error)
-	Positions(ctx context.Context, of escrow.InstitutionID, filter escrow.PositionFilter, page escrow.PageRequest) (escrow.Page[escrow.Position], error)
-	Entries(ctx context.Context, of escrow.InstitutionID, filter escrow.EntryFilter, page escrow.PageRequest) (escrow.Page[escrow.Entry], error)
-	Refusals(ctx context.Context, filter escrow.RefusalFilter, page escrow.PageRequest) (escrow.Page[escrow.RefusedAttempt], error)
+	// The rest are pages of lists. Refusals lists security events.
+	Institutions(
+		ctx context.Context, period escrow.Period, page escrow.PageRequest,
+	) (escrow.Page[escrow.Institution], error)
+	Keys(
+		ctx context.Context, of escrow.InstitutionID, filter escrow.KeyFilter, page escrow.PageRequest,
+	) (escrow.Page[escrow.APIKey], error)
+	Templates(
+		ctx context.Context, of escrow.InstitutionID, period escrow.Period, page escrow.PageRequest,
+	) (escrow.Page[escrow.AssetTemplate], error)
+	Assets(
+		ctx context.Context, of escrow.InstitutionID, filter escrow.AssetFilter, page escrow.PageRequest,
+	) (escrow.Page[escrow.Asset], error)
+	Positions(
+		ctx context.Context, of escrow.InstitutionID, filter escrow.PositionFilter, page escrow.PageRequest,
+	) (escrow.Page[escrow.Position], error)
+	Entries(
+		ctx context.Context, of escrow.InstitutionID, filter escrow.EntryFilter, page escrow.PageRequest,
+	) (escrow.Page[escrow.Entry], error)
+	Refusals(
+		ctx context.Context, filter escrow.RefusalFilter, page escrow.PageRequest,
+	) (escrow.Page[escrow.RefusedAttempt], error)
 }
 
 // Ready returns nil when the engine can serve: the database answers and has this

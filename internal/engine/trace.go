@@ -12,18 +12,20 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/tracing"
 )
 
-// startSpan begins the span of one attempt at a batch, linked with those of its requests
+// startSpan begins the span of one attempt at a group, linked with those of its requests
 // that are recorded.
-func startSpan(ctx context.Context, batch []*pending) (context.Context, trace.Span) {
+func startSpan(ctx context.Context, group []*pending) (context.Context, trace.Span) {
 	var callers []trace.Span
-	for _, p := range batch {
+	for _, p := range group {
 		if p.caller.IsRecording() {
 			callers = append(callers, p.caller)
 		}
 	}
-	ctx, span := tracing.StartShared(ctx, "batch", callers)
+
+	ctx, span := tracing.StartShared(ctx, "group", callers)
 	if span.IsRecording() {
-		span.SetAttributes(attribute.Int("escrowgrid.requests", len(batch)), attribute.Int("escrowgrid.commands", commandsOf(batch)))
+		span.SetAttributes(
+			attribute.Int("escrowgrid.requests", len(group)), attribute.Int("escrowgrid.commands", commandsOf(group)))
 	}
 	return ctx, span
 }

@@ -34,7 +34,7 @@ func TestMetrics(t *testing.T) {
 		}
 		for _, name := range []string{
 			"escrowgrid_http_requests_total", "escrowgrid_http_request_duration_seconds", "escrowgrid_http_requests_in_flight", "escrowgrid_http_errors_total",
-			"escrowgrid_queue_commands", "escrowgrid_queue_limit", "escrowgrid_queue_fullness_ratio", "escrowgrid_batch_commands", "escrowgrid_batch_duration_seconds",
+			"escrowgrid_queue_commands", "escrowgrid_queue_limit", "escrowgrid_queue_fullness_ratio", "escrowgrid_group_commands", "escrowgrid_group_duration_seconds",
 			"escrowgrid_journal_entries_total", "escrowgrid_commands_refused_total", "escrowgrid_store_connections_open",
 			"escrowgrid_store_connections_used", "escrowgrid_store_connections_limit",
 		} {

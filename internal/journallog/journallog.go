@@ -81,15 +81,15 @@ func newMetrics(registerer prometheus.Registerer) metrics {
 	factory := promauto.With(registerer)
 	return metrics{
 		checkpoints: factory.NewCounter(prometheus.CounterOpts{
-			Name: "escrowgrid_log_checkpoints_total",
+			Name: "escrowgrid_checkpoints_signed_total",
 			Help: "Checkpoints that this server signed.",
 		}),
 		failures: factory.NewCounter(prometheus.CounterOpts{
-			Name: "escrowgrid_log_failures_total",
+			Name: "escrowgrid_checkpoint_failures_total",
 			Help: "Rounds of the transparency log that failed; the next one continues.",
 		}),
 		lag: factory.NewGauge(prometheus.GaugeOpts{
-			Name: "escrowgrid_log_lag_entries",
+			Name: "escrowgrid_checkpoint_lag_entries",
 			Help: "Entries that no checkpoint covered when this server last looked; " +
 				"0 on a server that leaves the log to another.",
 		}),

@@ -139,15 +139,15 @@ func TestALogCatchesUp(t *testing.T) {
 		}
 
 		const want = `
-			# HELP escrowgrid_log_checkpoints_total Checkpoints that this server signed.
-			# TYPE escrowgrid_log_checkpoints_total counter
-			escrowgrid_log_checkpoints_total 6
-			# HELP escrowgrid_log_lag_entries Entries that no checkpoint covered when this server last looked; 0 on a server that leaves the log to another.
-			# TYPE escrowgrid_log_lag_entries gauge
-			escrowgrid_log_lag_entries 0
+			# HELP escrowgrid_checkpoints_signed_total Checkpoints that this server signed.
+			# TYPE escrowgrid_checkpoints_signed_total counter
+			escrowgrid_checkpoints_signed_total 6
+			# HELP escrowgrid_checkpoint_lag_entries Entries that no checkpoint covered when this server last looked; 0 on a server that leaves the log to another.
+			# TYPE escrowgrid_checkpoint_lag_entries gauge
+			escrowgrid_checkpoint_lag_entries 0
 		`
 		if err := testutil.GatherAndCompare(l.registry, strings.NewReader(want),
-			"escrowgrid_log_checkpoints_total", "escrowgrid_log_lag_entries"); err != nil {
+			"escrowgrid_checkpoints_signed_total", "escrowgrid_checkpoint_lag_entries"); err != nil {
 			t.Error(err)
 		}
 	})
