@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
@@ -80,6 +81,23 @@ func TestARevokedKeyEndsAtOnceOnEveryServer(t *testing.T) {
 			if after := len(servers[0].journal(of, escrow.EntryFilter{})); after != before {
 				t.Errorf("%s: the key added %d entries", name, after-before)
 			}
+		}
+	})
+}
+
+// A record that was read before a revocation, and is kept after it, lets nobody read, and
+// nobody write.
+func TestARecordReadBeforeARevocationIsNotBelieved(t *testing.T) {
+	eachPair(t, func(t *testing.T, servers [2]*server) {
+		of := servers[0].institution()
+		asset := servers[0].asset(of)
+		key, secret := servers[0].key(of, escrow.RoleAdmin, nil)
+		accept[escrow.APIKey](servers[0], root(of, escrow.RevokeKey{Key: key.ID}))
+		servers[0].clock.advance(time.Millisecond)
+		for _, s := range servers {
+			engine.RememberKey(s.Engine, key)
+			refuse(s, by(key, createPosition(asset, "h", "10")), escrow.CodeInvalidKey)
+			s.authenticate(t, "a key that was revoked", secret, false)
 		}
 	})
 }
