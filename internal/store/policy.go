@@ -37,11 +37,19 @@ func (s *Store) Policies(ctx context.Context, institution escrow.InstitutionID) 
 	return all(ctx, s.database, policyTable.byOwner+" ORDER BY region", []any{idArg(institution)}, policyTable.scan)
 }
 
-// Policy returns an institution's policy for a region, or CodePolicyNotFound.
+// Policy returns an institution's policy for a region, or CodePolicyNotFound. The region
+// may be any text, also one that no database takes: it is looked for here.
 func (s *Store) Policy(
 	ctx context.Context, institution escrow.InstitutionID, region escrow.Region,
 ) (escrow.Policy, error) {
-	policy, found, err := one(ctx, s.database, policyTable.byKey,
-		[]any{idArg(institution), string(region)}, policyTable.scan)
-	return must(policy, found, err, escrow.CodePolicyNotFound, "policy for the region", region)
+	policies, err := s.Policies(ctx, institution)
+	if err != nil {
+		return escrow.Policy{}, err
+	}
+	for _, policy := range policies {
+		if policy.Region == region {
+			return policy, nil
+		}
+	}
+	return must(escrow.Policy{}, false, nil, escrow.CodePolicyNotFound, "policy for the region", region)
 }

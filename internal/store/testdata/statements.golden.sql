@@ -288,16 +288,11 @@ SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
     FROM api_keys
     WHERE hash = $1;
 
--- Policies
+-- Policies; Policy
 SELECT institution_id, region, min_amount, max_amount, allowed_currencies, created_at, updated_at
     FROM policies
     WHERE institution_id = $1
     ORDER BY region;
-
--- Policy
-SELECT institution_id, region, min_amount, max_amount, allowed_currencies, created_at, updated_at
-    FROM policies
-    WHERE institution_id = $1 AND region = $2;
 
 -- Position; Positions, with events
 SELECT body
