@@ -66,7 +66,8 @@ func (s *Store) Head(ctx context.Context, institution escrow.InstitutionID) (_ e
 
 // CountEntries returns how many entries there are by the heads of the journals.
 func (s *Store) CountEntries(ctx context.Context) (int64, error) {
-	count, _, err := one(ctx, s.database, "SELECT CAST(COALESCE(SUM(sequence), 0) AS bigint) FROM journal_heads", nil, scanValue[int64])
+	count, _, err := one(ctx, s.database, "SELECT CAST(COALESCE(SUM(sequence), 0) AS bigint) FROM journal_heads", nil,
+		scanValue[int64])
 	return count, err
 }
 

@@ -142,7 +142,8 @@ func (s *Store) FirstSequence(ctx context.Context, institution escrow.Institutio
 			return true
 		}
 		var entryAt time.Time
-		entryAt, _, err = one(ctx, s.database, "SELECT at FROM journal_entries WHERE institution_id = $1 AND sequence = $2",
+		entryAt, _, err = one(ctx, s.database,
+			"SELECT at FROM journal_entries WHERE institution_id = $1 AND sequence = $2",
 			[]any{idArg(institution), int64(i + 1)}, scanValue[time.Time])
 		return !entryAt.Before(at)
 	})
@@ -192,7 +193,8 @@ var historiesQuery = func() string {
 	for i := range places {
 		places[i] = fmt.Sprintf("$%d", i+2)
 	}
-	return "SELECT " + entryTable.list + " FROM journal_entries WHERE institution_id = $1 AND subject IN (" + strings.Join(places, ", ") + ")"
+	return "SELECT " + entryTable.list + " FROM journal_entries WHERE institution_id = $1 AND subject IN (" +
+		strings.Join(places, ", ") + ")"
 }()
 
 // Range returns the sequences of the first and the last entry that is stored of a
@@ -227,7 +229,8 @@ func (s *Store) Committed(ctx context.Context, entry escrow.Entry) (bool, error)
 	}
 	defer tx.Rollback(ctx)
 
-	stored, found, err := one(ctx, s.database, "SELECT body FROM journal_entries WHERE institution_id = $1 AND sequence = $2",
+	stored, found, err := one(ctx, s.database,
+		"SELECT body FROM journal_entries WHERE institution_id = $1 AND sequence = $2",
 		[]any{idArg(entry.InstitutionID), entry.Sequence}, scanEntry)
 	if err != nil || found && stored.ID == entry.ID {
 		return err == nil, err

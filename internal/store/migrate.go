@@ -38,8 +38,8 @@ func newProvider(dialect goose.Dialect, db *sql.DB, directory string) (*goose.Pr
 // CheckSchema returns nil when the database answers and its schema is at the
 // level that this program needs, or above it.
 func (s *Store) CheckSchema(ctx context.Context) error {
-	level, _, err := one(ctx, s.database, "SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version WHERE is_applied", nil,
-		scanValue[int64])
+	level, _, err := one(ctx, s.database,
+		"SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version WHERE is_applied", nil, scanValue[int64])
 	if err != nil {
 		return err
 	}

@@ -120,7 +120,8 @@ func RedactURL(databaseURL string) string {
 		return databaseURL
 	}
 	parsed, err := url.Parse(databaseURL)
-	if err != nil || !strings.HasPrefix(databaseURL, "postgres://") && !strings.HasPrefix(databaseURL, "postgresql://") ||
+	isPostgres := strings.HasPrefix(databaseURL, "postgres://") || strings.HasPrefix(databaseURL, "postgresql://")
+	if err != nil || !isPostgres ||
 		strings.Contains(parsed.Path+parsed.RawQuery+parsed.Fragment, "@") {
 		return "(not a URL)"
 	}

@@ -68,7 +68,8 @@ func (s *Store) Tiles(
 			return nil, err
 		}
 		if !found {
-			return nil, fmt.Errorf("tile %d of level %d of the journal of %s is not there", id.Number, id.Level, institution)
+			return nil, fmt.Errorf("tile %d of level %d of the journal of %s is not there",
+				id.Number, id.Level, institution)
 		}
 		tiles[i] = translog.Tile{Level: id.Level, Number: id.Number, Hashes: hashes}
 	}
@@ -162,7 +163,8 @@ var logKeyTable = newTable("log_keys", func(k *LogKey) []column {
 
 // LogKeys returns the keys that checkpoints were signed with, the oldest first.
 func (s *Store) LogKeys(ctx context.Context) ([]LogKey, error) {
-	return all(ctx, s.database, "SELECT "+logKeyTable.list+" FROM log_keys ORDER BY created_at, verifier_key", nil, logKeyTable.scan)
+	return all(ctx, s.database, "SELECT "+logKeyTable.list+" FROM log_keys ORDER BY created_at, verifier_key", nil,
+		logKeyTable.scan)
 }
 
 // AddLogKey keeps a key, unless it is there.
