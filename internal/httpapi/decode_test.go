@@ -108,7 +108,7 @@ func wrongValues(kind string) []string {
 		"items":    {`1`, `"x"`, `true`, `{}`, `[]`, "[" + strings.Repeat("{},", 1000) + "{}]"},
 		"object":   {`1`, `"x"`, `true`, `[]`, `[{}]`},
 		"metadata": {`1`, `"x"`, `true`, `[]`, `[{}]`, nested(11), `{"a":"` + strings.Repeat("x", 64<<10) + `"}`, `{"a":"\u0000"}`, `{"\u0001":1}`},
-		// A bound may be 0, and has four decimals at the most.
+		// A bound may be 0, and has at most four decimals.
 		"digits": append([]string{`0.00001`, `1000000000000001`}, numbers...),
 		// Of an amount without its position, only the form is known.
 		"form":       numbers,

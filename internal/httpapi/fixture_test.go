@@ -292,7 +292,7 @@ func (b bank) claim() fields {
 	return fields{"assetId": b.Asset, "holderReference": "ACME-4711", "currency": "USD", "amount": "1000.00"}
 }
 
-// position makes a position of 1000 dollars and leads it through states.
+// position makes a position of 1000 dollars and moves it through states.
 func (b bank) position(tb testing.TB, states ...string) apitest.Answer {
 	tb.Helper()
 	position := b.Admin.Post(tb, "/positions", b.claim().String()).Want(tb, 201)

@@ -28,7 +28,7 @@ var lifecycle = map[string]map[string]string{
 	},
 }
 
-// ways lead a new position to a state.
+// ways are the states that a new position goes through to reach one.
 var ways = map[string][]string{
 	"CREATED": nil, "FUNDED": {"FUNDED"}, "PARTIALLY_RELEASED": {"FUNDED", "PARTIALLY_RELEASED"},
 	"RELEASED": {"FUNDED", "RELEASED"}, "CANCELLED": {"CANCELLED"}, "EXPIRED": {"EXPIRED"},
