@@ -3,6 +3,7 @@ package httpapi
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -112,26 +113,35 @@ func (objectSchema) Schema(huma.Registry) *huma.Schema {
 func (templateConfigSchema) Schema(huma.Registry) *huma.Schema { return configSchema() }
 
 // configSchema describes the rules of a template, which depend on its code: the document
-// says which there are, and leaves it to the server which go together.
+// says which code has which, and leaves it to the server which go together.
 func configSchema() *huma.Schema {
-	text := &huma.Schema{Type: "string"}
+	schema := &huma.Schema{Type: "object", Properties: make(map[string]*huma.Schema)}
+	var perCode []string
+	requiredBy := make(map[string]int)
 
-	return &huma.Schema{
-		Type:     "object",
-		Required: []string{"currency"},
-		Description: "CONSTR_ESCROW has region, minAmount and maxAmount; CONSTR_RETAINAGE retainagePercentage; " +
-			"TF_INVOICE country and maxTenorDays; TF_LC issuingBankCountry and maxTenorDays.",
-		Properties: map[string]*huma.Schema{
-			"currency":            text,
-			"region":              text,
-			"minAmount":           text,
-			"maxAmount":           text,
-			"retainagePercentage": {Type: "number"},
-			"maxTenorDays":        {Type: "integer"},
-			"country":             text,
-			"issuingBankCountry":  text,
-		},
+	for _, code := range escrow.TemplateCodes() {
+		var members []string
+		for _, member := range code.ConfigMembers() {
+			schema.Properties[member.Name] = &huma.Schema{Type: member.Type}
+			name := member.Name
+			if member.Required {
+				requiredBy[member.Name]++
+			} else {
+				name += " (optional)"
+			}
+			members = append(members, name)
+		}
+		perCode = append(perCode, string(code)+": "+strings.Join(members, ", "))
 	}
+	schema.Description = strings.Join(perCode, "; ") + "."
+
+	for name, codes := range requiredBy {
+		if codes == len(escrow.TemplateCodes()) {
+			schema.Required = append(schema.Required, name)
+		}
+	}
+	slices.Sort(schema.Required)
+	return schema
 }
 
 // wordSchema describes one word of a list.
