@@ -1,6 +1,6 @@
-// A rate that rises in steps until an objective is missed. The last step before
-// that is the knee: what this server can take. That the run then ends with k6's
-// exit code for missed objectives is how it is meant to end.
+// A rate that rises in steps until an objective is missed. The last step before that
+// is the knee: the highest rate that this server can serve. The run ends with k6's
+// exit code for missed objectives by design.
 
 import { FUNDED } from './lib/objectives.js';
 import { risingModel } from './lib/profile.js';

@@ -28,27 +28,28 @@ import (
 
 const rootKey = "root-key-0123456789abcdefghijklmnopqrstuvwxyz"
 
-// service is a server on a real socket and a real store, with an institution on it,
-// its keys, and an asset that takes dollars.
+// service is a server on a real socket and a real store, with an institution, its keys,
+// and an asset in dollars.
 type service struct {
 	url             string
 	institution     string
 	admin, readOnly apitest.Client
 	asset           string
-	// fault, where there is one, stands between the scripts and the server.
+	// fault, unless it is nil, answers some requests of the scripts.
 	fault atomic.Pointer[fault]
-	// requests counts those that came from scripts.
+	// requests counts the requests of the scripts.
 	requests atomic.Int64
 }
 
-// fault answers the first request about positions, and each so manieth after it, in the
-// server's place: however few a slow machine sends in a run, there is one.
+// fault answers every nth POST request about positions instead of the server. It begins
+// with the first one, so that it hits even a run in which a slow machine sends few.
 type fault struct {
+	// every is the n.
 	every int64
-	// creations restricts it to requests that create one.
+	// creations restricts the fault to requests that create a position.
 	creations bool
 	count     atomic.Int64
-	// answer gets the server's own handler.
+	// answer answers a request. Its handler is the server's own.
 	answer func(http.ResponseWriter, *http.Request, http.Handler)
 }
 
@@ -59,7 +60,7 @@ func (f *fault) hits(r *http.Request) bool {
 	return (!f.creations || r.URL.Path == "/positions") && (f.count.Add(1)-1)%f.every == 0
 }
 
-// serve starts a server until the test ends.
+// serve runs a server until the test ends.
 func serve(t *testing.T) *service {
 	t.Helper()
 	database, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "escrowgrid.db"), 0)
@@ -69,22 +70,34 @@ func serve(t *testing.T) *service {
 	if err := database.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+
 	registry := prometheus.NewRegistry()
 	logger := slog.New(slog.DiscardHandler)
 	running, err := engine.New(engine.Config{
-		Store: database, Logger: logger, Now: time.Now, Random: rand.Reader, Metrics: registry,
-		ExpiryInterval: 100 * time.Millisecond, AttemptTimeout: 10 * time.Minute,
+		Store:          database,
+		Logger:         logger,
+		Now:            time.Now,
+		Random:         rand.Reader,
+		Metrics:        registry,
+		ExpiryInterval: 100 * time.Millisecond,
+		AttemptTimeout: 10 * time.Minute,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	handler, err := httpapi.New(httpapi.Config{
-		Engine: running, Logger: logger, Version: "1.2.3", Metrics: registry, Gatherer: registry,
-		RootKey: rootKey, RequestTimeout: 10 * time.Minute,
+		Engine:         running,
+		Logger:         logger,
+		Version:        "1.2.3",
+		Metrics:        registry,
+		Gatherer:       registry,
+		RootKey:        rootKey,
+		RequestTimeout: 10 * time.Minute,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	s := &service{}
 	direct := httptest.NewServer(handler)
 	toScripts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -108,6 +121,7 @@ func serve(t *testing.T) *service {
 			t.Errorf("close the store: %v", err)
 		}
 	})
+
 	s.url = toScripts.URL
 	root := apitest.Client{URL: direct.URL, Key: rootKey, HTTP: direct.Client()}
 	s.institution = root.Post(t, "/institutions", `{"name": "Meridian Bank", "regions": ["US"]}`).Want(t, 201).Text("id")
@@ -116,29 +130,33 @@ func serve(t *testing.T) *service {
 	return s
 }
 
-// newAsset makes an asset that takes a currency.
+// newAsset creates an asset in a currency.
 func (s *service) newAsset(t *testing.T, currency string) string {
 	t.Helper()
-	template := s.admin.Post(t, "/asset-templates", fmt.Sprintf(`{"code": "CONSTR_ESCROW", "name": "Escrow", "vertical": "CONSTRUCTION",
-		"region": "US", "config": {"currency": %q}}`, currency)).Want(t, 201).Text("id")
-	return s.admin.Post(t, "/assets", fmt.Sprintf(`{"templateId": %q, "label": "Harbour Tower"}`, template)).Want(t, 201).Text("id")
+	template := s.admin.Post(t, "/asset-templates", fmt.Sprintf(`{
+		"code": "CONSTR_ESCROW", "name": "Escrow", "vertical": "CONSTRUCTION",
+		"region": "US", "config": {"currency": %q}
+	}`, currency)).Want(t, 201).Text("id")
+	asset := fmt.Sprintf(`{"templateId": %q, "label": "Harbour Tower"}`, template)
+	return s.admin.Post(t, "/assets", asset).Want(t, 201).Text("id")
 }
 
 func (s *service) key(t *testing.T, root apitest.Client, role string) string {
 	t.Helper()
-	return root.Post(t, "/institutions/"+s.institution+"/api-keys", fmt.Sprintf(`{"label": %[1]q, "role": %[1]q}`, role)).Want(t, 201).Text("apiKey")
+	key := fmt.Sprintf(`{"label": %[1]q, "role": %[1]q}`, role)
+	return root.Post(t, "/institutions/"+s.institution+"/api-keys", key).Want(t, 201).Text("apiKey")
 }
 
-// refuseAll sets a policy that the scripts' positions do not meet.
+// refuseAll sets a policy that refuses the scripts' positions.
 func (s *service) refuseAll(t *testing.T) {
 	t.Helper()
 	s.admin.Put(t, "/institutions/"+s.institution+"/policies/US", `{"position": {"minAmount": "5000"}}`).Want(t, 200)
 }
 
-// outcome is what came of a script's run.
+// outcome is the outcome of a script's run.
 type outcome struct {
 	exit int
-	// said is standard output and standard error.
+	// said is standard output and standard error, with k6's own log.
 	said    string
 	summary summary
 	// log has the lines of the operations log.
@@ -177,7 +195,7 @@ type summary struct {
 	}
 }
 
-// missed lists the metrics of the objectives that were not reached.
+// missed returns the metrics of the objectives that were missed.
 func (s summary) missed() map[string]bool {
 	metrics := make(map[string]bool)
 	for _, objective := range s.Objectives {
@@ -188,34 +206,39 @@ func (s summary) missed() map[string]bool {
 	return metrics
 }
 
-// patient are settings that a slow machine does not miss.
+// patient has settings with objectives that a slow machine meets.
 var patient = []string{"MAX_AVG_MS=60000", "MAX_P95_MS=60000", "MAX_P99_MS=60000", "VUS=20", "THINK_TIME=0"}
 
 // run runs a script, by default with the admin's key and on the asset. Settings are
-// "NAME=value"; the last of a name wins.
+// written as "NAME=value"; the last one of a name wins.
 func (s *service) run(t *testing.T, script string, settings ...string) outcome {
 	t.Helper()
 	directory := t.TempDir()
 	log := filepath.Join(directory, "log")
 	arguments := []string{
 		"run", "--quiet", "--no-usage-report", "--address=", "--log-output=file=" + log, "--log-format=raw",
-		// Or k6's transport would repeat by itself what went wrong on a connection
-		// that it had used before.
+		// On a reused connection, k6's transport would itself retry a request that failed.
 		"--no-connection-reuse",
 	}
 	settings = append([]string{
-		"API_URL=" + s.url, "API_KEY=" + s.admin.Key, "ASSET_ID=" + s.asset, "OPERATIONS_LOG=true", "OUT_DIR=" + directory,
+		"API_URL=" + s.url,
+		"API_KEY=" + s.admin.Key,
+		"ASSET_ID=" + s.asset,
+		"OPERATIONS_LOG=true",
+		"OUT_DIR=" + directory,
 	}, settings...)
 	for _, setting := range settings {
 		arguments = append(arguments, "-e", setting)
 	}
+
 	k6 := exec.CommandContext(t.Context(), k6test.Path(t), append(arguments, script+".js")...)
-	// Only what is given here decides what the script does.
+	// The script must not depend on the variables of the test's environment.
 	k6.Env = []string{"PATH=" + os.Getenv("PATH"), "K6_AUTO_EXTENSION_RESOLUTION=false"}
 	said, err := k6.CombinedOutput()
 	if k6.ProcessState == nil {
 		t.Fatal(err)
 	}
+
 	o := outcome{exit: k6.ProcessState.ExitCode(), said: string(said), directory: directory}
 	logged, err := os.ReadFile(log)
 	if err != nil {
@@ -236,7 +259,7 @@ func (s *service) run(t *testing.T, script string, settings ...string) outcome {
 	return o
 }
 
-// want checks how a run ended.
+// want checks the exit code of a run and returns its outcome.
 func (o outcome) want(t *testing.T, exit int) outcome {
 	t.Helper()
 	if o.exit != exit {

@@ -1,4 +1,4 @@
-// All load on one institution, whose journal takes one entry after another. Compare
+// All load on one institution, whose journal is written strictly in sequence. Compare
 // it with many-institutions.js at the same RATE.
 
 import { everyday } from './lib/everyday.js';

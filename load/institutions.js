@@ -1,7 +1,7 @@
-// Institutions join: the operator makes each, and its first key, with which it
-// makes a template, an asset and a position, and funds it. ROOT_API_KEY is the
-// operator's. The server lets a key make 20 institutions and keys a second, 100 at
-// once; a RATE above 10 waits for that limit.
+// Institutions join. The operator, with ROOT_API_KEY, creates each institution and its
+// first key; the institution creates a template, an asset and a position, and funds
+// the position. The server lets a key create 20 institutions and keys per second, in
+// bursts of up to 100, so a RATE above 10 waits for that limit.
 
 import exec from 'k6/execution';
 import { Client, member } from './lib/client.js';
@@ -44,11 +44,12 @@ export default function () {
   if (institution.outcome !== 'ok') {
     return;
   }
-  const made = createKey(root, institution.id, 'load test');
-  if (made.outcome !== 'ok') {
+  const created = createKey(root, institution.id, 'load test');
+  if (created.outcome !== 'ok') {
     return;
   }
-  const client = new Client(member(made.response, 'apiKey'));
+
+  const client = new Client(member(created.response, 'apiKey'));
   const template = createTemplate(client, possibleTemplates(client)[0]);
   if (template.outcome !== 'ok') {
     return;

@@ -1,6 +1,6 @@
-// Every way through a position's life: all states, releases in parts, retainage,
-// expiry by itself, and the transitions that must be refused. It makes the assets
-// that it needs.
+// Every path through the lifecycle of a position: all states, partial releases,
+// retainage, expiry by the clock, and transitions that must be refused. The script
+// creates the assets that it needs.
 
 import exec from 'k6/execution';
 import { check, sleep } from 'k6';
@@ -27,12 +27,12 @@ export { handleSummary } from './lib/summary.js';
 const API_KEY = key('API_KEY');
 const client = new Client(API_KEY);
 
-// How far ahead of its creation a position expires, and how long after that the
-// server may take to see to it, in seconds.
+// How long after its creation a position expires, and how long after that the server
+// may take to expire it, in seconds.
 const EXPIRES_AFTER = 5;
 const EXPIRED_WITHIN = 30;
 
-const WAYS = [release, retain, cancel, expire, expireByItself, refuse];
+const PATHS = [release, retain, cancel, expire, expireByClock, refuse];
 
 export const options = openModel('lifecycle', {
   rate: 5,
@@ -58,17 +58,16 @@ function assetOf(templates, code) {
   return createAsset(client, id, 'Load test, lifecycle').id;
 }
 
-// The ways take turns, so that a short run has them all.
+// The paths take turns, so that a short run has them all.
 export default function (assets) {
-  WAYS[exec.scenario.iterationInTest % WAYS.length](assets);
+  PATHS[exec.scenario.iterationInTest % PATHS.length](assets);
 }
 
-// create makes a position and calls lead with it, unless it was not made: a policy
-// may refuse it.
-function create(assetID, lead, rest = {}) {
+// create creates a position and calls next with it, unless a policy refused it.
+function create(assetID, next, rest = {}) {
   const created = createPosition(client, Object.assign(claim(assetID), rest));
   if (created.outcome === 'ok') {
-    lead(created.id, created.response);
+    next(created.id, created.response);
   }
 }
 
@@ -81,7 +80,7 @@ function release(assets) {
   });
 }
 
-// Of 1000 dollars 100 are retained.
+// The template retains 100 of 1000 dollars until the last release.
 function retain(assets) {
   create(assets.retainage, (id) => {
     transition(client, id, 'FUNDED');
@@ -108,9 +107,9 @@ function expire(assets) {
   });
 }
 
-function expireByItself(assets) {
+function expireByClock(assets) {
   create(assets.escrow, (_, earlier) => {
-    // By the server's clock, which may differ from this one.
+    // The server's clock counts, which may differ from this one.
     const now = Date.parse(member(earlier, 'createdAt'));
     const expiresAt = new Date(now + EXPIRES_AFTER * 1000).toISOString();
     create(
@@ -118,7 +117,7 @@ function expireByItself(assets) {
       (id) => {
         transition(client, id, 'FUNDED');
         const refunded = waitUntilExpired(id);
-        check(null, { 'expired by itself, with its money refunded': refunded });
+        check(null, { 'expired by the clock, with its money refunded': refunded });
         if (refunded) {
           refusedTransition(client, id, 'RELEASED', 409, 'invalid_transition');
         }
@@ -128,8 +127,8 @@ function expireByItself(assets) {
   });
 }
 
-// waitUntilExpired reports whether a position became EXPIRED in time, and its money
-// was refunded.
+// waitUntilExpired reports whether a position became EXPIRED in time and its money was
+// refunded.
 function waitUntilExpired(id) {
   for (let seconds = 0; seconds < EXPIRES_AFTER + EXPIRED_WITHIN; seconds++) {
     sleep(1);

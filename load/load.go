@@ -1,5 +1,5 @@
-// Package load holds the k6 scripts of the load tests, for the program to carry
-// with it, and the k6 that they were written for.
+// Package load embeds the k6 scripts of the load tests and builds the version of k6 for
+// which they are written.
 package load
 
 import (
@@ -14,7 +14,7 @@ import (
 	"regexp"
 )
 
-// Files are the scripts, and k6.mod and k6.sum.
+// Files holds the scripts, k6.mod and k6.sum.
 //
 //go:embed *.js lib/*.js k6.mod k6.sum
 var Files embed.FS
@@ -22,8 +22,9 @@ var Files embed.FS
 // k6Module is the module that k6.mod pins.
 const k6Module = "go.k6.io/k6/v2"
 
-// PinnedK6 returns the path of k6 in the version that k6.mod names. Where it is not
-// in the user's cache it is built there with Go, which progress is told.
+// PinnedK6 returns the path of k6 in the version that k6.mod names. If the user's cache
+// does not have it, PinnedK6 builds it there, which needs Go and takes minutes, and says so
+// on progress.
 func PinnedK6(ctx context.Context, progress io.Writer) (string, error) {
 	version, err := k6Version()
 	if err != nil {
@@ -33,14 +34,15 @@ func PinnedK6(ctx context.Context, progress io.Writer) (string, error) {
 	if err != nil {
 		return "", err
 	}
+
 	path := filepath.Join(cache, "escrowgrid", "k6-"+version)
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
 	if _, err := exec.LookPath("go"); err != nil {
-		return "", errors.New("k6 is not on PATH, nor is Go to build it: install one of them, or name k6 with --k6")
+		return "", errors.New("neither k6 nor Go, which can build it, is on PATH: install one of them, or use --k6")
 	}
-	fmt.Fprintf(progress, "building k6 %s, which takes some minutes, this once: %s\n", version, path)
+	fmt.Fprintf(progress, "building k6 %s for the first time, which takes some minutes: %s\n", version, path)
 	return path, buildK6(ctx, path)
 }
 
@@ -56,8 +58,8 @@ func k6Version() (string, error) {
 	return string(found[1]), nil
 }
 
-// buildK6 builds k6 in a module of its own. Under its name it appears whole or not
-// at all.
+// buildK6 builds k6 in a module of its own and then renames it to path, so that there is
+// never an incomplete program at path.
 func buildK6(ctx context.Context, path string) (err error) {
 	directory := filepath.Dir(path)
 	if err := os.MkdirAll(directory, 0o750); err != nil {
@@ -68,6 +70,7 @@ func buildK6(ctx context.Context, path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+
 	for _, name := range []string{"mod", "sum"} {
 		content, err := Files.ReadFile("k6." + name)
 		if err != nil {
@@ -77,6 +80,7 @@ func buildK6(ctx context.Context, path string) (err error) {
 			return err
 		}
 	}
+
 	build := exec.CommandContext(ctx, "go", "build", "-o", "k6", k6Module)
 	build.Dir = work
 	build.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")

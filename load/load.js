@@ -1,4 +1,4 @@
-// The load of a busy day: up to the rate, staying there, and down again.
+// The load of a busy day: it rises to the rate, stays there, and falls again.
 
 import { everyday } from './lib/everyday.js';
 import { openModel } from './lib/profile.js';

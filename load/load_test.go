@@ -19,7 +19,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/load"
 )
 
-// short is a run of positions-k6 that is over soon.
+// short has the settings of a short run of positions-k6.
 var short = slices.Concat(patient, []string{"VUS=5", "DURATION=2s"})
 
 func TestSmokePassesOnAHealthyServer(t *testing.T) {
@@ -33,12 +33,12 @@ func TestSmokePassesOnAHealthyServer(t *testing.T) {
 		t.Errorf("not all operations are ok: %v", o.summary.Counts)
 	}
 	if !strings.Contains(o.said, "smoke: passed") || !strings.Contains(o.said, "positions funded") {
-		t.Errorf("the run says:\n%s", o.said)
+		t.Errorf("the run prints:\n%s", o.said)
 	}
 	s.agrees(t, o)
 }
 
-// Every script runs against a server as it is shipped.
+// Every script runs against an unmodified server.
 func TestEveryScriptRuns(t *testing.T) {
 	t.Parallel()
 	names, err := load.Files.ReadDir(".")
@@ -46,10 +46,10 @@ func TestEveryScriptRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	settings := map[string][]string{
-		// What a step has begun is cut off as long after its end as it takes itself.
+		// Iterations of a step are interrupted after its end, when its length has passed again.
 		"breakpoint":           {"STEPS=2", "RATE=4", "DURATION=10s"},
 		"institutions":         {"ROOT_API_KEY=" + rootKey, "RATE=2"},
-		"lifecycle":            {"RATE=6", "DURATION=3s"}, // Each of its ways, even if some are begun too late.
+		"lifecycle":            {"RATE=6", "DURATION=3s"}, // Every path, even if some start too late.
 		"mixed":                {"RATE=20", "DURATION=3s", "MIX=create:10,transition:70,get:10,list:5,ledger:5"},
 		"positions-k6":         {"STAGES=2s:2,2s:0", "VUS=", "DURATION="},
 		"templates-and-assets": {"RATE=4"},
@@ -63,22 +63,25 @@ func TestEveryScriptRuns(t *testing.T) {
 			t.Parallel()
 			s := serve(t)
 			institutions := fmt.Sprintf(`INSTITUTIONS=[{"apiKey": %q, "assetId": %q}]`, s.admin.Key, s.asset)
-			o := s.run(t, script, slices.Concat(patient, []string{"RATE=10", "DURATION=1s", institutions}, settings[script])...).want(t, passed)
+			common := []string{"RATE=10", "DURATION=1s", institutions}
+			o := s.run(t, script, slices.Concat(patient, common, settings[script])...).want(t, passed)
+
 			if o.summary.Profile != script || !o.summary.Passed || o.summary.Counts["operationsOk"] == 0 {
 				t.Errorf("the summary is %+v", o.summary)
 			}
-			if script != "institutions" { // Its journals are those of the institutions that it made.
+			if script != "institutions" { // It writes to the journals of the institutions that it creates.
 				s.agrees(t, o)
 			}
 			if script == "lifecycle" {
-				s.wentEveryWay(t)
+				s.reachedEveryState(t)
 			}
 		})
 	}
 }
 
-// wentEveryWay checks that there are positions in all states.
-func (s *service) wentEveryWay(t *testing.T) {
+// reachedEveryState checks that there are positions in all final states and that there
+// were transitions to the others.
+func (s *service) reachedEveryState(t *testing.T) {
 	t.Helper()
 	states := s.admin.Walk(t, "/positions", "state")
 	for _, state := range []string{"CREATED", "RELEASED", "CANCELLED", "EXPIRED"} {
@@ -129,13 +132,13 @@ func TestWrongConfigurationFailsBeforeARequest(t *testing.T) {
 			t.Parallel()
 			o := s.run(t, c.script, c.setting).want(t, scriptException)
 			if said := strings.TrimSpace(o.said); said != c.line {
-				t.Errorf("the script says %q, want %q", said, c.line)
+				t.Errorf("the script prints %q, want %q", said, c.line)
 			}
 		})
 	}
 }
 
-func TestAKeyThatIsNotValidAbortsTheRun(t *testing.T) {
+func TestAnInvalidKeyAbortsTheRun(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name string
@@ -149,13 +152,14 @@ func TestAKeyThatIsNotValidAbortsTheRun(t *testing.T) {
 			t.Parallel()
 			s := serve(t)
 			o := s.run(t, "positions-k6", append(short, "DURATION=1m", "API_KEY="+c.key(s))...).want(t, scriptAborted)
+
 			if !strings.Contains(o.said, c.line) {
-				t.Errorf("the run says %q, want %q", o.said, c.line)
+				t.Errorf("the run prints %q, want %q", o.said, c.line)
 			}
 			if o.summary.Passed || !o.summary.missed()["authentication_failures"] {
 				t.Errorf("the summary is %+v", o.summary)
 			}
-			// Before the run has ended, each of the five clients can send one more.
+			// Until the run has ended, each of the five clients can send one more.
 			if sent := s.requests.Load(); sent > 1+5 {
 				t.Errorf("%d requests were sent", sent)
 			}
@@ -163,38 +167,42 @@ func TestAKeyThatIsNotValidAbortsTheRun(t *testing.T) {
 	}
 }
 
-func TestNothingToPutLoadOnAbortsTheRun(t *testing.T) {
+func TestAMissingServerOrAssetAbortsTheRun(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	nobody := httptest.NewServer(nil)
 	nobody.Close()
+
 	for _, c := range []struct{ setting, line string }{
 		{"API_URL=" + nobody.URL, "API_URL: nothing answers at " + nobody.URL},
 		{"ASSET_ID=ast_unknown", `ASSET_ID: "ast_unknown" is not an asset of the key's institution`},
 	} {
 		o := s.run(t, "positions-k6", append(short, "DURATION=1m", "MAX_RETRIES=1", c.setting)...).want(t, scriptAborted)
 		if !strings.Contains(o.said, c.line) {
-			t.Errorf("the run says %q, want %q", o.said, c.line)
+			t.Errorf("the run prints %q, want %q", o.said, c.line)
 		}
 	}
 }
 
-// Whether a run can be wholly refused is for who runs it to say.
-func TestAWhollyRefusedRun(t *testing.T) {
+// A run whose positions are all refused passes only if refusals are expected.
+func TestACompletelyRefusedRun(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	s.refuseAll(t)
+
 	o := s.run(t, "positions-k6", short...).want(t, objectiveMissed)
 	if diff := cmp.Diff(map[string]bool{"positions_funded": true}, o.summary.missed()); diff != "" {
 		t.Errorf("missed objectives (-want +got):\n%s", diff)
 	}
+
 	o = s.run(t, "positions-k6", append(short, "EXPECT_REJECTIONS=true")...).want(t, passed)
-	if counts := o.summary.Counts; counts["policyRejections"] == 0 || counts["policyRejections"] != counts["operationsRefused"] {
+	counts := o.summary.Counts
+	if counts["policyRejections"] == 0 || counts["policyRejections"] != counts["operationsRefused"] {
 		t.Errorf("the counts are %v", counts)
 	}
 }
 
-func TestExpectedRejectionsHaveToCome(t *testing.T) {
+func TestExpectedRejectionsMustCome(t *testing.T) {
 	t.Parallel()
 	o := serve(t).run(t, "positions-k6", append(short, "EXPECT_REJECTIONS=true")...).want(t, objectiveMissed)
 	if !o.summary.missed()["policy_rejections"] {
@@ -202,7 +210,7 @@ func TestExpectedRejectionsHaveToCome(t *testing.T) {
 	}
 }
 
-// answer answers with a problem document, and leaves the server alone.
+// answer answers with a problem document instead of the server's answer.
 func answer(status int, code string, headers ...string) func(http.ResponseWriter, *http.Request, http.Handler) {
 	return func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 		for i := 0; i+1 < len(headers); i += 2 {
@@ -214,19 +222,20 @@ func answer(status int, code string, headers ...string) func(http.ResponseWriter
 	}
 }
 
-// loseAnswer lets the server carry out the request, and cuts the connection.
+// loseAnswer cuts the connection after the server has carried out the request.
 func loseAnswer(_ http.ResponseWriter, r *http.Request, server http.Handler) {
 	server.ServeHTTP(httptest.NewRecorder(), r)
 	panic(http.ErrAbortHandler)
 }
 
-// loseRequest cuts the connection before the server has the request.
+// loseRequest cuts the connection before the server receives the request.
 func loseRequest(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) }
 
 // breakOff cuts the connection in the middle of the answer.
 func breakOff(w http.ResponseWriter, r *http.Request, server http.Handler) {
 	recorded := httptest.NewRecorder()
 	server.ServeHTTP(recorded, r)
+
 	w.Header().Set("Content-Length", strconv.Itoa(recorded.Body.Len()))
 	w.WriteHeader(recorded.Code)
 	_, _ = w.Write(recorded.Body.Bytes()[:recorded.Body.Len()/2])
@@ -234,8 +243,8 @@ func breakOff(w http.ResponseWriter, r *http.Request, server http.Handler) {
 	panic(http.ErrAbortHandler)
 }
 
-// What goes wrong on the way is repeated where that can help, and told where it
-// cannot; never is anything done twice.
+// The scripts retry after a fault where that can help, report it where it cannot, and
+// never do anything twice.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	const (
@@ -246,29 +255,79 @@ func TestFaults(t *testing.T) {
 		name   string
 		fault  *fault
 		exit   int
-		counts []string // Those that are not 0, of the ones above.
+		counts []string // Those of the constants above that are not 0.
 		missed []string
 	}{
-		{"2 % are 500", &fault{every: 50, answer: answer(500, "internal")}, objectiveMissed, []string{unknown}, []string{"checks", "http_req_failed", "operations_failed"}},
-		{"2 % are no refusal by policy", &fault{every: 25, creations: true, answer: answer(422, "invalid_input")}, objectiveMissed, []string{refused}, []string{"checks", "operations_failed"}},
-		{"4xx", &fault{every: 25, creations: true, answer: answer(404, "asset_not_found")}, objectiveMissed, []string{refused}, []string{"checks", "http_req_failed", "operations_failed"}},
-		{"answers are lost", &fault{every: 10, answer: loseAnswer}, passed, []string{connection, replayed}, nil},
-		{"requests are lost", &fault{every: 10, answer: loseRequest}, passed, []string{connection}, nil},
-		{"answers break off", &fault{every: 10, answer: breakOff}, passed, []string{connection, replayed}, nil},
-		{"502", &fault{every: 10, answer: answer(502, "")}, passed, []string{connection}, nil},
-		{"503 with Retry-After", &fault{every: 50, answer: answer(503, "overloaded", "Retry-After", "1")}, passed, []string{throttled}, nil},
-		{"429 without Retry-After", &fault{every: 10, answer: answer(429, "rate_limited")}, passed, []string{throttled}, nil},
+		{
+			name:   "2 % are 500",
+			fault:  &fault{every: 50, answer: answer(500, "internal")},
+			exit:   objectiveMissed,
+			counts: []string{unknown},
+			missed: []string{"checks", "http_req_failed", "operations_failed"},
+		},
+		{
+			name:   "2 % are refused without a policy",
+			fault:  &fault{every: 25, creations: true, answer: answer(422, "invalid_input")},
+			exit:   objectiveMissed,
+			counts: []string{refused},
+			missed: []string{"checks", "operations_failed"},
+		},
+		{
+			name:   "4xx",
+			fault:  &fault{every: 25, creations: true, answer: answer(404, "asset_not_found")},
+			exit:   objectiveMissed,
+			counts: []string{refused},
+			missed: []string{"checks", "http_req_failed", "operations_failed"},
+		},
+		{
+			name:   "answers are lost",
+			fault:  &fault{every: 10, answer: loseAnswer},
+			exit:   passed,
+			counts: []string{connection, replayed},
+		},
+		{
+			name:   "requests are lost",
+			fault:  &fault{every: 10, answer: loseRequest},
+			exit:   passed,
+			counts: []string{connection},
+		},
+		{
+			name:   "answers break off",
+			fault:  &fault{every: 10, answer: breakOff},
+			exit:   passed,
+			counts: []string{connection, replayed},
+		},
+		{
+			name:   "502",
+			fault:  &fault{every: 10, answer: answer(502, "")},
+			exit:   passed,
+			counts: []string{connection},
+		},
+		{
+			name:   "503 with Retry-After",
+			fault:  &fault{every: 50, answer: answer(503, "overloaded", "Retry-After", "1")},
+			exit:   passed,
+			counts: []string{throttled},
+		},
+		{
+			name:   "429 without Retry-After",
+			fault:  &fault{every: 10, answer: answer(429, "rate_limited")},
+			exit:   passed,
+			counts: []string{throttled},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := serve(t)
 			s.fault.Store(c.fault)
+
 			o := s.run(t, "positions-k6", append(short, "MAX_RETRIES=5")...).want(t, c.exit)
 			for _, name := range []string{throttled, connection, replayed, unknown, refused, rejected} {
 				if got := o.summary.Counts[name]; (got > 0) != slices.Contains(c.counts, name) {
 					t.Errorf("%s is %d", name, got)
 				}
 			}
+
 			missed := make(map[string]bool)
 			for _, metric := range c.missed {
 				missed[metric] = true
@@ -281,11 +340,12 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// What users wait for is in the objectives: the time until a repetition succeeds.
-func TestWaitsForRepetitionsAreMeasured(t *testing.T) {
+// The objectives include the time that users wait until a retry succeeds.
+func TestWaitsForRetriesAreMeasured(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	s.fault.Store(&fault{every: 2, answer: answer(503, "overloaded", "Retry-After", "2")})
+
 	o := s.run(t, "positions-k6", append(short, "MAX_P95_MS=1999")...).want(t, objectiveMissed)
 	if !o.summary.missed()["operation_duration"] || o.summary.Latency["max"] < 2000 {
 		t.Errorf("the summary is %+v", o.summary)
@@ -296,12 +356,14 @@ func TestRetriesAreBounded(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	s.fault.Store(&fault{every: 1, answer: answer(503, "overloaded", "Retry-After", "1")})
+
 	o := s.run(t, "positions-k6", append(short, "VUS=2", "DURATION=1s", "MAX_RETRIES=2")...).want(t, objectiveMissed)
 	counts := o.summary.Counts
-	if counts["operations"] == 0 || counts["operationsUnknown"] != counts["operations"] || counts["retriesThrottled"] != 2*counts["operations"] {
+	if counts["operations"] == 0 || counts["operationsUnknown"] != counts["operations"] ||
+		counts["retriesThrottled"] != 2*counts["operations"] {
 		t.Errorf("the counts are %v", counts)
 	}
-	// A request failed for good where no further attempt was made.
+	// A request without a further attempt has finally failed.
 	for _, metric := range []string{"http_req_failed", "operations_failed", "positions_funded", "checks"} {
 		if !o.summary.missed()[metric] {
 			t.Errorf("%s was not missed: %+v", metric, o.summary)
@@ -322,12 +384,13 @@ func TestTheBreakpointIsFound(t *testing.T) {
 		}
 		answer(500, "internal")(w, r, server)
 	}})
+
 	o := s.run(t, "breakpoint", append(patient, "STEPS=8", "RATE=80", "DURATION=40s")...).want(t, objectiveMissed)
 	found := o.summary.Breakpoint
 	if found == nil || found.Knee != 10 || !found.Steps[0].OK || found.Steps[1].OK || found.Steps[7].OK {
 		t.Errorf("the breakpoint is %+v:\n%s", found, o.said)
 	}
-	// k6 looks at objectives every two seconds.
+	// k6 evaluates objectives every two seconds.
 	if !found.Steps[1].Reached || found.Steps[7].Reached {
 		t.Errorf("the run did not end after the second step: %+v", found)
 	}
@@ -338,6 +401,7 @@ func TestWrittenReports(t *testing.T) {
 	s := serve(t)
 	s.refuseAll(t)
 	o := s.run(t, "positions-k6", append(short, "DURATION=1s", "RUN_ID=nightly-1")...).want(t, objectiveMissed)
+
 	var suites struct {
 		Failures int `xml:"failures,attr"`
 		Suite    struct {
@@ -354,8 +418,9 @@ func TestWrittenReports(t *testing.T) {
 	failed := 0
 	for i, objective := range o.summary.Objectives {
 		c := suites.Suite.Cases[i]
-		if c.Name != objective.Name || (c.Failure == nil) != objective.OK || (c.Skipped != nil) != (objective.OK && objective.Value == nil) {
-			t.Errorf("of the objective %+v junit.xml says %+v", objective, c)
+		if c.Name != objective.Name || (c.Failure == nil) != objective.OK ||
+			(c.Skipped != nil) != (objective.OK && objective.Value == nil) {
+			t.Errorf("junit.xml has the objective %+v as %+v", objective, c)
 		}
 		if !objective.OK {
 			failed++
@@ -364,6 +429,7 @@ func TestWrittenReports(t *testing.T) {
 	if suites.Failures != failed || failed == 0 {
 		t.Errorf("junit.xml counts %d failures of %d", suites.Failures, failed)
 	}
+
 	page := string(o.written(t, "report.html"))
 	for _, part := range []string{"positions-k6: FAILED", "nightly-1", "positions funded"} {
 		if !strings.Contains(page, part) {
@@ -384,8 +450,8 @@ func (o outcome) written(t *testing.T, name string) []byte {
 	return content
 }
 
-// The program runs the scripts from a copy of what is embedded, and a reader may put
-// the documentation's example beside them.
+// The program runs the scripts from a copy of the embedded files, and a reader may put the
+// documentation's example beside them.
 func TestTheExampleOfAScriptRunsBesideTheEmbeddedOnes(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -395,6 +461,7 @@ func TestTheExampleOfAScriptRunsBesideTheEmbeddedOnes(t *testing.T) {
 	}
 	_, after, _ := strings.Cut(string(page), "```js\n")
 	example, _, _ := strings.Cut(after, "```")
+
 	directory := t.TempDir()
 	if err := os.CopyFS(directory, load.Files); err != nil {
 		t.Fatal(err)
@@ -402,7 +469,9 @@ func TestTheExampleOfAScriptRunsBesideTheEmbeddedOnes(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(directory, "euros.js"), []byte(example), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	o := s.run(t, filepath.Join(directory, "euros"), append(patient, "DURATION=1s", "ASSET_ID="+s.newAsset(t, "EUR"))...).want(t, passed)
+
+	settings := append(patient, "DURATION=1s", "ASSET_ID="+s.newAsset(t, "EUR"))
+	o := s.run(t, filepath.Join(directory, "euros"), settings...).want(t, passed)
 	if o.summary.Profile != "euros" || o.summary.Counts["positionsCreated"] == 0 {
 		t.Errorf("the summary is %+v", o.summary)
 	}
@@ -414,9 +483,8 @@ var (
 	readLine  = regexp.MustCompile(`^EG read [a-z]+ \d{1,3} \d+\.\d+ \d+$`)
 )
 
-// agrees compares what the operations log says with the institution's journal: what
-// was acknowledged is there once, what was refused is not, and of what is unknown
-// there is at most one entry.
+// agrees compares the operations log with the institution's journal: an acknowledged
+// operation has one entry, a refused one has none, and an unknown one at most one.
 func (s *service) agrees(t *testing.T, o outcome) {
 	t.Helper()
 	entries := make(map[string][]string) // subjects by request id
@@ -425,11 +493,12 @@ func (s *service) agrees(t *testing.T, o outcome) {
 	for i, id := range audit {
 		entries[id] = append(entries[id], subjects[i])
 	}
+
 	begun := make(map[string]bool)
 	for _, line := range o.log {
 		if begin := beginLine.FindStringSubmatch(line); begin != nil {
 			if id := begin[1]; begun[id] || !strings.HasPrefix(id, o.summary.Run+"-") {
-				t.Errorf("the id of %q is not right", line)
+				t.Errorf("the id of %q is wrong", line)
 			}
 			begun[begin[1]] = true
 			continue
@@ -441,22 +510,25 @@ func (s *service) agrees(t *testing.T, o outcome) {
 			}
 			continue
 		}
+
 		id, how, subject := end[1], end[2], end[5]
 		if !begun[id] {
-			t.Errorf("the log has %q, and no begin before it", line)
+			t.Errorf("the log has %q without a begin before it", line)
 		}
 		delete(begun, id)
 		found := entries[id]
-		if (how == "ok" && !slices.Equal(found, []string{subject})) || (how == "refused" && len(found) != 0) || len(found) > 1 {
+		if how == "ok" && !slices.Equal(found, []string{subject}) || how == "refused" && len(found) != 0 || len(found) > 1 {
 			t.Errorf("after %q the journal has %v", line, found)
 		}
 	}
 	if len(begun) > 0 || len(o.log) == 0 {
 		t.Errorf("of %d lines of the log, these operations have no end: %v", len(o.log), begun)
 	}
-	// Nothing else was done.
+
+	// The run did nothing else.
 	created := len(s.admin.Walk(t, "/ledger-events?kind=POSITION_CREATED&limit=1000", "id"))
-	if want := o.summary.Counts["positionsCreated"]; created < want || created > want+o.summary.Counts["operationsUnknown"] {
+	want := o.summary.Counts["positionsCreated"]
+	if created < want || created > want+o.summary.Counts["operationsUnknown"] {
 		t.Errorf("there are %d positions, and the summary counts %v", created, o.summary.Counts)
 	}
 }

@@ -26,7 +26,7 @@ function institutions() {
     list.length === 0 ||
     !list.every((one) => one && isText(one.apiKey) && isText(one.assetId))
   ) {
-    // The value holds keys, so the message does not show it.
+    // The value contains keys, so the message does not show it.
     fail('INSTITUTIONS is not a list like [{"apiKey": "egk_…", "assetId": "ast_…"}]');
   }
   return list;

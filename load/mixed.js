@@ -1,4 +1,4 @@
-// Writes and reads side by side, in shares that MIX states.
+// Writes and reads side by side, in the shares of MIX.
 
 import { Client } from './lib/client.js';
 import { given, key, required, wrong } from './lib/config.js';
@@ -25,16 +25,16 @@ const API_KEY = key('API_KEY');
 const ASSET_ID = required('ASSET_ID');
 const client = new Client(API_KEY);
 
-// The positions that this client made and can still lead on, oldest first. Those
-// beyond the bound stay as they are.
+// The positions that this client created and has not released, oldest first. Positions
+// beyond the bound get no transitions.
 const positions = [];
-const MOST_POSITIONS = 100;
+const MAX_POSITIONS = 100;
 
 const ACTIONS = { create, transition: step, get, list, ledger };
 const MIX = shares('MIX', 'create:30,transition:30,get:20,list:10,ledger:10');
 const SUM = MIX.reduce((sum, [, share]) => sum + share, 0);
 
-// shares reads a list of actions and their shares.
+// shares parses a list of actions and their shares.
 function shares(name, byDefault) {
   const value = given(name) || byDefault;
   const list = value.split(',').map((part) => {
@@ -55,8 +55,8 @@ export const options = openModel('mixed', {
   floor: FUNDED,
 });
 
-// setup also makes a position, for clients that are to get one before they made
-// one.
+// setup also creates a position, for clients that read one before they have created
+// their own.
 export function setup() {
   preflight(API_KEY, ASSET_ID);
   return { first: createPosition(client, claim(ASSET_ID)).id };
@@ -70,25 +70,27 @@ export default function (run) {
 
 function create() {
   const created = createPosition(client, claim(ASSET_ID));
-  if (created.outcome === 'ok' && positions.length < MOST_POSITIONS) {
+  if (created.outcome === 'ok' && positions.length < MAX_POSITIONS) {
     positions.push({ id: created.id, state: 'CREATED' });
   }
 }
 
-// What comes after each state, and what further members that takes.
+// The state after each state, and further members of the transition's body.
 const NEXT = {
   CREATED: ['FUNDED', {}],
   FUNDED: ['PARTIALLY_RELEASED', { amount: '250.00', reason: 'milestone 1' }],
   PARTIALLY_RELEASED: ['RELEASED', { reason: 'handed over' }],
 };
 
-// step leads the oldest position on. A client without one has to make one first.
+// step moves the oldest position to its next state. A client without a position
+// creates one instead.
 function step() {
   const position = positions.shift();
   if (!position) {
     create();
     return;
   }
+
   const [toState, rest] = NEXT[position.state];
   if (transition(client, position.id, toState, rest).outcome === 'ok' && NEXT[toState]) {
     positions.push({ id: position.id, state: toState });

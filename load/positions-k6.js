@@ -4,8 +4,8 @@
 //   k6 run … -e VUS=100 -e DURATION=5m load/positions-k6.js
 //   k6 run … -e STAGES=1m:20,2m:100,30s:0 load/positions-k6.js
 //
-// docs/load-testing.md says where the two come from, which other variables there
-// are, and how to read the outcome.
+// docs/load-testing.md explains where to get the key and the asset, the other
+// variables, and the outcome.
 
 import { sleep } from 'k6';
 import { duration } from './lib/config.js';

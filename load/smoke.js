@@ -1,5 +1,5 @@
-// A few positions in a few seconds: whether anything is wrong at all. For each
-// commit.
+// A few positions in a few seconds, to see whether anything is wrong at all. It is
+// short enough for every commit.
 
 import { everyday } from './lib/everyday.js';
 import { openModel } from './lib/profile.js';

@@ -1,4 +1,4 @@
-// Everyday load for hours: what leaks, fills up or slows down with time.
+// Everyday load for hours, to find what leaks, fills up or slows down with time.
 
 import { everyday } from './lib/everyday.js';
 import { openModel } from './lib/profile.js';

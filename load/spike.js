@@ -1,5 +1,5 @@
-// A rush: ten times the load within seconds, and whether everyday load is served
-// well again when it is over.
+// A rush: ten times the load within seconds, to see whether the server serves the
+// everyday load well again afterwards.
 
 import { everyday } from './lib/everyday.js';
 import { openModel } from './lib/profile.js';

@@ -1,5 +1,5 @@
-// More than a busy day: the rate rises to the day's, twice, three and four times as
-// much, staying at each, and falls again.
+// More than a busy day: the rate rises to that of the day and to two, three and four
+// times as much, stays at each for a while, and falls again.
 
 import { everyday } from './lib/everyday.js';
 import { openModel } from './lib/profile.js';

@@ -1,5 +1,5 @@
-// An institution sets itself up: templates of every code that it may make, and
-// assets of each.
+// An institution sets itself up: it creates templates of every code that it may use,
+// and assets of each template.
 
 import exec from 'k6/execution';
 import { Client } from './lib/client.js';

@@ -1,6 +1,6 @@
-// A client of the API as a good one is written: it repeats what can be repeated,
-// gives each write an Idempotency-Key so that a repetition does nothing twice, and
-// measures what its user waits for.
+// An example of a well-behaved client of the API: it retries what can be retried, gives
+// each write an Idempotency-Key so that a retry does nothing twice, and measures the time
+// for which its user waits.
 
 import http from 'k6/http';
 import exec from 'k6/execution';
@@ -8,23 +8,23 @@ import { check, sleep } from 'k6';
 import { Counter, Rate, Trend } from 'k6/metrics';
 import { API_URL, MAX_RETRIES, OPERATIONS_LOG, RUN_ID } from './config.js';
 
-// How long an operation took from its begin to its last answer, with all attempts
-// and the waits between them. http_req_duration is about single attempts.
+// The duration of an operation from its start to its last answer, with all attempts and
+// the waits between them. http_req_duration has the durations of single attempts.
 const operationDuration = new Trend('operation_duration', true);
 
-// Whether an operation, or a read, ended in another way than it should have.
+// Whether an operation or a read ended otherwise than it should have.
 const operationsFailed = new Rate('operations_failed');
 
-// How writes ended: carried out, refused for good, or nobody knows.
+// How writes ended: carried out, refused, or with an unknown outcome.
 const operations = {
   ok: new Counter('operations_ok'),
   refused: new Counter('operations_refused'),
   unknown: new Counter('operations_unknown'),
 };
 
-// Writes whose answer was that of an earlier attempt: it had been carried out,
-// although nothing was heard of it. k6 itself also repeats a request with an
-// Idempotency-Key, where the connection turns out to have been closed.
+// Writes that an earlier attempt had already carried out, although its answer did not
+// arrive. k6 itself also retries a request with an Idempotency-Key when the server has
+// closed the connection.
 const operationsReplayed = new Counter('operations_replayed');
 
 const retries = {
@@ -34,21 +34,21 @@ const retries = {
 
 const authenticationFailures = new Counter('authentication_failures');
 
-// A policy or template of the institution may refuse a position: with 422, and a
-// code that says which rule it was. That is the service at work.
+// A policy or template of the institution may refuse a position, with 422 and a code that
+// says which rule it was. That is the service at work, not a failure.
 const policyRejections = new Counter('policy_rejections');
 const POLICY_CODE = /^(policy|template)_/;
 
-// A request that hangs is given up, and counts as one without an answer.
+// A request without an answer within this time counts as one without an answer.
 const TIMEOUT = '30s';
 
 // The waits between attempts, in seconds: the first, the longest, and the longest
-// that a Retry-After is believed.
+// Retry-After that the client obeys.
 const FIRST_WAIT = 0.2;
 const LONGEST_WAIT = 10;
 const LONGEST_RETRY_AFTER = 60;
 
-// How many operations this virtual user has begun.
+// The number of operations that this virtual user has started.
 let begun = 0;
 
 // Client sends requests with one API key.
@@ -59,24 +59,24 @@ export class Client {
 
   // write carries out an operation:
   //
-  //   kind      what it is, in metrics and in the log
-  //   endpoint  its method and path, with {id} for what differs
-  //   path      where it goes
-  //   body      makes the body, given the operation's id
-  //   subject   the id of what is changed, if there is something yet
-  //   headers   more headers
-  //   check     the name of the check whether it ended as it should:
-  //   status    with this status,
-  //   holds     and with an answer for which this holds, given the operation's id,
-  //   mayBeRefused  or with a policy's or template's refusal
-  //   refusal   { status, code }, in place of status: it is to be refused with that
+  //   kind      its name in metrics and in the log
+  //   endpoint  its method and path, with {id} in place of ids
+  //   path      the path of the request
+  //   body      returns the body, given the operation's id
+  //   subject   the id of the resource that it changes, if that exists already
+  //   headers   further headers
+  //   check     the name of the check that it ended as it should, which is
+  //   status    with this status and
+  //   holds     an answer for which this returns true, given the operation's id, or,
+  //   mayBeRefused  if true, with a refusal by a policy or template
+  //   refusal   { status, code } instead of status: the refusal that must come
   //
-  // It returns { outcome, id, response }: ok, refused or unknown, and the id of
-  // the resource that was made or changed.
+  // It returns { outcome, id, response }. The outcome is ok, refused or unknown; id is
+  // that of the resource that was created or changed.
   write(operation) {
     const { kind, endpoint, path, subject = '', status, holds, refusal, mayBeRefused = false } = operation;
-    // The id is the key that makes repetitions harmless, and, as request id, also
-    // stands in the journal: an entry that has it proves that it was carried out.
+    // The id is the idempotency key, which makes retries harmless, and the request id,
+    // which the journal has: an entry with it proves that the operation was carried out.
     const operationID = `${RUN_ID}-${exec.vu.idInTest}-${++begun}`;
     log('begin', operationID, kind, subject);
     const { response, lastMs, ms } = send('POST', path, JSON.stringify(operation.body(operationID)), {
@@ -110,8 +110,8 @@ export class Client {
     return { outcome, id, response };
   }
 
-  // read gets what is at a path, and returns { ok, response }. name stands for it
-  // in metrics and in the log.
+  // read sends a GET request and returns { ok, response }. name is its name in metrics
+  // and in the log.
   read({ name, endpoint, path }) {
     const { response, lastMs, ms } = send('GET', path, null, {
       headers: this.headers,
@@ -125,7 +125,7 @@ export class Client {
     return { ok, response };
   }
 
-  // probe gets a path for the sake of its status; no objective counts it.
+  // probe sends a GET request that no objective counts, for its status.
   probe(path) {
     const { response } = send('GET', path, null, { headers: this.headers, tags: { name: 'probe' }, expected: {} });
     abortUnlessAuthenticated(response);
@@ -133,22 +133,22 @@ export class Client {
   }
 }
 
-// member is a member of an answer's body, or '' where it has none.
+// member returns a member of an answer's body, or '' where there is none.
 export function member(response, name) {
   try {
     const value = response.json(name);
     return value === undefined || value === null ? '' : value;
   } catch (error) {
-    return ''; // There is no body, or it is no JSON.
+    return ''; // There is no body, or it is not JSON.
   }
 }
 
-// abort ends the run with one line and an exit code of its own.
+// abort ends the run with one line and a specific exit code.
 export function abort(message) {
   exec.test.abort(message);
 }
 
-// A key that is not valid will not become so: nothing of the run would be of use.
+// An invalid key stays invalid, so the rest of the run would be useless.
 function abortUnlessAuthenticated(response) {
   if (response.status !== 401 && response.status !== 403) {
     return;
@@ -157,8 +157,8 @@ function abortUnlessAuthenticated(response) {
   abort(`authentication failed: ${response.status} ${member(response, 'code')}: ${member(response, 'detail')}`);
 }
 
-// send sends a request until it has an answer that stays, or too often. It returns
-// the last answer, how long that took, and how long all took.
+// send sends a request until its answer is final or the retries are used up. It returns
+// the last answer, the duration of its attempt, and the duration of all attempts.
 function send(method, path, body, { headers, tags, expected }) {
   const began = Date.now();
   for (let retry = 0; ; retry++) {
@@ -168,7 +168,7 @@ function send(method, path, body, { headers, tags, expected }) {
       headers,
       tags,
       timeout: TIMEOUT,
-      // A redirection would take the key to somewhere else.
+      // A redirection would send the key to another server.
       redirects: 0,
       responseCallback: last ? expected.last : expected.earlier,
     });
@@ -182,8 +182,8 @@ function send(method, path, body, { headers, tags, expected }) {
   }
 }
 
-// isAnswer reports whether an answer arrived whole; k6 gives one that broke off no
-// status.
+// isAnswer reports whether an answer arrived completely. k6 gives an incomplete one the
+// status 0.
 function isAnswer(response) {
   return response.status !== 0;
 }
@@ -195,8 +195,8 @@ function retryReason(response) {
   return response.status === 429 || response.status === 503 ? 'throttled' : undefined;
 }
 
-// waitBefore is how many seconds to wait before a repetition. The random part
-// keeps clients that failed together from coming back together.
+// waitBefore returns the seconds to wait before a retry. The random part keeps clients
+// that failed at the same time from retrying at the same time.
 function waitBefore(retry, response) {
   const asked = Number(response.headers['Retry-After']);
   if (retryReason(response) === 'throttled' && asked > 0) {
@@ -206,9 +206,9 @@ function waitBefore(retry, response) {
   return wait / 2 + (Math.random() * wait) / 2;
 }
 
-// outcomeOf is how an operation ended. After a 5xx, or without an answer, it may
-// have been carried out or not. 429 is none of the refusals: it is about the rate,
-// and not about the operation.
+// outcomeOf returns the outcome of an operation. After a 5xx, or without an answer, it is
+// unknown whether it was carried out. 429 is not a refusal: it is about the rate, not
+// about the operation.
 function outcomeOf(response) {
   if (!isAnswer(response) || response.status === 429) {
     return 'unknown';
@@ -219,10 +219,10 @@ function outcomeOf(response) {
   return response.status >= 400 && response.status < 500 ? 'refused' : 'unknown';
 }
 
-// http_req_failed counts the requests that failed for good. An attempt that will
-// be repeated may also end without an answer (status 0) or with one that says to
-// come again: how often that was, the counters of retries tell, and how long it
-// took, operation_duration. The last attempt has to succeed.
+// http_req_failed counts the requests that finally failed. An attempt before the last one
+// may also end without an answer (status 0) or with one that asks to retry: the counters
+// of retries count these, and operation_duration includes their time. The last attempt
+// must succeed.
 const RETRIED = [0, 429, 502, 503, 504];
 const expectationsByStatus = {};
 
@@ -247,12 +247,11 @@ function activeVUs() {
   return OPERATIONS_LOG ? exec.instance.vusActive : 0;
 }
 
-// log writes one line for a program to read, its fields separated by spaces and -
-// for an empty one. What each operation was told can be compared with what the
-// server has.
+// log writes a line for programs, with spaces between its fields and - for an empty
+// field. It makes the answer to each operation comparable with the server's journals.
 function log(...fields) {
   if (OPERATIONS_LOG) {
-    // A proxy in between may answer with anything.
+    // The answer of a proxy may contain anything.
     console.log(['EG', ...fields.map((field) => String(field).replace(/\s/g, '_') || '-')].join(' '));
   }
 }

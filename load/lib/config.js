@@ -1,5 +1,5 @@
-// The variables that all scripts take. Each is checked while the script is read,
-// before a request is sent: a wrong one ends the run with one line that names it.
+// The variables that all scripts take. They are checked when the script is loaded, before
+// it sends a request: a wrong one ends the run with one line that names it.
 
 import { SharedArray } from 'k6/data';
 
@@ -7,12 +7,12 @@ const DURATION = /^(\d+(\.\d+)?(ms|s|m|h))+$/;
 const DURATION_PART = /(\d+(?:\.\d+)?)(ms|s|m|h)/g;
 const MILLISECONDS = { ms: 1, s: 1000, m: 60 * 1000, h: 60 * 60 * 1000 };
 
-// What may be in front of a path: a scheme, and a host (a name, an IPv4 address,
-// or an IPv6 address in brackets) with or without a port.
+// The prefix of a path: a scheme and a host (a name, an IPv4 address, or an IPv6 address
+// in brackets) with or without a port.
 const BASE_URL = /^https?:\/\/([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(\/[A-Za-z0-9._~\/-]*)?$/;
 
-// fail ends the run. It throws a text, not an Error, because k6 would print an
-// Error with its stack, which is about the script and not about the variable.
+// fail ends the run. It throws a string, not an Error, because k6 prints the stack of an
+// Error, which is about the script and not about the variable.
 export function fail(message) {
   throw message;
 }
@@ -21,7 +21,7 @@ export function wrong(name, value, expected) {
   fail(`${name}: "${value}" is not ${expected}`);
 }
 
-// given is a variable's value, or '' where it is not set.
+// given returns a variable's value, or '' where it is not set.
 export function given(name) {
   return (__ENV[name] || '').trim();
 }
@@ -30,7 +30,7 @@ export function required(name) {
   return given(name) || fail(`${name} env var is required`);
 }
 
-// key is an API key. It is a secret, so its value is in no message.
+// key returns an API key. It is a secret, so no message contains its value.
 export function key(name) {
   const value = required(name);
   if (!/^[\x21-\x7e]+$/.test(value)) {
@@ -58,7 +58,7 @@ export function integer(name, byDefault, least = 1) {
   return Number(value);
 }
 
-// decimal is a number between bounds, both included.
+// decimal returns a number between bounds, both included.
 function decimal(name, byDefault, least, most) {
   const value = given(name);
   if (value === '') {
@@ -70,7 +70,7 @@ function decimal(name, byDefault, least, most) {
   return Number(value);
 }
 
-// milliseconds reads a duration as k6 writes them, like 1m30s.
+// milliseconds parses a duration in k6's form, like 1m30s.
 function milliseconds(text) {
   let sum = 0;
   for (const [, amount, unit] of text.matchAll(DURATION_PART)) {
@@ -79,7 +79,7 @@ function milliseconds(text) {
   return sum;
 }
 
-// duration is a variable's value, or the default, in milliseconds.
+// duration returns a variable's value, or the default, in milliseconds.
 export function duration(name, byDefault, least = 1) {
   const value = given(name) || byDefault;
   if ((!DURATION.test(value) && value !== '0') || milliseconds(value) < least) {
@@ -88,7 +88,7 @@ export function duration(name, byDefault, least = 1) {
   return milliseconds(value);
 }
 
-// stages reads STAGES, like 1m:20,2m:100,30s:0, as k6's options have them; it is
+// stages parses STAGES, like 1m:20,2m:100,30s:0, into the form of k6's options. It returns
 // undefined where the variable is not set.
 export function stages() {
   const value = given('STAGES');
@@ -108,16 +108,16 @@ function baseURL(name, byDefault) {
   const value = given(name) || byDefault;
   const [matched, , port] = BASE_URL.exec(value) || [];
   if (!matched || (port && Number(port.slice(1)) > 65535)) {
-    // A password is not for the screen.
+    // A password must not appear on the screen.
     wrong(name, value.replace(/\/\/.*@/, '//…@'), 'a URL like http://localhost:4000');
   }
   return value.replace(/\/+$/, '');
 }
 
-// runID is the prefix of all operations' ids. The default has to be another one in
-// each run, or the server would take new operations for repetitions of old ones,
-// and the same for all virtual users, each of which runs this file: a shared array
-// is made once.
+// runID returns the prefix of all operations' ids. The default must differ between runs,
+// or the server would take new operations for retries of old ones. It must be the same for
+// all virtual users, each of which runs this file, so it is in a shared array, which is
+// created once.
 function runID(name) {
   const value = given(name);
   if (value !== '' && !/^[A-Za-z0-9._:-]{1,64}$/.test(value)) {
@@ -127,8 +127,8 @@ function runID(name) {
   return value || new SharedArray(name, () => [`lt-${Date.now().toString(36)}-${random}`])[0];
 }
 
-// directory is a variable's value without a slash at its end. k6 makes no
-// directory when it writes the outcome, and hours of a run would be lost.
+// directory returns the path of a directory without a slash at its end. The directory must
+// exist: k6 creates none when it writes the outcome, and the results of hours would be lost.
 function directory(name) {
   const value = given(name).replace(/(.)\/+$/, '$1');
   const path = value.startsWith('/') ? value : `${__ENV.PWD}/${value}`;
@@ -136,7 +136,7 @@ function directory(name) {
     try {
       open(path);
     } catch (error) {
-      // Any directory is an error to open(), but another one.
+      // open() fails for an existing directory, too, but with another error.
       if (/no such file/i.test(String(error))) {
         wrong(name, value, 'a directory that exists');
       }
@@ -149,14 +149,14 @@ export const API_URL = baseURL('API_URL', 'http://localhost:4000');
 
 export const RUN_ID = runID('RUN_ID');
 
-// MAX_RETRIES bounds how often an attempt is repeated.
+// MAX_RETRIES bounds the retries of a request.
 export const MAX_RETRIES = integer('MAX_RETRIES', 5, 0);
 
 export const OPERATIONS_LOG = flag('OPERATIONS_LOG');
 
 export const OUT_DIR = directory('OUT_DIR');
 
-// What the objectives are judged by; objectives.js says what each is about.
+// The bounds of the objectives, which are in objectives.js.
 export const BOUNDS = {
   averageMs: decimal('MAX_AVG_MS', 300, 0, Infinity),
   p95Ms: decimal('MAX_P95_MS', 300, 0, Infinity),

@@ -1,5 +1,5 @@
-// What can be done with the API, one function an operation. Each is judged by what
-// must be true of its answer, not by its status alone.
+// The operations of the API, with a function each. An operation is judged by what must
+// hold for its answer, not by the status alone.
 
 import { Counter } from 'k6/metrics';
 import { abort, Client, member } from './client.js';
@@ -21,9 +21,8 @@ export const LIST_ASSETS = 'GET /assets';
 export const CREATE_INSTITUTION = 'POST /institutions';
 export const CREATE_KEY = 'POST /institutions/{id}/api-keys';
 
-// preflight ends the run before its load begins where it could do nothing: without
-// a server, with a key that is not valid, without the asset. It is the setup of
-// most scripts.
+// preflight ends the run before its load starts if it would be useless: without a server,
+// with an invalid key, or without the asset. It is the setup of most scripts.
 export function preflight(apiKey, assetID) {
   const client = new Client(apiKey);
   const path = assetID ? `/assets/${encodeURIComponent(assetID)}` : '/institutions?limit=1';
@@ -36,18 +35,18 @@ export function preflight(apiKey, assetID) {
   }
 }
 
-// claim is a position of 1000 dollars on an asset.
+// claim returns the input of a position of 1000 dollars on an asset.
 export function claim(assetID) {
   return { assetId: assetID, holderReference: `LOAD_TEST_${__VU}_${Date.now()}`, currency: 'USD', amount: 1000 };
 }
 
-// createPosition makes a position; a policy or a template may refuse it.
+// createPosition creates a position. A policy or a template may refuse it.
 export function createPosition(client, position) {
   const created = client.write({
     kind: 'create',
     endpoint: CREATE_POSITION,
     path: '/positions',
-    // The reference is the same in each attempt, and in no other operation.
+    // All attempts of an operation, and no other operation, have this reference.
     body: (operationID) => Object.assign({ externalReference: operationID }, position),
     check: '201 or 4xx policy',
     status: 201,
@@ -61,8 +60,7 @@ export function createPosition(client, position) {
   return created;
 }
 
-// transition leads a position to another state. rest are further members of the
-// body.
+// transition moves a position to another state. rest holds further members of the body.
 export function transition(client, positionID, toState, rest = {}) {
   const done = client.write({
     kind: toState,
@@ -81,8 +79,8 @@ export function transition(client, positionID, toState, rest = {}) {
   return done;
 }
 
-// refusedTransition is a transition that the server must refuse, with this status
-// and code.
+// refusedTransition sends a transition that the server must refuse with this status and
+// code.
 export function refusedTransition(client, positionID, toState, status, code, rest = {}, headers = {}) {
   return client.write({
     kind: toState,
@@ -96,7 +94,7 @@ export function refusedTransition(client, positionID, toState, status, code, res
   });
 }
 
-// createAndFund leads a new position to where its money is held.
+// createAndFund creates a position and funds it.
 export function createAndFund(client, assetID) {
   const created = createPosition(client, claim(assetID));
   if (created.outcome === 'ok') {
@@ -104,7 +102,7 @@ export function createAndFund(client, assetID) {
   }
 }
 
-// createTemplate makes a template; rest are its name, config and so on.
+// createTemplate creates a template from its input.
 export function createTemplate(client, template) {
   return client.write({
     kind: 'template',
@@ -177,7 +175,7 @@ export function listAssets(client, query) {
   return client.read({ name: 'assets', endpoint: LIST_ASSETS, path: `/assets?${query}` });
 }
 
-// Where a template of one code may be made, and its config.
+// A template of each code, with the vertical in which it may be created.
 const TEMPLATES = [
   { code: 'CONSTR_ESCROW', vertical: 'CONSTRUCTION', config: { currency: 'USD' } },
   { code: 'CONSTR_RETAINAGE', vertical: 'CONSTRUCTION', config: { currency: 'USD', retainagePercentage: 10 } },
@@ -185,8 +183,8 @@ const TEMPLATES = [
   { code: 'TF_LC', vertical: 'TRADE_FINANCE', config: { currency: 'USD', maxTenorDays: 90, issuingBankCountry: 'DE' } },
 ];
 
-// possibleTemplates lists templates that the key's institution can make, where it
-// is active.
+// possibleTemplates returns the templates that the key's institution can create, in a
+// region and in the verticals in which it is active.
 export function possibleTemplates(client) {
   const { ok, response } = client.read({
     name: 'institutions',
@@ -203,8 +201,7 @@ export function possibleTemplates(client) {
   );
 }
 
-// addsUp reports whether a position's money is all there: what was funded is what
-// was released, refunded and is held.
+// addsUp reports whether a position's amounts add up: funded = released + refunded + held.
 function addsUp(response) {
   const [funded, released, refunded, held] = ['funded', 'released', 'refunded', 'held'].map(
     (name) => Number(String(member(response, name)).replace('.', '')), // In minor units.

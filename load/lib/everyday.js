@@ -1,4 +1,4 @@
-// What most scripts do: with one key, on one asset, create positions and fund them.
+// The load of most scripts: with one key, on one asset, create positions and fund them.
 
 import { Client } from './client.js';
 import { key, required } from './config.js';
@@ -9,14 +9,14 @@ const API_KEY = key('API_KEY');
 const ASSET_ID = required('ASSET_ID');
 const client = new Client(API_KEY);
 
-// everyday is what such a script's options take.
+// everyday holds the parts of the options that these scripts share.
 export const everyday = { endpoints: [CREATE_POSITION, TRANSITION], floor: FUNDED };
 
 export function setup() {
   preflight(API_KEY, ASSET_ID);
 }
 
-// iteration is what each of the clients does, over and over.
+// iteration is what each client repeats.
 export function iteration() {
   createAndFund(client, ASSET_ID);
 }

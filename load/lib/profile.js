@@ -1,7 +1,7 @@
-// The shapes of load that scripts choose from. A closed model has a number of
-// clients, each of which begins anew when it is done: a slow server slows them, and
-// so is asked for less. An open model has arrivals at a rate, as of users who know
-// nothing of each other; where objectives are judged, it is this one.
+// The shapes of load that scripts choose from. A closed model has a number of clients,
+// each of which starts anew when it is done: a slow server slows them down and so gets
+// less load. An open model has arrivals at a rate, like users who know nothing of each
+// other. Objectives are judged by an open model.
 
 import { duration, fail, given, integer, stages } from './config.js';
 import {
@@ -15,20 +15,20 @@ import {
   thresholds,
 } from './objectives.js';
 
-// profile is what the summary says of the run.
+// profile describes the run for the summary.
 export const profile = { name: '', objectives: [], steps: [] };
 
-// The clients of an open model, unless VUS says how many. Each takes k6 time to make
-// and memory to keep, so there is an end to them: a server that needs more of them
-// for the rate is slower than the objectives allow.
-const LEAST_CLIENTS = 10;
-const MOST_CLIENTS = 500;
+// The bounds of the number of clients in an open model, unless VUS sets it. Each client
+// costs k6 time and memory. A server that needs more of them for the rate is slower than
+// the objectives allow.
+const MIN_CLIENTS = 10;
+const MAX_CLIENTS = 500;
 
-// How long a step may go on after its end, when the next one has begun, to finish
-// what is under way.
+// How long iterations of a step may continue after its end, in parallel with the next
+// step.
 const STEP_OVERLAP_MS = 10 * 1000;
 
-// COMPARED is the load of the scripts that are to be compared with each other.
+// COMPARED is the load of the scripts that are compared with each other.
 export const COMPARED = { rate: 200, length: '1m' };
 
 function options(name, list, shape) {
@@ -40,8 +40,8 @@ function options(name, list, shape) {
   );
 }
 
-// closedModel is a run in which the number of clients goes through stages, or, with
-// VUS or DURATION, stays the same.
+// closedModel returns the options of a run in which the number of clients changes in
+// stages or, with VUS or DURATION, stays the same.
 export function closedModel(name, { stages: byDefault, endpoints, floor }) {
   const own = stages();
   const constant = given('VUS') !== '' || given('DURATION') !== '';
@@ -54,20 +54,20 @@ export function closedModel(name, { stages: byDefault, endpoints, floor }) {
   return options(name, objectives({ endpoints, floor }), shape);
 }
 
-// openModel is a run in which iterations begin at a rate per second, whatever
-// becomes of those before:
+// openModel returns the options of a run in which iterations start at a rate per second,
+// independently of earlier ones:
 //
-//   rate      the rate, unless RATE says otherwise
-//   length    how long the run is, unless DURATION says otherwise
-//   shape     a list of [share of the length, share of the rate to be reached by
-//             its end]; the rate is always the same where it is left out. With
-//             STAGES the targets are rates
+//   rate      the rate, unless RATE sets it
+//   length    the duration of the run, unless DURATION sets it
+//   shape     a list of [share of the length, share of the rate at its end]; without it,
+//             the rate is constant. The targets of STAGES are rates
 //   seconds   how long an iteration may take
 export function openModel(name, { rate, length, shape, seconds = 2, endpoints, floor }) {
   const own = stages();
   if (own && given('DURATION') !== '') {
     fail('STAGES cannot be combined with DURATION');
   }
+
   const full = integer('RATE', rate);
   const total = duration('DURATION', length);
   const ramp =
@@ -83,13 +83,14 @@ export function openModel(name, { rate, length, shape, seconds = 2, endpoints, f
   return options(name, objectives({ endpoints, arrivals, floor }), { scenarios: { [name]: scenario } });
 }
 
-// risingModel is a run whose rate rises in steps until an objective is missed in
-// one of them, which ends it. Each step is judged by itself: over the whole run,
-// the many good answers of the early steps would hide the bad ones of the last.
+// risingModel returns the options of a run whose rate rises in steps and which ends when a
+// step misses an objective. Each step is judged separately: over the whole run, the many
+// good answers of the early steps would hide the bad ones of the last.
 export function risingModel(name, { rate, length, steps, seconds = 2, floor }) {
   if (given('STAGES') !== '') {
     fail('STAGES: this script rises to RATE in STEPS steps over DURATION');
   }
+
   const highest = integer('RATE', rate);
   const count = integer('STEPS', steps);
   const stepMs = duration('DURATION', length) / count;
@@ -112,21 +113,23 @@ export function risingModel(name, { rate, length, steps, seconds = 2, floor }) {
       startTime: ms(i * stepMs),
       gracefulStop: ms(Math.min(stepMs, STEP_OVERLAP_MS)),
     });
-    // A step is judged from its middle on, when it has answers enough.
+
+    // A step is judged from its middle on, when it has enough answers.
     list.push(
       ...stepObjectives(step).map((objective) =>
         Object.assign(objective, { step: step.name, abortAfter: (i + 0.5) * stepMs }),
       ),
     );
-    // k6 counts by scenario only what a threshold asks for.
+    // k6 counts by scenario only for a threshold.
     counted[`positions_funded{scenario:${step.name}}`] = ['count>=0'];
   }
+
   const shape = options(name, list, { scenarios });
   Object.assign(shape.thresholds, counted);
   return shape;
 }
 
-// stepObjectives are what a step of a risingModel has to reach.
+// stepObjectives returns the objectives of a step of a risingModel.
 export function stepObjectives({ name, rate, seconds }) {
   const filter = `{scenario:${name}}`;
   return [
@@ -136,16 +139,17 @@ export function stepObjectives({ name, rate, seconds }) {
   ];
 }
 
-// clients are as many as keep up the rate when each iteration takes the given time.
+// clients returns the number of clients that the rate needs when each iteration takes the
+// given time.
 function clients(rate, seconds) {
-  const needed = Math.min(Math.max(Math.ceil(rate * seconds), LEAST_CLIENTS), MOST_CLIENTS);
+  const needed = Math.min(Math.max(Math.ceil(rate * seconds), MIN_CLIENTS), MAX_CLIENTS);
   const count = integer('VUS', needed);
-  // All are there from the start: making one takes time, in which its iteration
-  // would be dropped.
+  // All clients exist from the start: k6 drops iterations while it creates a client.
   return { preAllocatedVUs: count, maxVUs: count };
 }
 
-// arrivalsOf is how many iterations begin while the rate ramps through stages.
+// arrivalsOf returns the number of iterations that start while the rate ramps through
+// stages.
 function arrivalsOf(ramp) {
   let from = 0;
   let sum = 0;

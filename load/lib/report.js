@@ -1,5 +1,5 @@
-// The outcome of a run as a text, as JUnit's XML and as a page. The page needs
-// nothing from elsewhere.
+// The outcome of a run as text, as JUnit's XML and as an HTML page. The page needs no
+// other file.
 
 export function text(outcome) {
   const { profile, run, startedAt, durationSeconds, objectives, breakpoint } = outcome;
@@ -71,8 +71,7 @@ ${breakpoint ? `<h2>Steps</h2>\n<p>${kneeOf(breakpoint)}</p>\n${htmlTable(...hea
 `;
 }
 
-// mark is an objective's verdict. One about which nothing was measured was not
-// missed, and says nothing.
+// mark returns an objective's verdict. An objective without measurements is not missed.
 function mark({ ok, value }) {
   if (!ok) {
     return 'MISSED';
@@ -84,7 +83,7 @@ function verdict(outcome) {
   return outcome.passed ? 'passed' : 'FAILED';
 }
 
-// numbers are the rows of what was counted and measured.
+// numbers returns the rows of counts and measurements.
 function numbers({ throughput, latency, counts }) {
   return [
     [
@@ -129,12 +128,12 @@ function stepRows({ steps }) {
 
 function kneeOf({ knee, steps }) {
   if (steps.every((step) => step.ok)) {
-    return `All objectives were reached up to the highest rate, ${knee} iterations a second.`;
+    return `All objectives were reached up to the highest rate, ${knee} iterations per second.`;
   }
-  return `The objectives were reached up to ${knee} iterations a second.`;
+  return `The objectives were reached up to ${knee} iterations per second.`;
 }
 
-// measured is an objective's value for people, by what kind of number it is.
+// measured formats an objective's value.
 function measured({ threshold, value }) {
   if (value === null) {
     return 'nothing measured';
@@ -142,7 +141,7 @@ function measured({ threshold, value }) {
   return quantity(threshold, value);
 }
 
-// bound is what an objective's value has to be, like < 300 ms.
+// bound formats the bound of an objective's value, like < 300 ms.
 function bound({ threshold }) {
   const [, comparison, limit] = /([<>=]+)(.+)$/.exec(threshold);
   return `${comparison === '==' ? '' : `${comparison} `}${quantity(threshold, Number(limit))}`;
@@ -150,18 +149,19 @@ function bound({ threshold }) {
 
 function quantity(threshold, value) {
   if (threshold.startsWith('rate')) {
-    // As many decimals as tell 99.95 % from 100 %.
+    // Enough decimals to distinguish 99.95 % from 100 %.
     return `${Number((value * 100).toFixed(4))} %`;
   }
   return threshold.startsWith('count') ? String(value) : `${number(value)} ms`;
 }
 
-// number has three significant digits where they are behind the point.
+// number formats a value with three significant digits, or with all of the integer part
+// where that has more.
 function number(value) {
   return String(value >= 100 ? Math.round(value) : Number(value.toPrecision(3)));
 }
 
-// table sets rows in columns.
+// table aligns the cells of rows in columns.
 function table(rows) {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] + 2)).join(''));

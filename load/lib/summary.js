@@ -1,33 +1,33 @@
-// The outcome of a run: for people on standard output, and in OUT_DIR as
-// summary.json, junit.xml and report.html.
+// The outcome of a run: as text on standard output, and in OUT_DIR as summary.json,
+// junit.xml and report.html.
 //
-// summary.json is what k6 gives its handleSummary (options, state, metrics,
-// root_group, setup_data; its shape is k6's), with this in front, which is ours and
-// stays as it is:
+// summary.json has the members that k6 passes to handleSummary (options, state, metrics,
+// root_group, setup_data; their form is k6's) and, before them, these, whose form is
+// stable:
 //
 //   run              the run's id, the prefix of all its operations' ids
 //   profile          the script's name
 //   startedAt        RFC 3339, in UTC
-//   durationSeconds  how long the load lasted
+//   durationSeconds  the duration of the load
 //   passed           whether all objectives were reached
-//   objectives       [{ name, metric, threshold, ok, value }], name for people,
-//                    metric and threshold k6's, value what the threshold is about,
+//   objectives       [{ name, metric, threshold, ok, value }]: a name for people, k6's
+//                    metric and threshold, and the value that the threshold bounds, or
 //                    null where nothing was measured
-//   throughput       { operationsPerSecond, positionsFundedPerSecond }: writes that
-//                    were acknowledged, and positions that were funded
-//   latency          { avg, p50, p95, p99, p999, max }: milliseconds that operations
-//                    took, writes and reads, with all their attempts
+//   throughput       { operationsPerSecond, positionsFundedPerSecond }: acknowledged
+//                    writes, and funded positions
+//   latency          { avg, p50, p95, p99, p999, max }: the duration of operations, writes
+//                    and reads, with all their attempts, in milliseconds
 //   counts           { iterations, requests, operations, operationsOk,
 //                    operationsRefused, operationsUnknown, operationsReplayed,
 //                    positionsCreated, positionsFunded, policyRejections,
 //                    retriesThrottled, retriesConnection, checksFailed,
 //                    droppedIterations }
-//   breakpoint       of the script breakpoint only, { knee, steps }: knee is the
-//                    highest rate before an objective was missed, 0 where that
-//                    already was so in the first step; steps are
-//                    [{ rate, ok, reached, fundedPerSecond, p95, p99 }], a rate's
-//                    iterations a second. In a step that was not reached, or not
-//                    to its end, ok is false
+//   breakpoint       of the script breakpoint only, { knee, steps }: knee is the rate of
+//                    the last step before an objective was missed, 0 where the first step
+//                    missed one; steps are
+//                    [{ rate, ok, reached, fundedPerSecond, p95, p99 }], rates in
+//                    iterations per second. ok is false for a step that was not reached
+//                    or did not last to its end
 
 import { OUT_DIR, RUN_ID } from './config.js';
 import { profile } from './profile.js';
@@ -45,13 +45,13 @@ export function handleSummary(data) {
 }
 
 function outcomeOf(data) {
-  // k6 leaves out metrics that had no sample and no threshold.
+  // k6 omits metrics without a sample and a threshold.
   const value = (metric, name) => (data.metrics[metric] ? data.metrics[metric].values[name] : undefined) || 0;
   const count = (metric) => value(metric, 'count');
 
   const durationMs = data.state.testRunDurationMs;
   const perSecond = (metric) => (durationMs > 0 ? (count(metric) * 1000) / durationMs : 0);
-  // Steps that the run did not come to have nothing to judge.
+  // A step that the run did not reach is not judged.
   const reached = ({ step }) =>
     step === undefined || data.metrics[`operation_duration{scenario:${step}}`].values.count > 0;
   const objectives = profile.objectives.filter(reached).map((objective) => judged(objective, data.metrics));
@@ -97,10 +97,10 @@ function outcomeOf(data) {
   return outcome;
 }
 
-// judged is an objective with what came of it.
+// judged returns an objective with its value and verdict.
 function judged({ name, metric, threshold }, metrics) {
   const { values = {}, thresholds = {} } = metrics[metric] || {};
-  // What a threshold is about stands in front of its comparison: p(95)<300.
+  // The statistic precedes the comparison in a threshold: p(95)<300.
   const [about] = threshold.split(/[<>=]/);
   const samples = about === 'rate' ? values.passes + values.fails : values.count;
   return {
@@ -112,8 +112,8 @@ function judged({ name, metric, threshold }, metrics) {
   };
 }
 
-// breakpoint is how far a rising rate came. A step that lasted to its end and
-// reached its objectives is ok, and so must be all before it.
+// breakpoint returns the result of a rising rate. A step is ok if it lasted to its end,
+// reached its objectives, and all steps before it are ok.
 function breakpoint(metrics, durationMs) {
   let knee = 0;
   let ok = true;
