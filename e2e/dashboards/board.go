@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
@@ -16,9 +15,11 @@ import (
 
 // board is a dashboard: rows of panels, from left to right and from top to bottom.
 type board struct {
-	// name is that of the file, and with a prefix the uid, which links lead to: it stays.
+	// name is the name of the file and, with a prefix, the uid. Links use the uid, so the
+	// name must not change.
 	name, title, about string
-	// from is the beginning of the time range, to now, and refresh how often it is asked again.
+	// from is the start of the time range, which ends now. refresh is the interval at which
+	// Grafana repeats the queries.
 	from, refresh string
 	variables     []cog.Builder[dashboard.VariableModel]
 	rows          []row
@@ -32,16 +33,17 @@ type row struct {
 // panel is a chart, a number or a table.
 type panel struct {
 	title, unit string
-	// help says what is normal, and what to do when it is not.
+	// help says what is normal, and what to do when the panel shows something else.
 	help    string
 	kind    kind
 	queries []query
-	// limit colours the values from it on; 0 is none. Below colours those under it.
+	// limit is the value from which on values are red; 0 is none. With below, the values
+	// under it are red instead.
 	limit float64
 	below bool
-	// most is the end of the scale where there is one; 0 leaves it open.
-	most float64
-	// stacked says that the series add up to something.
+	// top is the end of the scale; 0 leaves it open.
+	top float64
+	// stacked says that the sum of the series has a meaning.
 	stacked bool
 }
 
@@ -53,13 +55,14 @@ const (
 	listing
 )
 
-// query asks Prometheus with expr, whose series are called legend, or PostgreSQL with sql.
+// query is a query of Prometheus, expr, with the legend of its series, or of PostgreSQL,
+// sql.
 type query struct {
 	expr, legend string
 	sql          string
 }
 
-// The grid is 24 wide.
+// Grafana's grid is 24 cells wide.
 const (
 	gridWidth    = 24
 	chartHeight  = 8
@@ -74,15 +77,29 @@ func databaseSource() common.DataSourceRef {
 	return common.DataSourceRef{Type: new("grafana-postgresql-datasource"), Uid: new("${database}")}
 }
 
-// build makes the dashboard, with ids that count up from the top.
+// build builds the dashboard. The ids of its rows and panels count up from the top.
 func (b board) build() (dashboard.Dashboard, error) {
-	builder := dashboard.NewDashboardBuilder(b.title).Uid("escrowgrid-"+b.name).Description(b.about).Tags([]string{"escrowgrid"}).
-		Time(b.from, "now").Refresh(b.refresh).Timezone("browser").Tooltip(dashboard.DashboardCursorSyncCrosshair).Editable().
-		Link(dashboard.NewDashboardLinkBuilder("EscrowGrid").Type(dashboard.DashboardLinkTypeDashboards).Tags([]string{"escrowgrid"}).
-			AsDropdown(true).KeepTime(true).IncludeVars(true))
+	tags := []string{"escrowgrid"}
+	links := dashboard.NewDashboardLinkBuilder("EscrowGrid").
+		Type(dashboard.DashboardLinkTypeDashboards).
+		Tags(tags).
+		AsDropdown(true).
+		KeepTime(true).
+		IncludeVars(true)
+	builder := dashboard.NewDashboardBuilder(b.title).
+		Uid("escrowgrid-"+b.name).
+		Description(b.about).
+		Tags(tags).
+		Time(b.from, "now").
+		Refresh(b.refresh).
+		Timezone("browser").
+		Tooltip(dashboard.DashboardCursorSyncCrosshair).
+		Editable().
+		Link(links)
 	for _, v := range b.variables {
 		builder.WithVariable(v)
 	}
+
 	id := uint32(0)
 	next := func() uint32 { id++; return id }
 	for _, row := range b.rows {
@@ -95,15 +112,17 @@ func (b board) build() (dashboard.Dashboard, error) {
 	return builder.Build()
 }
 
-// spread divides each line of a row among its panels: numbers stand in one line, others
-// two in a line, and the last of an odd count by itself.
+// spread returns the widths of a row's panels. Adjacent numbers share a line; other panels
+// stand two in a line, and the last one of an odd count has a line of its own.
 func spread(panels []panel) []uint32 {
 	widths := make([]uint32, len(panels))
 	for i := 0; i < len(panels); {
 		line := 1
-		for i+line < len(panels) && panels[i+line].kind == panels[i].kind && (panels[i].kind == number || line < 2) {
+		for i+line < len(panels) && panels[i+line].kind == panels[i].kind &&
+			(panels[i].kind == number || line < 2) {
 			line++
 		}
+
 		for j := range line {
 			widths[i+j] = gridWidth / uint32(line)
 		}
@@ -113,33 +132,87 @@ func spread(panels []panel) []uint32 {
 }
 
 func (p panel) builder(id, width uint32) cog.Builder[dashboard.Panel] {
-	thresholds := dashboard.NewThresholdsConfigBuilder().Mode(dashboard.ThresholdsModeAbsolute).Steps(p.steps())
 	switch p.kind {
 	case number:
-		return stat.NewPanelBuilder().Id(id).Title(p.title).Description(p.help).Unit(p.unit).Datasource(p.source()).
-			Height(numberHeight).Span(width).Targets(p.targets()).Thresholds(thresholds).
-			ReduceOptions(common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"}))
+		return p.number(id, width)
 	case listing:
-		return table.NewPanelBuilder().Id(id).Title(p.title).Description(p.help).Unit(p.unit).Datasource(p.source()).
-			Height(chartHeight).Span(width).Targets(p.targets()).Footer(common.NewTableFooterOptionsBuilder().Reducer([]string{})).
-			OverrideByName("share", []dashboard.DynamicConfigValue{{Id: "unit", Value: new(any("percentunit"))}}).
-			OverrideByName("last activity", []dashboard.DynamicConfigValue{{Id: "unit", Value: new(any("dateTimeFromNow"))}})
+		return p.listing(id, width)
 	case chart:
 	}
-	graph := timeseries.NewPanelBuilder().Id(id).Title(p.title).Description(p.help).Unit(p.unit).Datasource(p.source()).
-		Height(chartHeight).Span(width).Targets(p.targets()).Thresholds(thresholds).Min(0).FillOpacity(10).
-		Legend(common.NewVizLegendOptionsBuilder().ShowLegend(true).DisplayMode(common.LegendDisplayModeList).Placement(common.LegendPlacementBottom)).
-		Tooltip(common.NewVizTooltipOptionsBuilder().Mode(common.TooltipDisplayModeMulti).Sort(common.SortOrderDescending))
-	if p.limit != 0 {
-		graph.ThresholdsStyle(common.NewGraphThresholdsStyleConfigBuilder().Mode(common.GraphThresholdsStyleModeDashed))
+	return p.chart(id, width)
+}
+
+func (p panel) number(id, width uint32) cog.Builder[dashboard.Panel] {
+	return stat.NewPanelBuilder().
+		Id(id).
+		Title(p.title).
+		Description(p.help).
+		Unit(p.unit).
+		Datasource(p.source()).
+		Height(numberHeight).
+		Span(width).
+		Targets(p.targets()).
+		Thresholds(p.thresholds()).
+		ReduceOptions(common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"}))
+}
+
+func (p panel) listing(id, width uint32) cog.Builder[dashboard.Panel] {
+	unit := func(name string) []dashboard.DynamicConfigValue {
+		return []dashboard.DynamicConfigValue{{Id: "unit", Value: new(any(name))}}
 	}
-	if p.most != 0 {
-		graph.Max(p.most)
+
+	return table.NewPanelBuilder().
+		Id(id).
+		Title(p.title).
+		Description(p.help).
+		Unit(p.unit).
+		Datasource(p.source()).
+		Height(chartHeight).
+		Span(width).
+		Targets(p.targets()).
+		Footer(common.NewTableFooterOptionsBuilder().Reducer([]string{})).
+		OverrideByName("share", unit("percentunit")).
+		OverrideByName("last activity", unit("dateTimeFromNow"))
+}
+
+func (p panel) chart(id, width uint32) cog.Builder[dashboard.Panel] {
+	legend := common.NewVizLegendOptionsBuilder().
+		ShowLegend(true).
+		DisplayMode(common.LegendDisplayModeList).
+		Placement(common.LegendPlacementBottom)
+	tooltip := common.NewVizTooltipOptionsBuilder().
+		Mode(common.TooltipDisplayModeMulti).
+		Sort(common.SortOrderDescending)
+	graph := timeseries.NewPanelBuilder().
+		Id(id).
+		Title(p.title).
+		Description(p.help).
+		Unit(p.unit).
+		Datasource(p.source()).
+		Height(chartHeight).
+		Span(width).
+		Targets(p.targets()).
+		Thresholds(p.thresholds()).
+		Min(0).
+		FillOpacity(10).
+		Legend(legend).
+		Tooltip(tooltip)
+
+	if p.limit != 0 {
+		dashed := common.NewGraphThresholdsStyleConfigBuilder().Mode(common.GraphThresholdsStyleModeDashed)
+		graph.ThresholdsStyle(dashed)
+	}
+	if p.top != 0 {
+		graph.Max(p.top)
 	}
 	if p.stacked {
 		graph.Stacking(common.NewStackingConfigBuilder().Mode(common.StackingModeNormal))
 	}
 	return graph
+}
+
+func (p panel) thresholds() *dashboard.ThresholdsConfigBuilder {
+	return dashboard.NewThresholdsConfigBuilder().Mode(dashboard.ThresholdsModeAbsolute).Steps(p.steps())
 }
 
 func (p panel) steps() []dashboard.Threshold {
@@ -165,10 +238,15 @@ func (p panel) targets() []cog.Builder[variants.Dataquery] {
 	for i, q := range p.queries {
 		refID := string(rune('A' + i))
 		if q.sql != "" {
-			targets[i] = sqlQuery{refID, strings.TrimSpace(q.sql)}
+			targets[i] = sqlQuery{refID: refID, sql: strings.TrimSpace(q.sql)}
 			continue
 		}
-		target := prometheus.NewDataqueryBuilder().RefId(refID).Expr(q.expr).LegendFormat(q.legend).Datasource(metricsSource()).
+
+		target := prometheus.NewDataqueryBuilder().
+			RefId(refID).
+			Expr(q.expr).
+			LegendFormat(q.legend).
+			Datasource(metricsSource()).
 			EditorMode(prometheus.QueryEditorModeCode)
 		if p.kind == chart {
 			target.Range()
@@ -180,26 +258,31 @@ func (p panel) targets() []cog.Builder[variants.Dataquery] {
 	return targets
 }
 
-// sqlQuery is one of the PostgreSQL data source, which the library has no type for.
+// sqlQuery is a query of the PostgreSQL data source, for which the library has no type.
 type sqlQuery struct{ refID, sql string }
 
 func (q sqlQuery) Build() (variants.Dataquery, error) {
 	return variants.UnknownDataquery{
-		"refId": q.refID, "datasource": databaseSource(), "rawSql": q.sql, "rawQuery": true, "editorMode": "code", "format": "table",
+		"refId":      q.refID,
+		"datasource": databaseSource(),
+		"rawSql":     q.sql,
+		"rawQuery":   true,
+		"editorMode": "code",
+		"format":     "table",
 	}, nil
 }
 
-// metricsVariable chooses the Prometheus.
+// metricsVariable chooses the Prometheus data source.
 func metricsVariable() cog.Builder[dashboard.VariableModel] {
 	return dashboard.NewDatasourceVariableBuilder("metrics").Label("Prometheus").Type("prometheus")
 }
 
-// databaseVariable chooses the database.
+// databaseVariable chooses the PostgreSQL data source.
 func databaseVariable() cog.Builder[dashboard.VariableModel] {
 	return dashboard.NewDatasourceVariableBuilder("database").Label("Database").Type("grafana-postgresql-datasource")
 }
 
-// serverVariables choose what is shown of the servers: those of a Prometheus, a job and an instance.
+// serverVariables choose the servers: those of a Prometheus, of a job, and each instance.
 func serverVariables() []cog.Builder[dashboard.VariableModel] {
 	return []cog.Builder[dashboard.VariableModel]{
 		metricsVariable(),
@@ -213,51 +296,13 @@ func labelVariable(name, label, query string) cog.Builder[dashboard.VariableMode
 		Text:  dashboard.StringOrArrayOfString{ArrayOfString: []string{"All"}},
 		Value: dashboard.StringOrArrayOfString{ArrayOfString: []string{"$__all"}},
 	}
-	return dashboard.NewQueryVariableBuilder(name).Label(label).Query(dashboard.StringOrMap{String: &query}).Datasource(metricsSource()).
-		Refresh(dashboard.VariableRefreshOnTimeRangeChanged).Sort(dashboard.VariableSortAlphabeticalAsc).Multi(true).IncludeAll(true).Current(all)
+	return dashboard.NewQueryVariableBuilder(name).
+		Label(label).
+		Query(dashboard.StringOrMap{String: &query}).
+		Datasource(metricsSource()).
+		Refresh(dashboard.VariableRefreshOnTimeRangeChanged).
+		Sort(dashboard.VariableSortAlphabeticalAsc).
+		Multi(true).
+		IncludeAll(true).
+		Current(all)
 }
-
-// of is a metric of the chosen servers, with more that its labels are to match.
-func of(metric string, matching ...string) string {
-	return fmt.Sprintf("%s{%s}", metric, strings.Join(append([]string{`job=~"$job"`, `instance=~"$instance"`}, matching...), ", "))
-}
-
-// rate is how fast a counter of the chosen servers grows a second, with labels kept.
-func rate(by, counter string, matching ...string) string {
-	return sum(by, fmt.Sprintf("rate(%s[$__rate_interval])", of(counter, matching...)))
-}
-
-func sum(by, of string) string {
-	if by == "" {
-		return fmt.Sprintf("sum(%s)", of)
-	}
-	return fmt.Sprintf("sum by (%s) (%s)", by, of)
-}
-
-// quantile is one of a histogram of the chosen servers, with labels kept.
-func quantile(q float64, by, histogram string, matching ...string) string {
-	if by != "" {
-		by = ", " + by
-	}
-	return fmt.Sprintf("histogram_quantile(%v, %s)", q, rate("le"+by, histogram+"_bucket", matching...))
-}
-
-// quantiles are the median, the 95th and the 99th percentile of a histogram.
-func quantiles(histogram string, matching ...string) []query {
-	return []query{
-		{expr: quantile(0.5, "", histogram, matching...), legend: "p50"},
-		{expr: quantile(0.95, "", histogram, matching...), legend: "p95"},
-		{expr: quantile(0.99, "", histogram, matching...), legend: "p99"},
-	}
-}
-
-// active is the rate of a counter by labels that have many values, without those that
-// stand still: servers begin each of them at 0, and a legend of them all hides those that
-// count. It is a 0 without labels when all stand still, and nothing without a server.
-func active(by, counter string) string {
-	return fmt.Sprintf("%s > 0 or %s == 0", rate(by, counter), rate("", counter))
-}
-
-// orZero is 0 where k6 has not counted anything yet, so that there is no such series.
-// Servers begin at 0 themselves, and what is not there of them must not look like 0.
-func orZero(expr string) string { return fmt.Sprintf("(%s or vector(0))", expr) }

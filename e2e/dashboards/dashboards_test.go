@@ -27,26 +27,29 @@ type shown struct {
 
 func (p shown) String() string { return p.file + ": " + *p.Title }
 
-// read reads the dashboards as Grafana's library does, which refuses members that are
-// not known.
-func read(t *testing.T) map[string]dashboard.Dashboard {
+// readDashboards reads the dashboards with Grafana's library, which refuses unknown
+// members.
+func readDashboards(t *testing.T) map[string]dashboard.Dashboard {
 	t.Helper()
 	plugins.RegisterDefaultPlugins()
 	files, err := filepath.Glob(filepath.Join(directory, "*.json"))
 	if err != nil || len(files) != len(boards()) {
 		t.Fatalf("there are the files %q, %v, of %d dashboards", files, err, len(boards()))
 	}
+
 	dashboards := map[string]dashboard.Dashboard{}
 	for _, file := range files {
 		content, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Where nothing is wrong, it may still return a list of errors, an empty one.
+
+		// The library may return an empty list of errors when nothing is wrong.
 		err = new(dashboard.Dashboard).UnmarshalJSONStrict(content)
 		if problems, isList := errors.AsType[cog.BuildErrors](err); err != nil && (!isList || len(problems) > 0) {
 			t.Errorf("%s: %v", file, err)
 		}
+
 		var d dashboard.Dashboard
 		if err := json.Unmarshal(content, &d); err != nil {
 			t.Fatalf("%s: %v", file, err)
@@ -58,17 +61,17 @@ func read(t *testing.T) map[string]dashboard.Dashboard {
 
 func panels(t *testing.T) (all []shown) {
 	t.Helper()
-	for file, d := range read(t) {
+	for file, d := range readDashboards(t) {
 		for _, p := range d.Panels {
 			if p.Panel != nil {
-				all = append(all, shown{file, *p.Panel})
+				all = append(all, shown{file: file, Panel: *p.Panel})
 			}
 		}
 	}
 	return all
 }
 
-func TestTheFilesAreWhatIsBuilt(t *testing.T) {
+func TestTheFilesAreUpToDate(t *testing.T) {
 	built := t.TempDir()
 	if err := run([]string{built}); err != nil {
 		t.Fatal(err)
@@ -78,25 +81,27 @@ func TestTheFilesAreWhatIsBuilt(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := os.ReadFile(filepath.Join(directory, b.name+".json")); err != nil || string(got) != string(want) {
-			t.Errorf("%s.json is not up to date, %v: go generate ./deploy/...", b.name, err)
+		got, err := os.ReadFile(filepath.Join(directory, b.name+".json"))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s.json is not up to date, %v: run go generate ./deploy/...", b.name, err)
 		}
 	}
 }
 
-func TestDashboardsAreOfTheFormThatGrafanaReads(t *testing.T) {
+func TestGrafanaCanReadTheDashboards(t *testing.T) {
 	uids := map[string]string{}
-	for file, d := range read(t) {
+	for file, d := range readDashboards(t) {
 		if err := d.Validate(); err != nil {
 			t.Errorf("%s: %v", file, err)
 		}
 		if d.Uid == nil || "escrowgrid-"+strings.TrimSuffix(file, ".json") != *d.Uid {
-			t.Errorf("%s has another uid than its name says", file)
+			t.Errorf("%s does not have the uid of its name", file)
 		} else if other := uids[*d.Uid]; other != "" {
 			t.Errorf("%s and %s have one uid", file, other)
 		} else {
 			uids[*d.Uid] = file
 		}
+
 		if d.Description == nil || d.Refresh == nil || d.Time == nil {
 			t.Errorf("%s has no description, time range or refresh", file)
 		}
@@ -114,18 +119,18 @@ func variables(d dashboard.Dashboard) (names []string) {
 	return names
 }
 
-// The objectives are counted here as in the rules.
-func TestTheAPIIsThatOfTheObjectives(t *testing.T) {
+// The dashboards and the rules of the objectives select the same requests.
+func TestTheDashboardsSelectTheRequestsOfTheObjectives(t *testing.T) {
 	objectives, err := os.ReadFile("../../deploy/monitoring/rules/objectives.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Contains(objectives, []byte(api)) {
-		t.Errorf("the rules do not choose %s", api)
+		t.Errorf("the rules do not select %s", api)
 	}
 }
 
-// checkGrid asks that each cell of the grid is taken once, and each id.
+// checkGrid checks that no two panels share an id or a cell of the grid.
 func checkGrid(t *testing.T, file string, d dashboard.Dashboard) {
 	t.Helper()
 	cells := map[[2]uint32]uint32{}
@@ -144,9 +149,11 @@ func checkGrid(t *testing.T, file string, d dashboard.Dashboard) {
 			t.Fatalf("%s: a panel has no id, no place, or the id of another: %v", file, id)
 		}
 		ids[*id] = true
+
 		if place.W == 0 || place.H == 0 || place.X+place.W > gridWidth {
 			t.Errorf("%s: panel %d is %d wide and %d high at column %d", file, *id, place.W, place.H, place.X)
 		}
+
 		for x := place.X; x < place.X+place.W; x++ {
 			for y := place.Y; y < place.Y+place.H; y++ {
 				if other, taken := cells[[2]uint32{x, y}]; taken {
@@ -158,7 +165,7 @@ func checkGrid(t *testing.T, file string, d dashboard.Dashboard) {
 	}
 }
 
-func TestEveryPanelSaysWhatItShows(t *testing.T) {
+func TestEveryPanelIsDescribed(t *testing.T) {
 	for _, p := range panels(t) {
 		switch {
 		case p.Title == nil || *p.Title == "":
@@ -168,14 +175,14 @@ func TestEveryPanelSaysWhatItShows(t *testing.T) {
 		case p.FieldConfig == nil || p.FieldConfig.Defaults.Unit == nil || *p.FieldConfig.Defaults.Unit == "":
 			t.Errorf("%v has no unit", p)
 		case len(p.Targets) == 0:
-			t.Errorf("%v asks nothing", p)
+			t.Errorf("%v has no query", p)
 		}
 	}
 }
 
-// A panel asks the data source that is chosen, and uses no variable that is not there.
-func TestPanelsAskWhatIsChosen(t *testing.T) {
-	boards := read(t)
+// A panel queries the chosen data source and uses only the dashboard's variables.
+func TestPanelsUseTheDashboardsVariables(t *testing.T) {
+	boards := readDashboards(t)
 	reference := regexp.MustCompile(`\$\{?([a-zA-Z_]+)`)
 	for _, p := range panels(t) {
 		text, err := json.Marshal(p.Panel)
@@ -184,11 +191,11 @@ func TestPanelsAskWhatIsChosen(t *testing.T) {
 		}
 		for _, match := range reference.FindAllStringSubmatch(string(text), -1) {
 			if name := match[1]; !strings.HasPrefix(name, "__") && !slices.Contains(variables(boards[p.file]), name) {
-				t.Errorf("%v uses the variable %s, which the dashboard has not", p, name)
+				t.Errorf("%v uses the variable %s, which the dashboard does not have", p, name)
 			}
 		}
 		if source := *p.Datasource.Uid; source != "${metrics}" && source != "${database}" {
-			t.Errorf("%v asks %s", p, source)
+			t.Errorf("%v queries %s", p, source)
 		}
 	}
 }

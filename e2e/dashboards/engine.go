@@ -1,104 +1,192 @@
 package main
 
 func engine() board {
-	counters := func(by string, of ...[2]string) (queries []query) {
-		for _, c := range of {
-			queries = append(queries, query{expr: rate(by, c[0]), legend: c[1]})
-		}
-		return queries
-	}
 	return board{
-		name: "engine", title: "EscrowGrid: engine", from: "now-1h", refresh: "30s", variables: serverVariables(),
-		about: "How commands are committed, what the background work does, and what the processes use.",
-		rows: []row{
-			{"Group commit", []panel{
-				{
-					title: "Queue", unit: "percentunit", limit: 0.8, most: 1,
-					queries: []query{{expr: of("escrowgrid_queue_fullness_ratio"), legend: "{{instance}}"}},
-					help:    "How full the fullest queue of each instance is. Near 0 is normal. When it is full, commands of its institutions are answered 503 overloaded: give the database more resources, spread the load, or have clients slow down.",
-				},
-				{
-					title: "Entries by kind", unit: "ops", stacked: true, queries: counters("kind", [2]string{"escrowgrid_journal_entries_total", "{{kind}}"}),
-					help: "Accepted commands per second, each of which is an entry of a journal. This is the work that is done.",
-				},
-				{
-					title: "Commands in a group", unit: "none",
-					queries: append(quantiles("escrowgrid_group_commands"), query{
-						expr: rate("", "escrowgrid_group_commands_sum") + " / " + rate("", "escrowgrid_group_commands_count"), legend: "average",
-					}),
-					help: "1 on an idle server. It grows with the load, which is how a busy server stays fast. If it stays at GROUP_SIZE, the database is the limit.",
-				},
-				{
-					title: "Duration of a group", unit: "s", queries: quantiles("escrowgrid_group_duration_seconds"),
-					help: "From the beginning of a transaction to after its commit; mostly the time of the disk. If it rises while groups stay small, look at the disk and at PostgreSQL's own load.",
-				},
-				{
-					title: "Commits", unit: "ops", queries: counters("instance", [2]string{"escrowgrid_group_duration_seconds_count", "{{instance}}"}),
-					help: "Transactions per second by instance. Many more commands than commits is normal under load.",
-				},
-				{
-					title: "Retries and detours", unit: "ops",
-					queries: counters("", [2]string{"escrowgrid_group_retries_total", "tried again"}, [2]string{"escrowgrid_groups_stale_total", "begun again"},
-						[2]string{"escrowgrid_group_splits_total", "cut in half"}, [2]string{"escrowgrid_commits_unknown_total", "outcome looked up"},
-						[2]string{"escrowgrid_commands_dropped_total", "caller gone"}),
-					help: "0 is normal, except that several instances for one institution begin some again. Tried again means that the database was away; cut in half is a defect, with a line in the log.",
-				},
-			}},
-			{"Background work", []panel{
-				{
-					title: "Positions due", unit: "none", limit: 500, queries: []query{{expr: "max by (instance) (" + of("escrowgrid_positions_due") + ")", legend: "{{instance}}"}},
-					help: "Positions past their expiresAt at the last look, at most 500. It should fall to 0 within EXPIRY_INTERVAL; if it stays at 500, expiry does not keep up.",
-				},
-				{
-					title: "Positions expired", unit: "ops", queries: counters("instance", [2]string{"escrowgrid_positions_expired_total", "{{instance}}"}),
-					help: "What they held is refunded. The number follows from the positions' expiresAt; one instance at a time expires them.",
-				},
-				{
-					title: "Failed rounds", unit: "ops", queries: []query{{expr: rate("duty", "escrowgrid_duty_failures_total"), legend: "{{duty}}"}},
-					help: "0 is normal. A failed round is done again; the log says why it failed. If failures go on, look at the database.",
-				},
-				{
-					title: "Security events that were not kept", unit: "ops", queries: counters("instance", [2]string{"escrowgrid_security_events_lost_total", "{{instance}}"}),
-					help: "0 is normal. Otherwise more attempts are refused than can be kept: somebody tries hard, or the database does not answer.",
-				},
-				{
-					title: "Root key from new addresses", unit: "none", queries: []query{{
-						expr: sum("instance", "increase("+of("escrowgrid_root_key_new_addresses_total")+"[$__rate_interval])"), legend: "{{instance}}",
-					}},
-					help: "Addresses from which an instance sees the root key for the first time since its start. One after each start is normal; make sure that any other one is yours too.",
-				},
-				{
-					title: "Spans", unit: "ops", queries: counters("", [2]string{"escrowgrid_trace_spans_ended_total", "ended"},
-						[2]string{"escrowgrid_trace_spans_sent_total", "sent"}, [2]string{"escrowgrid_trace_exports_failed_total", "requests to the collector that failed"}),
-					help: "Empty if traces are not sent. If more spans ended than were sent, the rest are dropped: record a smaller share, or give the collector more resources.",
-				},
-			}},
-			{"Processes", []panel{
-				{
-					title: "Processors in use", unit: "none", queries: counters("instance", [2]string{"process_cpu_seconds_total", "{{instance}}"}),
-					help: "1 is one processor. Near the number of an instance's processors, requests wait for them: add an instance.",
-				},
-				{
-					title: "Goroutines", unit: "none", queries: []query{{expr: sum("instance", of("go_goroutines")), legend: "{{instance}}"}},
-					help: "It follows the requests in flight. If it grows without them, there is a leak.",
-				},
-				{
-					title: "Garbage collection", unit: "percentunit", queries: []query{{expr: rate("instance", "go_gc_duration_seconds_sum"), legend: "{{instance}}"}},
-					help: "The share of time for which it stopped the program. Far below 1 % is normal.",
-				},
-				{
-					title: "Memory", unit: "bytes", queries: []query{
-						{expr: sum("instance", of("process_resident_memory_bytes")), legend: "{{instance}} resident"},
-						{expr: sum("instance", of("go_memstats_heap_inuse_bytes")), legend: "{{instance}} heap"},
-					},
-					help: "It rises to a level that depends on the load, and stays there. Growth over days is a leak: compare it with the goroutines.",
-				},
-				{
-					title: "Open files", unit: "percentunit", limit: 0.8, most: 1,
-					queries: []query{{expr: sum("instance", of("process_open_fds")) + " / " + sum("instance", of("process_max_fds")), legend: "{{instance}}"}},
-					help:    "The share of the open files that the system allows. Near 1, connections are refused: raise the limit (ulimit -n).",
-				},
-			}},
-		},
+		name:      "engine",
+		title:     "EscrowGrid: engine",
+		about:     "How commands are committed, what the background work does, and which resources the processes use.",
+		from:      "now-1h",
+		refresh:   "30s",
+		variables: serverVariables(),
+		rows:      []row{groupCommitRow(), backgroundRow(), processesRow()},
 	}
+}
+
+// rateByInstance is the growth per second of a counter of each instance.
+func rateByInstance(counter string) []query {
+	return []query{{expr: rate("instance", counter), legend: "{{instance}}"}}
+}
+
+// currentByInstance is the value of a gauge of each instance.
+func currentByInstance(gauge string) []query {
+	return []query{{expr: current("instance", gauge), legend: "{{instance}}"}}
+}
+
+func groupCommitRow() row {
+	return row{title: "Group commit", panels: []panel{
+		{
+			title:   "Queue",
+			unit:    "percentunit",
+			limit:   0.8,
+			top:     1,
+			queries: []query{{expr: selected("escrowgrid_queue_fullness_ratio"), legend: "{{instance}}"}},
+			help: "How full the fullest queue of each instance is. Near 0 is normal. When it is full, commands of " +
+				"its institutions are answered with 503 overloaded: give the database more resources, " +
+				"spread the load, or slow the clients down.",
+		},
+		{
+			title:   "Entries by kind",
+			unit:    "ops",
+			stacked: true,
+			queries: []query{{expr: rate("kind", "escrowgrid_journal_entries_total"), legend: "{{kind}}"}},
+			help:    "Accepted commands per second. Each is one entry of a journal: the work that is done.",
+		},
+
+		{
+			title: "Commands in a group",
+			unit:  "none",
+			queries: append(quantiles("escrowgrid_group_commands"), query{
+				expr: rate("", "escrowgrid_group_commands_sum") + " / " +
+					rate("", "escrowgrid_group_commands_count"),
+				legend: "average",
+			}),
+			help: "Commands that are committed together. 1 is normal on an idle server. It grows with the load, " +
+				"which is how a busy server stays fast. If it stays at GROUP_SIZE, the database is the limit.",
+		},
+		{
+			title:   "Duration of a group",
+			unit:    "s",
+			queries: quantiles("escrowgrid_group_duration_seconds"),
+			help: "From the start of a transaction to the end of its commit. Most of it is the disk's. When it rises " +
+				"while groups stay small, look at the disk and at PostgreSQL's other load.",
+		},
+
+		{
+			title:   "Commits",
+			unit:    "ops",
+			queries: rateByInstance("escrowgrid_group_duration_seconds_count"),
+			help:    "Transactions per second by instance. Many more commands than commits are normal under load.",
+		},
+		{
+			title: "Groups with a fault",
+			unit:  "ops",
+			queries: []query{
+				{expr: rate("", "escrowgrid_group_retries_total"), legend: "retried"},
+				{expr: rate("", "escrowgrid_groups_stale_total"), legend: "started again"},
+				{expr: rate("", "escrowgrid_group_splits_total"), legend: "split"},
+				{expr: rate("", "escrowgrid_commits_unknown_total"), legend: "outcome looked up"},
+				{expr: rate("", "escrowgrid_commands_dropped_total"), legend: "caller gone"},
+			},
+			help: "0 is normal, except that some are started again when several instances serve one institution. " +
+				"Retried means that the database was away; split is a defect, with a line in the log.",
+		},
+	}}
+}
+
+func backgroundRow() row {
+	return row{title: "Background work", panels: []panel{
+		{
+			title: "Positions due",
+			unit:  "none",
+			limit: 500,
+			queries: []query{{
+				expr:   "max by (instance) (" + selected("escrowgrid_positions_due") + ")",
+				legend: "{{instance}}",
+			}},
+			help: "Positions past their expiresAt when the server last looked, at most 500. It should fall to 0 " +
+				"within EXPIRY_INTERVAL; if it stays at 500, expiry does not keep up.",
+		},
+		{
+			title:   "Positions expired",
+			unit:    "ops",
+			queries: rateByInstance("escrowgrid_positions_expired_total"),
+			help: "Positions that expired and whose held money was refunded. Their expiresAt decides when. " +
+				"One instance at a time expires positions.",
+		},
+
+		{
+			title:   "Failed rounds",
+			unit:    "ops",
+			queries: []query{{expr: rate("duty", "escrowgrid_duty_failures_total"), legend: "{{duty}}"}},
+			help: "0 is normal. A failed round is repeated; the log says why it failed. If rounds keep failing, " +
+				"look at the database.",
+		},
+		{
+			title:   "Security events lost",
+			unit:    "ops",
+			queries: rateByInstance("escrowgrid_security_events_lost_total"),
+			help: "0 is normal. Otherwise more attempts are refused than the security events takes: " +
+				"somebody tries hard, or the database does not answer.",
+		},
+
+		{
+			title: "Root key from new addresses",
+			unit:  "none",
+			queries: []query{{
+				expr:   increase("instance", "escrowgrid_root_key_new_addresses_total"),
+				legend: "{{instance}}",
+			}},
+			help: "Addresses from which an instance sees the root key for the first time since its start. " +
+				"One after each start is you; make sure that every other one is, too.",
+		},
+		{
+			title: "Spans",
+			unit:  "ops",
+			queries: []query{
+				{expr: rate("", "escrowgrid_trace_spans_ended_total"), legend: "ended"},
+				{expr: rate("", "escrowgrid_trace_spans_sent_total"), legend: "sent"},
+				{expr: rate("", "escrowgrid_trace_exports_failed_total"), legend: "failed requests to the collector"},
+			},
+			help: "Empty where traces are not sent. If more end than are sent, spans are dropped: " +
+				"record a smaller share, or give the collector more resources.",
+		},
+	}}
+}
+
+func processesRow() row {
+	return row{title: "Processes", panels: []panel{
+		{
+			title:   "Processors in use",
+			unit:    "none",
+			queries: rateByInstance("process_cpu_seconds_total"),
+			help: "1 is one processor. Near the number of processors that an instance has, requests wait for one: " +
+				"add an instance.",
+		},
+		{
+			title:   "Goroutines",
+			unit:    "none",
+			queries: currentByInstance("go_goroutines"),
+			help:    "It follows the requests in flight. If it grows without them, there is a leak.",
+		},
+
+		{
+			title:   "Garbage collection",
+			unit:    "percentunit",
+			queries: rateByInstance("go_gc_duration_seconds_sum"),
+			help:    "The share of time for which garbage collection stopped the program. Far below 1 % is normal.",
+		},
+		{
+			title: "Memory",
+			unit:  "bytes",
+			queries: []query{
+				{expr: current("instance", "process_resident_memory_bytes"), legend: "{{instance}} resident"},
+				{expr: current("instance", "go_memstats_heap_inuse_bytes"), legend: "{{instance}} heap"},
+			},
+			help: "It rises to a level that depends on the load, and stays there. Growth over days is a leak: " +
+				"compare it with the goroutines.",
+		},
+
+		{
+			title: "Open files",
+			unit:  "percentunit",
+			limit: 0.8,
+			top:   1,
+			queries: []query{{
+				expr:   current("instance", "process_open_fds") + " / " + current("instance", "process_max_fds"),
+				legend: "{{instance}}",
+			}},
+			help: "Connections and files as a share of the system's limit. Near 1, connections are refused: " +
+				"raise the limit (ulimit -n).",
+		},
+	}}
 }

@@ -26,13 +26,13 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/testbed/programtest"
 )
 
-// silent are selectors, or parts of them, of which nothing may be there in the test.
+// silent has the metrics that may be missing in the test.
 var silent = []struct{ part, why string }{
-	{"k6_operations_refused_total", "k6 sends a counter from its first count on, and nothing is refused"},
+	{"k6_operations_refused_total", "k6 sends a counter only from its first count on, and nothing is refused"},
 	{"k6_operations_unknown_total", "the same: everything is answered"},
-	{"k6_retries_throttled_total", "the same: nothing is repeated"},
+	{"k6_retries_throttled_total", "the same: nothing is retried"},
 	{"k6_retries_connection_total", "the same"},
-	{"k6_dropped_iterations_total", "the same: there are clients enough"},
+	{"k6_dropped_iterations_total", "the same: there are enough clients"},
 }
 
 func isSilent(expr string) bool {
@@ -44,7 +44,7 @@ func isSilent(expr string) bool {
 	return false
 }
 
-// asked is a query of a panel, with what its series are called.
+// asked is a query of a panel, with the legend of its series.
 type asked struct {
 	panel        shown
 	expr, legend string
@@ -52,13 +52,13 @@ type asked struct {
 
 func (a asked) String() string { return fmt.Sprintf("%v: %s", a.panel, a.expr) }
 
-// expressions are what the panels ask Prometheus.
+// expressions returns the panels' queries of Prometheus.
 func expressions(t *testing.T) (all []asked) {
 	t.Helper()
 	for _, p := range panels(t) {
 		for _, target := range p.Targets {
 			if q, ok := target.(*prometheus.Dataquery); ok {
-				all = append(all, asked{p, q.Expr, *q.LegendFormat})
+				all = append(all, asked{panel: p, expr: q.Expr, legend: *q.LegendFormat})
 			}
 		}
 	}
@@ -68,7 +68,7 @@ func expressions(t *testing.T) (all []asked) {
 	return all
 }
 
-// prometheusServer is Prometheus as it is installed, which reads servers every second.
+// prometheusServer is the installed Prometheus. It reads the servers every second.
 type prometheusServer struct{ url string }
 
 func startPrometheus(t *testing.T, targets ...*testbed.Server) prometheusServer {
@@ -89,13 +89,20 @@ scrape_configs:
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	address := programtest.FreeAddress(t)
-	programtest.Start(t, nil, "prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(directory, "data"),
-		"--web.listen-address="+address, "--web.enable-remote-write-receiver")
-	p := prometheusServer{"http://" + address}
+	programtest.Start(t, nil, "prometheus",
+		"--config.file="+file,
+		"--storage.tsdb.path="+filepath.Join(directory, "data"),
+		"--web.listen-address="+address,
+		"--web.enable-remote-write-receiver")
+	p := prometheusServer{url: "http://" + address}
 	programtest.Answers(t, p.url+"/-/ready")
-	// What happens before the first reading is no increase afterwards.
-	programtest.Eventually(t, "Prometheus has read each server", func() bool { return len(p.answers(t, "up == 1")) == len(targets) })
+
+	// An event before the first reading would not be an increase.
+	programtest.Eventually(t, "Prometheus has read each server", func() bool {
+		return len(p.answers(t, "up == 1")) == len(targets)
+	})
 	return p
 }
 
@@ -116,24 +123,28 @@ func get(ctx context.Context, address string) ([]byte, error) {
 	return content, err
 }
 
-// series is one of an answer, with its labels.
+// series is a series of an answer, with its labels.
 type series struct {
 	Metric map[string]string
 	Values [][2]any
 }
 
-// answers returns the series of an expression over the last minutes; those that are no
-// numbers all the time are left out.
+// answers returns the series of an expression in the last five minutes, without those that
+// are NaN all the time.
 func (p prometheusServer) answers(t *testing.T, expr string) (found []series) {
 	t.Helper()
 	now := time.Now()
 	query := url.Values{
-		"query": {expr}, "step": {"1"}, "start": {fmt.Sprint(now.Add(-5 * time.Minute).Unix())}, "end": {fmt.Sprint(now.Unix())},
+		"query": {expr},
+		"step":  {"1"},
+		"start": {fmt.Sprint(now.Add(-5 * time.Minute).Unix())},
+		"end":   {fmt.Sprint(now.Unix())},
 	}
 	content, err := get(t.Context(), p.url+"/api/v1/query_range?"+query.Encode())
 	if err != nil {
 		t.Fatalf("%s: %v", expr, err)
 	}
+
 	var answer struct{ Data struct{ Result []series } }
 	if err := json.Unmarshal(content, &answer); err != nil {
 		t.Fatal(err)
@@ -149,30 +160,40 @@ func (p prometheusServer) answers(t *testing.T, expr string) (found []series) {
 	return found
 }
 
-// selector finds what an expression takes of a metric.
+// selector finds the selectors of an expression.
 var selector = regexp.MustCompile(`[a-zA-Z_:][a-zA-Z0-9_:]*\{[^}]*\}`)
 
-// label finds those that series are called by.
+// label finds the labels in a legend.
 var label = regexp.MustCompile(`\{\{(\w+)\}\}`)
 
-// chosen puts in what Grafana would for its variables: a range, and all there is.
+// chosen replaces Grafana's variables by a range and by all values.
 func chosen(expr string) string {
-	return strings.NewReplacer("$__rate_interval", "1m", "$job", ".*", "$instance", ".*", "$run", ".+").Replace(expr)
+	return strings.NewReplacer(
+		"$__rate_interval", "1m",
+		"$job", ".*",
+		"$instance", ".*",
+		"$run", ".+",
+	).Replace(expr)
 }
 
-// useTheAPI does what a metric of the servers counts.
+// useTheAPI sends requests that the metrics of the servers count.
 func useTheAPI(t *testing.T, s *testbed.Server) {
 	t.Helper()
 	b := newTenants(t, s, 1)[0]
 	b.position(t, "FUNDED", "RELEASED")
+
 	path := "/institutions/" + b.InstitutionID + "/api-keys"
 	key := b.post(t, path, fields{"label": "another", "role": "read_only"})
 	b.post(t, path+"/"+key+"/rotate", fields{})
 	b.post(t, path+"/"+key+"/revoke", nil)
-	position := b.post(t, "/positions", fields{"assetId": b.AssetID, "holderReference": "holder", "currency": "USD", "amount": "1000"})
-	if err := s.Call(t.Context(), b.APIKey, http.MethodPost, "/positions/"+position+"/transition", fields{"toState": "RELEASED"}, nil); err == nil {
-		t.Error("what was not funded is released")
+
+	position := b.position(t)
+	transition := "/positions/" + position + "/transition"
+	err := s.Call(t.Context(), b.APIKey, http.MethodPost, transition, fields{"toState": "RELEASED"}, nil)
+	if err == nil {
+		t.Error("a position that was not funded is released")
 	}
+
 	refused := func(key string, status int) bool {
 		var problem *apiclient.Error
 		err := s.GetOnce(t.Context(), key, "/positions", nil)
@@ -184,18 +205,20 @@ func useTheAPI(t *testing.T, s *testbed.Server) {
 	programtest.Eventually(t, "the key is limited", func() bool { return refused(b.APIKey, http.StatusTooManyRequests) })
 }
 
-// Every query of every dashboard is answered by a real Prometheus that reads real servers,
-// one on SQLite under a load test, whose k6 writes to it, and one on PostgreSQL.
+// A real Prometheus has an answer to every query of every dashboard. It reads a server on
+// SQLite under a load test, whose k6 writes to it, and a server on PostgreSQL.
 func TestEveryPanelHasSomethingToShow(t *testing.T) {
-	// Its collector is away, which is told of as well.
-	onSQLite := serve(t, "", "OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+programtest.FreeAddress(t))
+	// Its collector is down, which has a metric, too.
+	collector := programtest.FreeAddress(t)
+	onSQLite := serve(t, "", "OTEL_TRACES_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+collector)
 	onPostgres := serve(t, pgtest.Shared(t).NewDatabase(t), "RATE_LIMIT_RPS=1", "RATE_LIMIT_BURST=20")
 	p := startPrometheus(t, onSQLite, onPostgres)
 	useTheAPI(t, onPostgres)
 
-	test := exec.CommandContext(t.Context(), programtest.Program(), "loadtest", "--profile", "mixed", "--rate", "50", "--duration", "12s", "--k6", k6test.Path(t),
+	test := exec.CommandContext(t.Context(), programtest.Program(), "loadtest",
+		"--profile", "mixed", "--rate", "50", "--duration", "12s", "--k6", k6test.Path(t),
 		"--target", onSQLite.URL, "--report", t.TempDir(), "--prometheus-url", p.url+"/api/v1/write",
-		// A slow machine does not miss them.
+		// A slow machine meets these objectives.
 		"--set", "MAX_AVG_MS=60000", "--set", "MAX_P95_MS=60000", "--set", "MAX_P99_MS=60000")
 	test.Env = append(os.Environ(), "ROOT_API_KEY="+onSQLite.RootKey)
 	if said, err := test.CombinedOutput(); err != nil {
@@ -205,7 +228,7 @@ func TestEveryPanelHasSomethingToShow(t *testing.T) {
 	all := expressions(t)
 	defer func() {
 		for _, a := range all {
-			t.Errorf("it has no answer, or none with the labels that it is called by: %v, %q", a, a.legend)
+			t.Errorf("there is no answer with the labels of the legend: %v, %q", a, a.legend)
 		}
 	}()
 	programtest.Eventually(t, "there is an answer to each query", func() bool {
@@ -215,7 +238,8 @@ func TestEveryPanelHasSomethingToShow(t *testing.T) {
 		})
 		return len(all) == 0
 	})
-	// Of what "or vector(0)" hides as well.
+
+	// "or vector(0)" must not hide a metric that does not exist.
 	for _, a := range expressions(t) {
 		for _, s := range selector.FindAllString(chosen(a.expr), -1) {
 			if !isSilent(s) && len(p.answers(t, s)) == 0 {
@@ -223,13 +247,14 @@ func TestEveryPanelHasSomethingToShow(t *testing.T) {
 			}
 		}
 	}
+
 	checkIdle(t, p)
 	checkVariables(t, p)
 	checkNames(t, p)
 }
 
-// idleMax bounds the series of a query that stay at 0. The servers begin the counters of
-// all routes and errors at 0, and a legend that names each of them hides those that count.
+// idleMax bounds the series of a query that stay at 0. The servers start the counters of
+// all routes and errors at 0, and a legend of all of them hides those that grow.
 const idleMax = 12
 
 func checkIdle(t *testing.T, p prometheusServer) {
@@ -247,8 +272,8 @@ func checkIdle(t *testing.T, p prometheusServer) {
 	}
 }
 
-// Where no server is read, nothing is shown, rather than a 0 that looks like a quiet one.
-func TestWithoutServersNothingIsShown(t *testing.T) {
+// Without a server, a panel is empty instead of showing a 0, as an idle server does.
+func TestWithoutServersPanelsAreEmpty(t *testing.T) {
 	p := startPrometheus(t)
 	for _, a := range expressions(t) {
 		if !strings.Contains(a.expr, "k6_") && len(p.answers(t, chosen(a.expr))) > 0 {
@@ -257,7 +282,7 @@ func TestWithoutServersNothingIsShown(t *testing.T) {
 	}
 }
 
-// hasLegend reports whether a series has the labels by which they are called.
+// hasLegend reports whether a series has every label of the legend.
 func hasLegend(all []series, legend string) bool {
 	for _, match := range label.FindAllStringSubmatch(legend, -1) {
 		if !slices.ContainsFunc(all, func(s series) bool { return s.Metric[match[1]] != "" }) {
@@ -267,21 +292,23 @@ func hasLegend(all []series, legend string) bool {
 	return true
 }
 
-// checkVariables asks what the variables can be chosen from.
+// checkVariables checks that there are values for each variable.
 func checkVariables(t *testing.T, p prometheusServer) {
 	t.Helper()
-	asks := regexp.MustCompile(`^label_values\((.*), (\w+)\)$`)
-	for file, d := range read(t) {
+	labelValues := regexp.MustCompile(`^label_values\((.*), (\w+)\)$`)
+	for file, d := range readDashboards(t) {
 		for _, v := range d.Templating.List {
 			if v.Query == nil || v.Query.String == nil || v.Datasource == nil || *v.Datasource.Uid != "${metrics}" {
 				continue
 			}
-			parts := asks.FindStringSubmatch(*v.Query.String)
+			parts := labelValues.FindStringSubmatch(*v.Query.String)
 			if parts == nil {
-				t.Errorf("%s: the variable %s asks %s", file, v.Name, *v.Query.String)
+				t.Errorf("%s: the variable %s has the query %s", file, v.Name, *v.Query.String)
 				continue
 			}
-			content, err := get(t.Context(), p.url+"/api/v1/label/"+parts[2]+"/values?match[]="+url.QueryEscape(chosen(parts[1])))
+
+			address := p.url + "/api/v1/label/" + parts[2] + "/values?match[]=" + url.QueryEscape(chosen(parts[1]))
+			content, err := get(t.Context(), address)
 			var answer struct{ Data []string }
 			if err != nil || json.Unmarshal(content, &answer) != nil || len(answer.Data) == 0 {
 				t.Errorf("%s: the variable %s has no values: %s, %v", file, v.Name, content, err)
@@ -290,8 +317,8 @@ func checkVariables(t *testing.T, p prometheusServer) {
 	}
 }
 
-// checkNames asks that k6 sends no label that is another for each position, or a long run
-// would fill Prometheus.
+// checkNames checks that no label of k6 has a value for each position: a long run would
+// fill Prometheus.
 func checkNames(t *testing.T, p prometheusServer) {
 	t.Helper()
 	for _, s := range p.answers(t, `k6_http_reqs_total`) {

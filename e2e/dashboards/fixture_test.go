@@ -12,12 +12,19 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(programtest.Run(m)) }
 
-// serve starts a server that does often what others do now and then.
+// serve runs a server with short intervals, until the test ends.
 func serve(t *testing.T, database string, environment ...string) *testbed.Server {
 	t.Helper()
 	s, err := testbed.Start(t.Context(), testbed.Options{
-		Executable: programtest.Program(), Database: database, Log: filepath.Join(t.TempDir(), "server.log"), Progress: t.Output(),
-		Environment: append([]string{"METRICS_API_KEY=" + programtest.MetricsKey, "CHECKPOINT_INTERVAL=1s", "VERIFY_INTERVAL=2s"}, environment...),
+		Executable: programtest.Program(),
+		Database:   database,
+		Environment: append([]string{
+			"METRICS_API_KEY=" + programtest.MetricsKey,
+			"CHECKPOINT_INTERVAL=1s",
+			"VERIFY_INTERVAL=2s",
+		}, environment...),
+		Log:      filepath.Join(t.TempDir(), "server.log"),
+		Progress: t.Output(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +37,7 @@ func serve(t *testing.T, database string, environment ...string) *testbed.Server
 	return s
 }
 
-// tenant is an institution with a way to use it.
+// tenant is an institution with its server.
 type tenant struct {
 	testbed.Tenant
 	server *testbed.Server
@@ -45,12 +52,13 @@ func newTenants(t *testing.T, s *testbed.Server, count int) (tenants []tenant) {
 		t.Fatal(err)
 	}
 	for _, m := range made {
-		tenants = append(tenants, tenant{m, s})
+		tenants = append(tenants, tenant{Tenant: m, server: s})
 	}
 	return tenants
 }
 
-// post sends a request as the institution, and returns the id of what was made.
+// post sends a request with the institution's key and returns the id of the resource in
+// the answer.
 func (b tenant) post(t *testing.T, path string, body fields) string {
 	t.Helper()
 	var made struct{ ID string }
@@ -60,11 +68,17 @@ func (b tenant) post(t *testing.T, path string, body fields) string {
 	return made.ID
 }
 
-// position makes one of 1000 USD, and leads it to states.
-func (b tenant) position(t *testing.T, states ...string) {
+// position creates a position of 1000 USD, moves it through states, and returns its id.
+func (b tenant) position(t *testing.T, states ...string) (id string) {
 	t.Helper()
-	id := b.post(t, "/positions", fields{"assetId": b.AssetID, "holderReference": "holder", "currency": "USD", "amount": "1000"})
+	id = b.post(t, "/positions", fields{
+		"assetId":         b.AssetID,
+		"holderReference": "holder",
+		"currency":        "USD",
+		"amount":          "1000",
+	})
 	for _, state := range states {
 		b.post(t, "/positions/"+id+"/transition", fields{"toState": state})
 	}
+	return id
 }

@@ -1,10 +1,10 @@
-// Dashboards writes the dashboards for Grafana, made with Grafana's own library, so that
-// they are of the form that Grafana reads:
+// Dashboards generates the dashboards for Grafana with Grafana's own library, so that
+// Grafana can read them:
 //
 //	go run . ../../deploy/monitoring/grafana/dashboards
 //
-// Each dashboard is a list of panels in a file of its own. It is a module of its own, so
-// that the library is no dependency of the product.
+// Each dashboard is a list of panels in a file of its own. The command is a module of its
+// own, so that the product does not depend on the library.
 package main
 
 import (
@@ -26,6 +26,7 @@ func run(args []string) error {
 	if len(args) != 1 {
 		return errors.New("usage: dashboards DIRECTORY")
 	}
+
 	for _, board := range boards() {
 		built, err := board.build()
 		if err != nil {
@@ -35,7 +36,10 @@ func run(args []string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", board.name, err)
 		}
-		if err := os.WriteFile(filepath.Join(args[0], board.name+".json"), append(content, '\n'), 0o644); err != nil { //nolint:gosec // Grafana reads them as another user.
+
+		path := filepath.Join(args[0], board.name+".json")
+		err = os.WriteFile(path, append(content, '\n'), 0o644) //nolint:gosec // Grafana reads them as another user.
+		if err != nil {
 			return err
 		}
 	}

@@ -11,7 +11,7 @@ import (
 
 const provisioning = "../../deploy/monitoring/grafana/provisioning"
 
-// provisioned reads a file of provisioning, and refuses members that it does not know.
+// provisioned reads a file of provisioning and refuses unknown members.
 func provisioned(t *testing.T, name string, into any) {
 	t.Helper()
 	file, err := os.Open(filepath.Join(provisioning, name))
@@ -19,6 +19,7 @@ func provisioned(t *testing.T, name string, into any) {
 		t.Fatal(err)
 	}
 	defer file.Close()
+
 	decoder := yaml.NewDecoder(file)
 	decoder.KnownFields(true)
 	if err := decoder.Decode(into); err != nil {
@@ -26,7 +27,7 @@ func provisioned(t *testing.T, name string, into any) {
 	}
 }
 
-// What the dashboards choose their data sources from is there.
+// There is a data source of each kind that the dashboards choose from.
 func TestDataSourcesOfEachKindAreProvisioned(t *testing.T) {
 	var file struct {
 		APIVersion  int `yaml:"apiVersion"`
@@ -37,6 +38,7 @@ func TestDataSourcesOfEachKindAreProvisioned(t *testing.T) {
 		}
 	}
 	provisioned(t, "datasources/escrowgrid.yml", &file)
+
 	var kinds []string
 	for _, source := range file.Datasources {
 		kinds = append(kinds, source.Type)
@@ -64,7 +66,9 @@ func TestDashboardsAreProvisionedFromFiles(t *testing.T) {
 		}
 	}
 	provisioned(t, "dashboards/escrowgrid.yml", &file)
-	if len(file.Providers) != 1 || file.Providers[0].Type != "file" || file.Providers[0].Options.Path != "/etc/grafana/escrowgrid/dashboards" {
+
+	if len(file.Providers) != 1 || file.Providers[0].Type != "file" ||
+		file.Providers[0].Options.Path != "/etc/grafana/escrowgrid/dashboards" {
 		t.Errorf("the dashboards are provisioned by %+v", file.Providers)
 	}
 }

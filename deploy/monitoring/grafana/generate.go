@@ -1,4 +1,4 @@
-// Package grafana holds what Grafana shows of EscrowGrid: dashboards, and where they ask.
+// Package grafana holds the dashboards for Grafana and their data sources.
 package grafana
 
 //go:generate go run -C ../../../e2e/dashboards . ../../deploy/monitoring/grafana/dashboards
