@@ -5,16 +5,16 @@ set -eu
 umask 077
 cd "$(dirname "$0")"
 mkdir -p secrets
-# Compose mounts the files as they are, and the programs in the containers have users of
-# their own: the folder keeps the others of this machine out.
+# Compose mounts the files with their permissions, and the containers' users must be able to
+# read them: only the folder keeps other users of this machine out.
 chmod 700 secrets
 
-keep() { # NAME VALUE
+write_once() { # NAME VALUE
 	[ -e "secrets/$1" ] || printf '%s\n' "$2" >"secrets/$1"
 	chmod 644 "secrets/$1"
 }
 for name in postgres_owner_password postgres_server_password root_api_key metrics_api_key grafana_password; do
-	keep "$name" "$(openssl rand -hex 32)"
+	write_once "$name" "$(openssl rand -hex 32)"
 done
 keep database_owner_url "postgres://owner:$(cat secrets/postgres_owner_password)@postgres/escrowgrid?sslmode=disable"
 keep database_url "postgres://escrowgrid_server:$(cat secrets/postgres_server_password)@postgres/escrowgrid?sslmode=disable"

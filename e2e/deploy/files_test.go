@@ -23,7 +23,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// dockerStages reads the Dockerfile, and fails the test where the linter finds something.
+// dockerStages parses the Dockerfile. The test fails if the linter reports something.
 func dockerStages(t *testing.T) []instructions.Stage {
 	t.Helper()
 	content, err := os.ReadFile("../../Dockerfile")
@@ -34,6 +34,7 @@ func dockerStages(t *testing.T) []instructions.Stage {
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	lint := linter.New(&linter.Config{Warn: func(rule, _, _, message string, _ []parser.Range) {
 		t.Errorf("%s: %s", rule, message)
 	}})
@@ -44,12 +45,13 @@ func dockerStages(t *testing.T) []instructions.Stage {
 	return stages
 }
 
-func TestTheImageHoldsTheServerAlone(t *testing.T) {
+func TestTheImageContainsOnlyTheServer(t *testing.T) {
 	stages := dockerStages(t)
 	last := stages[len(stages)-1]
 	if last.BaseName != "scratch" {
-		t.Errorf("the image is made from %s", last.BaseName)
+		t.Errorf("the base of the image is %s", last.BaseName)
 	}
+
 	var user, health string
 	for _, command := range last.Commands {
 		switch command := command.(type) {
@@ -64,7 +66,7 @@ func TestTheImageHoldsTheServerAlone(t *testing.T) {
 	}
 }
 
-// imageVariables are those that the server's image sets.
+// imageVariables returns the variables that the server's image sets.
 func imageVariables(t *testing.T) map[string]string {
 	t.Helper()
 	variables := make(map[string]string)
@@ -79,8 +81,8 @@ func imageVariables(t *testing.T) map[string]string {
 	return variables
 }
 
-// checkVariables finds variables that the program refuses together. Those of the image
-// are there whatever a container is given.
+// checkVariables checks that the program accepts a container's variables together with
+// those of the image.
 func checkVariables(t *testing.T, container string, given map[string]string) {
 	t.Helper()
 	all := imageVariables(t)
@@ -112,7 +114,7 @@ func TestComposeFileLoadsWithAllProfiles(t *testing.T) {
 	project := composeProject(t, "compose.yaml")
 	for name, service := range project.Services {
 		if strings.HasSuffix(service.Image, ":latest") || !strings.Contains(service.Image, ":") {
-			t.Errorf("%s has the image %s, of no version", name, service.Image)
+			t.Errorf("%s has the image %s without a version", name, service.Image)
 		}
 		if len(service.CapDrop) != 1 || service.CapDrop[0] != "ALL" || len(service.SecurityOpt) == 0 {
 			t.Errorf("%s keeps privileges", name)
@@ -132,7 +134,8 @@ func TestComposeFileLoadsWithAllProfiles(t *testing.T) {
 func TestComposeFileForDevelopmentLoads(t *testing.T) {
 	project := composeProject(t, "compose.yaml", "compose.dev.yaml")
 	servers := project.Services["escrowgrid"]
-	if level := servers.Environment["LOG_LEVEL"]; servers.GetScale() != 1 || servers.Build == nil || level == nil || *level != "debug" {
+	level := servers.Environment["LOG_LEVEL"]
+	if servers.GetScale() != 1 || servers.Build == nil || level == nil || *level != "debug" {
 		t.Errorf("there are %d servers, built by %v", servers.GetScale(), servers.Build)
 	}
 	if servers.Environment["DATABASE_URL_FILE"] == nil || !servers.ReadOnly {
@@ -143,24 +146,30 @@ func TestComposeFileForDevelopmentLoads(t *testing.T) {
 	}
 }
 
-// Each resource is decoded by the types of Kubernetes, and has no field that they do not know.
-func TestKubernetesResourcesAreOfTheirTypes(t *testing.T) {
+// The types of Kubernetes decode each resource and know all of its fields.
+func TestKubernetesResourcesAreValid(t *testing.T) {
 	for _, folder := range []string{"base", "example"} {
 		t.Run(folder, func(t *testing.T) {
-			resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), "../../deploy/kubernetes/"+folder)
+			kustomizer := krusty.MakeKustomizer(krusty.MakeDefaultOptions())
+			resources, err := kustomizer.Run(filesys.MakeFsOnDisk(), "../../deploy/kubernetes/"+folder)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, resource := range resources.Resources() {
 				types := map[string]any{
-					"Deployment": &appsv1.Deployment{}, "Job": &batchv1.Job{}, "Service": &corev1.Service{}, "ServiceAccount": &corev1.ServiceAccount{},
-					"NetworkPolicy": &networkingv1.NetworkPolicy{}, "PodDisruptionBudget": &policyv1.PodDisruptionBudget{},
+					"Deployment":          &appsv1.Deployment{},
+					"Job":                 &batchv1.Job{},
+					"Service":             &corev1.Service{},
+					"ServiceAccount":      &corev1.ServiceAccount{},
+					"NetworkPolicy":       &networkingv1.NetworkPolicy{},
+					"PodDisruptionBudget": &policyv1.PodDisruptionBudget{},
 				}
 				into, known := types[resource.GetKind()]
 				if !known {
-					t.Errorf("%s is of no kind that is expected", resource.CurId())
+					t.Errorf("the kind of %s is not expected", resource.CurId())
 					continue
 				}
+
 				text, err := resource.AsYAML()
 				if err != nil {
 					t.Fatal(err)
@@ -169,11 +178,12 @@ func TestKubernetesResourcesAreOfTheirTypes(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				// As Kubernetes reads it: names of fields are minded to the letter.
+				// Like Kubernetes, this distinguishes upper and lower case in names of fields.
 				unknown, err := json.UnmarshalStrict(content, into)
 				if err != nil || len(unknown) > 0 {
 					t.Errorf("%s: %v, %v", resource.CurId(), err, unknown)
 				}
+
 				for _, container := range containersOf(into) {
 					given := make(map[string]string)
 					for _, variable := range container.Env {

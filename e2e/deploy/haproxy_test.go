@@ -21,14 +21,15 @@ func TestMain(m *testing.M) { os.Exit(programtest.Run(m)) }
 
 const balancerFile = "../../deploy/compose/haproxy.cfg"
 
-func TestHAProxyTakesItsConfiguration(t *testing.T) {
-	if output, err := exec.CommandContext(t.Context(), "haproxy", "-c", "-f", balancerFile).CombinedOutput(); err != nil {
+func TestHAProxyAcceptsItsConfiguration(t *testing.T) {
+	output, err := exec.CommandContext(t.Context(), "haproxy", "-c", "-f", balancerFile).CombinedOutput()
+	if err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
 }
 
-// A server is stopped and started anew while clients write, as an upgrade does it: none
-// of them notices.
+// A server stops and a new one starts while clients write, as in an upgrade. No client
+// notices.
 func TestServersAreReplacedWithoutAFailedRequest(t *testing.T) {
 	database := pgtest.Shared(t).NewDatabase(t)
 	settings := serverSettings(t)
@@ -43,20 +44,22 @@ func TestServersAreReplacedWithoutAFailedRequest(t *testing.T) {
 	if code := a.Stop(); code != 0 {
 		t.Errorf("the server ends with %d", code)
 	}
+
 	alone := c.answered.Load()
 	c.until(t, "the other one serves", func() bool { return c.answered.Load() > alone+200 })
-	again := serve(t, database, a.port(), settings)
-	c.until(t, "the new one has requests", func() bool { return again.requests() > 50 })
+	replacement := serve(t, database, a.port(), settings)
+	c.until(t, "the new one has requests", func() bool { return replacement.requests() > 50 })
 
 	c.stop()
-	for _, s := range []server{a, b, again} {
+	for _, s := range []server{a, b, replacement} {
 		if strings.Contains(s.Log(), forged) {
-			t.Error("a server believes what a client says of its address")
+			t.Error("a server believes a client's claim about its address")
 		}
 	}
 }
 
-// serverSettings are those of Compose that the replacement of a server depends on.
+// serverSettings returns the variables in Compose on which the replacement of a server
+// depends.
 func serverSettings(t *testing.T) []string {
 	t.Helper()
 	given := composeProject(t, "compose.yaml").Services["escrowgrid"].Environment.ToMapping()
@@ -70,27 +73,32 @@ func serverSettings(t *testing.T) []string {
 	return settings
 }
 
-// server is the program, serving.
+// server is a running server.
 type server struct{ *programtest.Server }
 
 func serve(t *testing.T, database, port string, settings []string) server {
 	t.Helper()
-	return server{programtest.Serve(t, database, append([]string{"PORT=" + port, "TRUSTED_PROXIES=127.0.0.1", "RATE_LIMIT_ENABLED=false"}, settings...)...)}
+	return server{programtest.Serve(t, database, append([]string{
+		"PORT=" + port,
+		"TRUSTED_PROXIES=127.0.0.1",
+		"RATE_LIMIT_ENABLED=false",
+	}, settings...)...)}
 }
 
 func (s server) port() string { return s.URL[strings.LastIndex(s.URL, ":")+1:] }
 
-// requests counts those of clients that the server has answered.
+// requests returns the number of clients' requests that the server has answered.
 func (s server) requests() int { return strings.Count(s.Log(), `"route":"/institutions"`) }
 
-// balance runs HAProxy with the configuration that is shipped, but for its addresses, and
-// returns its own.
+// balance runs HAProxy with the shipped configuration, except for its addresses, and
+// returns its URL.
 func balance(t *testing.T, ports ...string) (url string) {
 	t.Helper()
 	content, err := os.ReadFile(balancerFile)
 	if err != nil {
 		t.Fatal(err)
 	}
+
 	address := programtest.FreeAddress(t)
 	var servers strings.Builder
 	for i, port := range ports {
@@ -111,13 +119,14 @@ func balance(t *testing.T, ports ...string) (url string) {
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
+
 	programtest.Start(t, nil, "haproxy", "-db", "-f", path)
 	url = "http://" + address
 	programtest.Answers(t, url+"/ready")
 	return url
 }
 
-// clients write one institution after the other, and repeat nothing.
+// clients create one institution after the other and retry nothing.
 type clients struct {
 	http     http.Client
 	url      string
@@ -126,7 +135,7 @@ type clients struct {
 	stop     context.CancelFunc
 }
 
-// forged is an address that clients pretend to have.
+// forged is the address that clients claim to have.
 const forged = "192.0.2.99"
 
 func write(t *testing.T, url string) *clients {
@@ -136,6 +145,7 @@ func write(t *testing.T, url string) *clients {
 	c := &clients{url: url, failed: make(chan error, count)}
 	transport := &http.Transport{MaxIdleConnsPerHost: count}
 	c.http.Transport = transport
+
 	var writing sync.WaitGroup
 	c.stop = func() {
 		cancel()
@@ -149,6 +159,7 @@ func write(t *testing.T, url string) *clients {
 			t.Error(err)
 		}
 	})
+
 	for range count {
 		writing.Go(func() {
 			for ctx.Err() == nil {
@@ -163,23 +174,25 @@ func write(t *testing.T, url string) *clients {
 }
 
 func (c *clients) write(ctx context.Context) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/institutions", strings.NewReader(`{"name": "Meridian Bank", "regions": ["US"]}`))
+	body := strings.NewReader(`{"name": "Meridian Bank", "regions": ["US"]}`)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url+"/institutions", body)
 	if err != nil {
 		return err
 	}
-	// Without a way to get the body anew, Go's client repeats nothing by itself.
+	// Without GetBody, Go's client retries nothing by itself.
 	request.GetBody = nil
 	request.Header.Set("X-API-KEY", programtest.RootKey)
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("X-Forwarded-For", forged)
+
 	response, err := c.http.Do(request)
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
+	answer, err := io.ReadAll(response.Body)
 	if err == nil && response.StatusCode != http.StatusCreated {
-		err = fmt.Errorf("answered with %s: %s", response.Status, body)
+		err = fmt.Errorf("answered with %s: %s", response.Status, answer)
 	}
 	if err == nil {
 		c.answered.Add(1)
@@ -187,7 +200,7 @@ func (c *clients) write(ctx context.Context) error {
 	return err
 }
 
-// until waits for a condition, as long as no request fails.
+// until waits until a condition holds. The test fails if a request fails first.
 func (c *clients) until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	programtest.Eventually(t, what, func() bool {
