@@ -470,7 +470,7 @@ func TestTheExampleOfAScriptRunsBesideTheEmbeddedOnes(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	settings := append(patient, "DURATION=1s", "ASSET_ID="+s.newAsset(t, "EUR"))
+	settings := slices.Concat(patient, []string{"DURATION=1s", "ASSET_ID=" + s.newAsset(t, "EUR")})
 	o := s.run(t, filepath.Join(directory, "euros"), settings...).want(t, passed)
 	if o.summary.Profile != "euros" || o.summary.Counts["positionsCreated"] == 0 {
 		t.Errorf("the summary is %+v", o.summary)

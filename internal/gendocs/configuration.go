@@ -88,6 +88,7 @@ func (s *source) collect(node ast.Node) bool {
 			s.collectInsertions(node)
 		}
 	}
+
 	return true
 }
 

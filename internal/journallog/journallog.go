@@ -79,6 +79,7 @@ func Start(config Config) *Log {
 
 func newMetrics(registerer prometheus.Registerer) metrics {
 	factory := promauto.With(registerer)
+
 	return metrics{
 		checkpoints: factory.NewCounter(prometheus.CounterOpts{
 			Name: "escrowgrid_checkpoints_signed_total",
