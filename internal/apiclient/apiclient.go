@@ -72,6 +72,7 @@ func (c Client) Call(ctx context.Context, key, method, path string, body, answer
 		select {
 		case <-time.After(time.Duration(attempt) * pauseStep):
 		case <-ctx.Done():
+			// The last answer says more than that the context has ended.
 			return err
 		}
 	}
@@ -93,6 +94,7 @@ func (c Client) send(
 	}
 	request.Header.Set("X-API-KEY", key)
 	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(request.Header))
+	// Reads need no key: a retry cannot do anything twice.
 	if method != http.MethodGet {
 		request.Header.Set("Idempotency-Key", idempotencyKey)
 	}
@@ -135,6 +137,7 @@ const pageSize = 1000
 type listPage[T any] struct {
 	Data       []T `json:"data"`
 	Pagination struct {
+		// NextCursor is empty on the last page.
 		NextCursor string `json:"nextCursor"`
 	} `json:"pagination"`
 }
@@ -147,6 +150,7 @@ func List[T any](ctx context.Context, c Client, key, path string, query url.Valu
 		page listPage[T]
 		err  error
 	}
+	// A page that is under way when each returns an error is not needed.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 

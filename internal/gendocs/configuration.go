@@ -38,7 +38,12 @@ func configurationTable(directory string) (string, error) {
 }
 
 // variable is a variable of the environment.
-type variable struct{ name, fallback, help string }
+type variable struct {
+	name string
+	// fallback is the default, "" where there is none.
+	fallback string
+	help     string
+}
 
 // source holds some of a package's declarations, by name.
 type source struct {
@@ -48,6 +53,7 @@ type source struct {
 	insertions map[string]ast.Expr
 }
 
+// parseSource parses the source of the package in a directory, without its tests.
 func parseSource(directory string) (*source, error) {
 	paths, err := filepath.Glob(filepath.Join(directory, "*.go"))
 	if err != nil {
@@ -84,6 +90,7 @@ func (s *source) collect(node ast.Node) bool {
 			s.constants[node.Names[i].Name] = value
 		}
 	case *ast.CompositeLit:
+		// kong.Vars has the texts that kong inserts into help texts.
 		if selector, ok := node.Type.(*ast.SelectorExpr); ok && selector.Sel.Name == "Vars" {
 			s.collectInsertions(node)
 		}
@@ -114,6 +121,7 @@ func (s *source) variables(name string) ([]variable, error) {
 	}
 	var found []variable
 	for _, field := range structure.Fields.List {
+		// A field without a name is an embedded struct.
 		if len(field.Names) == 0 {
 			embedded, ok := field.Type.(*ast.Ident)
 			if !ok {
@@ -157,6 +165,7 @@ func (s *source) variable(field *ast.Field) (v variable, isVariable bool, err er
 	if err != nil {
 		return variable{}, false, fmt.Errorf("%s: %w", env, err)
 	}
+	// A secret can also come from a file; see the reader of the configuration.
 	if _, isSecret := tag.Lookup("secret"); isSecret {
 		help += " Or `" + env + "_FILE` names a file with it."
 	}
@@ -165,6 +174,7 @@ func (s *source) variable(field *ast.Field) (v variable, isVariable bool, err er
 
 // complete replaces each ${name} of a help text.
 func (s *source) complete(help string) (completed string, err error) {
+	// os.Expand cannot stop at an error, so the last one counts.
 	completed = os.Expand(help, func(name string) string {
 		expression, ok := s.insertions[name]
 		if !ok {

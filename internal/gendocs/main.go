@@ -28,6 +28,7 @@ func main() {
 	}
 }
 
+// run generates all files and writes those that have changed.
 func run(args []string) error {
 	if len(args) != 1 {
 		return errors.New("usage: gendocs REPOSITORY")
@@ -100,6 +101,7 @@ func generate(root string) ([]file, error) {
 		}},
 	}, plots(figures)...) {
 		path := filepath.Join(root, "docs", g.name)
+		// A plot of a new comparison does not exist yet.
 		before, err := os.ReadFile(path) //nolint:gosec // The caller says where.
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, err
@@ -113,6 +115,7 @@ func generate(root string) ([]file, error) {
 	return files, nil
 }
 
+// openAPI returns the description of the API, which has nothing of the present file.
 func openAPI([]byte) ([]byte, error) {
 	document, err := httpapi.Specification()
 	return append(document, '\n'), err
@@ -134,6 +137,7 @@ func replaceSection(page []byte, name, content string) ([]byte, error) {
 
 // writeRow writes a row of a Markdown table.
 func writeRow(to io.Writer, cells ...string) {
+	// A bar would end its cell.
 	for _, cell := range cells {
 		fmt.Fprintf(to, "| %s ", bytes.ReplaceAll([]byte(cell), []byte("|"), []byte(`\|`)))
 	}

@@ -31,6 +31,7 @@ func performanceTables(figures bench.Figures) string {
 		}
 
 		for j, contender := range c.Contenders {
+			// The first line names the comparison, and the last has its ratio to the floor.
 			what, ratio, goal := "", "", ""
 			if j == 0 {
 				what = fmt.Sprintf("[%s](performance/%s), %s", c.Name, plotName(c), c.Unit)
@@ -88,6 +89,7 @@ func number(value float64) string {
 	return fmt.Sprintf("%.3g", value)
 }
 
+// milliseconds formats a percentile of a contender's latency; "" where it was not measured.
 func milliseconds(c bench.Contender, percentile string) string {
 	value, ok := c.Latency[percentile]
 	if !ok {
@@ -96,6 +98,7 @@ func milliseconds(c bench.Contender, percentile string) string {
 	return number(value) + " ms"
 }
 
+// microseconds formats the processor time of one piece of work; "" where it was not measured.
 func microseconds(value float64) string {
 	if value == 0 {
 		return ""
@@ -125,6 +128,8 @@ const (
 	plotHeight = 8 * vg.Centimeter
 )
 
+// contenderColors are those of the contenders in their order: the floor is grey, the program
+// blue.
 var contenderColors = []color.Color{
 	color.RGBA{R: 0x88, G: 0x88, B: 0x88, A: 0xff},
 	color.RGBA{R: 0x1f, G: 0x77, B: 0xb4, A: 0xff},
@@ -162,6 +167,7 @@ func drawComparison(c bench.Comparison) ([]byte, error) {
 		marks.Color, marks.Shape = line.Color, draw.CircleGlyph{}
 		p.Add(line, marks)
 		p.Legend.Add(contender.Name, line, marks)
+		// The legend is at the top, above the lines.
 		p.Y.Max = max(p.Y.Max, 1.25*slices.Max(contender.Rounds))
 	}
 

@@ -38,6 +38,7 @@ type Config struct {
 	Interval time.Duration
 }
 
+// The bounds of the work of a round.
 const (
 	// maxCheckpointEntries bounds the entries from one checkpoint to the next, so that
 	// one request can read all entries between two checkpoints.
@@ -63,6 +64,7 @@ type Log struct {
 	working sync.WaitGroup
 }
 
+// metrics are the log's own, which newMetrics registers.
 type metrics struct {
 	checkpoints prometheus.Counter
 	failures    prometheus.Counter
@@ -104,6 +106,8 @@ func (l *Log) Close() {
 	l.working.Wait()
 }
 
+// run starts a round at each interval until the context ends. A failed round is logged and
+// counted, and the next one repeats its work.
 func (l *Log) run(ctx context.Context) {
 	ticker := time.NewTicker(l.config.Interval)
 	defer ticker.Stop()
@@ -129,6 +133,8 @@ func (l *Log) Round(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
 
+	// One server at a time signs: several would repeat each other's work, although they would
+	// sign the same trees.
 	ran, err := l.config.Store.IfLeader(ctx, store.LeaderOfLog, l.signJournals)
 	if err == nil && !ran {
 		l.metrics.lag.Set(0)
@@ -173,6 +179,7 @@ func (l *Log) loadSigners(ctx context.Context) ([]translog.Signer, error) {
 	}
 
 	signers := l.config.Signers
+	// The public keys are published before anything is signed with them.
 	for _, signer := range signers {
 		err := l.config.Store.AddLogKey(ctx, store.LogKey{VerifierKey: signer.VerifierKey(), CreatedAt: l.now()})
 		if err != nil {
@@ -231,6 +238,7 @@ func (l *Log) signJournal(ctx context.Context, journal store.UnsignedJournal, si
 		return err
 	}
 
+	// Each checkpoint builds on the tree and the balances of the one before.
 	for last.Size < journal.Sequence {
 		next := store.Checkpoint{
 			Institution: journal.Institution,

@@ -27,6 +27,7 @@ func (l *Log) Keys(ctx context.Context) ([]Key, error) {
 		return nil, store.Failure(err)
 	}
 	signers := l.config.Signers
+	// Before the first round a generated key has not been loaded.
 	if loaded := l.signers.Load(); loaded != nil {
 		signers = *loaded
 	}
@@ -51,6 +52,8 @@ type Checkpoint struct {
 	Note []byte
 }
 
+// parseStored returns a checkpoint with the contents of its note, which this or another
+// server has signed and stored.
 func parseStored(stored store.Checkpoint) (Checkpoint, error) {
 	checkpoint, err := translog.Unverified(stored.Note)
 	return Checkpoint{Checkpoint: checkpoint, Note: stored.Note}, store.Failure(err)

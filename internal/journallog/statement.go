@@ -59,6 +59,7 @@ func (l *Log) Statement(
 		s.To = *period.To
 	}
 
+	// The statement starts from the balances before its first entry.
 	opening, err := l.balancesAt(ctx, institution, first-1)
 	if err != nil {
 		return Statement{}, err
@@ -81,6 +82,7 @@ func (l *Log) Statement(
 		return true, nil
 	})
 
+	// The time of a later entry is at least earliestNext.
 	s.Final = !s.To.After(earliestNext)
 	return s, store.Failure(err)
 }

@@ -31,6 +31,7 @@ type (
 	}
 )
 
+// junit returns the verdict as JUnit XML. Its failures are the checks that did not pass.
 func (s *Summary) junit() ([]byte, error) {
 	suites := junitSuites{Name: "escrowgrid loadtest " + s.Profile}
 	add := func(name string, checks []Check) {
@@ -66,6 +67,7 @@ func (s *Summary) junit() ([]byte, error) {
 	return append([]byte(xml.Header), append(content, '\n')...), err
 }
 
+// check returns the correctness as one check: any difference fails it.
 func (c *Correctness) check() Check {
 	return Check{
 		Name:   "every acknowledged write is there once, and the money adds up",

@@ -90,6 +90,8 @@ func Profiles() []Profile {
 	}
 }
 
+// profileNamed returns the profile of a name. The error for an unknown name lists the known
+// ones.
 func profileNamed(name string) (Profile, error) {
 	profiles := Profiles()
 	if i := slices.IndexFunc(profiles, func(p Profile) bool { return p.Name == name }); i >= 0 {
@@ -149,6 +151,7 @@ func Run(ctx context.Context, config Config) (_ *Summary, err error) {
 		summary.Runs = append(summary.Runs, run)
 	}
 
+	// The report of a failed test is written, too: it says why.
 	summary.judge(profile, baseline, config.Tolerances)
 	if err := summary.write(config.Directory); err != nil {
 		return nil, err
@@ -184,6 +187,7 @@ func runOnce(
 		defer func() { err = errors.Join(err, server.RevokeKeys(context.WithoutCancel(ctx), tenants)) }()
 	}
 
+	// The sampler stops before the result is read back, which is not part of the load.
 	sampler := startSampler(ctx, server)
 	operations := newOperations(config.Progress)
 	startedAt := time.Now()
@@ -229,9 +233,10 @@ func openServer(ctx context.Context, config Config, profile Profile, directory s
 		return testbed.Attach(ctx, config.Target, config.RootKey)
 	}
 	return testbed.Start(ctx, testbed.Options{
-		Executable:  config.Executable,
-		Database:    config.Database,
-		Keep:        config.Keep,
+		Executable: config.Executable,
+		Database:   config.Database,
+		Keep:       config.Keep,
+		// The limit of the root key would bound a load that is sent with it.
 		Environment: []string{"RATE_LIMIT_ENABLED=" + strconv.FormatBool(!profile.asOperator)},
 		Log:         filepath.Join(directory, "server.log"),
 		Progress:    config.Progress,

@@ -14,9 +14,13 @@ import (
 // operation is one write of the load: a request that its client repeated, where
 // necessary, until it knew the outcome or gave up.
 type operation struct {
-	kind, subject string
-	outcome       string
-	code          string
+	// kind is create, the state of a transition, or another kind of resource.
+	kind string
+	// subject is the id of the resource, "" while it is unknown.
+	subject string
+	outcome string
+	// code is the server's code of a refusal.
+	code string
 }
 
 // The outcomes of operations.
@@ -30,7 +34,8 @@ const (
 type operations struct {
 	progress io.Writer
 
-	mu   sync.Mutex
+	mu sync.Mutex
+	// byID has the operations by their ids, which are also request ids and idempotency keys.
 	byID map[string]*operation
 	// latency has the latencies of all answers, in microseconds.
 	latency *hdrhistogram.Histogram
@@ -48,22 +53,26 @@ type operations struct {
 type Second struct {
 	At      time.Time `json:"at"`
 	Answers int       `json:"answers"`
-	Errors  int       `json:"errors"`
-	VUs     int       `json:"vus"`
-	P50     float64   `json:"p50"` // ms
-	P95     float64   `json:"p95"`
-	P99     float64   `json:"p99"`
+	// Errors counts the answers whose outcome is unknown, and the failed reads.
+	Errors int `json:"errors"`
+	// VUs is the highest number of virtual users.
+	VUs int `json:"vus"`
+	// P50, P95 and P99 are latencies in milliseconds.
+	P50 float64 `json:"p50"`
+	P95 float64 `json:"p95"`
+	P99 float64 `json:"p99"`
 }
 
 // maxLatency is the histogram's highest value, in microseconds. Longer latencies count as
 // this one.
 const maxLatency = int64(10 * time.Minute / time.Microsecond)
 
+// newOperations returns an empty collection that reports its progress every few seconds.
 func newOperations(progress io.Writer) *operations {
 	return &operations{
 		progress:   progress,
 		byID:       make(map[string]*operation),
-		latency:    hdrhistogram.New(1, maxLatency, 3),
+		latency:    hdrhistogram.New(1, maxLatency, 3), // With three significant digits.
 		reportedAt: time.Now(),
 	}
 }
@@ -87,6 +96,7 @@ func (o *operations) addLine(line string) bool {
 	case kind == "begin" && len(fields) == 5:
 		o.byID[fields[2]] = &operation{kind: fields[3], subject: undash(fields[4]), outcome: outcomeUnknown}
 	case kind == "end" && len(fields) == 9:
+		// An operation without a beginning is not one of this run.
 		known, ok := o.byID[fields[2]]
 		if !ok {
 			return false
@@ -105,6 +115,7 @@ func (o *operations) addLine(line string) bool {
 	return true
 }
 
+// undash returns a field of the operations log, in which a dash stands for an empty one.
 func undash(field string) string {
 	if field == "-" {
 		return ""
@@ -112,6 +123,8 @@ func undash(field string) string {
 	return field
 }
 
+// countAnswer counts an answer now. The line of the log has no time of its own. The caller
+// holds o.mu.
 func (o *operations) countAnswer(milliseconds, vus string, failed bool) {
 	o.last = time.Now().UTC()
 	if o.first.IsZero() {
@@ -138,6 +151,8 @@ func (o *operations) countAnswer(milliseconds, vus string, failed bool) {
 // progressInterval is the time between two progress messages of a run.
 const progressInterval = 5 * time.Second
 
+// closeSecond completes the current second, if it has answers, and reports progress. The
+// caller holds o.mu.
 func (o *operations) closeSecond() {
 	if o.current.Answers == 0 {
 		return
@@ -157,6 +172,7 @@ func (o *operations) closeSecond() {
 	}
 }
 
+// finish completes the last second, after the last line.
 func (o *operations) finish() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -164,6 +180,7 @@ func (o *operations) finish() {
 	o.current = Second{}
 }
 
+// acknowledged returns the number of acknowledged operations.
 func (o *operations) acknowledged() int { return o.outcomes()[outcomeOK] }
 
 // outcomes counts the operations by outcome.

@@ -41,15 +41,18 @@ type chart struct {
 	Last string
 }
 
+// line is a series that is drawn.
 type line struct {
 	Name string
 	// Points are those of an SVG polyline.
 	Points string
 	// Highest is the highest value, with the unit.
 	Highest string
-	Class   int
+	// Class is the number of the line's CSS class, which determines its colour.
+	Class int
 }
 
+// tick is a labelled height of the value axis, in the units of the SVG.
 type tick struct {
 	Y     float64
 	Label string
@@ -61,7 +64,7 @@ const (
 	chartHeight = 140
 )
 
-// series is a line before it is drawn.
+// series is a line before it is drawn: values, each with its time, in order.
 type series struct {
 	name   string
 	at     []time.Time
@@ -129,6 +132,8 @@ func draw(title, unit string, all ...series) chart {
 		}
 		highest = max(highest, slices.Max(s.values))
 	}
+
+	// Neither axis may have the length 0, by which x and y divide.
 	span := max(last.Sub(first).Seconds(), 1)
 	step := tickStep(highest)
 	top := max(math.Ceil(highest/step)*step, step)
@@ -170,4 +175,5 @@ func tickStep(highest float64) float64 {
 	return power * 10
 }
 
+// round rounds to one decimal, which is enough for a drawing and keeps the page small.
 func round(value float64) float64 { return math.Round(value*10) / 10 }

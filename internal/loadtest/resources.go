@@ -14,14 +14,18 @@ type Sample struct {
 	CPU        float64   `json:"cpu"`    // processors in use since the previous sample
 	Memory     float64   `json:"memory"` // resident, in bytes
 	Goroutines float64   `json:"goroutines"`
-	Queue      float64   `json:"queue"`
-	InFlight   float64   `json:"inFlight"`
-	// BatchCommands and BatchMS are averages since the previous sample.
+	// Queue is the number of commands that wait, InFlight that of requests without an answer.
+	Queue    float64 `json:"queue"`
+	InFlight float64 `json:"inFlight"`
+	// BatchCommands and BatchMS are the average size and duration of the groups that were
+	// committed since the previous sample.
 	BatchCommands float64 `json:"batchCommands"`
 	BatchMS       float64 `json:"batchMs"`
-	PoolUsed      float64 `json:"poolUsed"`
-	PoolLimit     float64 `json:"poolLimit"`
-	Processors    float64 `json:"processors"`
+	// PoolUsed and PoolLimit are numbers of database connections.
+	PoolUsed  float64 `json:"poolUsed"`
+	PoolLimit float64 `json:"poolLimit"`
+	// Processors is the number of processors that the server may use.
+	Processors float64 `json:"processors"`
 }
 
 // sampler reads the metrics of a server once a second.
@@ -31,8 +35,10 @@ type sampler struct {
 	samples []Sample
 }
 
+// sampleInterval is the resolution of the report's charts.
 const sampleInterval = time.Second
 
+// startSampler samples a server's metrics in the background, until stop.
 func startSampler(ctx context.Context, s *testbed.Server) *sampler {
 	ctx, cancel := context.WithCancel(ctx)
 	result := &sampler{cancel: cancel}
@@ -64,12 +70,15 @@ func (r *sampler) run(ctx context.Context, s *testbed.Server) {
 	}
 }
 
+// stop ends the sampling and returns the samples.
 func (r *sampler) stop() []Sample {
 	r.cancel()
 	r.done.Wait()
 	return r.samples
 }
 
+// newSample returns a sample from the metrics at a time and from those of the previous
+// sample, from which counters and histograms are subtracted.
 func newSample(before, now testbed.Metrics, beforeAt, at time.Time) Sample {
 	rise := func(name string) float64 { return now.Value(name) - before.Value(name) }
 	mean := func(name string) float64 {

@@ -17,7 +17,8 @@ import (
 // Summary is the verdict of a load test with everything that it rests on, as in
 // summary.json.
 type Summary struct {
-	Passed    bool      `json:"passed"`
+	Passed bool `json:"passed"`
+	// ExitCode is 0 or one of the exit codes of a verdict.
 	ExitCode  int       `json:"exitCode"`
 	Profile   string    `json:"profile"`
 	StartedAt time.Time `json:"startedAt"`
@@ -30,20 +31,24 @@ type Summary struct {
 	Runs       []*RunResult `json:"runs"`
 }
 
-// RunResult is one run of the profile.
+// RunResult is the result of one run of the profile.
 type RunResult struct {
-	RunID       string         `json:"runId"`
-	StartedAt   time.Time      `json:"startedAt"`
-	Duration    time.Duration  `json:"durationNanoseconds"`
-	Server      ServerInfo     `json:"server"`
-	Outcomes    map[string]int `json:"outcomes"`
-	Figures     Figures        `json:"figures"`
-	Objectives  []Check        `json:"objectives"`
-	Breakpoint  *Breakpoint    `json:"breakpoint,omitempty"`
-	Correctness Correctness    `json:"correctness"`
-	Resources   []Check        `json:"resources"`
-	Seconds     []Second       `json:"seconds"`
-	Samples     []Sample       `json:"samples"`
+	// RunID is the prefix of the ids of the run's operations.
+	RunID     string        `json:"runId"`
+	StartedAt time.Time     `json:"startedAt"`
+	Duration  time.Duration `json:"durationNanoseconds"`
+	Server    ServerInfo    `json:"server"`
+	// Outcomes counts the operations by ok, refused and unknown.
+	Outcomes map[string]int `json:"outcomes"`
+	Figures  Figures        `json:"figures"`
+	// Objectives are the script's own, as k6 judged them.
+	Objectives []Check `json:"objectives"`
+	// Breakpoint is nil unless the profile looks for one.
+	Breakpoint  *Breakpoint `json:"breakpoint,omitempty"`
+	Correctness Correctness `json:"correctness"`
+	Resources   []Check     `json:"resources"`
+	Seconds     []Second    `json:"seconds"`
+	Samples     []Sample    `json:"samples"`
 
 	// resources are the samples before they are judged.
 	resources []Sample
@@ -70,7 +75,8 @@ type Figures struct {
 
 // Check is a condition of a passed test, with the measured value.
 type Check struct {
-	Name   string `json:"name"`
+	Name string `json:"name"`
+	// Limit and Value are for people, with their units.
 	Limit  string `json:"limit"`
 	Value  string `json:"value"`
 	Passed bool   `json:"passed"`
@@ -84,6 +90,8 @@ type Machine struct {
 	Processors int    `json:"processors"`
 }
 
+// thisMachine describes the machine of this process. Processor is empty where the system
+// does not tell its model.
 func thisMachine() Machine {
 	m := Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, Processors: runtime.GOMAXPROCS(0)}
 	file, err := os.Open("/proc/cpuinfo")
@@ -177,6 +185,8 @@ func (s *Summary) judge(profile Profile, baseline *Summary, tolerances Tolerance
 	}
 
 	regressed := slices.ContainsFunc(s.Regression, func(c Check) bool { return !c.Passed })
+
+	// Lost money matters more than a missed objective, and that more than a regression.
 	switch {
 	case !correct:
 		s.ExitCode = ExitIncorrect
@@ -223,10 +233,14 @@ func (s *Summary) compare(baseline *Summary, tolerances Tolerances) {
 	}
 }
 
+// describe returns a profile and a machine in words, for the check that they are those of
+// the baseline.
 func describe(profile string, m Machine) string {
 	return fmt.Sprintf("%s on %s/%s, %d × %s", profile, m.OS, m.Arch, m.Processors, cmp.Or(m.Processor, "unknown"))
 }
 
+// medians returns the median of each figure over the runs. With an even number of runs it is
+// the mean of the two in the middle.
 func medians(runs []*RunResult) (f Figures) {
 	median := func(figure func(Figures) float64) float64 {
 		values := make([]float64, len(runs))
@@ -256,6 +270,7 @@ func percentile(values []float64, q float64) float64 {
 	return values[min(int(q*float64(len(values))), len(values)-1)]
 }
 
+// readBaseline reads the summary of an earlier test. A file without figures is an error.
 func readBaseline(path string) (*Summary, error) {
 	content, err := os.ReadFile(path) //nolint:gosec // The operator says which.
 	if err != nil {
@@ -291,6 +306,7 @@ func (s *Summary) write(directory string) error {
 	return nil
 }
 
+// save writes the summary as the baseline of later tests.
 func (s *Summary) save(path string) error {
 	content, err := s.json()
 	if err != nil {

@@ -32,8 +32,11 @@ type Correctness struct {
 	Differences     []string `json:"differences"`
 }
 
+// maxDifferences bounds the differences in the report, of which a lost journal has as many
+// as it had entries.
 const maxDifferences = 1000
 
+// addDifference counts a difference and keeps its description, within maxDifferences.
 func (c *Correctness) addDifference(format string, args ...any) {
 	c.DifferenceCount++
 	if len(c.Differences) < maxDifferences {
@@ -190,6 +193,7 @@ func (v *verification) replayJournal(
 		v.Entries++
 		v.entries[e.RequestID] = append(v.entries[e.RequestID], e)
 
+		// Other kinds do not change a position.
 		if e.Kind == escrow.KindPositionCreated || e.Kind == escrow.KindPositionStateChanged {
 			if replayed[e.Subject] == nil {
 				replayed[e.Subject] = &replayedPosition{}
@@ -210,6 +214,7 @@ func (v *verification) checkOperation(id string, o *operation) {
 		v.addDifference("operation %s (%s) was carried out %d times", id, o.kind, len(entries))
 	}
 
+	// An operation without an answer may have been carried out, or not.
 	done := len(entries) > 0
 	switch o.outcome {
 	case outcomeOK:

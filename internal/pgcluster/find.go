@@ -26,6 +26,7 @@ var wellKnownPlaces = []string{
 	"/home/linuxbrew/.linuxbrew/opt/postgresql*/bin", // Homebrew on Linux
 }
 
+// errNotFound says what to do, because it is what a newcomer without PostgreSQL sees.
 var errNotFound = errors.New("no PostgreSQL server programs (initdb, postgres) found: " +
 	"run the tests with scripts/test, as the README says, which installs them, " +
 	"or set POSTGRES_BIN to the directory that holds them")
@@ -37,6 +38,8 @@ func Find() (binDir string, err error) {
 	return find(os.Getenv("POSTGRES_BIN"), wellKnownPlaces)
 }
 
+// find returns the explicit directory, unless it is "", or the first one of PATH and of
+// places that has the server programs.
 func find(explicit string, places []string) (string, error) {
 	if explicit != "" {
 		// Falling back here would test against another version than asked for.
@@ -107,6 +110,8 @@ func FindProgram(name string) (string, error) {
 	return "", cmp.Or(err, fmt.Errorf("%s, which comes with PostgreSQL, is not installed", name))
 }
 
+// versionPattern finds the version in the name of a directory, like postgresql/17/bin or
+// pgsql-17.
 var versionPattern = regexp.MustCompile(`(?:postgresql|pgsql)[-@/]?(\d+(?:\.\d+)?)`)
 
 // versionIn returns the version in a directory's name, 0 if it has none.
@@ -122,6 +127,7 @@ func versionIn(dir string) float64 {
 	return version
 }
 
+// hasServer reports whether a directory has the programs that a cluster needs.
 func hasServer(dir string) bool {
 	for _, program := range []string{"initdb", "postgres"} {
 		info, err := os.Stat(filepath.Join(dir, program))

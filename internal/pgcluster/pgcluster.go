@@ -26,6 +26,7 @@ import (
 )
 
 const (
+	// superuser owns the cluster and its databases.
 	superuser = "escrowgrid"
 
 	// Generous, because a loaded machine is slow and an idle one never waits
@@ -57,6 +58,7 @@ func WithSetting(name, value string) Option {
 	return func(settings map[string]string) { settings[name] = value }
 }
 
+// defaultSettings trade durability for speed: the data of a test need not survive it.
 func defaultSettings() map[string]string {
 	return map[string]string{
 		"fsync":              "off",
@@ -69,13 +71,17 @@ func defaultSettings() map[string]string {
 // Cluster is a PostgreSQL server with its data. Its methods may be called from
 // several goroutines.
 type Cluster struct {
-	binDir   string
-	dir      string
-	account  *account
+	// binDir is the directory of PostgreSQL's server programs.
+	binDir string
+	// dir is the temporary directory of the data, the log and the socket.
+	dir     string
+	account *account
+	// settings are parameters of postgresql.conf.
 	settings map[string]string
 	password string
-	port     int
-	reaper   *reaper
+	// port stays the same over restarts.
+	port   int
+	reaper *reaper
 
 	mu      sync.Mutex
 	process *process // nil while stopped
@@ -161,6 +167,7 @@ func (c *Cluster) initialize() error {
 	initdb := c.account.command(c.dir, filepath.Join(c.binDir, "initdb"),
 		"--pgdata="+c.dataDir(), "--no-sync", "--encoding=UTF8", "--locale=C",
 		"--username="+superuser, "--auth=scram-sha-256", "--pwfile="+passwordFile)
+	// initdb is launched like the server, so that it, too, ends with this process.
 	if err := c.launch(initdb); err != nil {
 		return fmt.Errorf("start initdb: %w", err)
 	}
@@ -207,6 +214,7 @@ func tryPort(port int) error {
 	return listener.Close()
 }
 
+// errExited says that the server process ended before it accepted connections.
 var errExited = errors.New("the server ended while starting")
 
 // boot starts the server process and waits until it accepts connections.
@@ -238,6 +246,8 @@ func (c *Cluster) launch(cmd *exec.Cmd) error {
 	return errors.Join(err, log.Close()) // The program has its own descriptor.
 }
 
+// awaitReady waits until the server accepts connections. It returns errExited if the
+// process ends first.
 func (c *Cluster) awaitReady() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
@@ -280,6 +290,7 @@ func (c *Cluster) Close() error {
 	return errors.Join(c.halt(), c.reaper.run())
 }
 
+// running reports whether there is a server process.
 func (c *Cluster) running() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

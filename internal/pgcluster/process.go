@@ -170,6 +170,7 @@ func (p *process) stop(timeout time.Duration) error {
 	return errors.Join(fmt.Errorf("not stopped within %s, killed", timeout), err)
 }
 
+// ended reports whether the process has ended.
 func (p *process) ended() bool {
 	select {
 	case <-p.done:
@@ -207,6 +208,7 @@ fi
 rm -rf "$1"
 `
 
+// startReaper starts a reaper that removes a directory.
 func startReaper(dir string) (*reaper, error) {
 	cmd := exec.Command("/bin/sh", "-c", reaperScript, "sh", dir) //nolint:noctx // It ends with its input.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}         // Out of reach of Ctrl-C.
@@ -220,6 +222,7 @@ func startReaper(dir string) (*reaper, error) {
 	return &reaper{cmd: cmd, stdin: stdin}, nil
 }
 
+// watch makes a process the one that the reaper ends.
 func (r *reaper) watch(pid int) error {
 	_, err := fmt.Fprintln(r.stdin, pid)
 	return err

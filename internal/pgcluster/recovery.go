@@ -37,6 +37,7 @@ func (c *Cluster) BaseBackup() (_ *Cluster, err error) {
 	if b.dir, err = os.MkdirTemp(tempBase(b.account), "escrowgrid-postgres-"); err != nil {
 		return nil, err
 	}
+	// From here on the reaper removes the directory, even if this process is killed.
 	if b.reaper, err = startReaper(b.dir); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(b.dir))
 	}
@@ -60,6 +61,7 @@ func (c *Cluster) Recover(from *Cluster, to time.Time) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
+	// The file makes the server start in recovery.
 	signal := filepath.Join(c.dataDir(), "recovery.signal")
 	if err := os.WriteFile(signal, nil, 0o600); err != nil {
 		return err

@@ -74,6 +74,8 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 	return s, nil
 }
 
+// start starts a private server. On an error it leaves neither a process nor files, except
+// for the log.
 func start(ctx context.Context, options Options) (_ *Server, err error) {
 	address, err := freeAddress(ctx)
 	if err != nil {
@@ -100,6 +102,8 @@ func start(ctx context.Context, options Options) (_ *Server, err error) {
 			s.temporary = ""
 		}
 	}
+
+	// The server's log must not mix with the output of the test.
 	if s.log, err = os.Create(options.Log); err != nil {
 		return nil, err
 	}
@@ -109,6 +113,7 @@ func start(ctx context.Context, options Options) (_ *Server, err error) {
 	}
 
 	s.program = exec.Command(options.Executable, "serve", "--migrate") //nolint:gosec,noctx // This program; Close ends it.
+	// Later variables win, so those of the options can replace these.
 	s.program.Env = slices.Concat(os.Environ(), []string{
 		"DATABASE_URL=" + database,
 		"ROOT_API_KEY=" + s.RootKey,
@@ -127,6 +132,8 @@ func start(ctx context.Context, options Options) (_ *Server, err error) {
 	return s, err
 }
 
+// freeAddress returns an address on which nobody listens. Another process could take it
+// before the server does; the server then ends, which is reported.
 func freeAddress(ctx context.Context) (string, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -159,6 +166,7 @@ func (s *Server) awaitReady(ctx context.Context, logPath string) error {
 	}
 }
 
+// lastLine returns the last line of a log, which says why a server ended.
 func lastLine(path string) string {
 	content, err := os.ReadFile(path) //nolint:gosec // The log of our own server.
 	if err != nil {
@@ -170,6 +178,7 @@ func lastLine(path string) string {
 
 // checkReady returns an error unless the server is ready, and notes its version and store.
 func (s *Server) checkReady(ctx context.Context) error {
+	// /ready says whether the server is ready, /health also tells the version and the store.
 	for _, path := range []string{"/ready", "/health"} {
 		var answer struct{ Version, Store string }
 		if err := s.GetOnce(ctx, s.RootKey, path, &answer); err != nil {

@@ -11,9 +11,11 @@ import (
 // Tenant is an institution that was created for a test, with an asset and an admin's key.
 type Tenant struct {
 	InstitutionID string `json:"institutionId"`
-	KeyID         string `json:"keyId"`
-	APIKey        string `json:"apiKey"`
-	AssetID       string `json:"assetId"`
+	// KeyID is the id of the key, by which it is revoked, and APIKey its secret.
+	KeyID  string `json:"keyId"`
+	APIKey string `json:"apiKey"`
+	// AssetID is that of an asset in US dollars.
+	AssetID string `json:"assetId"`
 }
 
 // keyLifetime bounds the validity of a test's key that nobody revokes.
@@ -32,6 +34,8 @@ func (s *Server) MakeTenants(ctx context.Context, runID string, count int) ([]Te
 	return tenants, nil
 }
 
+// create creates an institution, a key, a template and an asset, in this order, and notes
+// their ids.
 func (t *Tenant) create(ctx context.Context, s *Server, name string) error {
 	type fields = map[string]any
 	var created struct{ ID, APIKey string }
@@ -83,6 +87,7 @@ func (t *Tenant) create(ctx context.Context, s *Server, name string) error {
 // RevokeKeys revokes the keys of a test's institutions. Its error joins those of the keys
 // that could not be revoked.
 func (s *Server) RevokeKeys(ctx context.Context, tenants []Tenant) error {
+	// Bounded, because it runs at the end of a test that may have failed for the same reason.
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 

@@ -32,6 +32,7 @@ func (a Answer) fault(key string) string {
 	if a.Header.Get("X-Request-Id") == "" || a.Header.Get("Content-Security-Policy") == "" {
 		return "X-Request-Id or Content-Security-Policy is missing"
 	}
+	// Only the assets of the documentation may be cached.
 	if cache := a.Header.Get("Cache-Control"); cache != "no-store" && !strings.HasPrefix(a.Request.Path, "/docs/") {
 		return fmt.Sprintf("Cache-Control is %q", cache)
 	}
@@ -49,13 +50,16 @@ func (a Answer) fault(key string) string {
 type Problem struct {
 	Type, Title, Detail, Code, RequestID string
 	Status                               int
-	Errors                               []struct{ Field, Message string }
-	Results                              []Result
+	// Errors are the faults of an invalid input.
+	Errors []struct{ Field, Message string }
+	// Results are those of a refused batch.
+	Results []Result
 }
 
 // Result is the result of one item of a batch.
 type Result struct {
-	Status   int
+	Status int
+	// Either Position or Error is there: the item was accepted or refused.
 	Position json.RawMessage
 	Error    *Problem
 }
@@ -66,6 +70,7 @@ func (a Answer) problemFault(key string) string {
 		return fmt.Sprintf("an error's Content-Type is %q", got)
 	}
 
+	// An unknown member would be a part of the contract that no test knows.
 	var p Problem
 	decoder := json.NewDecoder(bytes.NewReader(a.Body))
 	decoder.DisallowUnknownFields()
@@ -73,6 +78,7 @@ func (a Answer) problemFault(key string) string {
 		return "the body is no problem document: " + err.Error()
 	}
 
+	// A replayed answer has the request id of the request that was carried out.
 	replayed := a.Header.Get("Idempotent-Replayed") != ""
 	switch {
 	case strings.Contains(p.Detail, p.Code+":"):
@@ -91,6 +97,7 @@ func (a Answer) problemFault(key string) string {
 		return "Allow is missing"
 	}
 
+	// A client that should try again must know when.
 	if a.Status == http.StatusTooManyRequests || a.Status == http.StatusServiceUnavailable {
 		if seconds, err := strconv.Atoi(a.Header.Get("Retry-After")); err != nil || seconds < 1 {
 			return "Retry-After is missing"
@@ -105,6 +112,7 @@ func (a Answer) problemFault(key string) string {
 	return ""
 }
 
+// isComplete reports whether a problem document has all members that every one must have.
 func (p *Problem) isComplete() bool {
 	return p.Title != "" && p.Detail != "" && p.Code != "" && p.Type == "urn:escrowgrid:error:"+p.Code
 }
@@ -119,6 +127,7 @@ var internals = []string{
 
 // String describes the answer in messages.
 func (a Answer) String() string {
+	// Lists would fill the screen.
 	const longest = 600
 	return fmt.Sprintf("%d %.*s", a.Status, longest, a.Body)
 }
@@ -220,6 +229,7 @@ func (a Answer) Decode(tb testing.TB, into any) {
 // Text returns a value of the body by its path, such as "pagination.limit" or "data.0.id",
 // and "" where there is none.
 func (a Answer) Text(path string) string {
+	// Numbers keep the digits with which the server wrote them.
 	decoder := json.NewDecoder(bytes.NewReader(a.Body))
 	decoder.UseNumber()
 	var value any

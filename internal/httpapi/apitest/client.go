@@ -67,6 +67,7 @@ func (c Client) Try(ctx context.Context, r Request) (Answer, error) {
 	}
 	for _, header := range r.Headers {
 		name, value, _ := strings.Cut(header, ":")
+		// Other headers may be sent twice, to test that, too.
 		if name == "Content-Type" {
 			request.Header.Del(name)
 		}

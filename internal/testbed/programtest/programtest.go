@@ -127,9 +127,11 @@ func FreeAddress(tb testing.TB) string {
 
 // Process is a running program. It ends with the test at the latest.
 type Process struct {
-	cmd   *exec.Cmd
+	cmd *exec.Cmd
+	// ended is closed when the program has ended.
 	ended <-chan struct{}
 
+	// mu guards log, which the program writes while the test reads it.
 	mu  sync.Mutex
 	log bytes.Buffer
 }
@@ -205,6 +207,7 @@ const (
 	MetricsKey = "metrics-key-0123456789abcdefghijklmnopqrstuvwxyz"
 )
 
+// servesAt finds the server's URL in its log, which has the port that the system chose.
 var servesAt = regexp.MustCompile(`"msg":"serving","url":"([^"]+)"`)
 
 // Serve starts a server, which migrates its database, and waits until it serves. It
