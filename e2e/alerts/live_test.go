@@ -154,7 +154,7 @@ func TestAlertsArrive(t *testing.T) { //nolint:tparallel // One installation is 
 			},
 			later: []string{"ticket EscrowGridLatencyP95BurnsSlowly", "ticket EscrowGridLatencyP99BurnsSlowly"},
 			breaks: func(t *testing.T) {
-				release := i.lock(t, "idempotency_records, refusals")
+				release := i.lock(t, "idempotency_records, security_events")
 				defer release()
 				begun := time.Now()
 				var requests sync.WaitGroup
@@ -188,10 +188,10 @@ func TestAlertsArrive(t *testing.T) { //nolint:tparallel // One installation is 
 			name: "security events cannot be written",
 			told: []string{"ticket EscrowGridSecurityEventsLost"},
 			breaks: once(func(t *testing.T) {
-				i.sql(t, refuse("refusals", "INSERT"))
+				i.sql(t, refuse("security_events", "INSERT"))
 				i.send(t, call{key: "egk_wrong", path: "/institutions"})
 			}),
-			mends: func(t *testing.T) { i.sql(t, accept("refusals")) },
+			mends: func(t *testing.T) { i.sql(t, accept("security_events")) },
 		},
 		{
 			name: "checkpoints cannot be kept",
@@ -206,8 +206,8 @@ func TestAlertsArrive(t *testing.T) { //nolint:tparallel // One installation is 
 			name:   "the log's keys cannot be read",
 			told:   []string{"ticket EscrowGridVerificationFailing", "ticket EscrowGridVerificationStale"},
 			with:   []string{"EscrowGridCheckpointsFailing"},
-			breaks: once(func(t *testing.T) { i.sql(t, "ALTER TABLE log_keys RENAME TO mislaid") }),
-			mends:  func(t *testing.T) { i.sql(t, "ALTER TABLE mislaid RENAME TO log_keys") },
+			breaks: once(func(t *testing.T) { i.sql(t, "ALTER TABLE checkpoint_keys RENAME TO mislaid") }),
+			mends:  func(t *testing.T) { i.sql(t, "ALTER TABLE mislaid RENAME TO checkpoint_keys") },
 		},
 		{
 			name:   "a server has less memory than it takes",

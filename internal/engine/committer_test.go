@@ -276,7 +276,7 @@ func TestCloseFinishesWhatWasAccepted(t *testing.T) {
 		s := d.start(t, newClock())
 		of := s.institution()
 		create := root(of, createPosition(s.asset(of), "h", "10"))
-		s.Refused(escrow.RefusedAttempt{InstitutionID: of, Actor: "unknown", Code: escrow.CodeInvalidKey})
+		s.NoteSecurityEvent(escrow.SecurityEvent{InstitutionID: of, Actor: "unknown", Code: escrow.CodeInvalidKey})
 
 		release := d.block(t, of)
 		attempts := s.beginInOrder(t.Context(), create, create, create, create)
@@ -302,7 +302,7 @@ func TestCloseFinishesWhatWasAccepted(t *testing.T) {
 		if positions := len(s.tables(of).Positions); positions != 4 {
 			t.Errorf("there are %d positions, want 4", positions)
 		}
-		page, err := s.Refusals(t.Context(), escrow.RefusalFilter{Institution: &of}, escrow.PageRequest{Limit: 10})
+		page, err := s.SecurityEvents(t.Context(), escrow.SecurityEventFilter{Institution: &of}, escrow.PageRequest{Limit: 10})
 		if err != nil || len(page.Items) != 1 {
 			t.Errorf("refused attempts: %+v, %v; want the one that waited", page.Items, err)
 		}

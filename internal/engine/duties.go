@@ -22,9 +22,9 @@ const (
 	purgeInterval = time.Minute
 	// dutyTimeout bounds one round of a duty.
 	dutyTimeout = 30 * time.Second
-	// maxWaitingRefusals bounds the refused attempts that wait to be written; those
+	// maxWaitingSecurityEvents bounds the refused attempts that wait to be written; those
 	// beyond it are counted and forgotten.
-	maxWaitingRefusals = 1000
+	maxWaitingSecurityEvents = 1000
 	// refusalInterval is how long they wait: a flood of them is to cost the
 	// database no more than one transaction a second.
 	refusalInterval = time.Second
@@ -32,9 +32,9 @@ const (
 
 // The names of the duties in metrics and logs.
 const (
-	dutyExpiry     = "expiry"
-	dutyPurge      = "purge"
-	dutyRefusalLog = "refusal log"
+	dutyExpiry         = "expiry"
+	dutyPurge          = "purge"
+	dutySecurityEvents = "security events"
 )
 
 // every calls work at an interval until the engine closes. The context ends what
@@ -121,31 +121,31 @@ func (e *Engine) purge(ctx context.Context) {
 }
 
 // Refused notes a refused attempt that concerns security. It never waits.
-func (e *Engine) Refused(attempt escrow.RefusedAttempt) {
+func (e *Engine) NoteSecurityEvent(attempt escrow.SecurityEvent) {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // It never fails.
 	attempt.At = e.config.Now()
 	attempt.ID = escrow.EntryID(escrow.NewUUID(attempt.At, binary.BigEndian.Uint64(random[:])))
 	select {
-	case e.refusals <- attempt:
+	case e.securityEvents <- attempt:
 	default:
 		e.metrics.unlogged.Inc()
 	}
 }
 
-// logRefusals writes the refused attempts that wait.
-func (e *Engine) logRefusals(ctx context.Context) {
+// writeSecurityEvents writes the refused attempts that wait.
+func (e *Engine) writeSecurityEvents(ctx context.Context) {
 	flush := func(ctx context.Context) {
-		var attempts []escrow.RefusedAttempt
-		for len(e.refusals) > 0 && len(attempts) < maxWaitingRefusals {
-			attempts = append(attempts, <-e.refusals)
+		var attempts []escrow.SecurityEvent
+		for len(e.securityEvents) > 0 && len(attempts) < maxWaitingSecurityEvents {
+			attempts = append(attempts, <-e.securityEvents)
 		}
 		if len(attempts) == 0 {
 			return
 		}
-		if err := e.store.LogRefusals(ctx, attempts); err != nil {
+		if err := e.store.AddSecurityEvents(ctx, attempts); err != nil {
 			e.metrics.unlogged.Add(float64(len(attempts)))
-			e.dutyFailed(dutyRefusalLog, err)
+			e.dutyFailed(dutySecurityEvents, err)
 		}
 	}
 

@@ -221,17 +221,17 @@ func TestRefusedAttemptsAreLogged(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, d database) {
 		s := d.start(t, newClock())
 		of := s.institution()
-		want := escrow.RefusedAttempt{
+		want := escrow.SecurityEvent{
 			InstitutionID: of, Actor: "unknown", Code: escrow.CodeInvalidKey, Method: "POST", Path: "/positions", Client: "192.0.2.1", RequestID: "r",
 		}
-		s.Refused(want)
-		var logged []escrow.RefusedAttempt
+		s.NoteSecurityEvent(want)
+		var logged []escrow.SecurityEvent
 		eventually(t, "the attempt is in the log", func() bool {
-			logged = must(s.Refusals(t.Context(), escrow.RefusalFilter{Institution: &of}, escrow.PageRequest{Limit: 10})).Items
+			logged = must(s.SecurityEvents(t.Context(), escrow.SecurityEventFilter{Institution: &of}, escrow.PageRequest{Limit: 10})).Items
 			return len(logged) > 0
 		})
 		want.At, want.ID = s.clock.now(), logged[0].ID
-		if diff := cmp.Diff([]escrow.RefusedAttempt{want}, logged); diff != "" {
+		if diff := cmp.Diff([]escrow.SecurityEvent{want}, logged); diff != "" {
 			t.Errorf("attempts made (-) and logged (+):\n%s", diff)
 		}
 		// A flood of them is dropped and counted rather than waited for, while none is written.
@@ -242,7 +242,7 @@ func TestRefusedAttemptsAreLogged(t *testing.T) {
 		release := d.hold(t, lock...)
 		const flood = 5000
 		for range flood {
-			s.Refused(want)
+			s.NoteSecurityEvent(want)
 		}
 		if unlogged := s.metric("security_events_lost_total"); unlogged < flood/2 || unlogged >= flood {
 			t.Errorf("of %d attempts at once %d were dropped", flood, unlogged)

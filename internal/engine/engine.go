@@ -89,13 +89,13 @@ func (c Config) withDefaults() Config {
 type Engine struct {
 	Queries
 
-	config     Config
-	store      *store.Store
-	log        *slog.Logger
-	metrics    *metrics
-	committers []*committer
-	keys       *lru.Cache[escrow.SecretHash, escrow.APIKey]
-	refusals   chan escrow.RefusedAttempt
+	config         Config
+	store          *store.Store
+	log            *slog.Logger
+	metrics        *metrics
+	committers     []*committer
+	keys           *lru.Cache[escrow.SecretHash, escrow.APIKey]
+	securityEvents chan escrow.SecurityEvent
 
 	// accepting is held for reading while a command is put into a queue, and for
 	// writing to close the queues.
@@ -119,15 +119,15 @@ func New(config Config) (*Engine, error) {
 
 	ctx, stop := context.WithCancel(context.Background())
 	e := &Engine{
-		Queries:  config.Store,
-		config:   config,
-		store:    config.Store,
-		log:      config.Logger,
-		metrics:  newMetrics(config.Metrics),
-		keys:     newKeyCache(),
-		refusals: make(chan escrow.RefusedAttempt, maxWaitingRefusals),
-		stop:     stop,
-		quit:     make(chan struct{}),
+		Queries:        config.Store,
+		config:         config,
+		store:          config.Store,
+		log:            config.Logger,
+		metrics:        newMetrics(config.Metrics),
+		keys:           newKeyCache(),
+		securityEvents: make(chan escrow.SecurityEvent, maxWaitingSecurityEvents),
+		stop:           stop,
+		quit:           make(chan struct{}),
 	}
 	e.metrics.observeEngine(config.Metrics, e)
 
@@ -146,7 +146,7 @@ func New(config Config) (*Engine, error) {
 
 	e.duties.Go(func() { e.expirePositions(ctx) })
 	e.duties.Go(func() { e.purge(ctx) })
-	e.duties.Go(func() { e.logRefusals(ctx) })
+	e.duties.Go(func() { e.writeSecurityEvents(ctx) })
 	return e, nil
 }
 

@@ -93,7 +93,7 @@ func (m *metrics) begin() {
 	} {
 		m.refusals.WithLabelValues(string(code))
 	}
-	for _, duty := range []string{dutyExpiry, dutyPurge, dutyRefusalLog} {
+	for _, duty := range []string{dutyExpiry, dutyPurge, dutySecurityEvents} {
 		m.dutyFailures.WithLabelValues(duty)
 	}
 }

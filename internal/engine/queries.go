@@ -23,7 +23,7 @@ type Queries interface {
 	Policies(ctx context.Context, of escrow.InstitutionID) ([]escrow.Policy, error)
 	Policy(ctx context.Context, of escrow.InstitutionID, region escrow.Region) (escrow.Policy, error)
 
-	// The rest are pages of lists. Refusals lists security events.
+	// The rest are pages of lists. SecurityEvents lists refused attempts.
 	Institutions(
 		ctx context.Context, period escrow.Period, page escrow.PageRequest,
 	) (escrow.Page[escrow.Institution], error)
@@ -42,9 +42,9 @@ type Queries interface {
 	Entries(
 		ctx context.Context, of escrow.InstitutionID, filter escrow.EntryFilter, page escrow.PageRequest,
 	) (escrow.Page[escrow.Entry], error)
-	Refusals(
-		ctx context.Context, filter escrow.RefusalFilter, page escrow.PageRequest,
-	) (escrow.Page[escrow.RefusedAttempt], error)
+	SecurityEvents(
+		ctx context.Context, filter escrow.SecurityEventFilter, page escrow.PageRequest,
+	) (escrow.Page[escrow.SecurityEvent], error)
 }
 
 // Ready returns nil when the engine can serve: the database answers and has this

@@ -27,7 +27,7 @@ type (
 	AssetID = ID[assetKind]
 	// PositionID names a Position: pos_….
 	PositionID = ID[positionKind]
-	// EntryID names an Entry or a RefusedAttempt: entry_….
+	// EntryID names an Entry or a SecurityEvent: entry_….
 	EntryID = ID[entryKind]
 )
 

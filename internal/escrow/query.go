@@ -87,9 +87,9 @@ type EntryFilter struct {
 	UpTo int64
 }
 
-// RefusedAttempt is a request that was refused for a reason of security. It
+// SecurityEvent is an attempt that was refused for a reason of security. It
 // changed nothing and stands in no journal.
-type RefusedAttempt struct {
+type SecurityEvent struct {
 	ID            EntryID
 	At            time.Time
 	InstitutionID InstitutionID // zero where it is not known
@@ -100,8 +100,8 @@ type RefusedAttempt struct {
 	RequestID     string
 }
 
-// RefusalFilter chooses refused attempts.
-type RefusalFilter struct {
+// SecurityEventFilter chooses security events.
+type SecurityEventFilter struct {
 	Period
 	Institution *InstitutionID
 	Actor       string

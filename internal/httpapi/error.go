@@ -62,7 +62,7 @@ func (c *call) writeError(err error) {
 	}
 
 	if securityRelevant(kind) {
-		c.noteRefusal(kind.Code)
+		c.noteSecurityEvent(kind.Code)
 	}
 	c.server.metrics.refusals.WithLabelValues(string(kind.Code)).Inc()
 	c.writer.Send(kind.Status, web.ContentTypeProblem, web.EncodeProblem(document))
@@ -78,9 +78,9 @@ func securityRelevant(kind ErrorKind) bool {
 	return false
 }
 
-// noteRefusal puts the refused attempt into the bounded security log.
-func (c *call) noteRefusal(code escrow.Code) {
-	c.server.engine.Refused(escrow.RefusedAttempt{
+// noteSecurityEvent keeps the refused attempt among the bounded security events.
+func (c *call) noteSecurityEvent(code escrow.Code) {
+	c.server.engine.NoteSecurityEvent(escrow.SecurityEvent{
 		InstitutionID: c.caller.institution,
 		Actor:         c.caller.name(),
 		Code:          code,

@@ -111,8 +111,8 @@ func viewAuditEvent(e escrow.Entry) auditEventView {
 	}
 }
 
-// viewRefusal shows a refused attempt, which is in no journal.
-func viewRefusal(a escrow.RefusedAttempt) auditEventView {
+// viewSecurityEvent shows a refused attempt, which is in no journal.
+func viewSecurityEvent(a escrow.SecurityEvent) auditEventView {
 	view := auditEventView{
 		ID:        a.ID,
 		Outcome:   "refused",
@@ -136,8 +136,8 @@ func viewRefusal(a escrow.RefusedAttempt) auditEventView {
 // entryCursor is an entry's place in a list, which is of one journal.
 func entryCursor(e escrow.Entry) escrow.Cursor { return escrow.SequenceCursor(e.Sequence) }
 
-// refusalCursor is a refused attempt's place in a list.
-func refusalCursor(a escrow.RefusedAttempt) escrow.Cursor { return escrow.IDCursor(a.ID) }
+// securityEventCursor is a refused attempt's place in a list.
+func securityEventCursor(a escrow.SecurityEvent) escrow.Cursor { return escrow.IDCursor(a.ID) }
 
 // listLedgerEvents answers the entries that concern positions and their money, in the
 // order of the journal.
@@ -169,7 +169,7 @@ func readKind(faults *escrow.Faults, kind string, known []escrow.Kind) escrow.Ki
 	return escrow.Kind(kind)
 }
 
-// listAuditEvents answers all entries, or the security log: one list for clients, of two
+// listAuditEvents answers all entries, or the security events: one list for clients, of two
 // tables, of which only root may see the second.
 func (s *server) listAuditEvents(c *call) (reply, error) {
 	query := queryOf[auditQuery](c)
@@ -179,7 +179,7 @@ func (s *server) listAuditEvents(c *call) (reply, error) {
 	case "", "accepted":
 		return s.listEntries(c, list, query)
 	case "refused":
-		return s.listRefusals(c, list, query)
+		return s.listSecurityEvents(c, list, query)
 	}
 	c.faults.Add("outcome", "must be accepted or refused")
 	return reply{}, c.faults.Err()
@@ -206,14 +206,14 @@ func (s *server) listEntries(c *call, list listRequest, query auditQuery) (reply
 	return listed(entries, list.page.Limit, viewAuditEvent, entryCursor), err
 }
 
-// listRefusals lists the security log, over all institutions unless one is named: it may
+// listSecurityEvents lists the security events, over all institutions unless one is named: it may
 // be one that does not exist, as attempts are on such, too.
-func (s *server) listRefusals(c *call, list listRequest, query auditQuery) (reply, error) {
+func (s *server) listSecurityEvents(c *call, list listRequest, query auditQuery) (reply, error) {
 	if err := rootKey.check(c); err != nil {
 		return reply{}, err
 	}
 
-	filter := escrow.RefusalFilter{
+	filter := escrow.SecurityEventFilter{
 		Period:      list.period,
 		Actor:       query.Actor,
 		Institution: optionalID[escrow.InstitutionID](&c.faults, "institutionId", query.InstitutionID),
@@ -228,6 +228,6 @@ func (s *server) listRefusals(c *call, list listRequest, query auditQuery) (repl
 		return reply{}, err
 	}
 
-	attempts, err := s.engine.Refusals(c.context(), filter, list.page)
-	return listed(attempts, list.page.Limit, viewRefusal, refusalCursor), err
+	attempts, err := s.engine.SecurityEvents(c.context(), filter, list.page)
+	return listed(attempts, list.page.Limit, viewSecurityEvent, securityEventCursor), err
 }

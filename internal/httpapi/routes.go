@@ -296,10 +296,10 @@ func (s *server) table() []route {
 
 		// The proof of it. What an auditor verifies with takes no key.
 		{
-			pattern: "GET /keys", permission: public, handle: s.listLogKeys,
+			pattern: "GET /keys", permission: public, handle: s.listCheckpointKeys,
 			operation: web.Operation{
-				ID: "listLogKeys", Tag: "Transparency log", Summary: "List the keys that sign checkpoints",
-				Query: listQuery{}, Answer: listView[logKeyView]{},
+				ID: "listCheckpointKeys", Tag: "Transparency log", Summary: "List the keys that sign checkpoints",
+				Query: listQuery{}, Answer: listView[checkpointKeyView]{},
 			},
 		},
 		{

@@ -9,8 +9,8 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
 
-// logKeyView is a key that checkpoints are verified with.
-type logKeyView struct {
+// checkpointKeyView is a key that checkpoints are verified with.
+type checkpointKeyView struct {
 	VerifierKey string    `json:"verifierKey" doc:"The public key: name+hash+base64, as C2SP signed notes and golang.org/x/mod/sumdb/note have it." example:"escrowgrid+3f1c8a2e+AZ…"`
 	Algorithm   string    `json:"algorithm" enum:"Ed25519"`
 	Current     bool      `json:"current" doc:"Whether this server signs with it; others are for the checkpoints of their time."`
@@ -95,9 +95,9 @@ func viewJournalEntry(e escrow.Entry) journalEntryView {
 	}
 }
 
-// viewLogKey shows a key that checkpoints are verified with.
-func viewLogKey(k journallog.Key) logKeyView {
-	return logKeyView{
+// viewCheckpointKey shows a key that checkpoints are verified with.
+func viewCheckpointKey(k journallog.Key) checkpointKeyView {
+	return checkpointKeyView{
 		VerifierKey: k.VerifierKey,
 		Algorithm:   "Ed25519",
 		Current:     k.Current,
@@ -105,23 +105,23 @@ func viewLogKey(k journallog.Key) logKeyView {
 	}
 }
 
-// logKeyCursor is a key's place: it has no id, but a hash.
-func logKeyCursor(k journallog.Key) escrow.Cursor {
+// checkpointKeyCursor is a key's place: it has no id, but a hash.
+func checkpointKeyCursor(k journallog.Key) escrow.Cursor {
 	hash := sha256.Sum256([]byte(k.VerifierKey))
 	return escrow.Cursor(hash[:len(escrow.Cursor{})])
 }
 
-// listLogKeys answers the public keys that have signed checkpoints. It takes no key:
+// listCheckpointKeys answers the public keys that have signed checkpoints. It takes no key:
 // auditors are no callers of ours.
-func (s *server) listLogKeys(c *call) (reply, error) {
+func (s *server) listCheckpointKeys(c *call) (reply, error) {
 	list := queryOf[listQuery](c).read(&c.faults)
 	if err := c.faults.Err(); err != nil {
 		return reply{}, err
 	}
 
 	keys, err := s.config.Log.Keys(c.context())
-	page := pageOf(keys, list, func(k journallog.Key) time.Time { return k.CreatedAt }, logKeyCursor)
-	return listed(page, list.page.Limit, viewLogKey, logKeyCursor), err
+	page := pageOf(keys, list, func(k journallog.Key) time.Time { return k.CreatedAt }, checkpointKeyCursor)
+	return listed(page, list.page.Limit, viewCheckpointKey, checkpointKeyCursor), err
 }
 
 // listJournal answers the entries as they are stored, so that a client can hash them

@@ -181,7 +181,7 @@ func (l *Log) loadSigners(ctx context.Context) ([]translog.Signer, error) {
 	signers := l.config.Signers
 	// The public keys are published before anything is signed with them.
 	for _, signer := range signers {
-		err := l.config.Store.AddLogKey(ctx, store.LogKey{VerifierKey: signer.VerifierKey(), CreatedAt: l.now()})
+		err := l.config.Store.AddCheckpointKey(ctx, store.CheckpointKey{VerifierKey: signer.VerifierKey(), CreatedAt: l.now()})
 		if err != nil {
 			return nil, err
 		}
@@ -201,7 +201,7 @@ func (l *Log) loadSigners(ctx context.Context) ([]translog.Signer, error) {
 // generatedSigner returns the signer whose key a server generated for this origin, or
 // generates one.
 func (l *Log) generatedSigner(ctx context.Context) (translog.Signer, error) {
-	stored, err := l.config.Store.LogKeys(ctx)
+	stored, err := l.config.Store.CheckpointKeys(ctx)
 	if err != nil {
 		return translog.Signer{}, err
 	}
@@ -221,7 +221,7 @@ func (l *Log) generatedSigner(ctx context.Context) (translog.Signer, error) {
 	}
 	l.config.Logger.Info("generated a key that signs checkpoints and stored it in the database",
 		"verifier_key", signer.VerifierKey())
-	return signer, l.config.Store.AddLogKey(ctx, store.LogKey{
+	return signer, l.config.Store.AddCheckpointKey(ctx, store.CheckpointKey{
 		VerifierKey: signer.VerifierKey(),
 		SigningKey:  signingKey,
 		CreatedAt:   l.now(),

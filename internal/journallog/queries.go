@@ -22,7 +22,7 @@ type Key struct {
 
 // Keys returns the keys that checkpoints were ever signed with, the oldest first.
 func (l *Log) Keys(ctx context.Context) ([]Key, error) {
-	stored, err := l.config.Store.LogKeys(ctx)
+	stored, err := l.config.Store.CheckpointKeys(ctx)
 	if err != nil {
 		return nil, store.Failure(err)
 	}

@@ -82,7 +82,7 @@ func TestAServersRoleCannotChangeWhatIsWritten(t *testing.T) {
 		"ALTER TABLE journal_entries DISABLE TRIGGER ALL", "DROP TRIGGER journal_entries_append_only ON journal_entries",
 		"ALTER TABLE journal_checkpoints DISABLE TRIGGER ALL", "DROP TABLE journal_entries", "SET session_replication_role = replica",
 		"CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$",
-		"DELETE FROM journal_heads", "DELETE FROM journal_tiles", "DELETE FROM log_keys", "UPDATE log_keys SET verifier_key = ''",
+		"DELETE FROM journal_heads", "DELETE FROM journal_tiles", "DELETE FROM checkpoint_keys", "UPDATE checkpoint_keys SET verifier_key = ''",
 		"UPDATE positions SET amount = amount", "UPDATE positions SET holder_reference = ''", "DELETE FROM positions",
 		"UPDATE institutions SET name = ''", "DELETE FROM institutions", "UPDATE api_keys SET role = 'admin'", "UPDATE api_keys SET hash = hash",
 		"DELETE FROM api_keys", "UPDATE assets SET label = ''", "UPDATE asset_templates SET config = config", "DELETE FROM policies",

@@ -110,7 +110,7 @@ func fill(ctx context.Context, tx pgx.Tx, body []byte) error {
 		`INSERT INTO journal_checkpoints SELECT u((i - 1) % 3 + 1), (i - 1) / 3 + 1, now(), '', '{}' FROM n() AS i`,
 		`INSERT INTO idempotency_records (institution_id, key, fingerprint, subject, sequence, request_id, created_at)
 			SELECT u(i % 3 + 1), i, '', 's', 1, 'r', now() + i * interval '1 m' FROM n() AS i`,
-		`INSERT INTO refusals SELECT u(i), now(), u(i % 3), 'root', 'c', 'm', 'p', 'c', 'r' FROM n() AS i`,
+		`INSERT INTO security_events SELECT u(i), now(), u(i % 3), 'root', 'c', 'm', 'p', 'c', 'r' FROM n() AS i`,
 	} {
 		var args []any
 		if strings.Contains(sql, "$1") {
@@ -308,7 +308,7 @@ func readings(ctx context.Context) []reading {
 			return err
 		}},
 		{"refused attempts", primary, []string{id}, func(s *Store) error {
-			_, err := s.Refusals(ctx, escrow.RefusalFilter{}, byID)
+			_, err := s.SecurityEvents(ctx, escrow.SecurityEventFilter{}, byID)
 			return err
 		}},
 		{"old records", "idempotency_records_created", []string{"created_at"}, func(s *Store) error {
@@ -322,7 +322,7 @@ func readings(ctx context.Context) []reading {
 // refused attempts, which is bounded, is counted along its primary key.
 func checkNoScan(t *testing.T, name, plan string) {
 	t.Helper()
-	rest := strings.ReplaceAll(plan, "SCAN refusals", "")
+	rest := strings.ReplaceAll(plan, "SCAN security_events", "")
 	if scan := regexp.MustCompile(`Seq Scan on|(?m)^SCAN `).FindString(rest); scan != "" {
 		t.Errorf("%s: the plan has a %s:\n%s", name, scan, plan)
 	}

@@ -26,8 +26,8 @@ func TestSQLiteFilesAreReadableByTheirOwnerAlone(t *testing.T) {
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	attempt := escrow.RefusedAttempt{ID: escrow.EntryID{1}, At: time.Now(), Actor: "unknown"}
-	if err := s.LogRefusals(t.Context(), []escrow.RefusedAttempt{attempt}); err != nil {
+	attempt := escrow.SecurityEvent{ID: escrow.EntryID{1}, At: time.Now(), Actor: "unknown"}
+	if err := s.AddSecurityEvents(t.Context(), []escrow.SecurityEvent{attempt}); err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range []string{path, path + "-wal", path + ".lock"} {

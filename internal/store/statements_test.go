@@ -243,7 +243,7 @@ func calls(ctx context.Context, of escrow.InstitutionID) []storeCall {
 		}},
 		{"Committed", func(s *Store) error { _, err := s.Committed(ctx, escrow.Entry{InstitutionID: of}); return err }},
 		{"Purge", func(s *Store) error { _, err := s.Purge(ctx, time.Now(), 1); return err }},
-		{"LogRefusals", func(s *Store) error { return s.LogRefusals(ctx, make([]escrow.RefusedAttempt, 1)) }},
+		{"AddSecurityEvents", func(s *Store) error { return s.AddSecurityEvents(ctx, make([]escrow.SecurityEvent, 1)) }},
 		{"StoredEntries", func(s *Store) error { _, err := s.StoredEntries(ctx, of, 1, 2); return err }},
 		{"Histories", func(s *Store) error { _, err := s.Histories(ctx, of, []string{""}); return err }},
 		{"Range", func(s *Store) error { _, _, err := s.Range(ctx, of); return err }},
@@ -254,8 +254,8 @@ func calls(ctx context.Context, of escrow.InstitutionID) []storeCall {
 		{"LastCheckpoint", func(s *Store) error { _, _, err := s.LastCheckpoint(ctx, of, 1); return err }},
 		{"FirstCheckpoint", func(s *Store) error { _, _, err := s.FirstCheckpoint(ctx, of, 1); return err }},
 		{"UnsignedJournals", func(s *Store) error { _, err := s.UnsignedJournals(ctx, of, 1); return err }},
-		{"LogKeys", func(s *Store) error { _, err := s.LogKeys(ctx); return err }},
-		{"AddLogKey", func(s *Store) error { return s.AddLogKey(ctx, LogKey{}) }},
+		{"CheckpointKeys", func(s *Store) error { _, err := s.CheckpointKeys(ctx); return err }},
+		{"AddCheckpointKey", func(s *Store) error { return s.AddCheckpointKey(ctx, CheckpointKey{}) }},
 	}
 	for _, table := range BookTables() {
 		for name, page := range inOrderOf([]named[escrow.PageRequest]{
@@ -349,16 +349,16 @@ func lists(ctx context.Context, of escrow.InstitutionID) (lists []storeCall) {
 	}
 
 	add("Checkpoints", func(s *Store, page escrow.PageRequest) error { _, err := s.Checkpoints(ctx, of, page); return err })
-	refusals := func(s *Store, filter escrow.RefusalFilter, page escrow.PageRequest) error {
-		_, err := s.Refusals(ctx, filter, page)
+	refusals := func(s *Store, filter escrow.SecurityEventFilter, page escrow.PageRequest) error {
+		_, err := s.SecurityEvents(ctx, filter, page)
 		return err
 	}
-	add("Refusals", func(s *Store, page escrow.PageRequest) error { return refusals(s, escrow.RefusalFilter{}, page) })
-	filtered("Refusals, of a period", func(s *Store) error { return refusals(s, escrow.RefusalFilter{Period: period}, first) })
-	filtered("Refusals, of an institution", func(s *Store) error {
-		return refusals(s, escrow.RefusalFilter{Institution: &of}, first)
+	add("SecurityEvents", func(s *Store, page escrow.PageRequest) error { return refusals(s, escrow.SecurityEventFilter{}, page) })
+	filtered("SecurityEvents, of a period", func(s *Store) error { return refusals(s, escrow.SecurityEventFilter{Period: period}, first) })
+	filtered("SecurityEvents, of an institution", func(s *Store) error {
+		return refusals(s, escrow.SecurityEventFilter{Institution: &of}, first)
 	})
-	filtered("Refusals, of an actor", func(s *Store) error { return refusals(s, escrow.RefusalFilter{Actor: "root"}, first) })
+	filtered("SecurityEvents, of an actor", func(s *Store) error { return refusals(s, escrow.SecurityEventFilter{Actor: "root"}, first) })
 	return lists
 }
 

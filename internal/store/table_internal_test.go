@@ -29,7 +29,7 @@ func allDescribed() []described {
 	return []described{
 		describe(institutionTable), describe(keyTable), describe(policyTable), describe(templateTable), describe(assetTable),
 		describe(positionTable), describe(recordTable), describe(headTable), describe(entryTable), describe(checkpointTable),
-		describe(tileTable), describe(logKeyTable), describe(refusalTable), describe(headMoves),
+		describe(tileTable), describe(checkpointKeyTable), describe(securityEventTable), describe(headMoves),
 	}
 }
 

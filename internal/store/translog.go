@@ -145,15 +145,15 @@ func (s *Store) UnsignedJournals(
 		})
 }
 
-// LogKey is a key that checkpoints were signed with.
-type LogKey struct {
+// CheckpointKey is a key that checkpoints were signed with.
+type CheckpointKey struct {
 	VerifierKey string
 	// SigningKey is empty for a key that is kept elsewhere.
 	SigningKey string
 	CreatedAt  time.Time
 }
 
-var logKeyTable = newTable("log_keys", func(k *LogKey) []column {
+var checkpointKeyTable = newTable("checkpoint_keys", func(k *CheckpointKey) []column {
 	return []column{
 		key("verifier_key", textColumn(&k.VerifierKey)),
 		fixed("signing_key", optionalTextColumn(&k.SigningKey)),
@@ -161,13 +161,13 @@ var logKeyTable = newTable("log_keys", func(k *LogKey) []column {
 	}
 }, onConflict("ON CONFLICT (verifier_key) DO NOTHING"))
 
-// LogKeys returns the keys that checkpoints were signed with, the oldest first.
-func (s *Store) LogKeys(ctx context.Context) ([]LogKey, error) {
-	return all(ctx, s.database, "SELECT "+logKeyTable.list+" FROM log_keys ORDER BY created_at, verifier_key", nil,
-		logKeyTable.scan)
+// CheckpointKeys returns the keys that checkpoints were signed with, the oldest first.
+func (s *Store) CheckpointKeys(ctx context.Context) ([]CheckpointKey, error) {
+	return all(ctx, s.database, "SELECT "+checkpointKeyTable.list+" FROM checkpoint_keys ORDER BY created_at, verifier_key", nil,
+		checkpointKeyTable.scan)
 }
 
-// AddLogKey keeps a key, unless it is there.
-func (s *Store) AddLogKey(ctx context.Context, k LogKey) error {
-	return s.database.transact(ctx, func(sink changeSink) error { return insert(sink, logKeyTable, []LogKey{k}) })
+// AddCheckpointKey keeps a key, unless it is there.
+func (s *Store) AddCheckpointKey(ctx context.Context, k CheckpointKey) error {
+	return s.database.transact(ctx, func(sink changeSink) error { return insert(sink, checkpointKeyTable, []CheckpointKey{k}) })
 }

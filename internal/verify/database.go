@@ -16,7 +16,7 @@ import (
 // while only and stand in no journal.
 func Database(ctx context.Context, s *store.Store, config Config) (Report, error) {
 	v, err := begin(ctx, config, s, func(ctx context.Context) ([]string, error) {
-		keys, err := s.LogKeys(ctx)
+		keys, err := s.CheckpointKeys(ctx)
 		brought := make([]string, len(keys))
 		for i, key := range keys {
 			brought[i] = key.VerifierKey

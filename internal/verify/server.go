@@ -29,7 +29,7 @@ func Server(ctx context.Context, s bundle.Server, directory string, config Confi
 	if err != nil {
 		return Report{}, err
 	}
-	v, err := begin(ctx, config, nil, s.LogKeys)
+	v, err := begin(ctx, config, nil, s.CheckpointKeys)
 	if err != nil {
 		return Report{}, err
 	}

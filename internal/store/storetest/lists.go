@@ -224,37 +224,37 @@ func (f *fixture) checkPositions(t *testing.T, of escrow.InstitutionID, s sample
 }
 
 func (f *fixture) checkRefusals(t *testing.T) {
-	type restricted = restriction[escrow.RefusalFilter, escrow.RefusedAttempt]
+	type restricted = restriction[escrow.SecurityEventFilter, escrow.SecurityEvent]
 	of := escrow.InstitutionID(f.uuid())
-	var attempts []escrow.RefusedAttempt
+	var attempts []escrow.SecurityEvent
 	for i := range 23 {
-		attempt := escrow.RefusedAttempt{
+		attempt := escrow.SecurityEvent{
 			At: f.moment(), InstitutionID: pick([]escrow.InstitutionID{{}, of}, f.random.IntN(2)), Actor: pick([]string{"root", "unknown"}, f.random.IntN(2)),
 			Code: escrow.CodeInvalidKey, Method: "POST", Path: pick(texts(), i), Client: "2001:db8::1", RequestID: pick(texts(), i+1),
 		}
 		attempt.ID = escrow.EntryID(f.uuid())
 		attempts = append(attempts, attempt)
 	}
-	for _, half := range [][]escrow.RefusedAttempt{attempts[:11], attempts[11:], nil} {
-		if err := f.LogRefusals(t.Context(), half); err != nil {
+	for _, half := range [][]escrow.SecurityEvent{attempts[:11], attempts[11:], nil} {
+		if err := f.AddSecurityEvents(t.Context(), half); err != nil {
 			t.Fatal(err)
 		}
 	}
-	at := func(a escrow.RefusedAttempt) time.Time { return a.At }
+	at := func(a escrow.SecurityEvent) time.Time { return a.At }
 	restrictions := append(
-		inPeriod(at, attempts[4], attempts[19], func(filter *escrow.RefusalFilter) *escrow.Period { return &filter.Period }),
+		inPeriod(at, attempts[4], attempts[19], func(filter *escrow.SecurityEventFilter) *escrow.Period { return &filter.Period }),
 		restricted{
-			"institution", func(filter *escrow.RefusalFilter) { filter.Institution = &of },
-			func(a escrow.RefusedAttempt) bool { return a.InstitutionID == of },
+			"institution", func(filter *escrow.SecurityEventFilter) { filter.Institution = &of },
+			func(a escrow.SecurityEvent) bool { return a.InstitutionID == of },
 		},
 		restricted{
-			"actor", func(filter *escrow.RefusalFilter) { filter.Actor = "unknown" },
-			func(a escrow.RefusedAttempt) bool { return a.Actor == "unknown" },
+			"actor", func(filter *escrow.SecurityEventFilter) { filter.Actor = "unknown" },
+			func(a escrow.SecurityEvent) bool { return a.Actor == "unknown" },
 		},
 	)
 	checkList(t, attempts, restrictions,
-		func(a escrow.RefusedAttempt) escrow.Cursor { return escrow.IDCursor(a.ID) },
-		func(filter escrow.RefusalFilter, page escrow.PageRequest) (escrow.Page[escrow.RefusedAttempt], error) {
-			return f.Refusals(t.Context(), filter, page)
+		func(a escrow.SecurityEvent) escrow.Cursor { return escrow.IDCursor(a.ID) },
+		func(filter escrow.SecurityEventFilter, page escrow.PageRequest) (escrow.Page[escrow.SecurityEvent], error) {
+			return f.SecurityEvents(t.Context(), filter, page)
 		})
 }

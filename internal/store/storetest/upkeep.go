@@ -156,8 +156,8 @@ func testEndedContext(f *fixture) {
 		"Purge":        func() error { _, err := f.Purge(ended, f.now, 1); return err },
 		"CheckSchema":  func() error { return f.CheckSchema(ended) },
 		"Committed":    func() error { _, err := f.Committed(ended, escrow.Entry{InstitutionID: of}); return err },
-		"LogRefusals": func() error {
-			return f.LogRefusals(ended, []escrow.RefusedAttempt{{ID: escrow.EntryID(f.uuid())}})
+		"AddSecurityEvents": func() error {
+			return f.AddSecurityEvents(ended, []escrow.SecurityEvent{{ID: escrow.EntryID(f.uuid())}})
 		},
 	} {
 		if err := call(); !errors.Is(err, store.ErrUnavailable) {

@@ -324,15 +324,15 @@ DELETE
 
 -- Purge
 DELETE
-    FROM refusals
-    WHERE id IN (SELECT id FROM refusals ORDER BY id DESC LIMIT $1 OFFSET $2);
+    FROM security_events
+    WHERE id IN (SELECT id FROM security_events ORDER BY id DESC LIMIT $1 OFFSET $2);
 
--- LogRefusals on SQLite, for each row
-INSERT INTO refusals (id, at, institution_id, actor, code, method, path, client, request_id)
+-- AddSecurityEvents on SQLite, for each row
+INSERT INTO security_events (id, at, institution_id, actor, code, method, path, client, request_id)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
 
--- LogRefusals on PostgreSQL
-INSERT INTO refusals (id, at, institution_id, actor, code, method, path, client,
+-- AddSecurityEvents on PostgreSQL
+INSERT INTO security_events (id, at, institution_id, actor, code, method, path, client,
         request_id) SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[],
         $6::text[], $7::text[], $8::text[], $9::text[]);
 
@@ -466,19 +466,19 @@ SELECT institution_id, sequence, size
     WHERE sequence > size
     ORDER BY institution_id LIMIT $2;
 
--- LogKeys
+-- CheckpointKeys
 SELECT verifier_key, signing_key, created_at
-    FROM log_keys
+    FROM checkpoint_keys
     ORDER BY created_at, verifier_key;
 
--- AddLogKey on SQLite, for each row
-INSERT INTO log_keys (verifier_key, signing_key, created_at)
+-- AddCheckpointKey on SQLite, for each row
+INSERT INTO checkpoint_keys (verifier_key, signing_key, created_at)
     VALUES ($1, $2, $3)
     ON CONFLICT (verifier_key) DO NOTHING;
 
--- AddLogKey on PostgreSQL
-INSERT INTO log_keys (verifier_key, signing_key, created_at) SELECT * FROM unnest($1::text[], $2::text[],
-        $3::timestamptz[])
+-- AddCheckpointKey on PostgreSQL
+INSERT INTO checkpoint_keys (verifier_key, signing_key, created_at) SELECT * FROM unnest($1::text[],
+        $2::text[], $3::timestamptz[])
     ON CONFLICT (verifier_key) DO NOTHING;
 
 -- BookTables, rows of api_keys
@@ -779,37 +779,37 @@ SELECT institution_id, size, at, note, balances
     WHERE institution_id = $1 AND size < $2
     ORDER BY size DESC LIMIT 101;
 
--- Refusals
+-- SecurityEvents
 SELECT id, at, institution_id, actor, code, method, path, client, request_id
-    FROM refusals
+    FROM security_events
     ORDER BY id ASC LIMIT 101;
 
--- Refusals, after a cursor
+-- SecurityEvents, after a cursor
 SELECT id, at, institution_id, actor, code, method, path, client, request_id
-    FROM refusals
+    FROM security_events
     WHERE id > $1
     ORDER BY id ASC LIMIT 101;
 
--- Refusals, before a cursor
+-- SecurityEvents, before a cursor
 SELECT id, at, institution_id, actor, code, method, path, client, request_id
-    FROM refusals
+    FROM security_events
     WHERE id < $1
     ORDER BY id DESC LIMIT 101;
 
--- Refusals, of a period
+-- SecurityEvents, of a period
 SELECT id, at, institution_id, actor, code, method, path, client, request_id
-    FROM refusals
+    FROM security_events
     WHERE id >= $1 AND id < $2
     ORDER BY id ASC LIMIT 101;
 
--- Refusals, of an institution
+-- SecurityEvents, of an institution
 SELECT id, at, institution_id, actor, code, method, path, client, request_id
-    FROM refusals
+    FROM security_events
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 101;
 
--- Refusals, of an actor
+-- SecurityEvents, of an actor
 SELECT id, at, institution_id, actor, code, method, path, client, request_id
-    FROM refusals
+    FROM security_events
     WHERE actor = $1
     ORDER BY id ASC LIMIT 101;

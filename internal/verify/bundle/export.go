@@ -76,7 +76,7 @@ func FromStore(
 		more = checkpoints.More
 	}
 
-	keys, err := s.LogKeys(ctx)
+	keys, err := s.CheckpointKeys(ctx)
 	if err != nil {
 		return err
 	}
@@ -120,8 +120,8 @@ func (s Server) End(ctx context.Context, of escrow.InstitutionID) (int64, error)
 	return page.Data[0].Sequence, nil
 }
 
-// LogKeys returns the public keys that the server says sign checkpoints.
-func (s Server) LogKeys(ctx context.Context) (keys []string, err error) {
+// CheckpointKeys returns the public keys that the server says sign checkpoints.
+func (s Server) CheckpointKeys(ctx context.Context) (keys []string, err error) {
 	type key struct {
 		VerifierKey string `json:"verifierKey"`
 	}
@@ -187,7 +187,7 @@ func FromServer(ctx context.Context, s Server, of escrow.InstitutionID, path str
 		return err
 	}
 
-	keys, err := s.LogKeys(ctx)
+	keys, err := s.CheckpointKeys(ctx)
 	if err != nil {
 		return err
 	}

@@ -179,7 +179,7 @@ CREATE INDEX idempotency_records_created ON idempotency_records (created_at);
 
 -- The bounded log of refused attempts that concern security. Not part of any
 -- journal: nothing happened.
-CREATE TABLE refusals (
+CREATE TABLE security_events (
     id             uuid PRIMARY KEY,
     at             timestamptz NOT NULL,
     institution_id uuid NOT NULL, -- zero where it is not known

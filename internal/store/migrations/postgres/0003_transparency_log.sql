@@ -29,7 +29,7 @@ CREATE TRIGGER journal_checkpoints_append_only
 
 -- The keys that checkpoints were ever signed with. signing_key is there only for one
 -- that a server has made for itself.
-CREATE TABLE log_keys (
+CREATE TABLE checkpoint_keys (
     verifier_key text COLLATE "C" PRIMARY KEY,
     signing_key  text,
     created_at   timestamptz NOT NULL

@@ -180,7 +180,7 @@ CREATE INDEX idempotency_records_created ON idempotency_records (created_at);
 
 -- The bounded log of refused attempts that concern security. Not part of any
 -- journal: nothing happened.
-CREATE TABLE refusals (
+CREATE TABLE security_events (
     id             blob PRIMARY KEY,
     at             integer NOT NULL,
     institution_id blob NOT NULL, -- zero where it is not known
@@ -219,4 +219,4 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('positions', 'positions_due', '1000000 2'),
     ('idempotency_records', 'idempotency_records', '1000000 1000 1'),
     ('idempotency_records', 'idempotency_records_created', '1000000 2'),
-    ('refusals', 'refusals', '100000 1');
+    ('security_events', 'security_events', '100000 1');

@@ -42,7 +42,7 @@ BEGIN SELECT RAISE(ABORT, 'journal_checkpoints is append-only: REPLACE refused')
 
 -- The keys that checkpoints were ever signed with. signing_key is there only for one
 -- that a server has made for itself.
-CREATE TABLE log_keys (
+CREATE TABLE checkpoint_keys (
     verifier_key text PRIMARY KEY,
     signing_key  text,
     created_at   integer NOT NULL

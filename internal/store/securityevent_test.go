@@ -20,7 +20,7 @@ type shortLog struct {
 }
 
 func (s shortLog) exec(ctx context.Context, sql string, args []any) (int64, error) {
-	if i := slices.Index(args, any(int64(MaxRefusals))); i >= 0 {
+	if i := slices.Index(args, any(int64(MaxSecurityEvents))); i >= 0 {
 		args[i] = int64(s.bound)
 	}
 	return s.database.exec(ctx, sql, args)
@@ -38,12 +38,12 @@ func TestThePurgeKeepsTheNewestRefusedAttempts(t *testing.T) {
 			t.Fatal(err)
 		}
 		now := time.Date(2027, time.March, 1, 9, 0, 0, 0, time.UTC)
-		attempts := make([]escrow.RefusedAttempt, bound+surplus)
+		attempts := make([]escrow.SecurityEvent, bound+surplus)
 		for i := range attempts {
 			attempts[i].At = now.Add(time.Duration(i) * time.Second)
 			attempts[i].ID = escrow.EntryID(escrow.NewUUID(attempts[i].At, 0))
 		}
-		if err := s.LogRefusals(t.Context(), attempts); err != nil {
+		if err := s.AddSecurityEvents(t.Context(), attempts); err != nil {
 			t.Fatal(err)
 		}
 		short := &Store{database: shortLog{s.database, bound}, cache: s.cache}
@@ -52,7 +52,7 @@ func TestThePurgeKeepsTheNewestRefusedAttempts(t *testing.T) {
 				t.Errorf("%s: purge %d of at most 3 removed %d, %v; want %d", s.Name(), i+1, removed, err, want)
 			}
 		}
-		page, err := s.Refusals(t.Context(), escrow.RefusalFilter{}, escrow.PageRequest{Limit: 100})
+		page, err := s.SecurityEvents(t.Context(), escrow.SecurityEventFilter{}, escrow.PageRequest{Limit: 100})
 		if diff := cmp.Diff(attempts[surplus:], page.Items); diff != "" || err != nil {
 			t.Errorf("%s: attempts that are to be left (-) and that are (+), %v:\n%s", s.Name(), err, diff)
 		}

@@ -1,0 +1,41 @@
+package store
+
+import (
+	"context"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+)
+
+// MaxSecurityEvents bounds the security events; Purge keeps the newest.
+const MaxSecurityEvents = 100_000
+
+var securityEventTable = newTable("security_events", func(a *escrow.SecurityEvent) []column {
+	return []column{
+		key("id", uuidColumn(&a.ID)),
+		fixed("at", timeColumn(&a.At)),
+		fixed("institution_id", uuidColumn(&a.InstitutionID)),
+		fixed("actor", textColumn(&a.Actor)),
+		fixed("code", textColumn(&a.Code)),
+		fixed("method", textColumn(&a.Method)),
+		fixed("path", textColumn(&a.Path)),
+		fixed("client", textColumn(&a.Client)),
+		fixed("request_id", textColumn(&a.RequestID)),
+	}
+}, purged())
+
+// SecurityEvents returns a page of the security events.
+func (s *Store) SecurityEvents(
+	ctx context.Context, filter escrow.SecurityEventFilter, page escrow.PageRequest,
+) (escrow.Page[escrow.SecurityEvent], error) {
+	l := listOf(securityEventTable, "id")
+	if filter.Institution != nil {
+		l.where("institution_id = %s", idArg(*filter.Institution))
+	}
+	l.whereText("actor", filter.Actor)
+	return idPage(ctx, s.database, l, filter.Period, page, securityEventTable.scan)
+}
+
+// AddSecurityEvents adds refused attempts to them.
+func (s *Store) AddSecurityEvents(ctx context.Context, attempts []escrow.SecurityEvent) error {
+	return s.database.transact(ctx, func(sink changeSink) error { return insert(sink, securityEventTable, attempts) })
+}
