@@ -47,6 +47,24 @@ const (
 	CodeShuttingDown         Code = "shutting_down"
 )
 
+// CreationRefusals lists the refusals of a new position on an asset that there is, in the
+// order in which they are looked for: what the asset's template asks of it, and the policy.
+func CreationRefusals() []Code {
+	return []Code{
+		CodeTemplateCurrency, CodeTemplateMinAmount, CodeTemplateMaxAmount, CodeTemplateTenor,
+		CodePolicyMinAmount, CodePolicyMaxAmount, CodePolicyCurrency,
+	}
+}
+
+// TransitionRefusals lists the refusals of a transition of a position that there is, in the
+// order in which they are looked for.
+func TransitionRefusals() []Code {
+	return []Code{
+		CodeVersionMismatch, CodeInvalidTransition, CodePositionExpired, CodePositionEventLimit,
+		CodeTransitionAmount, CodeTemplateRetainage,
+	}
+}
+
 // Error is a refusal or a failure: a code to branch on, a sentence for people,
 // and, for invalid input, each fault. What caused it is for the log alone.
 type Error struct {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/jsonwriter"
 	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
@@ -51,6 +52,40 @@ type batchItemView struct {
 type itemProblem struct {
 	web.ProblemMembers
 	Errors []escrow.Fault `json:"errors,omitempty" doc:"Each fault of an invalid item; fields are the item's." nullable:"false"`
+}
+
+// AppendJSON implements jsonwriter.Value.
+func (v batchView) AppendJSON(text []byte) []byte {
+	o := jsonwriter.Begin(text)
+	jsonwriter.Array(&o, "results", v.Results)
+	return o.End()
+}
+
+// AppendJSON implements jsonwriter.Value.
+func (v batchItemView) AppendJSON(text []byte) []byte {
+	o := jsonwriter.Begin(text)
+	o.Number("status", int64(v.Status))
+	if v.Position != nil {
+		jsonwriter.Member(&o, "position", *v.Position)
+	}
+	if v.Error != nil {
+		jsonwriter.Member(&o, "error", *v.Error)
+	}
+	return o.End()
+}
+
+// AppendJSON implements jsonwriter.Value.
+func (p itemProblem) AppendJSON(text []byte) []byte {
+	o := jsonwriter.Begin(text)
+	o.Word("type", p.Type)
+	o.Text("title", p.Title)
+	o.Number("status", int64(p.Status))
+	o.Text("detail", p.Detail)
+	o.Word("code", p.Code)
+	if len(p.Errors) > 0 {
+		jsonwriter.Array(&o, "errors", faultViews(p.Errors))
+	}
+	return o.End()
 }
 
 // viewResults shows what became of a batch's items; done is the status of one that

@@ -35,94 +35,11 @@ func encode(body any) (content []byte, err error) {
 	return append(content, '\n'), err
 }
 
-// AppendJSON implements jsonwriter.Value.
-func (v positionView) AppendJSON(text []byte) []byte {
-	o := jsonwriter.Begin(text)
-	jsonwriter.Appender(&o, "id", v.ID)
-	jsonwriter.Appender(&o, "institutionId", v.InstitutionID)
-	jsonwriter.Appender(&o, "assetId", v.AssetID)
-	o.Text("holderReference", v.HolderReference)
-	o.OptionalText("externalReference", v.ExternalReference)
-	o.Word("currency", string(v.Currency))
-	o.Word("amount", v.Amount)
-	o.Word("funded", v.Funded)
-	o.Word("released", v.Released)
-	o.Word("refunded", v.Refunded)
-	o.Word("held", v.Held)
-	o.Word("state", string(v.State))
-	o.Number("version", v.Version)
-	if v.ExpiresAt != nil {
-		jsonwriter.Appender(&o, "expiresAt", *v.ExpiresAt)
-	}
-	writeMetadata(&o, v.Metadata)
-	jsonwriter.Appender(&o, "createdAt", v.CreatedAt)
-	jsonwriter.Appender(&o, "updatedAt", v.UpdatedAt)
-	if v.Events != nil {
-		jsonwriter.Array(&o, "events", *v.Events)
-	}
-
-	return o.End()
-}
-
-// AppendJSON implements jsonwriter.Value.
-func (v positionEventView) AppendJSON(text []byte) []byte {
-	o := jsonwriter.Begin(text)
-	jsonwriter.Appender(&o, "id", v.ID)
-	o.Number("sequence", v.Sequence)
-	if v.FromState != nil {
-		o.Word("fromState", string(*v.FromState))
-	} else {
-		o.Null("fromState")
-	}
-	o.Word("toState", string(v.ToState))
-	o.OptionalWord("amount", v.Amount)
-	o.OptionalText("reason", v.Reason)
-	writeMetadata(&o, v.Metadata)
-	jsonwriter.Appender(&o, "actor", v.Actor)
-	jsonwriter.Appender(&o, "at", v.At)
-
-	return o.End()
-}
-
 // writeMetadata leaves an empty object out like one that is missing.
 func writeMetadata(o *jsonwriter.Object, metadata escrow.Metadata) {
 	if len(metadata) > len("{}") {
 		o.Raw("metadata", metadata)
 	}
-}
-
-// AppendJSON implements jsonwriter.Value.
-func (v batchView) AppendJSON(text []byte) []byte {
-	o := jsonwriter.Begin(text)
-	jsonwriter.Array(&o, "results", v.Results)
-	return o.End()
-}
-
-// AppendJSON implements jsonwriter.Value.
-func (v batchItemView) AppendJSON(text []byte) []byte {
-	o := jsonwriter.Begin(text)
-	o.Number("status", int64(v.Status))
-	if v.Position != nil {
-		jsonwriter.Member(&o, "position", *v.Position)
-	}
-	if v.Error != nil {
-		jsonwriter.Member(&o, "error", *v.Error)
-	}
-	return o.End()
-}
-
-// AppendJSON implements jsonwriter.Value.
-func (p itemProblem) AppendJSON(text []byte) []byte {
-	o := jsonwriter.Begin(text)
-	o.Word("type", p.Type)
-	o.Text("title", p.Title)
-	o.Number("status", int64(p.Status))
-	o.Text("detail", p.Detail)
-	o.Word("code", p.Code)
-	if len(p.Errors) > 0 {
-		jsonwriter.Array(&o, "errors", faultViews(p.Errors))
-	}
-	return o.End()
 }
 
 // faultView is a fault that writes itself.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/jsonwriter"
 	"github.com/escrowgrid/escrowgrid/internal/money"
 	"github.com/escrowgrid/escrowgrid/internal/web"
 )
@@ -150,17 +151,57 @@ func viewPositionEvent(e escrow.PositionEvent) positionEventView {
 	return view
 }
 
+// AppendJSON implements jsonwriter.Value.
+func (v positionView) AppendJSON(text []byte) []byte {
+	o := jsonwriter.Begin(text)
+	jsonwriter.Appender(&o, "id", v.ID)
+	jsonwriter.Appender(&o, "institutionId", v.InstitutionID)
+	jsonwriter.Appender(&o, "assetId", v.AssetID)
+	o.Text("holderReference", v.HolderReference)
+	o.OptionalText("externalReference", v.ExternalReference)
+	o.Word("currency", string(v.Currency))
+	o.Word("amount", v.Amount)
+	o.Word("funded", v.Funded)
+	o.Word("released", v.Released)
+	o.Word("refunded", v.Refunded)
+	o.Word("held", v.Held)
+	o.Word("state", string(v.State))
+	o.Number("version", v.Version)
+	if v.ExpiresAt != nil {
+		jsonwriter.Appender(&o, "expiresAt", *v.ExpiresAt)
+	}
+	writeMetadata(&o, v.Metadata)
+	jsonwriter.Appender(&o, "createdAt", v.CreatedAt)
+	jsonwriter.Appender(&o, "updatedAt", v.UpdatedAt)
+	if v.Events != nil {
+		jsonwriter.Array(&o, "events", *v.Events)
+	}
+
+	return o.End()
+}
+
+// AppendJSON implements jsonwriter.Value.
+func (v positionEventView) AppendJSON(text []byte) []byte {
+	o := jsonwriter.Begin(text)
+	jsonwriter.Appender(&o, "id", v.ID)
+	o.Number("sequence", v.Sequence)
+	if v.FromState != nil {
+		o.Word("fromState", string(*v.FromState))
+	} else {
+		o.Null("fromState")
+	}
+	o.Word("toState", string(v.ToState))
+	o.OptionalWord("amount", v.Amount)
+	o.OptionalText("reason", v.Reason)
+	writeMetadata(&o, v.Metadata)
+	jsonwriter.Appender(&o, "actor", v.Actor)
+	jsonwriter.Appender(&o, "at", v.At)
+
+	return o.End()
+}
+
 // positionCursor is a position's place in a list.
 func positionCursor(p escrow.Position) escrow.Cursor { return escrow.IDCursor(p.ID) }
-
-// creationRefusals are those of a new position: what its asset's template and the policy
-// of the template's region ask of it.
-func creationRefusals() codes {
-	return codes{
-		escrow.CodeTemplateCurrency, escrow.CodeTemplateMinAmount, escrow.CodeTemplateMaxAmount,
-		escrow.CodeTemplateTenor, escrow.CodePolicyMinAmount, escrow.CodePolicyMaxAmount, escrow.CodePolicyCurrency,
-	}
-}
 
 // createPosition makes a position in its first state, without money.
 func (s *server) createPosition(c *call) (reply, error) {
@@ -174,14 +215,6 @@ func (s *server) createPosition(c *call) (reply, error) {
 	answer := created("/positions/"+position.ID.String(), viewPosition(position))
 	answer.etag = web.ETag(position.Version)
 	return answer, nil
-}
-
-// transitionRefusals are those of a transition of a position that there is.
-func transitionRefusals() codes {
-	return codes{
-		escrow.CodeVersionMismatch, escrow.CodeInvalidTransition, escrow.CodePositionExpired,
-		escrow.CodePositionEventLimit, escrow.CodeTransitionAmount, escrow.CodeTemplateRetainage,
-	}
 }
 
 // transitionPosition moves a position to another state, and its money with it. With

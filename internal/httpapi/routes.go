@@ -199,7 +199,7 @@ func (s *server) table() []route {
 		// Positions. A change of one is a transition, and each batch a command of its own.
 		{
 			pattern: "POST /positions", permission: adminKey, tenant: named, handle: s.createPosition,
-			refusals: append(codes{escrow.CodeAssetNotFound}, creationRefusals()...),
+			refusals: append(codes{escrow.CodeAssetNotFound}, escrow.CreationRefusals()...),
 			operation: web.Operation{
 				ID: "createPosition", Tag: "Positions", Summary: "Create a position",
 				Query: tenantQuery{}, Body: positionBody{}, Answer: positionView{}, Status: http.StatusCreated,
@@ -236,7 +236,7 @@ func (s *server) table() []route {
 		{
 			pattern:    "POST /positions/{id}/transition",
 			permission: adminKey, tenant: named, handle: s.transitionPosition,
-			refusals: append(codes{escrow.CodePositionNotFound}, transitionRefusals()...),
+			refusals: append(codes{escrow.CodePositionNotFound}, escrow.TransitionRefusals()...),
 			operation: web.Operation{
 				ID: "transitionPosition", Tag: "Positions", Summary: "Move a position to another state",
 				Query: tenantQuery{}, Body: transitionBody{}, Answer: positionView{},
