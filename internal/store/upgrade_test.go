@@ -16,7 +16,7 @@ import (
 func TestADatabaseOfTheLevelBeforeIsUpgraded(t *testing.T) {
 	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
 		s := open(t, databaseURL)
-		if err := store.MigrateTo(t.Context(), s, store.SchemaLevel-1); err != nil {
+		if err := store.MigrateTo(t.Context(), s, int64(store.SchemaLevel-1)); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.CheckSchema(t.Context()); err == nil {
