@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -255,13 +254,18 @@ func (v *wordsValue[T]) sqlType() sqlType { return sqlText }
 func (v *wordsValue[T]) destination() any { return &v.text }
 
 func (v *wordsValue[T]) write(to parameters) error {
+	text, err := v.json()
+	to.text(text)
+	return err
+}
+
+func (v *wordsValue[T]) json() (string, error) {
 	words := *v.variable
 	if words == nil {
 		words = []T{}
 	}
 	text, err := json.Marshal(words)
-	to.text(string(text))
-	return err
+	return string(text), err
 }
 
 func (v *wordsValue[T]) scanned() error {
@@ -276,11 +280,12 @@ func (v *wordsValue[T]) scanned() error {
 }
 
 func (v *wordsValue[T]) String() string {
-	texts := make([]string, len(*v.variable))
-	for i, word := range *v.variable {
-		texts[i] = string(word)
+	// Not the words alone: a word with a comma in it would look like two.
+	text, err := v.json()
+	if err != nil {
+		return err.Error()
 	}
-	return strings.Join(texts, ",")
+	return text
 }
 
 // jsonColumn holds a value as its JSON.

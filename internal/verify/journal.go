@@ -22,8 +22,10 @@ type entriesRead struct {
 	broken bool
 	// moves are what the entries moved, by place in the page.
 	moves []move
-	// first and last are the times of the first and the last entry.
-	first, last time.Time
+	// first is the time of the first entry, last the head after the last one, of those that
+	// could be read.
+	first time.Time
+	last  escrow.Head
 	// rotations are the entries that put an API key in the place of another.
 	rotations []escrow.Entry
 	// steps counts the entries of positions.
@@ -45,7 +47,8 @@ type chain struct {
 	roots    translog.Roots
 	tiles    []tileOf // by level
 	balances escrow.Balances
-	last     time.Time
+	// head is what the journal's head must be, by the last entry that could be read.
+	head escrow.Head
 	// broken says that the entries are not those of the tree that was signed: nothing
 	// that follows can be compared with it.
 	broken bool
@@ -55,8 +58,7 @@ type chain struct {
 	checkpoints checkpointReader
 	held        []heldCheckpoint
 
-	// rotations are the entries that replaced API keys, by the key replaced.
-	rotations map[escrow.KeyID]escrow.Entry
+	rotations rotations
 	// steps counts the entries of positions.
 	steps int64
 }
@@ -69,7 +71,7 @@ func (v *verification) readChain(
 ) (*chain, error) {
 	c := &chain{
 		v: v, of: of, kept: kept, checkpoints: checkpointReader{v: v, of: of}, held: v.held[of],
-		rotations: make(map[escrow.KeyID]escrow.Entry),
+		rotations: make(rotations),
 	}
 
 	next := int64(1)
@@ -177,10 +179,11 @@ func (v *verification) readEntry(of escrow.InstitutionID, stored store.StoredEnt
 
 	if read.first.IsZero() {
 		read.first = entry.At
-	} else if !entry.At.After(read.last) {
-		v.differLate(of, entry.Sequence, entry.At, read.last)
+	} else if !entry.At.After(read.last.At) {
+		v.differLate(of, entry.Sequence, entry.At, read.last.At)
 	}
-	read.last = entry.At
+	read.last = escrow.Head{Sequence: stored.Sequence, At: entry.At}
+
 	if _, step, ok := entry.PositionEvent(); ok {
 		read.steps++
 		if posting, moves := step.Posting(); moves {
@@ -199,17 +202,16 @@ func (v *verification) differLate(of escrow.InstitutionID, sequence int64, at, b
 
 // take adds the next page to the chain.
 func (c *chain) take(ctx context.Context, read entriesRead) error {
-	if !read.first.IsZero() && !c.last.IsZero() && !read.first.After(c.last) {
-		c.v.differLate(c.of, c.roots.Size()+1, read.first, c.last)
+	if !read.first.IsZero() && !c.head.At.IsZero() && !read.first.After(c.head.At) {
+		c.v.differLate(c.of, c.roots.Size()+1, read.first, c.head.At)
 	}
-	if !read.last.IsZero() {
-		c.last = read.last
+	if !read.last.At.IsZero() {
+		c.head = read.last
 	}
 
 	c.steps += read.steps
 	for _, rotation := range read.rotations {
-		replaced, _ := rotation.ReplacedKey()
-		c.rotations[replaced] = rotation
+		c.rotations.add(rotation)
 	}
 
 	for place, leaf := range read.leaves {

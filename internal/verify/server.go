@@ -125,6 +125,8 @@ func (p *shownPosition) UnmarshalJSON(text []byte) error {
 	for i := range p.columns {
 		column := &p.columns[i]
 		member := members[memberName(column.Name)]
+
+		column.Value = ""
 		if json.Unmarshal(member, &column.Value) != nil {
 			column.Value = string(member) // No string: a number, or metadata.
 		}

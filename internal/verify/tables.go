@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -51,28 +52,36 @@ func rebuildRow(t store.BookTable, r store.Row, history []escrow.Entry) (store.R
 	return row, nil
 }
 
-// addRotations adds the rotations that replaced API keys to the keys' histories. It is
-// given those up to the entry of a sequence, by the key replaced.
+// rotations are the entries that put an API key in the place of another, by the key
+// replaced. A key may be rotated again until it expires.
+type rotations map[escrow.KeyID][]escrow.Entry
+
+// add adds an entry, if it is a rotation.
+func (r rotations) add(entry escrow.Entry) {
+	if replaced, ok := entry.ReplacedKey(); ok {
+		r[replaced] = append(r[replaced], entry)
+	}
+}
+
+// addRotations adds the rotations that replaced API keys to the keys' histories: those up
+// to the entry of a sequence, which are known, and those after it, which it reads.
 func addRotations(
-	s *store.Store, of escrow.InstitutionID, known int64, rotations map[escrow.KeyID]escrow.Entry,
+	s *store.Store, of escrow.InstitutionID, sequence int64, known rotations,
 ) func(context.Context, []store.Row, map[string][]escrow.Entry) error {
 	return func(ctx context.Context, rows []store.Row, histories map[string][]escrow.Entry) error {
 		if !holdsKeys(rows) {
 			return nil
 		}
-		later, err := rotationsAfter(ctx, s, of, known)
+		later, err := rotationsAfter(ctx, s, of, sequence)
 		if err != nil {
 			return err
 		}
 
 		for _, row := range rows {
 			key, _ := row.Resource.(escrow.APIKey)
-			for _, rotations := range []map[escrow.KeyID]escrow.Entry{rotations, later} {
-				if rotation, ok := rotations[key.ID]; ok {
-					histories[row.Subject] = append(histories[row.Subject], rotation)
-				}
-			}
-			slices.SortFunc(histories[row.Subject], func(a, b escrow.Entry) int { return int(a.Sequence - b.Sequence) })
+			history := slices.Concat(histories[row.Subject], known[key.ID], later[key.ID])
+			slices.SortFunc(history, func(a, b escrow.Entry) int { return cmp.Compare(a.Sequence, b.Sequence) })
+			histories[row.Subject] = history
 		}
 		return nil
 	}
@@ -85,12 +94,9 @@ func holdsKeys(rows []store.Row) bool {
 	})
 }
 
-// rotationsAfter reads the entries after one that put an API key in the place of another,
-// by the key replaced.
-func rotationsAfter(
-	ctx context.Context, s *store.Store, of escrow.InstitutionID, after int64,
-) (map[escrow.KeyID]escrow.Entry, error) {
-	rotations := make(map[escrow.KeyID]escrow.Entry)
+// rotationsAfter reads the rotations after an entry.
+func rotationsAfter(ctx context.Context, s *store.Store, of escrow.InstitutionID, after int64) (rotations, error) {
+	later := make(rotations)
 	page := escrow.PageRequest{Limit: escrow.MaxPageSize, After: new(escrow.SequenceCursor(after))}
 	for {
 		entries, err := s.Entries(ctx, of, escrow.EntryFilter{Kind: escrow.KindKeyRotated}, page)
@@ -99,14 +105,12 @@ func rotationsAfter(
 		}
 
 		for _, entry := range entries.Items {
-			if replaced, ok := entry.ReplacedKey(); ok {
-				rotations[replaced] = entry
-			}
+			later.add(entry)
 			page.After = new(escrow.SequenceCursor(entry.Sequence))
 		}
 
 		if !entries.More {
-			return rotations, nil
+			return later, nil
 		}
 	}
 }

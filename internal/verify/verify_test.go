@@ -275,6 +275,9 @@ func tamperings() []tampering {
 		{"an institution renamed", func(f *fixture) { f.tamper("UPDATE institutions SET name = 'N' WHERE id = $1", f.Example.Institution) }, []string{
 			"name N, and should be Meridian Bank",
 		}},
+		{"words of a list run together", func(f *fixture) {
+			f.tamper(`UPDATE institutions SET regions = '["US,SG"]' WHERE id = $1`, f.Example.Institution)
+		}, []string{`regions ["US,SG"], and should be ["US","SG"]`}},
 		{"the end of a journal removed", func(f *fixture) {
 			f.tamper("DELETE FROM journal_heads WHERE institution_id = $1", f.Example.Institution)
 		}, []string{
@@ -283,6 +286,9 @@ func tamperings() []tampering {
 		{"the end of a journal set back in time", func(f *fixture) {
 			f.tamper(`UPDATE journal_heads SET last_at = (SELECT at FROM journal_entries WHERE institution_id = $1 AND sequence = 1)
 				WHERE institution_id = $1`, f.Example.Institution)
+		}, []string{"journal_heads, column last_at: there is "}},
+		{"the end of a journal set forward in time", func(f *fixture) {
+			f.tamper(`UPDATE journal_heads SET last_at = (SELECT MAX(last_at) FROM journal_heads) WHERE institution_id = $1`, f.Example.Institution)
 		}, []string{"journal_heads, column last_at: there is "}},
 		{"an entry of the operator's", func(f *fixture) {
 			f.tamper(`INSERT INTO journal_entries (institution_id, sequence, at, actor, kind, subject, body)
@@ -448,6 +454,32 @@ func TestAServerMayWriteMeanwhile(t *testing.T) {
 		}
 		if report := f.verify(nil); report.DifferenceCount != 0 || report.Entries < lastEntry {
 			t.Errorf("afterwards the report is %+v", report)
+		}
+	})
+}
+
+// A key that is rotated twice while a verification is under way was read between the two.
+func TestAKeyMayBeRotatedTwiceMeanwhile(t *testing.T) {
+	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
+		f := newFixture(t, databaseURL)
+		rotate := func(overlap int64) {
+			f.Do(f.Example.Institution, valid(escrow.NewRotateKey(
+				f.Keys[1], escrow.RotationInput{OverlapSeconds: &overlap}, escrow.HashSecret(fmt.Sprint(overlap)))))
+		}
+		calls := 0
+		report := f.verify(func(c *verify.Config) {
+			c.Workers = 1
+			c.Progress = func(int64, int64) {
+				switch calls++; calls {
+				case 1: // The entries were read.
+					rotate(3600)
+				case 3: // The keys were read, after the institution.
+					rotate(60)
+				}
+			}
+		})
+		if report.DifferenceCount != 0 || calls < 3 {
+			t.Errorf("after %d calls there are differences: %v", calls, report.Differences)
 		}
 	})
 }
