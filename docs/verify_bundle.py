@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Verifies a bundle that `escrowgrid export` has written, with Python's standard library alone.
+"""Verifies a bundle that `escrowgrid export` wrote, with nothing but Python's standard library.
 
     python3 verify_bundle.py BUNDLE PUBLIC_KEY...
 
-It shares no code with EscrowGrid: it is written after docs/transparency-log.md, for who would rather not believe
-the program that made the bundle. A public key is name+hash+base64. Exit code 1 where something differs.
+It shares no code with EscrowGrid: it follows docs/transparency-log.md, for those who would rather not trust the
+program that made the bundle. A public key is name+hash+base64. The exit code is 1 if something differs.
 """
 import base64
 import decimal
@@ -35,6 +35,7 @@ def multiply(scalar, point):
 
 
 def point(text):
+    """Decodes a point of the curve from its 32 bytes."""
     y, sign = int.from_bytes(text, "little") & (1 << 255) - 1, text[31] >> 7
     square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
     x = pow(square, (P + 3) // 8, P)
@@ -50,6 +51,7 @@ BASE = point((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
 
 
 def signed(public, message, signature):
+    """Reports whether a signature of a message is the public key's."""
     s, r = int.from_bytes(signature[32:], "little"), signature[:32]
     h = int.from_bytes(hashlib.sha512(r + public + message).digest(), "little") % Q
     a, b = multiply(s, BASE), add(point(r), multiply(h, point(public)))
@@ -57,7 +59,7 @@ def signed(public, message, signature):
 
 
 def read_keys(texts):
-    """Returns the public keys by the name and the hash that a signature names them by (C2SP signed-note)."""
+    """Returns the public keys by name and hash, as signatures name them (C2SP signed-note)."""
     keys = {}
     for text in texts:
         name, key_hash, encoded = text.split("+", 2)
@@ -69,7 +71,7 @@ def read_keys(texts):
 
 
 def open_note(note, keys):
-    """Returns the lines of a signed note, if one of the keys has signed it and none of their signatures is wrong."""
+    """Returns the lines of a signed note. At least one of the keys must have signed it, none wrongly."""
     text, signatures = note.rsplit("\n\n", 1)
     known = False
     for line in signatures.splitlines():
@@ -83,7 +85,7 @@ def open_note(note, keys):
 
 
 def root(subtrees):
-    """Returns the root of a tree of perfect subtrees, (leaves, hash), the largest first (RFC 6962, 2.1)."""
+    """Returns the root hash of a tree, given as perfect subtrees (leaves, hash), the largest first (RFC 6962, 2.1)."""
     result = subtrees[-1][1]
     for _, left in reversed(subtrees[:-1]):
         result = hashlib.sha256(b"\1" + left + result).digest()
@@ -91,14 +93,15 @@ def root(subtrees):
 
 
 def add_leaf(subtrees, body):
+    """Adds an entry to a tree, and joins subtrees of the same size."""
     subtrees.append((1, hashlib.sha256(b"\0" + body).digest()))
     while len(subtrees) > 1 and subtrees[-1][0] == subtrees[-2][0]:
         (size, left), (_, right) = subtrees[-2:]
         subtrees[-2:] = [(2 * size, hashlib.sha256(b"\1" + left + right).digest())]
 
 
-def lead(positions, sequence, kind, event):
-    """Leads a position through an entry, and requires funded = released + refunded + held."""
+def apply(positions, sequence, kind, event):
+    """Applies an entry to its position: creates it, or moves all that is due or a part of what is held."""
     amount = decimal.Decimal(event.get("amount", "0"))
     if kind == "POSITION_CREATED":
         require(event["id"] not in positions and amount > 0, f"entry {sequence} cannot create {event['id']}")
@@ -115,6 +118,7 @@ def lead(positions, sequence, kind, event):
 
 
 def require(holds, message):
+    """Ends the program with a difference, unless what is required holds."""
     if not holds:
         sys.exit(f"DIFFERENCE {message}")
 
@@ -131,7 +135,7 @@ def main(path, *trusted):
         at = entry["at"]
         add_leaf(subtrees, body.encode())
         if entry["kind"].startswith("POSITION_"):
-            lead(positions, size, entry["kind"], entry["event"])
+            apply(positions, size, entry["kind"], entry["event"])
         if checkpoint and checkpoint[0] == size:
             origin, signed_size, signed_root, *_ = open_note(checkpoint[1], keys)
             require(origin.endswith("/" + institution) and signed_size == str(size), f"the checkpoint of {size} entries is of another journal")
