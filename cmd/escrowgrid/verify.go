@@ -122,7 +122,7 @@ func (c *verifyCommand) config() (verify.Config, error) {
 			return config, err
 		}
 		// Tools that write a text into a file end it with a newline more, or with none.
-		config.Held = append(config.Held, append(bytes.TrimRight(note, "\r\n"), '\n'))
+		config.Kept = append(config.Kept, append(bytes.TrimRight(note, "\r\n"), '\n'))
 	}
 	return config, nil
 }

@@ -7,59 +7,63 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/verify/bundle"
 )
 
-// Bundle verifies the journal in a bundle, with nothing but the file. There are no rows
-// in it; every position is led through its life again, with its money. Report.Rows counts
-// the positions.
+// Bundle verifies the journal in a bundle, with nothing but the file. A bundle has no
+// rows; the entries of every position are applied again, with their money, and
+// Report.Rows counts the positions.
 func Bundle(ctx context.Context, b *bundle.Bundle, config Config) (Report, error) {
-	v, err := begin(ctx, config, b, func(context.Context) ([]string, error) { return b.Keys, nil })
+	keys := func(context.Context) ([]string, error) { return b.Keys, nil }
+	v, err := newVerification(ctx, config, b, keys)
 	if err != nil {
 		return Report{}, err
 	}
 	v.total = 2 * b.Last
-	chain, err := v.bundled(ctx, b)
+	chain, err := v.readBundledChain(ctx, b)
 	if err != nil {
 		return v.report, err
 	}
 
-	accounted, err := compareRows(ctx, v, b.Institution, b.Last, comparison[life]{
+	accounted, err := compareRows(ctx, v, b.Institution, b.Last, comparison[createdPosition]{
 		name:    "positions",
-		page:    v.lives(b),
-		cursor:  life.cursor,
-		subject: life.subject,
-		fields:  func(life) []field { return nil },
-		rebuild: func(l life, history []escrow.Entry) (life, error) {
-			_, err := positionOf(history)
-			return l, err
+		page:    positionsCreated(b),
+		cursor:  createdPosition.cursor,
+		subject: func(p createdPosition) string { return p.subject },
+		fields:  func(createdPosition) []field { return nil },
+		rebuild: func(p createdPosition, history []escrow.Entry) (createdPosition, error) {
+			_, err := rebuildPosition(history)
+			return p, err
 		},
 	})
-	if err == nil && accounted != chain.steps && !chain.broken {
-		err = v.findStrayStep(ctx, b)
+	if err == nil && accounted != chain.positionEntries && !chain.broken {
+		err = v.findStrayTransition(ctx, b)
 	}
-	v.differHeld()
+	v.findKeptOfNoJournal()
 	return v.report, err
 }
 
-// bundled verifies the journal in a bundle, entry after entry.
-func (v *verification) bundled(ctx context.Context, b *bundle.Bundle) (*chain, error) {
+// readBundledChain verifies the journal in a bundle, entry after entry.
+func (v *verification) readBundledChain(ctx context.Context, b *bundle.Bundle) (*chain, error) {
 	v.report.Institutions++
-	chain, err := v.readChain(ctx, b.Institution, b.Last, nil, func(context.Context) (int64, error) { return b.Last, nil })
-	delete(v.held, b.Institution)
-	return chain, err
+	return v.readChain(ctx, chainSource{
+		of:      b.Institution,
+		last:    b.Last,
+		lastNow: func(context.Context) (int64, error) { return b.Last, nil },
+	})
 }
 
-// life is a position by the entry that made it.
-type life struct {
-	position string
+// createdPosition is a position by the entry that created it.
+type createdPosition struct {
+	subject  string
 	sequence int64
 }
 
-func (l life) cursor() *escrow.Cursor { return new(escrow.SequenceCursor(l.sequence)) }
-func (l life) subject() string        { return l.position }
+func (p createdPosition) cursor() *escrow.Cursor { return new(escrow.SequenceCursor(p.sequence)) }
 
-// lives pages through the positions that a journal's entries make.
-func (v *verification) lives(b *bundle.Bundle) func(context.Context, escrow.PageRequest) (escrow.Page[life], error) {
+// positionsCreated pages through the positions that a journal's entries create.
+func positionsCreated(
+	b *bundle.Bundle,
+) func(context.Context, escrow.PageRequest) (escrow.Page[createdPosition], error) {
 	var read int64
-	return func(ctx context.Context, _ escrow.PageRequest) (page escrow.Page[life], err error) {
+	return func(ctx context.Context, _ escrow.PageRequest) (page escrow.Page[createdPosition], err error) {
 		entries, err := b.StoredEntries(ctx, b.Institution, read+1, read+rowPage)
 		if err != nil {
 			return page, err
@@ -68,7 +72,7 @@ func (v *verification) lives(b *bundle.Bundle) func(context.Context, escrow.Page
 		read += rowPage
 		for _, entry := range entries {
 			if entry.Kind == escrow.KindPositionCreated {
-				page.Items = append(page.Items, life{entry.Subject, entry.Sequence})
+				page.Items = append(page.Items, createdPosition{subject: entry.Subject, sequence: entry.Sequence})
 			}
 		}
 		page.More = read < b.Last
@@ -76,8 +80,8 @@ func (v *verification) lives(b *bundle.Bundle) func(context.Context, escrow.Page
 	}
 }
 
-// findStrayStep names the first step of a position that no entry has made.
-func (v *verification) findStrayStep(ctx context.Context, b *bundle.Bundle) error {
+// findStrayTransition names the first transition of a position that no entry created.
+func (v *verification) findStrayTransition(ctx context.Context, b *bundle.Bundle) error {
 	for entry, err := range entriesUpTo(ctx, b, b.Institution, b.Last) {
 		if err != nil {
 			return err
@@ -91,11 +95,12 @@ func (v *verification) findStrayStep(ctx context.Context, b *bundle.Bundle) erro
 			return err
 		}
 		if len(history) == 0 || history[0].Kind != escrow.KindPositionCreated {
-			v.differ(b.Institution, entryName(entry.Sequence), "a step of "+entry.Subject, "one of a position that an entry has made")
+			v.differ(b.Institution, entryName(entry.Sequence), "a transition of "+entry.Subject,
+				"one of a position that an entry created")
 			return nil
 		}
 	}
 
-	v.differ(b.Institution, "the positions", "entries that are of none", "each entry once in the life of one")
+	v.differ(b.Institution, "the positions", "entries that are of none", "each entry once in the history of one")
 	return nil
 }

@@ -109,7 +109,7 @@ func TestTamperingWithABundleIsFound(t *testing.T) {
 		want       string // of a difference; the other program stops at the first
 	}{
 		{"an entry altered", []string{rewrite(anEntry, `"requestId":"test"`, `"requestId":"best"`)}, fmt.Sprintf("entries 1 to %d: there is the root ", firstSigned)},
-		{"an amount altered", []string{rewrite(anEntry, "900000.00", "800000.00")}, "there is a step that cannot be (apply POSITION_STATE_CHANGED"},
+		{"an amount altered", []string{rewrite(anEntry, "900000.00", "800000.00")}, "there is an entry that cannot be applied (apply POSITION_STATE_CHANGED"},
 		{"an entry removed", []string{fmt.Sprintf("DELETE FROM entries WHERE sequence = %d", anEntry)}, fmt.Sprintf("entry %d: there is nothing", anEntry)},
 		{"entries reordered", append(append(move(anEntry, 1_000_000), move(anEntry+1, anEntry)...), move(1_000_000, anEntry+1)...), fmt.Sprintf("entry %d: there is the time ", anEntry+1)},
 		{"the end cut off", []string{fmt.Sprintf("DELETE FROM entries WHERE sequence >= %d", lastSigned)}, fmt.Sprintf("checkpoint of %d entries: there is a journal of %d entries", lastSigned, lastSigned-1)},
@@ -124,7 +124,7 @@ func TestTamperingWithABundleIsFound(t *testing.T) {
 			"invalid signature for key escrowgrid.test",
 		},
 		{
-			"an unsigned step of a position that nothing made",
+			"an unsigned transition of a position that nothing made",
 			[]string{
 				fmt.Sprintf("DELETE FROM entries WHERE sequence > %d", lastSigned),
 				fmt.Sprintf("INSERT INTO entries SELECT %d, '2999-01-01T00:00:00.000000Z', actor, kind, '%s', '%s' FROM entries WHERE sequence = %d",
@@ -132,7 +132,7 @@ func TestTamperingWithABundleIsFound(t *testing.T) {
 					strings.NewReplacer(fmt.Sprintf(`"sequence":%d`, firstSigned+7), fmt.Sprintf(`"sequence":%d`, lastSigned+1),
 						`"at":"`+escrow.FormatTime(f.Entry(f.Example.Institution, firstSigned+7).At), `"at":"2999-01-01T00:00:00.000000Z`).Replace(foreign), firstSigned+7),
 			},
-			fmt.Sprintf("entry %d: there is a step of pos_00000000000000000000000001", lastSigned+1),
+			fmt.Sprintf("entry %d: there is a transition of pos_00000000000000000000000001", lastSigned+1),
 		},
 		{"of another institution", []string{"UPDATE bundle SET institution = '" + escrow.InstitutionID{15: 1}.String() + "'"}, "entry 1: there is institution " + f.Example.Institution.String()},
 	} {

@@ -15,13 +15,13 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
 
-// heldCheckpoint is a checkpoint that was kept elsewhere.
-type heldCheckpoint = translog.Checkpoint
+// keptCheckpoint is a checkpoint that was kept elsewhere.
+type keptCheckpoint = translog.Checkpoint
 
-// readHeld opens checkpoints that were kept elsewhere, and orders those of each
+// openKept opens checkpoints that were kept elsewhere, and orders those of each
 // institution by size.
-func readHeld(notes [][]byte, trusted translog.Verifiers) (map[escrow.InstitutionID][]heldCheckpoint, error) {
-	held := make(map[escrow.InstitutionID][]heldCheckpoint)
+func openKept(notes [][]byte, trusted translog.Verifiers) (map[escrow.InstitutionID][]keptCheckpoint, error) {
+	kept := make(map[escrow.InstitutionID][]keptCheckpoint)
 	for _, note := range notes {
 		checkpoint, err := trusted.Open(note)
 		if err != nil {
@@ -31,29 +31,30 @@ func readHeld(notes [][]byte, trusted translog.Verifiers) (map[escrow.Institutio
 		if err != nil {
 			return nil, err
 		}
-		held[of] = append(held[of], checkpoint)
+		kept[of] = append(kept[of], checkpoint)
 	}
 
-	for _, ofOne := range held {
-		slices.SortFunc(ofOne, func(a, b heldCheckpoint) int { return cmp.Compare(a.Size, b.Size) })
+	for _, ofOne := range kept {
+		slices.SortFunc(ofOne, func(a, b keptCheckpoint) int { return cmp.Compare(a.Size, b.Size) })
 	}
-	return held, nil
+	return kept, nil
 }
 
-// institutionOf reads whose journal a checkpoint is of out of its origin.
+// institutionOf returns whose journal a checkpoint is of, by its origin.
 func institutionOf(c translog.Checkpoint) (escrow.InstitutionID, error) {
 	var of escrow.InstitutionID
 	if err := of.UnmarshalText([]byte(c.Origin[strings.LastIndex(c.Origin, "/")+1:])); err != nil {
-		return of, fmt.Errorf("the origin of a checkpoint, %q, ends in no institution: %w", c.Origin, err)
+		return of, fmt.Errorf("the origin of a checkpoint, %q, ends with no institution's id: %w", c.Origin, err)
 	}
 	return of, nil
 }
 
-// readCheckpoint is a checkpoint as it is kept, with what its note says.
-type readCheckpoint struct {
+// openedCheckpoint is a stored checkpoint with what its note says.
+type openedCheckpoint struct {
 	store.Checkpoint
+
 	opened translog.Checkpoint
-	// fault, where there is one, is why the note is none of this journal's.
+	// fault is why the note is none of this journal's, or empty.
 	fault string
 }
 
@@ -62,24 +63,16 @@ type checkpointReader struct {
 	v  *verification
 	of escrow.InstitutionID
 
-	page  []readCheckpoint
+	page  []openedCheckpoint
 	after *escrow.Cursor
 	ended bool
 }
 
 // peek returns the next checkpoint; ok is false after the last.
-func (r *checkpointReader) peek(ctx context.Context) (next readCheckpoint, ok bool, err error) {
+func (r *checkpointReader) peek(ctx context.Context) (next openedCheckpoint, ok bool, err error) {
 	if len(r.page) == 0 && !r.ended {
-		page, err := r.v.journal.Checkpoints(ctx, r.of, escrow.PageRequest{Limit: escrow.MaxPageSize, After: r.after})
-		if err != nil {
-			return next, false, fmt.Errorf("checkpoints of %s: %w", r.of, err)
-		}
-		if err := r.v.renewKeys(ctx); err != nil {
-			return next, false, fmt.Errorf("keys that sign checkpoints: %w", err)
-		}
-		r.page, r.ended = r.v.open(page.Items), !page.More
-		if len(page.Items) > 0 {
-			r.after = new(escrow.SequenceCursor(page.Items[len(page.Items)-1].Size))
+		if err := r.readPage(ctx); err != nil {
+			return next, false, err
 		}
 	}
 
@@ -91,118 +84,165 @@ func (r *checkpointReader) peek(ctx context.Context) (next readCheckpoint, ok bo
 
 func (r *checkpointReader) pop() { r.page = r.page[1:] }
 
-// open checks the signatures of checkpoints, which takes longer than all else about them.
-func (v *verification) open(kept []store.Checkpoint) []readCheckpoint {
-	read := make([]readCheckpoint, len(kept))
-	var working sync.WaitGroup
-	share := (len(kept) + v.config.Workers - 1) / v.config.Workers
-	for from := 0; from < len(kept); from += share {
-		working.Go(func() {
-			for i := from; i < min(from+share, len(kept)); i++ {
-				read[i] = v.openOne(kept[i])
-			}
-		})
-	}
-	working.Wait()
-	return read
-}
-
-func (v *verification) openOne(kept store.Checkpoint) readCheckpoint {
-	read := readCheckpoint{Checkpoint: kept}
-	var err error
-	if read.opened, err = v.trusted.Open(kept.Note); err != nil {
-		read.fault = err.Error()
-		return read
-	}
-	if of, err := institutionOf(read.opened); err != nil || of != kept.Institution || read.opened.Size != kept.Size {
-		read.fault = fmt.Sprintf("one of %d entries of %s", read.opened.Size, read.opened.Origin)
-	}
-	return read
-}
-
-func checkpointName(size int64) string { return fmt.Sprintf("checkpoint of %d entries", size) }
-
-// compareCheckpoint compares a checkpoint with the entries that it covers.
-func (c *chain) compareCheckpoint(ctx context.Context, kept readCheckpoint) error {
-	c.v.mu.Lock()
-	c.v.report.Checkpoints++
-	c.v.mu.Unlock()
-
-	name := checkpointName(kept.Size)
-	if kept.fault != "" {
-		c.v.differ(c.of, name, kept.fault, "one of this size and journal, signed by a key that is trusted")
-		return nil
-	}
-
-	if root := c.roots.Root(); root != kept.opened.Root {
-		for level := range c.tiles {
-			if err := c.compareTile(ctx, level); err != nil || c.broken {
-				return err // The tile tells where it is.
-			}
-		}
-		c.broken = true
-		c.v.differ(c.of, fmt.Sprintf("entries %d to %d", c.signed+1, kept.Size), "the root "+root.String(),
-			kept.opened.Root.String()+", as it was signed")
-		return nil
-	}
-
-	c.signed = kept.Size
-	if c.kept == nil {
-		return nil
-	}
-
-	sums, err := json.Marshal(&c.balances)
+func (r *checkpointReader) readPage(ctx context.Context) error {
+	request := escrow.PageRequest{Limit: escrow.MaxPageSize, After: r.after}
+	page, err := r.v.journal.Checkpoints(ctx, r.of, request)
 	if err != nil {
-		return err
+		return fmt.Errorf("checkpoints of %s: %w", r.of, err)
 	}
-	keptSums, err := json.Marshal(&kept.Balances)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(sums, keptSums) {
-		c.v.differ(c.of, name+", column balances", string(keptSums), string(sums))
+	if err := r.v.renewKeys(ctx); err != nil {
+		return fmt.Errorf("keys that sign checkpoints: %w", err)
 	}
 
-	if !kept.At.Equal(kept.opened.At) {
-		c.v.differ(c.of, name+", column at", escrow.FormatTime(kept.At), escrow.FormatTime(kept.opened.At))
+	r.page, r.ended = r.v.openAll(page.Items), !page.More
+	if len(page.Items) > 0 {
+		r.after = new(escrow.SequenceCursor(page.Items[len(page.Items)-1].Size))
 	}
 	return nil
 }
 
-// compareHeld compares the entries with a checkpoint of this size that was kept elsewhere.
-func (c *chain) compareHeld() {
-	for len(c.held) > 0 && c.held[0].Size <= c.roots.Size() {
-		if root := c.roots.Root(); c.held[0].Size == c.roots.Size() && root != c.held[0].Root {
-			c.v.differ(c.of, fmt.Sprintf("entries 1 to %d", c.held[0].Size), "the root "+root.String(),
-				c.held[0].Root.String()+", as the checkpoint says that was kept elsewhere")
+// openAll checks the signatures of checkpoints, each worker those of a share: it takes
+// longer than all else about them.
+func (v *verification) openAll(stored []store.Checkpoint) []openedCheckpoint {
+	opened := make([]openedCheckpoint, len(stored))
+	var working sync.WaitGroup
+	share := (len(stored) + v.config.Workers - 1) / v.config.Workers
+	for from := 0; from < len(stored); from += share {
+		working.Go(func() {
+			for i := from; i < min(from+share, len(stored)); i++ {
+				opened[i] = v.open(stored[i])
+			}
+		})
+	}
+	working.Wait()
+	return opened
+}
+
+func (v *verification) open(stored store.Checkpoint) openedCheckpoint {
+	c := openedCheckpoint{Checkpoint: stored}
+	var err error
+	if c.opened, err = v.trusted.Open(stored.Note); err != nil {
+		c.fault = err.Error()
+		return c
+	}
+
+	if of, err := institutionOf(c.opened); err != nil || of != stored.Institution || c.opened.Size != stored.Size {
+		c.fault = fmt.Sprintf("one of %d entries of %s", c.opened.Size, c.opened.Origin)
+	}
+	return c
+}
+
+func checkpointName(size int64) string { return fmt.Sprintf("checkpoint of %d entries", size) }
+
+func keptName(size int64) string { return checkpointName(size) + " that was kept elsewhere" }
+
+// compareCheckpoint compares a checkpoint with the entries that it covers.
+func (c *chain) compareCheckpoint(ctx context.Context, stored openedCheckpoint) error {
+	c.v.mu.Lock()
+	c.v.report.Checkpoints++
+	c.v.mu.Unlock()
+
+	if stored.fault != "" {
+		c.v.differ(c.of, checkpointName(stored.Size), stored.fault,
+			"one of this size and journal, signed by a key that is trusted")
+		return nil
+	}
+	if root := c.roots.Root(); root != stored.opened.Root {
+		return c.findBreak(ctx, stored, root)
+	}
+
+	c.signed = stored.Size
+	if c.tree == nil {
+		return nil
+	}
+	return c.compareColumns(stored)
+}
+
+// findBreak notes that the entries have another root than was signed, or, if the tree tells
+// it, which of them are not those that were.
+func (c *chain) findBreak(ctx context.Context, stored openedCheckpoint, root translog.Hash) error {
+	for level := range c.tiles {
+		if err := c.compareTile(ctx, level); err != nil || c.broken {
+			return err
 		}
-		c.held = c.held[1:]
+	}
+
+	c.broken = true
+	c.v.differ(c.of, fmt.Sprintf("entries %d to %d", c.signed+1, stored.Size), "the root "+root.String(),
+		stored.opened.Root.String()+", as it was signed")
+	return nil
+}
+
+// compareColumns compares what is stored beside the note of a checkpoint.
+func (c *chain) compareColumns(stored openedCheckpoint) error {
+	name := checkpointName(stored.Size)
+	expected, err := json.Marshal(&c.balances)
+	if err != nil {
+		return err
+	}
+	there, err := json.Marshal(&stored.Balances)
+	if err != nil {
+		return err
+	}
+
+	if !bytes.Equal(there, expected) {
+		c.v.differ(c.of, name+", column balances", string(there), string(expected))
+	}
+	if !stored.At.Equal(stored.opened.At) {
+		c.v.differ(c.of, name+", column at", escrow.FormatTime(stored.At), escrow.FormatTime(stored.opened.At))
+	}
+	return nil
+}
+
+// compareKept compares the entries so far with the checkpoints of so many that were kept
+// elsewhere.
+func (c *chain) compareKept() {
+	for len(c.kept) > 0 && c.kept[0].Size <= c.roots.Size() {
+		kept := c.kept[0]
+		c.kept = c.kept[1:]
+		if root := c.roots.Root(); kept.Size == c.roots.Size() && root != kept.Root {
+			c.v.differ(c.of, fmt.Sprintf("entries 1 to %d", kept.Size), "the root "+root.String(),
+				kept.Root.String()+", as the checkpoint says that was kept elsewhere")
+		}
 	}
 }
 
-// compareEnd finds checkpoints of more entries than there are. end tells the sequence of
-// the last entry by now.
-func (c *chain) compareEnd(ctx context.Context, end func(context.Context) (int64, error)) error {
-	if len(c.held) > 0 && !c.broken {
-		c.v.differ(c.of, checkpointName(c.held[len(c.held)-1].Size)+" that was kept elsewhere",
-			fmt.Sprintf("a journal of %d entries", c.roots.Size()), "all of the entries")
+// findCheckpointsBeyond finds checkpoints of more entries than there are.
+func (c *chain) findCheckpointsBeyond(ctx context.Context) error {
+	const all = "all of the entries"
+	if len(c.kept) > 0 && !c.broken {
+		c.v.differ(c.of, keptName(c.kept[len(c.kept)-1].Size), journalOf(c.roots.Size()), all)
 	}
 
-	for size := int64(0); ; {
+	for last := int64(0); ; {
 		next, ok, err := c.checkpoints.peek(ctx)
 		if err != nil || !ok {
 			return err
 		}
 		c.checkpoints.pop()
-		if next.Size <= size {
+		if next.Size <= last {
 			continue
 		}
-		if size, err = end(ctx); err != nil {
+
+		// Both may have grown since the entries were read.
+		if last, err = c.lastNow(ctx); err != nil {
 			return err
 		}
-		if next.Size > size {
-			c.v.differ(c.of, checkpointName(next.Size), fmt.Sprintf("a journal of %d entries", size), "all of the entries")
+		if next.Size > last {
+			c.v.differ(c.of, checkpointName(next.Size), journalOf(last), all)
 			return nil
+		}
+	}
+}
+
+func journalOf(entries int64) string { return fmt.Sprintf("a journal of %d entries", entries) }
+
+// findKeptOfNoJournal notes the checkpoints that were kept elsewhere of journals that are
+// not there.
+func (v *verification) findKeptOfNoJournal() {
+	for of, kept := range v.kept {
+		for _, checkpoint := range kept {
+			v.differ(of, keptName(checkpoint.Size), "no journal", "all of the entries")
 		}
 	}
 }

@@ -9,19 +9,19 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
 
-// Database verifies all journals of a database, and the tables of state beside them. The
-// error is not nil where something could not be read; differences are in the report.
+// Database verifies all journals of a database, and the tables of state beside them. An
+// error means that something could not be read; differences are in the report.
 //
-// Not looked at are idempotency records and refused attempts, which are kept for a
-// while only and stand in no journal.
+// Idempotency records and security events are not verified: they are deleted after a
+// while, and no journal tells of them.
 func Database(ctx context.Context, s *store.Store, config Config) (Report, error) {
-	v, err := begin(ctx, config, s, func(ctx context.Context) ([]string, error) {
-		keys, err := s.CheckpointKeys(ctx)
-		brought := make([]string, len(keys))
-		for i, key := range keys {
-			brought[i] = key.VerifierKey
+	v, err := newVerification(ctx, config, s, func(ctx context.Context) ([]string, error) {
+		stored, err := s.CheckpointKeys(ctx)
+		keys := make([]string, len(stored))
+		for i, key := range stored {
+			keys[i] = key.VerifierKey
 		}
-		return brought, err
+		return keys, err
 	})
 	if err != nil {
 		return Report{}, err
@@ -33,7 +33,7 @@ func Database(ctx context.Context, s *store.Store, config Config) (Report, error
 	v.total *= 2 // Once in the order of the journal, once in that of the rows.
 
 	d := &database{verification: v, store: s}
-	if err := d.checkOperator(ctx); err != nil {
+	if err := d.verifyOperator(ctx); err != nil {
 		return v.report, err
 	}
 
@@ -41,11 +41,11 @@ func Database(ctx context.Context, s *store.Store, config Config) (Report, error
 	for {
 		next, found, err := s.NextTenant(ctx, of)
 		if err != nil || !found {
-			v.differHeld()
+			v.findKeptOfNoJournal()
 			return v.report, err
 		}
 		of = next
-		if err := d.institution(ctx, of); err != nil {
+		if err := d.verifyInstitution(ctx, of); err != nil {
 			return v.report, err
 		}
 	}
@@ -57,8 +57,8 @@ type database struct {
 	store *store.Store
 }
 
-// checkOperator looks at the operator's own journal, which has no entries.
-func (d *database) checkOperator(ctx context.Context) error {
+// verifyOperator looks at the operator's own journal, which has no entries.
+func (d *database) verifyOperator(ctx context.Context) error {
 	var operator escrow.InstitutionID
 	first, _, err := d.store.Range(ctx, operator)
 	if err == nil && first != 0 {
@@ -67,47 +67,32 @@ func (d *database) checkOperator(ctx context.Context) error {
 	return err
 }
 
-// differHeld notes the checkpoints that were kept elsewhere of journals that are not there.
-func (v *verification) differHeld() {
-	for of, held := range v.held {
-		for _, checkpoint := range held {
-			v.differ(of, checkpointName(checkpoint.Size)+" that was kept elsewhere", "no journal", "all of the entries")
-		}
-	}
-}
-
-// institution verifies one institution's journal and rows.
-func (d *database) institution(ctx context.Context, of escrow.InstitutionID) error {
+// verifyInstitution verifies one institution's journal and rows.
+func (d *database) verifyInstitution(ctx context.Context, of escrow.InstitutionID) error {
 	d.report.Institutions++
-	_, last, err := d.store.Range(ctx, of)
+	head, found, err := d.readHead(ctx, of)
 	if err != nil {
 		return err
 	}
-
-	head, found, err := d.store.Head(ctx, of)
-	switch {
-	case err != nil:
-		return err
-	case !found:
-		d.differ(of, "journal_heads", nothing, "a row")
-		head.Sequence = last
-	case last > head.Sequence:
-		d.differ(of, entryName(head.Sequence+1), fmt.Sprintf("more entries, up to %d", last), nothing+", as the journal ends before it")
-	}
-
 	checkpoint, _, err := d.store.LastCheckpoint(ctx, of, head.Sequence)
 	if err != nil {
 		return err
 	}
-	kept := &keptTree{size: checkpoint.Size, tile: func(ctx context.Context, id translog.TileID) ([]byte, bool, error) {
-		return d.store.Tile(ctx, of, id)
-	}}
 
-	chain, err := d.readChain(ctx, of, head.Sequence, kept, func(ctx context.Context) (int64, error) {
-		now, _, err := d.store.Head(ctx, of)
-		return now.Sequence, err
+	chain, err := d.readChain(ctx, chainSource{
+		of:   of,
+		last: head.Sequence,
+		tree: &storedTree{
+			size: checkpoint.Size,
+			tile: func(ctx context.Context, id translog.TileID) (hashes []byte, found bool, err error) {
+				return d.store.Tile(ctx, of, id)
+			},
+		},
+		lastNow: func(ctx context.Context) (int64, error) {
+			now, _, err := d.store.Head(ctx, of)
+			return now.Sequence, err
+		},
 	})
-	delete(d.held, of)
 	if err != nil {
 		return err
 	}
@@ -117,22 +102,46 @@ func (d *database) institution(ctx context.Context, of escrow.InstitutionID) err
 	if found && (isLast && !head.At.Equal(chain.head.At) || head.At.Before(chain.head.At)) {
 		d.differ(of, "journal_heads, column last_at", escrow.FormatTime(head.At), escrow.FormatTime(chain.head.At))
 	}
-	return d.rows(ctx, of, head.Sequence, chain)
+	return d.compareTables(ctx, of, head.Sequence, chain)
 }
 
-// rows compares an institution's rows with its journal, of which each entry must have
-// made or changed one.
-func (d *database) rows(ctx context.Context, of escrow.InstitutionID, known int64, chain *chain) error {
+// readHead reads the head of a journal, and compares it with the last entry. Where found
+// is false, the head is at that entry.
+func (d *database) readHead(ctx context.Context, of escrow.InstitutionID) (head escrow.Head, found bool, err error) {
+	_, last, err := d.store.Range(ctx, of)
+	if err != nil {
+		return head, false, err
+	}
+	head, found, err = d.store.Head(ctx, of)
+	if err != nil {
+		return head, false, err
+	}
+
+	switch {
+	case !found:
+		d.differ(of, "journal_heads", nothing, "a row")
+		head.Sequence = last
+	case last > head.Sequence:
+		d.differ(of, entryName(head.Sequence+1), fmt.Sprintf("more entries, up to %d", last),
+			nothing+", as the journal ends before it")
+	}
+	return head, found, nil
+}
+
+// compareTables compares an institution's rows with its journal, of which each entry must
+// have made or changed one. The journal had the entries up to known before.
+func (d *database) compareTables(ctx context.Context, of escrow.InstitutionID, known int64, chain *chain) error {
 	var accounted int64
 	for _, table := range store.BookTables() {
 		c := tableRows(d.store, table, of)
-		c.others = addRotations(d.store, of, known, chain.rotations)
+		c.addOthers = addRotations(d.store, of, known, chain.rotations)
 		entries, err := compareRows(ctx, d.verification, of, known, c)
 		if err != nil {
 			return err
 		}
 		accounted += entries
 	}
+
 	if accounted == known || chain.broken {
 		return nil
 	}
@@ -150,16 +159,18 @@ func (d *database) findMissingRow(ctx context.Context, of escrow.InstitutionID, 
 			return err
 		}
 		if !found {
-			d.differ(of, fmt.Sprintf("the row of %s", stored.Subject), nothing, fmt.Sprintf("a row, as entry %d tells of it", stored.Sequence))
+			d.differ(of, "the row of "+stored.Subject, nothing,
+				fmt.Sprintf("a row, as entry %d tells of it", stored.Sequence))
 			return nil
 		}
 	}
 
-	d.differ(of, "the rows of all tables", "what fewer entries tell of", fmt.Sprintf("what all of the %d tell of", known))
+	d.differ(of, "the rows of all tables", "what fewer entries tell of",
+		fmt.Sprintf("what all of the %d tell of", known))
 	return nil
 }
 
-// hasRow reports whether there is a row of a subject in any table.
+// hasRow reports whether any table has a row of a subject.
 func (d *database) hasRow(ctx context.Context, of escrow.InstitutionID, subject string) (bool, error) {
 	for _, table := range store.BookTables() {
 		if has, err := table.Has(ctx, d.store, of, subject); err != nil || has {

@@ -14,11 +14,11 @@ import (
 // rowPage is how many rows a worker compares at once.
 const rowPage = 4 * store.MaxHistories
 
-// comparison says how the rows of one institution are read, and made anew.
+// comparison says how one institution's rows of a kind are read, and made anew.
 type comparison[T any] struct {
 	name string
-	// page reads rows in order of their cursors. One that is not the last may be empty
-	// where the cursor does not count.
+	// page reads rows in order of their cursors. A page may be empty although more
+	// follow, where the pages do not go by cursors.
 	page func(context.Context, escrow.PageRequest) (escrow.Page[T], error)
 	// cursor is nil for a row of a list without an order.
 	cursor func(T) *escrow.Cursor
@@ -27,18 +27,18 @@ type comparison[T any] struct {
 	fields  func(T) []field
 	// rebuild makes a row anew from its entries, oldest first.
 	rebuild func(row T, history []escrow.Entry) (T, error)
-	// version, where there is one, tells after how many of its entries the row is what it
-	// is; 0 where it does not say.
+	// version, unless it is nil, is how many of its entries a row is the result of; 0
+	// where the row does not say.
 	version func(T) int64
-	// others, where there is one, adds the entries on other subjects that changed rows to
-	// their histories.
-	others func(ctx context.Context, rows []T, histories map[string][]escrow.Entry) error
+	// addOthers, unless it is nil, adds the entries on other subjects that changed rows
+	// to the rows' histories, which are by subject.
+	addOthers func(ctx context.Context, rows []T, histories map[string][]escrow.Entry) error
 }
 
 func errOtherResource(made escrow.Resource) error { return fmt.Errorf("the entries make a %T", made) }
 
-// positionOf rebuilds a position.
-func positionOf(history []escrow.Entry) (escrow.Position, error) {
+// rebuildPosition makes a position anew from its entries.
+func rebuildPosition(history []escrow.Entry) (escrow.Position, error) {
 	made, err := escrow.ResourceOf(history)
 	if err != nil {
 		return escrow.Position{}, err
@@ -50,9 +50,9 @@ func positionOf(history []escrow.Entry) (escrow.Position, error) {
 	return position, nil
 }
 
-// compareRows compares an institution's rows with what the journal makes of
-// each. The entries up to known were there before the first row was read. It returns how
-// many of those the rows account for.
+// compareRows compares an institution's rows with what the journal makes of each. The
+// journal had the entries up to known before the first row was read. It returns how many
+// of those the rows account for.
 func compareRows[T any](
 	ctx context.Context, v *verification, of escrow.InstitutionID, known int64, c comparison[T],
 ) (int64, error) {
@@ -65,8 +65,9 @@ func compareRows[T any](
 		for _, history := range histories {
 			accounted.Add(int64(countUpTo(history, known)))
 		}
-		if c.others != nil {
-			if err := c.others(ctx, rows, histories); err != nil {
+
+		if c.addOthers != nil {
+			if err := c.addOthers(ctx, rows, histories); err != nil {
 				return 0, err
 			}
 		}
@@ -108,7 +109,7 @@ func pagesOf[T any](
 			if cursor == nil {
 				continue
 			}
-			// One that is shown twice would stand for another that is not.
+			// A row that is listed twice could stand in for one that is missing.
 			if bytes.Compare(cursor[:], last[:]) <= 0 {
 				v.differ(of, c.name+" "+c.subject(row), "a row in the wrong place, or twice", "each once, in order")
 			}
@@ -138,22 +139,20 @@ func (v *verification) histories(
 	ctx context.Context, of escrow.InstitutionID, subjects []string,
 ) (map[string][]escrow.Entry, error) {
 	histories := make(map[string][]escrow.Entry, len(subjects))
-	for len(subjects) > 0 {
-		some := subjects[:min(len(subjects), store.MaxHistories)]
-		subjects = subjects[len(some):]
-
-		stored, err := v.journal.Histories(ctx, of, some)
+	for some := range slices.Chunk(subjects, store.MaxHistories) {
+		entries, err := v.journal.Histories(ctx, of, some)
 		if err != nil {
 			return nil, err
 		}
-		for _, s := range stored {
-			entry, err := escrow.ParseEntry(s.Body)
+
+		for _, stored := range entries {
+			entry, err := escrow.ParseEntry(stored.Body)
 			if err != nil {
 				continue // It was noted where the journal was read.
 			}
-			histories[s.Subject] = append(histories[s.Subject], entry)
+			histories[stored.Subject] = append(histories[stored.Subject], entry)
 		}
-		v.proceed(len(stored))
+		v.proceed(len(entries))
 	}
 	return histories, nil
 }
@@ -191,7 +190,8 @@ func compareRow[T any](
 	for length := first; length <= last; length++ {
 		made, err := c.rebuild(row, history[:length])
 		if err != nil {
-			v.differ(of, entryName(history[length-1].Sequence), fmt.Sprintf("a step that cannot be (%s)", err),
+			v.differ(of, entryName(history[length-1].Sequence),
+				fmt.Sprintf("an entry that cannot be applied (%s)", err),
 				"one that can follow those before it on "+c.subject(row))
 			return
 		}

@@ -23,61 +23,50 @@ import (
 
 // Server verifies the journals that a server shows to a key, which is the root key or one
 // of an admin, and compares the positions that it shows with them. What is read is kept
-// in a directory, which must be empty, while it is needed.
+// in a directory while it is needed; the directory must be empty.
 func Server(ctx context.Context, s bundle.Server, directory string, config Config) (Report, error) {
 	institutions, err := s.Institutions(ctx)
 	if err != nil {
 		return Report{}, err
 	}
-	v, err := begin(ctx, config, nil, s.CheckpointKeys)
+	v, err := newVerification(ctx, config, nil, s.CheckpointKeys)
 	if err != nil {
 		return Report{}, err
 	}
 
 	for _, of := range institutions {
-		if err := v.shown(ctx, s, of, directory); err != nil {
+		if err := v.verifyShown(ctx, s, of, directory); err != nil {
 			return v.report, err
 		}
 	}
-	v.differHeld()
+	v.findKeptOfNoJournal()
 	return v.report, nil
 }
 
-// shown verifies what a server shows of one institution.
-func (v *verification) shown(ctx context.Context, s bundle.Server, of escrow.InstitutionID, directory string) (err error) {
-	// What the positions are read to be, the journal that is read after them explains.
-	known, err := s.End(ctx, of)
-	if err != nil {
-		return err
-	}
-
+// verifyShown verifies what a server shows of one institution.
+func (v *verification) verifyShown(
+	ctx context.Context, s bundle.Server, of escrow.InstitutionID, directory string,
+) (err error) {
 	listPath, bundlePath := filepath.Join(directory, "positions"), filepath.Join(directory, "bundle")
 	defer func() {
 		err = errors.Join(err, os.RemoveAll(listPath), os.RemoveAll(bundlePath))
 	}()
-	if err := keepPositions(ctx, s, of, listPath); err != nil {
-		return err
-	}
 
-	before := v.done.Load()
-	err = bundle.FromServer(ctx, s, of, bundlePath, time.Now(), func(done, total int64) {
-		if v.config.Progress != nil {
-			v.config.Progress(before+done, before+3*total)
-		}
-	})
+	// The journal is read after the positions, so it tells of all that they were.
+	known, err := s.LastSequence(ctx, of)
 	if err != nil {
 		return err
 	}
-
-	b, err := bundle.Open(ctx, bundlePath)
+	if err := writePositions(ctx, s, of, listPath); err != nil {
+		return err
+	}
+	b, err := v.readBundle(ctx, s, of, bundlePath)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	v.journal, v.total = b, before+3*b.Last
-	v.done.Add(b.Last)
 
-	chain, err := v.bundled(ctx, b)
+	chain, err := v.readBundledChain(ctx, b)
 	if err != nil {
 		return err
 	}
@@ -92,11 +81,36 @@ func (v *verification) shown(ctx context.Context, s bundle.Server, of escrow.Ins
 	if err != nil || chain.broken {
 		return err
 	}
-	steps, err := b.CountSteps(ctx, known)
-	if err == nil && accounted != steps {
+	entries, err := b.CountPositionEntries(ctx, known)
+	if err == nil && accounted != entries {
 		err = v.findUnshown(ctx, s, b, known)
 	}
 	return err
+}
+
+// readBundle reads an institution's journal from a server into a bundle, which is then
+// the one that is verified.
+func (v *verification) readBundle(
+	ctx context.Context, s bundle.Server, of escrow.InstitutionID, path string,
+) (*bundle.Bundle, error) {
+	// Each entry is worked on thrice: here, in order of the journal, and of the positions.
+	before := v.done.Load()
+	err := bundle.FromServer(ctx, s, of, path, time.Now(), func(done, total int64) {
+		if v.config.Progress != nil {
+			v.config.Progress(before+done, before+3*total)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	b, err := bundle.Open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	v.journal, v.total = b, before+3*b.Last
+	v.done.Add(b.Last)
+	return b, nil
 }
 
 // shownPosition is a position as a server shows it.
@@ -106,8 +120,8 @@ type shownPosition struct {
 	columns []field
 }
 
-// notShown are the columns of positions that the API does not show: whose it is the
-// request says, and what is retained follows from the asset's template.
+// notShown are the columns of positions that the API does not show: the request names the
+// institution, and the retained amount follows from the asset's template.
 var notShown = []string{"institution_id", "retained"}
 
 // UnmarshalJSON reads the columns of a position out of the members of the same names.
@@ -164,14 +178,15 @@ func columnsShown(p escrow.Position) []field {
 	return columns
 }
 
-// keepPositions writes the positions that a server shows to a file, one after the other.
-func keepPositions(ctx context.Context, s bundle.Server, of escrow.InstitutionID, path string) (err error) {
+// writePositions writes the positions that a server shows to a file, one after the other.
+func writePositions(ctx context.Context, s bundle.Server, of escrow.InstitutionID, path string) (err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // The caller says where.
 	if err != nil {
 		return err
 	}
 	buffered := bufio.NewWriter(file)
 	defer func() { err = errors.Join(err, buffered.Flush(), file.Close()) }()
+
 	query := url.Values{"institutionId": {of.String()}}
 	return apiclient.List(ctx, s.Client, s.Key, "/positions", query, func(position json.RawMessage) error {
 		_, err := buffered.Write(append(position, '\n'))
@@ -179,7 +194,7 @@ func keepPositions(ctx context.Context, s bundle.Server, of escrow.InstitutionID
 	})
 }
 
-// shownPositions compares what keepPositions has written.
+// shownPositions compares the positions that writePositions wrote.
 func shownPositions(list *os.File) comparison[shownPosition] {
 	decoder := json.NewDecoder(bufio.NewReader(list))
 
@@ -201,7 +216,7 @@ func shownPositions(list *os.File) comparison[shownPosition] {
 		version: func(p shownPosition) int64 { return p.version },
 		fields:  func(p shownPosition) []field { return p.columns },
 		rebuild: func(_ shownPosition, history []escrow.Entry) (shownPosition, error) {
-			p, err := positionOf(history)
+			p, err := rebuildPosition(history)
 			return shownPosition{columns: columnsShown(p)}, err
 		},
 	}
@@ -217,9 +232,11 @@ func (v *verification) findUnshown(ctx context.Context, s bundle.Server, b *bund
 			continue
 		}
 
-		err := s.Call(ctx, s.Key, http.MethodGet, "/positions/"+entry.Subject+"?institutionId="+b.Institution.String(), nil, nil)
+		path := "/positions/" + entry.Subject + "?institutionId=" + b.Institution.String()
+		err := s.Call(ctx, s.Key, http.MethodGet, path, nil, nil)
 		if refusal, ok := errors.AsType[*apiclient.Error](err); ok && refusal.Status == http.StatusNotFound {
-			v.differ(b.Institution, "positions "+entry.Subject, nothing, fmt.Sprintf("a position, as entry %d tells of it", entry.Sequence))
+			v.differ(b.Institution, "positions "+entry.Subject, nothing,
+				fmt.Sprintf("a position, as entry %d tells of it", entry.Sequence))
 			return nil
 		}
 		if err != nil {

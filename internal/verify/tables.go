@@ -11,23 +11,23 @@ import (
 
 // tableRows compares the rows of a table of the books, in all columns that the table has.
 func tableRows(s *store.Store, t store.BookTable, of escrow.InstitutionID) comparison[store.Row] {
-	versionOf := func(r store.Row) int64 {
-		position, _ := r.Resource.(escrow.Position)
-		return position.Version
+	rows := func(ctx context.Context, page escrow.PageRequest) (escrow.Page[store.Row], error) {
+		return t.Rows(ctx, s, of, page)
 	}
 
 	return comparison[store.Row]{
-		name: t.Name(),
-		page: func(ctx context.Context, page escrow.PageRequest) (escrow.Page[store.Row], error) {
-			return t.Rows(ctx, s, of, page)
-		},
+		name:    t.Name(),
+		page:    rows,
 		cursor:  func(r store.Row) *escrow.Cursor { return r.Cursor },
 		subject: func(r store.Row) string { return r.Subject },
 		fields:  func(r store.Row) []field { return r.Columns },
 		rebuild: func(r store.Row, history []escrow.Entry) (store.Row, error) {
 			return rebuildRow(t, r, history)
 		},
-		version: versionOf,
+		version: func(r store.Row) int64 {
+			position, _ := r.Resource.(escrow.Position) // No other row says its version.
+			return position.Version
+		},
 	}
 }
 

@@ -56,7 +56,7 @@ type fixture struct {
 }
 
 // The journal of a fixture: nine entries of the institution, then three a position, those
-// of a step together. The first checkpoint is in the second tile of the tree.
+// of a transition together. The first checkpoint is in the second tile of the tree.
 const (
 	firstPositions = 100
 	firstSigned    = 9 + 3*firstPositions
@@ -115,7 +115,7 @@ func TestWhatIsAsItShouldBePasses(t *testing.T) {
 		f := newFixture(t, databaseURL)
 		var done, total atomic.Int64
 		report := f.verify(func(c *verify.Config) {
-			c.Held = [][]byte{f.checkpoint(firstSigned).Note}
+			c.Kept = [][]byte{f.checkpoint(firstSigned).Note}
 			c.Progress = func(d, of int64) { done.Store(max(done.Load(), d)); total.Store(max(total.Load(), of)) }
 		})
 		for _, difference := range report.Differences {
@@ -235,7 +235,7 @@ func tamperings() []tampering {
 		{"a released amount raised", func(f *fixture) {
 			f.tamper("UPDATE positions SET released = released + 100, held = held - 100"+ofPosition, f.Example.Institution, f.positions[7])
 		}, []string{" released 12650, and should be 12550"}},
-		{"a released amount raised, with a step more", func(f *fixture) {
+		{"a released amount raised, and the version with it", func(f *fixture) {
 			f.tamper("UPDATE positions SET released = released + 100, held = held - 100, version = version + 1"+ofPosition, f.Example.Institution, f.positions[7])
 		}, []string{" version 4, and should be 3"}},
 		{"a position set back", func(f *fixture) {
@@ -376,7 +376,7 @@ func TestAForkedHistoryIsFoundByAKeptCheckpoint(t *testing.T) {
 		if report := f.verify(nil); report.DifferenceCount != 0 {
 			t.Fatalf("the new history contradicts itself: %v", report.Differences)
 		}
-		report := f.verify(func(c *verify.Config) { c.Held = [][]byte{last.Note, first.Note} })
+		report := f.verify(func(c *verify.Config) { c.Kept = [][]byte{last.Note, first.Note} })
 		if report.DifferenceCount != 2 || !strings.Contains(report.Differences[0].String(), fmt.Sprintf("entries 1 to %d: there is the root ", firstSigned)) {
 			t.Errorf("the report is %+v", report)
 		}
@@ -391,7 +391,7 @@ func TestAForkedHistoryIsFoundByAKeptCheckpoint(t *testing.T) {
 		}
 
 		f.Truncate(of, firstSigned+1)
-		report = f.verify(func(c *verify.Config) { c.Held = [][]byte{last.Note} })
+		report = f.verify(func(c *verify.Config) { c.Kept = [][]byte{last.Note} })
 		if !strings.Contains(fmt.Sprint(report.Differences), fmt.Sprintf("checkpoint of %d entries that was kept elsewhere: there is a journal of %d", lastSigned, firstSigned+1)) {
 			t.Errorf("cut off, the report is %+v", report)
 		}
@@ -402,14 +402,14 @@ func TestKeptCheckpointsOfNoJournalAreFound(t *testing.T) {
 	f := newFixture(t, "sqlite:"+t.TempDir()+"/escrowgrid.db")
 	gone := f.opened(lastSigned)
 	gone.Origin = "escrowgrid.test/" + escrow.InstitutionID{15: 1}.String()
-	report := f.verify(func(c *verify.Config) { c.Held = [][]byte{must(gone.Sign(signer))} })
+	report := f.verify(func(c *verify.Config) { c.Kept = [][]byte{must(gone.Sign(signer))} })
 	if report.DifferenceCount != 1 || !strings.Contains(report.Differences[0].String(), "there is no journal") {
 		t.Errorf("the report is %+v", report)
 	}
 	for name, config := range map[string]verify.Config{
 		"a key that is none":                  {Keys: []string{"key"}},
-		"a checkpoint that a stranger signed": {Keys: []string{signer.VerifierKey()}, Held: [][]byte{must(gone.Sign(stranger))}},
-		"a checkpoint of nobody's journal": {Keys: []string{signer.VerifierKey()}, Held: [][]byte{must(translog.Checkpoint{
+		"a checkpoint that a stranger signed": {Keys: []string{signer.VerifierKey()}, Kept: [][]byte{must(gone.Sign(stranger))}},
+		"a checkpoint of nobody's journal": {Keys: []string{signer.VerifierKey()}, Kept: [][]byte{must(translog.Checkpoint{
 			Origin: "escrowgrid.test", Size: 1, Root: translog.EmptyRoot(), At: time.Now(),
 		}.Sign(signer))}},
 	} {
@@ -470,7 +470,8 @@ func TestAKeyMayBeRotatedTwiceMeanwhile(t *testing.T) {
 		report := f.verify(func(c *verify.Config) {
 			c.Workers = 1
 			c.Progress = func(int64, int64) {
-				switch calls++; calls {
+				calls++
+				switch calls {
 				case 1: // The entries were read.
 					rotate(3600)
 				case 3: // The keys were read, after the institution.

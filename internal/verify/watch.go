@@ -24,12 +24,12 @@ type WatchConfig struct {
 	Interval time.Duration
 }
 
-// firstAfter bounds the time to the first verification, so that a server that is started
-// anew more often than the interval verifies too.
+// firstAfter bounds the time to the first verification, so that a server that restarts
+// more often than the interval verifies too.
 const firstAfter = time.Minute
 
-// Watch verifies the database again and again, one worker at half its speed, while a
-// server serves. Of several servers one at a time does.
+// Watch verifies the database again and again while a server serves, with one worker that
+// rests as long as it works. Of several instances, one at a time does.
 type Watch struct {
 	config  WatchConfig
 	metrics watchMetrics
@@ -54,30 +54,39 @@ const (
 
 // StartWatch begins to watch. Close ends it.
 func StartWatch(config WatchConfig) *Watch {
-	factory := promauto.With(config.Metrics)
-	w := &Watch{config: config, metrics: watchMetrics{
-		runs: factory.NewCounterVec(prometheus.CounterOpts{
-			Name: "escrowgrid_verification_runs_total", Help: "Verifications of all journals and rows that this server carried out, by result: passed, different or failed.",
-		}, []string{"result"}),
-		differences: factory.NewGauge(prometheus.GaugeOpts{
-			Name: "escrowgrid_verification_differences", Help: "Differences that this server's last verification has found.",
-		}),
-		passed: factory.NewGauge(prometheus.GaugeOpts{
-			Name: "escrowgrid_verification_passed_timestamp_seconds", Help: "When this server's last verification without a difference ended; 0 before the first.",
-		}),
-		duration: factory.NewGauge(prometheus.GaugeOpts{
-			Name: "escrowgrid_verification_duration_seconds", Help: "How long this server's last verification took.",
-		}),
-	}}
-
-	for _, result := range []string{resultPassed, resultDifferent, resultFailed} {
-		w.metrics.runs.WithLabelValues(result)
-	}
-
 	ctx, stop := context.WithCancel(context.Background())
-	w.stop = stop
+	w := &Watch{config: config, metrics: newWatchMetrics(config.Metrics), stop: stop}
 	w.working.Go(func() { w.run(ctx) })
 	return w
+}
+
+func newWatchMetrics(registerer prometheus.Registerer) watchMetrics {
+	factory := promauto.With(registerer)
+	m := watchMetrics{
+		runs: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "escrowgrid_verification_runs_total",
+			Help: "Verifications of all journals and rows that this server carried out, " +
+				"by result: passed, different or failed.",
+		}, []string{"result"}),
+		differences: factory.NewGauge(prometheus.GaugeOpts{
+			Name: "escrowgrid_verification_differences",
+			Help: "Differences that this server's last verification has found.",
+		}),
+		passed: factory.NewGauge(prometheus.GaugeOpts{
+			Name: "escrowgrid_verification_passed_timestamp_seconds",
+			Help: "When this server's last verification without a difference ended; 0 before the first.",
+		}),
+		duration: factory.NewGauge(prometheus.GaugeOpts{
+			Name: "escrowgrid_verification_duration_seconds",
+			Help: "How long this server's last verification took.",
+		}),
+	}
+
+	// Each result is there from the start, so that an increase from nothing is seen.
+	for _, result := range []string{resultPassed, resultDifferent, resultFailed} {
+		m.runs.WithLabelValues(result)
+	}
+	return m
 }
 
 // Close ends the watch, in the middle of a verification as well.
@@ -95,7 +104,9 @@ func (w *Watch) run(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
-		if _, err := w.config.Store.IfLeader(ctx, store.LeaderOfVerification, w.verify); err != nil && ctx.Err() == nil {
+
+		_, err := w.config.Store.IfLeader(ctx, store.LeaderOfVerification, w.verify)
+		if err != nil && ctx.Err() == nil {
 			w.metrics.runs.WithLabelValues(resultFailed).Inc()
 			w.config.Logger.Warn("the journals could not be verified; it will be tried again", "error", err)
 		}
@@ -113,9 +124,9 @@ func (w *Watch) verify(ctx context.Context) error {
 	}
 	w.metrics.differences.Set(float64(report.DifferenceCount))
 	for _, difference := range report.Differences {
-		w.config.Logger.Error("the journals and the state beside them are not as they should be", "difference", difference.String())
+		w.config.Logger.Error("the journals and the state beside them are not as they should be",
+			"difference", difference.String())
 	}
-
 	if err != nil {
 		return err
 	}
@@ -125,7 +136,8 @@ func (w *Watch) verify(ctx context.Context) error {
 	if report.DifferenceCount == 0 {
 		w.metrics.runs.WithLabelValues(resultPassed).Inc()
 		w.metrics.passed.Set(float64(w.config.Now().UnixMilli()) / float64(time.Second/time.Millisecond))
-		w.config.Logger.Info("verified all journals and the state beside them", "entries", report.Entries, "rows", report.Rows, "took", took)
+		w.config.Logger.Info("verified all journals and the state beside them",
+			"entries", report.Entries, "rows", report.Rows, "took", took)
 	}
 	return nil
 }

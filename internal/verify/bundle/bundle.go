@@ -20,7 +20,7 @@ import (
 )
 
 // schema is all that a bundle is made of, statement by statement. A file with anything
-// else in it is none: a view or a trigger could show one thing now and another later.
+// else in it is not one: a view or a trigger could show one thing now and another later.
 var schema = []string{
 	`CREATE TABLE bundle (format INTEGER NOT NULL, institution TEXT NOT NULL, exported_at TEXT NOT NULL) STRICT`,
 	`CREATE TABLE keys (verifier_key TEXT PRIMARY KEY) STRICT, WITHOUT ROWID`,
@@ -37,16 +37,17 @@ var ErrNoBundle = errors.New("is no bundle of a journal")
 
 // Bundle is a file that is open.
 type Bundle struct {
-	// Institution is whose journal it is.
+	// Institution is the one whose journal it is.
 	Institution escrow.InstitutionID
 	ExportedAt  time.Time
-	// Keys are the public keys that it brings, as name+hash+base64.
+	// Keys are the public keys in it, as name+hash+base64.
 	Keys []string
 	// Last is the sequence of the last entry; 0 where there is none.
 	Last int64
 
-	db             *sql.DB
-	entries, steps *sql.Stmt // by sequence, and by subject
+	db *sql.DB
+	// These read entries.
+	bySequence, bySubject *sql.Stmt
 }
 
 // open opens a file as SQLite's URIs have it.
@@ -64,6 +65,7 @@ func Open(ctx context.Context, path string) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	b := &Bundle{db: db}
 	if err := b.read(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
@@ -87,7 +89,8 @@ func (b *Bundle) read(ctx context.Context) error {
 
 	var format int
 	var institution, exportedAt string
-	err = b.db.QueryRowContext(ctx, "SELECT format, institution, exported_at FROM bundle").Scan(&format, &institution, &exportedAt)
+	row := b.db.QueryRowContext(ctx, "SELECT format, institution, exported_at FROM bundle")
+	err = row.Scan(&format, &institution, &exportedAt)
 	if err != nil || format != Format {
 		return fmt.Errorf("%w of format %d", ErrNoBundle, Format)
 	}
@@ -103,16 +106,17 @@ func (b *Bundle) read(ctx context.Context) error {
 		return err
 	}
 
-	if b.entries, err = b.db.PrepareContext(ctx, "SELECT "+entryColumns+" FROM entries WHERE sequence BETWEEN ? AND ? ORDER BY sequence"); err != nil {
+	const selectEntries = "SELECT sequence, at, actor, kind, subject, body FROM entries "
+	b.bySequence, err = b.db.PrepareContext(ctx, selectEntries+"WHERE sequence BETWEEN ? AND ? ORDER BY sequence")
+	if err != nil {
 		return err
 	}
-	if b.steps, err = b.db.PrepareContext(ctx, "SELECT "+entryColumns+" FROM entries WHERE subject = ? ORDER BY sequence"); err != nil {
+	b.bySubject, err = b.db.PrepareContext(ctx, selectEntries+"WHERE subject = ? ORDER BY sequence")
+	if err != nil {
 		return err
 	}
 	return b.db.QueryRowContext(ctx, "SELECT COALESCE(MAX(sequence), 0) FROM entries").Scan(&b.Last)
 }
-
-const entryColumns = "sequence, at, actor, kind, subject, body"
 
 func scanEntry(rows *sql.Rows, e *store.StoredEntry) error {
 	var at string
@@ -125,16 +129,20 @@ func scanEntry(rows *sql.Rows, e *store.StoredEntry) error {
 }
 
 // StoredEntries returns the entries from one sequence to another, both included.
-func (b *Bundle) StoredEntries(ctx context.Context, _ escrow.InstitutionID, from, to int64) ([]store.StoredEntry, error) {
-	rows, err := b.entries.QueryContext(ctx, from, to)
+func (b *Bundle) StoredEntries(
+	ctx context.Context, _ escrow.InstitutionID, from, to int64,
+) ([]store.StoredEntry, error) {
+	rows, err := b.bySequence.QueryContext(ctx, from, to)
 	return all(rows, err, scanEntry)
 }
 
 // Histories returns all entries of at most store.MaxHistories subjects, those of each in
 // order.
-func (b *Bundle) Histories(ctx context.Context, _ escrow.InstitutionID, subjects []string) (entries []store.StoredEntry, err error) {
+func (b *Bundle) Histories(
+	ctx context.Context, _ escrow.InstitutionID, subjects []string,
+) (entries []store.StoredEntry, err error) {
 	for _, subject := range subjects {
-		rows, err := b.steps.QueryContext(ctx, subject)
+		rows, err := b.bySubject.QueryContext(ctx, subject)
 		history, err := all(rows, err, scanEntry)
 		if err != nil {
 			return nil, err
@@ -144,11 +152,12 @@ func (b *Bundle) Histories(ctx context.Context, _ escrow.InstitutionID, subjects
 	return entries, nil
 }
 
-// CountSteps returns how many of the entries up to a sequence are of positions.
-func (b *Bundle) CountSteps(ctx context.Context, upTo int64) (steps int64, err error) {
-	err = b.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM entries WHERE sequence <= ? AND kind IN (?, ?)", upTo,
-		string(escrow.KindPositionCreated), string(escrow.KindPositionStateChanged)).Scan(&steps)
-	return steps, err
+// CountPositionEntries returns how many of the entries up to a sequence are of positions.
+func (b *Bundle) CountPositionEntries(ctx context.Context, upTo int64) (count int64, err error) {
+	row := b.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM entries WHERE sequence <= ? AND kind IN (?, ?)",
+		upTo, string(escrow.KindPositionCreated), string(escrow.KindPositionStateChanged))
+	err = row.Scan(&count)
+	return count, err
 }
 
 // CountCheckpoints returns how many checkpoints there are, and the size of the last.
@@ -166,7 +175,8 @@ func (b *Bundle) Checkpoints(
 		after = page.After.Sequence()
 	}
 
-	rows, err := b.db.QueryContext(ctx, "SELECT size, at, note FROM checkpoints WHERE size > ? ORDER BY size LIMIT ?", after, page.Limit+1)
+	rows, err := b.db.QueryContext(ctx, "SELECT size, at, note FROM checkpoints WHERE size > ? ORDER BY size LIMIT ?",
+		after, page.Limit+1)
 	found, err := all(rows, err, func(rows *sql.Rows, c *store.Checkpoint) (err error) {
 		var at string
 		if err := rows.Scan(&c.Size, &at, &c.Note); err != nil {
@@ -187,6 +197,7 @@ func all[T any](rows *sql.Rows, failed error, scan func(*sql.Rows, *T) error) ([
 		return nil, failed
 	}
 	defer rows.Close()
+
 	var values []T
 	for rows.Next() {
 		var value T

@@ -14,7 +14,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
-// Progress is told how many entries are written of how many. It may be nil.
+// Progress is told how many entries are written, of how many. It may be nil.
 type Progress func(done, total int64)
 
 func (p Progress) tell(done, total int64) {
@@ -46,34 +46,13 @@ func FromStore(
 	defer func() { err = errors.Join(err, w.Close()) }()
 
 	for w.last < head.Sequence {
-		entries, err := s.StoredEntries(ctx, of, w.last+1, min(head.Sequence, w.last+exportPage))
-		if err != nil {
+		if err := addStoredEntries(ctx, w, s, of, head.Sequence); err != nil {
 			return err
-		}
-		if len(entries) == 0 {
-			return fmt.Errorf("entry %d is missing in the journal", w.last+1)
-		}
-		for _, entry := range entries {
-			if err := w.AddEntry(ctx, entry); err != nil {
-				return err
-			}
 		}
 		progress.tell(w.last, head.Sequence)
 	}
-
-	page := escrow.PageRequest{Limit: escrow.MaxPageSize}
-	for more := true; more; {
-		checkpoints, err := s.Checkpoints(ctx, of, page)
-		if err != nil {
-			return err
-		}
-		for _, c := range checkpoints.Items {
-			if err := w.AddCheckpoint(ctx, c.Size, c.At, c.Note); err != nil {
-				return err
-			}
-			page.After = new(escrow.SequenceCursor(c.Size))
-		}
-		more = checkpoints.More
+	if err := addStoredCheckpoints(ctx, w, s, of); err != nil {
+		return err
 	}
 
 	keys, err := s.CheckpointKeys(ctx)
@@ -88,28 +67,95 @@ func FromStore(
 	return w.Finish()
 }
 
-// Server is a server whose API is asked with a key.
+// addStoredEntries adds the next page of a journal's entries, at most up to a sequence.
+func addStoredEntries(
+	ctx context.Context, w *Writer, s *store.Store, of escrow.InstitutionID, upTo int64,
+) error {
+	entries, err := s.StoredEntries(ctx, of, w.last+1, min(upTo, w.last+exportPage))
+	if err != nil {
+		return err
+	}
+	if len(entries) == 0 {
+		return fmt.Errorf("entry %d is missing in the journal", w.last+1)
+	}
+
+	for _, entry := range entries {
+		if err := w.AddEntry(ctx, entry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func addStoredCheckpoints(ctx context.Context, w *Writer, s *store.Store, of escrow.InstitutionID) error {
+	page := escrow.PageRequest{Limit: escrow.MaxPageSize}
+	for {
+		checkpoints, err := s.Checkpoints(ctx, of, page)
+		if err != nil {
+			return err
+		}
+
+		for _, c := range checkpoints.Items {
+			if err := w.AddCheckpoint(ctx, c.Size, c.At, c.Note); err != nil {
+				return err
+			}
+			page.After = new(escrow.SequenceCursor(c.Size))
+		}
+		if !checkpoints.More {
+			return nil
+		}
+	}
+}
+
+// Server is a server, with the key that its API is asked with.
 type Server struct {
 	apiclient.Client
 	Key string
 }
 
-// journalPath is where a server has something of an institution's journal.
+// journalPath is where a server shows an institution's journal, and what belongs to it.
 func journalPath(of escrow.InstitutionID, rest string) string {
 	return "/institutions/" + of.String() + "/journal" + rest
 }
 
-// listed is an entry as a server lists it.
-type listed struct {
+// listedEntry is an entry as a server lists it.
+type listedEntry struct {
 	Sequence int64       `json:"sequence"`
 	Kind     escrow.Kind `json:"kind"`
 	At       time.Time   `json:"at"`
 	Body     string      `json:"body"`
 }
 
-// End returns the sequence of the last entry of an institution's journal.
-func (s Server) End(ctx context.Context, of escrow.InstitutionID) (int64, error) {
-	var page struct{ Data []listed }
+// stored is the entry as a database stores it: some parts are in its body alone.
+func (e listedEntry) stored() (store.StoredEntry, error) {
+	var parts struct {
+		Actor   string `json:"actor"`
+		Subject string `json:"subject"`
+	}
+	if err := json.Unmarshal([]byte(e.Body), &parts); err != nil {
+		return store.StoredEntry{}, fmt.Errorf("entry %d: %w", e.Sequence, err)
+	}
+
+	return store.StoredEntry{
+		Sequence: e.Sequence,
+		At:       e.At,
+		Actor:    parts.Actor,
+		Kind:     e.Kind,
+		Subject:  parts.Subject,
+		Body:     []byte(e.Body),
+	}, nil
+}
+
+// listedCheckpoint is a checkpoint as a server lists it.
+type listedCheckpoint struct {
+	Size int64     `json:"size"`
+	At   time.Time `json:"at"`
+	Note string    `json:"note"`
+}
+
+// LastSequence returns the sequence of the last entry of an institution's journal.
+func (s Server) LastSequence(ctx context.Context, of escrow.InstitutionID) (int64, error) {
+	var page struct{ Data []listedEntry }
 	err := s.Call(ctx, s.Key, http.MethodGet, journalPath(of, "?order=desc&limit=1"), nil, &page)
 	if err == nil && len(page.Data) == 0 {
 		err = fmt.Errorf("the journal of %s is empty", of)
@@ -132,7 +178,7 @@ func (s Server) CheckpointKeys(ctx context.Context) (keys []string, err error) {
 	return keys, err
 }
 
-// Institutions returns those that the key reads.
+// Institutions returns the institutions that the key may read.
 func (s Server) Institutions(ctx context.Context) (ids []escrow.InstitutionID, err error) {
 	type institution struct {
 		ID escrow.InstitutionID `json:"id"`
@@ -144,10 +190,12 @@ func (s Server) Institutions(ctx context.Context) (ids []escrow.InstitutionID, e
 	return ids, err
 }
 
-// FromServer writes the bundle of an institution's journal as a server shows it, to the
-// root key or one of an admin.
-func FromServer(ctx context.Context, s Server, of escrow.InstitutionID, path string, now time.Time, progress Progress) (err error) {
-	end, err := s.End(ctx, of)
+// FromServer writes the bundle of an institution's journal as a server shows it to the
+// root key, or to an admin's.
+func FromServer(
+	ctx context.Context, s Server, of escrow.InstitutionID, path string, now time.Time, progress Progress,
+) (err error) {
+	last, err := s.LastSequence(ctx, of)
 	if err != nil {
 		return err
 	}
@@ -158,29 +206,20 @@ func FromServer(ctx context.Context, s Server, of escrow.InstitutionID, path str
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 
-	err = apiclient.List(ctx, s.Client, s.Key, journalPath(of, ""), url.Values{}, func(e listed) error {
-		stored := store.StoredEntry{Sequence: e.Sequence, At: e.At, Kind: e.Kind, Body: []byte(e.Body)}
-		var parts struct {
-			Actor   string `json:"actor"`
-			Subject string `json:"subject"`
+	err = apiclient.List(ctx, s.Client, s.Key, journalPath(of, ""), url.Values{}, func(e listedEntry) error {
+		stored, err := e.stored()
+		if err != nil {
+			return err
 		}
-		if err := json.Unmarshal(stored.Body, &parts); err != nil {
-			return fmt.Errorf("entry %d: %w", e.Sequence, err)
-		}
-		stored.Actor, stored.Subject = parts.Actor, parts.Subject
-		progress.tell(e.Sequence, end)
+		progress.tell(e.Sequence, last)
 		return w.AddEntry(ctx, stored)
 	})
 	if err != nil {
 		return err
 	}
 
-	type checkpoint struct {
-		Size int64     `json:"size"`
-		At   time.Time `json:"at"`
-		Note string    `json:"note"`
-	}
-	err = apiclient.List(ctx, s.Client, s.Key, journalPath(of, "/checkpoints"), url.Values{}, func(c checkpoint) error {
+	checkpoints := journalPath(of, "/checkpoints")
+	err = apiclient.List(ctx, s.Client, s.Key, checkpoints, url.Values{}, func(c listedCheckpoint) error {
 		return w.AddCheckpoint(ctx, c.Size, c.At, []byte(c.Note))
 	})
 	if err != nil {

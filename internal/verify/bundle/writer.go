@@ -12,7 +12,8 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
-// Writer writes a bundle. Close must follow; without Finish before it nothing is left.
+// Writer writes a bundle. It must be closed; unless it was finished before, nothing is
+// left then.
 type Writer struct {
 	path, partial string
 	db            *sql.DB
@@ -21,9 +22,9 @@ type Writer struct {
 	last          int64
 }
 
-// Create begins a bundle of an institution's journal. There must be no file at the path;
-// until the bundle is finished, none will be.
-func Create(ctx context.Context, path string, of escrow.InstitutionID, now time.Time) (_ *Writer, err error) {
+// Create begins a bundle of an institution's journal. It fails where there is a file at
+// the path; until the bundle is finished, there is none.
+func Create(ctx context.Context, path string, of escrow.InstitutionID, now time.Time) (*Writer, error) {
 	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%s is there already", path)
 	}
@@ -32,7 +33,7 @@ func Create(ctx context.Context, path string, of escrow.InstitutionID, now time.
 		return nil, err
 	}
 
-	// API keys' hashes are in it.
+	// It has the hashes of API keys, so nobody else may read it.
 	file, err := os.OpenFile(w.partial, os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
@@ -41,32 +42,35 @@ func Create(ctx context.Context, path string, of escrow.InstitutionID, now time.
 		return nil, err
 	}
 
-	// Of a file that is not finished nothing counts, so nothing has to survive a crash.
-	if w.db, err = open(w.partial, "_pragma=journal_mode(off)&_pragma=synchronous(off)&_pragma=locking_mode(exclusive)"); err != nil {
+	// A file that is not finished is of no use, so nothing has to survive a crash.
+	const pragmas = "_pragma=journal_mode(off)&_pragma=synchronous(off)&_pragma=locking_mode(exclusive)"
+	if w.db, err = open(w.partial, pragmas); err != nil {
 		return nil, err
 	}
 	w.db.SetMaxOpenConns(1)
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, w.Close())
-		}
-	}()
+	if err := w.begin(ctx, of, now); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	return w, nil
+}
 
+// begin writes what stands before the entries.
+func (w *Writer) begin(ctx context.Context, of escrow.InstitutionID, now time.Time) (err error) {
 	for _, statement := range schema {
 		if _, err := w.db.ExecContext(ctx, statement); err != nil {
-			return nil, err
+			return err
 		}
 	}
 
 	if w.tx, err = w.db.BeginTx(ctx, nil); err != nil {
-		return nil, err
+		return err
 	}
 	_, err = w.tx.ExecContext(ctx, "INSERT INTO bundle VALUES (?, ?, ?)", Format, of.String(), escrow.FormatTime(now))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	w.entry, err = w.tx.PrepareContext(ctx, "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)")
-	return w, err
+	return err
 }
 
 // AddKey adds a public key.
@@ -81,20 +85,22 @@ func (w *Writer) AddEntry(ctx context.Context, e store.StoredEntry) error {
 		return fmt.Errorf("entry %d is missing in the journal", w.last+1)
 	}
 	w.last = e.Sequence
-	_, err := w.entry.ExecContext(ctx, e.Sequence, escrow.FormatTime(e.At), e.Actor, string(e.Kind), e.Subject, string(e.Body))
+	_, err := w.entry.ExecContext(ctx,
+		e.Sequence, escrow.FormatTime(e.At), e.Actor, string(e.Kind), e.Subject, string(e.Body))
 	return err
 }
 
-// AddCheckpoint adds a checkpoint, unless it is one of more entries than were added.
+// AddCheckpoint adds a checkpoint, unless it is of more entries than were added.
 func (w *Writer) AddCheckpoint(ctx context.Context, size int64, at time.Time, note []byte) error {
 	if size > w.last {
 		return nil
 	}
-	_, err := w.tx.ExecContext(ctx, "INSERT INTO checkpoints VALUES (?, ?, ?)", size, escrow.FormatTime(at), string(note))
+	_, err := w.tx.ExecContext(ctx, "INSERT INTO checkpoints VALUES (?, ?, ?)",
+		size, escrow.FormatTime(at), string(note))
 	return err
 }
 
-// Finish ends the bundle: from now on it is at its path, whole.
+// Finish completes the bundle: from now on it is at its path, whole.
 func (w *Writer) Finish() error {
 	err := w.tx.Commit()
 	w.tx = nil

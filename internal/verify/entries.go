@@ -1,0 +1,150 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/translog"
+)
+
+// entryPage is how many entries a worker reads at once.
+const entryPage = 512
+
+// entriesRead is what a worker found in a page of a journal.
+type entriesRead struct {
+	// leaves are the hashes of the entries up to the first that is missing; broken says
+	// that one is.
+	leaves []translog.Hash
+	broken bool
+	// postings are what the entries moved, by place in the page.
+	postings []postingAt
+	// first is the time of the first entry, last the head after the last one, of those
+	// that could be read.
+	first time.Time
+	last  escrow.Head
+	// rotations are the entries that put an API key in the place of another.
+	rotations []escrow.Entry
+	// positionEntries counts the entries of positions.
+	positionEntries int64
+}
+
+// postingAt is a posting with the place of its entry in a page.
+type postingAt struct {
+	place   int
+	posting escrow.Posting
+}
+
+func entryName(sequence int64) string { return fmt.Sprintf("entry %d", sequence) }
+
+// entriesUpTo returns the entries of a journal, page by page, up to a sequence. It ends
+// with the first error.
+func entriesUpTo(
+	ctx context.Context, j journal, of escrow.InstitutionID, last int64,
+) iter.Seq2[store.StoredEntry, error] {
+	return func(yield func(store.StoredEntry, error) bool) {
+		for from := int64(1); from <= last; from += entryPage {
+			entries, err := j.StoredEntries(ctx, of, from, min(last, from+entryPage-1))
+			if err != nil {
+				yield(store.StoredEntry{}, err)
+				return
+			}
+			for _, entry := range entries {
+				if !yield(entry, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// readEntries reads a page of a journal and looks at each entry by itself.
+func (v *verification) readEntries(ctx context.Context, of escrow.InstitutionID, from, to int64) (entriesRead, error) {
+	entries, err := v.journal.StoredEntries(ctx, of, from, to)
+	if err != nil {
+		return entriesRead{}, fmt.Errorf("entries %d to %d of %s: %w", from, to, of, err)
+	}
+
+	read := entriesRead{leaves: make([]translog.Hash, 0, len(entries))}
+	expected := from
+	for _, stored := range entries {
+		if stored.Sequence != expected && !read.broken {
+			v.differ(of, entryName(expected), nothing, "an entry")
+			read.broken = true
+		}
+		expected = stored.Sequence + 1
+		if !read.broken {
+			read.leaves = append(read.leaves, translog.LeafHash(stored.Body))
+		}
+		v.readEntry(of, stored, &read)
+	}
+
+	if expected <= to && !read.broken {
+		v.differ(of, entryName(expected), nothing, "an entry")
+		read.broken = true
+	}
+	v.proceed(len(entries))
+	return read, nil
+}
+
+// readEntry looks at one entry, and adds to what was read what follows from it.
+func (v *verification) readEntry(of escrow.InstitutionID, stored store.StoredEntry, read *entriesRead) {
+	name := entryName(stored.Sequence)
+	entry, err := escrow.ParseEntry(stored.Body)
+	if err == nil {
+		err = entry.Check()
+	}
+	if err != nil {
+		v.differ(of, name, excerpt(string(stored.Body))+" ("+err.Error()+")", "an entry as it is written")
+		return
+	}
+
+	v.compareParts(of, stored, entry)
+	if read.first.IsZero() {
+		read.first = entry.At
+	} else if !entry.At.After(read.last.At) {
+		v.differLate(of, entry.Sequence, entry.At, read.last.At)
+	}
+	read.last = escrow.Head{Sequence: stored.Sequence, At: entry.At}
+
+	if _, transition, ok := entry.PositionEvent(); ok {
+		read.positionEntries++
+		if posting, moves := transition.Posting(); moves {
+			read.postings = append(read.postings, postingAt{place: len(read.leaves) - 1, posting: posting})
+		}
+	}
+	if _, rotates := entry.ReplacedKey(); rotates {
+		read.rotations = append(read.rotations, entry)
+	}
+}
+
+// compareParts compares the parts of an entry with where it stands, and with the columns
+// that repeat them.
+func (v *verification) compareParts(of escrow.InstitutionID, stored store.StoredEntry, entry escrow.Entry) {
+	there := []field{
+		{Name: "institution", Value: entry.InstitutionID.String()},
+		{Name: "sequence", Value: fmt.Sprint(entry.Sequence)},
+		{Name: "column at", Value: escrow.FormatTime(stored.At)},
+		{Name: "column actor", Value: stored.Actor},
+		{Name: "column kind", Value: string(stored.Kind)},
+		{Name: "column subject", Value: stored.Subject},
+	}
+	expected := []field{
+		{Name: "institution", Value: of.String()},
+		{Name: "sequence", Value: fmt.Sprint(stored.Sequence)},
+		{Name: "column at", Value: escrow.FormatTime(entry.At)},
+		{Name: "column actor", Value: entry.Actor.String()},
+		{Name: "column kind", Value: string(entry.Kind)},
+		{Name: "column subject", Value: entry.Subject},
+	}
+
+	v.compare(of, entryName(stored.Sequence), there, expected)
+}
+
+// differLate notes that an entry is not later than the one before it.
+func (v *verification) differLate(of escrow.InstitutionID, sequence int64, at, before time.Time) {
+	v.differ(of, entryName(sequence), "the time "+escrow.FormatTime(at), "one after "+escrow.FormatTime(before))
+}
