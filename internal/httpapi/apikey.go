@@ -1,6 +1,11 @@
 package httpapi
 
-import "github.com/escrowgrid/escrowgrid/internal/escrow"
+import (
+	"net/http"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/web"
+)
 
 // keyBody makes a key.
 type keyBody struct {
@@ -53,11 +58,26 @@ func viewKey(k escrow.APIKey) KeyView {
 // keyCursor is a key's place in a list.
 func keyCursor(k escrow.APIKey) escrow.Cursor { return escrow.IDCursor(k.ID) }
 
+var createKeyOperation = operation{
+	Operation: web.Operation{
+		ID: "createApiKey", Tag: "API keys", Summary: "Create an API key",
+		Body: keyBody{}, Answer: newKeyView{}, Status: http.StatusCreated,
+	},
+}
+
 // createKey makes a key for an institution, and shows its secret.
 func (s *server) createKey(c *call) (reply, error) {
 	input := escrow.KeyInput(bodyOf[keyBody](c))
 	command, faults := escrow.NewCreateKey(input, escrow.HashSecret(c.newSecret()))
 	return c.makeKey(command, faults)
+}
+
+var rotateKeyOperation = operation{
+	Operation: web.Operation{
+		ID: "rotateApiKey", Tag: "API keys", Summary: "Replace an API key",
+		Body: rotationBody{}, BodyOptional: true, Answer: newKeyView{}, Status: http.StatusCreated,
+	},
+	refusals: codes{escrow.CodeKeyNotFound, escrow.CodeKeyInactive},
 }
 
 // rotateKey makes a key that takes over label and role of another, which ends at once or
@@ -92,6 +112,14 @@ func (c *call) makeKey(command escrow.Command, faults escrow.Faults) (reply, err
 	return created(location, newKeyView{KeyView: viewKey(key), APIKey: secret}), nil
 }
 
+var revokeKeyOperation = operation{
+	Operation: web.Operation{
+		ID: "revokeApiKey", Tag: "API keys", Summary: "Revoke an API key",
+		Answer: KeyView{},
+	},
+	refusals: codes{escrow.CodeKeyNotFound},
+}
+
 // revokeKey ends a key for good. For one that is revoked already nothing is done, and the
 // answer is the same.
 func (s *server) revokeKey(c *call) (reply, error) {
@@ -108,6 +136,13 @@ func (s *server) revokeKey(c *call) (reply, error) {
 		return reply{}, err
 	}
 	return ok(viewKey(key)), nil
+}
+
+var listKeysOperation = operation{
+	Operation: web.Operation{
+		ID: "listApiKeys", Tag: "API keys", Summary: "List API keys",
+		Query: keyQuery{}, Answer: listView[KeyView]{},
+	},
 }
 
 // listKeys answers an institution's keys in the order of creation, without those that

@@ -1,7 +1,10 @@
 package httpapi
 
 import (
+	"net/http"
+
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
 // assetBody makes an asset; root names whose.
@@ -52,6 +55,14 @@ func viewAsset(a escrow.Asset) assetView {
 // assetCursor is an asset's place in a list.
 func assetCursor(a escrow.Asset) escrow.Cursor { return escrow.IDCursor(a.ID) }
 
+var createAssetOperation = operation{
+	Operation: web.Operation{
+		ID: "createAsset", Tag: "Assets", Summary: "Create an asset",
+		Query: tenantQuery{}, Body: assetBody{}, Answer: assetView{}, Status: http.StatusCreated,
+	},
+	refusals: codes{escrow.CodeTemplateNotFound},
+}
+
 // createAsset makes an asset of one of the institution's templates, whose rules the
 // positions on it will keep.
 func (s *server) createAsset(c *call) (reply, error) {
@@ -63,6 +74,14 @@ func (s *server) createAsset(c *call) (reply, error) {
 		return reply{}, err
 	}
 	return created("/assets/"+asset.ID.String(), viewAsset(asset)), nil
+}
+
+var getAssetOperation = operation{
+	Operation: web.Operation{
+		ID: "getAsset", Tag: "Assets", Summary: "Get an asset",
+		Query: tenantQuery{}, Answer: assetView{},
+	},
+	refusals: codes{escrow.CodeAssetNotFound},
 }
 
 // getAsset answers one asset. Another institution's is answered as one that does not
@@ -79,6 +98,13 @@ func (s *server) getAsset(c *call) (reply, error) {
 
 	asset, err := s.engine.Asset(c.context(), institution, id)
 	return ok(viewAsset(asset)), err
+}
+
+var listAssetsOperation = operation{
+	Operation: web.Operation{
+		ID: "listAssets", Tag: "Assets", Summary: "List assets",
+		Query: assetQuery{}, Answer: listView[assetView]{},
+	},
 }
 
 // listAssets answers an institution's assets in the order of creation.

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/money"
+	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
 // balancesView is a trial balance: by double entry, what the accounts have sums to zero.
@@ -37,6 +38,13 @@ func viewBalances(balances *escrow.Balances, currencies []money.Currency) []bala
 		}
 	}
 	return views
+}
+
+var getBalancesOperation = operation{
+	Operation: web.Operation{
+		ID: "getBalances", Tag: "Journal", Summary: "Get the trial balance",
+		Answer: balancesView{},
+	},
 }
 
 // getBalances answers the trial balance of an institution: of each currency, what every

@@ -126,6 +126,14 @@ func viewItemRefusal(refusal *escrow.Error) batchItemView {
 	}
 }
 
+var createPositionsOperation = operation{
+	Operation: web.Operation{
+		ID: "createPositions", Tag: "Positions", Summary: "Create up to 1000 positions",
+		Query: tenantQuery{}, Body: positionBatchBody{}, Answer: batchView{},
+	},
+	refusals: codes{escrow.CodeBatchRefused},
+}
+
 // createPositions makes positions, in one command: 200 says that the batch was carried
 // out, and each result what the item's own answer would have been.
 func (s *server) createPositions(c *call) (reply, error) {
@@ -138,6 +146,14 @@ func (s *server) createPositions(c *call) (reply, error) {
 
 	results, err := execute[escrow.BatchResults](c, command, faults)
 	return ok(viewResults(results, http.StatusCreated)), err
+}
+
+var transitionPositionsOperation = operation{
+	Operation: web.Operation{
+		ID: "transitionPositions", Tag: "Positions", Summary: "Move up to 1000 positions to other states",
+		Query: tenantQuery{}, Body: transitionBatchBody{}, Answer: batchView{},
+	},
+	refusals: codes{escrow.CodeBatchRefused},
 }
 
 // transitionPositions moves positions, in one command and in the order of its items, so

@@ -7,9 +7,23 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
+var openAPIOperation = operation{
+	Operation: web.Operation{
+		ID: "getOpenAPI", Tag: "Service", Summary: "This document",
+		OtherTypes: []string{"application/json"},
+	},
+}
+
 // openAPI answers the document of the routes that this server has.
 func (s *server) openAPI(*call) (reply, error) {
 	return reply{status: http.StatusOK, raw: s.specJSON, contentType: web.ContentTypeJSON}, nil
+}
+
+var docsPageOperation = operation{
+	Operation: web.Operation{
+		ID: "getDocs", Tag: "Service", Summary: "This document as a page",
+		OtherTypes: []string{"text/html"},
+	},
 }
 
 // docsPage answers the document as a page.
@@ -17,6 +31,14 @@ func (s *server) docsPage(c *call) (reply, error) {
 	c.writer.SecurePage(web.DocsPolicy)
 	page, err := web.DocsPage()
 	return reply{status: http.StatusOK, raw: page, contentType: contentTypeHTML + "; charset=utf-8"}, err
+}
+
+var docsFileOperation = operation{
+	Operation: web.Operation{
+		ID: "getDocsFile", Tag: "Service", Summary: "A file of the page",
+		OtherTypes: []string{"*/*"},
+	},
+	refusals: codes{codeRouteNotFound},
 }
 
 // docsFile answers a file of the page.

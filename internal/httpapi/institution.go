@@ -1,9 +1,11 @@
 package httpapi
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
 // institutionBody makes an institution.
@@ -36,6 +38,13 @@ func viewInstitution(i escrow.Institution) institutionView {
 // institutionCursor is an institution's place in a list.
 func institutionCursor(i escrow.Institution) escrow.Cursor { return escrow.IDCursor(i.ID) }
 
+var createInstitutionOperation = operation{
+	Operation: web.Operation{
+		ID: "createInstitution", Tag: "Institutions", Summary: "Create an institution",
+		Body: institutionBody{}, Answer: institutionView{}, Status: http.StatusCreated,
+	},
+}
+
 // createInstitution makes a tenant. Its entry is the first of a journal of its own, which
 // nobody can name before it exists: the command is on no institution.
 func (s *server) createInstitution(c *call) (reply, error) {
@@ -48,6 +57,13 @@ func (s *server) createInstitution(c *call) (reply, error) {
 	return created("/institutions/"+institution.ID.String(), viewInstitution(institution)), nil
 }
 
+var getInstitutionOperation = operation{
+	Operation: web.Operation{
+		ID: "getInstitution", Tag: "Institutions", Summary: "Get an institution",
+		Answer: institutionView{},
+	},
+}
+
 // getInstitution answers an institution, to root and to itself.
 func (s *server) getInstitution(c *call) (reply, error) {
 	id, err := c.institution()
@@ -57,6 +73,13 @@ func (s *server) getInstitution(c *call) (reply, error) {
 
 	institution, err := s.engine.Institution(c.context(), id)
 	return ok(viewInstitution(institution)), err
+}
+
+var listInstitutionsOperation = operation{
+	Operation: web.Operation{
+		ID: "listInstitutions", Tag: "Institutions", Summary: "List institutions",
+		Query: listQuery{}, Answer: listView[institutionView]{},
+	},
 }
 
 // listInstitutions answers all of them to root, and to a tenant its own: which others

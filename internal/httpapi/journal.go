@@ -7,6 +7,7 @@ import (
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/money"
+	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
 // ledgerQuery is the parameters of the list of the ledger.
@@ -139,6 +140,13 @@ func entryCursor(e escrow.Entry) escrow.Cursor { return escrow.SequenceCursor(e.
 // securityEventCursor is a refused attempt's place in a list.
 func securityEventCursor(a escrow.SecurityEvent) escrow.Cursor { return escrow.IDCursor(a.ID) }
 
+var listLedgerEventsOperation = operation{
+	Operation: web.Operation{
+		ID: "listLedgerEvents", Tag: "Journal", Summary: "List what happened to positions",
+		Query: ledgerQuery{}, Answer: listView[ledgerEventView]{},
+	},
+}
+
 // listLedgerEvents answers the entries that concern positions and their money, in the
 // order of the journal.
 func (s *server) listLedgerEvents(c *call) (reply, error) {
@@ -167,6 +175,13 @@ func readKind(faults *escrow.Faults, kind string, known []escrow.Kind) escrow.Ki
 		faults.Add("kind", "must be a kind of entry that this list has")
 	}
 	return escrow.Kind(kind)
+}
+
+var listAuditEventsOperation = operation{
+	Operation: web.Operation{
+		ID: "listAuditEvents", Tag: "Journal", Summary: "List everything that was done",
+		Query: auditQuery{}, Answer: listView[auditEventView]{},
+	},
 }
 
 // listAuditEvents answers all entries, or the security events: one list for clients, of two

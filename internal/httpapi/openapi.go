@@ -106,7 +106,7 @@ var (
 
 // describe returns the route's operation with what follows from the rest of the route.
 func (r *route) describe() web.Operation {
-	o := r.operation
+	o := r.operation.Operation
 	o.Description = "Takes " + r.permission.String() + "."
 	o.Public = r.permission == public
 	if r.isCommand() {
@@ -133,7 +133,7 @@ func (r *route) describe() web.Operation {
 func (r *route) codes() codes {
 	possible := append(codes{
 		codeRateLimited, escrow.CodeInternal, escrow.CodeStoreUnavailable, escrow.CodeRequestTimeout,
-	}, r.refusals...)
+	}, r.operation.refusals...)
 
 	if r.permission != public {
 		possible = append(possible, codeUnauthorized, escrow.CodeInvalidKey, escrow.CodeForbidden, codeAddressForbidden)

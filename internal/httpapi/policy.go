@@ -5,6 +5,7 @@ import (
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/money"
+	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
 // policyBody replaces the whole policy of a region. Position is a pointer to tell rules
@@ -58,6 +59,13 @@ func viewPolicy(p escrow.Policy) policyView {
 	return view
 }
 
+var setPolicyOperation = operation{
+	Operation: web.Operation{
+		ID: "setPolicy", Tag: "Policies", Summary: "Set the policy of a region",
+		Body: policyBody{}, Answer: policyView{},
+	},
+}
+
 // setPolicy makes or replaces the policy of a region, for the positions that are made
 // from then on.
 func (s *server) setPolicy(c *call) (reply, error) {
@@ -77,6 +85,14 @@ func (s *server) setPolicy(c *call) (reply, error) {
 	return ok(viewPolicy(policy)), nil
 }
 
+var getPolicyOperation = operation{
+	Operation: web.Operation{
+		ID: "getPolicy", Tag: "Policies", Summary: "Get the policy of a region",
+		Answer: policyView{},
+	},
+	refusals: codes{escrow.CodePolicyNotFound},
+}
+
 // getPolicy answers the policy of a region. A region that is none has no policy, like one
 // for which none was set.
 func (s *server) getPolicy(c *call) (reply, error) {
@@ -87,6 +103,13 @@ func (s *server) getPolicy(c *call) (reply, error) {
 
 	policy, err := s.engine.Policy(c.context(), institution, escrow.Region(c.request.PathValue("region")))
 	return ok(viewPolicy(policy)), err
+}
+
+var listPoliciesOperation = operation{
+	Operation: web.Operation{
+		ID: "listPolicies", Tag: "Policies", Summary: "List policies",
+		Query: listQuery{}, Answer: listView[policyView]{},
+	},
 }
 
 // listPolicies answers an institution's policies in the order of creation. It reads all

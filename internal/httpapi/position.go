@@ -203,6 +203,15 @@ func (v positionEventView) AppendJSON(text []byte) []byte {
 // positionCursor is a position's place in a list.
 func positionCursor(p escrow.Position) escrow.Cursor { return escrow.IDCursor(p.ID) }
 
+var createPositionOperation = operation{
+	Operation: web.Operation{
+		ID: "createPosition", Tag: "Positions", Summary: "Create a position",
+		Query: tenantQuery{}, Body: positionBody{}, Answer: positionView{}, Status: http.StatusCreated,
+		AnswerHeaders: headers{etagHeader},
+	},
+	refusals: append(codes{escrow.CodeAssetNotFound}, escrow.CreationRefusals()...),
+}
+
 // createPosition makes a position in its first state, without money.
 func (s *server) createPosition(c *call) (reply, error) {
 	body := bodyOf[positionBody](c)
@@ -215,6 +224,15 @@ func (s *server) createPosition(c *call) (reply, error) {
 	answer := created("/positions/"+position.ID.String(), viewPosition(position))
 	answer.etag = web.ETag(position.Version)
 	return answer, nil
+}
+
+var transitionPositionOperation = operation{
+	Operation: web.Operation{
+		ID: "transitionPosition", Tag: "Positions", Summary: "Move a position to another state",
+		Query: tenantQuery{}, Body: transitionBody{}, Answer: positionView{},
+		RequestHeaders: headers{ifMatchHeader}, AnswerHeaders: headers{etagHeader},
+	},
+	refusals: append(codes{escrow.CodePositionNotFound}, escrow.TransitionRefusals()...),
 }
 
 // transitionPosition moves a position to another state, and its money with it. With
@@ -240,6 +258,16 @@ func (s *server) transitionPosition(c *call) (reply, error) {
 	}, nil
 }
 
+var getPositionOperation = operation{
+	Operation: web.Operation{
+		ID: "getPosition", Tag: "Positions", Summary: "Get a position with its events",
+		Query: tenantQuery{}, Answer: positionView{},
+		RequestHeaders: headers{ifNoneMatchHeader}, AnswerHeaders: headers{etagHeader},
+		NotModified: "The client has this version.",
+	},
+	refusals: codes{escrow.CodePositionNotFound},
+}
+
 // getPosition answers a position with its events, or that the client has it already.
 func (s *server) getPosition(c *call) (reply, error) {
 	institution, err := c.institution()
@@ -263,6 +291,13 @@ func (s *server) getPosition(c *call) (reply, error) {
 	// It is read more often than anything else, and most readers ask for one again.
 	content, err := s.positions.json(position)
 	return reply{status: http.StatusOK, raw: content, contentType: web.ContentTypeJSON, etag: tag}, err
+}
+
+var listPositionsOperation = operation{
+	Operation: web.Operation{
+		ID: "listPositions", Tag: "Positions", Summary: "List positions",
+		Query: positionQuery{}, Answer: listView[positionView]{},
+	},
 }
 
 // listPositions answers an institution's positions in the order of creation. A page with

@@ -18,13 +18,18 @@ type route struct {
 	pattern    string
 	permission permission
 	tenant     tenancy
-	handle     func(*call) (reply, error)
-	// refusals are the codes that it can answer beside those that follow from the rest.
-	refusals codes
 	// limited says that it has a stricter rate limit.
 	limited bool
-	// operation describes it. Its query and body are what the server reads.
-	operation web.Operation
+	handle  func(*call) (reply, error)
+	// operation stands beside the handler.
+	operation operation
+}
+
+// operation describes what a route does. Its query and body are what the server reads.
+type operation struct {
+	web.Operation
+	// refusals are the codes that it can answer beside those that follow from the route.
+	refusals codes
 }
 
 type (

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
 // healthView says that the process lives, and what it is.
@@ -29,6 +30,13 @@ type checkState struct {
 	Status string `json:"status" enum:"ok"`
 }
 
+var healthOperation = operation{
+	Operation: web.Operation{
+		ID: "getHealth", Tag: "Service", Summary: "Whether the process lives",
+		Answer: healthView{},
+	},
+}
+
 // health answers as long as the process lives; it asks nothing of the database.
 func (s *server) health(*call) (reply, error) {
 	return ok(healthView{
@@ -37,6 +45,13 @@ func (s *server) health(*call) (reply, error) {
 		Version: s.config.Version,
 		Store:   s.engine.StoreName(),
 	}), nil
+}
+
+var readyOperation = operation{
+	Operation: web.Operation{
+		ID: "getReady", Tag: "Service", Summary: "Whether the service can serve",
+		Answer: readyView{},
+	},
 }
 
 // ready is about the next requests: load balancers that ask it send none to a server that
@@ -53,6 +68,13 @@ func (s *server) ready(c *call) (reply, error) {
 		return reply{}, escrow.Wrap(escrow.CodeStoreUnavailable, err, "The check of the store failed: "+detailOf(err))
 	}
 	return ok(readyView{Status: "ready", Checks: []checkState{{Name: "store", Status: "ok"}}}), nil
+}
+
+var showMetricsOperation = operation{
+	Operation: web.Operation{
+		ID: "getMetrics", Tag: "Service", Summary: "Metrics for Prometheus",
+		OtherTypes: []string{"text/plain"},
+	},
 }
 
 // showMetrics answers the metrics in the text format. It is an answer like any other, with

@@ -5,6 +5,7 @@ import (
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/money"
+	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
 // formatQuery is the parameter that chooses a statement's format.
@@ -114,6 +115,15 @@ func (s *server) statementFields(
 	return fields, err
 }
 
+var getPositionStatementOperation = operation{
+	Operation: web.Operation{
+		ID: "getPositionStatement", Tag: "Positions", Summary: "Get the account statement of a position",
+		Query: positionStatementQuery{}, Answer: positionStatementView{},
+		OtherTypes: []string{contentTypeCSV, contentTypeHTML},
+	},
+	refusals: codes{escrow.CodePositionNotFound},
+}
+
 // getPositionStatement answers what a position's steps have moved, and between which
 // accounts.
 func (s *server) getPositionStatement(c *call) (reply, error) {
@@ -161,6 +171,14 @@ func (s *server) getPositionStatement(c *call) (reply, error) {
 		},
 		StatementFields: fields,
 	})
+}
+
+var getStatementOperation = operation{
+	Operation: web.Operation{
+		ID: "getStatement", Tag: "Journal", Summary: "Get the account statement of a period",
+		Query: statementQuery{}, Answer: statementView{},
+		OtherTypes: []string{contentTypeCSV, contentTypeHTML}, AnswerHeaders: headers{linkHeader},
+	},
 }
 
 // getStatement answers what a period of the journal has moved. A period with more than the

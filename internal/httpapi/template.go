@@ -2,8 +2,10 @@ package httpapi
 
 import (
 	"encoding/json"
+	"net/http"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
 // templateBody makes a template; root names whose.
@@ -59,6 +61,13 @@ func viewTemplate(t escrow.AssetTemplate) templateView {
 // templateCursor is a template's place in a list.
 func templateCursor(t escrow.AssetTemplate) escrow.Cursor { return escrow.IDCursor(t.ID) }
 
+var createTemplateOperation = operation{
+	Operation: web.Operation{
+		ID: "createAssetTemplate", Tag: "Assets", Summary: "Create an asset template",
+		Query: tenantQuery{}, Body: templateBody{}, Answer: templateView{}, Status: http.StatusCreated,
+	},
+}
+
 // createTemplate makes a kind of asset. What its config may have depends on its code, so
 // config is handed to the domain as it came.
 func (s *server) createTemplate(c *call) (reply, error) {
@@ -78,6 +87,14 @@ func (s *server) createTemplate(c *call) (reply, error) {
 	return created("/asset-templates/"+template.ID.String(), viewTemplate(template)), nil
 }
 
+var getTemplateOperation = operation{
+	Operation: web.Operation{
+		ID: "getAssetTemplate", Tag: "Assets", Summary: "Get an asset template",
+		Query: tenantQuery{}, Answer: templateView{},
+	},
+	refusals: codes{escrow.CodeTemplateNotFound},
+}
+
 // getTemplate answers one template. Another institution's is answered as one that does
 // not exist.
 func (s *server) getTemplate(c *call) (reply, error) {
@@ -92,6 +109,13 @@ func (s *server) getTemplate(c *call) (reply, error) {
 
 	template, err := s.engine.Template(c.context(), institution, id)
 	return ok(viewTemplate(template)), err
+}
+
+var listTemplatesOperation = operation{
+	Operation: web.Operation{
+		ID: "listAssetTemplates", Tag: "Assets", Summary: "List asset templates",
+		Query: templateQuery{}, Answer: listView[templateView]{},
+	},
 }
 
 // listTemplates answers an institution's templates in the order of creation.

@@ -7,6 +7,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
+	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
 // checkpointKeyView is a key that checkpoints are verified with.
@@ -111,6 +112,13 @@ func checkpointKeyCursor(k journallog.Key) escrow.Cursor {
 	return escrow.Cursor(hash[:len(escrow.Cursor{})])
 }
 
+var listCheckpointKeysOperation = operation{
+	Operation: web.Operation{
+		ID: "listCheckpointKeys", Tag: "Transparency log", Summary: "List the keys that sign checkpoints",
+		Query: listQuery{}, Answer: listView[checkpointKeyView]{},
+	},
+}
+
 // listCheckpointKeys answers the public keys that have signed checkpoints. It takes no key:
 // auditors are no callers of ours.
 func (s *server) listCheckpointKeys(c *call) (reply, error) {
@@ -122,6 +130,13 @@ func (s *server) listCheckpointKeys(c *call) (reply, error) {
 	keys, err := s.config.Log.Keys(c.context())
 	page := pageOf(keys, list, func(k journallog.Key) time.Time { return k.CreatedAt }, checkpointKeyCursor)
 	return listed(page, list.page.Limit, viewCheckpointKey, checkpointKeyCursor), err
+}
+
+var listJournalOperation = operation{
+	Operation: web.Operation{
+		ID: "listJournal", Tag: "Transparency log", Summary: "List the journal as it is hashed",
+		Query: listQuery{}, Answer: listView[journalEntryView]{},
+	},
 }
 
 // listJournal answers the entries as they are stored, so that a client can hash them
@@ -137,6 +152,13 @@ func (s *server) listJournal(c *call) (reply, error) {
 	return listed(entries, list.page.Limit, viewJournalEntry, entryCursor), err
 }
 
+var listCheckpointsOperation = operation{
+	Operation: web.Operation{
+		ID: "listCheckpoints", Tag: "Transparency log", Summary: "List checkpoints",
+		Query: pageQuery{}, Answer: listView[checkpointView]{},
+	},
+}
+
 // listCheckpoints answers the checkpoints of a journal, by size.
 func (s *server) listCheckpoints(c *call) (reply, error) {
 	page := queryOf[pageQuery](c).page(&c.faults, escrow.MaxPageSize)
@@ -149,6 +171,14 @@ func (s *server) listCheckpoints(c *call) (reply, error) {
 	return listed(checkpoints, page.Limit, viewCheckpoint, checkpointCursor), err
 }
 
+var getCheckpointOperation = operation{
+	Operation: web.Operation{
+		ID: "getCheckpoint", Tag: "Transparency log", Summary: "Get a checkpoint",
+		Query: checkpointQuery{}, Answer: checkpointView{},
+	},
+	refusals: codes{escrow.CodeCheckpointNotFound},
+}
+
 // getCheckpoint answers the checkpoint of a size, or the latest.
 func (s *server) getCheckpoint(c *call) (reply, error) {
 	size := wholeNumber(&c.faults, "size", queryOf[checkpointQuery](c).Size)
@@ -159,6 +189,14 @@ func (s *server) getCheckpoint(c *call) (reply, error) {
 
 	checkpoint, err := s.config.Log.Checkpoint(c.context(), institution, size)
 	return ok(viewCheckpoint(checkpoint)), err
+}
+
+var proveInclusionOperation = operation{
+	Operation: web.Operation{
+		ID: "proveInclusion", Tag: "Transparency log", Summary: "Prove that an entry is in the journal",
+		Query: inclusionQuery{}, Answer: inclusionView{},
+	},
+	refusals: codes{escrow.CodeCheckpointNotFound, escrow.CodeEntryNotFound},
 }
 
 // proveInclusion answers the proof that an entry is in the tree of a size, or in that of
@@ -180,6 +218,14 @@ func (s *server) proveInclusion(c *call) (reply, error) {
 		RootHash: p.Root,
 		Proof:    notNil(p.Proof),
 	}), err
+}
+
+var proveConsistencyOperation = operation{
+	Operation: web.Operation{
+		ID: "proveConsistency", Tag: "Transparency log", Summary: "Prove that the journal has only grown",
+		Query: consistencyQuery{}, Answer: consistencyView{},
+	},
+	refusals: codes{escrow.CodeCheckpointNotFound},
 }
 
 // proveConsistency answers the proof that the tree of one size is the beginning of that of
