@@ -14,6 +14,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/verify"
 )
 
+// backupCommand copies an SQLite database while a server writes to it.
 type backupCommand struct {
 	databaseFlags `embed:""`
 
@@ -32,7 +33,8 @@ verify does. The copy holds a signing key that the server made, but not the root
 For PostgreSQL, see docs/operations.md.`
 }
 
-// Run makes a backup.
+// Run makes a backup. It fails when the file exists already, and when the copy does not verify;
+// it then leaves no file behind, because a backup that cannot be trusted is worse than none.
 func (c *backupCommand) Run(ctx context.Context, out output) error {
 	path, err := sqlitePath(c.databaseFlags)
 	if err != nil {
@@ -45,6 +47,7 @@ func (c *backupCommand) Run(ctx context.Context, out output) error {
 	return err
 }
 
+// restoreCommand restores an SQLite database from a backup.
 type restoreCommand struct {
 	databaseFlags `embed:""`
 
@@ -58,7 +61,8 @@ func (*restoreCommand) Help() string {
 the backup is lost, and whoever holds a later checkpoint of a journal can tell.`
 }
 
-// Run restores a backup.
+// Run restores a backup. It never overwrites a database: an operator in haste could lose the only
+// one that is up to date.
 func (c *restoreCommand) Run(ctx context.Context, out output) error {
 	path, err := sqlitePath(c.databaseFlags)
 	if err != nil {
@@ -71,26 +75,32 @@ func (c *restoreCommand) Run(ctx context.Context, out output) error {
 	return err
 }
 
-// sqlitePath returns the path of the SQLite file that the flags name.
+// sqlitePath returns the path of the SQLite file that the flags name. For PostgreSQL and for a
+// database in memory it returns a usageError.
 func sqlitePath(flags databaseFlags) (string, error) {
 	var r reader
 	databaseURL, _ := r.database(flags)
 	if r.err != nil {
 		return "", r.err
 	}
+
 	path, isFile := strings.CutPrefix(databaseURL, "sqlite:")
 	if !isFile || path == ":memory:" {
-		return "", &usageError{"DATABASE_URL: this command is for SQLite files; docs/operations.md says how to back up PostgreSQL"}
+		return "", &usageError{"DATABASE_URL: this command is for SQLite files; " +
+			"docs/operations.md says how to back up PostgreSQL"}
 	}
 	return path, nil
 }
 
-// copyDatabase copies an SQLite file to a path that must not exist, and that does not
-// exist until the copy is complete and verified.
+// copyDatabase copies an SQLite file to a path that must not exist, and that does not exist until
+// the copy is complete and verified. So a file at that path is always a whole backup, even after a
+// power failure.
 func copyDatabase(ctx context.Context, from, to string, verified bool, progress io.Writer) (err error) {
 	if _, err := os.Lstat(to); !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("%s exists already", to)
 	}
+
+	// The copy grows beside its final path, because a rename is atomic only within one file system.
 	partial := to + ".partial"
 	defer func() {
 		for _, left := range []string{partial, partial + ".lock", partial + "-wal", partial + "-shm"} {
@@ -99,6 +109,8 @@ func copyDatabase(ctx context.Context, from, to string, verified bool, progress 
 			}
 		}
 	}()
+
+	// SQLite's own backup sees the database as it is at one moment, even while a server writes.
 	tell, finish := showProgress(progress, "copying", "pages")
 	err = store.CopySQLite(ctx, from, partial, tell)
 	finish()
@@ -110,12 +122,16 @@ func copyDatabase(ctx context.Context, from, to string, verified bool, progress 
 			return err
 		}
 	}
+
+	// A sealed copy is one file: whoever moves it cannot leave the write-ahead log behind.
 	if err := store.SealSQLite(ctx, partial); err != nil {
 		return err
 	}
 	if err := os.Rename(partial, to); err != nil {
 		return err
 	}
+
+	// A power failure could still lose the new name, which is in the directory.
 	directory, err := os.Open(filepath.Dir(to))
 	if err != nil {
 		return err
@@ -123,13 +139,15 @@ func copyDatabase(ctx context.Context, from, to string, verified bool, progress 
 	return errors.Join(directory.Sync(), directory.Close())
 }
 
-// verifyCopy verifies a copy's journals and rows.
+// verifyCopy verifies a copy's journals and rows. When anything differs, it writes the differences
+// to progress and returns an error.
 func verifyCopy(ctx context.Context, path string, progress io.Writer) (err error) {
 	database, err := openExisting(ctx, databaseFlags{DatabaseURL: "sqlite:" + path, DatabaseConnections: "0"})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, database.Close()) }()
+
 	tell, finish := showProgress(progress, "verifying", "entries")
 	begun := time.Now()
 	report, err := verify.Database(ctx, database, verify.Config{Progress: tell})
@@ -137,6 +155,7 @@ func verifyCopy(ctx context.Context, path string, progress io.Writer) (err error
 	if err != nil {
 		return err
 	}
+
 	if report.DifferenceCount > 0 {
 		return errors.Join(errors.New("the copy does not verify"), showReport(progress, report, time.Since(begun)))
 	}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 )
 
+// demoCommand runs a server and shows what it does, for people who try EscrowGrid.
 type demoCommand struct {
 	serverFlags `embed:""`
 }
@@ -20,7 +21,10 @@ type demoCommand struct {
 // Run starts a server, shows one position's lifecycle over its API, and goes on serving
 // until the context ends. Without DATABASE_URL the data is in a temporary place.
 func (c *demoCommand) Run(ctx context.Context, out output) (err error) {
+	// The log of every request would bury what the demonstration prints.
 	c.LogLevel = cmp.Or(c.LogLevel, "warn")
+
+	// A demonstration should leave nothing behind.
 	if c.DatabaseURL == "" {
 		var directory string
 		if directory, err = os.MkdirTemp("", "escrowgrid-demo-"); err != nil {
@@ -29,48 +33,56 @@ func (c *demoCommand) Run(ctx context.Context, out output) (err error) {
 		defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()
 		c.DatabaseURL = "sqlite:" + filepath.Join(directory, "demo.db")
 	}
+
 	config, err := c.config(out.stderr)
 	if err != nil {
 		return err
 	}
+	// Without a key, the server would make one, keep it in a file and print a line about it, which
+	// distracts here.
 	if config.rootKey == "" {
 		config.rootKey = newSecret()
 	}
+
 	s, err := start(ctx, config, true)
 	if err != nil {
 		return err
 	}
 	d := &demonstration{ctx: ctx, out: out.stdout, url: s.url, rootKey: config.rootKey}
+	// Ctrl-C during the demonstration is not a failure: the user has seen enough.
 	if err := d.show(); err != nil && ctx.Err() == nil {
 		return errors.Join(err, s.close(ctx))
 	}
 	return s.wait(ctx)
 }
 
-// demonstration takes one position through its lifecycle as a client, and stops at its
-// first error.
+// demonstration takes one position through its lifecycle as a client, over HTTP, so that a reader
+// can repeat every step with curl. It stops at its first error.
 type demonstration struct {
-	ctx     context.Context //nolint:containedctx // It lives as long as one walk.
+	ctx     context.Context //nolint:containedctx // It lives as long as the demonstration.
 	out     io.Writer
 	url     string
 	rootKey string
-	apiKey  string
+	apiKey  string // the institution's; "" until it has one
 	steps   int
 	err     error
 }
 
-// answer is what the walk needs of an answer's body.
+// answer holds what the demonstration needs from the body of an answer.
 type answer struct {
 	ID     string `json:"id"`
 	APIKey string `json:"apiKey"`
 }
 
+// show takes all the steps, and then prints what the reader can try next.
 func (d *demonstration) show() error {
 	fmt.Fprintf(d.out, "EscrowGrid serves on %s. One position, step by step:\n", d.url)
 
+	// A position needs an institution with a key, a policy, a template and an asset.
 	institution := d.step("The operator creates an institution", http.MethodPost, "/institutions",
 		`{"name": "First Builders Bank", "regions": ["US"], "verticals": ["CONSTRUCTION"]}`, http.StatusCreated)
-	d.apiKey = d.step("The operator creates an admin key for it, which acts from here on", http.MethodPost, "/institutions/"+institution.ID+"/api-keys",
+	d.apiKey = d.step("The operator creates an admin key for it, which acts from here on",
+		http.MethodPost, "/institutions/"+institution.ID+"/api-keys",
 		`{"label": "demo", "role": "admin"}`, http.StatusCreated).APIKey
 	d.step("The institution sets a policy for the US", http.MethodPut, "/institutions/"+institution.ID+"/policies/US",
 		`{"position": {"minAmount": "100", "maxAmount": "5000000", "allowedCurrencies": ["USD"]}}`, http.StatusOK)
@@ -80,6 +92,7 @@ func (d *demonstration) show() error {
 	asset := d.step("An asset of it: one project's escrow", http.MethodPost, "/assets",
 		fmt.Sprintf(`{"templateId": %q, "label": "Harbour Tower, lot 3"}`, template.ID), http.StatusCreated)
 
+	// The position goes through its whole lifecycle, in parts.
 	position := d.step("A position: a contractor's claim of 1000 dollars", http.MethodPost, "/positions",
 		fmt.Sprintf(`{"assetId": %q, "holderReference": "ACME-4711", "currency": "USD", "amount": "1000.00"}`, asset.ID),
 		http.StatusCreated)
@@ -87,7 +100,10 @@ func (d *demonstration) show() error {
 	d.step("The money is paid in", http.MethodPost, transition, `{"toState": "FUNDED"}`, http.StatusOK)
 	d.step("The first milestone is paid out", http.MethodPost, transition,
 		`{"toState": "PARTIALLY_RELEASED", "amount": "250.00", "reason": "foundations are done"}`, http.StatusOK)
-	d.step("The rest is paid out", http.MethodPost, transition, `{"toState": "RELEASED", "reason": "handed over"}`, http.StatusOK)
+	d.step("The rest is paid out", http.MethodPost, transition,
+		`{"toState": "RELEASED", "reason": "handed over"}`, http.StatusOK)
+
+	// The ledger proves what happened, and the refusal shows that the rules hold.
 	d.step("The ledger shows every step", http.MethodGet, "/ledger-events?positionId="+position.ID, "", http.StatusOK)
 	d.step("A position that the policy refuses", http.MethodPost, "/positions",
 		fmt.Sprintf(`{"assetId": %q, "holderReference": "ACME-4712", "currency": "USD", "amount": "50.00"}`, asset.ID),
@@ -95,6 +111,8 @@ func (d *demonstration) show() error {
 	if d.err != nil {
 		return d.err
 	}
+
+	// A reader can paste these lines into a shell.
 	fmt.Fprintf(d.out, `
 For your own requests, in another shell (the API is described at %[1]s/docs):
 
@@ -109,11 +127,13 @@ Serving until Ctrl-C.
 	return nil
 }
 
-// step sends one request and shows it with its answer.
+// step sends one request and shows it with its answer, which must have the given status. After an
+// error it does nothing, so that show checks for an error only once, at its end.
 func (d *demonstration) step(title, method, path, body string, status int) (a answer) {
 	if d.err != nil {
 		return a
 	}
+
 	d.steps++
 	fmt.Fprintf(d.out, "\n%d. %s\n   %s %s\n", d.steps, title, method, path)
 	if body != "" {
@@ -123,6 +143,8 @@ func (d *demonstration) step(title, method, path, body string, status int) (a an
 	return a
 }
 
+// send sends a request and shows the answer as it is. It uses net/http, because apiclient turns
+// a refusal into an error and drops its body.
 func (d *demonstration) send(method, path, body string, status int) (a answer, err error) {
 	request, err := http.NewRequestWithContext(d.ctx, method, d.url+path, bytes.NewReader([]byte(body)))
 	if err != nil {
@@ -132,6 +154,7 @@ func (d *demonstration) send(method, path, body string, status int) (a answer, e
 	if body != "" {
 		request.Header.Set("Content-Type", "application/json")
 	}
+
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return a, err
@@ -141,6 +164,7 @@ func (d *demonstration) send(method, path, body string, status int) (a answer, e
 	if err != nil {
 		return a, err
 	}
+
 	var shown bytes.Buffer
 	if err := json.Indent(&shown, content, "      ", "  "); err != nil {
 		return a, err

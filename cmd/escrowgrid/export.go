@@ -10,6 +10,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/verify/bundle"
 )
 
+// exportCommand writes an institution's journal to a file.
 type exportCommand struct {
 	databaseFlags `embed:""`
 	remoteFlags   `embed:""`
@@ -29,7 +30,8 @@ file only to those who may see it.
   escrowgrid verify --bundle meridian.bundle --public-key escrow.example.com+…          elsewhere`
 }
 
-// Run exports.
+// Run exports from the server that --url names, or else from the database. It then reads back the
+// file to say what is in it, so that a file that cannot be read is noticed here.
 func (c *exportCommand) Run(ctx context.Context, out output) (err error) {
 	var of escrow.InstitutionID
 	if err := of.UnmarshalText([]byte(c.Institution)); err != nil {
@@ -38,6 +40,8 @@ func (c *exportCommand) Run(ctx context.Context, out output) (err error) {
 	if err := c.remoteFlags.check(); err != nil {
 		return err
 	}
+
+	// The bundle ends at the entry that was the journal's last when the export began.
 	progress, finish := showProgress(out.stderr, "exporting", "entries")
 	if c.URL != "" {
 		err = bundle.FromServer(c.inTrace(ctx), c.server(), of, c.Output, time.Now(), progress)
@@ -48,10 +52,14 @@ func (c *exportCommand) Run(ctx context.Context, out output) (err error) {
 	if err != nil {
 		return err
 	}
+
 	return c.describe(ctx, out)
 }
 
-func (c *exportCommand) fromDatabase(ctx context.Context, of escrow.InstitutionID, progress bundle.Progress) (err error) {
+// fromDatabase exports without a server.
+func (c *exportCommand) fromDatabase(
+	ctx context.Context, of escrow.InstitutionID, progress bundle.Progress,
+) (err error) {
 	database, err := openExisting(ctx, c.databaseFlags)
 	if err != nil {
 		return err
@@ -60,20 +68,25 @@ func (c *exportCommand) fromDatabase(ctx context.Context, of escrow.InstitutionI
 	return bundle.FromStore(ctx, database, of, c.Output, time.Now(), progress)
 }
 
-// describe prints what was written.
+// describe prints what was written, and how many entries no signature covers: nobody can prove
+// entries that are newer than the last checkpoint.
 func (c *exportCommand) describe(ctx context.Context, out output) (err error) {
 	b, err := bundle.Open(ctx, c.Output)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
+
 	checkpoints, last, err := b.CountCheckpoints(ctx)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out.stdout, "%s has the journal of %s: %d entries and %d checkpoints.\n", c.Output, b.Institution, b.Last, checkpoints)
+
+	fmt.Fprintf(out.stdout, "%s has the journal of %s: %d entries and %d checkpoints.\n",
+		c.Output, b.Institution, b.Last, checkpoints)
 	if last < b.Last {
-		fmt.Fprintf(out.stdout, "%d entries are newer than the last checkpoint: no signature covers them yet.\n", b.Last-last)
+		fmt.Fprintf(out.stdout, "%d entries are newer than the last checkpoint: no signature covers them yet.\n",
+			b.Last-last)
 	}
 	return nil
 }

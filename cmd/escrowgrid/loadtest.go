@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -14,7 +15,10 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/loadtest"
 )
 
+// loadTestCommand sends load to a server and judges the result. The values of k6's scripts are
+// texts here, because the scripts check them.
 type loadTestCommand struct {
+	// What to send. A flag of the second group replaces one value of the profile.
 	Profile string `default:"smoke" help:"The load to send. ${profiles}."`
 
 	VUs       string   `name:"vus" help:"Virtual users, instead of the profile's."`
@@ -24,11 +28,13 @@ type loadTestCommand struct {
 	ThinkTime string   `help:"The pause of a virtual user between two iterations, like 1s."`
 	Set       []string `sep:"none" placeholder:"NAME=VALUE" help:"Another variable of the scripts, like MAX_P95_MS=200; docs/load-testing.md lists them."`
 
+	// What to test: by default, a private server that ends with the test.
 	Database  string `help:"Test a private server on this PostgreSQL database, instead of one on an SQLite file of its own."`
 	Target    string `placeholder:"URL" help:"Test a server that is already running, instead of a private one. Needs the root key."`
 	RootKey   string `env:"ROOT_API_KEY" name:"root-api-key" secret:"" help:"The target's root key, which creates an institution for the test; it sends none of the load."`
 	OwnTarget bool   `name:"i-own-this-target" help:"Allow a target that is not on this machine."`
 
+	// How to run and judge it.
 	Report       string  `default:"loadtest-report" placeholder:"DIR" help:"Where report.html, summary.json and junit.xml go; loadtest-report when left out."`
 	Repeat       int     `default:"1" help:"How many times to run; the medians count, because machines are noisy."`
 	Baseline     string  `placeholder:"FILE" help:"The summary.json of an earlier run on this machine; fail when this run is slower."`
@@ -59,22 +65,25 @@ Exit codes: 0 passed; 99 an objective was missed; 98 acknowledged writes or mone
 than the baseline; 2 wrong usage; 1 the test could not be carried out. When several apply, 98 wins over 99, and 99 over 97.`
 }
 
-// verdictError is a load test that was carried out and failed.
+// verdictError is a load test that was carried out and failed. Its exit code tells pipelines a
+// slow server from one that loses writes.
 type verdictError struct{ code int }
 
 func (e *verdictError) Error() string { return "the load test failed" }
 
-// Run runs the load test.
+// Run runs the load test. Its error is a verdictError when the test was carried out and failed.
 func (c *loadTestCommand) Run(ctx context.Context, out output) error {
 	config, err := c.config()
 	if err != nil {
 		return err
 	}
 	config.Progress = out.stderr
+
 	summary, err := loadtest.Run(ctx, config)
 	if err != nil {
 		return err
 	}
+
 	show(out.stdout, summary, config.Directory)
 	if !summary.Passed {
 		return &verdictError{summary.ExitCode}
@@ -82,68 +91,103 @@ func (c *loadTestCommand) Run(ctx context.Context, out output) error {
 	return nil
 }
 
+// config checks the flags and returns them as a configuration. A usageError names the wrong flag.
 func (c *loadTestCommand) config() (loadtest.Config, error) {
+	if err := cmp.Or(c.checkLoad(), c.checkTarget()); err != nil {
+		return loadtest.Config{}, err
+	}
+
+	// The private server is this program, started once more.
 	executable, err := os.Executable()
 	if err != nil {
 		return loadtest.Config{}, err
 	}
-	config := loadtest.Config{
-		Profile: c.Profile, Executable: executable, Database: c.Database, Target: c.Target, RootKey: c.RootKey, Repeat: c.Repeat,
-		Baseline: c.Baseline, SaveBaseline: c.SaveBaseline, Directory: c.Report, Keep: c.Keep, K6: c.K6,
-		PrometheusURL: c.PrometheusURL,
+	return loadtest.Config{
+		Profile:       c.Profile,
+		Variables:     c.variables(),
+		Executable:    executable,
+		Database:      c.Database,
+		Target:        c.Target,
+		RootKey:       c.RootKey,
+		Repeat:        c.Repeat,
+		Baseline:      c.Baseline,
+		SaveBaseline:  c.SaveBaseline,
 		Tolerances:    loadtest.Tolerances{Throughput: c.Slower / 100, Latency: c.Later / 100},
-	}
-	usage := func(format string, args ...any) (loadtest.Config, error) {
-		return config, &usageError{fmt.Sprintf(format, args...)}
-	}
-	if !slices.ContainsFunc(loadtest.Profiles(), func(p loadtest.Profile) bool { return p.Name == c.Profile }) {
-		return usage("--profile=%s is not one of %s", c.Profile, strings.Join(profileList(), ", "))
-	}
+		Directory:     c.Report,
+		Keep:          c.Keep,
+		K6:            c.K6,
+		PrometheusURL: c.PrometheusURL,
+	}, nil
+}
+
+// variables returns the scripts' variables that the flags set, as NAME=VALUE. The profile has the
+// others.
+func (c *loadTestCommand) variables() (variables []string) {
 	for _, variable := range []struct{ name, value string }{
 		{"VUS", c.VUs}, {"DURATION", c.Duration}, {"STAGES", c.Stages}, {"RATE", c.Rate}, {"THINK_TIME", c.ThinkTime},
 	} {
 		if variable.value != "" {
-			config.Variables = append(config.Variables, variable.name+"="+variable.value)
+			variables = append(variables, variable.name+"="+variable.value)
 		}
+	}
+	return append(variables, c.Set...)
+}
+
+// checkLoad returns a usageError when a flag for the load or the verdict is wrong.
+func (c *loadTestCommand) checkLoad() error {
+	if !slices.ContainsFunc(loadtest.Profiles(), func(p loadtest.Profile) bool { return p.Name == c.Profile }) {
+		return wrongUsage("--profile=%s is not one of %s", c.Profile, strings.Join(profileList(), ", "))
 	}
 	for _, variable := range c.Set {
 		if name, _, ok := strings.Cut(variable, "="); !ok || name == "" {
-			return usage("--set=%s must be NAME=VALUE", variable)
+			return wrongUsage("--set=%s must be NAME=VALUE", variable)
 		}
-		config.Variables = append(config.Variables, variable)
 	}
+
 	if c.Repeat < 1 || c.Repeat > 100 {
-		return usage("--repeat=%d must be from 1 to 100", c.Repeat)
+		return wrongUsage("--repeat=%d must be from 1 to 100", c.Repeat)
 	}
+	// Throughput can fall by at most 100 %, but latency can grow without bound.
 	if c.Slower < 0 || c.Slower > 100 || c.Later < 0 {
-		return usage("tolerances are percentages: --throughput-tolerance from 0 to 100, --latency-tolerance from 0")
+		return wrongUsage("tolerances are percentages: " +
+			"--throughput-tolerance from 0 to 100, --latency-tolerance from 0")
 	}
-	if c.Database != "" && !strings.HasPrefix(c.Database, "postgres://") && !strings.HasPrefix(c.Database, "postgresql://") {
-		return usage("--database must be a postgres:// URL; without it the test has an SQLite file of its own")
+	return nil
+}
+
+// checkTarget returns a usageError when a flag for the tested server or for Prometheus is wrong.
+func (c *loadTestCommand) checkTarget() error {
+	isPostgres := strings.HasPrefix(c.Database, "postgres://") || strings.HasPrefix(c.Database, "postgresql://")
+	if c.Database != "" && !isPostgres {
+		return wrongUsage("--database must be a postgres:// URL; without it the test has an SQLite file of its own")
 	}
 	if c.PrometheusURL != "" && !isWebURL(c.PrometheusURL) {
-		return usage("--prometheus-url=%s must be an http or https URL", c.PrometheusURL)
+		return wrongUsage("--prometheus-url=%s must be an http or https URL", c.PrometheusURL)
 	}
 	if c.Target == "" {
-		return config, nil
+		return nil
 	}
+
 	if c.Database != "" {
-		return usage("--target and --database exclude each other: a target has its own database")
+		return wrongUsage("--target and --database exclude each other: a target has its own database")
 	}
+	// A typo in the host must not flood somebody else's server.
 	target, err := url.Parse(c.Target)
 	if err != nil || !isWebURL(c.Target) || target.RawQuery != "" {
-		return usage("--target=%s must be an http or https URL", c.Target)
+		return wrongUsage("--target=%s must be an http or https URL", c.Target)
 	}
 	if !c.OwnTarget && !isLoopback(target.Hostname()) {
-		return usage("--target=%s is not on this machine: a load test of somebody else's service is an attack; "+
+		return wrongUsage("--target=%s is not on this machine: a load test of somebody else's service is an attack; "+
 			"confirm with --i-own-this-target", c.Target)
 	}
 	if c.RootKey == "" {
-		return usage("--target takes the target's root key in ROOT_API_KEY: it creates an institution for the test")
+		return wrongUsage("--target takes the target's root key in ROOT_API_KEY: " +
+			"it creates an institution for the test")
 	}
-	return config, nil
+	return nil
 }
 
+// profileList returns the profiles' names.
 func profileList() []string {
 	var names []string
 	for _, p := range loadtest.Profiles() {
@@ -152,7 +196,8 @@ func profileList() []string {
 	return names
 }
 
-// profileHelp says what each profile does.
+// profileHelp says what each profile does, for the help text. The one list of profiles is beside
+// the scripts.
 func profileHelp() string {
 	var lines []string
 	for _, p := range loadtest.Profiles() {
@@ -161,49 +206,68 @@ func profileHelp() string {
 	return strings.Join(lines, "; ")
 }
 
-// show prints a verdict.
+// maxShown bounds the differences that show prints; summary.json has more.
+const maxShown = 20
+
+// show prints the verdict after the checks that led to it.
 func show(out io.Writer, s *loadtest.Summary, directory string) {
-	checks := func(title string, checks []loadtest.Check) {
-		if len(checks) > 0 {
-			fmt.Fprintf(out, "\n%s\n", title)
-		}
-		for _, check := range checks {
-			mark := "met   "
-			if !check.Passed {
-				mark = "MISSED"
-			}
-			fmt.Fprintf(out, "  %s  %-58s %14s   (%s)\n", mark, check.Name, check.Value, check.Limit)
-		}
-	}
+	// The titles name the run only when there is more than one.
 	for i, run := range s.Runs {
 		part := ""
 		if len(s.Runs) > 1 {
 			part = " of run " + strconv.Itoa(i+1)
 		}
-		checks("Objectives"+part, run.Objectives)
-		checks("Resources"+part, run.Resources)
-		c := run.Correctness
-		fmt.Fprintf(out, "\nCorrectness%s\n  %d operations acknowledged, %d refused; without an answer: %d carried out, %d not.\n"+
-			"  Read back: %d entries of %d journals, %d positions; %d differences.\n",
-			part, c.Acknowledged, c.Refused, c.UnknownDone, c.UnknownNotDone, c.Entries, c.Journals, c.Positions, c.DifferenceCount)
-		for j, difference := range c.Differences {
-			if j == 20 {
-				fmt.Fprintf(out, "  … summary.json has more.\n")
-				break
-			}
-			fmt.Fprintf(out, "  DIFFERENCE  %s\n", difference)
-		}
+		showChecks(out, "Objectives"+part, run.Objectives)
+		showChecks(out, "Resources"+part, run.Resources)
+		showCorrectness(out, part, run.Correctness)
 	}
-	checks("Against the baseline", s.Regression)
+	showChecks(out, "Against the baseline", s.Regression)
+
 	verdict := "passed"
 	if !s.Passed {
 		verdict = "FAILED"
 	}
+	// The figures come last, where a reader of a long output looks first.
 	f := s.Figures
-	fmt.Fprintf(out, "\n%s %s: %.0f answers/s, p50 %s, p95 %s, p99 %s\nThe report is %s/report.html\n", s.Profile, verdict, f.Throughput,
-		milliseconds(f.P50), milliseconds(f.P95), milliseconds(f.P99), strings.TrimRight(directory, "/"))
+	fmt.Fprintf(out, "\n%s %s: %.0f answers/s, p50 %s, p95 %s, p99 %s\nThe report is %s/report.html\n",
+		s.Profile, verdict, f.Throughput, milliseconds(f.P50), milliseconds(f.P95), milliseconds(f.P99),
+		strings.TrimRight(directory, "/"))
 }
 
+// showChecks prints each check on a line, below a title. Without checks it prints nothing.
+func showChecks(out io.Writer, title string, checks []loadtest.Check) {
+	if len(checks) > 0 {
+		fmt.Fprintf(out, "\n%s\n", title)
+	}
+	for _, check := range checks {
+		mark := "met   "
+		if !check.Passed {
+			mark = "MISSED"
+		}
+		fmt.Fprintf(out, "  %s  %-58s %14s   (%s)\n", mark, check.Name, check.Value, check.Limit)
+	}
+}
+
+// showCorrectness prints how what was read back compares with what the server had acknowledged.
+func showCorrectness(out io.Writer, part string, c loadtest.Correctness) {
+	fmt.Fprintf(out, "\nCorrectness%s\n", part)
+	fmt.Fprintf(out, "  %d operations acknowledged, %d refused; without an answer: %d carried out, %d not.\n",
+		c.Acknowledged, c.Refused, c.UnknownDone, c.UnknownNotDone)
+	fmt.Fprintf(out, "  Read back: %d entries of %d journals, %d positions; %d differences.\n",
+		c.Entries, c.Journals, c.Positions, c.DifferenceCount)
+
+	// One fault can cause thousands of differences.
+	for i, difference := range c.Differences {
+		if i == maxShown {
+			fmt.Fprintf(out, "  … summary.json has more.\n")
+			break
+		}
+		fmt.Fprintf(out, "  DIFFERENCE  %s\n", difference)
+	}
+}
+
+// milliseconds formats a latency to a hundredth of a millisecond: finer differences between two
+// runs mean nothing.
 func milliseconds(ms float64) string {
 	return time.Duration(ms * float64(time.Millisecond)).Round(10 * time.Microsecond).String()
 }

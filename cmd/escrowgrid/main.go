@@ -1,5 +1,6 @@
 // Command escrowgrid is the whole platform in one binary: the server, its migrations, a
-// demonstration, and tools for verification, backups and load tests.
+// demonstration, and tools for verification, backups and load tests. Each command has a file of
+// its own; this file has the command line and the exit codes.
 package main
 
 import (
@@ -15,7 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// The exit codes.
+// The exit codes, which scripts rely on. A load test has more of them, which say what failed.
 const (
 	exitOK      = 0
 	exitFailure = 1 // the command was understood and failed
@@ -23,6 +24,7 @@ const (
 )
 
 func main() {
+	// A signal ends the context, and the command then stops in order. os.Exit would skip a defer.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
@@ -30,7 +32,7 @@ func main() {
 }
 
 // cli is the command line. A flag's help text is its documentation; the name of its
-// variable is shown with it.
+// variable is shown with it. The commands are in the order in which a newcomer needs them.
 type cli struct {
 	Serve      serveCommand       `cmd:"" help:"Run the server."`
 	Migrate    migrateCommand     `cmd:"" help:"Migrate the database's schema to this version."`
@@ -46,6 +48,7 @@ type cli struct {
 	Version    versionCommand     `cmd:"" help:"Print the version."`
 }
 
+// description is what the help text begins with.
 const description = `EscrowGrid keeps the books of escrow in construction and trade finance: positions, their money, and a journal that proves
 itself.
 
@@ -57,23 +60,37 @@ itself.
 Each flag can also be given as the environment variable shown with it; the flag wins. A secret can also be in a file: add _FILE
 to the variable's name and give the path. Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.`
 
-// output is where commands write.
+// output is where commands write: results to stdout, so that a pipe carries nothing else, and the
+// rest to stderr.
 type output struct{ stdout, stderr io.Writer }
 
-// run runs the program and returns its exit code.
+// run runs the program and returns its exit code: exitOK, exitFailure, exitUsage or one of a load
+// test's.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	// Commands take a context and an output, which kong passes to their Run by type. A secret may
+	// also come from a file. kong would exit the process once it has written the help text; run returns instead.
 	var commands cli
 	var helped bool
-	parser, err := kong.New(&commands, kong.Name("escrowgrid"), kong.Description(description),
-		kong.Writers(stdout, stderr), kong.Exit(func(int) { helped = true }),
+	parser, err := kong.New(&commands,
+		kong.Name("escrowgrid"),
+		kong.Description(description),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(int) { helped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
-		kong.Vars{"database_default": "Default " + defaultDatabase + "; a temporary one for demo.", "profiles": profileHelp()},
+		kong.Vars{
+			"database_default": "Default " + defaultDatabase + "; a temporary one for demo.",
+			"profiles":         profileHelp(),
+		},
 		kong.Resolvers(kong.ResolverFunc(secretFile)),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(output{stdout, stderr}))
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(output{stdout: stdout, stderr: stderr}),
+	)
 	if err != nil {
 		fmt.Fprintln(stderr, "escrowgrid:", err)
 		return exitFailure
 	}
+
+	// Without arguments the program says what it can do.
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
@@ -81,6 +98,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if helped {
 		return exitOK
 	}
+	// A usageError says what to do; an error of kong's only says what is wrong.
 	if wrong, ok := errors.AsType[*usageError](err); ok {
 		fmt.Fprintln(stderr, "escrowgrid:", wrong)
 		return exitUsage
@@ -89,19 +107,23 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "escrowgrid: %s\nescrowgrid --help lists the commands and their flags.\n", err)
 		return exitUsage
 	}
-	err = parsed.Run()
+
+	return exitCode(parsed.Run(), stderr)
+}
+
+// exitCode writes the error of a command, and returns the exit code that belongs to it.
+func exitCode(err error, stderr io.Writer) int {
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintln(stderr, "escrowgrid:", strings.TrimSpace(err.Error()))
+
+	// A load test says by its code what failed.
 	if verdict, ok := errors.AsType[*verdictError](err); ok {
-		fmt.Fprintln(stderr, "escrowgrid:", err)
 		return verdict.code
 	}
-	switch {
-	case err == nil:
-		return exitOK
-	case errors.As(err, new(*usageError)):
-		fmt.Fprintln(stderr, "escrowgrid:", strings.TrimSpace(err.Error()))
+	if errors.As(err, new(*usageError)) {
 		return exitUsage
-	default:
-		fmt.Fprintln(stderr, "escrowgrid:", err)
-		return exitFailure
 	}
+	return exitFailure
 }

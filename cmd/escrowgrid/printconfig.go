@@ -14,10 +14,13 @@ import (
 // variable on each line, as in an environment file. Of secrets it says only whether they
 // are set.
 func (f serverFlags) show(out io.Writer) error {
+	// These have defaults that depend on the command, or on another variable.
 	f.LogLevel = cmp.Or(f.LogLevel, "info")
 	if f.PublicDocsEnabled == "" {
 		f.PublicDocsEnabled = fmt.Sprint(isLoopback(f.Host))
 	}
+
+	// Reflection finds every variable, so that none can be forgotten here.
 	var lines strings.Builder
 	values := reflect.ValueOf(f)
 	for _, field := range reflect.VisibleFields(values.Type()) {
@@ -25,6 +28,7 @@ func (f serverFlags) show(out io.Writer) error {
 		if !isVariable {
 			continue
 		}
+
 		value := values.FieldByIndex(field.Index).String()
 		_, isSecret := field.Tag.Lookup("secret")
 		switch {
@@ -33,8 +37,10 @@ func (f serverFlags) show(out io.Writer) error {
 		case isSecret && value != "":
 			value = "(set)"
 		}
+
 		fmt.Fprintf(&lines, "%s=%s\n", name, value)
 	}
+
 	_, err := io.WriteString(out, lines.String())
 	return err
 }

@@ -10,14 +10,15 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
-// rootKey returns the operator's key: the one that was given, or the one kept
-// beside the SQLite database, which is made at the first start. A key that was made
-// is told this once, and never in the log.
+// rootKey returns the root key: the one that the operator gave, or the one in the file beside the
+// SQLite database. The first start makes that file, and prints the new key once; the log never has
+// it.
 func rootKey(config serverConfig) (string, error) {
 	if config.rootKey != "" {
 		return config.rootKey, nil
 	}
 
+	// A database in memory has no file to keep a key beside, and its next start makes a new key.
 	made := newSecret()
 	path := strings.TrimPrefix(config.databaseURL, "sqlite:")
 	if path == ":memory:" {
@@ -30,7 +31,7 @@ func rootKey(config serverConfig) (string, error) {
 	if err == nil {
 		key := strings.TrimSpace(string(kept))
 		if len(key) < minKeyLength {
-			return "", fmt.Errorf("the root key in %s has less than %d characters", path, minKeyLength)
+			return "", fmt.Errorf("the root key in %s has fewer than %d characters", path, minKeyLength)
 		}
 		return key, nil
 	}
@@ -38,6 +39,8 @@ func rootKey(config serverConfig) (string, error) {
 		return "", fmt.Errorf("read the root key: %w", err)
 	}
 
+	// The key is kept before it is printed: an operator must not rely on a key that the next start
+	// does not know.
 	if err := os.WriteFile(path, []byte(made+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("keep the root key: %w", err)
 	}
@@ -45,7 +48,7 @@ func rootKey(config serverConfig) (string, error) {
 	return made, err
 }
 
-// newSecret makes a root key.
+// newSecret makes a root key, in the form of API keys and with as many random bits.
 func newSecret() string {
 	var random [32]byte
 	_, _ = rand.Read(random[:]) // It never fails.

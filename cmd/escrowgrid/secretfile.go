@@ -10,7 +10,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// maxSecretFile bounds a file with a secret, in bytes: far more than any of them has.
+// maxSecretFile bounds a file with a secret, in bytes. It is far more than any secret has, and
+// keeps a wrong path, such as a device's, from filling the memory.
 const maxSecretFile = 64 << 10
 
 // secretFile reads flags that are tagged as secret from the file that the variable
@@ -20,14 +21,18 @@ func secretFile(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	if !flag.Tag.Has("secret") {
 		return nil, nil //nolint:nilnil // It is how a resolver says that it has nothing.
 	}
+
 	for _, name := range flag.Envs {
 		path := os.Getenv(name + "_FILE")
 		if path == "" {
 			continue
 		}
+
+		// Nobody can know which of the two is meant, and the wrong key is worse than none.
 		if os.Getenv(name) != "" {
 			return nil, &usageError{fmt.Sprintf("%s and %s_FILE: only one of them can be given", name, name)}
 		}
+
 		secret, err := readSecret(path)
 		if err != nil {
 			return nil, &usageError{fmt.Sprintf("%s_FILE: %s", name, err)}
@@ -37,16 +42,20 @@ func secretFile(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	return nil, nil //nolint:nilnil // See above.
 }
 
-// readSecret reads a file without the line end after its content.
+// readSecret reads a file without the line end after its content. It returns an error for an empty
+// file and for one of more than maxSecretFile bytes. No error holds any of the content.
 func readSecret(path string) (string, error) {
 	file, err := os.Open(path) //nolint:gosec // The operator says where.
 	if err != nil {
 		return "", err
 	}
+
+	// One byte beyond the bound tells a file that is too long from one that just fits.
 	content, err := io.ReadAll(io.LimitReader(file, maxSecretFile+1))
 	if err := errors.Join(err, file.Close()); err != nil {
 		return "", err
 	}
+
 	secret := strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
 	switch {
 	case len(content) > maxSecretFile:

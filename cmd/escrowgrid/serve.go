@@ -5,8 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"runtime/debug"
@@ -24,24 +22,28 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/verify"
 )
 
+// serveCommand runs the server.
 type serveCommand struct {
 	serverFlags `embed:""`
 	Migrate     bool `help:"Migrate a PostgreSQL database before serving. SQLite is always migrated."`
 	PrintConfig bool `help:"Print the configuration without its secrets, and exit."`
 }
 
-// Run serves until the context ends.
+// Run serves until the context ends, and then stops within SHUTDOWN_DELAY and SHUTDOWN_TIMEOUT.
 func (c *serveCommand) Run(ctx context.Context, out output) error {
 	config, err := c.config(out.stderr)
 	if err != nil {
 		return err
 	}
+
 	if c.PrintConfig {
 		return c.serverFlags.show(out.stdout)
 	}
+	// A server can make a key only where it can keep it, which is beside an SQLite file.
 	if config.rootKey == "" && !strings.HasPrefix(config.databaseURL, "sqlite:") {
 		return &usageError{"ROOT_API_KEY: is required with PostgreSQL; it takes at least 32 characters"}
 	}
+
 	s, err := start(ctx, config, c.Migrate)
 	if err != nil {
 		return err
@@ -49,19 +51,23 @@ func (c *serveCommand) Run(ctx context.Context, out output) error {
 	return s.wait(ctx)
 }
 
-// service is a server that runs.
+// service is a server that runs. start makes it, and wait ends it.
 type service struct {
-	config  serverConfig
-	store   *store.Store
-	engine  *engine.Engine
-	log     *journallog.Log
-	watch   *verify.Watch  // nil where nothing is verified
-	traces  *otlp.Exporter // nil where nothing is traced
-	server  *http.Server
-	served  chan error
-	url     string
+	config serverConfig
+	// These are nil until start has set them, in this order.
+	store  *store.Store
+	engine *engine.Engine
+	log    *journallog.Log
+	watch  *verify.Watch  // nil when VERIFY_INTERVAL is 0s
+	traces *otlp.Exporter // nil when nothing is traced
+	server *http.Server
+	// served gets the error with which the server ends.
+	served chan error
+	// url is where a client on this machine reaches the server.
+	url string
+	// rootKey is the configured key, or the one in the file beside the database.
 	rootKey string
-	// stopping is closed when the server is about to stop.
+	// stopping is closed when the server is about to stop: from then on /ready answers 503.
 	stopping chan struct{}
 }
 
@@ -70,13 +76,15 @@ type service struct {
 // with Go's default of 100, collecting some 20 MB took a tenth of the CPU.
 const garbagePercent = 400
 
-// start opens the database, starts the engine and listens. When one of these fails, nothing
-// of the others is left.
+// start opens the database, starts the engine and listens. With migrate it migrates a PostgreSQL
+// database first, and it always migrates an SQLite database. When one of these steps fails, it
+// releases what the others have opened and started.
 func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, err error) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbagePercent)
 	}
 
+	// The channel has a buffer, because the server may end when nobody receives from it.
 	s := &service{config: config, served: make(chan error, 1), stopping: make(chan struct{})}
 	defer func() {
 		if err != nil {
@@ -87,18 +95,24 @@ func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, 
 	if s.store, err = openStore(ctx, config.databaseURL, config.databaseConnections); err != nil {
 		return nil, err
 	}
+	// No other process can use the SQLite file of a server, so the server itself migrates it.
 	if migrate || s.store.Exclusive() {
 		if err := s.store.Migrate(ctx); err != nil {
 			return nil, err
 		}
 	}
-	// After the migration: a database that cannot be used gets no key.
+	// The key comes after the migration: a database that cannot be used gets none.
 	if s.rootKey, err = rootKey(config); err != nil {
 		return nil, err
 	}
 
+	// Libraries register metrics in the default registry by themselves; this one has only ours.
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo())
+	registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		buildInfo(),
+	)
 	if err := s.startWork(ctx, registry); err != nil {
 		return nil, err
 	}
@@ -113,7 +127,8 @@ func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, 
 	return s, nil
 }
 
-// startWork starts all that works on the database, and what is told of it.
+// startWork starts what works on the database: the engine, the transparency log and, as far as the
+// configuration asks for them, verification and the export of traces.
 func (s *service) startWork(ctx context.Context, metrics prometheus.Registerer) (err error) {
 	c := s.config
 	s.engine, err = engine.New(engine.Config{
@@ -149,6 +164,7 @@ func (s *service) startWork(ctx context.Context, metrics prometheus.Registerer) 
 		})
 	}
 
+	// The exporter comes last, because nothing else needs it to start.
 	if c.traces == nil {
 		return nil
 	}
@@ -158,7 +174,7 @@ func (s *service) startWork(ctx context.Context, metrics prometheus.Registerer) 
 	return err
 }
 
-// handler answers requests by the engine.
+// handler returns the API of the engine.
 func (s *service) handler(registry *prometheus.Registry) (http.Handler, error) {
 	c := s.config
 	config := httpapi.Config{
@@ -180,57 +196,15 @@ func (s *service) handler(registry *prometheus.Registry) (http.Handler, error) {
 		Stopping:        s.stopping,
 	}
 
-	// A nil pointer in the interface would not be nil.
+	// A nil *otlp.Exporter in the interface would not be nil.
 	if s.traces != nil {
 		config.Traces = s.traces
 	}
 	return httpapi.New(config)
 }
 
-// The bounds of a connection. A client that sends its headers or body more slowly
-// is cut off.
-const (
-	headerTimeout = 5 * time.Second
-	bodyTimeout   = 10 * time.Second
-	idleTimeout   = 2 * time.Minute
-	maxHeaderSize = 32 << 10
-)
-
-// listen serves in the background. Its end is told in s.served.
-func (s *service) listen(ctx context.Context, handler http.Handler) error {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.config.address)
-	if err != nil {
-		return fmt.Errorf("listen on %s: %w", s.config.address, err)
-	}
-
-	s.url = localURL(listener.Addr().String())
-	s.server = &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       bodyTimeout,
-		WriteTimeout:      s.config.requestTimeout + bodyTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderSize,
-		ErrorLog:          slog.NewLogLogger(s.config.logger.Handler(), slog.LevelWarn),
-	}
-	go func() { s.served <- s.server.Serve(listener) }()
-	s.config.logger.Info("serving", "url", s.url, "version", version(), "database", store.RedactURL(s.config.databaseURL))
-	return nil
-}
-
-// localURL is how a client on this machine reaches an address that is listened on.
-func localURL(address string) string {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return "http://" + address
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return "http://" + net.JoinHostPort(host, port)
-}
-
-// wait serves until the context ends, and then stops.
+// wait serves until the context ends, and then stops. It returns an error when the server ends by
+// itself, and when it cannot finish all requests in time.
 func (s *service) wait(ctx context.Context) error {
 	select {
 	case err := <-s.served:
@@ -240,14 +214,19 @@ func (s *service) wait(ctx context.Context) error {
 	}
 }
 
-// drain goes on serving for the shutdown delay, while /ready answers 503.
+// drain goes on serving for the shutdown delay, while /ready answers 503: load balancers need a
+// while to notice, and the server still answers what they send until then. Its error is that of a
+// server that ends meanwhile.
 func (s *service) drain() error {
 	close(s.stopping)
 	if s.config.shutdownDelay == 0 {
 		return nil
 	}
+
+	// A load balancer would go on using the connections that it has.
 	s.config.logger.Info("about to shut down", "delay", s.config.shutdownDelay)
 	s.server.SetKeepAlivesEnabled(false)
+
 	timer := time.NewTimer(s.config.shutdownDelay)
 	defer timer.Stop()
 	select {
@@ -258,8 +237,8 @@ func (s *service) drain() error {
 	}
 }
 
-// close accepts no more, finishes what was accepted within the shutdown timeout,
-// and closes the database.
+// close accepts no more requests, finishes the accepted ones within the shutdown timeout, and
+// closes the database.
 func (s *service) close(ctx context.Context) error {
 	s.config.logger.Info("shutting down", "timeout", s.config.shutdownTimeout)
 	err := s.release(ctx)
@@ -267,12 +246,14 @@ func (s *service) close(ctx context.Context) error {
 	return err
 }
 
-// release ends what was started and closes what was opened, the last first. A service of
-// which only a part was started is released, too.
+// release ends what was started and closes what was opened, the last first. It also releases a
+// service that was started only in part.
 func (s *service) release(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.shutdownTimeout)
 	defer cancel()
 
+	// The server ends before the engine, which carries out the requests that the server has
+	// accepted.
 	var err error
 	if s.server != nil {
 		err = s.server.Shutdown(ctx)
@@ -284,12 +265,12 @@ func (s *service) release(ctx context.Context) error {
 		err = fmt.Errorf("not all was finished within %s: %w", s.config.shutdownTimeout, err)
 	}
 	if err != nil && s.server != nil {
-		// Whoever still waits for an answer does not get one.
+		// Clients that still wait get no answer.
 		err = errors.Join(err, s.server.Close())
 	}
 
-	// What follows the journals ends after what writes them, and what sends traces after all
-	// that is traced.
+	// What follows the journals ends after the engine, which writes them. The exporter of traces
+	// ends after everything that is traced.
 	if s.watch != nil {
 		s.watch.Close()
 	}
@@ -306,10 +287,11 @@ func (s *service) release(ctx context.Context) error {
 	return err
 }
 
-// buildInfo is a metric whose label tells dashboards the version.
+// buildInfo is a metric whose label shows the version on dashboards.
 func buildInfo() prometheus.Collector {
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "escrowgrid_build_info", Help: "Always 1; its label is the version.",
+		Name:        "escrowgrid_build_info",
+		Help:        "Always 1; its label is the version.",
 		ConstLabels: prometheus.Labels{"version": version()},
 	})
 	info.Set(1)

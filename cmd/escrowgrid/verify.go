@@ -20,6 +20,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/verify/bundle"
 )
 
+// verifyCommand verifies the journals of a database, a server or a bundle.
 type verifyCommand struct {
 	databaseFlags `embed:""`
 	remoteFlags   `embed:""`
@@ -30,6 +31,8 @@ type verifyCommand struct {
 	Workers     int      `default:"0" help:"How many pages are read at once; 0 reads one for each processor."`
 }
 
+// maxWorkers bounds --workers. Each worker has a page of a journal in memory, and no machine gains
+// from more workers than processors.
 const maxWorkers = 256
 
 // Help explains the command below its flags' list.
@@ -47,12 +50,14 @@ write meanwhile; an SQLite file takes one process at a time.
 Exit codes: 0 all is as it should be; 1 something differs or could not be read; 2 wrong usage.`
 }
 
-// Run verifies.
+// Run verifies and prints the differences. When there is any, it returns a differenceError, so that
+// a script can rely on the exit code.
 func (c *verifyCommand) Run(ctx context.Context, out output) error {
 	config, err := c.config()
 	if err != nil {
 		return err
 	}
+
 	var finish func()
 	config.Progress, finish = showProgress(out.stderr, "verifying", "entries")
 	begun := time.Now()
@@ -61,9 +66,11 @@ func (c *verifyCommand) Run(ctx context.Context, out output) error {
 	if err != nil {
 		return err
 	}
+
 	return showReport(out.stdout, report, time.Since(begun))
 }
 
+// verify verifies what the flags name: a bundle, a server, or else the database.
 func (c *verifyCommand) verify(ctx context.Context, config verify.Config) (verify.Report, error) {
 	switch {
 	case c.Bundle != "":
@@ -74,6 +81,7 @@ func (c *verifyCommand) verify(ctx context.Context, config verify.Config) (verif
 	return c.verifyDatabase(ctx, config)
 }
 
+// verifyBundle verifies a file alone: it needs no network.
 func (c *verifyCommand) verifyBundle(ctx context.Context, config verify.Config) (report verify.Report, err error) {
 	b, err := bundle.Open(ctx, c.Bundle)
 	if err != nil {
@@ -83,6 +91,8 @@ func (c *verifyCommand) verifyBundle(ctx context.Context, config verify.Config) 
 	return verify.Bundle(ctx, b, config)
 }
 
+// verifyServer verifies what a server shows. It keeps what it reads in a temporary directory,
+// because a journal can be larger than the memory.
 func (c *verifyCommand) verifyServer(ctx context.Context, config verify.Config) (report verify.Report, err error) {
 	directory, err := os.MkdirTemp("", "escrowgrid-verify-")
 	if err != nil {
@@ -92,6 +102,8 @@ func (c *verifyCommand) verifyServer(ctx context.Context, config verify.Config) 
 	return verify.Server(ctx, c.server(), directory, config)
 }
 
+// verifyDatabase verifies the database, which has more than a server shows: every row of every
+// table of state.
 func (c *verifyCommand) verifyDatabase(ctx context.Context, config verify.Config) (report verify.Report, err error) {
 	database, err := openExisting(ctx, c.databaseFlags)
 	if err != nil {
@@ -101,14 +113,15 @@ func (c *verifyCommand) verifyDatabase(ctx context.Context, config verify.Config
 	return verify.Database(ctx, database, config)
 }
 
-// config reads what to verify against.
+// config reads what to verify against. A usageError names the wrong flag.
 func (c *verifyCommand) config() (verify.Config, error) {
 	config := verify.Config{Keys: c.PublicKeys, Workers: c.Workers}
 	if _, err := translog.NewVerifiers(c.PublicKeys...); err != nil {
 		return config, &usageError{"--public-key: " + err.Error()}
 	}
+
 	if c.Workers < 0 || c.Workers > maxWorkers {
-		return config, &usageError{fmt.Sprintf("--workers=%d must be from 0 to %d", c.Workers, maxWorkers)}
+		return config, wrongUsage("--workers=%d must be from 0 to %d", c.Workers, maxWorkers)
 	}
 	if c.Bundle != "" && c.URL != "" {
 		return config, &usageError{"--bundle and --url exclude each other: give one"}
@@ -116,18 +129,20 @@ func (c *verifyCommand) config() (verify.Config, error) {
 	if err := c.remoteFlags.check(); err != nil {
 		return config, err
 	}
+
+	// A checkpoint that cannot be read fails here, before an hour of verification.
 	for _, path := range c.Checkpoints {
 		note, err := os.ReadFile(path) //nolint:gosec // The user says which.
 		if err != nil {
 			return config, err
 		}
-		// Tools that write a text into a file end it with a newline more, or with none.
-		config.Kept = append(config.Kept, append(bytes.TrimRight(note, "\r\n"), '\n'))
+		// Tools that save a text to a file add a newline to it, or drop its last one.
+		config.Kept = append(config.Held, append(bytes.TrimRight(note, "\r\n"), '\n'))
 	}
 	return config, nil
 }
 
-// remoteFlags name a server to ask over HTTP.
+// remoteFlags name a server to ask over HTTP, for commands that can also read a database.
 type remoteFlags struct {
 	URL    string `name:"url" placeholder:"URL" help:"Ask the server at this address, instead of reading a database."`
 	APIKey string `name:"api-key" env:"API_KEY" secret:"" help:"The key for the server: the root key, or an admin's."`
@@ -136,10 +151,12 @@ type remoteFlags struct {
 	TraceState  string `env:"TRACESTATE" name:"tracestate" hidden:""`
 }
 
+// check returns a usageError that names a wrong or missing flag. Without --url, nothing is wrong.
 func (f remoteFlags) check() error {
 	if f.URL == "" {
 		return nil
 	}
+
 	if !isWebURL(f.URL) {
 		return &usageError{"--url takes the address of a server, like https://escrow.example.com"}
 	}
@@ -152,25 +169,32 @@ func (f remoteFlags) check() error {
 // inTrace returns a context in the trace that the flags name. As the standard says, a text
 // that names no trace is ignored.
 func (f remoteFlags) inTrace(ctx context.Context) context.Context {
-	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": f.TraceParent, "tracestate": f.TraceState})
+	named := propagation.MapCarrier{"traceparent": f.TraceParent, "tracestate": f.TraceState}
+	return propagation.TraceContext{}.Extract(ctx, named)
 }
 
+// server returns the server that the flags name.
 func (f remoteFlags) server() bundle.Server {
 	return bundle.Server{Client: apiclient.New(strings.TrimRight(f.URL, "/")), Key: f.APIKey}
 }
 
-// openExisting opens a database for a command that only reads: it creates none.
+// openExisting opens a database for a command that only reads: it creates and migrates none. It
+// returns an error when there is no database, when another process uses the SQLite file, and when
+// the schema is not of this version's level.
 func openExisting(ctx context.Context, flags databaseFlags) (*store.Store, error) {
 	var r reader
 	databaseURL, connections := r.database(flags)
 	if r.err != nil {
 		return nil, r.err
 	}
+
+	// SQLite would create a missing file.
 	if path, isFile := strings.CutPrefix(databaseURL, "sqlite:"); isFile {
 		if _, err := os.Stat(path); err != nil {
 			return nil, fmt.Errorf("there is no database %s: %w", path, err)
 		}
 	}
+
 	database, err := openStore(ctx, databaseURL, connections)
 	if errors.Is(err, store.ErrInUse) {
 		return nil, fmt.Errorf("%w; stop it, or ask it over HTTP with --url", err)
@@ -178,13 +202,15 @@ func openExisting(ctx context.Context, flags databaseFlags) (*store.Store, error
 	if err != nil {
 		return nil, err
 	}
+
 	if err := database.CheckSchema(ctx); err != nil {
 		return nil, errors.Join(err, database.Close())
 	}
 	return database, nil
 }
 
-// showProgress shows a bar of units on a terminal, and nothing elsewhere.
+// showProgress shows a bar of units on a terminal, and nothing elsewhere, such as in a pipeline's
+// log. Call finish, which clears the bar, before writing anything else.
 func showProgress(out io.Writer, what, unit string) (progress func(done, total int64), finish func()) {
 	file, ok := out.(*os.File)
 	if !ok {
@@ -193,16 +219,26 @@ func showProgress(out io.Writer, what, unit string) (progress func(done, total i
 	if about, err := file.Stat(); err != nil || about.Mode()&os.ModeCharDevice == 0 {
 		return nil, func() {}
 	}
-	bar := progressbar.NewOptions64(1, progressbar.OptionSetWriter(out), progressbar.OptionSetDescription(what), progressbar.OptionShowCount(),
-		progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
-		progressbar.OptionSetItsString(unit), progressbar.OptionShowIts())
-	return func(done, total int64) {
+
+	bar := progressbar.NewOptions64(1,
+		progressbar.OptionSetWriter(out),
+		progressbar.OptionSetDescription(what),
+		progressbar.OptionShowCount(),
+		progressbar.OptionSetPredictTime(true),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetItsString(unit),
+		progressbar.OptionShowIts(),
+	)
+	progress = func(done, total int64) {
 		bar.ChangeMax64(total)
 		_ = bar.Set64(done) // It fails only beyond its end.
-	}, func() { _ = bar.Clear() }
+	}
+	return progress, func() { _ = bar.Clear() }
 }
 
-// showReport prints what a verification has found; its error is the exit code.
+// showReport prints what a verification has found, the differences first. When there is any, it
+// returns a differenceError.
 func showReport(out io.Writer, r verify.Report, took time.Duration) error {
 	for _, difference := range r.Differences {
 		fmt.Fprintln(out, "DIFFERENCE", difference)
@@ -210,19 +246,25 @@ func showReport(out io.Writer, r verify.Report, took time.Duration) error {
 	if more := r.DifferenceCount - int64(len(r.Differences)); more > 0 {
 		fmt.Fprintf(out, "… and %d more differences\n", more)
 	}
+
 	fmt.Fprintf(out, "Verified in %s: %d entries in %d journals, %d checkpoints, %d rows of state.\n",
 		took.Round(time.Millisecond), r.Entries, r.Institutions, r.Checkpoints, r.Rows)
 	if r.Unsigned > 0 {
 		fmt.Fprintf(out, "Entries newer than the last checkpoints, which no signature covers yet: %d.\n", r.Unsigned)
 	}
+
+	// Keys that come with the journals prove nothing by themselves: whoever changed a journal could
+	// have changed them, too. So the reader has to know which keys were used.
 	switch keys := strings.Join(r.Keys, ", "); {
 	case len(r.Keys) == 0:
 		fmt.Fprintln(out, "No key has signed anything yet.")
 	case r.KeysBrought:
-		fmt.Fprintf(out, "Signatures were checked with the keys that come with the journals. Compare these with keys from a source that you trust: %s\n", keys)
+		fmt.Fprintf(out, "Signatures were checked with the keys that come with the journals. "+
+			"Compare these with keys from a source that you trust: %s\n", keys)
 	default:
 		fmt.Fprintf(out, "Signatures were checked with the keys that you gave: %s\n", keys)
 	}
+
 	if r.DifferenceCount > 0 {
 		return &differenceError{r.DifferenceCount}
 	}

@@ -10,11 +10,13 @@ import (
 // release is set by the linker for a release: -ldflags "-X main.release=1.2.3".
 var release = ""
 
-// version is the release, or the commit of a build that is none.
+// version returns the release. A build that is no release has dev and its commit, as far as that
+// is known.
 func version() string {
 	if release != "" {
 		return release
 	}
+
 	if build, ok := debug.ReadBuildInfo(); ok {
 		for _, setting := range build.Settings {
 			if setting.Key == "vcs.revision" && len(setting.Value) >= 12 {
@@ -25,6 +27,7 @@ func version() string {
 	return "dev"
 }
 
+// versionCommand prints the version, for people and for escrowgrid-bench.
 type versionCommand struct{}
 
 // Run prints the version.
@@ -33,6 +36,7 @@ func (versionCommand) Run(out output) error {
 	return err
 }
 
+// openAPICommand prints the API's description, for people who generate clients without a server.
 type openAPICommand struct{}
 
 // Run prints the OpenAPI document.

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/translog"
+)
+
+// usageError says that the command line or the environment is wrong: exit code 2. Its message
+// names the flag or variable and says what it takes.
+type usageError struct{ message string }
+
+func (e *usageError) Error() string { return e.message }
+
+// wrongUsage returns a usageError with a formatted message.
+func wrongUsage(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
+
+// reader parses values and keeps the first error. So a configuration reads as a list, with one
+// check for an error at its end. What reader returns for a wrong value has no meaning.
+type reader struct{ err error }
+
+// wrong keeps an error that shows the value, unless there is one already. Callers pass
+// "(secret)" instead of a secret.
+func (r *reader) wrong(variable, value, takes string) {
+	if r.err == nil {
+		r.err = &usageError{fmt.Sprintf("%s: %q is not valid: it takes %s", variable, value, takes)}
+	}
+}
+
+// whole reads a whole number from low to high, inclusive.
+func (r *reader) whole(variable, value string, low, high int) int {
+	number, err := strconv.Atoi(value)
+	if err != nil || number < low || number > high {
+		r.wrong(variable, value, fmt.Sprintf("a whole number from %d to %d", low, high))
+	}
+	return number
+}
+
+// yesNo reads true or false, and nothing else: a typo in a switch must not turn it off.
+func (r *reader) yesNo(variable, value string) bool {
+	if value != "true" && value != "false" {
+		r.wrong(variable, value, "true or false")
+	}
+	return value == "true"
+}
+
+// duration reads a duration from low to high, inclusive.
+func (r *reader) duration(variable, value string, low, high time.Duration) time.Duration {
+	duration, err := time.ParseDuration(value)
+	if err != nil || duration < low || duration > high {
+		r.wrong(variable, value, fmt.Sprintf("a duration from %s to %s, like 15s", low, high))
+	}
+	return duration
+}
+
+// networks reads a list of networks. A single address is a network of one.
+func (r *reader) networks(variable, value string) (networks []netip.Prefix) {
+	for _, text := range split(value) {
+		// ParsePrefix takes no address without a length.
+		network, err := netip.ParsePrefix(text)
+		if address, single := netip.ParseAddr(text); single == nil {
+			network, err = netip.PrefixFrom(address, address.BitLen()), nil
+		}
+		if err != nil {
+			r.wrong(variable, value, "a list of networks, like 10.0.0.0/8,192.0.2.7")
+		}
+		networks = append(networks, network.Masked())
+	}
+	return networks
+}
+
+// origins reads a list of web origins as browsers send them: without a path, not even a slash.
+// The origin * means all of them.
+func (r *reader) origins(variable, value string) []string {
+	origins := split(value)
+	for _, origin := range origins {
+		parsed, err := url.Parse(origin)
+		isOrigin := err == nil && parsed.Scheme != "" && parsed.Host != "" && origin == parsed.Scheme+"://"+parsed.Host
+		if origin != "*" && !isOrigin {
+			r.wrong(variable, value, "a list of origins, like https://console.example.com, or *")
+		}
+	}
+	return origins
+}
+
+// minKeyLength is the least length of a key that the operator chooses, in characters.
+const minKeyLength = 32
+
+// secret reads one of the operator's keys, which may be left empty. No message holds the value.
+// It refuses characters that a header cannot carry, because no request could use such a key.
+func (r *reader) secret(variable, value string) string {
+	if value != "" && len(value) < minKeyLength {
+		r.wrong(variable, "(secret)", fmt.Sprintf("at least %d characters", minKeyLength))
+	}
+	if strings.ContainsFunc(value, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		r.wrong(variable, "(secret)", "visible ASCII characters only")
+	}
+	return value
+}
+
+// checkpointOrigin reads the name that every checkpoint's origin begins with. It is also the name
+// of the keys that sign, which signed notes end at a space or a plus sign.
+func (r *reader) checkpointOrigin(variable, value string) string {
+	if !translog.IsName(value) {
+		r.wrong(variable, value, "a name without spaces and plus signs, like escrow.example.com")
+	}
+	return value
+}
+
+// signers reads a list of signing keys, which must all have a name. No message holds them.
+func (r *reader) signers(variable, value, name string) (signers []translog.Signer) {
+	for _, key := range split(value) {
+		signer, err := translog.NewSigner(key)
+		if err != nil || signer.Name() != name {
+			r.wrong(variable, "(secret)",
+				"keys of the name "+name+" as escrowgrid signing-key makes them, separated by commas")
+		}
+		signers = append(signers, signer)
+	}
+	return signers
+}
+
+// logger returns the logger that the flags ask for. It is never nil, not even for a wrong value.
+func (r *reader) logger(flags logFlags, to io.Writer) *slog.Logger {
+	var level slog.Level
+	err := level.UnmarshalText([]byte(cmp.Or(flags.LogLevel, "info")))
+	// slog itself also takes levels like "info+2".
+	if err != nil || strings.ContainsAny(flags.LogLevel, "+-") {
+		r.wrong("LOG_LEVEL", flags.LogLevel, "debug, info, warn or error")
+	}
+
+	options := &slog.HandlerOptions{Level: level}
+	switch flags.LogFormat {
+	case "json":
+		return slog.New(slog.NewJSONHandler(to, options))
+	case "text":
+		return slog.New(slog.NewTextHandler(to, options))
+	}
+	r.wrong("LOG_FORMAT", flags.LogFormat, "json or text")
+	return slog.New(slog.DiscardHandler)
+}
+
+// databaseURLTakes says what DATABASE_URL takes.
+//
+//nolint:gosec // No credentials: the names of their places.
+const databaseURLTakes = "sqlite:PATH, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME"
+
+// redacted shows only the scheme of a database URL: the rest may hold a password, and so
+// may any part of what is no URL, like "host=db password=…".
+func redacted(databaseURL string) string {
+	scheme, _, isURL := strings.Cut(databaseURL, ":")
+	notInScheme := func(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '+' }
+	if !isURL || strings.ContainsFunc(scheme, notInScheme) {
+		return "(not shown)"
+	}
+	return scheme + ":…"
+}
+
+// database reads where the data is. No message shows more of a URL than its scheme.
+func (r *reader) database(flags databaseFlags) (databaseURL string, connections int) {
+	databaseURL = cmp.Or(flags.DatabaseURL, defaultDatabase)
+	scheme, rest, _ := strings.Cut(databaseURL, ":")
+	// PostgreSQL's own programs take both schemes.
+	isPostgres := scheme == "postgres" || scheme == "postgresql"
+	if scheme != "sqlite" && !isPostgres || rest == "" {
+		r.wrong("DATABASE_URL", redacted(databaseURL), databaseURLTakes)
+	}
+
+	connections = r.whole("DATABASE_CONNECTIONS", flags.DatabaseConnections, 0, 1000)
+	// With fewer, a committer could not find out about a commit whose connection broke.
+	if connections > 0 && connections < store.MinConnections {
+		takes := fmt.Sprintf("0, or a whole number from %d to 1000", store.MinConnections)
+		r.wrong("DATABASE_CONNECTIONS", flags.DatabaseConnections, takes)
+	}
+	return databaseURL, connections
+}
+
+// split returns the parts of a list that commas separate, without the spaces around them. It
+// leaves out empty parts.
+func split(list string) (parts []string) {
+	for part := range strings.SplitSeq(list, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return parts
+}
+
+// isWebURL reports whether a text is an http or https URL with a host.
+func isWebURL(text string) bool {
+	parsed, err := url.Parse(text)
+	return err == nil && parsed.Host != "" && (parsed.Scheme == "http" || parsed.Scheme == "https")
+}
+
+// isLoopback reports whether only this machine can reach a host. It looks up no names.
+func isLoopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.IsLoopback()
+}
