@@ -1,6 +1,6 @@
 // Command escrowgrid-bench measures how fast servers on this machine are, beside floors.
-// It is a program of its own, so that the server ships neither what puts load on it nor
-// what starts private PostgreSQL clusters.
+// It is a program of its own, so that the server ships without the code that sends load
+// and the code that starts private PostgreSQL clusters.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/bench"
 )
 
-// The exit codes, which mean what they mean of escrowgrid.
+// The exit codes, with the same meaning as escrowgrid's.
 const (
 	exitOK      = 0
 	exitFailure = 1 // a goal was missed, or something could not be measured
@@ -33,8 +33,8 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	measure := func() error { return bench.ServeFloor(ctx, stdout) }
 
-	// The floor is this program in a process of its own, as a server would be. Nobody but
-	// the benchmark starts it, so the command line does not know of it.
+	// The floor is this program in another process, as a server would be. Only the benchmark
+	// starts it, so the command line does not show it.
 	if !slices.Equal(args, []string{bench.FloorCommand}) {
 		var c command
 		helped, err := c.parse(args, stdout, stderr)
@@ -42,7 +42,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			return exitOK
 		}
 		if err != nil {
-			fmt.Fprintf(stderr, "escrowgrid-bench: %s\nescrowgrid-bench --help lists the experiments and the flags.\n", err)
+			fmt.Fprintf(stderr, "escrowgrid-bench: %s\n", err)
+			fmt.Fprintln(stderr, "escrowgrid-bench --help lists the experiments and the flags.")
 			return exitUsage
 		}
 		measure = func() error { return c.run(ctx, stdout, stderr) }

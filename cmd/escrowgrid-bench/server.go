@@ -9,8 +9,8 @@ import (
 // serverName is the name of the server's program.
 const serverName = "escrowgrid"
 
-// findServer returns the path of the server to measure where no flag names one: beside this
-// program, because what was built together belongs together, or else on PATH.
+// findServer returns the path of the server to measure when no flag names one: the one beside this
+// program, which was probably built with it, or else the one on PATH.
 func findServer(program string) (string, error) {
 	beside := filepath.Join(filepath.Dir(program), serverName)
 	if path, err := exec.LookPath(beside); err == nil {
