@@ -5,15 +5,19 @@ import (
 	"fmt"
 )
 
-// oldAndNew starts both servers on a store, each on a database of its own: first the one that
-// is measured against, then the one that is measured, so that the ratio is new by old.
+// oldAndNew starts both servers on a store, each on a database of its own. The old one comes
+// first, so that a ratio is the new server's figure divided by the old one's.
 func (b *bench) oldAndNew(ctx context.Context, store string) ([]*subject, error) {
 	var subjects []*subject
-	for _, server := range []struct{ age, program string }{{"old", b.config.Against}, {"new", b.config.Server}} {
+	for _, server := range []struct{ age, program string }{
+		{age: "old", program: b.config.Against},
+		{age: "new", program: b.config.Server},
+	} {
 		version, err := serverVersion(ctx, server.program)
 		if err != nil {
 			return nil, err
 		}
+
 		s, err := b.open(ctx, setup{
 			name:    fmt.Sprintf("%s, %s", server.age, version),
 			program: server.program,
@@ -27,7 +31,7 @@ func (b *bench) oldAndNew(ctx context.Context, store string) ([]*subject, error)
 	return subjects, nil
 }
 
-// pairsAgainst measures positions that are made and funded by one server and by another.
+// pairsAgainst compares how many pairs per second two servers finish.
 func (b *bench) pairsAgainst(ctx context.Context) error {
 	for _, store := range b.stores() {
 		subjects, err := b.oldAndNew(ctx, store)
@@ -37,7 +41,7 @@ func (b *bench) pairsAgainst(ctx context.Context) error {
 
 		var contenders []contender
 		for _, s := range subjects {
-			contenders = append(contenders, inLoop(s.name, s.addresses(), someConnections, s, s.pair))
+			contenders = append(contenders, s.inLoop(someConnections, s.createAndFund))
 		}
 		err = b.compareWrites(ctx, Comparison{
 			Name: "pairs, new server against old, " + store + ", 50 connections",
@@ -51,7 +55,7 @@ func (b *bench) pairsAgainst(ctx context.Context) error {
 	return nil
 }
 
-// readsAgainst measures reading positions from one server and from another.
+// readsAgainst compares how many positions per second two servers read.
 func (b *bench) readsAgainst(ctx context.Context) error {
 	for _, store := range b.stores() {
 		subjects, err := b.oldAndNew(ctx, store)
@@ -65,7 +69,7 @@ func (b *bench) readsAgainst(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			contenders = append(contenders, inLoop(s.name, s.addresses(), someConnections, s, s.get(ids)))
+			contenders = append(contenders, s.inLoop(someConnections, s.get(ids)))
 		}
 		err = b.compare(ctx, Comparison{
 			Name: "GET a position, new server against old, " + store + ", 50 connections",

@@ -1,4 +1,4 @@
--- A batch of 200 positions and their entries, written by one statement a table into
+-- A batch of 200 positions and their entries, written with one statement per table to
 -- the server's own tables.
 BEGIN;
 INSERT INTO positions (institution_id, id, asset_id, holder_reference, currency, amount, funded, released, refunded, held, retained,

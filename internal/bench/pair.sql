@@ -1,4 +1,4 @@
--- A position is made and funded, as one writes it by hand: seven statements in two
+-- Creates and funds a position, as written by hand: seven statements in two
 -- transactions.
 BEGIN;
 INSERT INTO positions (institution_id, asset_id, holder_reference, currency, amount)

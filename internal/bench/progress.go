@@ -7,15 +7,15 @@ import (
 	"sync"
 )
 
-// progress says what is under way: on a terminal in one line that changes, elsewhere
-// in a line for each thing.
+// progress says what is under way: on a terminal in one line that changes, and elsewhere
+// in one line for each task.
 type progress struct {
 	out      io.Writer
 	terminal bool
 
 	mu sync.Mutex
-	// what is the thing that was last said to be under way.
-	what string
+	// task is the last one that was said to be under way.
+	task string
 }
 
 func newProgress(out io.Writer) *progress {
@@ -27,20 +27,21 @@ func newProgress(out io.Writer) *progress {
 	return p
 }
 
-// say tells how far a thing is.
-func (p *progress) say(what, howFar string) {
+// say shows how far a task is.
+func (p *progress) say(task, howFar string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	switch {
 	case p.terminal:
-		fmt.Fprintf(p.out, "\r\033[K%s: %s", what, howFar)
-	case what != p.what:
-		fmt.Fprintf(p.out, "%s …\n", what)
+		fmt.Fprintf(p.out, "\r\033[K%s: %s", task, howFar)
+	case task != p.task:
+		fmt.Fprintf(p.out, "%s …\n", task)
 	}
-	p.what = what
+	p.task = task
 }
 
-// done clears the line.
+// done clears the line on a terminal, before figures are printed.
 func (p *progress) done() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// turn says when a contender's turn ends: after a time, or, with work above 0, after so many
+// turn says when a contender's turn ends: after a duration, or, with work above 0, after so many
 // pieces of work, however long they take.
 type turn struct {
 	duration time.Duration
 	work     int
 }
 
-// turn is the one that each contender has in a round.
+// turn is what each contender has in a round.
 func (c Config) turn() turn { return turn{duration: c.Duration, work: c.Work} }
 
-// warmUp is the turn before the first that counts, a fourth of it.
+// warmUp is the turn before the first round, a quarter of a turn.
 func (t turn) warmUp() turn { return turn{duration: t.duration / 4, work: (t.work + 3) / 4} }
 
 // times is a turn so many times as long.
@@ -23,18 +23,20 @@ func (t turn) times(factor int) turn {
 	return turn{duration: time.Duration(factor) * t.duration, work: factor * t.work}
 }
 
-// begin begins the turn. The function that it returns is asked before each piece of work, by
-// any of those who share it, whether that begins within the turn.
+// begin begins the turn. It returns a function that reports whether a piece of work that begins at
+// a time is within the turn. Workers that share the turn call it before each piece of work.
 func (t turn) begin() (goesOn func(at time.Time) bool) {
 	if t.work > 0 {
 		var begun atomic.Int64
 		return func(time.Time) bool { return begun.Add(1) <= int64(t.work) }
 	}
+
 	deadline := time.Now().Add(t.duration)
 	return func(at time.Time) bool { return at.Before(deadline) }
 }
 
-// arrivals is how many can be expected at most in the turn, at a rate a second.
+// arrivals bounds how many pieces of work arrive in the turn, at a rate per second. They arrive at
+// random, but twice as many as on average will not.
 func (t turn) arrivals(rate float64) int {
 	if t.work > 0 {
 		return t.work

@@ -10,36 +10,50 @@ import (
 	"time"
 )
 
-// The journals that are verified have so many positions, as parts of the large database of
-// the experiment size: half a million, with two entries each, where that has ten million.
 const (
+	// The verified journals have these parts of Config.Positions. Of ten million positions, the
+	// larger one has half a million, with two entries each.
 	verifiedShare      = 20
 	smallVerifiedShare = 200
-	// aMinute is what a million entries may take, in seconds.
+	// aMinute is how long a million entries may take, in seconds.
 	aMinute = 60
 	million = 1_000_000
 )
 
-// verify measures how long it takes to verify a database, and in how much memory.
+// verify measures how long the verification of a database takes, and how much memory.
 func (b *bench) verify(ctx context.Context) error {
 	for _, store := range b.stores() {
-		small, err := b.filledJournal(ctx, store, b.config.Positions/smallVerifiedShare)
+		small, err := b.fillJournal(ctx, store, b.config.Positions/smallVerifiedShare)
 		if err != nil {
 			return err
 		}
-		large, err := b.filledJournal(ctx, store, b.config.Positions/verifiedShare)
+		large, err := b.fillJournal(ctx, store, b.config.Positions/verifiedShare)
 		if err != nil {
 			return err
 		}
-		minute := contender{"a minute", nil, func(context.Context, turn) (float64, load, error) { return aMinute, load{}, nil }}
-		err = b.compare(ctx, Comparison{Name: "a million entries verified, " + store, Unit: "s", Goal: 1, AtMost: true},
-			minute, b.verified(large, func(v verified) float64 { return v.seconds * million / float64(large.entries) }))
+
+		minute := contender{name: "a minute", run: func(context.Context, turn) (float64, load, error) {
+			return aMinute, load{}, nil
+		}}
+		err = b.compare(ctx, Comparison{
+			Name:   "a million entries verified, " + store,
+			Unit:   "s",
+			Goal:   1,
+			AtMost: true,
+		}, minute, b.verifying(large, func(v verification) float64 {
+			return v.duration.Seconds() * million / float64(large.entries)
+		}))
 		if err != nil {
 			return err
 		}
-		memory := func(v verified) float64 { return v.memory / (1 << 20) }
-		err = b.compare(ctx, Comparison{Name: "memory of a verification by the size of the journal, " + store, Unit: "MB", Goal: 1.2, AtMost: true},
-			b.verified(small, memory), b.verified(large, memory))
+
+		memory := func(v verification) float64 { return v.memory / (1 << 20) }
+		err = b.compare(ctx, Comparison{
+			Name:   "memory of a verification by the size of the journal, " + store,
+			Unit:   "MB",
+			Goal:   1.2,
+			AtMost: true,
+		}, b.verifying(small, memory), b.verifying(large, memory))
 		if err != nil {
 			return err
 		}
@@ -47,13 +61,15 @@ func (b *bench) verify(ctx context.Context) error {
 	return nil
 }
 
-// filledJournal is a database whose servers have ended.
+// filledJournal is a database whose server has ended.
 type filledJournal struct {
-	*subject
-	entries int
+	name, database string
+	entries        int
 }
 
-func (b *bench) filledJournal(ctx context.Context, store string, positions int) (*filledJournal, error) {
+// fillJournal fills a database with positions, waits until its journal is signed, and ends the
+// server, because only one process at a time can use an SQLite file.
+func (b *bench) fillJournal(ctx context.Context, store string, positions int) (*filledJournal, error) {
 	s, err := b.open(ctx, setup{store: store, environment: []string{"CHECKPOINT_INTERVAL=1s"}})
 	if err != nil {
 		return nil, err
@@ -61,21 +77,23 @@ func (b *bench) filledJournal(ctx context.Context, store string, positions int) 
 	if _, err := b.fill(ctx, s, positions); err != nil {
 		return nil, err
 	}
-	s.name = fmt.Sprintf("%d entries", 2*positions)
-	if err := b.settle(ctx, store, s); err != nil {
+
+	entries := 2 * positions
+	s.name = fmt.Sprintf("%d entries", entries)
+	if err := b.awaitVacuum(ctx, store, s); err != nil {
 		return nil, err
 	}
-	if err := b.followed(ctx, s); err != nil {
+	if err := b.awaitCheckpoint(ctx, s); err != nil {
 		return nil, err
 	}
-	// An SQLite file takes one process.
+
 	err = s.close()
 	s.servers = nil
-	return &filledJournal{s, 2 * positions}, err
+	return &filledJournal{name: s.name, database: s.database, entries: entries}, err
 }
 
-// followed waits until all is signed.
-func (b *bench) followed(ctx context.Context, s *subject) error {
+// awaitCheckpoint waits until a checkpoint covers every entry.
+func (b *bench) awaitCheckpoint(ctx context.Context, s *subject) error {
 	ticker := time.NewTicker(settleInterval)
 	defer ticker.Stop()
 	for {
@@ -87,6 +105,7 @@ func (b *bench) followed(ctx context.Context, s *subject) error {
 		if lag == 0 && metrics.Value("escrowgrid_checkpoints_signed_total") > 0 {
 			return nil
 		}
+
 		b.progress.say("sign "+s.name, fmt.Sprintf("%.0f entries", lag))
 		select {
 		case <-ctx.Done():
@@ -96,49 +115,63 @@ func (b *bench) followed(ctx context.Context, s *subject) error {
 	}
 }
 
-// verified is what a verification took: seconds, and bytes at the most.
-type verified struct{ seconds, memory float64 }
+// verification is how long a verification took, and its greatest memory in bytes.
+type verification struct {
+	duration time.Duration
+	memory   float64
+}
 
-// verified is a contender that verifies a database once a round.
-func (b *bench) verified(j *filledJournal, figure func(verified) float64) contender {
-	return contender{j.name, nil, func(ctx context.Context, _ turn) (float64, load, error) {
-		command := exec.CommandContext(ctx, b.config.Server, "verify") //nolint:gosec // Whoever measures says which.
-		command.Env = append(os.Environ(), "DATABASE_URL="+j.database)
-		var output bytes.Buffer
-		command.Stdout, command.Stderr = &output, &output
-		begun := time.Now()
-		if err := command.Start(); err != nil {
-			return 0, load{}, err
+// verifying is a contender that verifies a database once a round.
+func (b *bench) verifying(j *filledJournal, figure func(verification) float64) contender {
+	return contender{name: j.name, run: func(ctx context.Context, _ turn) (float64, load, error) {
+		took, err := b.verifyOnce(ctx, j)
+		if err != nil {
+			return unmeasured, load{}, err
 		}
-		ended := make(chan error, 1)
-		go func() { ended <- command.Wait() }()
-		ticker := time.NewTicker(memoryInterval)
-		defer ticker.Stop()
-		for memory := peakMemory(command.Process.Pid); ; {
-			select {
-			case <-ticker.C:
-				memory = max(memory, peakMemory(command.Process.Pid))
-			case err := <-ended:
-				if err != nil {
-					return 0, load{}, fmt.Errorf("verify: %w: %s", err, output.String())
-				}
-				return figure(verified{time.Since(begun).Seconds(), memory}), load{}, nil
-			}
-		}
+		return figure(took), load{}, nil
 	}}
 }
 
-// memoryInterval is how often is looked how much memory a process has had at the most. What
-// the system tells of a process that has ended begins with the memory of its parent.
+// verifyOnce runs escrowgrid verify on a database.
+func (b *bench) verifyOnce(ctx context.Context, j *filledJournal) (verification, error) {
+	command := exec.CommandContext(ctx, b.config.Server, "verify") //nolint:gosec // The flags say which program to measure.
+	command.Env = append(os.Environ(), "DATABASE_URL="+j.database)
+	var output bytes.Buffer
+	command.Stdout, command.Stderr = &output, &output
+	begun := time.Now()
+	if err := command.Start(); err != nil {
+		return verification{}, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
+
+	ticker := time.NewTicker(memoryInterval)
+	defer ticker.Stop()
+	for memory := peakMemory(command.Process.Pid); ; {
+		select {
+		case <-ticker.C:
+			memory = max(memory, peakMemory(command.Process.Pid))
+		case err := <-ended:
+			if err != nil {
+				return verification{}, fmt.Errorf("verify: %w: %s", err, output.String())
+			}
+			return verification{duration: time.Since(begun), memory: memory}, nil
+		}
+	}
+}
+
+// memoryInterval is how often the greatest memory of a process is read while it runs. What the
+// system says of a process that has ended includes the memory of its parent.
 const memoryInterval = 20 * time.Millisecond
 
-// peakMemory returns the most memory that a running process has had, in bytes; 0 where the
+// peakMemory returns the greatest memory that a running process has had, in bytes; 0 where the
 // system has no /proc.
 func peakMemory(pid int) float64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0
 	}
+
 	_, rest, _ := strings.Cut(string(status), "VmHWM:")
 	var kibibytes float64
 	if _, err := fmt.Sscan(rest, &kibibytes); err != nil {
