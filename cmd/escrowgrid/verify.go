@@ -137,7 +137,7 @@ func (c *verifyCommand) config() (verify.Config, error) {
 			return config, err
 		}
 		// Tools that save a text to a file add a newline to it, or drop its last one.
-		config.Kept = append(config.Held, append(bytes.TrimRight(note, "\r\n"), '\n'))
+		config.Kept = append(config.Kept, append(bytes.TrimRight(note, "\r\n"), '\n'))
 	}
 	return config, nil
 }
