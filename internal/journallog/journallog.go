@@ -181,7 +181,8 @@ func (l *Log) loadSigners(ctx context.Context) ([]translog.Signer, error) {
 	signers := l.config.Signers
 	// The public keys are published before anything is signed with them.
 	for _, signer := range signers {
-		err := l.config.Store.AddCheckpointKey(ctx, store.CheckpointKey{VerifierKey: signer.VerifierKey(), CreatedAt: l.now()})
+		key := store.CheckpointKey{VerifierKey: signer.VerifierKey(), CreatedAt: l.now()}
+		err := l.config.Store.AddCheckpointKey(ctx, key)
 		if err != nil {
 			return nil, err
 		}

@@ -163,11 +163,14 @@ var checkpointKeyTable = newTable("checkpoint_keys", func(k *CheckpointKey) []co
 
 // CheckpointKeys returns the keys that checkpoints were signed with, the oldest first.
 func (s *Store) CheckpointKeys(ctx context.Context) ([]CheckpointKey, error) {
-	return all(ctx, s.database, "SELECT "+checkpointKeyTable.list+" FROM checkpoint_keys ORDER BY created_at, verifier_key", nil,
+	return all(ctx, s.database,
+		"SELECT "+checkpointKeyTable.list+" FROM checkpoint_keys ORDER BY created_at, verifier_key", nil,
 		checkpointKeyTable.scan)
 }
 
 // AddCheckpointKey keeps a key, unless it is there.
 func (s *Store) AddCheckpointKey(ctx context.Context, k CheckpointKey) error {
-	return s.database.transact(ctx, func(sink changeSink) error { return insert(sink, checkpointKeyTable, []CheckpointKey{k}) })
+	return s.database.transact(ctx, func(sink changeSink) error {
+		return insert(sink, checkpointKeyTable, []CheckpointKey{k})
+	})
 }
