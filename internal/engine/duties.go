@@ -120,7 +120,7 @@ func (e *Engine) purge(ctx context.Context) {
 	})
 }
 
-// Refused notes a refused attempt that concerns security. It never waits.
+// NoteSecurityEvent keeps an attempt that was refused for a reason of security. It never waits.
 func (e *Engine) NoteSecurityEvent(attempt escrow.SecurityEvent) {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // It never fails.
