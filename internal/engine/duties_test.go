@@ -235,7 +235,7 @@ func TestRefusedAttemptsAreLogged(t *testing.T) {
 			t.Errorf("attempts made (-) and logged (+):\n%s", diff)
 		}
 		// A flood of them is dropped and counted rather than waited for, while none is written.
-		lock := []string{"BEGIN", "LOCK TABLE refusals IN ACCESS EXCLUSIVE MODE"}
+		lock := []string{"BEGIN", "LOCK TABLE security_events IN ACCESS EXCLUSIVE MODE"}
 		if d.name == "sqlite" {
 			lock = []string{"BEGIN IMMEDIATE"}
 		}

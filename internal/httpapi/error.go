@@ -68,7 +68,7 @@ func (c *call) writeError(err error) {
 	c.writer.Send(kind.Status, web.ContentTypeProblem, web.EncodeProblem(document))
 }
 
-// securityRelevant tells the refusals that go into the security log: of somebody who is
+// securityRelevant tells the refusals that are kept as security events: of somebody who is
 // not known, may not do it, or does it too often.
 func securityRelevant(kind ErrorKind) bool {
 	switch kind.Status {
