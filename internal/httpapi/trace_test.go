@@ -92,8 +92,8 @@ func TestACommandIsTracedToItsStatements(t *testing.T) {
 			t.Fatalf("without being asked for, %s is traced", ended[0].Name())
 		}
 		b.Admin.Post(t, "/positions", b.claim().with("holderReference", "CONFIDENTIAL").String(), traceParent(true), "X-Request-Id: traced").Want(t, 201)
-		found := spansOf(t, recorder, "POST /positions", "batch", "INSERT positions", "COMMIT")
-		request, batch, queue := found["POST /positions"][0], found["batch"][0], found["queue"][0]
+		found := spansOf(t, recorder, "POST /positions", "group", "INSERT positions", "COMMIT")
+		request, group, queue := found["POST /positions"][0], found["group"][0], found["queue"][0]
 
 		if got := request.SpanContext().TraceID().String(); got != clientTrace || request.Parent().SpanID().String() != clientSpan {
 			t.Errorf("the request is of the trace %s, below %s", got, request.Parent().SpanID())
@@ -113,22 +113,22 @@ func TestACommandIsTracedToItsStatements(t *testing.T) {
 		if queue.Parent().SpanID() != request.SpanContext().SpanID() {
 			t.Error("the wait in the queue is not below the request")
 		}
-		if queue.EndTime().After(batch.EndTime()) {
-			t.Error("the wait in the queue ends after the batch")
+		if queue.EndTime().After(group.EndTime()) {
+			t.Error("the wait in the queue ends after the group")
 		}
-		if batch.Parent().IsValid() || batch.SpanContext().TraceID() == request.SpanContext().TraceID() {
-			t.Error("the batch is not in a trace of its own")
+		if group.Parent().IsValid() || group.SpanContext().TraceID() == request.SpanContext().TraceID() {
+			t.Error("the group is not in a trace of its own")
 		}
-		if !linksTo(batch, request) || !linksTo(request, batch) {
-			t.Error("the batch and its request are not linked both ways")
+		if !linksTo(group, request) || !linksTo(request, group) {
+			t.Error("the group and its request are not linked both ways")
 		}
-		if got := attributesOf(batch); got["escrowgrid.commands"] != "1" || got["escrowgrid.entries"] != "1" {
-			t.Errorf("the batch is %v", got)
+		if got := attributesOf(group); got["escrowgrid.commands"] != "1" || got["escrowgrid.entries"] != "1" {
+			t.Errorf("the group is %v", got)
 		}
 		inBatch := 0
 		for _, span := range recorder.Ended() {
 			text := attributesOf(span)["db.query.text"]
-			if text != "" && span.SpanContext().TraceID() == batch.SpanContext().TraceID() {
+			if text != "" && span.SpanContext().TraceID() == group.SpanContext().TraceID() {
 				inBatch++
 			}
 			for name, value := range attributesOf(span) {
