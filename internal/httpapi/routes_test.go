@@ -38,7 +38,7 @@ const (
 	metrics = "metrics root"
 )
 
-// contractTable is the table of docs/api.md once more: the tests of the API's
+// contractTable says once more who may use each route: the tests of the API's
 // access go by it, and not by the code that they test.
 var contractTable = []agreed{
 	{route: "GET /health", takes: public, status: 200},

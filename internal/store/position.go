@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -157,7 +156,7 @@ func (s *Store) addEvents(ctx context.Context, page *escrow.Page[escrow.Position
 
 // isOpen is the condition of the partial index on the positions that can expire, to the
 // letter.
-var isOpen = "state IN (" + quoted(slices.DeleteFunc(escrow.States(), escrow.State.Final)) + ")"
+var isOpen = "state IN (" + quoted(escrow.OpenStates()) + ")"
 
 // duePositions reads open positions by the time of their expiry.
 var duePositions = `SELECT institution_id, id FROM positions
