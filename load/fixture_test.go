@@ -79,6 +79,8 @@ func serve(t *testing.T) *service {
 		Now:            time.Now,
 		Random:         rand.Reader,
 		Metrics:        registry,
+		QueueSize:      16384,
+		GroupSize:      512,
 		ExpiryInterval: 100 * time.Millisecond,
 		AttemptTimeout: 10 * time.Minute,
 	})

@@ -1,29 +1,16 @@
 package main
 
 import (
-	"context"
 	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/tracing/otlp"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
-
-// defaultDatabase is where the data is when DATABASE_URL does not say: in the working directory,
-// so that a server starts without any configuration.
-const defaultDatabase = "sqlite:escrowgrid.db"
-
-// databaseFlags say where the data is. Most commands have them.
-type databaseFlags struct {
-	DatabaseURL         string `env:"DATABASE_URL" secret:"" help:"The database: sqlite:PATH, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME. ${database_default}"`
-	DatabaseConnections string `env:"DATABASE_CONNECTIONS" default:"0" help:"The most connections to the database, at least 8; 0 chooses a number by the processors."`
-}
 
 // logFlags say what is logged, and in which format. The log goes to stderr.
 type logFlags struct {
@@ -63,8 +50,9 @@ type serverFlags struct {
 	ShutdownDelay   string `env:"SHUTDOWN_DELAY" default:"0s" help:"How long a server that is told to stop goes on serving while /ready answers 503, so that load balancers send no more; like 10s."`
 	ShutdownTimeout string `env:"SHUTDOWN_TIMEOUT" default:"25s" help:"The most time to finish accepted requests when the server stops."`
 
-	// How commands wait and are committed. A longer queue makes commands wait longer, and no
-	// commit faster.
+	// How commands wait and are committed. The default queue is about a second of work; a longer
+	// one makes commands wait longer, and no commit faster. In larger groups than the default's,
+	// the share of each command in its transaction is hardly less.
 	QueueSize string `env:"QUEUE_SIZE" default:"16384" help:"The most commands that wait; each item of a batch counts as one. More are answered 503. On PostgreSQL one institution can fill a quarter of it."`
 	GroupSize string `env:"GROUP_SIZE" default:"512" help:"The most commands that are committed together in one transaction; a batch of more is a group by itself."`
 
@@ -168,17 +156,4 @@ func (f serverFlags) config(stderr io.Writer) (serverConfig, error) {
 		config.publicDocs = r.yesNo("PUBLIC_DOCS_ENABLED", f.PublicDocsEnabled)
 	}
 	return config, r.err
-}
-
-// openStore opens the database. It opens an SQLite file at once, and creates one that is missing;
-// it does not connect to PostgreSQL yet.
-func openStore(ctx context.Context, databaseURL string, connections int) (*store.Store, error) {
-	opened, err := store.Open(ctx, databaseURL, connections)
-	if err != nil && !strings.HasPrefix(databaseURL, "sqlite:") {
-		// Nothing has connected to PostgreSQL yet, so only its URL can be wrong.
-		r := reader{}
-		r.wrong("DATABASE_URL", redacted(databaseURL), databaseURLTakes)
-		return nil, r.err
-	}
-	return opened, err
 }

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
 
@@ -147,41 +146,6 @@ func (r *reader) logger(flags logFlags, to io.Writer) *slog.Logger {
 	}
 	r.wrong("LOG_FORMAT", flags.LogFormat, "json or text")
 	return slog.New(slog.DiscardHandler)
-}
-
-// databaseURLTakes says what DATABASE_URL takes.
-//
-//nolint:gosec // No credentials: the names of their places.
-const databaseURLTakes = "sqlite:PATH, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME"
-
-// redacted shows only the scheme of a database URL: the rest may hold a password, and so
-// may any part of what is no URL, like "host=db password=…".
-func redacted(databaseURL string) string {
-	scheme, _, isURL := strings.Cut(databaseURL, ":")
-	notInScheme := func(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '+' }
-	if !isURL || strings.ContainsFunc(scheme, notInScheme) {
-		return "(not shown)"
-	}
-	return scheme + ":…"
-}
-
-// database reads where the data is. No message shows more of a URL than its scheme.
-func (r *reader) database(flags databaseFlags) (databaseURL string, connections int) {
-	databaseURL = cmp.Or(flags.DatabaseURL, defaultDatabase)
-	scheme, rest, _ := strings.Cut(databaseURL, ":")
-	// PostgreSQL's own programs take both schemes.
-	isPostgres := scheme == "postgres" || scheme == "postgresql"
-	if scheme != "sqlite" && !isPostgres || rest == "" {
-		r.wrong("DATABASE_URL", redacted(databaseURL), databaseURLTakes)
-	}
-
-	connections = r.whole("DATABASE_CONNECTIONS", flags.DatabaseConnections, 0, 1000)
-	// With fewer, a committer could not find out about a commit whose connection broke.
-	if connections > 0 && connections < store.MinConnections {
-		takes := fmt.Sprintf("0, or a whole number from %d to 1000", store.MinConnections)
-		r.wrong("DATABASE_CONNECTIONS", flags.DatabaseConnections, takes)
-	}
-	return databaseURL, connections
 }
 
 // split returns the parts of a list that commas separate, without the spaces around them. It

@@ -55,12 +55,12 @@ func (c *serveCommand) Run(ctx context.Context, out output) error {
 type service struct {
 	config serverConfig
 	// These are nil until start has set them, in this order.
-	store  *store.Store
-	engine *engine.Engine
-	log    *journallog.Log
-	watch  *verify.Watch  // nil when VERIFY_INTERVAL is 0s
-	traces *otlp.Exporter // nil when nothing is traced
-	server *http.Server
+	store           *store.Store
+	engine          *engine.Engine
+	transparencyLog *journallog.Log
+	watch           *verify.Watch  // nil when VERIFY_INTERVAL is 0s
+	traces          *otlp.Exporter // nil when nothing is traced
+	server          *http.Server
 	// served gets the error with which the server ends.
 	served chan error
 	// url is where a client on this machine reaches the server.
@@ -145,7 +145,7 @@ func (s *service) startWork(ctx context.Context, metrics prometheus.Registerer) 
 		return err
 	}
 
-	s.log = journallog.Start(journallog.Config{
+	s.transparencyLog = journallog.Start(journallog.Config{
 		Store:    s.store,
 		Logger:   c.logger,
 		Now:      time.Now,
@@ -179,7 +179,7 @@ func (s *service) handler(registry *prometheus.Registry) (http.Handler, error) {
 	c := s.config
 	config := httpapi.Config{
 		Engine:          s.engine,
-		Log:             s.log,
+		TransparencyLog: s.transparencyLog,
 		Logger:          c.logger,
 		Version:         version(),
 		Metrics:         registry,
@@ -274,8 +274,8 @@ func (s *service) release(ctx context.Context) error {
 	if s.watch != nil {
 		s.watch.Close()
 	}
-	if s.log != nil {
-		s.log.Close()
+	if s.transparencyLog != nil {
+		s.transparencyLog.Close()
 	}
 	if s.traces != nil {
 		s.traces.Close(context.WithoutCancel(ctx))

@@ -10,11 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
-	"go.opentelemetry.io/otel/propagation"
-
-	"github.com/escrowgrid/escrowgrid/internal/apiclient"
-	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 	"github.com/escrowgrid/escrowgrid/internal/verify"
 	"github.com/escrowgrid/escrowgrid/internal/verify/bundle"
@@ -140,101 +135,6 @@ func (c *verifyCommand) config() (verify.Config, error) {
 		config.Kept = append(config.Kept, append(bytes.TrimRight(note, "\r\n"), '\n'))
 	}
 	return config, nil
-}
-
-// remoteFlags name a server to ask over HTTP, for commands that can also read a database.
-type remoteFlags struct {
-	URL    string `name:"url" placeholder:"URL" help:"Ask the server at this address, instead of reading a database."`
-	APIKey string `name:"api-key" env:"API_KEY" secret:"" help:"The key for the server: the root key, or an admin's."`
-
-	TraceParent string `env:"TRACEPARENT" name:"traceparent" help:"The W3C trace context of the caller, such as a pipeline's: the server's work becomes part of that trace."`
-	TraceState  string `env:"TRACESTATE" name:"tracestate" hidden:""`
-}
-
-// check returns a usageError that names a wrong or missing flag. Without --url, nothing is wrong.
-func (f remoteFlags) check() error {
-	if f.URL == "" {
-		return nil
-	}
-
-	if !isWebURL(f.URL) {
-		return &usageError{"--url takes the address of a server, like https://escrow.example.com"}
-	}
-	if f.APIKey == "" {
-		return &usageError{"--url takes a key in API_KEY: the root key, or an admin's"}
-	}
-	return nil
-}
-
-// inTrace returns a context in the trace that the flags name. As the standard says, a text
-// that names no trace is ignored.
-func (f remoteFlags) inTrace(ctx context.Context) context.Context {
-	named := propagation.MapCarrier{"traceparent": f.TraceParent, "tracestate": f.TraceState}
-	return propagation.TraceContext{}.Extract(ctx, named)
-}
-
-// server returns the server that the flags name.
-func (f remoteFlags) server() bundle.Server {
-	return bundle.Server{Client: apiclient.New(strings.TrimRight(f.URL, "/")), Key: f.APIKey}
-}
-
-// openExisting opens a database for a command that only reads: it creates and migrates none. It
-// returns an error when there is no database, when another process uses the SQLite file, and when
-// the schema is not of this version's level.
-func openExisting(ctx context.Context, flags databaseFlags) (*store.Store, error) {
-	var r reader
-	databaseURL, connections := r.database(flags)
-	if r.err != nil {
-		return nil, r.err
-	}
-
-	// SQLite would create a missing file.
-	if path, isFile := strings.CutPrefix(databaseURL, "sqlite:"); isFile {
-		if _, err := os.Stat(path); err != nil {
-			return nil, fmt.Errorf("there is no database %s: %w", path, err)
-		}
-	}
-
-	database, err := openStore(ctx, databaseURL, connections)
-	if errors.Is(err, store.ErrInUse) {
-		return nil, fmt.Errorf("%w; stop it, or ask it over HTTP with --url", err)
-	}
-	if err != nil {
-		return nil, err
-	}
-
-	if err := database.CheckSchema(ctx); err != nil {
-		return nil, errors.Join(err, database.Close())
-	}
-	return database, nil
-}
-
-// showProgress shows a bar of units on a terminal, and nothing elsewhere, such as in a pipeline's
-// log. Call finish, which clears the bar, before writing anything else.
-func showProgress(out io.Writer, what, unit string) (progress func(done, total int64), finish func()) {
-	file, ok := out.(*os.File)
-	if !ok {
-		return nil, func() {}
-	}
-	if about, err := file.Stat(); err != nil || about.Mode()&os.ModeCharDevice == 0 {
-		return nil, func() {}
-	}
-
-	bar := progressbar.NewOptions64(1,
-		progressbar.OptionSetWriter(out),
-		progressbar.OptionSetDescription(what),
-		progressbar.OptionShowCount(),
-		progressbar.OptionSetPredictTime(true),
-		progressbar.OptionThrottle(100*time.Millisecond),
-		progressbar.OptionClearOnFinish(),
-		progressbar.OptionSetItsString(unit),
-		progressbar.OptionShowIts(),
-	)
-	progress = func(done, total int64) {
-		bar.ChangeMax64(total)
-		_ = bar.Set64(done) // It fails only beyond its end.
-	}
-	return progress, func() { _ = bar.Clear() }
 }
 
 // showReport prints what a verification has found, the differences first. When there is any, it

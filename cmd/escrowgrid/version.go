@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"runtime/debug"
-
-	"github.com/escrowgrid/escrowgrid/internal/httpapi"
 )
 
 // release is set by the linker for a release: -ldflags "-X main.release=1.2.3".
@@ -33,18 +31,5 @@ type versionCommand struct{}
 // Run prints the version.
 func (versionCommand) Run(out output) error {
 	_, err := fmt.Fprintln(out.stdout, "escrowgrid", version())
-	return err
-}
-
-// openAPICommand prints the API's description, for people who generate clients without a server.
-type openAPICommand struct{}
-
-// Run prints the OpenAPI document.
-func (openAPICommand) Run(out output) error {
-	document, err := httpapi.Specification()
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(out.stdout, string(document))
 	return err
 }

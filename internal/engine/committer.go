@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -100,23 +99,12 @@ type committer struct {
 func (c *committer) run() {
 	for first := range c.queue.requests {
 		for first != nil {
-			c.yield()
 			var group []*pending
 			group, first = c.collect(first)
 			if len(group) > 0 {
 				c.settle(group)
 			}
 		}
-	}
-}
-
-// yield lets those run who are ready to put a command into the queue, for as long
-// as it brings any: the commands of a larger group cost less each. While nobody is
-// ready it takes no time.
-func (c *committer) yield() {
-	for waiting := int64(-1); waiting < c.queue.commands.Load() && waiting < int64(c.engine.config.GroupSize); {
-		waiting = c.queue.commands.Load()
-		runtime.Gosched()
 	}
 }
 

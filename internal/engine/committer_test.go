@@ -247,24 +247,58 @@ func refuseGone(t *testing.T, s *server, r escrow.Request) {
 	}
 }
 
+// ending is a context that ends with an error of the test's choice when it says so.
+type ending struct {
+	context.Context //nolint:containedctx // It is one.
+
+	done chan struct{}
+	err  error
+}
+
+func (e ending) Done() <-chan struct{} { return e.done }
+
+func (e ending) Err() error {
+	select {
+	case <-e.done:
+		return e.err
+	default:
+		return nil
+	}
+}
+
 // A caller that goes away in the middle does not stop what has begun, and is told
-// that it cannot know.
+// that it cannot know. It counts where somebody was there to be told.
 func TestACallerThatGoesTooLateCannotKnow(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, d database) {
-		s := d.start(t, newClock())
-		of := s.institution()
-		asset := s.asset(of)
-		release := d.block(t, of)
-		ctx, leave := context.WithCancel(t.Context())
-		a := s.beginInOrder(ctx, under("k", "position", root(of, createPosition(asset, "h", "10"))))[0]
-		leave()
-		if got := a.code(); got != escrow.CodeOutcomeUnknown {
-			t.Errorf("the caller is told %v, want %s", a.err, escrow.CodeOutcomeUnknown)
-		}
-		release()
-		answer, err := s.Do(t.Context(), under("k", "position", root(of, createPosition(asset, "h", "10"))))
-		if err != nil || !answer.Replayed || len(s.tables(of).Positions) != 1 {
-			t.Errorf("repeated: %+v, %v, with %d positions; want a replay", answer, err, len(s.tables(of).Positions))
+		for name, test := range map[string]struct {
+			end     error
+			counted int
+		}{
+			"its time is up": {end: context.DeadlineExceeded, counted: 1},
+			"it left":        {end: context.Canceled, counted: 0},
+		} {
+			t.Run(name, func(t *testing.T) {
+				s := d.start(t, newClock())
+				of := s.institution()
+				create := under("k", "position", root(of, createPosition(s.asset(of), "h", "10")))
+
+				release := d.block(t, of)
+				ctx := ending{Context: t.Context(), done: make(chan struct{}), err: test.end}
+				a := s.beginInOrder(ctx, create)[0]
+				close(ctx.done)
+				if got := a.code(); got != escrow.CodeOutcomeUnknown {
+					t.Errorf("the caller is told %v, want %s", a.err, escrow.CodeOutcomeUnknown)
+				}
+				release()
+
+				answer, err := s.Do(t.Context(), create)
+				if err != nil || !answer.Replayed || len(s.tables(of).Positions) != 1 {
+					t.Errorf("repeated: %+v, %v, with %d positions; want a replay", answer, err, len(s.tables(of).Positions))
+				}
+				if got := s.refused()[string(escrow.CodeOutcomeUnknown)]; got != test.counted {
+					t.Errorf("%d outcomes count as unknown, want %d", got, test.counted)
+				}
+			})
 		}
 	})
 }

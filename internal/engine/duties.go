@@ -60,7 +60,7 @@ func (e *Engine) expirePositions(ctx context.Context) {
 	e.every(ctx, e.config.ExpiryInterval, func(ctx context.Context) {
 		for more := true; more; {
 			more = false
-			ran, err := e.store.IfLeader(ctx, store.LeaderOfExpiry, func(ctx context.Context) error {
+			ran, err := e.store.IfLeader(ctx, store.DutyExpiry, func(ctx context.Context) error {
 				due, err := e.store.DuePositions(ctx, e.config.Now(), expiryPage)
 				e.metrics.due.Set(float64(len(due)))
 				if err == nil {
@@ -110,7 +110,7 @@ func (e *Engine) purge(ctx context.Context) {
 	e.every(ctx, purgeInterval, func(ctx context.Context) {
 		for more := true; more; {
 			more = false
-			_, err := e.store.IfLeader(ctx, store.LeaderOfPurge, func(ctx context.Context) error {
+			_, err := e.store.IfLeader(ctx, store.DutyPurge, func(ctx context.Context) error {
 				removed, err := e.store.Purge(ctx, e.config.Now(), purgePage)
 				more = err == nil && removed >= purgePage
 				return err

@@ -182,7 +182,7 @@ func TestPositionsDueAreThoseOfTheServerThatExpires(t *testing.T) {
 	}
 	defer func() { _ = other.Close() }()
 	eventually(t, "another server takes the expiry over", func() bool {
-		ran, err := other.IfLeader(t.Context(), store.LeaderOfExpiry, func(context.Context) error {
+		ran, err := other.IfLeader(t.Context(), store.DutyExpiry, func(context.Context) error {
 			eventually(t, "the first server leaves it", func() bool { return s.metric("positions_due") == 0 })
 			return nil
 		})

@@ -9,6 +9,7 @@ package engine
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -36,36 +37,28 @@ type Config struct {
 	// Metrics registers the engine's metrics.
 	Metrics prometheus.Registerer
 
-	// The rest has defaults, which a zero value takes.
-
 	// QueueSize bounds the commands that wait, each item of a position batch being
-	// one; more are refused with CodeOverloaded. Default 16384: about a second of work,
-	// and room for many batches of 1000 on each committer.
+	// one; more are refused with CodeOverloaded.
 	QueueSize int
 	// GroupSize bounds the commands of one transaction; a request of more is one by
-	// itself. Default 512: beyond it a transaction gets longer, and the share of each
-	// command in it hardly less.
+	// itself.
 	GroupSize int
+	// ExpiryInterval is how often positions that are due are looked for.
+	ExpiryInterval time.Duration
+
+	// The rest has defaults, which a zero value takes.
+
 	// Committers is how many transactions can be under way at once, each for other
 	// institutions. Default 1 for a store that only this process writes to, else 4.
 	Committers int
-	// RetryFor bounds how long a batch is tried again while the database is not
+	// RetryFor bounds how long a group is tried again while the database is not
 	// there. Default 5 s.
 	RetryFor time.Duration
 	// AttemptTimeout bounds one transaction. Default 10 s.
 	AttemptTimeout time.Duration
-	// ExpiryInterval is how often positions that are due are looked for. Default 1 s.
-	ExpiryInterval time.Duration
 }
 
 func (c Config) withDefaults() Config {
-	if c.QueueSize == 0 {
-		c.QueueSize = 16384
-	}
-	if c.GroupSize == 0 {
-		c.GroupSize = 512
-	}
-
 	if c.Committers == 0 {
 		c.Committers = 4
 		if c.Store.Exclusive() {
@@ -78,9 +71,6 @@ func (c Config) withDefaults() Config {
 	}
 	if c.AttemptTimeout == 0 {
 		c.AttemptTimeout = 10 * time.Second
-	}
-	if c.ExpiryInterval == 0 {
-		c.ExpiryInterval = time.Second
 	}
 	return c
 }
@@ -206,6 +196,20 @@ type Answer struct {
 // request: what became of its items is in the Answer's BatchResults, or, where it
 // was refused as a whole, in the error's Items.
 func (e *Engine) Do(ctx context.Context, request escrow.Request) (Answer, error) {
+	answer, err := e.do(ctx, request)
+
+	switch {
+	case answer.Replayed: // It was counted when it was decided.
+	case errors.Is(ctx.Err(), context.Canceled): // Nobody is there who was refused.
+	case err != nil:
+		e.metrics.refused(request.Weight(), err)
+	default:
+		e.metrics.refusedItems(answer.Resource)
+	}
+	return answer, err
+}
+
+func (e *Engine) do(ctx context.Context, request escrow.Request) (Answer, error) {
 	p := &pending{
 		ctx:     ctx,
 		request: request,
@@ -217,28 +221,25 @@ func (e *Engine) Do(ctx context.Context, request escrow.Request) (Answer, error)
 	if err := e.enqueue(p); err != nil {
 		tracing.Fail(p.waiting, string(escrow.ErrorCode(err)))
 		p.waiting.End()
-		e.metrics.refused(p.weight, err)
 		return Answer{}, err
 	}
 
 	select {
 	case result := <-p.done:
-		answer, err := e.answer(ctx, request, result)
-		e.metrics.refused(p.weight, err)
-		e.metrics.refusedItems(answer.Resource)
-		return answer, err
+		return e.answer(ctx, request, result)
 	case <-ctx.Done():
-		select {
-		case result := <-p.done: // Both came at once.
-			return e.answer(ctx, request, result)
-		default:
-		}
-		if p.state.CompareAndSwap(queued, abandoned) {
-			return Answer{}, escrow.Wrap(escrow.CodeRequestTimeout, ctx.Err(),
-				"The request's time ran out before its turn; nothing was done.")
-		}
-		return Answer{}, unknownOutcome(ctx.Err())
 	}
+
+	select {
+	case result := <-p.done: // Both came at once.
+		return e.answer(ctx, request, result)
+	default:
+	}
+	if p.state.CompareAndSwap(queued, abandoned) {
+		return Answer{}, escrow.Wrap(escrow.CodeRequestTimeout, ctx.Err(),
+			"The request's time ran out before its turn; nothing was done.")
+	}
+	return Answer{}, unknownOutcome(ctx.Err())
 }
 
 // answer makes the answer to a command of its result.

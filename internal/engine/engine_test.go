@@ -235,6 +235,7 @@ func (d database) start(t *testing.T, clock *clock, options ...option) *server {
 	registry, asking := prometheus.NewRegistry(), prometheus.NewRegistry()
 	config := engine.Config{
 		Store: s, Logger: slog.New(slog.DiscardHandler), Now: clock.now, Random: rand.Reader, Metrics: registries{registry, asking},
+		QueueSize: 16384, GroupSize: 512,
 	}
 	patient(&config)
 	for _, change := range options {

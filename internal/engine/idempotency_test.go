@@ -118,6 +118,15 @@ func TestARefusalIsReplayed(t *testing.T) {
 				t.Errorf("repeated, with replayed %t, the refusal (-) is (+):\n%s", again.Replayed, diff)
 			}
 		}
+		for i, s := range servers {
+			decided := 1
+			if s != servers[0] {
+				decided = 0
+			}
+			if got := s.refused()[string(escrow.CodeInvalidTransition)]; got != decided {
+				t.Errorf("decided once and read again twice, it counts as refused %d times at server %d", got, i)
+			}
+		}
 		if got := must(servers[0].Position(t.Context(), of, position)); got.State != escrow.StateFunded {
 			t.Errorf("the position is %s, want FUNDED", got.State)
 		}

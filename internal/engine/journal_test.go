@@ -112,7 +112,7 @@ func (s *server) checkJournal(of escrow.InstitutionID) []escrow.Entry {
 		if i > 0 && !entry.At.After(entries[i-1].At) {
 			s.t.Errorf("entry %d is of %s, not after %s", i+1, entry.At, entries[i-1].At)
 		}
-		if err := books.Replay(entry); err != nil {
+		if err := books.Reapply(entry); err != nil {
 			s.t.Fatalf("entry %d does not follow from those before it: %v", i+1, err)
 		}
 		if id, _, ok := entry.PositionEvent(); ok {

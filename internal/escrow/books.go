@@ -197,9 +197,9 @@ func (b *Books) append(entry Entry) error {
 	return nil
 }
 
-// Replay applies the next entry that was read from the journal. Over all entries
+// Reapply applies the next entry that was read from the journal. Over all entries
 // of a journal, from the first, it rebuilds the institution's rows.
-func (b *Books) Replay(entry Entry) error {
+func (b *Books) Reapply(entry Entry) error {
 	if entry.InstitutionID != b.institutionID || entry.Sequence != b.Head.Sequence+1 {
 		return fmt.Errorf("entry %d of %s cannot follow entry %d of %s",
 			entry.Sequence, entry.InstitutionID, b.Head.Sequence, b.institutionID)

@@ -10,6 +10,6 @@
 // The centre is Books. A Request is executed against the books it needs: either
 // it is refused, with an *Error, and the books are as they were; or it is
 // accepted, and the books hold the new state together with the one Entry that
-// the institution's journal gains. Replaying a journal's entries rebuilds the
+// the institution's journal gains. Applying a journal's entries again rebuilds the
 // books row by row.
 package escrow

@@ -42,8 +42,8 @@ func openDeskOf(t rapid.TB, in escrow.InstitutionInput) *desk {
 	entry := operator.lastEntry()
 	d := newDesk(t, entry.InstitutionID)
 	d.random = operator.random
-	if err := d.books.Replay(must(escrow.ParseEntry(entry.Body))); err != nil {
-		t.Fatalf("replay of the first entry: %v", err)
+	if err := d.books.Reapply(must(escrow.ParseEntry(entry.Body))); err != nil {
+		t.Fatalf("rebuilding from the first entry: %v", err)
 	}
 	return d
 }
@@ -141,14 +141,14 @@ func rowsOf(b *escrow.Books) rows {
 // checkReplay rebuilds the books from the bodies of their entries and compares.
 func (d *desk) checkReplay() {
 	d.t.Helper()
-	rebuilt := replay(d.t, d.books.InstitutionID(), d.books.Entries)
+	rebuilt := rebuild(d.t, d.books.InstitutionID(), d.books.Entries)
 	if diff := cmp.Diff(rowsOf(rebuilt), rowsOf(d.books), exactly()); diff != "" {
 		d.t.Errorf("rows of the journal (-) and of the books (+) differ:\n%s", diff)
 	}
 }
 
-// replay reads entries from their bodies into fresh books.
-func replay(t rapid.TB, institution escrow.InstitutionID, entries []escrow.Entry) *escrow.Books {
+// rebuild reads entries from their bodies into fresh books.
+func rebuild(t rapid.TB, institution escrow.InstitutionID, entries []escrow.Entry) *escrow.Books {
 	t.Helper()
 	books := escrow.NewBooks(institution, escrow.Head{}, true)
 	for _, entry := range entries {
@@ -159,8 +159,8 @@ func replay(t rapid.TB, institution escrow.InstitutionID, entries []escrow.Entry
 		if diff := cmp.Diff(entry, parsed, exactly()); diff != "" {
 			t.Errorf("entry (-) and what its body tells (+) differ:\n%s", diff)
 		}
-		if err := books.Replay(parsed); err != nil {
-			t.Fatalf("replay %s: %v", entry.Body, err)
+		if err := books.Reapply(parsed); err != nil {
+			t.Fatalf("reapply %s: %v", entry.Body, err)
 		}
 	}
 	return books

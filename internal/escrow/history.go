@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// This file makes resources of their entries, as a replay of the journal makes all of them.
+// This file makes resources of their entries, as rebuilding a journal makes all of them.
 
 // ResourceOf returns the resource that a subject's entries describe, as it was
 // right after the last of them. A position takes all of its entries; of anything

@@ -154,7 +154,7 @@ func TestTheGoldenJournalRebuildsTheRows(t *testing.T) {
 		if err != nil {
 			t.Fatalf("line %d: %v", i+1, err)
 		}
-		if err := rebuilt.Replay(entry); err != nil {
+		if err := rebuilt.Reapply(entry); err != nil {
 			t.Fatalf("line %d: %v", i+1, err)
 		}
 	}
@@ -203,7 +203,7 @@ func TestParseEntryRefusesABodyThatIsNone(t *testing.T) {
 	}
 }
 
-// A journal whose entries contradict each other cannot be replayed.
+// A journal whose entries contradict each other cannot be rebuilt.
 func TestReplayRefusesContradictions(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -257,14 +257,14 @@ func TestReplayRefusesContradictions(t *testing.T) {
 				if err != nil {
 					t.Fatalf("line %d: %v", i+1, err)
 				}
-				if err := books.Replay(entry); err != nil {
+				if err := books.Reapply(entry); err != nil {
 					if !strings.Contains(err.Error(), test.want) {
 						t.Errorf("the error is %v, want %q", err, test.want)
 					}
 					return
 				}
 			}
-			t.Error("the journal was replayed to its end")
+			t.Error("the journal was rebuilt to its end")
 		})
 	}
 }
@@ -452,8 +452,8 @@ func FuzzParseEntry(f *testing.F) {
 		_, _ = entry.Details()
 		_, _, _ = entry.PositionEvent()
 		books := escrow.NewBooks(entry.InstitutionID, escrow.Head{}, true)
-		_ = books.Replay(entry)
+		_ = books.Reapply(entry)
 		entry.Sequence++
-		_ = books.Replay(entry)
+		_ = books.Reapply(entry)
 	})
 }

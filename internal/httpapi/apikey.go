@@ -9,7 +9,7 @@ import (
 
 // keyBody makes a key.
 type keyBody struct {
-	Label     string  `json:"label" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"payments service"`
+	Label     string  `json:"label" limit:"text" example:"payments service"`
 	Role      string  `json:"role" doc:"admin reads and writes, read_only reads." words:"roles"`
 	ExpiresAt *string `json:"expiresAt,omitempty" doc:"When the key ends; never when left out." format:"date-time"`
 }

@@ -19,7 +19,7 @@ func (b assetBody) namedTenant() string { return b.InstitutionID }
 // escrow.AssetInput, which has the rules.
 type AssetFields struct {
 	TemplateID string          `json:"templateId" doc:"The asset's template." example:"tmpl_01jd8m3q5yf7wbt0x4a2k9r6ce"`
-	Label      string          `json:"label" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"Harbour Tower, lot 3"`
+	Label      string          `json:"label" limit:"text" example:"Harbour Tower, lot 3"`
 	Metadata   escrow.Metadata `json:"metadata,omitempty" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
 }
 

@@ -23,7 +23,8 @@ type balanceView struct {
 	Total       string         `json:"total" doc:"The sum of the four: zero." example:"0.00"`
 }
 
-// viewBalances shows balances in some currencies.
+// viewBalances shows balances in some currencies. A statement shows those of its end at its
+// beginning, too, so that a reader can compare them line by line.
 func viewBalances(balances *escrow.Balances, currencies []money.Currency) []balanceView {
 	views := make([]balanceView, len(currencies))
 	for i, currency := range currencies {
@@ -48,14 +49,15 @@ var getBalancesOperation = operation{
 }
 
 // getBalances answers the trial balance of an institution: of each currency, what every
-// account has.
+// account has. It begins with the balances that are signed with the latest checkpoint and
+// adds the entries since then, so its cost does not grow with the journal.
 func (s *server) getBalances(c *call) (reply, error) {
 	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
 
-	balances, sequence, err := s.config.Log.Balances(c.context(), institution)
+	balances, sequence, err := s.config.TransparencyLog.Balances(c.context(), institution)
 	return ok(balancesView{
 		InstitutionID: institution,
 		Sequence:      sequence,

@@ -117,7 +117,8 @@ func viewRefusals(items escrow.ItemRefusals) []batchItemView {
 	return views
 }
 
-// viewItemRefusal shows an item that was refused, as its own problem document.
+// viewItemRefusal shows an item that was refused, as its own problem document: a client
+// handles it with the code that it has for a single request.
 func viewItemRefusal(refusal *escrow.Error) batchItemView {
 	kind := errorKind(refusal.Code)
 	return batchItemView{

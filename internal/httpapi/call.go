@@ -94,16 +94,16 @@ func created(location string, body any) reply {
 // sent yet.
 func (c *call) write(r reply) {
 	if r.etag != "" {
-		c.writer.Set("Etag", r.etag)
+		c.writer.Header().Set("Etag", r.etag)
 	}
 	if r.location != "" {
-		c.writer.Set("Location", r.location)
+		c.writer.Header().Set("Location", r.location)
 	}
 	if r.next != "" {
-		c.writer.Set("Link", "<"+r.next+`>; rel="next"`)
+		c.writer.Header().Set("Link", "<"+r.next+`>; rel="next"`)
 	}
 	if r.replayed {
-		c.writer.Set("Idempotent-Replayed", "true")
+		c.writer.Header().Set("Idempotent-Replayed", "true")
 	}
 
 	if r.body != nil {

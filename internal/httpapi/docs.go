@@ -14,7 +14,8 @@ var openAPIOperation = operation{
 	},
 }
 
-// openAPI answers the document of the routes that this server has.
+// openAPI answers the document of the routes that this server has. It was made at the start,
+// where a route that cannot be described stops the server.
 func (s *server) openAPI(*call) (reply, error) {
 	return reply{status: http.StatusOK, raw: s.specJSON, contentType: web.ContentTypeJSON}, nil
 }
@@ -26,7 +27,8 @@ var docsPageOperation = operation{
 	},
 }
 
-// docsPage answers the document as a page.
+// docsPage answers the document as a page. It runs scripts, unlike any other answer, and so
+// has a policy of its own.
 func (s *server) docsPage(c *call) (reply, error) {
 	c.writer.SecurePage(web.DocsPolicy)
 	page, err := web.DocsPage()
@@ -41,7 +43,8 @@ var docsFileOperation = operation{
 	refusals: codes{codeRouteNotFound},
 }
 
-// docsFile answers a file of the page.
+// docsFile answers a file of the page, from those that are built in: no path leads to the
+// disk.
 func (s *server) docsFile(c *call) (reply, error) {
 	content, contentType := web.DocsFile(c.request.PathValue("file"))
 	if contentType == "" {

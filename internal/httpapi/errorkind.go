@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"sync"
+
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/web"
 )
@@ -215,16 +217,19 @@ func ErrorKinds() []ErrorKind {
 	}
 }
 
+// kindsByCode is the table by code.
+var kindsByCode = sync.OnceValue(func() map[escrow.Code]ErrorKind {
+	kinds := make(map[escrow.Code]ErrorKind)
+	for _, kind := range ErrorKinds() {
+		kinds[kind.Code] = kind
+	}
+	return kinds
+})
+
 // errorKind finds a code's line; a code without one is a fault of ours.
 func errorKind(code escrow.Code) ErrorKind {
-	internal := ErrorKind{}
-	for _, kind := range ErrorKinds() {
-		if kind.Code == code {
-			return kind
-		}
-		if kind.Code == escrow.CodeInternal {
-			internal = kind
-		}
+	if kind, ok := kindsByCode()[code]; ok {
+		return kind
 	}
-	return internal
+	return kindsByCode()[escrow.CodeInternal]
 }

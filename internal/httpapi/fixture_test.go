@@ -84,7 +84,7 @@ func serve(tb testing.TB, databaseURL string, change func(*settings)) *service {
 	logger := slog.New(slog.NewJSONHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	running, err := engine.New(engine.Config{
 		Store: database, Logger: logger, Now: s.clock.now, Random: rand.Reader, Metrics: registry,
-		ExpiryInterval: 20 * time.Millisecond, AttemptTimeout: patience,
+		QueueSize: 16384, GroupSize: 512, ExpiryInterval: 20 * time.Millisecond, AttemptTimeout: patience,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -100,7 +100,7 @@ func serve(tb testing.TB, databaseURL string, change func(*settings)) *service {
 	}
 	listener := httptest.NewUnstartedServer(nil)
 	changed := settings{server: listener.Config, Config: httpapi.Config{
-		Engine: running, Log: log, Logger: logger, Version: "1.2.3", Metrics: registry, Gatherer: registry,
+		Engine: running, TransparencyLog: log, Logger: logger, Version: "1.2.3", Metrics: registry, Gatherer: registry,
 		RootKey: rootKey, MetricsKey: metricsKey, RequestTimeout: patience,
 	}}
 	if change != nil {

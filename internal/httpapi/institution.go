@@ -10,7 +10,7 @@ import (
 
 // institutionBody makes an institution.
 type institutionBody struct {
-	Name      string    `json:"name" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"First Builders Bank"`
+	Name      string    `json:"name" limit:"text" example:"First Builders Bank"`
 	Regions   []string  `json:"regions" nullable:"false" doc:"Where it is active." minItems:"1" uniqueItems:"true" words:"regions"`
 	Verticals *[]string `json:"verticals,omitempty" doc:"In which branches it is active; all when left out." minItems:"1" uniqueItems:"true" words:"verticals"`
 }

@@ -28,7 +28,8 @@ type auditQuery struct {
 	Outcome string `query:"outcome" doc:"refused lists, to root, the latest attempts that were refused for reasons of security, over all institutions or those of one." enum:"accepted,refused" default:"accepted"`
 }
 
-// ledgerEventView is an entry that concerns a position and its money.
+// ledgerEventView is an entry that concerns a position and its money, with the request that
+// made it: whoever reconciles a ledger starts from their own request ids.
 type ledgerEventView struct {
 	ID         escrow.EntryID    `json:"id"`
 	Sequence   int64             `json:"sequence" doc:"The entry's place in the institution's journal."`
@@ -48,7 +49,7 @@ type ledgerEventView struct {
 // auditEventView is any entry, or a refused attempt.
 type auditEventView struct {
 	ID            escrow.EntryID        `json:"id"`
-	InstitutionID *escrow.InstitutionID `json:"institutionId" nullable:"true" doc:"null for a refused attempt of nobody known."`
+	InstitutionID *escrow.InstitutionID `json:"institutionId" nullable:"true" doc:"null for a refused attempt whose caller is not known."`
 	Sequence      int64                 `json:"sequence,omitempty" doc:"The entry's place in the journal; refused attempts have none."`
 	Outcome       string                `json:"outcome" enum:"accepted,refused"`
 	Kind          escrow.Kind           `json:"kind,omitempty"`
@@ -60,7 +61,8 @@ type auditEventView struct {
 	Refusal       *refusalView          `json:"refusal,omitempty"`
 }
 
-// refusalView is what a refused attempt has and an entry has not.
+// refusalView is what a refused attempt has and an entry has not. The route is a pattern: a
+// path as the client wrote it could hold a secret.
 type refusalView struct {
 	Code   escrow.Code `json:"code"`
 	Method string      `json:"method"`
@@ -157,6 +159,7 @@ func (s *server) listLedgerEvents(c *call) (reply, error) {
 		LedgerOnly: true,
 		Kind:       readKind(&c.faults, query.Kind, escrow.LedgerKinds()),
 	}
+	// The journal is indexed by subject, whatever the kind.
 	if position := optionalID[escrow.PositionID](&c.faults, "positionId", query.PositionID); position != nil {
 		filter.Subject = position.String()
 	}
@@ -202,6 +205,8 @@ func (s *server) listAuditEvents(c *call) (reply, error) {
 
 // listEntries answers all entries, in the order of the journal.
 func (s *server) listEntries(c *call, list listRequest, query auditQuery) (reply, error) {
+	// A subject is compared as it is, because its form differs by kind: one that nothing has
+	// finds nothing.
 	filter := escrow.EntryFilter{
 		Period:  list.period,
 		Subject: query.Subject,
@@ -233,6 +238,7 @@ func (s *server) listSecurityEvents(c *call, list listRequest, query auditQuery)
 		Actor:       query.Actor,
 		Institution: optionalID[escrow.InstitutionID](&c.faults, "institutionId", query.InstitutionID),
 	}
+	// To ignore them would list what nobody asked for.
 	if query.Kind != "" {
 		c.faults.Add("kind", "is not a parameter of refused attempts")
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -26,6 +27,7 @@ func specification(routes []route) ([]byte, error) {
 		Schemas:    schemas(),
 		SchemaName: schemaName,
 		Words:      words(),
+		Limits:     inputLimits(),
 		Problem:    problem{},
 	}
 	for i := range routes {
@@ -79,8 +81,8 @@ func document() *huma.OpenAPI {
 var (
 	idempotencyKeyHeader = web.Header{
 		Name: "Idempotency-Key",
-		Description: "1 to 255 visible ASCII characters. The first answer under a key is kept for 24 hours and " +
-			"repeated.",
+		Description: fmt.Sprintf("1 to %d visible ASCII characters. The first answer under a key is kept for 24 hours "+
+			"and repeated.", maxIdempotencyKey),
 	}
 	replayedHeader = web.Header{
 		Name:        "Idempotent-Replayed",

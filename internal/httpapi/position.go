@@ -22,10 +22,10 @@ func (b positionBody) namedTenant() string { return b.InstitutionID }
 // batch. Its fields are those of escrow.PositionInput, which has the rules.
 type PositionFields struct {
 	AssetID           string          `json:"assetId" doc:"The asset on which the claim is." example:"ast_01jd8m3q5yf7wbt0x4a2k9r6ce"`
-	HolderReference   string          `json:"holderReference" doc:"Whose claim it is, in the client's own terms; 1 to 255 characters." minLength:"1" maxLength:"255" example:"ACME-4711"`
+	HolderReference   string          `json:"holderReference" doc:"Whose claim it is, in the client's own terms." limit:"text" example:"ACME-4711"`
 	Currency          string          `json:"currency" doc:"ISO 4217, in any case." minLength:"3" maxLength:"3" example:"USD"`
 	Amount            money.Digits    `json:"amount" doc:"In units of the currency, with at most its decimals."`
-	ExternalReference *string         `json:"externalReference,omitempty" doc:"The client's own name for the position; 1 to 255 characters." minLength:"1" maxLength:"255"`
+	ExternalReference *string         `json:"externalReference,omitempty" doc:"The client's own name for the position." limit:"text"`
 	ExpiresAt         *string         `json:"expiresAt,omitempty" doc:"When the position ends by itself." format:"date-time"`
 	Metadata          escrow.Metadata `json:"metadata,omitempty" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
 }
@@ -43,7 +43,7 @@ func (b transitionBody) namedTenant() string { return b.InstitutionID }
 type TransitionFields struct {
 	ToState  string          `json:"toState" doc:"Where to." words:"states"`
 	Amount   *money.Digits   `json:"amount,omitempty" doc:"What a partial release moves; elsewhere it may be left out or must be all that moves."`
-	Reason   *string         `json:"reason,omitempty" doc:"1 to 1000 characters." minLength:"1" maxLength:"1000"`
+	Reason   *string         `json:"reason,omitempty" limit:"reason"`
 	Metadata escrow.Metadata `json:"metadata,omitempty" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
 }
 
@@ -151,7 +151,8 @@ func viewPositionEvent(e escrow.PositionEvent) positionEventView {
 	return view
 }
 
-// AppendJSON implements jsonwriter.Value.
+// AppendJSON implements jsonwriter.Value. Words are texts that need no escaping: they are the
+// server's own, or have been checked.
 func (v positionView) AppendJSON(text []byte) []byte {
 	o := jsonwriter.Begin(text)
 	jsonwriter.Appender(&o, "id", v.ID)
@@ -200,7 +201,7 @@ func (v positionEventView) AppendJSON(text []byte) []byte {
 	return o.End()
 }
 
-// positionCursor is a position's place in a list.
+// positionCursor is a position's place in a list: ids rise with the time of creation.
 func positionCursor(p escrow.Position) escrow.Cursor { return escrow.IDCursor(p.ID) }
 
 var createPositionOperation = operation{
@@ -215,6 +216,8 @@ var createPositionOperation = operation{
 // createPosition makes a position in its first state, without money.
 func (s *server) createPosition(c *call) (reply, error) {
 	body := bodyOf[positionBody](c)
+	// The conversion compiles only while both have the same fields: a field that the domain
+	// gains cannot be forgotten here.
 	command, faults := escrow.NewCreatePosition(escrow.PositionInput(body.PositionFields))
 
 	position, err := execute[escrow.Position](c, command, faults)
@@ -283,6 +286,7 @@ func (s *server) getPosition(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	// Each step of a position has a version of its own, so equal versions are equal answers.
 	tag := web.ETag(position.Version)
 	if web.IfNoneMatch(c.request.Header.Values("If-None-Match"), position.Version) {
 		return reply{status: http.StatusNotModified, etag: tag}, nil
@@ -330,6 +334,7 @@ func (q positionQuery) filter(faults *escrow.Faults, period escrow.Period) escro
 		WithEvents:        q.Include == "events",
 	}
 
+	// A filter that is not valid would choose nothing, and look like an answer.
 	if q.State != "" && !slices.Contains(escrow.States(), filter.State) {
 		faults.Add("state", "must be a state of a position")
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/money"
+	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
 
 // words are the lists of words that fields take, by the names that their tags use.
@@ -24,6 +25,15 @@ func words() map[string][]any {
 		"kinds":         anyOf(escrow.Kinds()),
 		"ledgerKinds":   anyOf(escrow.LedgerKinds()),
 		"roles":         anyOf(escrow.Roles()),
+		"algorithms":    {translog.Algorithm},
+	}
+}
+
+// inputLimits are the bounds of texts, in characters, by the names that tags use.
+func inputLimits() map[string]int {
+	return map[string]int{
+		"text":   escrow.MaxTextLength,
+		"reason": escrow.MaxReasonLength,
 	}
 }
 

@@ -29,7 +29,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, pattern string, 
 		pattern:   pattern,
 		span:      span,
 	}
-	c.writer.Set("X-Request-Id", c.requestID)
+	c.writer.Header().Set("X-Request-Id", c.requestID)
 	c.writer.Secure()
 	s.crossOrigin.Answer(&c.writer, r)
 
@@ -107,8 +107,8 @@ func (s *server) serve(c *call, found resource) (reply, error) {
 	return answer, err
 }
 
-// admit refuses a command for which there is no room in the queue, before it is read.
-// Whose command root's is shows only when it was read.
+// admit refuses a command for which the queue has no room, before reading it. A command of
+// root's is let through: only its body can name the institution.
 func (s *server) admit(c *call) error {
 	if !c.route.isCommand() || c.caller.root {
 		return nil
@@ -121,8 +121,8 @@ func (s *server) admit(c *call) error {
 func (c *call) readInput() error {
 	takes, report := &c.route.operation, c.faults.Add
 
-	// A command takes no parameter that it does not know, also where it knows none. A query
-	// of one thing has never looked at them.
+	// A command refuses parameters that it does not know, even where it knows none. A GET of
+	// one resource ignores them.
 	switch {
 	case takes.Query != nil:
 		c.query = reflect.New(reflect.TypeOf(takes.Query)).Interface()

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,11 +25,10 @@ import (
 
 // Config is what the API needs.
 type Config struct {
-	Engine *engine.Engine
-	// Log is the transparency log.
-	Log     *journallog.Log
-	Logger  *slog.Logger
-	Version string
+	Engine          *engine.Engine
+	TransparencyLog *journallog.Log
+	Logger          *slog.Logger
+	Version         string
 	// Metrics registers the API's metrics; Gatherer is what /metrics shows.
 	Metrics  prometheus.Registerer
 	Gatherer prometheus.Gatherer
@@ -78,7 +78,6 @@ func New(config Config) (http.Handler, error) {
 		log:           config.Logger,
 		metrics:       newMetrics(config.Metrics),
 		limits:        newLimits(config.RateLimit, time.Now),
-		crossOrigin:   newCrossOrigin(config.AllowedOrigins),
 		positions:     newPositionAnswers(),
 		mux:           http.NewServeMux(),
 		rootHashes:    hashes(config.RootKey, config.PreviousRootKey),
@@ -89,6 +88,7 @@ func New(config Config) (http.Handler, error) {
 	}
 
 	routes := s.table()
+	s.crossOrigin = newCrossOrigin(config.AllowedOrigins, routes)
 	s.metrics.declareSeries(routes)
 	var err error
 	if s.specJSON, err = specification(routes); err != nil {
@@ -130,12 +130,33 @@ func (s *server) handler(pattern string, found resource) http.Handler {
 func (s *server) nothing() http.Handler { return s.handler("unmatched", nil) }
 
 // newCrossOrigin lets browsers use all of the API from some origins.
-func newCrossOrigin(origins []string) web.CrossOrigin {
-	return web.CrossOrigin{
-		Origins: origins,
-		Methods: "GET, HEAD, POST, PUT",
-		RequestHeaders: "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-API-KEY, " +
-			"X-Correlation-Id, X-Request-Id",
-		AnswerHeaders: "Content-Disposition, ETag, Idempotent-Replayed, Link, Location, Retry-After, X-Request-Id",
+func newCrossOrigin(origins []string, routes []route) web.CrossOrigin {
+	// GET routes answer HEAD too. The headers are those that no operation names.
+	methods := []string{http.MethodHead}
+	taken := []string{"Authorization", "Content-Type", "X-API-KEY", "X-Correlation-Id", "X-Request-Id"}
+	given := []string{"Content-Disposition", "Location", "Retry-After", "X-Request-Id"}
+
+	for i := range routes {
+		methods = append(methods, routes[i].method())
+		described := routes[i].describe()
+		for _, header := range described.RequestHeaders {
+			taken = append(taken, header.Name)
+		}
+		for _, header := range described.AnswerHeaders {
+			given = append(given, header.Name)
+		}
 	}
+
+	return web.CrossOrigin{
+		Origins:        origins,
+		Methods:        listOnce(methods),
+		RequestHeaders: listOnce(taken),
+		AnswerHeaders:  listOnce(given),
+	}
+}
+
+// listOnce lists names in order, each once, as headers list them.
+func listOnce(names []string) string {
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), ", ")
 }

@@ -37,7 +37,8 @@ var healthOperation = operation{
 	},
 }
 
-// health answers as long as the process lives; it asks nothing of the database.
+// health answers as long as the process lives; it asks nothing of the database, because an
+// orchestrator restarts a server that fails here, and no restart mends a database.
 func (s *server) health(*call) (reply, error) {
 	return ok(healthView{
 		Status:  "ok",
@@ -80,6 +81,7 @@ var showMetricsOperation = operation{
 // showMetrics answers the metrics in the text format. It is an answer like any other, with
 // the same headers and errors, and not promhttp's.
 func (s *server) showMetrics(*call) (reply, error) {
+	// The text is whole before any of it is sent: what fails half-way is answered as an error.
 	families, err := s.config.Gatherer.Gather()
 	if err != nil {
 		return reply{}, err

@@ -27,7 +27,8 @@ type statementQuery struct {
 	Limit string `query:"limit" doc:"The largest number of movements to return, 1 to 10000." default:"10000" pattern:"^[0-9]+$"`
 }
 
-// StatementFields is what the statements of positions and of institutions both have.
+// StatementFields is what the statements of positions and of institutions both have. Opening
+// balances plus movements are the closing balances, so a reader can check the sum.
 type StatementFields struct {
 	Sequence   int64               `json:"sequence" doc:"Of the last entry that is in the closing balances; 0 where there is none."`
 	Opening    []balanceView       `json:"opening" nullable:"false" doc:"The balances before the movements: one of each currency, in order of code."`
@@ -108,7 +109,9 @@ func (s *server) statementFields(
 		fields.Movements[i] = viewMovement(m)
 	}
 
-	checkpoint, found, err := s.config.Log.CoveringCheckpoint(ctx, institution, sequence)
+	// The checkpoint lets whoever keeps the statement prove later that the journal still says
+	// the same. Until the next one is signed there may be none.
+	checkpoint, found, err := s.config.TransparencyLog.CoveringCheckpoint(ctx, institution, sequence)
 	if found {
 		fields.Checkpoint = new(coveringCheckpoint(viewCheckpoint(checkpoint)))
 	}
@@ -142,6 +145,7 @@ func (s *server) getPositionStatement(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	// A position has at least the event of its creation.
 	last := p.Events[len(p.Events)-1].Sequence
 	fields, err := s.statementFields(c.context(), institution, p.Statement(), last)
 	if err != nil {
@@ -193,7 +197,7 @@ func (s *server) getStatement(c *call) (reply, error) {
 		return reply{}, err
 	}
 
-	statement, err := s.config.Log.Statement(c.context(), institution, period, limit)
+	statement, err := s.config.TransparencyLog.Statement(c.context(), institution, period, limit)
 	if err != nil {
 		return reply{}, err
 	}
@@ -221,6 +225,7 @@ func (s *server) getStatement(c *call) (reply, error) {
 		Final:           view.Final,
 		StatementFields: fields,
 	})
+	// The next statement keeps the format and the end that were asked for.
 	if view.ContinuesAt != nil {
 		rest := c.request.URL.Query()
 		rest.Set("from", view.ContinuesAt.String())

@@ -69,7 +69,7 @@ func (s *server) answerStatement(c *call, contentType string, document statement
 	switch contentType {
 	case contentTypeCSV:
 		content, err := document.csv()
-		c.writer.Set("Content-Disposition",
+		c.writer.Header().Set("Content-Disposition",
 			fmt.Sprintf(`attachment; filename="statement-%s-%d.csv"`, document.of, document.Sequence))
 		return reply{status: http.StatusOK, raw: content, contentType: "text/csv; charset=utf-8"}, err
 

@@ -20,7 +20,7 @@ func (b templateBody) namedTenant() string { return b.InstitutionID }
 // the domain reads it by the code.
 type TemplateFields struct {
 	Code     string          `json:"code" doc:"The kind of asset, which decides what config has." words:"templateCodes"`
-	Name     string          `json:"name" doc:"1 to 255 characters." minLength:"1" maxLength:"255" example:"Tower escrow"`
+	Name     string          `json:"name" limit:"text" example:"Tower escrow"`
 	Vertical string          `json:"vertical" doc:"The code's own." words:"verticals"`
 	Region   string          `json:"region" doc:"One of the institution's." words:"regions"`
 	Config   escrow.Metadata `json:"config" doc:"The rules that the code knows; see the guide."`

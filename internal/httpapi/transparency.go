@@ -13,7 +13,7 @@ import (
 // checkpointKeyView is a key that checkpoints are verified with.
 type checkpointKeyView struct {
 	VerifierKey string    `json:"verifierKey" doc:"The public key: name+hash+base64, as C2SP signed notes and golang.org/x/mod/sumdb/note have it." example:"escrowgrid+3f1c8a2e+AZ…"`
-	Algorithm   string    `json:"algorithm" enum:"Ed25519"`
+	Algorithm   string    `json:"algorithm" words:"algorithms"`
 	Current     bool      `json:"current" doc:"Whether this server signs with it; others are for the checkpoints of their time."`
 	CreatedAt   timestamp `json:"createdAt" doc:"When a server first signed with it."`
 }
@@ -100,7 +100,7 @@ func viewJournalEntry(e escrow.Entry) journalEntryView {
 func viewCheckpointKey(k journallog.Key) checkpointKeyView {
 	return checkpointKeyView{
 		VerifierKey: k.VerifierKey,
-		Algorithm:   "Ed25519",
+		Algorithm:   translog.Algorithm,
 		Current:     k.Current,
 		CreatedAt:   timestamp(k.CreatedAt),
 	}
@@ -123,11 +123,13 @@ var listCheckpointKeysOperation = operation{
 // auditors are no callers of ours.
 func (s *server) listCheckpointKeys(c *call) (reply, error) {
 	list := queryOf[listQuery](c).read(&c.faults)
+	// No tenant is asked for, which elsewhere reports the faults.
 	if err := c.faults.Err(); err != nil {
 		return reply{}, err
 	}
 
-	keys, err := s.config.Log.Keys(c.context())
+	// There are as many keys as there ever were: few enough to be read at once.
+	keys, err := s.config.TransparencyLog.Keys(c.context())
 	page := pageOf(keys, list, func(k journallog.Key) time.Time { return k.CreatedAt }, checkpointKeyCursor)
 	return listed(page, list.page.Limit, viewCheckpointKey, checkpointKeyCursor), err
 }
@@ -140,7 +142,8 @@ var listJournalOperation = operation{
 }
 
 // listJournal answers the entries as they are stored, so that a client can hash them
-// itself.
+// itself. The body is a string of JSON in JSON: as an object, a client's parser could change
+// its bytes.
 func (s *server) listJournal(c *call) (reply, error) {
 	list := queryOf[listQuery](c).read(&c.faults)
 	institution, err := c.institution()
@@ -167,7 +170,7 @@ func (s *server) listCheckpoints(c *call) (reply, error) {
 		return reply{}, err
 	}
 
-	checkpoints, err := s.config.Log.Checkpoints(c.context(), institution, page)
+	checkpoints, err := s.config.TransparencyLog.Checkpoints(c.context(), institution, page)
 	return listed(checkpoints, page.Limit, viewCheckpoint, checkpointCursor), err
 }
 
@@ -187,7 +190,7 @@ func (s *server) getCheckpoint(c *call) (reply, error) {
 		return reply{}, err
 	}
 
-	checkpoint, err := s.config.Log.Checkpoint(c.context(), institution, size)
+	checkpoint, err := s.config.TransparencyLog.Checkpoint(c.context(), institution, size)
 	return ok(viewCheckpoint(checkpoint)), err
 }
 
@@ -210,7 +213,7 @@ func (s *server) proveInclusion(c *call) (reply, error) {
 		return reply{}, err
 	}
 
-	p, err := s.config.Log.Inclusion(c.context(), institution, sequence, size)
+	p, err := s.config.TransparencyLog.Inclusion(c.context(), institution, sequence, size)
 	return ok(inclusionView{
 		Sequence: p.Sequence,
 		Size:     p.Size,
@@ -239,7 +242,7 @@ func (s *server) proveConsistency(c *call) (reply, error) {
 		return reply{}, err
 	}
 
-	p, err := s.config.Log.Consistency(c.context(), institution, from, to)
+	p, err := s.config.TransparencyLog.Consistency(c.context(), institution, from, to)
 	return ok(consistencyView{
 		From:         p.From,
 		To:           p.To,
@@ -249,7 +252,7 @@ func (s *server) proveConsistency(c *call) (reply, error) {
 	}), err
 }
 
-// notNil makes an empty list of none, which JSON tells apart.
+// notNil makes an empty list of none, which JSON tells apart: clients may rely on a list.
 func notNil[T any](list []T) []T {
 	if list == nil {
 		return []T{}

@@ -135,7 +135,7 @@ func (l *Log) Round(ctx context.Context) error {
 
 	// One server at a time signs: several would repeat each other's work, although they would
 	// sign the same trees.
-	ran, err := l.config.Store.IfLeader(ctx, store.LeaderOfLog, l.signJournals)
+	ran, err := l.config.Store.IfLeader(ctx, store.DutyCheckpoints, l.signJournals)
 	if err == nil && !ran {
 		l.metrics.lag.Set(0)
 	}

@@ -65,11 +65,14 @@ func openBank(t *testing.T, databaseURL, driver, dsn string) *bank {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	running, err := engine.New(engine.Config{
-		Store:   database,
-		Logger:  slog.New(slog.DiscardHandler),
-		Now:     time.Now,
-		Random:  rand.Reader,
-		Metrics: registry,
+		Store:          database,
+		Logger:         slog.New(slog.DiscardHandler),
+		Now:            time.Now,
+		Random:         rand.Reader,
+		Metrics:        registry,
+		QueueSize:      16384,
+		GroupSize:      512,
+		ExpiryInterval: time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)

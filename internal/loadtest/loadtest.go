@@ -102,7 +102,7 @@ func profileNamed(name string) (Profile, error) {
 	for i, p := range profiles {
 		names[i] = p.Name
 	}
-	return Profile{}, fmt.Errorf("profile %q is none of %s", name, strings.Join(names, ", "))
+	return Profile{}, fmt.Errorf("profile %q is not one of %s", name, strings.Join(names, ", "))
 }
 
 // Run runs the profile, writes the report and returns the verdict. An error means that

@@ -137,11 +137,11 @@ type verification struct {
 	entries map[string][]journalEntry
 }
 
-// readJournal reads an institution's journal, replays it, and compares the result with the
+// readJournal reads an institution's journal, rebuilds its positions, and compares the result with the
 // institution's positions.
 func (v *verification) readJournal(ctx context.Context, s *testbed.Server, institution, key string) error {
 	v.Journals++
-	replayed, err := v.replayJournal(ctx, s, institution, key)
+	rebuilt, err := v.rebuildPositions(ctx, s, institution, key)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (v *verification) readJournal(ctx context.Context, s *testbed.Server, insti
 		}
 		seen[p.ID] = true
 
-		r, ok := replayed[p.ID]
+		r, ok := rebuilt[p.ID]
 		if !ok {
 			v.addDifference("the position %s has no entry in the journal", p.ID)
 			return nil
@@ -169,7 +169,7 @@ func (v *verification) readJournal(ctx context.Context, s *testbed.Server, insti
 		return err
 	}
 
-	for id := range replayed {
+	for id := range rebuilt {
 		if !seen[id] {
 			v.addDifference("the position %s is in the journal, but not among the positions", id)
 		}
@@ -177,12 +177,12 @@ func (v *verification) readJournal(ctx context.Context, s *testbed.Server, insti
 	return nil
 }
 
-// replayJournal reads an institution's journal, checks its sequences, and returns its
+// rebuildPositions reads an institution's journal, checks its sequences, and returns its
 // positions by id as their entries make them.
-func (v *verification) replayJournal(
+func (v *verification) rebuildPositions(
 	ctx context.Context, s *testbed.Server, institution, key string,
-) (map[string]*replayedPosition, error) {
-	replayed := make(map[string]*replayedPosition)
+) (map[string]*rebuiltPosition, error) {
+	rebuilt := make(map[string]*rebuiltPosition)
 	next := int64(1)
 	query := url.Values{"institutionId": {institution}}
 	err := apiclient.List(ctx, s.Client, key, "/audit-events", query, func(e journalEntry) error {
@@ -195,16 +195,16 @@ func (v *verification) replayJournal(
 
 		// Other kinds do not change a position.
 		if e.Kind == escrow.KindPositionCreated || e.Kind == escrow.KindPositionStateChanged {
-			if replayed[e.Subject] == nil {
-				replayed[e.Subject] = &replayedPosition{}
+			if rebuilt[e.Subject] == nil {
+				rebuilt[e.Subject] = &rebuiltPosition{}
 			}
-			if err := replayed[e.Subject].apply(e); err != nil {
+			if err := rebuilt[e.Subject].apply(e); err != nil {
 				v.addDifference("entry %d of %s: %s", e.Sequence, institution, err)
 			}
 		}
 		return nil
 	})
-	return replayed, err
+	return rebuilt, err
 }
 
 // checkOperation compares the answer to an operation with the journals.
@@ -250,8 +250,8 @@ func (v *verification) checkOperation(id string, o *operation) {
 	}
 }
 
-// replayedPosition is a position as its entries make it.
-type replayedPosition struct {
+// rebuiltPosition is a position as its entries make it.
+type rebuiltPosition struct {
 	state                                    escrow.State
 	amount, funded, released, refunded, held money.Amount
 	entries                                  int64
@@ -259,7 +259,7 @@ type replayedPosition struct {
 
 // apply applies an entry. It repeats the rules of the lifecycle instead of using the
 // server's, because it checks whether the server keeps them.
-func (r *replayedPosition) apply(e journalEntry) error {
+func (r *rebuiltPosition) apply(e journalEntry) error {
 	var d positionDetails
 	if err := json.Unmarshal(e.Details, &d); err != nil {
 		return fmt.Errorf("details: %w", err)
@@ -295,16 +295,16 @@ func (r *replayedPosition) apply(e journalEntry) error {
 }
 
 // compare returns an error that says how the server's position differs, or nil.
-func (r *replayedPosition) compare(p shownPosition) error {
+func (r *rebuiltPosition) compare(p shownPosition) error {
 	if p.State != r.state || p.Version != r.entries {
 		return fmt.Errorf("it is %s, version %d; its entries make it %s, version %d",
 			p.State, p.Version, r.state, r.entries)
 	}
 
 	for _, figure := range []struct {
-		name     string
-		shown    string
-		replayed money.Amount
+		name    string
+		shown   string
+		rebuilt money.Amount
 	}{
 		{"amount", p.Amount, r.amount},
 		{"funded", p.Funded, r.funded},
@@ -313,8 +313,8 @@ func (r *replayedPosition) compare(p shownPosition) error {
 		{"held", p.Held, r.held},
 		{"funded less released and refunded", p.Held, r.funded - r.released - r.refunded},
 	} {
-		if replayed := figure.replayed.Format(p.Currency); replayed != figure.shown {
-			return fmt.Errorf("%s is %s; its entries make it %s", figure.name, figure.shown, replayed)
+		if rebuilt := figure.rebuilt.Format(p.Currency); rebuilt != figure.shown {
+			return fmt.Errorf("%s is %s; its entries make it %s", figure.name, figure.shown, rebuilt)
 		}
 	}
 	return nil

@@ -79,5 +79,5 @@ func (t *rowsOf[K, V, R]) keep(remember rememberRow, books *escrow.Books, needs 
 	}
 }
 
-// remembersAll is the cached of a table whose rows are small.
+// remembersAll caches every row: those of the table are small.
 func remembersAll[V any](V) bool { return true }

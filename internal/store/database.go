@@ -11,7 +11,7 @@ type database interface {
 	name() string
 	isExclusive() bool
 	begin(ctx context.Context, needs groupNeeds) (Tx, error)
-	ifLeader(ctx context.Context, name LeaderName, work func(context.Context) error) (ran bool, err error)
+	ifLeader(ctx context.Context, duty Duty, work func(context.Context) error) (ran bool, err error)
 	migrate(ctx context.Context) error
 	connections() (open, used, limit int)
 	space() (size, free int64, ok bool)

@@ -290,11 +290,11 @@ func TestOneServerLeads(t *testing.T) {
 	stores := openTwo(t)
 	ctx := t.Context()
 	nothing := func(context.Context) error { return nil }
-	ran, err := stores[0].IfLeader(ctx, store.LeaderOfExpiry, func(ctx context.Context) error {
-		if ran, err := stores[1].IfLeader(ctx, store.LeaderOfExpiry, nothing); ran || err != nil {
+	ran, err := stores[0].IfLeader(ctx, store.DutyExpiry, func(ctx context.Context) error {
+		if ran, err := stores[1].IfLeader(ctx, store.DutyExpiry, nothing); ran || err != nil {
 			t.Errorf("beside the first server the second one leads: %t, %v", ran, err)
 		}
-		if ran, err := stores[1].IfLeader(ctx, store.LeaderOfPurge, nothing); !ran || err != nil {
+		if ran, err := stores[1].IfLeader(ctx, store.DutyPurge, nothing); !ran || err != nil {
 			t.Errorf("in another duty the second server leads: %t, %v", ran, err)
 		}
 		return nil
@@ -302,7 +302,7 @@ func TestOneServerLeads(t *testing.T) {
 	if !ran || err != nil {
 		t.Errorf("the first server leads: %t, %v", ran, err)
 	}
-	if ran, err := stores[1].IfLeader(ctx, store.LeaderOfExpiry, nothing); !ran || err != nil {
+	if ran, err := stores[1].IfLeader(ctx, store.DutyExpiry, nothing); !ran || err != nil {
 		t.Errorf("after the first server the second one leads: %t, %v", ran, err)
 	}
 }

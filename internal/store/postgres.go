@@ -185,11 +185,11 @@ const (
 	noIdleTimeout = "SET LOCAL idle_in_transaction_session_timeout = 0"
 )
 
-func (p *postgres) ifLeader(ctx context.Context, name LeaderName, work func(context.Context) error) (bool, error) {
+func (p *postgres) ifLeader(ctx context.Context, duty Duty, work func(context.Context) error) (bool, error) {
 	ran := false
 	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
 		// The lock ends with the transaction, also when this process dies.
-		err := tx.QueryRow(ctx, leaderLock, int32(leaderClass), name).Scan(&ran)
+		err := tx.QueryRow(ctx, leaderLock, int32(leaderClass), duty).Scan(&ran)
 		if err != nil || !ran {
 			return err
 		}

@@ -99,9 +99,9 @@ func (c *rowCache) known(institution escrow.InstitutionID) (at snapshot, ok bool
 	return snapshot{institution, known.generation, known.head}, true, c.evictions
 }
 
-// observeAlone is observe where no other process writes, for a head that was read since
-// known told the evictions. A head that was dropped in between could have been a later
-// one, and nothing would ever show it.
+// observeAlone is observe for a database that no other process writes to. The evictions
+// are those that known returned before the head was read: if the cache has dropped a head
+// since then, that head may have been a later one, and nothing would ever show it.
 func (c *rowCache) observeAlone(institution escrow.InstitutionID, head escrow.Head, evictions int64) snapshot {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -41,15 +41,15 @@ type Tx interface {
 	Rollback(ctx context.Context)
 }
 
-// LeaderName names a duty that one process at a time has.
-type LeaderName int32
+// Duty is background work that one process at a time does.
+type Duty int32
 
 // The duties; their numbers must not change between versions.
 const (
-	LeaderOfExpiry       LeaderName = 1
-	LeaderOfPurge        LeaderName = 2
-	LeaderOfLog          LeaderName = 3
-	LeaderOfVerification LeaderName = 4
+	DutyExpiry       Duty = 1
+	DutyPurge        Duty = 2
+	DutyCheckpoints  Duty = 3
+	DutyVerification Duty = 4
 )
 
 // Open opens the database that a URL names: sqlite:PATH, sqlite::memory:, or
@@ -94,9 +94,9 @@ func (s *Store) Begin(ctx context.Context, needs map[escrow.InstitutionID]escrow
 // IfLeader runs work unless another process that shares the database is in IfLeader
 // under the same name; it reports whether it ran.
 func (s *Store) IfLeader(
-	ctx context.Context, name LeaderName, work func(context.Context) error,
+	ctx context.Context, duty Duty, work func(context.Context) error,
 ) (ran bool, err error) {
-	return s.database.ifLeader(ctx, name, work)
+	return s.database.ifLeader(ctx, duty, work)
 }
 
 // Migrate brings the schema to the level that this program knows.

@@ -75,6 +75,9 @@ func ParseCheckpoint(text string) (Checkpoint, error) {
 // KEY, a name, a hash, and base64. Only the last one may contain plus signs itself.
 const keyParts = 5
 
+// Algorithm is that of all signatures.
+const Algorithm = "Ed25519"
+
 // Signer signs checkpoints with one Ed25519 key.
 type Signer struct {
 	signer      note.Signer

@@ -105,7 +105,7 @@ func (w *Watch) run(ctx context.Context) {
 		case <-timer.C:
 		}
 
-		_, err := w.config.Store.IfLeader(ctx, store.LeaderOfVerification, w.verify)
+		_, err := w.config.Store.IfLeader(ctx, store.DutyVerification, w.verify)
 		if err != nil && ctx.Err() == nil {
 			w.metrics.runs.WithLabelValues(resultFailed).Inc()
 			w.config.Logger.Warn("the journals could not be verified; it will be tried again", "error", err)

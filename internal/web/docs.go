@@ -6,10 +6,10 @@ import (
 )
 
 // The page of the OpenAPI document. It is drawn by Swagger UI, which stands in
-// assets as its makers publish it, so that the page asks nothing of another host.
+// static as its makers publish it, so that the page asks nothing of another host.
 
-//go:embed assets/docs.html assets/docs.js assets/swagger-ui.css assets/swagger-ui-bundle.js
-var assets embed.FS
+//go:embed static/docs.html static/docs.js static/swagger-ui.css static/swagger-ui-bundle.js
+var static embed.FS
 
 // The page expects the document at /openapi.json and its files below /docs/.
 const (
@@ -22,14 +22,14 @@ const (
 )
 
 // DocsPage returns the page, in HTML.
-func DocsPage() ([]byte, error) { return assets.ReadFile("assets/docs.html") }
+func DocsPage() ([]byte, error) { return static.ReadFile("static/docs.html") }
 
 // DocsFile returns a file of the page and its content type, which is empty where the page
 // has no such file.
 func DocsFile(name string) (content []byte, contentType string) {
 	types := map[string]string{".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 
-	content, err := assets.ReadFile("assets/" + name)
+	content, err := static.ReadFile("static/" + name)
 	if err != nil {
 		return nil, ""
 	}

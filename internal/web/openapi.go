@@ -54,7 +54,8 @@ func (o Operation) AnswerStatus() int {
 }
 
 // Description is an OpenAPI 3.1 document in the making. Beside the tags that huma knows,
-// fields of queries and bodies may have a tag words, which names one of Words.
+// fields of queries and bodies may have a tag words, which names one of Words, or a tag
+// limit, which names one of Limits.
 type Description struct {
 	// Document has everything but operations and schemas.
 	Document *huma.OpenAPI
@@ -64,12 +65,14 @@ type Description struct {
 	SchemaName func(t reflect.Type, hint string) string
 	// Words are the lists of words that a field can be one of.
 	Words map[string][]any
+	// Limits are the most characters that a text can have which has at least one.
+	Limits map[string]int
 	// Problem is the zero value of a problem document.
 	Problem any
 
 	registry huma.Registry
-	// worded are the structs that have their words.
-	worded map[reflect.Type]bool
+	// annotated are the structs that have their words and limits.
+	annotated map[reflect.Type]bool
 }
 
 // begin makes the registry of schemas when the first operation is added.
@@ -78,7 +81,7 @@ func (d *Description) begin() {
 		return
 	}
 
-	d.worded = make(map[reflect.Type]bool)
+	d.annotated = make(map[reflect.Type]bool)
 	d.registry = huma.NewMapRegistry("#/components/schemas/", d.SchemaName)
 	for of, schema := range d.Schemas {
 		d.registry.RegisterTypeAlias(of, schema)
@@ -193,7 +196,7 @@ func (d *Description) queryParameters(query any) (params []*huma.Param) {
 			continue
 		}
 		schema := huma.SchemaFromField(d.registry, field, "")
-		d.addWords(schema, field)
+		d.annotate(schema, field)
 		description := schema.Description
 		schema.Description = ""
 		params = append(params, &huma.Param{Name: name, In: "query", Description: description, Schema: schema})
@@ -221,19 +224,19 @@ func (d *Description) addFailures(described *huma.Operation, failures []Failure)
 func (d *Description) schema(of any) *huma.Schema {
 	t := reflect.TypeOf(of)
 	reference := d.registry.Schema(t, true, "")
-	d.describeWords(t)
+	d.annotateStruct(t)
 	return reference
 }
 
-// describeWords adds words to the schema of a struct, and to those of the structs in it.
-func (d *Description) describeWords(t reflect.Type) {
+// annotateStruct annotates the schema of a struct, and those of the structs in it.
+func (d *Description) annotateStruct(t reflect.Type) {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()
 	}
-	if t.Kind() != reflect.Struct || d.worded[t] {
+	if t.Kind() != reflect.Struct || d.annotated[t] {
 		return
 	}
-	d.worded[t] = true
+	d.annotated[t] = true
 	schema := d.registry.SchemaFromRef(d.registry.Schema(t, true, "").Ref)
 	if schema == nil {
 		return // A type that provides its own.
@@ -244,24 +247,33 @@ func (d *Description) describeWords(t reflect.Type) {
 		if property == nil {
 			continue
 		}
-		d.addWords(property, field)
-		d.describeWords(field.Type)
+		d.annotate(property, field)
+		d.annotateStruct(field.Type)
 	}
 }
 
-// addWords describes a field that takes one or several of a list of words.
-func (d *Description) addWords(schema *huma.Schema, field reflect.StructField) {
-	list := field.Tag.Get("words")
-	if list == "" {
-		return
-	}
-	words, ok := d.Words[list]
-	if !ok {
-		panic(fmt.Sprintf("the field %s is of words that are not known: %s", field.Name, list))
+// annotate adds to a field's schema what its tags words and limit refer to.
+func (d *Description) annotate(schema *huma.Schema, field reflect.StructField) {
+	if words, ok := named(d.Words, field, "words"); ok {
+		if schema.Items != nil {
+			schema.Items.Enum = words
+		} else {
+			schema.Enum = words
+		}
 	}
 
-	if schema.Items != nil {
-		schema = schema.Items
+	if limit, ok := named(d.Limits, field, "limit"); ok {
+		schema.MinLength, schema.MaxLength = new(1), new(limit)
+		schema.Description = strings.TrimSpace(fmt.Sprintf("%s 1 to %d characters.", schema.Description, limit))
 	}
-	schema.Enum = words
+}
+
+// named returns what a field's tag refers to by its name, if there is such a tag.
+func named[T any](all map[string]T, field reflect.StructField, tag string) (T, bool) {
+	name := field.Tag.Get(tag)
+	value, ok := all[name]
+	if name != "" && !ok {
+		panic(fmt.Sprintf("the tag %s of the field %s refers to what is not there: %s", tag, field.Name, name))
+	}
+	return value, ok
 }

@@ -11,10 +11,6 @@ type Writer struct {
 	http.ResponseWriter
 	status int
 	isHead bool
-	// values are those of headers, which are lists in net/http: together they take one
-	// allocation instead of one each.
-	values [6]string
-	used   int
 }
 
 // NewWriter returns a writer of the answer to a request.
@@ -34,19 +30,6 @@ func (w *Writer) WriteHeader(status int) {
 // Unwrap lets http.ResponseController reach the connection.
 func (w *Writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Set sets a header by its canonical name.
-func (w *Writer) Set(name, value string) {
-	if w.used == len(w.values) {
-		w.Header().Set(name, value)
-		return
-	}
-
-	i := w.used
-	w.used++
-	w.values[i] = value
-	w.Header()[name] = w.values[i:w.used:w.used]
-}
-
 // securityHeaders are those of every answer, which pages replace some of. The lists are
 // shared by all answers: a header is to be set anew, not added to.
 var securityHeaders = http.Header{
@@ -64,8 +47,8 @@ func (w *Writer) Secure() { maps.Copy(w.Header(), securityHeaders) }
 // SecurePage lets the browser show the answer as a page within a policy, and tell no
 // other host about it.
 func (w *Writer) SecurePage(policy string) {
-	w.Set("Content-Security-Policy", policy)
-	w.Set("Referrer-Policy", "no-referrer")
+	w.Header().Set("Content-Security-Policy", policy)
+	w.Header().Set("Referrer-Policy", "no-referrer")
 }
 
 // maxCountedBody is the size of the buffer within which net/http finds out the length
@@ -76,10 +59,10 @@ const maxCountedBody = 2048
 // content would have.
 func (w *Writer) Send(status int, contentType string, content []byte) {
 	if contentType != "" {
-		w.Set("Content-Type", contentType)
+		w.Header().Set("Content-Type", contentType)
 	}
 	if len(content) >= maxCountedBody || w.isHead {
-		w.Set("Content-Length", strconv.Itoa(len(content)))
+		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
 	}
 
 	w.WriteHeader(status)

@@ -57,20 +57,34 @@ func TestREADMESaysItAllOnItsFirstScreen(t *testing.T) {
 
 // The table of folders is where newcomers look first.
 func TestREADMEListsEveryFolder(t *testing.T) {
-	_, folders, found := strings.Cut(page(t, "README.md"), "\n## Where things are\n")
+	listsFolders(t, "README.md", "Where things are", ".", "")
+}
+
+// The table of layers says what each package is.
+func TestArchitectureListsEveryPackage(t *testing.T) {
+	listsFolders(t, "docs/architecture.md", "Layers", "internal", "../")
+	listsFolders(t, "docs/architecture.md", "Layers", "cmd", "../")
+}
+
+// listsFolders checks that a section of a page links to every folder in a parent, with
+// links that begin with a prefix.
+func listsFolders(t *testing.T, of, heading, parent, prefix string) {
+	t.Helper()
+	_, section, found := strings.Cut(page(t, of), "\n## "+heading+"\n")
 	if !found {
-		t.Fatal("README.md does not say where things are")
+		t.Fatalf("%s has no section %q", of, heading)
 	}
-	for _, parent := range []string{"cmd", "internal"} {
-		entries, err := os.ReadDir(filepath.Join(root, parent))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, entry := range entries {
-			path := filepath.Join(parent, entry.Name())
-			if entry.IsDir() && !strings.Contains(folders, "["+path+"]("+path+")") {
-				t.Errorf("README.md does not say what is in %s", path)
-			}
+	section, _, _ = strings.Cut(section, "\n## ")
+
+	entries, err := os.ReadDir(filepath.Join(root, parent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		path := filepath.Join(parent, entry.Name())
+		isHidden := strings.HasPrefix(entry.Name(), ".") && entry.Name() != ".ci"
+		if entry.IsDir() && !isHidden && !strings.Contains(section, "["+path+"]("+prefix+path+")") {
+			t.Errorf("%s does not say what is in %s", of, path)
 		}
 	}
 }

@@ -73,19 +73,19 @@ func (w *Writer) Do(of escrow.InstitutionID, commands ...escrow.Command) (made [
 	for i, command := range commands {
 		requests[i] = escrow.Request{Institution: of, Actor: escrow.ActorRoot(), RequestID: "test", Command: command}
 	}
-	batch, err := w.Begin(w.tb.Context(), map[escrow.InstitutionID]escrow.Needs{of: escrow.MergeNeeds(requests)})
+	tx, err := w.Begin(w.tb.Context(), map[escrow.InstitutionID]escrow.Needs{of: escrow.MergeNeeds(requests)})
 	if err != nil {
 		w.tb.Fatal(err)
 	}
 	for _, request := range requests {
 		w.count += 2
-		outcome, err := batch.Books(of).Execute(request, escrow.Stamp{Now: time.Now(), Random: [2]uint64{w.count, w.count + 1}})
+		outcome, err := tx.Books(of).Execute(request, escrow.Stamp{Now: time.Now(), Random: [2]uint64{w.count, w.count + 1}})
 		if err != nil || outcome.Refusal != nil {
 			w.tb.Fatal(err, outcome.Refusal)
 		}
 		made = append(made, outcome.Resource)
 	}
-	if err := batch.Commit(w.tb.Context()); err != nil {
+	if err := tx.Commit(w.tb.Context()); err != nil {
 		w.tb.Fatal(err)
 	}
 	return made

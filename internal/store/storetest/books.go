@@ -10,7 +10,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
-// Books hold the rows that a batch's needs name, of their own institution, and
+// Books hold the rows that a transaction's needs name, of their own institution, and
 // no others.
 func testBooksHoldNeeds(f *fixture) {
 	one, other := f.institution(), f.institution()
@@ -33,15 +33,15 @@ func testBooksHoldNeeds(f *fixture) {
 		"all":            needsOf(ours),
 	} {
 		want := wanted(ours, asked)
-		batch := f.begin(needs{one: asked, other: {}})
-		equal(f.t, name+": rows in the books", want, held(batch.Books(one), one, ours, theirs))
-		if got := held(batch.Books(other), other, ours, theirs); len(got) != 0 {
+		tx := f.begin(needs{one: asked, other: {}})
+		equal(f.t, name+": rows in the books", want, held(tx.Books(one), one, ours, theirs))
+		if got := held(tx.Books(other), other, ours, theirs); len(got) != 0 {
 			f.t.Errorf("%s: the other books, of which nothing was asked, hold %v", name, got)
 		}
-		if head := batch.Books(one).Head; head.Sequence != 1 {
+		if head := tx.Books(one).Head; head.Sequence != 1 {
 			f.t.Errorf("%s: the head is %+v, want that of the first entry", name, head)
 		}
-		batch.Rollback(f.t.Context())
+		tx.Rollback(f.t.Context())
 	}
 }
 
@@ -135,13 +135,13 @@ func keepNamed[K escrow.IDKind](rows map[string]any, named []escrow.ID[K], id es
 func testBooksOfNobody(f *fixture) {
 	f.moment()
 	nobody := escrow.InstitutionID(f.uuid())
-	batch := f.begin(needs{nobody: {}})
+	tx := f.begin(needs{nobody: {}})
 	r := request(nobody, valid(escrow.NewCreateKey(escrow.KeyInput{Label: "k", Role: "admin"}, escrow.SecretHash{})))
 	r.Idempotency = &escrow.Idempotency{Key: "k"}
-	if outcome := f.executeRequest(batch.Books(nobody), r); escrow.ErrorCode(outcome.Refusal) != escrow.CodeInstitutionNotFound {
+	if outcome := f.executeRequest(tx.Books(nobody), r); escrow.ErrorCode(outcome.Refusal) != escrow.CodeInstitutionNotFound {
 		f.t.Errorf("the outcome is %+v, want a refusal with %s", outcome, escrow.CodeInstitutionNotFound)
 	}
-	f.commit(batch)
+	f.commit(tx)
 	if head, found, err := f.Head(f.t.Context(), nobody); found || err != nil {
 		f.t.Errorf("the head is %+v, %t, %v; want none", head, found, err)
 	}
@@ -150,11 +150,11 @@ func testBooksOfNobody(f *fixture) {
 	}
 }
 
-// batchOfTwo returns a batch on two institutions with a new position in each.
-func (f *fixture) batchOfTwo(one, other escrow.InstitutionID) (store.Tx, []escrow.PositionID) {
+// transactionOfTwo returns a transaction on two institutions with a new position in each.
+func (f *fixture) transactionOfTwo(one, other escrow.InstitutionID) (store.Tx, []escrow.PositionID) {
 	f.t.Helper()
 	assets := map[escrow.InstitutionID]escrow.AssetID{one: f.asset(one), other: f.asset(other)}
-	batch := f.begin(needs{
+	tx := f.begin(needs{
 		one:   {Assets: []escrow.AssetID{assets[one]}, Records: []string{"k"}},
 		other: {Assets: []escrow.AssetID{assets[other]}},
 	})
@@ -162,18 +162,18 @@ func (f *fixture) batchOfTwo(one, other escrow.InstitutionID) (store.Tx, []escro
 	for _, of := range []escrow.InstitutionID{one, other} {
 		r := request(of, createPosition(assets[of], "holder-1"))
 		r.Idempotency = &escrow.Idempotency{Key: "k"}
-		outcome := f.executeRequest(batch.Books(of), r)
+		outcome := f.executeRequest(tx.Books(of), r)
 		position, ok := outcome.Resource.(escrow.Position)
 		if !ok {
 			f.t.Fatalf("the outcome is %+v, want a position", outcome)
 		}
 		ids = append(ids, position.ID)
 	}
-	return batch, ids
+	return tx, ids
 }
 
 // checkTwo checks whether the state, the entry and the record of each command in
-// a batchOfTwo are there.
+// a transactionOfTwo are there.
 func (f *fixture) checkTwo(one, other escrow.InstitutionID, ids []escrow.PositionID, want bool) {
 	f.t.Helper()
 	for i, of := range []escrow.InstitutionID{one, other} {
@@ -199,15 +199,15 @@ func (f *fixture) checkTwo(one, other escrow.InstitutionID, ids []escrow.Positio
 	}
 }
 
-func testBatchCommits(f *fixture) {
+func testTransactionCommits(f *fixture) {
 	one, other := f.institution(), f.institution()
-	batch, ids := f.batchOfTwo(one, other)
-	f.commit(batch)
+	tx, ids := f.transactionOfTwo(one, other)
+	f.commit(tx)
 	f.checkTwo(one, other, ids, true)
-	batch.Rollback(f.t.Context()) // It does nothing any more.
+	tx.Rollback(f.t.Context()) // It does nothing any more.
 	f.checkTwo(one, other, ids, true)
 
-	// A second batch goes on where the first ended.
+	// A second transaction goes on where the first ended.
 	f.do(other, transition(ids[1], escrow.StateFunded, ""))
 	if head, _, err := f.Head(f.t.Context(), other); head.Sequence != 5 || err != nil {
 		f.t.Errorf("after another entry the journal stands at %d, %v; want 5", head.Sequence, err)
@@ -254,18 +254,18 @@ func testPositionBatch(f *fixture) {
 	}
 }
 
-// A row that the database refuses takes the whole batch with it, and leaves the
+// A row that the database refuses takes the whole transaction with it, and leaves the
 // store in order.
-func testBatchFails(f *fixture) {
+func testTransactionFails(f *fixture) {
 	one, other := f.institution(), f.institution()
-	batch, ids := f.batchOfTwo(one, other)
+	tx, ids := f.transactionOfTwo(one, other)
 	f.moment()
 	bad := escrow.Position{
 		ID: escrow.PositionID(f.uuid()), InstitutionID: other, HolderReference: "h", Currency: "USD", Amount: 5,
 		Funded: 5, Held: 4, State: escrow.StateFunded, Version: 1, CreatedAt: f.now, UpdatedAt: f.now,
 	}
-	batch.Books(other).Positions.Put(bad.ID, bad)
-	err := batch.Commit(f.t.Context())
+	tx.Books(other).Positions.Put(bad.ID, bad)
+	err := tx.Commit(f.t.Context())
 	if err == nil || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrOutcomeUnknown) {
 		f.t.Errorf("commit says %v, want an error of the statement's own", err)
 	}
@@ -289,23 +289,23 @@ func testUnchangeable(f *fixture) {
 		"an asset":       func(b *escrow.Books) { b.Assets.Put(s.assets[0].ID, s.assets[0]) },
 		"a record":       func(b *escrow.Books) { b.Records.Put(s.records[0].Key, s.records[0]) },
 	} {
-		batch := f.beginLocked(needs{of: n})
-		change(batch.Books(of))
+		tx := f.beginLocked(needs{of: n})
+		change(tx.Books(of))
 		position := withMoney(s.positions[1], escrow.StateFunded, s.positions[1].Amount)
-		batch.Books(of).Positions.Put(position.ID, position)
-		err := batch.Commit(f.t.Context())
+		tx.Books(of).Positions.Put(position.ID, position)
+		err := tx.Commit(f.t.Context())
 		if err == nil || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrOutcomeUnknown) || errors.Is(err, store.ErrStale) {
-			f.t.Errorf("a batch that changes %s ends with %v, want an error of its own", name, err)
+			f.t.Errorf("a transaction that changes %s ends with %v, want an error of its own", name, err)
 		}
 		f.checkSamples(of, s)
 	}
 }
 
-func testBatchRollback(f *fixture) {
+func testTransactionRollsBack(f *fixture) {
 	one, other := f.institution(), f.institution()
-	batch, ids := f.batchOfTwo(one, other)
-	batch.Rollback(f.t.Context())
-	batch.Rollback(f.t.Context())
+	tx, ids := f.transactionOfTwo(one, other)
+	tx.Rollback(f.t.Context())
+	tx.Rollback(f.t.Context())
 	f.checkTwo(one, other, ids, false)
 	if _, used, _ := f.Connections(); used != 0 {
 		f.t.Errorf("%d connections are in use by nobody", used)
@@ -319,14 +319,14 @@ func (f *fixture) impatient() context.Context {
 	return ctx
 }
 
-// While a batch is open nobody else begins one on the same journals, and who
+// While a transaction is open nobody else begins one on the same journals, and who
 // waits for it then sees what it did.
-func testBatchLocks(f *fixture) {
+func testTransactionLocks(f *fixture) {
 	one, other := f.institution(), f.institution()
 	asset := f.asset(one)
-	batch := f.beginLocked(needs{one: {Assets: []escrow.AssetID{asset}}})
+	tx := f.beginLocked(needs{one: {Assets: []escrow.AssetID{asset}}})
 	if second, err := f.tryBegin(f.impatient(), needs{one: {}, other: {}}); !errors.Is(err, store.ErrUnavailable) {
-		f.t.Fatalf("a second batch began with %v while the first was open: %v", second, err)
+		f.t.Fatalf("a second transaction began with %v while the first was open: %v", second, err)
 	}
 	if !f.Exclusive() {
 		// Other institutions do not wait.
@@ -337,19 +337,19 @@ func testBatchLocks(f *fixture) {
 		defer close(heads)
 		second, err := f.Begin(f.t.Context(), needs{one: {}})
 		if err != nil {
-			f.t.Errorf("begin after the first batch: %v", err)
+			f.t.Errorf("begin after the first transaction: %v", err)
 			return
 		}
 		defer second.Rollback(f.t.Context())
 		heads <- second.Books(one).Head
 	}()
-	f.execute(batch.Books(one), createPosition(asset, "holder-1"))
-	want := batch.Books(one).Head
-	f.commit(batch)
+	f.execute(tx.Books(one), createPosition(asset, "holder-1"))
+	want := tx.Books(one).Head
+	f.commit(tx)
 	if got := <-heads; got != want {
-		f.t.Errorf("the batch after it begins at %+v, want %+v", got, want)
+		f.t.Errorf("the transaction after it begins at %+v, want %+v", got, want)
 	}
-	<-heads // It is closed when the second batch has ended.
+	<-heads // It is closed when the second transaction has ended.
 }
 
 func testCommitted(f *fixture) {
@@ -357,9 +357,9 @@ func testCommitted(f *fixture) {
 	of := f.institution()
 	asset := f.asset(of)
 	propose := func() (store.Tx, escrow.Entry) {
-		batch := f.beginLocked(needs{of: {Assets: []escrow.AssetID{asset}}})
-		f.execute(batch.Books(of), createPosition(asset, "holder-1"))
-		return batch, batch.Books(of).Entries[0]
+		tx := f.beginLocked(needs{of: {Assets: []escrow.AssetID{asset}}})
+		f.execute(tx.Books(of), createPosition(asset, "holder-1"))
+		return tx, tx.Books(of).Entries[0]
 	}
 	check := func(what string, entry escrow.Entry, want bool) {
 		f.t.Helper()
@@ -367,32 +367,32 @@ func testCommitted(f *fixture) {
 			f.t.Errorf("%s: committed is %t, %v; want %t", what, got, err, want)
 		}
 	}
-	batch, lost := propose()
+	tx, lost := propose()
 	if committed, err := f.Committed(f.impatient(), lost); !errors.Is(err, store.ErrUnavailable) {
-		f.t.Errorf("before the batch has ended the answer is %t, %v; want none", committed, err)
+		f.t.Errorf("before the transaction has ended the answer is %t, %v; want none", committed, err)
 	}
-	batch.Rollback(ctx)
+	tx.Rollback(ctx)
 	check("rolled back", lost, false)
 
-	batch, kept := propose()
-	f.commit(batch)
+	tx, kept := propose()
+	f.commit(tx)
 	check("committed", kept, true)
 	check("rolled back, and its place taken by another", lost, false)
 
 	// An institution's first entry is made in the operator's books.
 	found := func() (store.Tx, escrow.Entry) {
-		batch := f.beginLocked(needs{operator(): {}})
-		f.execute(batch.Books(operator()), valid(escrow.NewCreateInstitution(
+		tx := f.beginLocked(needs{operator(): {}})
+		f.execute(tx.Books(operator()), valid(escrow.NewCreateInstitution(
 			escrow.InstitutionInput{Name: "Harbour Fund", Regions: []string{"US"}})))
-		return batch, batch.Books(operator()).Entries[0]
+		return tx, tx.Books(operator()).Entries[0]
 	}
-	batch, lost = found()
+	tx, lost = found()
 	if committed, err := f.Committed(f.impatient(), lost); !errors.Is(err, store.ErrUnavailable) {
-		f.t.Errorf("before the batch of a new institution has ended the answer is %t, %v; want none", committed, err)
+		f.t.Errorf("before the transaction of a new institution has ended the answer is %t, %v; want none", committed, err)
 	}
-	batch.Rollback(ctx)
+	tx.Rollback(ctx)
 	check("new institution rolled back", lost, false)
-	batch, kept = found()
-	f.commit(batch)
+	tx, kept = found()
+	f.commit(tx)
 	check("new institution committed", kept, true)
 }

@@ -166,18 +166,18 @@ func testPositionEvents(f *fixture) {
 
 	page, err := f.Positions(ctx, of, escrow.PositionFilter{WithEvents: true}, everything())
 	f.compare("list with events", want, page.Items, !page.More, err)
-	batch := f.begin(needs{
+	tx := f.begin(needs{
 		of:    {Positions: []escrow.PositionID{want[0].ID, want[2].ID}},
 		other: {Positions: []escrow.PositionID{want[0].ID}},
 	})
-	defer batch.Rollback(ctx)
-	if position, found := batch.Books(other).Positions.Get(want[0].ID); found {
+	defer tx.Rollback(ctx)
+	if position, found := tx.Books(other).Positions.Get(want[0].ID); found {
 		f.t.Errorf("the books of another institution hold the position: %+v", position)
 	}
 	for i, position := range want {
 		got, found, err := found(f.Position(ctx, of, position.ID))
 		f.compare("position", position, got, found, err)
-		got, found = batch.Books(of).Positions.Get(position.ID)
+		got, found = tx.Books(of).Positions.Get(position.ID)
 		if i == 1 {
 			if found {
 				f.t.Errorf("the books hold a position that was not asked for: %+v", got)
@@ -237,16 +237,16 @@ func testPositionWhileItChanges(f *fixture) {
 	go func() {
 		defer close(written)
 		for range 50 {
-			batch, err := f.Begin(ctx, needs{of: {Positions: []escrow.PositionID{id}}})
+			tx, err := f.Begin(ctx, needs{of: {Positions: []escrow.PositionID{id}}})
 			if err != nil {
 				f.t.Errorf("begin: %v", err)
 				return
 			}
-			books := batch.Books(of)
+			books := tx.Books(of)
 			_, executeErr := books.Execute(request(of, transition(id, escrow.StatePartiallyReleased, "1")), escrow.Stamp{
 				Now: f.now, Random: [2]uint64{1, 2},
 			})
-			if err := batch.Commit(ctx); err != nil || executeErr != nil {
+			if err := tx.Commit(ctx); err != nil || executeErr != nil {
 				f.t.Errorf("step: %v, %v", executeErr, err)
 				return
 			}

@@ -175,7 +175,7 @@ func batches() []escrow.ItemRefusals {
 	}
 }
 
-// write puts all samples into the store, the institutions in a batch of their own.
+// write puts all samples into the store, the institutions in a transaction of their own.
 func (f *fixture) writeSamples(of escrow.InstitutionID, s samples) {
 	f.t.Helper()
 	f.write(operator(), escrow.Needs{}, func(b *escrow.Books) {
@@ -303,7 +303,7 @@ func testRoundTrip(f *fixture) {
 	f.checkSamples(of, written)
 }
 
-// In one batch, rows that the database has are changed in every column that can
+// In one transaction, rows that the database has are changed in every column that can
 // change, others are left alone, and new ones are made and changed at once.
 func testUpdates(f *fixture) {
 	of := f.institution()
@@ -411,7 +411,7 @@ func testEntryBodies(f *fixture) {
 		"kind": "POLICY_SET", "subject": "policy/US", "event": {"region": "US", "position": {"maxAmount": "1.5000"}, "createdAt": "2027-03-01T10:00:00.000001Z"}}`,
 		of, escrow.EntryID(f.uuid()))))
 	f.write(of, escrow.Needs{}, func(b *escrow.Books) {
-		if err := b.Replay(entry); err != nil {
+		if err := b.Reapply(entry); err != nil {
 			f.t.Fatal(err)
 		}
 	})

@@ -42,11 +42,11 @@ func RunMigrated(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"entries keep the bytes of their bodies", testEntryBodies, false},
 		{"books hold what was asked for and nothing else", testBooksHoldNeeds, false},
 		{"books of an institution that does not exist", testBooksOfNobody, false},
-		{"a batch commits whole", testBatchCommits, false},
+		{"a transaction commits whole", testTransactionCommits, false},
 		{"a batch of positions commits with its record", testPositionBatch, false},
-		{"a batch that fails leaves nothing", testBatchFails, false},
-		{"a batch that is rolled back leaves nothing", testBatchRollback, false},
-		{"a batch holds the lock on its journals", testBatchLocks, false},
+		{"a transaction that fails leaves nothing", testTransactionFails, false},
+		{"a transaction that is rolled back leaves nothing", testTransactionRollsBack, false},
+		{"a transaction holds the lock on its journals", testTransactionLocks, false},
 		{"a commit can be looked up", testCommitted, false},
 		{"lists give every item once", testLists, true},
 		{"a journal lists its entries", testEntryList, false},
@@ -59,7 +59,7 @@ func RunMigrated(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"old idempotency records are purged", testPurgeRecords, true},
 		{"work with a lead is run", testLead, false},
 		{"a context that ends never shortens an answer", testEndedContext, false},
-		{"a row that cannot change fails its batch", testUnchangeable, false},
+		{"a row that cannot change fails its transaction", testUnchangeable, false},
 		{"every table is read whole", testTables, false},
 	} {
 		t.Run(test.behaviour, func(t *testing.T) {
@@ -106,30 +106,30 @@ func (f *fixture) uuid() [16]byte { return escrow.NewUUID(f.now, f.random.Uint64
 
 func (f *fixture) begin(n needs) store.Tx {
 	f.t.Helper()
-	batch, err := f.tryBegin(f.t.Context(), n)
+	tx, err := f.tryBegin(f.t.Context(), n)
 	if err != nil {
 		f.t.Fatalf("begin: %v", err)
 	}
-	return batch
+	return tx
 }
 
 func (f *fixture) tryBegin(ctx context.Context, n needs) (store.Tx, error) {
-	batch, err := f.Begin(ctx, n)
+	tx, err := f.Begin(ctx, n)
 	if err == nil {
 		// A test that fails in the middle must not keep its locks.
-		f.t.Cleanup(func() { batch.Rollback(context.Background()) })
+		f.t.Cleanup(func() { tx.Rollback(context.Background()) })
 	}
-	return batch, err
+	return tx, err
 }
 
-func (f *fixture) commit(batch store.Tx) {
+func (f *fixture) commit(tx store.Tx) {
 	f.t.Helper()
-	if err := batch.Commit(f.t.Context()); err != nil {
+	if err := tx.Commit(f.t.Context()); err != nil {
 		f.t.Fatalf("commit: %v", err)
 	}
 }
 
-// load returns the books that a batch would have, and gives the batch up. They
+// load returns the books that a transaction would have, and gives the transaction up. They
 // must be the same whether they are remembered or loaded.
 func (f *fixture) load(of escrow.InstitutionID, n escrow.Needs) *escrow.Books {
 	f.t.Helper()
@@ -138,7 +138,7 @@ func (f *fixture) load(of escrow.InstitutionID, n escrow.Needs) *escrow.Books {
 	loaded := f.beginLocked(needs{of: n})
 	defer loaded.Rollback(f.t.Context())
 	want, got := *loaded.Books(of), *remembered.Books(of)
-	// A batch that counts on what is remembered finds records when it commits.
+	// A transaction that counts on what is remembered finds records when it commits.
 	got.Records = want.Records
 	options := cmp.Options{cmp.Exporter(func(reflect.Type) bool { return true }), cmpopts.EquateEmpty()}
 	if diff := difference(want, got, options); diff != "" {
@@ -147,7 +147,7 @@ func (f *fixture) load(of escrow.InstitutionID, n escrow.Needs) *escrow.Books {
 	return loaded.Books(of)
 }
 
-// beginLocked begins a batch that counts on nothing that is remembered.
+// beginLocked begins a transaction that counts on nothing that is remembered.
 func (f *fixture) beginLocked(n needs) store.Tx {
 	f.t.Helper()
 	f.Forget(slices.Collect(maps.Keys(n))...)
@@ -157,9 +157,9 @@ func (f *fixture) beginLocked(n needs) store.Tx {
 // write commits what fill does to the books of an institution.
 func (f *fixture) write(of escrow.InstitutionID, n escrow.Needs, fill func(*escrow.Books)) {
 	f.t.Helper()
-	batch := f.begin(needs{of: n})
-	fill(batch.Books(of))
-	f.commit(batch)
+	tx := f.begin(needs{of: n})
+	fill(tx.Books(of))
+	f.commit(tx)
 }
 
 // operator is whose books the making of institutions runs in.
@@ -183,7 +183,7 @@ func request(of escrow.InstitutionID, command escrow.Command) escrow.Request {
 	return escrow.Request{Institution: of, Actor: escrow.ActorRoot(), RequestID: "req-1", Command: command}
 }
 
-// execute carries out commands in the books of a batch; all of them must be
+// execute carries out commands in the books of a transaction; all of them must be
 // accepted.
 func (f *fixture) execute(books *escrow.Books, commands ...escrow.Command) []escrow.Outcome {
 	f.t.Helper()
@@ -208,7 +208,7 @@ func (f *fixture) executeRequest(books *escrow.Books, r escrow.Request) escrow.O
 	return outcome
 }
 
-// do commits commands on one institution in one batch.
+// do commits commands on one institution in one transaction.
 func (f *fixture) do(of escrow.InstitutionID, commands ...escrow.Command) []escrow.Outcome {
 	f.t.Helper()
 	requests := make([]escrow.Request, len(commands))

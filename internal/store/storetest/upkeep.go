@@ -105,7 +105,7 @@ func testPurgeRecords(f *fixture) {
 func testLead(f *fixture) {
 	for name, want := range map[string]error{"success": nil, "failure": errors.New("it failed")} {
 		calls := 0
-		ran, err := f.IfLeader(f.t.Context(), store.LeaderOfExpiry, func(context.Context) error { calls++; return want })
+		ran, err := f.IfLeader(f.t.Context(), store.DutyExpiry, func(context.Context) error { calls++; return want })
 		if !ran || calls != 1 || !errors.Is(err, want) {
 			f.t.Errorf("%s: ran is %t after %d calls, error %v", name, ran, calls, err)
 		}
@@ -139,9 +139,9 @@ func testEndedContext(f *fixture) {
 			equal(f.t, "positions", s.positions, page.Items)
 		}
 		ctx.left.Store(asked)
-		if batch, err := f.tryBegin(ctx, needs{of: needsOf(s)}); err == nil {
-			equal(f.t, "rows in the books", wanted(s, needsOf(s)), held(batch.Books(of), of, s))
-			batch.Rollback(f.t.Context())
+		if tx, err := f.tryBegin(ctx, needs{of: needsOf(s)}); err == nil {
+			equal(f.t, "rows in the books", wanted(s, needsOf(s)), held(tx.Books(of), of, s))
+			tx.Rollback(f.t.Context())
 		}
 	}
 

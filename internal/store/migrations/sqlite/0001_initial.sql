@@ -14,7 +14,7 @@ CREATE TABLE institutions (
     created_at integer NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The end of each journal. A batch locks its institutions' rows here, in order
+-- The end of each journal. A group locks its institutions' rows here, in order
 -- of id, which makes each institution's writes serial over all servers. The row
 -- of the zero id is the operator's: it serialises the making of institutions.
 CREATE TABLE journal_heads (

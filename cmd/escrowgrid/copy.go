@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/verify"
+)
+
+// sqlitePath returns the path of the SQLite file that the flags name. For PostgreSQL and for a
+// database in memory it returns a usageError.
+func sqlitePath(flags databaseFlags) (string, error) {
+	var r reader
+	databaseURL, _ := r.database(flags)
+	if r.err != nil {
+		return "", r.err
+	}
+
+	path, isFile := strings.CutPrefix(databaseURL, "sqlite:")
+	if !isFile || path == ":memory:" {
+		return "", &usageError{"DATABASE_URL: this command is for SQLite files; " +
+			"docs/operations.md says how to back up PostgreSQL"}
+	}
+	return path, nil
+}
+
+// copyDatabase copies an SQLite file to a path that must not exist, and that does not exist until
+// the copy is complete and verified. So a file at that path is always a whole backup, even after a
+// power failure.
+func copyDatabase(ctx context.Context, from, to string, verified bool, progress io.Writer) (err error) {
+	if _, err := os.Lstat(to); !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%s exists already", to)
+	}
+
+	// The copy grows beside its final path, because a rename is atomic only within one file system.
+	partial := to + ".partial"
+	defer func() {
+		for _, left := range []string{partial, partial + ".lock", partial + "-wal", partial + "-shm"} {
+			if removed := os.Remove(left); !errors.Is(removed, os.ErrNotExist) {
+				err = errors.Join(err, removed)
+			}
+		}
+	}()
+
+	// SQLite's own backup sees the database as it is at one moment, even while a server writes.
+	tell, finish := showProgress(progress, "copying", "pages")
+	err = store.CopySQLite(ctx, from, partial, tell)
+	finish()
+	if err != nil {
+		return err
+	}
+	if verified {
+		if err := verifyCopy(ctx, partial, progress); err != nil {
+			return err
+		}
+	}
+
+	// A sealed copy is one file: whoever moves it cannot leave the write-ahead log behind.
+	if err := store.SealSQLite(ctx, partial); err != nil {
+		return err
+	}
+	if err := os.Rename(partial, to); err != nil {
+		return err
+	}
+
+	// A power failure could still lose the new name, which is in the directory.
+	directory, err := os.Open(filepath.Dir(to))
+	if err != nil {
+		return err
+	}
+	return errors.Join(directory.Sync(), directory.Close())
+}
+
+// verifyCopy verifies a copy's journals and rows. When anything differs, it writes the differences
+// to progress and returns an error.
+func verifyCopy(ctx context.Context, path string, progress io.Writer) (err error) {
+	database, err := openExisting(ctx, databaseFlags{DatabaseURL: "sqlite:" + path, DatabaseConnections: "0"})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, database.Close()) }()
+
+	tell, finish := showProgress(progress, "verifying", "entries")
+	begun := time.Now()
+	report, err := verify.Database(ctx, database, verify.Config{Progress: tell})
+	finish()
+	if err != nil {
+		return err
+	}
+
+	if report.DifferenceCount > 0 {
+		return errors.Join(errors.New("the copy does not verify"), showReport(progress, report, time.Since(begun)))
+	}
+	return nil
+}

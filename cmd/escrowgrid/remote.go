@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"go.opentelemetry.io/otel/propagation"
+
+	"github.com/escrowgrid/escrowgrid/internal/apiclient"
+	"github.com/escrowgrid/escrowgrid/internal/verify/bundle"
+)
+
+// remoteFlags name a server to ask over HTTP, for commands that can also read a database.
+type remoteFlags struct {
+	URL    string `name:"url" placeholder:"URL" help:"Ask the server at this address, instead of reading a database."`
+	APIKey string `name:"api-key" env:"API_KEY" secret:"" help:"The key for the server: the root key, or an admin's."`
+
+	TraceParent string `env:"TRACEPARENT" name:"traceparent" help:"The W3C trace context of the caller, such as a pipeline's: the server's work becomes part of that trace."`
+	TraceState  string `env:"TRACESTATE" name:"tracestate" hidden:""`
+}
+
+// check returns a usageError that names a wrong or missing flag. Without --url, nothing is wrong.
+func (f remoteFlags) check() error {
+	if f.URL == "" {
+		return nil
+	}
+
+	if !isWebURL(f.URL) {
+		return &usageError{"--url takes the address of a server, like https://escrow.example.com"}
+	}
+	if f.APIKey == "" {
+		return &usageError{"--url takes a key in API_KEY: the root key, or an admin's"}
+	}
+	return nil
+}
+
+// inTrace returns a context in the trace that the flags name. As the standard says, a text
+// that names no trace is ignored.
+func (f remoteFlags) inTrace(ctx context.Context) context.Context {
+	named := propagation.MapCarrier{"traceparent": f.TraceParent, "tracestate": f.TraceState}
+	return propagation.TraceContext{}.Extract(ctx, named)
+}
+
+// server returns the server that the flags name.
+func (f remoteFlags) server() bundle.Server {
+	return bundle.Server{Client: apiclient.New(strings.TrimRight(f.URL, "/")), Key: f.APIKey}
+}
