@@ -21,8 +21,9 @@ const (
 	StateExpired           State = "EXPIRED"
 )
 
-// lifecycle is every state, with all that is particular to it. States, Next, Final, what a
-// transition moves and where money must be are readings of this table.
+// lifecycle is every state, with all that is particular to it; the first is that of a new
+// position. States, Next, Final, what a transition moves and where money must be are readings
+// of this table.
 var lifecycle = []stateRules{
 	{
 		state:     StateCreated,
@@ -70,8 +71,8 @@ type stateRules struct {
 	// next lists the states that a position can move to; a state without any is final.
 	next []State
 	// debit and credit are the accounts between which a transition to the state moves money:
-	// all that the debited account has, or a part of it where part is set. No transition
-	// leads to a state without them.
+	// all that the debited account has, or a part of it where part is set. Without them no
+	// money moves.
 	debit, credit Account
 	part          bool
 	// whole is the account that has the whole amount in this state, empty where it can be
@@ -150,7 +151,7 @@ func (p Position) adding(a Account, amount money.Amount) Position {
 // an error where the money would not add up.
 func (p Position) move(to State, amount money.Amount) (Position, error) {
 	from, rules := p.State, to.rules()
-	if rules.debit == "" {
+	if to == lifecycle[0].state {
 		return p, fmt.Errorf("no position returns to %s", to)
 	}
 
