@@ -129,19 +129,13 @@ var errBase32 = errors.New("must end in 26 characters of lower-case base32 (0-9,
 // appendBase32 writes 128 bits as 26 characters: 3 bits, then 25 times 5.
 func appendBase32(text []byte, id [16]byte) []byte {
 	high, low := binary.BigEndian.Uint64(id[:8]), binary.BigEndian.Uint64(id[8:])
-	for shift := 125; shift >= 0; shift -= 5 {
-		var five uint64
-		switch {
-		case shift >= 64:
-			five = high >> (shift - 64)
-		case shift > 59:
-			five = high<<(64-shift) | low>>shift
-		default:
-			five = low >> shift
-		}
-		text = append(text, base32Alphabet[five&31])
+	var encoded [base32Length]byte
+	for i := base32Length - 1; i >= 0; i-- {
+		encoded[i] = base32Alphabet[low&31]
+		low = low>>5 | high<<59
+		high >>= 5
 	}
-	return text
+	return append(text, encoded[:]...)
 }
 
 func decodeBase32(text string) (id [16]byte, err error) {

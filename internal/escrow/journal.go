@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Kind says what an entry of a journal records.
@@ -47,10 +50,14 @@ func (k Kind) movesMoney() bool {
 	return slices.ContainsFunc(eventKinds, func(known eventKind) bool { return known.kind == k && known.moves })
 }
 
+// asStored is how bodies are read: metadata may have half a surrogate pair. That a member
+// stands twice is found by Check, as is all that encode would write otherwise.
+var asStored = jsonv2.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
 // decodeEvent reads an event of the type E.
 func decodeEvent[E event](body []byte) (event, error) {
 	var e E
-	err := json.Unmarshal(body, &e)
+	err := jsonv2.Unmarshal(body, &e, asStored)
 	return e, err
 }
 
@@ -135,8 +142,8 @@ type entryBody[E any] struct {
 
 // ParseEntry reads an entry from its body.
 func ParseEntry(body []byte) (Entry, error) {
-	var header entryBody[json.RawMessage]
-	if err := json.Unmarshal(body, &header); err != nil {
+	var header entryBody[jsontext.Value]
+	if err := jsonv2.Unmarshal(body, &header, asStored); err != nil {
 		return Entry{}, fmt.Errorf("entry body: %w", err)
 	}
 	if header.Version != bodyVersion {

@@ -178,17 +178,17 @@ func TestParseEntryRefusesABodyThatIsNone(t *testing.T) {
 	t.Parallel()
 	body := string(goldenBodies(t)[0])
 	for _, test := range []struct{ name, old, changed, want string }{
-		{"no JSON", `{"v"`, `{v`, "entry body: invalid character"},
+		{"no JSON", `{"v"`, `{v`, "entry body: jsontext: invalid character"},
 		{"a version to come", `"v":1`, `"v":2`, "entry body: version 2 is not known"},
 		{"no version", `"v":1,`, ``, "entry body: version 0 is not known"},
 		{"another id", `"id":"entry_`, `"id":"key_`, `must begin with "entry_"`},
 		{"a broken institution", `"institutionId":"inst_`, `"institutionId":"inst_!`, "must end in 26 characters"},
 		{"a broken time", `"at":"2027-03-01T09`, `"at":"2027-03-01T99`, "entry body: at must be an RFC 3339 time"},
 		{"an unknown actor", `"actor":"root"`, `"actor":"nobody"`, "must be root, system or the id of an API key"},
-		{"a sequence that is none", `"sequence":1`, `"sequence":"1"`, "entry body: json: cannot unmarshal string"},
+		{"a sequence that is none", `"sequence":1`, `"sequence":"1"`, "entry body: json: cannot unmarshal JSON string"},
 		{"an unknown kind", `"kind":"INSTITUTION_CREATED"`, `"kind":"PARTY"`, `entry body: event: kind "PARTY" is not known`},
 		{"another kind's event", `"kind":"INSTITUTION_CREATED"`, `"kind":"ASSET_CREATED"`, "entry body: event: "},
-		{"a broken event", `"regions":["US"`, `"regions":[1`, "entry body: event: json: cannot unmarshal number"},
+		{"a broken event", `"regions":["US"`, `"regions":[1`, "entry body: event: json: cannot unmarshal JSON number"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
