@@ -75,6 +75,9 @@ func (s *sqlite) openFile(path string) error {
 	}
 	s.path = path
 
+	if err := registerGatheringVFS(); err != nil {
+		return err
+	}
 	s.lock = flock.New(path+".lock", flock.SetPermissions(0o600))
 	locked, err := s.lock.TryLock()
 	if err != nil {
@@ -90,8 +93,8 @@ func (s *sqlite) openFile(path string) error {
 	// modeof gives the log beside the database the permissions of the database.
 	// SQLite takes a plus sign for itself. busy_timeout comes first: the pragmas
 	// behind it may have to wait.
-	s.dsn = "file:" + (&url.URL{Path: path}).EscapedPath() +
-		"?modeof=" + strings.ReplaceAll(url.QueryEscape(path), "+", "%20") +
+	s.dsn = "file:" + (&url.URL{Path: path}).EscapedPath() + "?vfs=" + gatheringVFSName +
+		"&modeof=" + strings.ReplaceAll(url.QueryEscape(path), "+", "%20") +
 		"&_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)" +
 		"&_pragma=wal_autocheckpoint(4000)"
 	return nil
