@@ -9,7 +9,8 @@ import (
 
 // gatheringVFS is the operating system's files, except that it gathers what SQLite appends
 // to its write-ahead log until that must be on the disk. SQLite makes two system calls for
-// each page of a transaction, a hundred for a group; gathered, they are one. No commit is known to anybody before its Sync.
+// each page of a transaction, a hundred for a group; gathered, they are one. No
+// commit is known to anybody before its Sync.
 type gatheringVFS struct{ vfs.VFSFilename }
 
 // gatheringVFSName is the name by which SQLite opens a gatheringVFS.
