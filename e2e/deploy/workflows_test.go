@@ -1,0 +1,40 @@
+package deploy
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Whoever can move a tag of an action could put code into a release: only a commit cannot
+// be moved. Its version stands behind it for people.
+func TestWorkflowsPinActionsByCommit(t *testing.T) {
+	paths, err := filepath.Glob("../../.github/workflows/*.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	pinned := regexp.MustCompile(`^[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
+	actions := 0
+	for _, path := range paths {
+		workflow, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(workflow)) {
+			_, action, found := strings.Cut(line, "uses: ")
+			if !found {
+				continue
+			}
+			actions++
+			if !pinned.MatchString(strings.TrimSpace(action)) {
+				t.Errorf("%s uses %s, not pinned by its commit and followed by its version", path, strings.TrimSpace(action))
+			}
+		}
+	}
+	if actions == 0 {
+		t.Error("no workflow uses any action")
+	}
+}
