@@ -3,8 +3,12 @@ package main
 import (
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/escrowgrid/escrowgrid/internal/pgcluster"
 	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
@@ -79,4 +83,48 @@ func TestTheServerOutlivesCrashesOfPostgres(t *testing.T) {
 	p.eventually(t, "the server is ready", func() bool { return p.try(t, "/ready").Status == http.StatusOK })
 	l.awaitMore(t, p, 100)
 	l.stop(t, p.Client)
+}
+
+// A server that is frozen keeps no duty: another takes it over, and both go on when the
+// first one wakes.
+func TestAFrozenServerLeavesItsDuties(t *testing.T) {
+	t.Parallel()
+	databaseURL := pgtest.Shared(t).NewDatabase(t)
+	env := []string{"DATABASE_URL=" + databaseURL, "EXPIRY_INTERVAL=10ms"}
+	frozen := serve(t, env, "--migrate")
+	b := openBank(t, frozen.Client)
+	admin := frozen.As(b.key)
+
+	database, err := pgx.Connect(t.Context(), databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = database.Close(t.Context()) }()
+	frozen.eventually(t, "the server is frozen in the middle of its duty", func() bool {
+		frozen.signal(t, syscall.SIGSTOP)
+		var held bool
+		err := database.QueryRow(t.Context(), "SELECT ends_at > clock_timestamp() FROM duty_leases WHERE duty = 1").Scan(&held)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !held {
+			frozen.signal(t, syscall.SIGCONT)
+		}
+		return held
+	})
+	other := serve(t, env)
+	there := other.As(b.key)
+	claim := strings.TrimSuffix(b.claim("due"), "}") + `, "expiresAt": "` + time.Now().Add(time.Second).UTC().Format(time.RFC3339Nano) + `"}`
+	position := there.Post(t, "/positions", claim).Want(t, 201).Text("id")
+	other.eventually(t, "the other server expires a position", func() bool {
+		return there.Get(t, "/positions/"+position).Want(t, 200).Text("state") == "EXPIRED"
+	})
+
+	frozen.signal(t, syscall.SIGCONT)
+	admin.Post(t, "/positions", b.claim("after")).Want(t, 201)
+	for _, p := range []*process{frozen, other} {
+		if code := p.end(t, syscall.SIGTERM); code != exitOK {
+			t.Errorf("a server ends with %d", code)
+		}
+	}
 }

@@ -71,8 +71,11 @@ func (e *Engine) expirePositions(ctx context.Context) {
 			})
 
 			if err == nil && !ran {
-				// Another server knows, and this one's last look must not stand for it.
-				e.metrics.due.Set(0)
+				// The server that has the duty may be frozen: every server looks for itself.
+				var due []escrow.DuePosition
+				if due, err = e.store.DuePositions(ctx, e.config.Now(), expiryPage); err == nil {
+					e.metrics.due.Set(float64(len(due)))
+				}
 			}
 			e.dutyFailed(dutyExpiry, err)
 		}

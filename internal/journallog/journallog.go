@@ -93,8 +93,7 @@ func newMetrics(registerer prometheus.Registerer) metrics {
 		}),
 		lag: factory.NewGauge(prometheus.GaugeOpts{
 			Name: "escrowgrid_checkpoint_lag_entries",
-			Help: "Entries that no checkpoint covered when this server last looked; " +
-				"0 on a server that leaves the log to another.",
+			Help: "Entries that no checkpoint covered when this server last looked, whichever server signs.",
 		}),
 	}
 }
@@ -137,20 +136,16 @@ func (l *Log) Round(ctx context.Context) error {
 	// sign the same trees.
 	ran, err := l.config.Store.IfLeader(ctx, store.DutyCheckpoints, l.signJournals)
 	if err == nil && !ran {
-		l.metrics.lag.Set(0)
+		// The server that signs may be frozen: every server looks for itself.
+		err = l.eachUnsigned(ctx, func(store.UnsignedJournal) {})
 	}
 	return err
 }
 
-// signJournals signs a checkpoint of every journal with new entries.
-func (l *Log) signJournals(ctx context.Context) error {
-	signers, err := l.loadSigners(ctx)
-	if err != nil {
-		return err
-	}
-
+// eachUnsigned calls visit with every journal that has entries which no checkpoint covers,
+// and notes how many such entries there are.
+func (l *Log) eachUnsigned(ctx context.Context, visit func(store.UnsignedJournal)) error {
 	var lag int64
-	var errs []error
 	for after, more := (escrow.InstitutionID{}), true; more; {
 		journals, err := l.config.Store.UnsignedJournals(ctx, after, journalPage)
 		if err != nil {
@@ -160,16 +155,30 @@ func (l *Log) signJournals(ctx context.Context) error {
 		for _, journal := range journals {
 			lag += journal.Sequence - journal.Size
 			after = journal.Institution
-			// A broken journal must not keep the others from their checkpoints.
-			if err := l.signJournal(ctx, journal, signers); err != nil {
-				errs = append(errs, fmt.Errorf("journal of %s: %w", journal.Institution, err))
-			}
+			visit(journal)
 		}
 		more = len(journals) == journalPage && ctx.Err() == nil
 	}
 
 	l.metrics.lag.Set(float64(lag))
-	return errors.Join(errs...)
+	return nil
+}
+
+// signJournals signs a checkpoint of every journal with new entries.
+func (l *Log) signJournals(ctx context.Context) error {
+	signers, err := l.loadSigners(ctx)
+	if err != nil {
+		return err
+	}
+
+	var errs []error
+	err = l.eachUnsigned(ctx, func(journal store.UnsignedJournal) {
+		// A broken journal must not keep the others from their checkpoints.
+		if err := l.signJournal(ctx, journal, signers); err != nil {
+			errs = append(errs, fmt.Errorf("journal of %s: %w", journal.Institution, err))
+		}
+	})
+	return errors.Join(append(errs, err)...)
 }
 
 // loadSigners returns the configured signers or, without any, the generated one.

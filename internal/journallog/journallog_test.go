@@ -142,7 +142,7 @@ func TestALogCatchesUp(t *testing.T) {
 			# HELP escrowgrid_checkpoints_signed_total Checkpoints that this server signed.
 			# TYPE escrowgrid_checkpoints_signed_total counter
 			escrowgrid_checkpoints_signed_total 6
-			# HELP escrowgrid_checkpoint_lag_entries Entries that no checkpoint covered when this server last looked; 0 on a server that leaves the log to another.
+			# HELP escrowgrid_checkpoint_lag_entries Entries that no checkpoint covered when this server last looked, whichever server signs.
 			# TYPE escrowgrid_checkpoint_lag_entries gauge
 			escrowgrid_checkpoint_lag_entries 0
 		`

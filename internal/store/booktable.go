@@ -235,4 +235,6 @@ func (t *table[T]) ownerColumn() string { return t.layout[0].name }
 func (t *table[T]) privileges() string  { return t.grant }
 
 // otherTables are those that are not the books'.
-var otherTables = []tableInfo{headTable, entryTable, checkpointTable, tileTable, checkpointKeyTable, securityEventTable}
+var otherTables = []tableInfo{
+	headTable, entryTable, checkpointTable, tileTable, checkpointKeyTable, securityEventTable, leaseTable,
+}

@@ -76,6 +76,9 @@ func classifyPostgres(server *pgconn.PgError, err error) error {
 		return kinded{ErrUnavailable, err}
 	}
 
+	if server.ConstraintName == fenceConstraint {
+		return kinded{ErrNotLeader, err}
+	}
 	switch server.Code {
 	case "42P01", "42703", "42883": // undefined table, column, function
 		return kinded{ErrSchemaBehind, err}

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
@@ -289,6 +292,9 @@ func TestOneServerLeads(t *testing.T) {
 	t.Parallel()
 	stores := openTwo(t)
 	ctx := t.Context()
+	if err := stores[0].Migrate(ctx); err != nil {
+		t.Fatal(err)
+	}
 	nothing := func(context.Context) error { return nil }
 	ran, err := stores[0].IfLeader(ctx, store.DutyExpiry, func(ctx context.Context) error {
 		if ran, err := stores[1].IfLeader(ctx, store.DutyExpiry, nothing); ran || err != nil {
@@ -304,5 +310,72 @@ func TestOneServerLeads(t *testing.T) {
 	}
 	if ran, err := stores[1].IfLeader(ctx, store.DutyExpiry, nothing); !ran || err != nil {
 		t.Errorf("after the first server the second one leads: %t, %v", ran, err)
+	}
+}
+
+// A server that is frozen, and goes on when another has taken its duty over, writes
+// nothing for it any more, and is told to stop.
+func TestWhatAFrozenServerWritesIsFencedOff(t *testing.T) {
+	t.Parallel()
+	databaseURL := pgtest.Shared(t).NewDatabase(t)
+	frozen, other := open(t, databaseURL), open(t, databaseURL)
+	ctx := t.Context()
+	if err := frozen.Migrate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	checkpoint := func(size int64) store.Checkpoint {
+		return store.Checkpoint{Institution: escrow.InstitutionID{1}, Size: size, At: time.Now(), Note: []byte("note")}
+	}
+
+	ran, err := frozen.IfLeader(ctx, store.DutyCheckpoints, func(working context.Context) error {
+		if err := frozen.AddCheckpoint(working, checkpoint(1), nil); err != nil {
+			t.Errorf("under its lease: %v", err)
+		}
+		// To the database a process that is frozen is one whose lease has run out.
+		endLeases(t, databaseURL)
+		took, err := other.IfLeader(ctx, store.DutyCheckpoints, func(working context.Context) error {
+			if err := frozen.AddCheckpoint(ctx, checkpoint(2), nil); err != nil {
+				t.Errorf("without a lease: %v", err)
+			}
+			return other.AddCheckpoint(working, checkpoint(3), nil)
+		})
+		if !took || err != nil {
+			t.Errorf("the other server takes over: %t, %v", took, err)
+		}
+
+		if err := frozen.AddCheckpoint(working, checkpoint(4), nil); !errors.Is(err, store.ErrNotLeader) {
+			t.Errorf("after it the first server writes with %v, want %v", err, store.ErrNotLeader)
+		}
+		<-working.Done()
+		return context.Cause(working)
+	})
+	if !ran || !errors.Is(err, store.ErrNotLeader) {
+		t.Errorf("the first server ends with %t, %v, want %v", ran, err, store.ErrNotLeader)
+	}
+
+	page, err := other.Checkpoints(ctx, escrow.InstitutionID{1}, escrow.PageRequest{Limit: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sizes []int64
+	for _, c := range page.Items {
+		sizes = append(sizes, c.Size)
+	}
+	if !slices.Equal(sizes, []int64{1, 2, 3}) {
+		t.Errorf("there are checkpoints of the sizes %v, want 1, 2 and 3", sizes)
+	}
+}
+
+func endLeases(t *testing.T, databaseURL string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "UPDATE duty_leases SET ends_at = '1970-01-01Z'"); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Close(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }

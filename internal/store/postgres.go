@@ -164,6 +164,9 @@ func scanRows(rows pgx.Rows, scan func(row) error) error {
 
 func (p *postgres) transact(ctx context.Context, fill func(changeSink) error) error {
 	sink := &postgresSink{}
+	if held, ok := leaseIn(ctx); ok {
+		sink.batch.Queue(leaseHeld, int64(held.duty), held.fence)
+	}
 	if err := fill(sink); err != nil {
 		return err
 	}
@@ -174,33 +177,6 @@ func (p *postgres) transact(ctx context.Context, fill func(changeSink) error) er
 func (p *postgres) exec(ctx context.Context, sql string, args []any) (int64, error) {
 	tag, err := p.pool.Exec(ctx, sql, args...)
 	return tag.RowsAffected(), classify(err)
-}
-
-// leaderClass is the first of the two numbers of the advisory locks; it spells
-// "escr".
-const leaderClass = 0x65736372
-
-const (
-	leaderLock    = "SELECT pg_try_advisory_xact_lock($1, $2)"
-	noIdleTimeout = "SET LOCAL idle_in_transaction_session_timeout = 0"
-)
-
-func (p *postgres) ifLeader(ctx context.Context, duty Duty, work func(context.Context) error) (bool, error) {
-	ran := false
-	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
-		// The lock ends with the transaction, also when this process dies.
-		err := tx.QueryRow(ctx, leaderLock, int32(leaderClass), duty).Scan(&ran)
-		if err != nil || !ran {
-			return err
-		}
-
-		// The work is done on other connections, and may take its time.
-		if _, err := tx.Exec(ctx, noIdleTimeout); err != nil {
-			return err
-		}
-		return work(ctx)
-	})
-	return ran, classify(err)
 }
 
 func (p *postgres) migrate(ctx context.Context) error {

@@ -213,8 +213,9 @@ func addTransactions(t *testing.T, found *statements) {
 	found.add("Rollback", "ROLLBACK")
 	found.add("Position, Key and their like on PostgreSQL, before they count on what is remembered", headsOf)
 	found.add("each connection to PostgreSQL", commitsWait)
-	found.add("IfLeader on PostgreSQL", leaderLock)
-	found.add("IfLeader on PostgreSQL", noIdleTimeout)
+	found.add("IfLeader on PostgreSQL", leaseTaken)
+	found.add("IfLeader on PostgreSQL", leaseRenewed)
+	found.add("what is written under a lease, on PostgreSQL", leaseHeld)
 }
 
 // storeCall is a call of the store with a name.

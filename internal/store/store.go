@@ -41,17 +41,6 @@ type Tx interface {
 	Rollback(ctx context.Context)
 }
 
-// Duty is background work that one process at a time does.
-type Duty int32
-
-// The duties; their numbers must not change between versions.
-const (
-	DutyExpiry       Duty = 1
-	DutyPurge        Duty = 2
-	DutyCheckpoints  Duty = 3
-	DutyVerification Duty = 4
-)
-
 // Open opens the database that a URL names: sqlite:PATH, sqlite::memory:, or
 // postgres://…. Connections bounds the pool; 0 takes the default.
 func Open(ctx context.Context, databaseURL string, connections int) (*Store, error) {
@@ -91,8 +80,9 @@ func (s *Store) Begin(ctx context.Context, needs map[escrow.InstitutionID]escrow
 	return s.database.begin(ctx, needs)
 }
 
-// IfLeader runs work unless another process that shares the database is in IfLeader
-// under the same name; it reports whether it ran.
+// IfLeader runs work unless another process that shares the database has the same duty;
+// it reports whether it ran. The work's context ends when the duty is lost, and what is
+// written with it from then on fails with ErrNotLeader.
 func (s *Store) IfLeader(
 	ctx context.Context, duty Duty, work func(context.Context) error,
 ) (ran bool, err error) {

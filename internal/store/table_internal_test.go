@@ -29,7 +29,8 @@ func allDescribed() []described {
 	return []described{
 		describe(institutionTable), describe(keyTable), describe(policyTable), describe(templateTable), describe(assetTable),
 		describe(positionTable), describe(recordTable), describe(headTable), describe(entryTable), describe(checkpointTable),
-		describe(tileTable), describe(checkpointKeyTable), describe(securityEventTable), describe(headMoves),
+		describe(tileTable), describe(checkpointKeyTable), describe(securityEventTable), describe(leaseTable),
+		describe(headMoves),
 	}
 }
 

@@ -273,10 +273,19 @@ SELECT set_config('synchronous_commit', 'on', false)
     WHERE current_setting('synchronous_commit') = 'off';
 
 -- IfLeader on PostgreSQL
-SELECT pg_try_advisory_xact_lock($1, $2);
+UPDATE duty_leases
+    SET fence = fence + 1, ends_at = clock_timestamp() + $2 * interval '1 microsecond'
+    WHERE duty = $1 AND ends_at <= clock_timestamp() RETURNING fence;
 
 -- IfLeader on PostgreSQL
-SET LOCAL idle_in_transaction_session_timeout = 0;
+UPDATE duty_leases
+    SET ends_at = clock_timestamp() + $3 * interval '1 microsecond'
+    WHERE duty = $1 AND fence = $2;
+
+-- what is written under a lease, on PostgreSQL
+UPDATE duty_leases
+    SET fence = CASE WHEN fence = $2 THEN fence ELSE -1 END
+    WHERE duty = $1;
 
 -- CheckSchema
 SELECT COALESCE(MAX(version_id), 0)
