@@ -22,8 +22,6 @@ const (
 		`"assetId":"ast_01jd8m3q5yf7wbt0x4a2k9r6ce","holderReference":"ACME-4711","currency":"USD","amount":"1000.00",` +
 		`"funded":"1000.00","released":"0.00","refunded":"0.00","held":"1000.00","state":"FUNDED","version":2,` +
 		`"createdAt":"2026-01-01T00:00:00.000000Z","updatedAt":"2026-01-01T00:00:00.000001Z","events":[` +
-		`{"id":"entry_01jd8m3q5yf7wbt0x4a2k9r6ce","sequence":5,"fromState":null,"toState":"CREATED","amount":"1000.00",` +
-		`"actor":"key_01jd8m3q5yf7wbt0x4a2k9r6ce","at":"2026-01-01T00:00:00.000000Z"},` +
 		`{"id":"entry_01jd8m3q5yf7wbt0x4a2k9r6cf","sequence":6,"fromState":"CREATED","toState":"FUNDED","amount":"1000.00",` +
 		`"actor":"key_01jd8m3q5yf7wbt0x4a2k9r6ce","at":"2026-01-01T00:00:00.000001Z"}]}` + "\n"
 )

@@ -46,7 +46,7 @@ func TestACommitWithoutAnAnswerIsLookedUp(t *testing.T) {
 			for i := range 3 {
 				proxy.next.Store(test.fate)
 				position := accept[escrow.Position](s, root(of, createPosition(asset, "h", "10")))
-				if got := must(s.Position(t.Context(), of, position.ID)); got.Version != 1 || len(got.Events) != 1 {
+				if got := must(s.WithEvents(t.Context(), must(s.Position(t.Context(), of, position.ID)))); got.Version != 1 || len(got.Events) != 1 {
 					t.Errorf("the position is %+v", got)
 				}
 				if after := len(s.journal(of, escrow.EntryFilter{})); after != before+i+1 {

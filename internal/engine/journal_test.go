@@ -130,6 +130,14 @@ func (s *server) checkJournal(of escrow.InstitutionID) []escrow.Entry {
 		Institutions: books.Institutions.Created(), Keys: books.Keys.Created(), Policies: books.Policies.Created(),
 		Templates: books.Templates.Created(), Assets: books.Assets.Created(), Positions: books.Positions.Created(),
 	}
+	for i := range rebuilt.Positions {
+		position := &rebuilt.Positions[i]
+		for _, entry := range entries {
+			if id, event, ok := entry.PositionEvent(); ok && id == position.ID {
+				position.Events = append(position.Events, event)
+			}
+		}
+	}
 	slices.SortFunc(rebuilt.Policies, func(a, b escrow.Policy) int {
 		return slices.Compare([]byte(a.Region), []byte(b.Region))
 	})

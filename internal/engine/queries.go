@@ -12,11 +12,13 @@ import (
 // interface so that whoever has the engine has these of the store, and nothing else.
 type Queries interface {
 	// Institution, Template, Asset and Position return one resource, or the refusal of
-	// their kind that it is not there. A position comes with its events.
+	// their kind that it is not there. A position comes without its events; WithEvents
+	// returns it with those that have led to its version.
 	Institution(ctx context.Context, id escrow.InstitutionID) (escrow.Institution, error)
 	Template(ctx context.Context, of escrow.InstitutionID, id escrow.TemplateID) (escrow.AssetTemplate, error)
 	Asset(ctx context.Context, of escrow.InstitutionID, id escrow.AssetID) (escrow.Asset, error)
 	Position(ctx context.Context, of escrow.InstitutionID, id escrow.PositionID) (escrow.Position, error)
+	WithEvents(ctx context.Context, p escrow.Position) (escrow.Position, error)
 
 	// Policies returns all of an institution's policies, in order of region, Policy that
 	// for one region.

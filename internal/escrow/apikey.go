@@ -213,7 +213,7 @@ func (keyRevoked) kind() Kind      { return KindKeyRevoked }
 func (keyRotated) kind() Kind      { return KindKeyRotated }
 func (e keyState) subject() string { return e.ID.String() }
 
-func (e keyState) resource(b *Books) Resource { return b.Keys.mustGet(e.ID) }
+func (e keyState) resource(b *Books, _ Entry) Resource { return b.Keys.mustGet(e.ID) }
 
 // The readers of the audit trail have no use for the hash of a key.
 func (e keyCreated) redacted() event { e.Hash = ""; return e }

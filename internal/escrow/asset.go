@@ -62,7 +62,7 @@ type assetCreated struct {
 func (e assetCreated) kind() Kind      { return KindAssetCreated }
 func (e assetCreated) subject() string { return e.ID.String() }
 
-func (e assetCreated) resource(b *Books) Resource { return b.Assets.mustGet(e.ID) }
+func (e assetCreated) resource(b *Books, _ Entry) Resource { return b.Assets.mustGet(e.ID) }
 
 func (e assetCreated) apply(b *Books, entry Entry) error {
 	b.Assets.Put(e.ID, Asset{

@@ -88,7 +88,7 @@ func (c PositionBatch) Needs() Needs {
 }
 
 // ItemResult is what became of one item of a batch: a position as it was right
-// after it, without its events, or the refusal.
+// after it, without events, or the refusal.
 type ItemResult struct {
 	Position Position
 	Refusal  *Error

@@ -57,8 +57,7 @@ type Needs struct {
 	Keys                  []KeyID
 	Templates             []TemplateID
 	// Assets come with their templates.
-	Assets []AssetID
-	// Positions come with their events.
+	Assets    []AssetID
 	Positions []PositionID
 	// Records are named by their idempotency keys.
 	Records []string
@@ -154,7 +153,7 @@ func (b *Books) execute(r Request, command single, at time.Time, random [2]uint6
 		return Outcome{Refusal: refusal}, nil //nolint:nilerr // A refusal is an outcome.
 	}
 	if _, same := event.(unchanged); same {
-		return Outcome{Resource: event.resource(b), Subject: event.subject(), Sequence: b.Head.Sequence}, nil
+		return Outcome{Resource: event.resource(b, Entry{}), Subject: event.subject(), Sequence: b.Head.Sequence}, nil
 	}
 
 	entry := Entry{
@@ -180,7 +179,7 @@ func (b *Books) execute(r Request, command single, at time.Time, random [2]uint6
 	if err := b.append(entry); err != nil {
 		return Outcome{}, err
 	}
-	return Outcome{Resource: event.resource(b), Subject: entry.Subject, Sequence: entry.Sequence}, nil
+	return Outcome{Resource: event.resource(b, entry), Subject: entry.Subject, Sequence: entry.Sequence}, nil
 }
 
 // append adds an entry to the journal and its event to the state.

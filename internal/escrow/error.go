@@ -36,6 +36,7 @@ const (
 	CodeTransitionAmount     Code = "transition_amount"
 	CodePositionExpired      Code = "position_expired"
 	CodePositionEventLimit   Code = "position_event_limit"
+	CodePositionHistoryLimit Code = "position_history_limit"
 	CodeVersionMismatch      Code = "version_mismatch"
 	CodeBatchRefused         Code = "batch_refused"
 	CodeNotApplied           Code = "not_applied"
@@ -61,7 +62,7 @@ func CreationRefusals() []Code {
 func TransitionRefusals() []Code {
 	return []Code{
 		CodeVersionMismatch, CodeInvalidTransition, CodePositionExpired, CodePositionEventLimit,
-		CodeTransitionAmount, CodeTemplateRetainage,
+		CodePositionHistoryLimit, CodeTransitionAmount, CodeTemplateRetainage,
 	}
 }
 

@@ -238,6 +238,20 @@ func (d *desk) get(id escrow.PositionID) escrow.Position {
 	return position
 }
 
+// history returns the events of a position that the books' entries tell of.
+func (d *desk) history(id escrow.PositionID) []escrow.PositionEvent {
+	return eventsOf(id, d.books.Entries)
+}
+
+func eventsOf(id escrow.PositionID, entries []escrow.Entry) (events []escrow.PositionEvent) {
+	for _, entry := range entries {
+		if position, event, ok := entry.PositionEvent(); ok && position == id {
+			events = append(events, event)
+		}
+	}
+	return events
+}
+
 func (d *desk) key(role escrow.Role, expiresAt *time.Time) escrow.KeyID {
 	d.t.Helper()
 	in := escrow.KeyInput{Label: "A key", Role: string(role)}

@@ -8,14 +8,15 @@ import (
 // This file makes resources of their entries, as rebuilding a journal makes all of them.
 
 // ResourceOf returns the resource that a subject's entries describe, as it was
-// right after the last of them. A position takes all of its entries; of anything
-// else the last describes the whole.
+// right after the last of them, and as the command of that entry was answered. A position
+// takes all of its entries; of anything else the last describes the whole.
 func ResourceOf(entries []Entry) (Resource, error) {
 	books, err := booksAfter(entries)
 	if err != nil {
 		return nil, err
 	}
-	return entries[len(entries)-1].event.resource(books), nil
+	last := entries[len(entries)-1]
+	return last.event.resource(books, last), nil
 }
 
 // booksAfter returns books that hold what a subject's entries describe, as it was right
@@ -51,7 +52,7 @@ func PositionsAfter(history []Entry, from int64) ([]Position, error) {
 			continue
 		}
 
-		position, ok := entry.event.resource(books).(Position)
+		position, ok := entry.event.resource(books, entry).(Position)
 		if !ok {
 			return nil, fmt.Errorf("entry %d is of no position", entry.Sequence)
 		}

@@ -121,7 +121,7 @@ func TestTextsAreKeptTrimmed(t *testing.T) {
 		id, escrow.TransitionInput{ToState: "CANCELLED", Reason: new(" too late ")}, nil,
 	)))
 	position := d.get(id)
-	if position.HolderReference != "holder-1" || position.ExternalReference != "PO-1" || position.Events[1].Reason != "too late" {
+	if position.HolderReference != "holder-1" || position.ExternalReference != "PO-1" || d.history(id)[1].Reason != "too late" {
 		t.Errorf("the texts are kept as %+v", position)
 	}
 }

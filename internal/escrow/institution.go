@@ -68,7 +68,7 @@ type institutionCreated struct {
 func (e institutionCreated) kind() Kind      { return KindInstitutionCreated }
 func (e institutionCreated) subject() string { return e.ID.String() }
 
-func (e institutionCreated) resource(b *Books) Resource { return b.Institutions.mustGet(e.ID) }
+func (e institutionCreated) resource(b *Books, _ Entry) Resource { return b.Institutions.mustGet(e.ID) }
 
 func (e institutionCreated) apply(b *Books, entry Entry) error {
 	b.Institutions.Put(e.ID, Institution{

@@ -75,12 +75,13 @@ type event interface {
 	kind() Kind
 	subject() string
 	apply(*Books, Entry) error
-	// resource returns the subject as the books have it.
-	resource(*Books) Resource
+	// resource returns the subject as the books have it after the event's entry.
+	resource(*Books, Entry) Resource
 }
 
 // Resource is what a command was about, as it is afterwards: an Institution,
-// APIKey, Policy, AssetTemplate, Asset or Position, or the BatchResults of several.
+// APIKey, Policy, AssetTemplate, Asset or Position, or the BatchResults of several. A
+// position comes with the event that the command has added, and no other.
 type Resource any
 
 // unchanged stands for a command that asked for what is so already: it is
@@ -90,10 +91,10 @@ type unchanged struct {
 	state Resource
 }
 
-func (unchanged) kind() Kind                 { return "" }
-func (u unchanged) subject() string          { return u.name }
-func (unchanged) apply(*Books, Entry) error  { return nil }
-func (u unchanged) resource(*Books) Resource { return u.state }
+func (unchanged) kind() Kind                        { return "" }
+func (u unchanged) subject() string                 { return u.name }
+func (unchanged) apply(*Books, Entry) error         { return nil }
+func (u unchanged) resource(*Books, Entry) Resource { return u.state }
 
 // Head is where an institution's journal ends.
 type Head struct {

@@ -390,7 +390,7 @@ func TestPositionEventTellsTheStepOfAnEntry(t *testing.T) {
 	}
 	want := map[escrow.PositionID][]escrow.PositionEvent{}
 	for _, position := range d.books.Positions.Created() {
-		want[position.ID] = position.Events
+		want[position.ID] = d.history(position.ID)
 	}
 	if diff := cmp.Diff(want, got, exactly()); diff != "" {
 		t.Errorf("steps of the positions (-) and of their entries (+) differ:\n%s", diff)

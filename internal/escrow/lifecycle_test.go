@@ -2,7 +2,6 @@ package escrow_test
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -149,7 +148,7 @@ func TestTransitionTellsItsStep(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
 	id := d.in(escrow.StateFunded)
-	before := d.get(id)
+	before := d.history(id)
 	key := d.key(escrow.RoleAdmin, nil)
 	d.actor = escrow.ActorKey(key)
 	outcome := d.accept(valid(escrow.NewTransitionPosition(id, escrow.TransitionInput{
@@ -161,31 +160,103 @@ func TestTransitionTellsItsStep(t *testing.T) {
 		ID: entry.ID, Sequence: outcome.Sequence, Actor: d.actor, At: entry.At, From: "FUNDED", To: "PARTIALLY_RELEASED",
 		Currency: "USD", Amount: 30_50, Reason: "Milestone 1", Metadata: escrow.Metadata(`{"invoice":7}`),
 	}
-	if diff := cmp.Diff(append(before.Events, want), d.get(id).Events, exactly()); diff != "" {
+	if diff := cmp.Diff(append(before, want), d.history(id), exactly()); diff != "" {
 		t.Errorf("events wanted (-) and kept (+):\n%s", diff)
 	}
-	if len(before.Events) != 2 {
-		t.Errorf("the position that was read before has %d events now", len(before.Events))
+	if len(before) != 2 {
+		t.Errorf("before the transition there are %d events", len(before))
 	}
 }
 
-// Books that were loaded with the same position do not write into each other's
-// history: a batch that was rolled back leaves nothing behind for the next one.
-func TestHoldersOfAPositionDoNotShareItsNextStep(t *testing.T) {
+// A command is answered with its own event, however many there are, and the books keep
+// none. The repetition of the request is answered with the same, from the entries.
+func TestATransitionIsAnsweredWithItsOwnEvent(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	id := d.in(escrow.StateFunded)
+	for i := range 5 {
+		outcome := d.accept(valid(escrow.NewTransitionPosition(id, escrow.TransitionInput{
+			ToState: "PARTIALLY_RELEASED", Amount: new(money.Digits("1")), Reason: new(fmt.Sprintf("Milestone %d", i)),
+		}, nil)))
+		answered, _ := outcome.Resource.(escrow.Position)
+		if len(answered.Events) != 1 || answered.Events[0].Reason != fmt.Sprintf("Milestone %d", i) || answered.Version != int64(i+3) {
+			t.Errorf("the answer to transition %d is %+v", i, answered)
+		}
+		if kept := d.get(id); kept.Events != nil {
+			t.Errorf("the books keep the events %+v", kept.Events)
+		}
+
+		var history []escrow.Entry
+		for _, entry := range d.books.Entries {
+			if entry.Subject == outcome.Subject {
+				history = append(history, must(escrow.ParseEntry(entry.Body)))
+			}
+		}
+		if diff := cmp.Diff(outcome.Resource, must(escrow.ResourceOf(history)), exactly()); diff != "" {
+			t.Errorf("the answer (-) and its repetition (+) differ:\n%s", diff)
+		}
+	}
+}
+
+// A position is loaded without its history, and a step is decided and answered as with it.
+func TestAStepDecidesWithoutHistory(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
 	position := d.get(d.in(escrow.StateFunded))
-	position.Events = slices.Grow(position.Events, 10)
-	history := func(to escrow.State) []escrow.PositionEvent {
+	answer := func(to escrow.State) escrow.Position {
 		batch := newDesk(t, d.books.InstitutionID())
 		batch.books.Positions.Load(position.ID, position)
-		batch.accept(transition(position.ID, to, ""))
-		return batch.get(position.ID).Events
+		answered, _ := batch.accept(transition(position.ID, to, "")).Resource.(escrow.Position)
+		return answered
 	}
-	rolledBack, next := history(escrow.StateReleased), history(escrow.StateCancelled)
-	if rolledBack[2].To != escrow.StateReleased || next[2].To != escrow.StateCancelled {
-		t.Errorf("the histories end with %s and %s", rolledBack[2].To, next[2].To)
+	rolledBack, next := answer(escrow.StateReleased), answer(escrow.StateCancelled)
+	if rolledBack.Events[0].To != escrow.StateReleased || next.Events[0].To != escrow.StateCancelled ||
+		rolledBack.Version != 3 || next.Version != 3 {
+		t.Errorf("the answers are %+v and %+v", rolledBack, next)
 	}
+}
+
+// The metadata and reasons of all events are bounded together. What ends a position can
+// always be told why.
+func TestAPositionsHistoryIsBoundedInBytes(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	large := escrow.Metadata(`{"note":"` + strings.Repeat("x", escrow.MaxMetadataSize-100) + `"}`)
+	step := func(to escrow.State, reason string, metadata escrow.Metadata) escrow.TransitionPosition {
+		in := escrow.TransitionInput{ToState: string(to), Metadata: metadata}
+		if to == escrow.StatePartiallyReleased {
+			in.Amount = new(money.Digits("1"))
+		}
+		if reason != "" {
+			in.Reason = &reason
+		}
+		return valid(escrow.NewTransitionPosition(d.books.Positions.Created()[0].ID, in, nil))
+	}
+	id := subjectID[escrow.PositionID](d.accept(valid(escrow.NewCreatePosition(escrow.PositionInput{
+		AssetID: d.escrow().String(), HolderReference: "h", Currency: "USD", Amount: "1000", Metadata: large,
+	}))))
+	d.accept(step(escrow.StateFunded, "", large))
+	for range 14 {
+		d.accept(step(escrow.StatePartiallyReleased, "", large))
+	}
+	if got := d.get(id).HistoryBytes; got != 16*int64(len(large)) {
+		t.Errorf("the history has %d bytes, want %d", got, 16*len(large))
+	}
+
+	d.refuse(step(escrow.StatePartiallyReleased, "", large), escrow.CodePositionHistoryLimit)
+	room := escrow.MaxHistoryBytes - 16*len(large)
+	for room > 0 {
+		reason := strings.Repeat("é", min(room/2, escrow.MaxReasonLength))
+		d.accept(step(escrow.StatePartiallyReleased, reason, nil))
+		room -= len(reason)
+	}
+	refusal := d.refusal(step(escrow.StatePartiallyReleased, "x", nil), escrow.CodePositionHistoryLimit)
+	if want := "The metadata and reasons of the position's events would have 1048577 bytes together, of at most 1048576; " +
+		"leave them out, or go to RELEASED, CANCELLED, EXPIRED."; refusal.Detail != want {
+		t.Errorf("the refusal is %q, want %q", refusal.Detail, want)
+	}
+	d.accept(step(escrow.StatePartiallyReleased, "", nil))
+	d.accept(step(escrow.StateReleased, "the end", large))
 }
 
 func TestNewTransitionPositionTellsEveryFault(t *testing.T) {
@@ -350,7 +421,8 @@ func TestTheSystemExpiresAPositionThatIsDue(t *testing.T) {
 	d.now = expiresAt
 	d.accept(escrow.ExpirePosition(id))
 	got := d.get(id)
-	step := got.Events[len(got.Events)-1]
+	history := d.history(id)
+	step := history[len(history)-1]
 	if got.State != escrow.StateExpired || got.Refunded != 100_00 || step.Reason != "expiresAt has passed" || step.Actor != d.actor {
 		t.Errorf("the position is %+v", got)
 	}
@@ -384,7 +456,7 @@ func TestTransitionRefusesInItsDocumentedOrder(t *testing.T) {
 		return id
 	}
 	unknown, young, full := escrow.PositionID{1}, fund(), fund()
-	for len(d.get(full).Events) < escrow.MaxPositionEvents {
+	for d.get(full).Version < escrow.MaxPositionEvents {
 		d.accept(transition(full, escrow.StatePartiallyReleased, "1"))
 	}
 	const partial = escrow.StatePartiallyReleased
@@ -426,7 +498,7 @@ func TestAPositionsEventsAreBoundedButItsEndIsNot(t *testing.T) {
 			t.Errorf("the refusal is %q, want %q", refusal.Detail, want)
 		}
 		batch.accept(transition(id, to, ""))
-		if got := len(batch.get(id).Events); got != escrow.MaxPositionEvents+1 {
+		if got := batch.get(id).Version; got != escrow.MaxPositionEvents+1 {
 			t.Errorf("the position ends with %d events", got)
 		}
 	}

@@ -129,7 +129,7 @@ func PolicySubject(region Region) string { return "policy/" + string(region) }
 func (e policySet) kind() Kind      { return KindPolicySet }
 func (e policySet) subject() string { return PolicySubject(e.Region) }
 
-func (e policySet) resource(b *Books) Resource { return b.Policies.mustGet(e.Region) }
+func (e policySet) resource(b *Books, _ Entry) Resource { return b.Policies.mustGet(e.Region) }
 
 func (e policySet) apply(b *Books, entry Entry) error {
 	var reader storedReader

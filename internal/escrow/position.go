@@ -8,10 +8,14 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
-// MaxPositionEvents bounds a position's history, so that a position with its events is a
-// bounded answer. Transitions to a final state are always possible, partial releases only
-// below the bound.
-const MaxPositionEvents = 1000
+// The bounds of a position's history, so that a position with its events is a bounded
+// answer. Transitions to a final state are always possible, others only within the bounds.
+const (
+	MaxPositionEvents = 1000
+	// MaxHistoryBytes bounds the metadata and the reasons of all events together, in bytes;
+	// the metadata of the position itself count as those of its creation.
+	MaxHistoryBytes = 1 << 20
+)
 
 // Position is a holder's claim on an asset. At every moment
 //
@@ -31,14 +35,18 @@ type Position struct {
 	Refunded          money.Amount
 	Held              money.Amount
 	// Retained is the part that a partial release must leave held.
-	Retained  money.Amount
-	State     State
-	Version   int64 // 1 when created, one more with each transition
-	ExpiresAt *time.Time
-	Metadata  Metadata
-	CreatedAt time.Time
-	UpdatedAt time.Time
-	// Events is the position's history, oldest first, where it was asked for.
+	Retained money.Amount
+	State    State
+	Version  int64 // 1 when created, one more with each transition: the number of events
+	// HistoryBytes is what MaxHistoryBytes bounds.
+	HistoryBytes int64
+	ExpiresAt    *time.Time
+	Metadata     Metadata
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+	// Events are those that were asked for, oldest first: the whole history, the one event
+	// of the command that is answered, or none. In the books a position has none, as no
+	// command decides by them: a step costs the same after any number of others.
 	Events []PositionEvent
 }
 
@@ -167,7 +175,9 @@ type positionCreated struct {
 func (e positionCreated) kind() Kind      { return KindPositionCreated }
 func (e positionCreated) subject() string { return e.ID.String() }
 
-func (e positionCreated) resource(b *Books) Resource { return b.Positions.mustGet(e.ID) }
+func (e positionCreated) resource(b *Books, entry Entry) Resource {
+	return positionAfter(b, e.ID, e, entry)
+}
 
 func (e positionCreated) apply(b *Books, entry Entry) error {
 	if _, made := b.Positions.Get(e.ID); made {
@@ -191,15 +201,26 @@ func (e positionCreated) apply(b *Books, entry Entry) error {
 		State:             StateCreated,
 		Version:           1,
 		ExpiresAt:         reader.optionalTime(e.ExpiresAt),
+		HistoryBytes:      int64(len(e.Metadata)),
 		Metadata:          e.Metadata,
 		CreatedAt:         entry.At,
 		UpdatedAt:         entry.At,
-		Events:            []PositionEvent{step},
 	}
 	if reader.err == nil {
 		b.Positions.Put(e.ID, p)
 	}
 	return reader.err
+}
+
+// positionAfter returns a position as the books have it, with the event of the entry that
+// was applied last.
+func positionAfter(b *Books, id PositionID, of positionStep, entry Entry) Position {
+	p := b.Positions.mustGet(id)
+	// It was applied, so there is a step.
+	if step, err := of.step(entry); err == nil {
+		p.Events = []PositionEvent{step}
+	}
+	return p
 }
 
 // step implements positionStep.

@@ -14,20 +14,25 @@ func TestCreatePositionMakesAClaimWithoutMoney(t *testing.T) {
 	d := openDesk(t)
 	asset := d.asset(d.template(escrow.ConstructionRetainage, `{"currency":"USD","retainagePercentage":10}`))
 	expiresAt := opening().Add(time.Hour)
-	id := subjectID[escrow.PositionID](d.accept(valid(escrow.NewCreatePosition(escrow.PositionInput{
+	outcome := d.accept(valid(escrow.NewCreatePosition(escrow.PositionInput{
 		AssetID: asset.String(), HolderReference: "holder-1", Currency: "usd", Amount: "1000.5",
 		ExternalReference: new("PO-1"), ExpiresAt: new(escrow.FormatTime(expiresAt)), Metadata: escrow.Metadata(`{"a":1}`),
-	}))))
+	})))
+	id := subjectID[escrow.PositionID](outcome)
 	entry := d.lastEntry()
 	want := escrow.Position{
 		ID: id, InstitutionID: d.books.InstitutionID(), AssetID: asset, HolderReference: "holder-1", ExternalReference: "PO-1",
-		Currency: "USD", Amount: 100_050, Retained: 10_005, State: escrow.StateCreated, Version: 1, ExpiresAt: &expiresAt,
+		Currency: "USD", Amount: 100_050, Retained: 10_005, State: escrow.StateCreated, Version: 1, HistoryBytes: 7, ExpiresAt: &expiresAt,
 		Metadata: escrow.Metadata(`{"a":1}`), CreatedAt: entry.At, UpdatedAt: entry.At,
 		Events: []escrow.PositionEvent{{
 			ID: entry.ID, Sequence: entry.Sequence, Actor: escrow.ActorRoot(), At: entry.At,
 			To: escrow.StateCreated, Currency: "USD", Amount: 100_050,
 		}},
 	}
+	if diff := cmp.Diff(escrow.Resource(want), outcome.Resource, exactly()); diff != "" {
+		t.Errorf("position wanted (-) and answered (+):\n%s", diff)
+	}
+	want.Events = nil
 	if diff := cmp.Diff(want, d.get(id), exactly()); diff != "" {
 		t.Errorf("position wanted (-) and made (+):\n%s", diff)
 	}

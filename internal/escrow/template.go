@@ -251,7 +251,7 @@ type templateCreated struct {
 func (e templateCreated) kind() Kind      { return KindTemplateCreated }
 func (e templateCreated) subject() string { return e.ID.String() }
 
-func (e templateCreated) resource(b *Books) Resource { return b.Templates.mustGet(e.ID) }
+func (e templateCreated) resource(b *Books, _ Entry) Resource { return b.Templates.mustGet(e.ID) }
 
 func (e templateCreated) apply(b *Books, entry Entry) error {
 	b.Templates.Put(e.ID, AssetTemplate{

@@ -64,7 +64,7 @@ func ExpirePosition(position PositionID) TransitionPosition {
 func (c TransitionPosition) Needs() Needs { return Needs{Positions: []PositionID{c.position}} }
 
 // The refusals come in this order: the position, its version, its state, its
-// expiry, the amount, the retainage.
+// expiry, its history, the amount, the retainage.
 func (c TransitionPosition) decide(b *Books, _ Request, s stamp) (event, *Error) {
 	p, ok := b.Positions.Get(c.position)
 	if !ok {
@@ -103,13 +103,32 @@ func (c TransitionPosition) checkState(p Position, now time.Time) *Error {
 	case overdue && c.to != StateExpired && c.to != StateCancelled:
 		return Errorf(CodePositionExpired, "The position expired at %s; it can only become %s or %s.",
 			FormatTime(*p.ExpiresAt), StateExpired, StateCancelled)
-	case len(p.Events) >= MaxPositionEvents && !c.to.Final():
-		final := slices.DeleteFunc(slices.Clone(p.State.Next()), func(s State) bool { return !s.Final() })
+	case c.to.Final():
+		return nil
+	}
+	return c.checkHistory(p)
+}
+
+// checkHistory refuses a transition to a state that is not final where the position's
+// history would pass its bounds.
+func (c TransitionPosition) checkHistory(p Position) *Error {
+	final := slices.DeleteFunc(slices.Clone(p.State.Next()), func(s State) bool { return !s.Final() })
+	after := p.HistoryBytes + historyBytes(c.reason, c.metadata)
+
+	switch {
+	case p.Version >= MaxPositionEvents:
 		return Errorf(CodePositionEventLimit,
-			"The position has %d events, the most that it can have; it can only become %s.", len(p.Events), join(final))
+			"The position has %d events, the most that it can have; it can only become %s.", p.Version, join(final))
+	case after > MaxHistoryBytes:
+		return Errorf(CodePositionHistoryLimit,
+			"The metadata and reasons of the position's events would have %d bytes together, of at most %d; "+
+				"leave them out, or go to %s.", after, MaxHistoryBytes, join(final))
 	}
 	return nil
 }
+
+// historyBytes is what an event adds to Position.HistoryBytes.
+func historyBytes(reason string, metadata Metadata) int64 { return int64(len(reason) + len(metadata)) }
 
 // moved returns how much money the transition moves. Only a partial release
 // leaves that to the client; elsewhere an amount that was given must agree.
@@ -160,7 +179,9 @@ type positionStateChanged struct {
 func (e positionStateChanged) kind() Kind      { return KindPositionStateChanged }
 func (e positionStateChanged) subject() string { return e.ID.String() }
 
-func (e positionStateChanged) resource(b *Books) Resource { return b.Positions.mustGet(e.ID) }
+func (e positionStateChanged) resource(b *Books, entry Entry) Resource {
+	return positionAfter(b, e.ID, e, entry)
+}
 
 func (e positionStateChanged) apply(b *Books, entry Entry) error {
 	p, ok := b.Positions.Get(e.ID)
@@ -177,9 +198,8 @@ func (e positionStateChanged) apply(b *Books, entry Entry) error {
 	}
 
 	p.Version++
+	p.HistoryBytes += historyBytes(e.Reason, e.Metadata)
 	p.UpdatedAt = entry.At
-	// Appending to a copy keeps the events that other holders of the position see.
-	p.Events = append(slices.Clip(p.Events), step)
 	b.Positions.Put(e.ID, p)
 	return nil
 }

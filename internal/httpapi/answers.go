@@ -1,8 +1,12 @@
 package httpapi
 
 import (
+	"context"
+	"time"
+
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
@@ -13,16 +17,18 @@ const (
 	maxKeptAnswer  = 4096
 )
 
-// positionAnswers keeps the JSON of positions that were read. A position is what its
-// last entry has made of it, so the JSON is good for as long as that is its last.
+// positionAnswers keeps the JSON of positions that were read, with their events. A position
+// is what its last entry has made of it, so the JSON is good for as long as that is its last.
 type positionAnswers struct {
 	kept *lru.Cache[escrow.PositionID, positionAnswer]
 }
 
-// positionAnswer is the JSON of a position as its last entry has left it.
+// positionAnswer is the JSON of a position as its last entry has left it: that of a version
+// and a time, as the version alone would come again in a history that went back.
 type positionAnswer struct {
-	last    escrow.EntryID
-	content []byte
+	version   int64
+	updatedAt time.Time
+	content   []byte
 }
 
 func newPositionAnswers() positionAnswers {
@@ -33,16 +39,21 @@ func newPositionAnswers() positionAnswers {
 	return positionAnswers{kept: kept}
 }
 
-// json returns a position, with its events, as JSON.
-func (a positionAnswers) json(p escrow.Position) ([]byte, error) {
-	last := p.Events[len(p.Events)-1].ID
-	if answer, ok := a.kept.Get(p.ID); ok && answer.last == last {
+// json returns a position that was read, with its events, as JSON. Unless that is kept, the
+// events are read.
+func (a positionAnswers) json(ctx context.Context, queries engine.Queries, p escrow.Position) ([]byte, error) {
+	answer, ok := a.kept.Get(p.ID)
+	if ok && answer.version == p.Version && answer.updatedAt.Equal(p.UpdatedAt) {
 		return answer.content, nil
 	}
 
+	p, err := queries.WithEvents(ctx, p)
+	if err != nil {
+		return nil, err
+	}
 	content, err := encode(viewPosition(p))
 	if err == nil && len(content) <= maxKeptAnswer {
-		a.kept.Add(p.ID, positionAnswer{last: last, content: content})
+		a.kept.Add(p.ID, positionAnswer{version: p.Version, updatedAt: p.UpdatedAt, content: content})
 	}
 	return content, err
 }

@@ -114,6 +114,10 @@ func ErrorKinds() []ErrorKind {
 			Meaning: "The position has as many events as it can have; only a final state is possible.",
 		},
 		{
+			Code: escrow.CodePositionHistoryLimit, Status: 409, Title: "History too large",
+			Meaning: "The position's events would have more than 1 MiB of metadata and reasons; only its end may.",
+		},
+		{
 			Code: escrow.CodeKeyInactive, Status: 409, Title: "API key inactive",
 			Meaning: "The API key is revoked or has expired and cannot be rotated.",
 		},

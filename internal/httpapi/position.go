@@ -79,7 +79,7 @@ type positionView struct {
 	Metadata          escrow.Metadata      `json:"metadata,omitempty"`
 	CreatedAt         timestamp            `json:"createdAt"`
 	UpdatedAt         timestamp            `json:"updatedAt"`
-	Events            *[]positionEventView `json:"events,omitempty" doc:"The position's history; left out of lists without include=events."`
+	Events            *[]positionEventView `json:"events,omitempty" doc:"The position's history, oldest first; in the answer to a creation or a transition its own event alone. Left out of lists without include=events."`
 }
 
 // positionEventView is an event of a position. Its JSON is written by hand, too.
@@ -293,7 +293,7 @@ func (s *server) getPosition(c *call) (reply, error) {
 	}
 
 	// It is read more often than anything else, and most readers ask for one again.
-	content, err := s.positions.json(position)
+	content, err := s.positions.json(c.context(), s.engine, position)
 	return reply{status: http.StatusOK, raw: content, contentType: web.ContentTypeJSON, etag: tag}, err
 }
 

@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -38,14 +39,27 @@ func money(position apitest.Answer) string {
 	return strings.Join([]string{position.Text("funded"), position.Text("released"), position.Text("refunded"), position.Text("held")}, " ")
 }
 
+// lastEventOnly is a position as the command is answered that has made its last event.
+func lastEventOnly(t *testing.T, read apitest.Answer) string {
+	t.Helper()
+	var position map[string]raw
+	var events []raw
+	read.Decode(t, &position)
+	if err := json.Unmarshal(position["events"], &events); err != nil {
+		t.Fatal(err)
+	}
+	before, _, _ := strings.Cut(string(read.Body), `"events":`)
+	return before + `"events":[` + string(events[len(events)-1]) + "]}\n"
+}
+
 func TestLifecycle(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *service) {
 		b := s.bank(t)
 		for _, from := range states {
 			for _, to := range states {
 				t.Run(from+" to "+to, func(t *testing.T) {
-					before := b.position(t, ways[from]...)
-					id := before.Text("id")
+					id := b.position(t, ways[from]...).Text("id")
+					before := b.Admin.Get(t, "/positions/"+id)
 					answer := b.transition(t, id, step(to))
 					want, allowed := lifecycle[from][to]
 					if !allowed {
@@ -67,8 +81,9 @@ func TestLifecycle(t *testing.T) {
 					if got := money(answer); got != want || answer.Text("state") != to {
 						t.Errorf("the position is %s with %s, want %s with %s", answer.Text("state"), got, to, want)
 					}
-					checkHistory(t, answer)
-					if now := b.Admin.Get(t, "/positions/"+id); string(now.Body) != string(answer.Body) {
+					now := b.Admin.Get(t, "/positions/"+id)
+					checkHistory(t, now)
+					if lastEventOnly(t, now) != string(answer.Body) {
 						t.Errorf("the transition is answered with\n\t%s\nand read as\n\t%s", answer, now)
 					}
 				})
@@ -111,6 +126,66 @@ func checkHistory(t *testing.T, position apitest.Answer) {
 	}
 }
 
+// The answer to a step does not grow with the steps before it: it has its own event alone,
+// also when it is repeated. The position has them all.
+func TestTheAnswerToAStepDoesNotGrowWithTheHistory(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *service) {
+		b := s.bank(t)
+		created := b.position(t)
+		id := created.Text("id")
+		if created.Text("events.0.toState") != "CREATED" {
+			t.Errorf("the creation is answered with the events %s", created.Text("events"))
+		}
+		b.transition(t, id, step("FUNDED")).Want(t, 200)
+
+		var sizes []int
+		for i := range 60 {
+			body := step("PARTIALLY_RELEASED").with("amount", "1.00").
+				with("reason", fmt.Sprintf("Milestone %02d", i)).with("metadata", fields{"note": strings.Repeat("x", 2000)})
+			key := fmt.Sprintf("step-%d", i)
+			first := b.transition(t, id, body, "Idempotency-Key: "+key).Want(t, 200)
+			again := b.transition(t, id, body, "Idempotency-Key: "+key).Want(t, 200)
+			if string(again.Body) != string(first.Body) || again.Header.Get("ETag") != first.Header.Get("ETag") {
+				t.Fatalf("step %d is answered with\n%s\nand repeated with\n%s", i, first.Body, again.Body)
+			}
+			var answer struct{ Events []struct{ Reason string } }
+			first.Decode(t, &answer)
+			if len(answer.Events) != 1 || answer.Events[0].Reason != body["reason"] {
+				t.Fatalf("step %d has the events %+v", i, answer.Events)
+			}
+			sizes = append(sizes, len(first.Body))
+		}
+		// Numbers have more digits by then.
+		if first, last := sizes[0], sizes[len(sizes)-1]; last > first+20 {
+			t.Errorf("the answers to steps grow from %d to %d bytes", first, last)
+		}
+
+		read := b.ReadOnly.Get(t, "/positions/"+id).Want(t, 200)
+		checkHistory(t, read)
+		if read.Text("version") != "62" || len(read.Body) < 60*2000 {
+			t.Errorf("the position is read with %d bytes in version %s", len(read.Body), read.Text("version"))
+		}
+	})
+}
+
+// What clients add to a position's history is bounded, so that reading it is.
+func TestTheMetadataOfAPositionAreBoundedTogether(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *service) {
+		b := s.bank(t)
+		id := b.position(t, "FUNDED").Text("id")
+		large := step("PARTIALLY_RELEASED").with("amount", "1.00").with("metadata", fields{"note": strings.Repeat("x", 60_000)})
+		for range 17 {
+			b.transition(t, id, large).Want(t, 200)
+		}
+		b.transition(t, id, large).Refused(t, 409, "position_history_limit")
+		b.transition(t, id, step("PARTIALLY_RELEASED")).Want(t, 200)
+		b.transition(t, id, large.with("toState", "RELEASED").without("amount")).Want(t, 200)
+		if read := b.Admin.Get(t, "/positions/"+id).Want(t, 200); len(read.Body) > 2<<20 {
+			t.Errorf("the position has %d bytes", len(read.Body))
+		}
+	})
+}
+
 func TestAmountsOfTransitions(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *service) {
 		b := s.bank(t)
@@ -146,7 +221,7 @@ func TestAmountsOfTransitions(t *testing.T) {
 				answer := b.transition(t, id, body)
 				switch test.code {
 				case "":
-					event := apitest.Answer{Body: []byte(answer.Want(t, 200).Text("events." + fmt.Sprint(len(ways[test.from])+1)))}
+					event := apitest.Answer{Body: []byte(answer.Want(t, 200).Text("events.0"))}
 					if answer.Text("held") != test.held || event.Text("reason") != "milestone" || event.Text("metadata") != `{"lot":3}` {
 						t.Errorf("the position is %s", answer)
 					}

@@ -145,6 +145,9 @@ func (s *server) getPositionStatement(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if p, err = s.engine.WithEvents(c.context(), p); err != nil {
+		return reply{}, err
+	}
 	// A position has at least the event of its creation.
 	last := p.Events[len(p.Events)-1].Sequence
 	fields, err := s.statementFields(c.context(), institution, p.Statement(), last)

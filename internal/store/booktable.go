@@ -103,21 +103,6 @@ func idKeysOf[K escrow.IDKind](escrow.ID[K]) keysOf[escrow.ID[K]] {
 	}
 }
 
-// subjectKeysOf are ids as the journal names them.
-func subjectKeysOf[K escrow.IDKind](escrow.ID[K]) keysOf[escrow.ID[K]] {
-	return keysOf[escrow.ID[K]]{
-		sqlType: sqlText,
-		one:     func(id escrow.ID[K]) any { return id.String() },
-		many: func(ids []escrow.ID[K]) any {
-			subjects := make([]string, len(ids))
-			for i, id := range ids {
-				subjects[i] = id.String()
-			}
-			return subjects
-		},
-	}
-}
-
 // textKeys are texts.
 func textKeys() keysOf[string] {
 	return keysOf[string]{

@@ -15,6 +15,7 @@ var positionTable = newTable("positions", func(p *escrow.Position) []column {
 		key("id", uuidColumn(&p.ID)),
 		changing("version", bigintColumn(&p.Version)),
 		changing("state", textColumn(&p.State)),
+		changing("history_bytes", bigintColumn(&p.HistoryBytes)),
 		fixed("asset_id", uuidColumn(&p.AssetID)),
 		fixed("holder_reference", textColumn(&p.HolderReference)),
 		fixed("external_reference", optionalTextColumn(&p.ExternalReference)),
@@ -33,68 +34,33 @@ var positionTable = newTable("positions", func(p *escrow.Position) []column {
 })
 
 var positionRows = newRows(rowsOf[escrow.PositionID, escrow.Position, escrow.Position]{
-	table:  positionTable,
-	in:     func(b *escrow.Books) *escrow.Rows[escrow.PositionID, escrow.Position] { return &b.Positions },
-	key:    func(p escrow.Position) escrow.PositionID { return p.ID },
-	pack:   asIs[escrow.Position],
-	unpack: func(p escrow.Position) (escrow.InstitutionID, escrow.Position) { return p.InstitutionID, p },
-	named:  func(n *escrow.Needs) *[]escrow.PositionID { return &n.Positions },
-	keys:   idKeysOf(escrow.PositionID{}),
-	with: []companion[escrow.PositionID]{{ // Its events.
-		keys: subjectKeysOf(escrow.PositionID{}),
-		each: "SELECT body FROM journal_entries WHERE institution_id = $1 AND subject = $2 ORDER BY sequence",
-		all: `SELECT body FROM unnest($1::uuid[], $2::text[]) AS n (institution_id, subject)
-			JOIN journal_entries USING (institution_id, subject) ORDER BY institution_id, subject, sequence`,
-		load: groupBooks.loadEvent,
-	}},
-	cached:  isSmallPosition,
+	table:   positionTable,
+	in:      func(b *escrow.Books) *escrow.Rows[escrow.PositionID, escrow.Position] { return &b.Positions },
+	key:     func(p escrow.Position) escrow.PositionID { return p.ID },
+	pack:    asIs[escrow.Position],
+	unpack:  func(p escrow.Position) (escrow.InstitutionID, escrow.Position) { return p.InstitutionID, p },
+	named:   func(n *escrow.Needs) *[]escrow.PositionID { return &n.Positions },
+	keys:    idKeysOf(escrow.PositionID{}),
+	cached:  func(p escrow.Position) bool { return len(p.Metadata) <= maxCachedMetadata },
 	subject: func(p escrow.Position) string { return p.ID.String() },
 })
 
-func isSmallPosition(p escrow.Position) bool {
-	size := len(p.Metadata)
-	for _, event := range p.Events {
-		size += len(event.Metadata) + len(event.Reason)
-	}
-	return size <= maxCachedMetadata && len(p.Events) <= maxCachedEvents
-}
-
-// loadEvent adds an entry to the events of its position, which was loaded before.
-func (g groupBooks) loadEvent() func(row) error {
-	return func(r row) error {
-		entry, err := scanEntry(r)
-		if err != nil {
-			return err
-		}
-
-		positions := &g[entry.InstitutionID].Positions
-		id, event, ok := entry.PositionEvent()
-		if !ok {
-			return nil
-		}
-		if p, ok := positions.Get(id); ok {
-			p.Events = append(p.Events, event)
-			positions.Load(id, p)
-		}
-		return nil
-	}
-}
-
-// Position returns one position of an institution, with its events, or
+// Position returns one position of an institution, without its events, or
 // CodePositionNotFound.
 func (s *Store) Position(
 	ctx context.Context, institution escrow.InstitutionID, id escrow.PositionID,
 ) (escrow.Position, error) {
 	p, found, err := recallOr(ctx, s, institution, id, positionRows.cached, func() (escrow.Position, bool, error) {
-		p, found, err := one(ctx, s.database, positionTable.byKey,
-			[]any{idArg(institution), idArg(id)}, positionTable.scan)
-		if err != nil || !found {
-			return p, found, err
-		}
-		_, err = s.readEvents(ctx, &p)
-		return p, true, err
+		return one(ctx, s.database, positionTable.byKey, []any{idArg(institution), idArg(id)}, positionTable.scan)
 	})
 	return must(p, found, err, escrow.CodePositionNotFound, "position", id)
+}
+
+// WithEvents returns a position that was read with its events, those that have led to its
+// version.
+func (s *Store) WithEvents(ctx context.Context, p escrow.Position) (escrow.Position, error) {
+	_, err := s.readEvents(ctx, &p)
+	return p, Failure(err)
 }
 
 // readEvents gives a position its events, and returns the size of their entries in

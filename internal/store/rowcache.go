@@ -39,7 +39,6 @@ const (
 	maxCachedHeads    = 4096
 	maxCachedRows     = 8192
 	maxCachedMetadata = 4096
-	maxCachedEvents   = 16
 )
 
 // knownHead is the head of a journal as this process knows it.

@@ -197,8 +197,8 @@ func testMoney(t *testing.T, r raw) {
 		{"LOST", 9, 9, 0, 0, 9, 0, inState},
 	} {
 		statement := fmt.Sprintf(`INSERT INTO positions (institution_id, id, asset_id, holder_reference, currency, version, created_at,
-			updated_at, state, amount, funded, released, refunded, held, retained)
-			VALUES ({id}, {id}, {id}, 'h', 'USD', 1, {time}, {time}, '%s', %d, %d, %d, %d, %d, %d)`,
+			updated_at, history_bytes, state, amount, funded, released, refunded, held, retained)
+			VALUES ({id}, {id}, {id}, 'h', 'USD', 1, {time}, {time}, 0, '%s', %d, %d, %d, %d, %d, %d)`,
 			test.state, test.amount, test.funded, test.released, test.refunded, test.held, test.retains)
 		if test.constraint == accepted {
 			r.accept(t, statement, "DELETE FROM positions")
@@ -207,8 +207,8 @@ func testMoney(t *testing.T, r raw) {
 		r.refuse(t, statement, test.constraint)
 	}
 	// What 64 bits cannot add up does not come out right by chance.
-	r.accept(t, `INSERT INTO positions (institution_id, id, asset_id, holder_reference, currency, version, created_at, updated_at, state,
-		amount, funded, released, refunded, held, retained) VALUES ({id}, {id}, {id}, 'h', 'USD', 1, {time}, {time}, 'CREATED', 9, 0, 0, 0, 0, 0)`)
+	r.accept(t, `INSERT INTO positions (institution_id, id, asset_id, holder_reference, currency, version, created_at, updated_at, history_bytes,
+		state, amount, funded, released, refunded, held, retained) VALUES ({id}, {id}, {id}, 'h', 'USD', 1, {time}, {time}, 0, 'CREATED', 9, 0, 0, 0, 0, 0)`)
 	r.refuse(t, "UPDATE positions SET released = 9223372036854775807, refunded = 9223372036854775807, held = 2", conserved, "out of range")
 	r.accept(t, "DELETE FROM positions")
 }
@@ -224,7 +224,7 @@ func testOtherRows(t *testing.T, r raw) {
 			VALUES ({id}, 'c', 'n', 'v', 'r', '{}', {time}, `
 		asset    = "INSERT INTO assets (id, label, created_at, institution_id, template_id) VALUES ({id}, 'l', {time}, "
 		position = `INSERT INTO positions (institution_id, id, asset_id, holder_reference, state, amount, funded, released, refunded, held,
-			retained, created_at, updated_at, currency, version) VALUES ({id}, {id}, {id}, 'h', 'CREATED', 9, 0, 0, 0, 0, 0, {time}, {time}, `
+			retained, history_bytes, created_at, updated_at, currency, version) VALUES ({id}, {id}, {id}, 'h', 'CREATED', 9, 0, 0, 0, 0, 0, 0, {time}, {time}, `
 	)
 	r.accept(t, "INSERT INTO institutions (id, name, regions, verticals, created_at) VALUES ({id}, 'n', '[]', '[]', {time})")
 	for _, test := range []struct{ insert, bad, good string }{

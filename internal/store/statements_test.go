@@ -236,6 +236,10 @@ func calls(ctx context.Context, of escrow.InstitutionID) []storeCall {
 		{"Template", func(s *Store) error { _, err := s.Template(ctx, of, escrow.TemplateID{}); return err }},
 		{"Asset", func(s *Store) error { _, err := s.Asset(ctx, of, escrow.AssetID{}); return err }},
 		{"Position", func(s *Store) error { _, err := s.Position(ctx, of, escrow.PositionID{}); return err }},
+		{"WithEvents", func(s *Store) error {
+			_, err := s.WithEvents(ctx, escrow.Position{InstitutionID: of, Version: 2})
+			return err
+		}},
 		{"DuePositions", func(s *Store) error { _, err := s.DuePositions(ctx, time.Now(), 1); return err }},
 		{"Head", func(s *Store) error { _, _, err := s.Head(ctx, of); return err }},
 		{"FirstSequence, and lists of entries in a period", func(s *Store) error {

@@ -121,8 +121,9 @@ type shownPosition struct {
 }
 
 // notShown are the columns of positions that the API does not show: the request names the
-// institution, and the retained amount follows from the asset's template.
-var notShown = []string{"institution_id", "retained"}
+// institution, the retained amount follows from the asset's template, and the size of the
+// history from the events.
+var notShown = []string{"institution_id", "retained", "history_bytes"}
 
 // UnmarshalJSON reads the columns of a position out of the members of the same names.
 func (p *shownPosition) UnmarshalJSON(text []byte) error {

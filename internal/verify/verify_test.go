@@ -246,7 +246,7 @@ func tamperings() []tampering {
 		}, []string{": there is nothing, and should be a row, as entry 17 tells of it"}},
 		{"a position added", func(f *fixture) {
 			f.tamper(`INSERT INTO positions SELECT institution_id, $3, asset_id, holder_reference, external_reference, currency, amount, funded, released,
-				refunded, held, retained, state, version, expires_at, metadata, created_at, updated_at FROM positions`+ofPosition,
+				refunded, held, retained, state, version, history_bytes, expires_at, metadata, created_at, updated_at FROM positions`+ofPosition,
 				f.Example.Institution, f.positions[7], escrow.PositionID{15: 7})
 		}, []string{"positions pos_00000000000000000000000007: there is a row, and should be nothing"}},
 		{"a key brought back", func(f *fixture) {

@@ -178,6 +178,9 @@ func (f *fixture) checkTwo(one, other escrow.InstitutionID, ids []escrow.Positio
 	f.t.Helper()
 	for i, of := range []escrow.InstitutionID{one, other} {
 		position, found, err := found(f.Position(f.t.Context(), of, ids[i]))
+		if found {
+			position, err = f.WithEvents(f.t.Context(), position)
+		}
 		if found != want || err != nil || found && len(position.Events) != 1 {
 			f.t.Errorf("position %d: found is %t (want %t), error %v, events %+v", i, found, want, err, position.Events)
 		}

@@ -105,7 +105,7 @@ func (f *fixture) samples(of escrow.InstitutionID) (s samples) {
 		p := escrow.Position{
 			ID: f.uuid(), InstitutionID: of, AssetID: pick(s.assets, i).ID, HolderReference: pick(texts(), i),
 			ExternalReference: pick(append(texts(), ""), i), Currency: pick([]money.Currency{"USD", "JPY", "CLF"}, i),
-			Version: pick([]int64{1, 2, math.MaxInt64}, i), ExpiresAt: optional(moments(), i), Metadata: pick(metadata(), i),
+			Version: pick([]int64{1, 2, math.MaxInt64}, i), HistoryBytes: pick([]int64{0, math.MaxInt64, 7}, i), ExpiresAt: optional(moments(), i), Metadata: pick(metadata(), i),
 			CreatedAt: pick(moments(), i), UpdatedAt: pick(moments(), i+1),
 		}
 		s.positions = append(s.positions, withMoney(p, pick(escrow.States(), i), pick([]money.Amount{

@@ -150,6 +150,7 @@ func testEndedContext(f *fixture) {
 	for name, call := range map[string]func() error{
 		"Begin":        func() error { _, err := f.tryBegin(ended, needs{of: {}}); return err },
 		"Position":     func() error { _, _, err := found(f.Position(ended, of, s.positions[0].ID)); return err },
+		"WithEvents":   func() error { _, err := f.WithEvents(ended, s.positions[0]); return err },
 		"KeyByHash":    func() error { _, _, err := found(f.KeyByHash(ended, s.keys[0].Hash)); return err },
 		"Entries":      func() error { _, err := f.Entries(ended, of, escrow.EntryFilter{}, everything()); return err },
 		"DuePositions": func() error { _, err := f.DuePositions(ended, f.now, 1); return err },

@@ -85,28 +85,18 @@ SELECT t.institution_id, t.id, t.code, t.name, t.vertical, t.region, t.config, t
     JOIN asset_templates AS t ON t.institution_id = a.institution_id AND t.id = a.template_id;
 
 -- Begin on SQLite, positions; Position
-SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
-        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
+        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
+        updated_at
     FROM positions
     WHERE institution_id = $1 AND id = $2;
 
--- Begin on SQLite, positions
-SELECT body
-    FROM journal_entries
-    WHERE institution_id = $1 AND subject = $2
-    ORDER BY sequence;
-
 -- Begin on PostgreSQL, positions
-SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
-        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
+        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
+        updated_at
     FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
     JOIN positions USING (institution_id, id);
-
--- Begin on PostgreSQL, positions
-SELECT body
-    FROM unnest($1::uuid[], $2::text[]) AS n (institution_id, subject)
-    JOIN journal_entries USING (institution_id, subject)
-    ORDER BY institution_id, subject, sequence;
 
 -- Begin on SQLite, idempotency_records
 SELECT institution_id, key, fingerprint, subject, sequence, refusal, nonce, request_id, created_at, items
@@ -194,18 +184,18 @@ INSERT INTO assets (institution_id, id, template_id, label, metadata,
         $6::timestamptz[]);
 
 -- Commit on SQLite, for each row
-INSERT INTO positions (institution_id, id, version, state, asset_id, holder_reference, external_reference,
-        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
-        updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18);
+INSERT INTO positions (institution_id, id, version, state, history_bytes, asset_id, holder_reference,
+        external_reference, currency, amount, funded, released, refunded, held, retained, expires_at,
+        metadata, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19);
 
 -- Commit on PostgreSQL
-INSERT INTO positions (institution_id, id, version, state, asset_id, holder_reference, external_reference,
-        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
-        updated_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::uuid[],
-        $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
-        $13::bigint[], $14::bigint[], $15::timestamptz[], $16::bytea[], $17::timestamptz[],
-        $18::timestamptz[]);
+INSERT INTO positions (institution_id, id, version, state, history_bytes, asset_id, holder_reference,
+        external_reference, currency, amount, funded, released, refunded, held, retained, expires_at,
+        metadata, created_at, updated_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[],
+        $4::text[], $5::bigint[], $6::uuid[], $7::text[], $8::text[], $9::text[], $10::bigint[],
+        $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::timestamptz[],
+        $17::bytea[], $18::timestamptz[], $19::timestamptz[]);
 
 -- Commit on SQLite, for each row
 INSERT INTO idempotency_records (institution_id, key, fingerprint, subject, sequence, refusal, nonce,
@@ -245,16 +235,17 @@ UPDATE policies AS t
 
 -- Commit on SQLite, for each row
 UPDATE positions
-    SET version = $3, state = $4, funded = $5, released = $6, refunded = $7, held = $8, updated_at = $9
+    SET version = $3, state = $4, history_bytes = $5, funded = $6, released = $7, refunded = $8, held = $9,
+        updated_at = $10
     WHERE institution_id = $1 AND id = $2;
 
 -- Commit on PostgreSQL
 UPDATE positions AS t
-    SET version = n.version, state = n.state, funded = n.funded, released = n.released,
-        refunded = n.refunded, held = n.held, updated_at = n.updated_at
+    SET version = n.version, state = n.state, history_bytes = n.history_bytes, funded = n.funded,
+        released = n.released, refunded = n.refunded, held = n.held, updated_at = n.updated_at
     FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
-        $8::bigint[], $9::timestamptz[]) AS n (institution_id, id, version, state, funded, released,
-        refunded, held, updated_at)
+        $8::bigint[], $9::bigint[], $10::timestamptz[]) AS n (institution_id, id, version, state,
+        history_bytes, funded, released, refunded, held, updated_at)
     WHERE t.institution_id = n.institution_id AND t.id = n.id;
 
 -- Commit
@@ -303,7 +294,7 @@ SELECT institution_id, region, min_amount, max_amount, allowed_currencies, creat
     WHERE institution_id = $1
     ORDER BY region;
 
--- Position; Positions, with events
+-- WithEvents; Positions, with events
 SELECT body
     FROM journal_entries
     WHERE institution_id = $1 AND subject = $2
@@ -527,15 +518,17 @@ SELECT institution_id, id, template_id, label, metadata, created_at
     ORDER BY id ASC LIMIT 257;
 
 -- BookTables, rows of positions
-SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
-        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
+        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
+        updated_at
     FROM positions
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 257;
 
 -- BookTables, rows of positions after a cursor
-SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
-        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
+        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
+        updated_at
     FROM positions
     WHERE institution_id = $1 AND id > $2
     ORDER BY id ASC LIMIT 257;
@@ -648,64 +641,73 @@ SELECT institution_id, id, template_id, label, metadata, created_at
     ORDER BY id ASC LIMIT 101;
 
 -- Positions; Positions, with events
-SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
-        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
+        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
+        updated_at
     FROM positions
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, after a cursor
-SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
-        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
+        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
+        updated_at
     FROM positions
     WHERE institution_id = $1 AND id > $2
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, before a cursor
-SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
-        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
+        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
+        updated_at
     FROM positions
     WHERE institution_id = $1 AND id < $2
     ORDER BY id DESC LIMIT 101;
 
 -- Positions, of a period
-SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
-        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
+        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
+        updated_at
     FROM positions
     WHERE institution_id = $1 AND id >= $2 AND id < $3
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, on an asset
-SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
-        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
+        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
+        updated_at
     FROM positions
     WHERE institution_id = $1 AND asset_id = $2
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, of a holder
-SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
-        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
+        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
+        updated_at
     FROM positions
     WHERE institution_id = $1 AND holder_reference = $2
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, under a reference
-SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
-        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
+        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
+        updated_at
     FROM positions
     WHERE institution_id = $1 AND external_reference = $2
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, in a state
-SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
-        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
+        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
+        updated_at
     FROM positions
     WHERE institution_id = $1 AND state = $2
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, in a currency
-SELECT institution_id, id, version, state, asset_id, holder_reference, external_reference, currency, amount,
-        funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at
+SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
+        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
+        updated_at
     FROM positions
     WHERE institution_id = $1 AND currency = $2
     ORDER BY id ASC LIMIT 101;

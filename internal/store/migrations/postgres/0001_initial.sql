@@ -131,6 +131,8 @@ CREATE TABLE positions (
     retained           bigint NOT NULL,
     state              text COLLATE "C" NOT NULL,
     version            bigint NOT NULL CHECK (version > 0),
+    -- The bytes of metadata and reasons in its events.
+    history_bytes      bigint NOT NULL CHECK (history_bytes >= 0),
     expires_at         timestamptz,
     metadata           bytea,
     created_at         timestamptz NOT NULL,

@@ -132,6 +132,8 @@ CREATE TABLE positions (
     retained           integer NOT NULL,
     state              text NOT NULL,
     version            integer NOT NULL CHECK (version > 0),
+    -- The bytes of metadata and reasons in its events.
+    history_bytes      integer NOT NULL CHECK (history_bytes >= 0),
     expires_at         integer,
     metadata           blob ,
     created_at         integer NOT NULL,
