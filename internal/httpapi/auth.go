@@ -102,7 +102,9 @@ func (s *server) authenticate(c *call) error {
 		return nil
 	}
 
-	if err := s.limits.checkFailures(c.client); err != nil {
+	// What others send from the same address must not lock out who has a key: a key that is
+	// remembered passes, and only the search for one that is not is refused.
+	if err := s.limits.checkFailures(c.client); err != nil && !s.engine.Remembers(secret) {
 		return err
 	}
 	// A command finds its key again under the lock of the journal.

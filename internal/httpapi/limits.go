@@ -29,7 +29,8 @@ type limits struct {
 	now      func() time.Time
 	requests *web.Limiters[escrow.Actor]
 	creation *web.Limiters[escrow.Actor]
-	failures *web.Limiters[netip.Addr]
+	// failures are counted by network: whoever has one IPv6 address has 2^64.
+	failures *web.Limiters[netip.Prefix]
 }
 
 func newLimits(config RateLimit, now func() time.Time) *limits {
@@ -38,7 +39,7 @@ func newLimits(config RateLimit, now func() time.Time) *limits {
 		now:      now,
 		requests: web.NewLimiters[escrow.Actor](config.RPS, config.Burst),
 		creation: web.NewLimiters[escrow.Actor](creationRPS, creationBurst),
-		failures: web.NewLimiters[netip.Addr](failureRPS, failureBurst),
+		failures: web.NewLimiters[netip.Prefix](failureRPS, failureBurst),
 	}
 }
 
@@ -62,9 +63,10 @@ func (l *limits) check(c *call) error {
 		"The key asks for more than it may; go on after %s.", wait.Round(time.Millisecond))
 }
 
-// checkFailures refuses an address that has failed too often of late.
+// checkFailures refuses to look for the key of a request from an address that has failed
+// too often of late.
 func (l *limits) checkFailures(client netip.Addr) error {
-	if l.enabled && !l.failures.Allows(client, l.now()) {
+	if l.enabled && !l.failures.Allows(web.ClientNetwork(client), l.now()) {
 		return escrow.Errorf(codeRateLimited, "Too many requests with invalid keys came from this address.")
 	}
 	return nil
@@ -73,6 +75,6 @@ func (l *limits) checkFailures(client netip.Addr) error {
 // countFailure notes that a request from an address had an invalid key.
 func (l *limits) countFailure(client netip.Addr) {
 	if l.enabled {
-		l.failures.Take(client, l.now())
+		l.failures.Take(web.ClientNetwork(client), l.now())
 	}
 }

@@ -102,6 +102,48 @@ func TestFailedAuthenticationIsLimited(t *testing.T) {
 	s.As("").Get(t, "/positions", here).Refused(t, 401, "unauthorized")
 }
 
+// What others send from the same address locks out nobody who has a valid key.
+func TestInvalidKeysDoNotLockOutValidOnes(t *testing.T) {
+	s := serve(t, onSQLite(t), func(c *settings) {
+		c.RateLimit = httpapi.RateLimit{Enabled: true, RPS: 100_000, Burst: 100_000}
+	})
+	b := s.bank(t)
+	b.ReadOnly.Get(t, "/positions").Want(t, 200)
+	wrong := apitest.Request{Method: http.MethodGet, Path: "/positions"}
+	exhaust(t, s.As("egk_wrong"), wrong, 20_000)
+	for range 100 {
+		b.ReadOnly.Get(t, "/positions").Want(t, 200)
+		b.Admin.Post(t, "/positions", b.claim().String()).Want(t, 201)
+	}
+
+	// A key that was revoked is none that passes.
+	key := b.Admin.Get(t, "/institutions/"+b.ID+"/api-keys?order=desc&limit=1").Text("data.0.id")
+	s.Post(t, "/institutions/"+b.ID+"/api-keys/"+key+"/revoke", "").Want(t, 200)
+	exhaust(t, b.ReadOnly, wrong, 20_000)
+}
+
+// A client has a whole /64 of IPv6 addresses, and an IPv4 address is the same mapped into IPv6.
+func TestFailuresAreCountedByNetwork(t *testing.T) {
+	for name, test := range map[string]struct{ here, next, elsewhere string }{
+		"IPv6":   {"2001:db8::1", "2001:db8::ffff:1:2:3", "2001:db8:0:1::1"},
+		"mapped": {"::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, onSQLite(t), func(c *settings) {
+				c.RateLimit = httpapi.RateLimit{Enabled: true, RPS: 100_000, Burst: 100_000}
+				c.TrustedProxies = networks("127.0.0.1/32")
+			})
+			wrong := apitest.Request{Method: http.MethodGet, Path: "/positions", Headers: []string{"X-Forwarded-For: " + test.here}}
+			exhaust(t, s.As("egk_wrong"), wrong, 20_000)
+			wrong.Headers = []string{"X-Forwarded-For: " + test.next}
+			if _, passed := exhaust(t, s.As("egk_wrong"), wrong, 20_000); passed > 900 {
+				t.Errorf("from the same network %d more passed", passed)
+			}
+			s.As("egk_wrong").Get(t, "/positions", "X-Forwarded-For: "+test.elsewhere).Refused(t, 401, "invalid_api_key")
+		})
+	}
+}
+
 func TestLimitsCanBeOff(t *testing.T) {
 	s := serve(t, onSQLite(t), func(c *settings) { c.RateLimit = httpapi.RateLimit{Enabled: false, RPS: 1, Burst: 1} })
 	b := s.bank(t)

@@ -37,6 +37,23 @@ func ClientAddress(r *http.Request, trustedProxies []netip.Prefix) netip.Addr {
 	return client
 }
 
+// clientNetworkBits is the length of the smallest network that providers hand out to one
+// client on IPv6.
+const clientNetworkBits = 64
+
+// ClientNetwork returns the network all of which one client may have: its address on IPv4, the
+// /64 of its address on IPv6.
+func ClientNetwork(client netip.Addr) netip.Prefix {
+	client = client.Unmap()
+	bits := client.BitLen()
+	if client.Is6() {
+		bits = clientNetworkBits
+	}
+	// It fails for the zero address alone, whose network is the zero one.
+	network, _ := client.Prefix(bits)
+	return network
+}
+
 // IsWithin reports whether an address is in one of several networks.
 func IsWithin(address netip.Addr, networks []netip.Prefix) bool {
 	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(address) })
