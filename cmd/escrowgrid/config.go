@@ -32,9 +32,9 @@ type serverFlags struct {
 	// Which keys are valid besides those in the database, and where the root key may come from.
 	RootAPIKey         string `env:"ROOT_API_KEY" name:"root-api-key" secret:"" help:"The operator's key, at least 32 characters. On SQLite the first start makes one and keeps it beside the database; on PostgreSQL it is required."`
 	RootAPIKeyPrevious string `env:"ROOT_API_KEY_PREVIOUS" name:"root-api-key-previous" secret:"" help:"The operator's key that ROOT_API_KEY replaces: both are valid as long as this is given."`
-	RootAllowedIPs     string `env:"ROOT_API_KEY_ALLOWED_IPS" name:"root-api-key-allowed-ips" help:"The networks from which the root key is accepted, like 10.0.0.0/8,::1; any when empty."`
+	RootAllowedIPs     string `env:"ROOT_API_KEY_ALLOWED_IPS" name:"root-api-key-allowed-ips" help:"The networks from which the root key is accepted, like 10.1.2.0/24,::1; any when empty."`
 	MetricsAPIKey      string `env:"METRICS_API_KEY" name:"metrics-api-key" secret:"" help:"A key that reads /metrics and nothing else, at least 32 characters."`
-	TrustedProxies     string `env:"TRUSTED_PROXIES" help:"The networks of the proxies whose X-Forwarded-For is trusted."`
+	TrustedProxies     string `env:"TRUSTED_PROXIES" help:"The addresses of the proxies whose X-Forwarded-For is trusted, like 10.0.0.10,10.0.0.11, or networks that nobody else is in."`
 
 	// What browsers may see and call.
 	PublicDocsEnabled  string `env:"PUBLIC_DOCS_ENABLED" help:"Whether /docs and /openapi.json need no key: true or false. Default true when HOST is a loopback address, otherwise false."`

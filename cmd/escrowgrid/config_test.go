@@ -37,6 +37,7 @@ func TestAWrongValueIsNamedByItsVariable(t *testing.T) {
 		{"ROOT_API_KEY_ALLOWED_IPS", "10.0.0.0/33", "10.0.0.0/33", "networks"},
 		{"ROOT_API_KEY_ALLOWED_IPS", "10.0.0.0/8,office", "10.0.0.0/8,office", "networks"},
 		{"TRUSTED_PROXIES", "localhost", "localhost", "networks"},
+		{"TRUSTED_PROXIES", "::ffff:10.0.0.0/90", "::ffff:10.0.0.0/90", "networks"},
 		{"PUBLIC_DOCS_ENABLED", "yes", "yes", "true or false"},
 		{"CORS_ALLOWED_ORIGINS", "console.example.com", "console.example.com", "origins"},
 		{"CORS_ALLOWED_ORIGINS", "https://a.example.com/", "https://a.example.com/", "origins"},
@@ -181,6 +182,14 @@ func TestVariablesAreMinded(t *testing.T) {
 			{testRootKey, "/institutions", "X-Forwarded-For: 192.0.2.7", 200},
 			{testRootKey, "/institutions", "X-Forwarded-For: 192.0.2.8", 403},
 			{testRootKey, "/institutions", "X-Forwarded-For: 10.9.8.7", 200},
+		},
+		// Networks and addresses are the same whether they are mapped into IPv6 or not.
+		"ROOT_API_KEY_ALLOWED_IPS=::ffff:192.0.2.0/120,::ffff:198.51.100.1 TRUSTED_PROXIES=::ffff:127.0.0.1": {
+			{testRootKey, "/institutions", "X-Forwarded-For: 192.0.2.7", 200},
+			{testRootKey, "/institutions", "X-Forwarded-For: ::ffff:192.0.2.7", 200},
+			{testRootKey, "/institutions", "X-Forwarded-For: 198.51.100.1", 200},
+			{testRootKey, "/institutions", "X-Forwarded-For: 198.51.100.2", 403},
+			{testRootKey, "/institutions", "X-Forwarded-For: 203.0.113.1", 403},
 		},
 		"ROOT_API_KEY_ALLOWED_IPS=127.0.0.0/8": {
 			{testRootKey, "/institutions", "X-Forwarded-For: 192.0.2.8", 200},

@@ -69,12 +69,31 @@ func (r *reader) networks(variable, value string) (networks []netip.Prefix) {
 		if address, single := netip.ParseAddr(text); single == nil {
 			network, err = netip.PrefixFrom(address, address.BitLen()), nil
 		}
-		if err != nil {
-			r.wrong(variable, value, "a list of networks, like 10.0.0.0/8,192.0.2.7")
+		network, plain := unmapped(network)
+		if err != nil || !plain {
+			r.wrong(variable, value, "a list of networks, like 10.1.2.0/24,192.0.2.7")
 		}
-		networks = append(networks, network.Masked())
+		networks = append(networks, network)
 	}
 	return networks
+}
+
+// unmapped returns a network of IPv4 addresses that are mapped into IPv6 as the network of these
+// addresses, as which clients' addresses are compared; any other as it is. It is false for one that
+// has mapped addresses and others.
+func unmapped(network netip.Prefix) (netip.Prefix, bool) {
+	const mappedBits = 96 // of ::ffff:0:0/96
+
+	network = network.Masked()
+	mapped := netip.PrefixFrom(netip.AddrFrom16([16]byte{10: 0xff, 11: 0xff}), mappedBits)
+	switch {
+	case !network.Addr().Is6() || !network.Overlaps(mapped):
+		return network, true
+	case network.Bits() >= mappedBits:
+		return netip.PrefixFrom(network.Addr().Unmap(), network.Bits()-mappedBits), true
+	}
+	// ::/0 is all of IPv6, and nobody takes it for IPv4.
+	return network, network.Bits() == 0
 }
 
 // origins reads a list of web origins as browsers send them: without a path, not even a slash.
