@@ -94,6 +94,7 @@ func TestPositionsStatementsAreWithinTheInstitutions(t *testing.T) {
 		d := drawJournal(t)
 		var movements []escrow.Movement
 		for _, p := range d.books.Positions.Created() {
+			p.Events = d.history(p.ID)
 			statement := p.Statement()
 			movements = append(movements, statement.Movements...)
 			if len(statement.Opening.Currencies()) != 0 {
