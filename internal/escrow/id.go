@@ -61,6 +61,20 @@ func ParseID[K IDKind](text string) (ID[K], error) {
 	return ID[K](id), err
 }
 
+// IsID reports whether a text is an id as String writes it, of any kind.
+func IsID(text string) bool {
+	prefix, suffix, _ := strings.Cut(text, "_")
+	for _, kind := range []IDKind{
+		institutionKind{}, keyKind{}, templateKind{}, assetKind{}, positionKind{}, entryKind{},
+	} {
+		if kind.prefix() == prefix {
+			_, err := decodeBase32(suffix)
+			return err == nil
+		}
+	}
+	return false
+}
+
 // String returns the TypeID, e.g. "pos_01jd8m3q5yf7wbt0x4a2k9r6ce".
 func (id ID[K]) String() string {
 	text, _ := id.AppendText(make([]byte, 0, maxIDLength))

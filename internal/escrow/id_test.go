@@ -248,3 +248,16 @@ func FuzzParseID(f *testing.F) {
 		}
 	})
 }
+
+func TestIsIDTakesWhatAnIDIsWrittenAs(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		escrow.PositionID{1}.String(): true, escrow.InstitutionID{}.String(): true, escrow.EntryID{15: 9}.String(): true,
+		"": false, "pos": false, "pos_": false, "pos_1": false, "egk_00000000000000000000000000": false,
+		escrow.PositionID{1}.String() + "0": false, strings.ToUpper(escrow.PositionID{1}.String()): false,
+	} {
+		if got := escrow.IsID(text); got != want {
+			t.Errorf("%q is an id: %t", text, got)
+		}
+	}
+}

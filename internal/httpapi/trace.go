@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
@@ -40,7 +41,7 @@ func (c *call) endSpan(method string, status int) {
 	c.span.SetName(method + " " + c.pattern)
 	c.span.SetAttributes(
 		attribute.String("http.request.method", method), attribute.String("http.route", c.pattern),
-		attribute.String("url.path", c.request.URL.Path), attribute.String("client.address", c.client.String()),
+		attribute.String("url.path", c.tracedPath()), attribute.String("client.address", c.client.String()),
 		attribute.Int("http.response.status_code", status), attribute.String("escrowgrid.request_id", c.requestID),
 		attribute.String("escrowgrid.actor", c.caller.name()))
 	if !c.caller.institution.IsZero() {
@@ -57,6 +58,21 @@ func (c *call) endSpan(method string, status int) {
 		}
 	}
 	c.span.End()
+}
+
+// tracedPath is the path of the request with the ids in it, and with what the route takes in
+// place of all else that clients wrote: a key in a path must not arrive where traces go. It is
+// no path where the request matches no route.
+func (c *call) tracedPath() string {
+	parts := strings.Split(c.pattern, "/")
+	for i, part := range parts {
+		name, isParameter := strings.CutPrefix(part, "{")
+		value := c.request.PathValue(strings.TrimSuffix(name, "}"))
+		if isParameter && escrow.IsID(value) {
+			parts[i] = value
+		}
+	}
+	return strings.Join(parts, "/")
 }
 
 // traceAttributes name the trace in a line of the log, whether or not this server records

@@ -172,6 +172,54 @@ func TestAQueryIsTraced(t *testing.T) {
 	})
 }
 
+// What clients write into a path is traced where it is an id, and nowhere else is it told: it
+// can be a key.
+func TestAPathIsTracedWithItsIDsAlone(t *testing.T) {
+	eachTraced(t, func(t *testing.T, s *service, recorder *tracetest.SpanRecorder) {
+		b := s.bank(t)
+		id := b.position(t).Text("id")
+		// Without its prefix, which no answer may hold.
+		secret := strings.TrimPrefix(b.Admin.Key, "egk_")
+		b.Admin.Get(t, "/positions/"+id, traceParent(true)).Want(t, 200)
+		b.Admin.Get(t, "/positions/"+secret+"/statement", traceParent(true)).Want(t, 404)
+		b.Admin.Get(t, "/institutions/"+b.ID+"/policies/"+secret, traceParent(true)).Want(t, 404)
+		b.Admin.Get(t, "/nothing/"+secret, traceParent(true)).Want(t, 404)
+		b.Admin.Get(t, "/positions//"+secret, traceParent(true)).Want(t, 404)
+		s.As("").Get(t, "/positions/"+secret, traceParent(true), "X-Request-Id: last").Want(t, 401)
+
+		found := spansOf(t, recorder, "GET /positions/{id}", "GET /positions/{id}/statement", "GET /institutions/{id}/policies/{region}", "GET unmatched")
+		for name, want := range map[string]string{
+			"GET /positions/{id}": "/positions/" + id, "GET /positions/{id}/statement": "/positions/{id}/statement",
+			"GET /institutions/{id}/policies/{region}": "/institutions/" + b.ID + "/policies/{region}", "GET unmatched": "unmatched",
+		} {
+			if got := attributesOf(found[name][0])["url.path"]; got != want {
+				t.Errorf("%s has the path %s, want %s", name, got, want)
+			}
+		}
+		s.logged(t, "last")
+		for _, span := range recorder.Ended() {
+			for name, value := range attributesOf(span) {
+				if strings.Contains(value, secret) || strings.Contains(span.Name(), secret) {
+					t.Errorf("%s of %s tells a key: %s", name, span.Name(), value)
+				}
+			}
+		}
+		if strings.Contains(s.logs.String(), secret) {
+			t.Error("the log tells a key")
+		}
+		if metrics := s.Get(t, "/metrics"); strings.Contains(string(metrics.Body), secret) {
+			t.Error("the metrics tell a key")
+		}
+		eventually(t, "the refusal is written", func() bool {
+			events := s.Get(t, "/audit-events?outcome=refused")
+			if strings.Contains(string(events.Body), secret) {
+				t.Fatalf("the security events tell a key: %s", events)
+			}
+			return strings.Contains(string(events.Body), `"last"`)
+		})
+	})
+}
+
 func TestARefusalIsNoFailureInTraces(t *testing.T) {
 	eachTraced(t, func(t *testing.T, s *service, recorder *tracetest.SpanRecorder) {
 		s.As("egk_wrong").Get(t, "/positions", traceParent(true)).Want(t, 401)
