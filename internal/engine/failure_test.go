@@ -245,3 +245,29 @@ func TestACommandWithoutADatabaseHasNoEffect(t *testing.T) {
 	accept[escrow.Position](s, by(key, createPosition(asset, "h", "10")))
 	s.checkJournal(of)
 }
+
+// Connections that waited while the database was restarted are noticed when they are used:
+// a read is answered nevertheless.
+func TestAReadOutlivesARestartOfPostgreSQL(t *testing.T) {
+	postgres := pgtest.Start(t)
+	d := newPostgres(t, postgres)
+	s := d.start(t, newClock())
+	of := s.institution()
+	position := accept[escrow.Position](s, root(of, createPosition(s.asset(of), "h", "10"))).ID
+
+	for range 3 {
+		// Several connections are open and idle.
+		var reading sync.WaitGroup
+		for range 8 {
+			reading.Go(func() { _, _ = s.Entries(t.Context(), of, escrow.EntryFilter{}, escrow.PageRequest{Limit: 10}) })
+		}
+		reading.Wait()
+		postgres.Restart(t)
+		if page, err := s.Entries(t.Context(), of, escrow.EntryFilter{}, escrow.PageRequest{Limit: 10}); err != nil || len(page.Items) == 0 {
+			t.Errorf("right after a restart there are %d entries, %v", len(page.Items), err)
+		}
+		if _, err := s.Position(t.Context(), of, position); err != nil {
+			t.Errorf("right after a restart the position is not answered: %v", err)
+		}
+	}
+}

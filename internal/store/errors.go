@@ -88,6 +88,16 @@ func classifyPostgres(server *pgconn.PgError, err error) error {
 	return err
 }
 
+// isLostConnection reports whether a connection that was there has been lost: the server
+// ended it, or has gone.
+func isLostConnection(err error) bool {
+	if server, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return strings.HasPrefix(server.Code, "57P") // operator intervention: shutdown, crash
+	}
+	return err != nil && isConnectionError(err) && !errors.As(err, new(*pgconn.ConnectError)) &&
+		!errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
+}
+
 func isConnectionError(err error) bool {
 	var network net.Error
 	var connect *pgconn.ConnectError

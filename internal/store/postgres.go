@@ -144,12 +144,25 @@ func (p *postgres) list(ctx context.Context, sql string, args []any, scan func(r
 	return p.read(ctx, sql, append([]any{pgx.QueryExecModeCacheDescribe}, args...), scan)
 }
 
+// read runs a reading statement. A connection that waited in the pool while the database
+// went away shows it only when it is used: the statement is then run once more on another
+// one, which is made anew.
 func (p *postgres) read(ctx context.Context, sql string, args []any, scan func(row) error) error {
-	rows, err := p.pool.Query(ctx, sql, args...)
-	if err != nil {
-		return classify(err)
+	scanned := false
+	once := func() error {
+		rows, err := p.pool.Query(ctx, sql, args...)
+		if err != nil {
+			return err
+		}
+		return scanRows(rows, func(r row) error { scanned = true; return scan(r) })
 	}
-	return classify(scanRows(rows, scan))
+
+	err := once()
+	if isLostConnection(err) && !scanned && ctx.Err() == nil {
+		p.pool.Reset()
+		err = once()
+	}
+	return classify(err)
 }
 
 func scanRows(rows pgx.Rows, scan func(row) error) error {
