@@ -46,14 +46,14 @@ type serverFlags struct {
 	RateLimitBurst   string `env:"RATE_LIMIT_BURST" name:"rate-limit-burst" default:"40000" help:"The requests that one key may send at once."`
 
 	// How long a request and a shutdown may take.
-	RequestTimeout  string `env:"REQUEST_TIMEOUT" default:"15s" help:"The most time for one request, like 15s."`
+	RequestTimeout  string `env:"REQUEST_TIMEOUT" default:"15s" help:"The longest that a request may take, like 15s."`
 	ShutdownDelay   string `env:"SHUTDOWN_DELAY" default:"0s" help:"How long a server that is told to stop goes on serving while /ready answers 503, so that load balancers send no more; like 10s."`
-	ShutdownTimeout string `env:"SHUTDOWN_TIMEOUT" default:"25s" help:"The most time to finish accepted requests when the server stops."`
+	ShutdownTimeout string `env:"SHUTDOWN_TIMEOUT" default:"25s" help:"The longest that it may take to finish accepted requests when the server stops."`
 
 	// How commands wait and are committed. The default queue is about a second of work; a longer
 	// one makes commands wait longer, and no commit faster. In larger groups than the default's,
 	// the share of each command in its transaction is hardly less.
-	QueueSize string `env:"QUEUE_SIZE" default:"16384" help:"The most commands that wait; each item of a batch counts as one. More are answered 503. On PostgreSQL one institution can fill a quarter of it."`
+	QueueSize string `env:"QUEUE_SIZE" default:"16384" help:"The maximum number of waiting commands; each item of a batch counts as one. More are answered 503. On PostgreSQL one institution can fill a quarter of it."`
 	GroupSize string `env:"GROUP_SIZE" default:"512" help:"The most commands that are committed together in one transaction; a batch of more is a group by itself."`
 
 	// The transparency log, and what the server does by itself.

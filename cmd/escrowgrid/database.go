@@ -18,7 +18,7 @@ const defaultDatabase = "sqlite:escrowgrid.db"
 // databaseFlags say where the data is. Most commands have them.
 type databaseFlags struct {
 	DatabaseURL         string `env:"DATABASE_URL" secret:"" help:"The database: sqlite:PATH, sqlite::memory: or postgres://USER:PASSWORD@HOST/NAME. ${database_default}"`
-	DatabaseConnections string `env:"DATABASE_CONNECTIONS" default:"0" help:"The most connections to the database, at least 8; 0 chooses a number by the processors."`
+	DatabaseConnections string `env:"DATABASE_CONNECTIONS" default:"0" help:"The most connections to the database, at least 8; 0 derives it from the number of processors."`
 }
 
 // openStore opens the database. It opens an SQLite file at once, and creates one that is missing;

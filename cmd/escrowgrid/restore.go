@@ -15,7 +15,7 @@ type restoreCommand struct {
 
 // Help explains the command below its flags' list.
 func (*restoreCommand) Help() string {
-	return `Copies a backup to the SQLite file that DATABASE_URL names, which must not exist, and verifies it. Everything entered after
+	return `Copies a backup to the SQLite file that DATABASE_URL names, which must not exist, and verifies it. Everything written after
 the backup is lost, and whoever holds a later checkpoint of a journal can tell.`
 }
 

@@ -23,7 +23,7 @@ type verifyCommand struct {
 	Bundle      string   `type:"existingfile" placeholder:"FILE" help:"Verify a bundle that escrowgrid export wrote, without a database or server."`
 	PublicKeys  []string `name:"public-key" placeholder:"KEY" help:"A public key that signs checkpoints, name+hash+base64, from a source that you trust. Without one, the keys that come with the journals are used."`
 	Checkpoints []string `name:"checkpoint" type:"existingfile" placeholder:"FILE" help:"A checkpoint that you have kept: the journal must still match it."`
-	Workers     int      `default:"0" help:"How many pages are read at once; 0 reads one for each processor."`
+	Workers     int      `default:"0" help:"How many pages are read at once; 0 means one for each processor."`
 }
 
 // maxWorkers bounds --workers. Each worker has a page of a journal in memory, and no machine gains

@@ -115,7 +115,7 @@ func backgroundRow() row {
 			title:   "Security events lost",
 			unit:    "ops",
 			queries: rateByInstance("escrowgrid_security_events_lost_total"),
-			help: "0 is normal. Otherwise more attempts are refused than the security events takes: " +
+			help: "0 is normal. Otherwise more attempts are refused than can be kept as security events: " +
 				"somebody tries hard, or the database does not answer.",
 		},
 

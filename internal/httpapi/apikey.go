@@ -26,6 +26,7 @@ type keyQuery struct {
 }
 
 // KeyView is a key as the API shows it, without its secret, of which only a hash is kept.
+// The hash is not shown: it would let a reader test guesses at the secret.
 type KeyView struct {
 	ID            escrow.KeyID         `json:"id"`
 	InstitutionID escrow.InstitutionID `json:"institutionId"`
@@ -108,6 +109,7 @@ func (c *call) makeKey(command escrow.Command, faults escrow.Faults) (reply, err
 		return reply{}, escrow.Errorf(escrow.CodeIdempotencyKeyReused,
 			"The secret can be shown again only to the key that asked for it first.")
 	}
+	// A key has no path of its own, only the list.
 	location := "/institutions/" + key.InstitutionID.String() + "/api-keys"
 	return created(location, newKeyView{KeyView: viewKey(key), APIKey: secret}), nil
 }
@@ -123,6 +125,7 @@ var revokeKeyOperation = operation{
 // revokeKey ends a key for good. For one that is revoked already nothing is done, and the
 // answer is the same.
 func (s *server) revokeKey(c *call) (reply, error) {
+	// Whose key it is comes first: of an id in another institution nothing is told.
 	if _, err := c.institution(); err != nil {
 		return reply{}, err
 	}

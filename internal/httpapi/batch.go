@@ -89,7 +89,8 @@ func (p itemProblem) AppendJSON(text []byte) []byte {
 }
 
 // viewResults shows what became of a batch's items; done is the status of one that
-// was accepted.
+// was accepted. Positions are shown without events, which would make a thousand answers of
+// one.
 func viewResults(results escrow.BatchResults, done int) batchView {
 	view := batchView{Results: make([]batchItemView, len(results))}
 	for i, result := range results {
@@ -109,6 +110,7 @@ func viewResults(results escrow.BatchResults, done int) batchView {
 func viewRefusals(items escrow.ItemRefusals) []batchItemView {
 	var views []batchItemView
 	for _, refusal := range items {
+		// It is valid by itself, and was not applied because others are not.
 		if refusal == nil {
 			refusal = escrow.Errorf(escrow.CodeNotApplied, "Other items of the batch are refused.")
 		}

@@ -12,7 +12,7 @@ import (
 type institutionBody struct {
 	Name      string    `json:"name" limit:"text" example:"First Builders Bank"`
 	Regions   []string  `json:"regions" nullable:"false" doc:"Where it is active." minItems:"1" uniqueItems:"true" words:"regions"`
-	Verticals *[]string `json:"verticals,omitempty" doc:"In which branches it is active; all when left out." minItems:"1" uniqueItems:"true" words:"verticals"`
+	Verticals *[]string `json:"verticals,omitempty" doc:"The lines of business in which it is active; all when left out." minItems:"1" uniqueItems:"true" words:"verticals"`
 }
 
 // institutionView is an institution as the API shows it.

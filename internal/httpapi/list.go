@@ -8,14 +8,16 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
-// pageQuery is the parameters that every list takes.
+// pageQuery is the parameters that every list takes. All parameters are texts, so that each
+// that is not valid is noted as a fault beside the others.
 type pageQuery struct {
 	Limit  string `query:"limit" doc:"The largest number of items to return, 1 to 1000." default:"100" pattern:"^[0-9]+$"`
 	Cursor string `query:"cursor" doc:"Where to go on: the nextCursor of the page before."`
 	Order  string `query:"order" doc:"Order of creation; desc is newest first." enum:"asc,desc" default:"asc"`
 }
 
-// listQuery is the parameters of a list that has periods.
+// listQuery is the parameters of a list that has periods. A period includes its beginning
+// and not its end, so that one that begins where another ends shares nothing with it.
 type listQuery struct {
 	pageQuery
 	CreatedFrom string `query:"createdFrom" doc:"Only what was created at or after this time." format:"date-time"`
@@ -116,6 +118,7 @@ func listed[T, V any](page escrow.Page[T], limit int, view func(T) V, cursor fun
 		list.Data[i] = view(item)
 	}
 
+	// The place is that of the last item: what is created meanwhile moves no page.
 	if page.More && len(page.Items) > 0 {
 		last := cursor(page.Items[len(page.Items)-1])
 		next := base64.RawURLEncoding.EncodeToString(last[:])

@@ -63,7 +63,8 @@ func (m *metrics) declareSeries(routes []route) {
 	}
 }
 
-// observe counts a request that was answered.
+// observe counts a request that was answered. The pattern and the method are of bounded
+// sets, whatever clients ask for.
 func (m *metrics) observe(pattern, method string, status int, duration time.Duration) {
 	m.requests.WithLabelValues(pattern, method, strconv.Itoa(status)).Inc()
 	m.duration.WithLabelValues(pattern, method).Observe(duration.Seconds())

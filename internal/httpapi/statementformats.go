@@ -68,6 +68,7 @@ type particular struct{ Name, Value string }
 func (s *server) answerStatement(c *call, contentType string, document statementDocument) (reply, error) {
 	switch contentType {
 	case contentTypeCSV:
+		// The sequence in the name tells two statements of one period apart.
 		content, err := document.csv()
 		c.writer.Header().Set("Content-Disposition",
 			fmt.Sprintf(`attachment; filename="statement-%s-%d.csv"`, document.of, document.Sequence))
@@ -117,6 +118,7 @@ func (d statementDocument) csv() ([]byte, error) {
 		rows = append(rows, []string{"continues", "", "", "", "", d.ContinuesAt.String(), "", "", "", "", "", ""})
 	}
 
+	// RFC 4180 ends lines with both characters, and some spreadsheets insist on it.
 	var content bytes.Buffer
 	writer := csv.NewWriter(&content)
 	writer.UseCRLF = true

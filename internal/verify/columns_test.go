@@ -19,7 +19,7 @@ var notOfState = []string{
 	// The chain of entries is verified with its checkpoints, tiles and head.
 	"journal_entries", "journal_heads", "journal_checkpoints", "journal_tiles",
 	// No entry tells of these.
-	"idempotency_records", "checkpoint_keys", "security_events",
+	"idempotency_records", "checkpoint_keys", "security_events", "duty_leases",
 	// Of goose.
 	"goose_db_version",
 }
