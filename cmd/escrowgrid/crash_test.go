@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -90,7 +91,7 @@ func TestTheServerOutlivesCrashesOfPostgres(t *testing.T) {
 func TestAFrozenServerLeavesItsDuties(t *testing.T) {
 	t.Parallel()
 	databaseURL := pgtest.Shared(t).NewDatabase(t)
-	env := []string{"DATABASE_URL=" + databaseURL, "EXPIRY_INTERVAL=10ms"}
+	env := []string{"DATABASE_URL=" + databaseURL, "EXPIRY_INTERVAL=10ms", "CHECKPOINT_INTERVAL=100ms"}
 	frozen := serve(t, env, "--migrate")
 	b := openBank(t, frozen.Client)
 	admin := frozen.As(b.key)
@@ -103,7 +104,7 @@ func TestAFrozenServerLeavesItsDuties(t *testing.T) {
 	frozen.eventually(t, "the server is frozen in the middle of its duty", func() bool {
 		frozen.signal(t, syscall.SIGSTOP)
 		var held bool
-		err := database.QueryRow(t.Context(), "SELECT ends_at > clock_timestamp() FROM duty_leases WHERE duty = 1").Scan(&held)
+		err := database.QueryRow(t.Context(), "SELECT ends_at > clock_timestamp() FROM duty_leases WHERE duty = 3").Scan(&held)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,6 +119,11 @@ func TestAFrozenServerLeavesItsDuties(t *testing.T) {
 	position := there.Post(t, "/positions", claim).Want(t, 201).Text("id")
 	other.eventually(t, "the other server expires a position", func() bool {
 		return there.Get(t, "/positions/"+position).Want(t, 200).Text("state") == "EXPIRED"
+	})
+	entries := len(there.Walk(t, "/audit-events?limit=1000", "sequence"))
+	other.eventually(t, "the other server signs a checkpoint of all of it", func() bool {
+		checkpoint := there.Get(t, "/institutions/"+b.id+"/journal/checkpoint")
+		return checkpoint.Status == http.StatusOK && checkpoint.Text("size") == fmt.Sprint(entries)
 	})
 
 	frozen.signal(t, syscall.SIGCONT)

@@ -54,35 +54,29 @@ func (e *Engine) every(ctx context.Context, interval time.Duration, work func(co
 	}
 }
 
-// expirePositions leads positions that have outlived their expiresAt to EXPIRED,
-// on one server at a time.
+// expirePositions moves positions that have outlived their expiresAt to EXPIRED, on one
+// server at a time. Every server looks for them: the one that has the duty may be frozen,
+// and while nothing is due nobody needs the duty.
 func (e *Engine) expirePositions(ctx context.Context) {
 	e.every(ctx, e.config.ExpiryInterval, func(ctx context.Context) {
 		for more := true; more; {
 			more = false
-			ran, err := e.store.IfLeader(ctx, store.DutyExpiry, func(ctx context.Context) error {
-				due, err := e.store.DuePositions(ctx, e.config.Now(), expiryPage)
-				e.metrics.due.Set(float64(len(due)))
-				if err == nil {
-					err = e.expire(ctx, due)
-				}
-				more = err == nil && len(due) == expiryPage
-				return err
-			})
+			due, err := e.store.DuePositions(ctx, e.config.Now(), expiryPage)
+			e.metrics.due.Set(float64(len(due)))
 
-			if err == nil && !ran {
-				// The server that has the duty may be frozen: every server looks for itself.
-				var due []escrow.DuePosition
-				if due, err = e.store.DuePositions(ctx, e.config.Now(), expiryPage); err == nil {
-					e.metrics.due.Set(float64(len(due)))
-				}
+			if len(due) > 0 {
+				_, err = e.store.IfLeader(ctx, store.DutyExpiry, func(ctx context.Context) error {
+					err := e.expire(ctx, due)
+					more = err == nil && len(due) == expiryPage
+					return err
+				})
 			}
 			e.dutyFailed(dutyExpiry, err)
 		}
 	})
 }
 
-// expire expires positions and waits for all of them. A position that was led to
+// expire expires positions and waits for all of them. A position that was moved to
 // a final state in the meantime refuses.
 func (e *Engine) expire(ctx context.Context, due []escrow.DuePosition) error {
 	requestID := "expiry-" + rand.Text()

@@ -116,6 +116,11 @@ func describeNext(s State) string {
 	return "it can become " + join(s.Next())
 }
 
+// describeEnds lists the final states that a position can move to from a state.
+func describeEnds(s State) string {
+	return join(slices.DeleteFunc(slices.Clone(s.Next()), func(next State) bool { return !next.Final() }))
+}
+
 // on returns what the position has on an account. What the holder has is what is still to
 // be paid in.
 func (p Position) on(a Account) money.Amount {

@@ -176,7 +176,7 @@ func (e positionCreated) kind() Kind      { return KindPositionCreated }
 func (e positionCreated) subject() string { return e.ID.String() }
 
 func (e positionCreated) resource(b *Books, entry Entry) Resource {
-	return positionAfter(b, e.ID, e, entry)
+	return positionAfter(b, e.ID, entry)
 }
 
 func (e positionCreated) apply(b *Books, entry Entry) error {
@@ -201,7 +201,7 @@ func (e positionCreated) apply(b *Books, entry Entry) error {
 		State:             StateCreated,
 		Version:           1,
 		ExpiresAt:         reader.optionalTime(e.ExpiresAt),
-		HistoryBytes:      int64(len(e.Metadata)),
+		HistoryBytes:      historyBytes("", e.Metadata),
 		Metadata:          e.Metadata,
 		CreatedAt:         entry.At,
 		UpdatedAt:         entry.At,
@@ -214,11 +214,10 @@ func (e positionCreated) apply(b *Books, entry Entry) error {
 
 // positionAfter returns a position as the books have it, with the event of the entry that
 // was applied last.
-func positionAfter(b *Books, id PositionID, of positionStep, entry Entry) Position {
+func positionAfter(b *Books, id PositionID, entry Entry) Position {
 	p := b.Positions.mustGet(id)
-	// It was applied, so there is a step.
-	if step, err := of.step(entry); err == nil {
-		p.Events = []PositionEvent{step}
+	if _, event, ok := entry.PositionEvent(); ok {
+		p.Events = []PositionEvent{event}
 	}
 	return p
 }

@@ -73,9 +73,9 @@ func (s *Statement) Add(m Movement) {
 	s.Closing.Add(m.Posting)
 }
 
-// Statement returns the statement of a position from its creation on, made of its events, all
-// of which it must have.
-// Its currency is in the closing balances even where nothing has moved yet.
+// Statement returns the statement of a position from its creation on, made of its events,
+// all of which it must have. Its currency is in the closing balances even where nothing has
+// moved yet.
 func (p Position) Statement() Statement {
 	var s Statement
 	s.Closing.of(p.Currency)

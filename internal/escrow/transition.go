@@ -112,17 +112,17 @@ func (c TransitionPosition) checkState(p Position, now time.Time) *Error {
 // checkHistory refuses a transition to a state that is not final where the position's
 // history would pass its bounds.
 func (c TransitionPosition) checkHistory(p Position) *Error {
-	final := slices.DeleteFunc(slices.Clone(p.State.Next()), func(s State) bool { return !s.Final() })
 	after := p.HistoryBytes + historyBytes(c.reason, c.metadata)
 
 	switch {
 	case p.Version >= MaxPositionEvents:
 		return Errorf(CodePositionEventLimit,
-			"The position has %d events, the most that it can have; it can only become %s.", p.Version, join(final))
+			"The position has %d events, the most that it can have; it can only become %s.",
+			p.Version, describeEnds(p.State))
 	case after > MaxHistoryBytes:
 		return Errorf(CodePositionHistoryLimit,
 			"The metadata and reasons of the position's events would have %d bytes together, of at most %d; "+
-				"leave them out, or go to %s.", after, MaxHistoryBytes, join(final))
+				"leave them out, or go to %s.", after, MaxHistoryBytes, describeEnds(p.State))
 	}
 	return nil
 }
@@ -180,7 +180,7 @@ func (e positionStateChanged) kind() Kind      { return KindPositionStateChanged
 func (e positionStateChanged) subject() string { return e.ID.String() }
 
 func (e positionStateChanged) resource(b *Books, entry Entry) Resource {
-	return positionAfter(b, e.ID, e, entry)
+	return positionAfter(b, e.ID, entry)
 }
 
 func (e positionStateChanged) apply(b *Books, entry Entry) error {

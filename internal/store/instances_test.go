@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 	"github.com/escrowgrid/escrowgrid/internal/store"
@@ -332,7 +330,7 @@ func TestWhatAFrozenServerWritesIsFencedOff(t *testing.T) {
 			t.Errorf("under its lease: %v", err)
 		}
 		// To the database a process that is frozen is one whose lease has run out.
-		endLeases(t, databaseURL)
+		exec(t, databaseURL, "UPDATE duty_leases SET ends_at = '1970-01-01Z'")
 		took, err := other.IfLeader(ctx, store.DutyCheckpoints, func(working context.Context) error {
 			if err := frozen.AddCheckpoint(ctx, checkpoint(2), nil); err != nil {
 				t.Errorf("without a lease: %v", err)
@@ -363,19 +361,5 @@ func TestWhatAFrozenServerWritesIsFencedOff(t *testing.T) {
 	}
 	if !slices.Equal(sizes, []int64{1, 2, 3}) {
 		t.Errorf("there are checkpoints of the sizes %v, want 1, 2 and 3", sizes)
-	}
-}
-
-func endLeases(t *testing.T, databaseURL string) {
-	t.Helper()
-	conn, err := pgx.Connect(t.Context(), databaseURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := conn.Exec(t.Context(), "UPDATE duty_leases SET ends_at = '1970-01-01Z'"); err != nil {
-		t.Fatal(err)
-	}
-	if err := conn.Close(t.Context()); err != nil {
-		t.Fatal(err)
 	}
 }

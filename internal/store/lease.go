@@ -5,6 +5,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // Duty is background work that one process at a time does.
@@ -75,13 +77,12 @@ func leaseIn(ctx context.Context) (lease, bool) {
 // ended after it. The work's context ends where the lease is lost.
 func (p *postgres) ifLeader(ctx context.Context, duty Duty, work func(context.Context) error) (bool, error) {
 	held := lease{duty: duty}
-	ran := false
-	err := p.query(ctx, leaseTaken, []any{int64(duty), leaseTime.Microseconds()}, func(r row) error {
-		ran = true
-		return r.Scan(&held.fence)
-	})
-	if err != nil || !ran {
-		return false, err
+	err := p.pool.QueryRow(ctx, leaseTaken, int64(duty), leaseTime.Microseconds()).Scan(&held.fence)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, classify(err)
 	}
 
 	working, stop := context.WithCancelCause(context.WithValue(ctx, leaseKey{}, held))

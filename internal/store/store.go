@@ -81,8 +81,9 @@ func (s *Store) Begin(ctx context.Context, needs map[escrow.InstitutionID]escrow
 }
 
 // IfLeader runs work unless another process that shares the database has the same duty;
-// it reports whether it ran. The work's context ends when the duty is lost, and what is
-// written with it from then on fails with ErrNotLeader.
+// it reports whether it ran. The work's context ends when the duty is lost, and rows that are
+// added with it from then on fail with ErrNotLeader. Purge needs no duty: what it deletes has
+// outlived its retention, whoever deletes it.
 func (s *Store) IfLeader(
 	ctx context.Context, duty Duty, work func(context.Context) error,
 ) (ran bool, err error) {
