@@ -3,6 +3,7 @@ package httpapi
 import (
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -14,14 +15,24 @@ import (
 const APIVersion = "1.0.0"
 
 // Specification returns the OpenAPI 3.1 document of the API.
-func Specification() ([]byte, error) {
-	s := &server{config: Config{PublicDocs: true}}
-	return specification(s.table())
+func Specification() ([]byte, error) { return specification(true) }
+
+// The documents of the two kinds of servers, whose documentation takes no key or takes
+// one. A process that has many servers makes each once.
+var (
+	publicDocument  = sync.OnceValues(func() ([]byte, error) { return describe(Config{PublicDocs: true}) })
+	privateDocument = sync.OnceValues(func() ([]byte, error) { return describe(Config{}) })
+)
+
+func specification(publicDocs bool) ([]byte, error) {
+	if publicDocs {
+		return publicDocument()
+	}
+	return privateDocument()
 }
 
-// specification describes the routes of a server, of which there are two kinds: with
-// documentation that takes a key, and with documentation that takes none.
-func specification(routes []route) ([]byte, error) {
+// describe makes the document of the routes of a server.
+func describe(config Config) ([]byte, error) {
 	description := web.Description{
 		Document:   document(),
 		Schemas:    schemas(),
@@ -30,6 +41,8 @@ func specification(routes []route) ([]byte, error) {
 		Limits:     inputLimits(),
 		Problem:    problem{},
 	}
+
+	routes := (&server{config: config}).table()
 	for i := range routes {
 		description.Add(routes[i].method(), routes[i].path(), routes[i].describe())
 	}

@@ -91,7 +91,7 @@ func New(config Config) (http.Handler, error) {
 	s.crossOrigin = newCrossOrigin(config.AllowedOrigins, routes)
 	s.metrics.declareSeries(routes)
 	var err error
-	if s.specJSON, err = specification(routes); err != nil {
+	if s.specJSON, err = specification(config.PublicDocs); err != nil {
 		return nil, err
 	}
 
