@@ -185,10 +185,10 @@ func TestParseEntryRefusesABodyThatIsNone(t *testing.T) {
 		{"a broken institution", `"institutionId":"inst_`, `"institutionId":"inst_!`, "must end in 26 characters"},
 		{"a broken time", `"at":"2027-03-01T09`, `"at":"2027-03-01T99`, "entry body: at must be an RFC 3339 time"},
 		{"an unknown actor", `"actor":"root"`, `"actor":"nobody"`, "must be root, system or the id of an API key"},
-		{"a sequence that is none", `"sequence":1`, `"sequence":"1"`, "entry body: json: cannot unmarshal JSON string"},
+		{"a sequence that is none", `"sequence":1`, `"sequence":"1"`, "unmarshal JSON string into Go int64"},
 		{"an unknown kind", `"kind":"INSTITUTION_CREATED"`, `"kind":"PARTY"`, `entry body: event: kind "PARTY" is not known`},
 		{"another kind's event", `"kind":"INSTITUTION_CREATED"`, `"kind":"ASSET_CREATED"`, "entry body: event: "},
-		{"a broken event", `"regions":["US"`, `"regions":[1`, "entry body: event: json: cannot unmarshal JSON number"},
+		{"a broken event", `"regions":["US"`, `"regions":[1`, "unmarshal JSON number into Go escrow.Region"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
