@@ -35,6 +35,7 @@ const (
 	dutyExpiry         = "expiry"
 	dutyPurge          = "purge"
 	dutySecurityEvents = "security events"
+	dutyHistory        = "history"
 )
 
 // every calls work at an interval until the engine closes. The context ends what
@@ -77,7 +78,7 @@ func (e *Engine) expirePositions(ctx context.Context) {
 }
 
 // expire expires positions and waits for all of them. A position that was moved to
-// a final state in the meantime refuses.
+// a final state in the meantime refuses, as does a closed institution.
 func (e *Engine) expire(ctx context.Context, due []escrow.DuePosition) error {
 	requestID := "expiry-" + rand.Text()
 	errs := make([]error, len(due))
@@ -92,7 +93,8 @@ func (e *Engine) expire(ctx context.Context, due []escrow.DuePosition) error {
 			if errs[i] == nil {
 				e.metrics.expired.Inc()
 			}
-			if escrow.ErrorCode(errs[i]) == escrow.CodeInvalidTransition {
+			switch escrow.ErrorCode(errs[i]) {
+			case escrow.CodeInvalidTransition, escrow.CodeHistoryLost:
 				errs[i] = nil
 			}
 		})

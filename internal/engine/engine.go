@@ -120,6 +120,7 @@ func New(config Config) (*Engine, error) {
 		quit:           make(chan struct{}),
 	}
 	e.metrics.observeEngine(config.Metrics, e)
+	config.Store.OnHistoryLost(e.historyLost)
 
 	for i := range config.Committers {
 		// Each committer has its own sequence of random bits.
@@ -137,6 +138,7 @@ func New(config Config) (*Engine, error) {
 	e.duties.Go(func() { e.expirePositions(ctx) })
 	e.duties.Go(func() { e.purge(ctx) })
 	e.duties.Go(func() { e.writeSecurityEvents(ctx) })
+	e.duties.Go(func() { e.watchHistory(ctx) })
 	return e, nil
 }
 

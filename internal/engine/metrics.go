@@ -24,6 +24,7 @@ type metrics struct {
 	due          prometheus.Gauge
 	expired      prometheus.Counter
 	unlogged     prometheus.Counter
+	historyLost  prometheus.Gauge
 	dutyFailures *prometheus.CounterVec
 }
 
@@ -71,6 +72,10 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Name: "escrowgrid_positions_due",
 			Help: "Positions past their expiresAt, up to 500, when this server last looked for them.",
 		}),
+		historyLost: factory.NewGauge(prometheus.GaugeOpts{
+			Name: "escrowgrid_history_lost_institutions",
+			Help: "Institutions that are closed because their journals have lost entries, or are gone.",
+		}),
 		dutyFailures: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "escrowgrid_duty_failures_total",
 			Help: "Rounds of background work that failed, by duty.",
@@ -93,7 +98,7 @@ func (m *metrics) begin() {
 	} {
 		m.refusals.WithLabelValues(string(code))
 	}
-	for _, duty := range []string{dutyExpiry, dutyPurge, dutySecurityEvents} {
+	for _, duty := range []string{dutyExpiry, dutyPurge, dutySecurityEvents, dutyHistory} {
 		m.dutyFailures.WithLabelValues(duty)
 	}
 }

@@ -18,7 +18,8 @@ import (
 type proxy struct {
 	t        *testing.T
 	listener net.Listener
-	server   string
+	// server is where it leads to, a string.
+	server atomic.Value
 	// next is what becomes of the next COMMIT; the one after it goes through.
 	next atomic.Int32
 	down atomic.Bool
@@ -51,7 +52,8 @@ func newProxy(t *testing.T, databaseURL string) (*proxy, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{t: t, listener: listener, server: parsed.Host}
+	p := &proxy{t: t, listener: listener}
+	p.server.Store(parsed.Host)
 	var serving sync.WaitGroup
 	serving.Go(func() { p.serve(&serving) })
 	t.Cleanup(func() {
@@ -79,7 +81,7 @@ func (p *proxy) serve(serving *sync.WaitGroup) {
 		if err != nil {
 			return // closed
 		}
-		server, err := net.Dial("tcp", p.server) //nolint:noctx // It ends with the test.
+		server, err := net.Dial("tcp", p.server.Load().(string)) //nolint:noctx // It ends with the test.
 		if err != nil || p.down.Load() {
 			_ = client.Close()
 			continue

@@ -133,6 +133,9 @@ func (b *Books) checkRequest(r Request, at time.Time) Outcome {
 		return Outcome{Refusal: refusal}
 	}
 	record, refusal := b.repeated(r.Idempotency)
+	if record == nil && refusal == nil {
+		refusal = b.checkHistory(r.Command)
+	}
 	return Outcome{Record: record, Refusal: refusal}
 }
 

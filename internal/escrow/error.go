@@ -40,6 +40,7 @@ const (
 	CodeVersionMismatch      Code = "version_mismatch"
 	CodeBatchRefused         Code = "batch_refused"
 	CodeNotApplied           Code = "not_applied"
+	CodeHistoryLost          Code = "history_lost"
 	CodeInternal             Code = "internal"
 	CodeOverloaded           Code = "overloaded"
 	CodeStoreUnavailable     Code = "store_unavailable"

@@ -56,7 +56,10 @@ func (c CreateInstitution) decide(_ *Books, _ Request, s stamp) (event, *Error) 
 // KindInstitutionCreated is the kind of the entry that opens an institution's journal.
 const KindInstitutionCreated Kind = "INSTITUTION_CREATED"
 
-var institutionEventKinds = []eventKind{{kind: KindInstitutionCreated, decode: decodeEvent[institutionCreated]}}
+var institutionEventKinds = []eventKind{
+	{kind: KindInstitutionCreated, decode: decodeEvent[institutionCreated]},
+	{kind: KindHistoryAccepted, decode: decodeEvent[historyAccepted]},
+}
 
 type institutionCreated struct {
 	ID        InstitutionID `json:"id"`

@@ -100,6 +100,9 @@ func (u unchanged) resource(*Books, Entry) Resource { return u.state }
 type Head struct {
 	Sequence int64     // of the last entry; 0 before the first
 	At       time.Time // of the last entry
+	// Lost is the sequence of an entry that was acknowledged and is no longer there. It is 0
+	// where none is known, or the operator has accepted that.
+	Lost int64
 }
 
 // Entry is one line of an institution's journal: one accepted command. Body is

@@ -214,6 +214,11 @@ func ErrorKinds() []ErrorKind {
 			Meaning: "The database cannot be reached or is not migrated. Nothing was done.",
 		},
 		{
+			Code: escrow.CodeHistoryLost, Status: 503, Title: "History lost",
+			Meaning: "The database has gone back: entries of the institution's journal that were acknowledged are no " +
+				"longer there. It takes no commands until the operator has accepted the loss. Nothing was done.",
+		},
+		{
 			Code: escrow.CodeOutcomeUnknown, Status: 503, Title: "Outcome unknown",
 			Meaning: "The server lost the database in the middle of a commit. Repeat the request with the same " +
 				"Idempotency-Key to find out what became of it.",

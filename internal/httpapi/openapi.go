@@ -161,7 +161,7 @@ func (r *route) codes() codes {
 	}
 	if r.isCommand() {
 		possible = append(possible, escrow.CodeIdempotencyKeyReused, escrow.CodeOverloaded, escrow.CodeShuttingDown,
-			escrow.CodeOutcomeUnknown)
+			escrow.CodeHistoryLost, escrow.CodeOutcomeUnknown)
 	}
 	if r.operation.Body != nil {
 		possible = append(possible, codeMalformedBody, codeBodyTimeout, codeBodyTooLarge, codeUnsupportedMedia)

@@ -17,6 +17,11 @@ type database interface {
 	space() (size, free int64, ok bool)
 	close() error
 
+	// identify notes in the history which database there is; behind returns the journals that
+	// have not come from a head, as far as one statement tells.
+	identify(ctx context.Context) error
+	behind(ctx context.Context, seen []head) ([]escrow.InstitutionID, error)
+
 	// snapshot tells where a journal stands at some time after the call.
 	snapshot(ctx context.Context, institution escrow.InstitutionID) (snapshot, error)
 	// query runs a reading statement and calls scan for each row. Parameters are

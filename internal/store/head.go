@@ -17,6 +17,7 @@ var headTable = newTable("journal_heads", func(h *head) []column {
 		key("institution_id", uuidColumn(&h.InstitutionID)),
 		changing("sequence", bigintColumn(&h.Sequence)),
 		changing("last_at", timeColumn(&h.At)),
+		changing("lost_sequence", bigintColumn(&h.Lost)),
 	}
 })
 
@@ -35,23 +36,30 @@ var headMoves = func() *table[headMove] {
 			key("institution_id", uuidColumn(&m.InstitutionID)),
 			changing("from_sequence", bigintColumn(&m.From.Sequence)),
 			changing("from_at", timeColumn(&m.From.At)),
+			changing("from_lost_sequence", bigintColumn(&m.From.Lost)),
 			changing("to_sequence", bigintColumn(&m.To.Sequence)),
 			changing("to_at", timeColumn(&m.To.At)),
+			changing("to_lost_sequence", bigintColumn(&m.To.Lost)),
 		}
 	})
 	t.updates = statement{
 		perRow: `UPDATE journal_heads SET
-		sequence = CASE WHEN sequence = $2 AND last_at = $3 THEN $4 ELSE -1 END, last_at = $5
+		sequence = CASE WHEN sequence = $2 AND last_at = $3 AND lost_sequence = $4 THEN $5 ELSE -1 END, last_at = $6,
+		lost_sequence = $7
 		WHERE institution_id = $1`,
 		perSet: `UPDATE journal_heads AS t SET
-		sequence = CASE WHEN t.sequence = n.from_sequence AND t.last_at = n.from_at THEN n.to_sequence ELSE -1 END, last_at = n.to_at
+		sequence = CASE WHEN t.sequence = n.from_sequence AND t.last_at = n.from_at AND t.lost_sequence = n.from_lost_sequence
+			THEN n.to_sequence ELSE -1 END,
+		last_at = n.to_at, lost_sequence = n.to_lost_sequence
 		FROM unnest(` + arrays(t.layout) + `) AS n (` + t.list + `)
 		WHERE t.institution_id = n.institution_id`,
 	}
 	return t
 }()
 
-func sameHead(a, b escrow.Head) bool { return a.Sequence == b.Sequence && a.At.Equal(b.At) }
+func sameHead(a, b escrow.Head) bool {
+	return a.Sequence == b.Sequence && a.At.Equal(b.At) && a.Lost == b.Lost
+}
 
 func isBefore(a, b escrow.Head) bool {
 	return a.Sequence < b.Sequence || a.Sequence == b.Sequence && a.At.Before(b.At)

@@ -18,9 +18,17 @@ import (
 
 // postgres is a pool of connections. Other processes may write to the database.
 type postgres struct {
-	pool  *pgxpool.Pool
-	cache *rowCache
-	heads headReader
+	pool    *pgxpool.Pool
+	cache   *rowCache
+	history pastHeads
+	heads   headReader
+}
+
+// pastHeads is what a Store does where a journal may have gone back.
+type pastHeads interface {
+	noteIdentity(identity string)
+	settleHistory(ctx context.Context) error
+	CloseIfLost(ctx context.Context, institution escrow.InstitutionID, seen escrow.Head) (lost bool, err error)
 }
 
 // MinConnections is the least size of a pool of connections: enough for every
@@ -29,7 +37,7 @@ const MinConnections = 8
 
 // openPostgres prepares a pool; it connects when it is first used, so that a
 // server can start before its database.
-func openPostgres(ctx context.Context, databaseURL string, connections int, cache *rowCache) (database, error) {
+func openPostgres(ctx context.Context, databaseURL string, connections int, s *Store) (database, error) {
 	config, err := pgxpool.ParseConfig(databaseURL)
 	if err != nil {
 		// The driver's error holds the URL, and with it the password.
@@ -43,13 +51,14 @@ func openPostgres(ctx context.Context, databaseURL string, connections int, cach
 	config.ConnConfig.ConnectTimeout = 5 * time.Second
 	config.ConnConfig.Tracer = postgresTracer{}
 	maps.Copy(config.ConnConfig.RuntimeParams, sessionParameters())
-	config.AfterConnect = prepareSession
+	p := &postgres{cache: s.cache, history: s}
+	config.AfterConnect = p.prepareSession
 
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, err
 	}
-	p := &postgres{pool: pool, cache: cache}
+	p.pool = pool
 	p.heads.query = p.readHeads
 	return p, nil
 }
@@ -80,14 +89,22 @@ func sessionParameters() map[string]string {
 }
 
 // prepareSession prepares a new connection.
-func prepareSession(ctx context.Context, conn *pgx.Conn) error {
+func (p *postgres) prepareSession(ctx context.Context, conn *pgx.Conn) error {
 	conn.TypeMap().RegisterType(&pgtype.Type{
 		Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
 	})
 	registerWireArrays(conn.TypeMap())
 
-	_, err := conn.Exec(ctx, commitsWait)
-	return err
+	if _, err := conn.Exec(ctx, commitsWait); err != nil {
+		return err
+	}
+	// It may lead to another database than those before.
+	var identity string
+	if err := conn.QueryRow(ctx, identityQuery).Scan(&identity); err != nil {
+		return err
+	}
+	p.history.noteIdentity(identity)
+	return nil
 }
 
 // An acknowledged write survives a crash, whatever the server's default.
@@ -112,6 +129,9 @@ func (p *postgres) space() (size, free int64, ok bool) { return 0, 0, false }
 
 // snapshot asks the database, as other servers may write to it.
 func (p *postgres) snapshot(ctx context.Context, institution escrow.InstitutionID) (snapshot, error) {
+	if err := p.history.settleHistory(ctx); err != nil {
+		return snapshot{}, err
+	}
 	head, found, err := p.heads.read(ctx, institution)
 	if err != nil || !found {
 		return snapshot{}, err
@@ -125,12 +145,19 @@ var headsOf = "SELECT " + headTable.list + " FROM journal_heads WHERE institutio
 func (p *postgres) readHeads(
 	ctx context.Context, institutions []escrow.InstitutionID,
 ) (map[escrow.InstitutionID]escrow.Head, error) {
+	// What was seen before the query began cannot be missing from its answer.
+	seen := p.cache.seenOf(institutions)
 	heads := make(map[escrow.InstitutionID]escrow.Head, len(institutions))
 	err := p.query(ctx, headsOf, []any{idArgs(institutions)}, func(r row) error {
 		h, err := headTable.scan(r)
 		heads[h.InstitutionID] = h.Head
 		return err
 	})
+	for _, before := range seen {
+		if err == nil && isBefore(heads[before.InstitutionID], before.Head) {
+			_, err = p.history.CloseIfLost(ctx, before.InstitutionID, before.Head)
+		}
+	}
 	return heads, err
 }
 

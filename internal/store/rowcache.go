@@ -29,6 +29,8 @@ type rowCache struct {
 	generations int64
 	// evictions counts the heads that were dropped.
 	evictions int64
+	// seen is what no eviction takes away; see history.
+	seen seenHeads
 	// writing counts the groups of this process that are under way, by institution.
 	writing map[escrow.InstitutionID]int
 }
@@ -73,7 +75,10 @@ type (
 )
 
 func newRowCache() *rowCache {
-	c := &rowCache{writing: make(map[escrow.InstitutionID]int)}
+	c := &rowCache{
+		writing: make(map[escrow.InstitutionID]int),
+		seen:    seenHeads{heads: make(map[escrow.InstitutionID]escrow.Head)},
+	}
 	var err error
 	c.heads, err = simplelru.NewLRU(maxCachedHeads, func(escrow.InstitutionID, *knownHead) { c.evictions++ })
 	if err != nil {
@@ -182,6 +187,9 @@ func (c *rowCache) keepGroup(group groupBooks, needs groupNeeds) {
 			of := needs[institution]
 			c.keepBooks(books, &of)
 		}
+		for _, created := range books.Institutions.Created() {
+			c.seen.note(created.ID, escrow.Head{Sequence: 1, At: created.CreatedAt})
+		}
 	}
 }
 
@@ -193,6 +201,7 @@ func (c *rowCache) keepBooks(books *escrow.Books, needs *escrow.Needs) {
 	} else {
 		known.streak++
 		known.head = books.Head
+		c.seen.note(institution, books.Head)
 	}
 
 	remember := func(id, value any, small bool) {
@@ -213,6 +222,7 @@ func (c *rowCache) addHead(institution escrow.InstitutionID, head escrow.Head) *
 	c.generations++
 	known := &knownHead{generation: c.generations, head: head}
 	c.heads.Add(institution, known)
+	c.seen.note(institution, head)
 	return known
 }
 

@@ -213,6 +213,8 @@ func addTransactions(t *testing.T, found *statements) {
 	found.add("Rollback", "ROLLBACK")
 	found.add("Position, Key and their like on PostgreSQL, before they count on what is remembered", headsOf)
 	found.add("each connection to PostgreSQL", commitsWait)
+	found.add("a new connection on PostgreSQL", identityQuery)
+	found.add("CheckHistory on PostgreSQL", journalsBehind)
 	found.add("IfLeader on PostgreSQL", leaseTaken)
 	found.add("IfLeader on PostgreSQL", leaseRenewed)
 	found.add("what is written under a lease, on PostgreSQL", leaseHeld)
@@ -249,6 +251,12 @@ func calls(ctx context.Context, of escrow.InstitutionID) []storeCall {
 		{"Committed", func(s *Store) error { _, err := s.Committed(ctx, escrow.Entry{InstitutionID: of}); return err }},
 		{"Purge", func(s *Store) error { _, err := s.Purge(ctx, time.Now(), 1); return err }},
 		{"AddSecurityEvents", func(s *Store) error { return s.AddSecurityEvents(ctx, make([]escrow.SecurityEvent, 1)) }},
+		{"CheckHistory", func(s *Store) error { _, err := s.CheckHistory(ctx); return err }},
+		{"ClosedJournals", func(s *Store) error { _, err := s.ClosedJournals(ctx, of, 1); return err }},
+		{"CloseIfLost", func(s *Store) error {
+			_, err := s.CloseIfLost(ctx, of, escrow.Head{Sequence: 1})
+			return err
+		}},
 		{"StoredEntries", func(s *Store) error { _, err := s.StoredEntries(ctx, of, 1, 2); return err }},
 		{"Histories", func(s *Store) error { _, err := s.Histories(ctx, of, []string{""}); return err }},
 		{"Range", func(s *Store) error { _, _, err := s.Range(ctx, of); return err }},

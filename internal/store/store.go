@@ -27,6 +27,7 @@ import (
 type Store struct {
 	database database
 	cache    *rowCache
+	history  history
 }
 
 // Tx is a transaction over the books of a group of institutions.
@@ -45,23 +46,21 @@ type Tx interface {
 // postgres://…. Connections bounds the pool; 0 takes the default.
 func Open(ctx context.Context, databaseURL string, connections int) (*Store, error) {
 	scheme, rest, _ := strings.Cut(databaseURL, ":")
-	cache := newRowCache()
+	s := &Store{cache: newRowCache()}
 
-	var opened database
 	var err error
 	switch scheme {
 	case "sqlite":
-		opened, err = openSQLite(ctx, rest, connections, cache)
+		s.database, err = openSQLite(ctx, rest, connections, s.cache)
 	case "postgres", "postgresql":
-		opened, err = openPostgres(ctx, databaseURL, connections, cache)
+		s.database, err = openPostgres(ctx, databaseURL, connections, s)
 	default:
 		return nil, fmt.Errorf("database URL must begin with sqlite: or postgres://")
 	}
 	if err != nil {
 		return nil, err
 	}
-
-	return &Store{database: opened, cache: cache}, nil
+	return s, nil
 }
 
 // Close waits for the connections that are in use, and closes all.
@@ -77,6 +76,25 @@ func (s *Store) Exclusive() bool { return s.database.isExclusive() }
 // need. It holds the lock on their journals until it ends, or it is on
 // books as this process knows them, and commits only if they still are so.
 func (s *Store) Begin(ctx context.Context, needs map[escrow.InstitutionID]escrow.Needs) (Tx, error) {
+	if err := s.settleHistory(ctx); err != nil {
+		return nil, err
+	}
+	tx, err := s.database.begin(ctx, needs)
+	if err != nil {
+		return nil, err
+	}
+	further := s.cache.behind(tx, needs)
+	if len(further) == 0 {
+		return tx, nil
+	}
+
+	// The journals have gone back, or seem to: what is begun again sees what has become of them.
+	tx.Rollback(ctx)
+	for _, seen := range further {
+		if _, err := s.CloseIfLost(ctx, seen.InstitutionID, seen.Head); err != nil {
+			return nil, err
+		}
+	}
 	return s.database.begin(ctx, needs)
 }
 

@@ -54,6 +54,8 @@ func TestEveryFieldHasAColumn(t *testing.T) {
 	named := map[string]string{
 		"journal_heads.At": "last_at", "journal_heads.FromSequence": "from_sequence", "journal_checkpoints.Institution": "institution_id",
 		"journal_heads.FromAt": "from_at", "journal_heads.ToSequence": "to_sequence", "journal_heads.ToAt": "to_at",
+		"journal_heads.Lost": "lost_sequence", "journal_heads.FromLost": "from_lost_sequence",
+		"journal_heads.ToLost": "to_lost_sequence",
 	}
 	for _, d := range allDescribed() {
 		byAddress := make(map[uintptr]string)

@@ -130,14 +130,15 @@ type UnsignedJournal struct {
 }
 
 // UnsignedJournals returns the journals with entries that no checkpoint covers yet, at
-// most limit of them after an institution, in order of id.
+// most limit of them after an institution, in order of id. Those that have lost entries are
+// left out.
 func (s *Store) UnsignedJournals(
 	ctx context.Context, after escrow.InstitutionID, limit int,
 ) ([]UnsignedJournal, error) {
 	return all(ctx, s.database, `SELECT institution_id, sequence, size FROM (
 			SELECT h.institution_id, h.sequence, COALESCE(
 				(SELECT MAX(c.size) FROM journal_checkpoints AS c WHERE c.institution_id = h.institution_id), 0) AS size
-			FROM journal_heads AS h WHERE h.institution_id > $1) AS j
+			FROM journal_heads AS h WHERE h.institution_id > $1 AND h.lost_sequence = 0) AS j
 		WHERE sequence > size ORDER BY institution_id LIMIT $2`,
 		[]any{idArg(after), int64(limit)}, func(r row) (j UnsignedJournal, err error) {
 			err = r.Scan((*[16]byte)(&j.Institution), &j.Sequence, &j.Size)

@@ -31,6 +31,10 @@ func (f *fixture) journal() (escrow.InstitutionID, []escrow.Entry) {
 			f.execute(b, transition(position, escrow.StateFunded, ""), transition(position, escrow.StateReleased, ""))
 		})
 	}
+	f.write(of, escrow.AcceptHistory{}.Needs(), func(b *escrow.Books) {
+		b.Head.Lost = b.Head.Sequence + 1
+		f.execute(b, escrow.NewAcceptHistory(nil))
+	})
 	return of, must(f.Entries(f.t.Context(), of, escrow.EntryFilter{}, everything())).Items
 }
 

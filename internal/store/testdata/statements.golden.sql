@@ -13,12 +13,12 @@ BEGIN IMMEDIATE;
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
 -- Begin on SQLite, journal_heads; Head; FirstSequence, and lists of entries in a period; Entries, of a period
-SELECT institution_id, sequence, last_at
+SELECT institution_id, sequence, last_at, lost_sequence
     FROM journal_heads
     WHERE institution_id = $1;
 
 -- Begin or Commit on PostgreSQL, journal_heads
-SELECT institution_id, sequence, last_at
+SELECT institution_id, sequence, last_at, lost_sequence
     FROM journal_heads
     WHERE institution_id = ANY ($1::uuid[])
     ORDER BY institution_id FOR UPDATE;
@@ -110,24 +110,27 @@ SELECT institution_id, key, fingerprint, subject, sequence, refusal, nonce, requ
 
 -- Commit on SQLite, for each row
 UPDATE journal_heads
-    SET sequence = CASE WHEN sequence = $2 AND last_at = $3 THEN $4 ELSE -1 END, last_at = $5
+    SET sequence = CASE WHEN sequence = $2 AND last_at = $3 AND lost_sequence = $4 THEN $5 ELSE -1 END,
+        last_at = $6, lost_sequence = $7
     WHERE institution_id = $1;
 
 -- Commit on PostgreSQL
 UPDATE journal_heads AS t
-    SET sequence = CASE WHEN t.sequence = n.from_sequence
-        AND t.last_at = n.from_at THEN n.to_sequence ELSE -1 END, last_at = n.to_at
-    FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::bigint[],
-        $5::timestamptz[]) AS n (institution_id, from_sequence, from_at, to_sequence, to_at)
+    SET sequence = CASE WHEN t.sequence = n.from_sequence AND t.last_at = n.from_at
+        AND t.lost_sequence = n.from_lost_sequence THEN n.to_sequence ELSE -1 END, last_at = n.to_at,
+        lost_sequence = n.to_lost_sequence
+    FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::timestamptz[],
+        $7::bigint[]) AS n (institution_id, from_sequence, from_at, from_lost_sequence, to_sequence, to_at,
+        to_lost_sequence)
     WHERE t.institution_id = n.institution_id;
 
 -- Commit on SQLite, for each row
-INSERT INTO journal_heads (institution_id, sequence, last_at)
-    VALUES ($1, $2, $3);
+INSERT INTO journal_heads (institution_id, sequence, last_at, lost_sequence)
+    VALUES ($1, $2, $3, $4);
 
 -- Commit on PostgreSQL
-INSERT INTO journal_heads (institution_id, sequence, last_at) SELECT * FROM unnest($1::uuid[], $2::bigint[],
-        $3::timestamptz[]);
+INSERT INTO journal_heads (institution_id, sequence, last_at, lost_sequence) SELECT * FROM unnest($1::uuid[],
+        $2::bigint[], $3::timestamptz[], $4::bigint[]);
 
 -- Commit on SQLite, for each row
 INSERT INTO journal_entries (institution_id, sequence, at, actor, kind, subject, body)
@@ -255,13 +258,25 @@ COMMIT;
 ROLLBACK;
 
 -- Position, Key and their like on PostgreSQL, before they count on what is remembered
-SELECT institution_id, sequence, last_at
+SELECT institution_id, sequence, last_at, lost_sequence
     FROM journal_heads
     WHERE institution_id = ANY ($1::uuid[]);
 
 -- each connection to PostgreSQL
 SELECT set_config('synchronous_commit', 'on', false)
     WHERE current_setting('synchronous_commit') = 'off';
+
+-- a new connection on PostgreSQL
+SELECT CASE WHEN pg_is_in_recovery() THEN '' ELSE concat_ws('/',
+        (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8),
+        (SELECT oid FROM pg_database WHERE datname = current_database())) END;
+
+-- CheckHistory on PostgreSQL
+SELECT n.institution_id
+    FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) AS n (institution_id, sequence, at) LEFT
+    JOIN journal_heads AS h ON h.institution_id = n.institution_id
+    WHERE n.sequence > 0
+        AND (h.sequence IS NULL OR h.sequence < n.sequence OR EXISTS (SELECT FROM journal_entries AS e WHERE e.institution_id = n.institution_id AND e.sequence = n.sequence AND e.at > n.at));
 
 -- IfLeader on PostgreSQL
 UPDATE duty_leases
@@ -306,7 +321,7 @@ SELECT institution_id, id
     WHERE expires_at <= $1 AND state IN ('CREATED', 'FUNDED', 'PARTIALLY_RELEASED')
     ORDER BY expires_at LIMIT $2;
 
--- FirstSequence, and lists of entries in a period; Entries, of a period
+-- FirstSequence, and lists of entries in a period; CloseIfLost; Entries, of a period
 SELECT at
     FROM journal_entries
     WHERE institution_id = $1 AND sequence = $2;
@@ -335,6 +350,23 @@ INSERT INTO security_events (id, at, institution_id, actor, code, method, path, 
 INSERT INTO security_events (id, at, institution_id, actor, code, method, path, client,
         request_id) SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[],
         $6::text[], $7::text[], $8::text[], $9::text[]);
+
+-- CheckHistory
+SELECT COUNT(*)
+    FROM journal_heads
+    WHERE lost_sequence > 0;
+
+-- ClosedJournals
+SELECT institution_id, sequence, last_at, lost_sequence
+    FROM journal_heads
+    WHERE lost_sequence > 0 AND institution_id > $1
+    ORDER BY institution_id LIMIT $2;
+
+-- CloseIfLost
+SELECT body
+    FROM journal_entries
+    WHERE institution_id = $1 AND kind = $2 AND kind NOT IN ('POSITION_CREATED', 'POSITION_STATE_CHANGED')
+    ORDER BY sequence DESC LIMIT 1001;
 
 -- StoredEntries
 SELECT institution_id, sequence, at, actor, kind, subject, body
@@ -462,7 +494,7 @@ SELECT institution_id, size, at, note, balances
 -- UnsignedJournals
 SELECT institution_id, sequence, size
     FROM (SELECT h.institution_id, h.sequence,
-        COALESCE((SELECT MAX(c.size) FROM journal_checkpoints AS c WHERE c.institution_id = h.institution_id), 0) AS size FROM journal_heads AS h WHERE h.institution_id > $1) AS j
+        COALESCE((SELECT MAX(c.size) FROM journal_checkpoints AS c WHERE c.institution_id = h.institution_id), 0) AS size FROM journal_heads AS h WHERE h.institution_id > $1 AND h.lost_sequence = 0) AS j
     WHERE sequence > size
     ORDER BY institution_id LIMIT $2;
 

@@ -21,8 +21,12 @@ CREATE TABLE institutions (
 CREATE TABLE journal_heads (
     institution_id uuid PRIMARY KEY,
     sequence       bigint NOT NULL CHECK (sequence >= 0),
-    last_at        timestamptz NOT NULL
+    last_at        timestamptz NOT NULL,
+    -- An entry that was acknowledged and is no longer there; 0 where none is known.
+    lost_sequence  bigint NOT NULL DEFAULT 0 CHECK (lost_sequence >= 0)
 ) WITH (fillfactor = 10);
+
+CREATE INDEX journal_heads_lost ON journal_heads (institution_id) WHERE lost_sequence > 0;
 
 INSERT INTO journal_heads VALUES ('00000000-0000-0000-0000-000000000000', 0, '1970-01-01Z');
 

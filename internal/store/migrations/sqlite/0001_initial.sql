@@ -20,10 +20,14 @@ CREATE TABLE institutions (
 CREATE TABLE journal_heads (
     institution_id blob PRIMARY KEY,
     sequence       integer NOT NULL CHECK (sequence >= 0),
-    last_at        integer NOT NULL
+    last_at        integer NOT NULL,
+    -- An entry that was acknowledged and is no longer there; 0 where none is known.
+    lost_sequence  integer NOT NULL DEFAULT 0 CHECK (lost_sequence >= 0)
 ) STRICT, WITHOUT ROWID;
 
-INSERT INTO journal_heads VALUES (zeroblob(16), 0, 0);
+CREATE INDEX journal_heads_lost ON journal_heads (institution_id) WHERE lost_sequence > 0;
+
+INSERT INTO journal_heads VALUES (zeroblob(16), 0, 0, 0);
 
 -- body holds the entry in the exact bytes that are hashed. The other columns
 -- repeat parts of it for the indexes.

@@ -1,0 +1,33 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/store"
+)
+
+// historyInterval is how often every server looks whether the journals are as far as it
+// has seen them: one that has gone back is noticed within twice that, whether anybody asks
+// for it or not.
+const historyInterval = 2 * time.Second
+
+// watchHistory looks for journals that have lost entries.
+func (e *Engine) watchHistory(ctx context.Context) {
+	e.every(ctx, historyInterval, func(ctx context.Context) {
+		lost, err := e.store.CheckHistory(ctx)
+		if err == nil {
+			e.metrics.historyLost.Set(float64(lost))
+		}
+		e.dutyFailed(dutyHistory, err)
+	})
+}
+
+// historyLost is called with each journal that has lost entries.
+func (e *Engine) historyLost(lost store.LostHistory) {
+	// The keys that are remembered may be lost with them.
+	e.keys.Purge()
+	e.log.Error("the database has gone back: a journal has lost entries that were acknowledged; "+
+		"its institution is closed until escrowgrid accept-history opens it",
+		"institution_id", lost.Institution, "seen", lost.Seen.Sequence, "head", lost.Head.Sequence)
+}

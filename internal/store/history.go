@@ -1,0 +1,267 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+)
+
+// A database can go back: it fails over to a standby that had not received all of it, or
+// is restored from a backup under servers that run. Each process knows how far it has seen
+// every journal, and compares: with each head that it reads, with all of them when the
+// database turns out to be another, and a page of them now and then. An institution whose
+// journal has lost entries is closed in its head's row, which every command reads.
+
+// LostHistory is a journal that has lost entries which this process had seen.
+type LostHistory struct {
+	Institution escrow.InstitutionID
+	// Seen is the journal's head as it was seen before, Head as it is now. Head is zero where
+	// the institution itself is gone.
+	Seen, Head escrow.Head
+}
+
+// history is what a process knows of how far the journals have been.
+type history struct {
+	// unsettled says that the database is another than before, and that the heads have not been
+	// compared since.
+	unsettled atomic.Bool
+	comparing sync.Mutex
+	// changed is when that was, in nanoseconds since 1970; 0 where it has not happened.
+	changed atomic.Int64
+
+	mu       sync.Mutex
+	identity string
+	// next is where the next page of heads to compare begins.
+	next int
+	// gone are the institutions that are no longer there.
+	gone    map[escrow.InstitutionID]bool
+	notices []func(LostHistory)
+}
+
+// noteIdentity notes which database a connection leads to: a text that changes with the
+// cluster, its timeline and the database in it, or is empty where none can be told.
+func (s *Store) noteIdentity(identity string) {
+	if identity == "" {
+		return
+	}
+	h := &s.history
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.identity != "" && h.identity != identity {
+		h.changed.Store(time.Now().UnixNano())
+		h.unsettled.Store(true)
+	}
+	h.identity = identity
+}
+
+// OnHistoryLost has a function called with each journal that is found to have lost entries,
+// after what was remembered of it has been dropped.
+func (s *Store) OnHistoryLost(notice func(LostHistory)) {
+	s.history.mu.Lock()
+	defer s.history.mu.Unlock()
+	s.history.notices = append(s.history.notices, notice)
+}
+
+// IdentityChangedAt is when this process last found another database behind its URL, as
+// after a failover; ok is false where it has not.
+func (s *Store) IdentityChangedAt() (at time.Time, ok bool) {
+	changed := s.history.changed.Load()
+	return time.Unix(0, changed), changed != 0
+}
+
+// comparedAtOnce bounds the heads that one statement compares.
+const comparedAtOnce = 1000
+
+// CheckHistory compares a page of the heads that this process has seen with those in the
+// database, and closes the institutions that have lost entries. It returns how many are
+// closed or gone.
+func (s *Store) CheckHistory(ctx context.Context) (lost int, err error) {
+	if err := s.database.identify(ctx); err != nil {
+		return 0, err
+	}
+	if err := s.settleHistory(ctx); err != nil {
+		return 0, err
+	}
+
+	s.history.mu.Lock()
+	start := s.history.next
+	s.history.mu.Unlock()
+	next, err := s.compareHeads(ctx, start)
+	if err != nil {
+		return 0, err
+	}
+
+	s.history.mu.Lock()
+	s.history.next = next
+	gone := len(s.history.gone)
+	s.history.mu.Unlock()
+	closed, _, err := one(ctx, s.database, "SELECT COUNT(*) FROM journal_heads WHERE lost_sequence > 0", nil,
+		scanValue[int64])
+	return int(closed) + gone, err
+}
+
+// ClosedJournals returns the institutions that are closed because their journals have lost
+// entries, with their heads, at most limit after an institution, in order of id.
+func (s *Store) ClosedJournals(
+	ctx context.Context, after escrow.InstitutionID, limit int,
+) ([]LostHistory, error) {
+	return all(ctx, s.database, "SELECT "+headTable.list+` FROM journal_heads
+		WHERE lost_sequence > 0 AND institution_id > $1 ORDER BY institution_id LIMIT $2`,
+		[]any{idArg(after), int64(limit)}, func(r row) (LostHistory, error) {
+			h, err := headTable.scan(r)
+			return LostHistory{
+				Institution: h.InstitutionID, Head: h.Head, Seen: escrow.Head{Sequence: h.Lost},
+			}, err
+		})
+}
+
+// settleHistory compares all heads once the database has turned out to be another. Until
+// then nothing is answered from memory, and no group begins.
+func (s *Store) settleHistory(ctx context.Context) error {
+	if !s.history.unsettled.Load() {
+		return nil
+	}
+	s.history.comparing.Lock()
+	defer s.history.comparing.Unlock()
+	if !s.history.unsettled.Load() {
+		return nil
+	}
+
+	for start := 0; ; {
+		next, err := s.compareHeads(ctx, start)
+		if err != nil {
+			return err
+		}
+		if start = next; start == 0 {
+			break
+		}
+	}
+	s.history.unsettled.Store(false)
+	return nil
+}
+
+// compareHeads compares the heads of a page that begins at a place, and returns where the
+// next one begins, 0 after the last.
+func (s *Store) compareHeads(ctx context.Context, start int) (next int, err error) {
+	seen := s.cache.seenHeads(start, comparedAtOnce)
+	suspects, err := s.database.behind(ctx, seen)
+	if err != nil {
+		return start, err
+	}
+
+	for _, institution := range suspects {
+		at := slices.IndexFunc(seen, func(h head) bool { return h.InstitutionID == institution })
+		if _, err := s.CloseIfLost(ctx, institution, seen[at].Head); err != nil {
+			return start, err
+		}
+	}
+	if len(seen) < comparedAtOnce {
+		return 0, nil
+	}
+	return start + len(seen), nil
+}
+
+// CloseIfLost closes an institution whose journal has been at a head that is no longer
+// there, unless the operator has accepted that; lost says whether it is not there. The head's
+// time is that of its entry or later.
+func (s *Store) CloseIfLost(
+	ctx context.Context, institution escrow.InstitutionID, seen escrow.Head,
+) (lost bool, err error) {
+	s.cache.forget(institution)
+	tx, err := s.database.begin(ctx, groupNeeds{institution: {}})
+	if err != nil {
+		return false, err
+	}
+	defer tx.Rollback(ctx)
+
+	books := tx.Books(institution)
+	if lost, err = s.isLost(ctx, books, seen); err != nil {
+		return false, err
+	}
+	if lost && books.Exists() && books.Head.Lost < seen.Sequence {
+		books.Head.Lost = seen.Sequence
+		// Whoever is optimistic about the head finds that it has moved.
+		books.Head.At = books.Head.At.Add(time.Microsecond)
+		if err := tx.Commit(ctx); err != nil {
+			if errors.Is(err, ErrOutcomeUnknown) {
+				err = kinded{ErrUnavailable, err} // It can be tried again.
+			}
+			return false, err
+		}
+	}
+
+	s.cache.forget(institution)
+	if books.Exists() {
+		s.cache.setSeen(institution, books.Head)
+	} else {
+		s.cache.unsee(institution)
+	}
+	if lost {
+		s.history.notify(LostHistory{Institution: institution, Seen: seen, Head: books.Head}, !books.Exists())
+	}
+	return lost, nil
+}
+
+func (h *history) notify(l LostHistory, gone bool) {
+	h.mu.Lock()
+	if gone {
+		if h.gone == nil {
+			h.gone = make(map[escrow.InstitutionID]bool)
+		}
+		h.gone[l.Institution] = true
+	}
+	notices := slices.Clone(h.notices)
+	h.mu.Unlock()
+	for _, notice := range notices {
+		notice(l)
+	}
+}
+
+// isLost reports whether a journal that was seen at a head has not come from there.
+func (s *Store) isLost(ctx context.Context, books *escrow.Books, seen escrow.Head) (bool, error) {
+	institution := books.InstitutionID()
+	if seen.Sequence == 0 {
+		return false, nil
+	}
+	if !books.Exists() {
+		return true, nil
+	}
+
+	if books.Head.Sequence >= seen.Sequence {
+		// An entry that was made instead of the one that was seen is a later one.
+		at, found, err := one(ctx, s.database,
+			"SELECT at FROM journal_entries WHERE institution_id = $1 AND sequence = $2",
+			[]any{idArg(institution), seen.Sequence}, scanValue[time.Time])
+		if err != nil || found && !at.After(seen.At) {
+			return false, err
+		}
+	}
+
+	accepted, err := s.isAccepted(ctx, institution, seen.Sequence)
+	return !accepted, err
+}
+
+// isAccepted reports whether the operator has accepted that a journal has lost an entry.
+func (s *Store) isAccepted(ctx context.Context, institution escrow.InstitutionID, sequence int64) (bool, error) {
+	page := escrow.PageRequest{Limit: escrow.MaxPageSize, Descending: true}
+	for {
+		accepted, err := s.Entries(ctx, institution, escrow.EntryFilter{Kind: escrow.KindHistoryAccepted}, page)
+		if err != nil {
+			return false, err
+		}
+		for _, entry := range accepted.Items {
+			if lost, _ := entry.AcceptedLoss(); entry.Sequence <= sequence && sequence <= lost {
+				return true, nil
+			}
+		}
+		if !accepted.More {
+			return false, nil
+		}
+		page.After = new(escrow.SequenceCursor(accepted.Items[len(accepted.Items)-1].Sequence))
+	}
+}
