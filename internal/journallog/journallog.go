@@ -6,10 +6,8 @@ package journallog
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,7 +20,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
 
-// Config configures a log. Every field but Signers must be set.
+// Config configures a log. Every field but Signers and Signed must be set.
 type Config struct {
 	Store   *store.Store
 	Logger  *slog.Logger
@@ -33,6 +31,8 @@ type Config struct {
 	// Signers each sign every checkpoint. Without any, the log generates a key at its
 	// first start and stores it in the database.
 	Signers []translog.Signer
+	// Signed remembers what was signed; where it is nil, until Close.
+	Signed *Signed
 	// Interval is how often journals with new entries get a checkpoint. It must be
 	// positive.
 	Interval time.Duration
@@ -58,7 +58,12 @@ type Log struct {
 	metrics metrics
 
 	// signers is nil until the keys have been read from the database or stored there.
-	signers atomic.Pointer[[]translog.Signer]
+	signers atomic.Pointer[signers]
+	signed  *Signed
+	// compared says that what was signed has been compared with the journals; seen is the time
+	// of the last checkpoint of other servers that was looked at. A round uses both.
+	compared bool
+	seen     time.Time
 
 	stop    context.CancelFunc
 	working sync.WaitGroup
@@ -74,7 +79,10 @@ type metrics struct {
 // Start starts to follow the journals, until Close.
 func Start(config Config) *Log {
 	ctx, stop := context.WithCancel(context.Background())
-	l := &Log{config: config, metrics: newMetrics(config.Metrics), stop: stop}
+	l := &Log{config: config, metrics: newMetrics(config.Metrics), signed: config.Signed, stop: stop}
+	if l.signed == nil {
+		l.signed = &Signed{known: make(map[escrow.InstitutionID]SignedCheckpoint)}
+	}
 	l.working.Go(func() { l.run(ctx) })
 	return l
 }
@@ -132,6 +140,13 @@ func (l *Log) Round(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
 
+	if err := l.compareSigned(ctx); err != nil {
+		return err
+	}
+	if err := l.noteOthers(ctx); err != nil {
+		return err
+	}
+
 	// One server at a time signs: several would repeat each other's work, although they would
 	// sign the same trees.
 	ran, err := l.config.Store.IfLeader(ctx, store.DutyCheckpoints, l.signJournals)
@@ -161,129 +176,6 @@ func (l *Log) eachUnsigned(ctx context.Context, visit func(store.UnsignedJournal
 	}
 
 	l.metrics.lag.Set(float64(lag))
-	return nil
-}
-
-// signJournals signs a checkpoint of every journal with new entries.
-func (l *Log) signJournals(ctx context.Context) error {
-	signers, err := l.loadSigners(ctx)
-	if err != nil {
-		return err
-	}
-
-	var errs []error
-	err = l.eachUnsigned(ctx, func(journal store.UnsignedJournal) {
-		// A broken journal must not keep the others from their checkpoints.
-		if err := l.signJournal(ctx, journal, signers); err != nil {
-			errs = append(errs, fmt.Errorf("journal of %s: %w", journal.Institution, err))
-		}
-	})
-	return errors.Join(append(errs, err)...)
-}
-
-// loadSigners returns the configured signers or, without any, the generated one.
-func (l *Log) loadSigners(ctx context.Context) ([]translog.Signer, error) {
-	if signers := l.signers.Load(); signers != nil {
-		return *signers, nil
-	}
-
-	signers := l.config.Signers
-	// The public keys are published before anything is signed with them.
-	for _, signer := range signers {
-		key := store.CheckpointKey{VerifierKey: signer.VerifierKey(), CreatedAt: l.now()}
-		err := l.config.Store.AddCheckpointKey(ctx, key)
-		if err != nil {
-			return nil, err
-		}
-	}
-	if len(signers) == 0 {
-		generated, err := l.generatedSigner(ctx)
-		if err != nil {
-			return nil, err
-		}
-		signers = []translog.Signer{generated}
-	}
-
-	l.signers.Store(&signers)
-	return signers, nil
-}
-
-// generatedSigner returns the signer whose key a server generated for this origin, or
-// generates one.
-func (l *Log) generatedSigner(ctx context.Context) (translog.Signer, error) {
-	stored, err := l.config.Store.CheckpointKeys(ctx)
-	if err != nil {
-		return translog.Signer{}, err
-	}
-	for _, key := range stored {
-		if key.SigningKey == "" {
-			continue
-		}
-		signer, err := translog.NewSigner(key.SigningKey)
-		if err != nil || signer.Name() == l.config.Origin {
-			return signer, err
-		}
-	}
-
-	signingKey, signer, err := translog.GenerateKey(l.config.Origin)
-	if err != nil {
-		return translog.Signer{}, err
-	}
-	l.config.Logger.Info("generated a key that signs checkpoints and stored it in the database",
-		"verifier_key", signer.VerifierKey())
-	return signer, l.config.Store.AddCheckpointKey(ctx, store.CheckpointKey{
-		VerifierKey: signer.VerifierKey(),
-		SigningKey:  signingKey,
-		CreatedAt:   l.now(),
-	})
-}
-
-// now is the time in the precision of the database.
-func (l *Log) now() time.Time { return l.config.Now().UTC().Truncate(time.Microsecond) }
-
-// signJournal signs checkpoints of one journal until they cover its head.
-func (l *Log) signJournal(ctx context.Context, journal store.UnsignedJournal, signers []translog.Signer) error {
-	last, _, err := l.config.Store.LastCheckpoint(ctx, journal.Institution, math.MaxInt64)
-	if err != nil {
-		return err
-	}
-
-	// Each checkpoint builds on the tree and the balances of the one before.
-	for last.Size < journal.Sequence {
-		next := store.Checkpoint{
-			Institution: journal.Institution,
-			Size:        min(journal.Sequence, last.Size+maxCheckpointEntries),
-			Balances:    last.Balances.Clone(),
-		}
-		leaves, lastAt, err := l.readLeaves(ctx, journal.Institution, last.Size, next.Size, &next.Balances)
-		if err != nil {
-			return err
-		}
-		root, tiles, err := l.tree(ctx, journal.Institution, last.Size).Append(leaves)
-		if err != nil {
-			return err
-		}
-
-		// The clocks of servers differ, but no checkpoint may be older than its entries.
-		if next.At = l.now(); next.At.Before(lastAt) {
-			next.At = lastAt
-		}
-		next.Note, err = translog.Checkpoint{
-			Origin: translog.Origin(l.config.Origin, journal.Institution),
-			Size:   next.Size,
-			Root:   root,
-			At:     next.At,
-		}.Sign(signers...)
-		if err != nil {
-			return err
-		}
-
-		if err := l.config.Store.AddCheckpoint(ctx, next, tiles); err != nil {
-			return err
-		}
-		l.metrics.checkpoints.Inc()
-		last = next
-	}
 	return nil
 }
 

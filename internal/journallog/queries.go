@@ -29,7 +29,7 @@ func (l *Log) Keys(ctx context.Context) ([]Key, error) {
 	signers := l.config.Signers
 	// Before the first round a generated key has not been loaded.
 	if loaded := l.signers.Load(); loaded != nil {
-		signers = *loaded
+		signers = loaded.all
 	}
 
 	keys := make([]Key, len(stored))

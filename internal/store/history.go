@@ -242,12 +242,13 @@ func (s *Store) isLost(ctx context.Context, books *escrow.Books, seen escrow.Hea
 		}
 	}
 
-	accepted, err := s.isAccepted(ctx, institution, seen.Sequence)
+	accepted, err := s.IsLossAccepted(ctx, institution, seen.Sequence)
 	return !accepted, err
 }
 
-// isAccepted reports whether the operator has accepted that a journal has lost an entry.
-func (s *Store) isAccepted(ctx context.Context, institution escrow.InstitutionID, sequence int64) (bool, error) {
+// IsLossAccepted reports whether the operator has accepted that a journal has lost an
+// entry.
+func (s *Store) IsLossAccepted(ctx context.Context, institution escrow.InstitutionID, sequence int64) (bool, error) {
 	page := escrow.PageRequest{Limit: escrow.MaxPageSize, Descending: true}
 	for {
 		accepted, err := s.Entries(ctx, institution, escrow.EntryFilter{Kind: escrow.KindHistoryAccepted}, page)

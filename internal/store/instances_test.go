@@ -326,22 +326,22 @@ func TestWhatAFrozenServerWritesIsFencedOff(t *testing.T) {
 	}
 
 	ran, err := frozen.IfLeader(ctx, store.DutyCheckpoints, func(working context.Context) error {
-		if err := frozen.AddCheckpoint(working, checkpoint(1), nil); err != nil {
+		if err := frozen.AddCheckpoint(working, checkpoint(1), nil, nil); err != nil {
 			t.Errorf("under its lease: %v", err)
 		}
 		// To the database a process that is frozen is one whose lease has run out.
 		exec(t, databaseURL, "UPDATE duty_leases SET ends_at = '1970-01-01Z'")
 		took, err := other.IfLeader(ctx, store.DutyCheckpoints, func(working context.Context) error {
-			if err := frozen.AddCheckpoint(ctx, checkpoint(2), nil); err != nil {
+			if err := frozen.AddCheckpoint(ctx, checkpoint(2), nil, nil); err != nil {
 				t.Errorf("without a lease: %v", err)
 			}
-			return other.AddCheckpoint(working, checkpoint(3), nil)
+			return other.AddCheckpoint(working, checkpoint(3), nil, nil)
 		})
 		if !took || err != nil {
 			t.Errorf("the other server takes over: %t, %v", took, err)
 		}
 
-		if err := frozen.AddCheckpoint(working, checkpoint(4), nil); !errors.Is(err, store.ErrNotLeader) {
+		if err := frozen.AddCheckpoint(working, checkpoint(4), nil, nil); !errors.Is(err, store.ErrNotLeader) {
 			t.Errorf("after it the first server writes with %v, want %v", err, store.ErrNotLeader)
 		}
 		<-working.Done()

@@ -263,7 +263,11 @@ func calls(ctx context.Context, of escrow.InstitutionID) []storeCall {
 		{"CountEntries", func(s *Store) error { _, err := s.CountEntries(ctx); return err }},
 		{"NextTenant", func(s *Store) error { _, _, err := s.NextTenant(ctx, of); return err }},
 		{"Tile", func(s *Store) error { _, _, err := s.Tile(ctx, of, translog.TileID{}); return err }},
-		{"AddCheckpoint", func(s *Store) error { return s.AddCheckpoint(ctx, Checkpoint{}, make([]translog.Tile, 1)) }},
+		{"AddCheckpoint", func(s *Store) error {
+			return s.AddCheckpoint(ctx, Checkpoint{}, make([]translog.Tile, 1), make([]CheckpointKey, 1))
+		}},
+		{"CheckpointsSince", func(s *Store) error { _, err := s.CheckpointsSince(ctx, time.Now(), 1); return err }},
+		{"HasCheckpoints", func(s *Store) error { _, err := s.HasCheckpoints(ctx); return err }},
 		{"LastCheckpoint", func(s *Store) error { _, _, err := s.LastCheckpoint(ctx, of, 1); return err }},
 		{"FirstCheckpoint", func(s *Store) error { _, _, err := s.FirstCheckpoint(ctx, of, 1); return err }},
 		{"UnsignedJournals", func(s *Store) error { _, err := s.UnsignedJournals(ctx, of, 1); return err }},

@@ -77,13 +77,18 @@ func (s *Store) Tiles(
 }
 
 // AddCheckpoint keeps a checkpoint with the tiles that have changed since the one
-// before it.
-func (s *Store) AddCheckpoint(ctx context.Context, c Checkpoint, changed []translog.Tile) error {
+// before it, and with the keys that have signed it, unless they are there.
+func (s *Store) AddCheckpoint(
+	ctx context.Context, c Checkpoint, changed []translog.Tile, keys []CheckpointKey,
+) error {
 	tiles := make([]ownedTile, len(changed))
 	for i, tile := range changed {
 		tiles[i] = ownedTile{c.Institution, tile}
 	}
 	return s.database.transact(ctx, func(sink changeSink) error {
+		if err := insert(sink, checkpointKeyTable, keys); err != nil {
+			return err
+		}
 		if err := insert(sink, checkpointTable, []Checkpoint{c}); err != nil {
 			return err
 		}
@@ -119,6 +124,19 @@ func (s *Store) Checkpoints(
 		l.after(page, page.After.Sequence())
 	}
 	return pageOf(ctx, s.database, l, page, checkpointTable.scan)
+}
+
+// CheckpointsSince returns the first checkpoints of all journals that were signed at a time
+// or later, at most limit of them, in order of time.
+func (s *Store) CheckpointsSince(ctx context.Context, at time.Time, limit int) ([]Checkpoint, error) {
+	return all(ctx, s.database, "SELECT "+checkpointTable.list+` FROM journal_checkpoints
+		WHERE at >= $1 ORDER BY at LIMIT $2`, []any{at, int64(limit)}, checkpointTable.scan)
+}
+
+// HasCheckpoints reports whether any checkpoint is there.
+func (s *Store) HasCheckpoints(ctx context.Context) (bool, error) {
+	_, found, err := one(ctx, s.database, "SELECT size FROM journal_checkpoints LIMIT 1", nil, scanValue[int64])
+	return found, err
 }
 
 // UnsignedJournal is a journal with entries that no checkpoint covers yet.

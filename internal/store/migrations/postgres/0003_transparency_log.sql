@@ -23,6 +23,8 @@ CREATE TABLE journal_checkpoints (
     PRIMARY KEY (institution_id, size)
 );
 
+CREATE INDEX journal_checkpoints_at ON journal_checkpoints (at);
+
 CREATE TRIGGER journal_checkpoints_append_only
     BEFORE UPDATE OR DELETE OR TRUNCATE ON journal_checkpoints
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

@@ -24,6 +24,8 @@ CREATE TABLE journal_checkpoints (
 ) STRICT, WITHOUT ROWID;
 
 -- +goose StatementBegin
+CREATE INDEX journal_checkpoints_at ON journal_checkpoints (at);
+
 CREATE TRIGGER journal_checkpoints_no_update BEFORE UPDATE ON journal_checkpoints
 BEGIN SELECT RAISE(ABORT, 'journal_checkpoints is append-only: UPDATE refused'); END;
 -- +goose StatementEnd
