@@ -59,6 +59,7 @@ type serverFlags struct {
 	// The transparency log, and what the server does by itself.
 	CheckpointOrigin     string `env:"CHECKPOINT_ORIGIN" default:"escrowgrid" help:"Your name, with which the origin of every checkpoint begins, like escrow.example.com. It should never change."`
 	CheckpointSigningKey string `env:"CHECKPOINT_SIGNING_KEY" secret:"" help:"The keys that sign checkpoints, as escrowgrid signing-key makes them, separated by commas; all of them sign. When empty, the server makes one and keeps it in the database."`
+	SignedCheckpoints    string `env:"SIGNED_CHECKPOINTS_PATH" name:"signed-checkpoints-path" placeholder:"PATH" help:"The file in which the server remembers what it has signed, so that it notices a database that has gone back, and never signs another root of the same size. It has to outlive restarts. Default: beside the SQLite database; on PostgreSQL, memory alone."`
 	CheckpointInterval   string `env:"CHECKPOINT_INTERVAL" default:"5s" help:"How often a journal with new entries gets a checkpoint."`
 	VerifyInterval       string `env:"VERIFY_INTERVAL" default:"24h" help:"How long the server waits between two verifications of all journals and rows; 0s never verifies."`
 	ExpiryInterval       string `env:"EXPIRY_INTERVAL" default:"1s" help:"How often the server looks for positions to expire."`
@@ -107,6 +108,7 @@ type serverConfig struct {
 
 	checkpointOrigin   string
 	signers            []translog.Signer // without any, the server makes one
+	signedPath         string            // empty where what is signed is remembered in memory alone
 	checkpointInterval time.Duration
 	verifyInterval     time.Duration // 0 never verifies
 	expiryInterval     time.Duration
@@ -142,6 +144,8 @@ func (f serverFlags) config(stderr io.Writer) (serverConfig, error) {
 	config.databaseURL, config.databaseConnections = r.database(f.databaseFlags)
 	// A signing key has a name, which must be the origin's.
 	config.signers = r.signers("CHECKPOINT_SIGNING_KEY", f.CheckpointSigningKey, config.checkpointOrigin)
+
+	config.signedPath = signedPath(f.SignedCheckpoints, config.databaseURL)
 
 	// With a shorter interval, the server would do little else.
 	const shortest = 100 * time.Millisecond

@@ -41,6 +41,7 @@ type cli struct {
 	Export     exportCommand      `cmd:"" help:"Write an institution's journal to a file that can be verified elsewhere."`
 	Backup     backupCommand      `cmd:"" help:"Copy an SQLite database while a server uses it, and verify the copy."`
 	Restore    restoreCommand     `cmd:"" help:"Restore an SQLite database from a backup."`
+	Accept     acceptCommand      `cmd:"" name:"accept-history" help:"Open institutions whose journals have lost entries."`
 	LoadTest   loadTestCommand    `cmd:"" name:"loadtest" help:"Test how much load a server takes, and that nothing is lost."`
 	Health     healthcheckCommand `cmd:"" name:"healthcheck" help:"Ask the server on this machine whether it is alive."`
 	SigningKey signingKeyCommand  `cmd:"" name:"signing-key" help:"Make a key that signs checkpoints of the transparency log."`

@@ -16,7 +16,9 @@ type restoreCommand struct {
 // Help explains the command below its flags' list.
 func (*restoreCommand) Help() string {
 	return `Copies a backup to the SQLite file that DATABASE_URL names, which must not exist, and verifies it. Everything written after
-the backup is lost, and whoever holds a later checkpoint of a journal can tell.`
+the backup is lost, and whoever holds a later checkpoint of a journal can tell: so does the server, where the file in
+which it remembers what it has signed is still beside the database. It then closes the institutions whose journals are
+shorter until escrowgrid accept-history opens them.`
 }
 
 // Run restores a backup. It never overwrites a database: an operator in haste could lose the only

@@ -145,6 +145,10 @@ func (s *service) startWork(ctx context.Context, metrics prometheus.Registerer) 
 		return err
 	}
 
+	signed, err := journallog.OpenSigned(c.signedPath)
+	if err != nil {
+		return fmt.Errorf("read what was signed: %w", err)
+	}
 	s.transparencyLog = journallog.Start(journallog.Config{
 		Store:    s.store,
 		Logger:   c.logger,
@@ -152,6 +156,7 @@ func (s *service) startWork(ctx context.Context, metrics prometheus.Registerer) 
 		Metrics:  metrics,
 		Origin:   c.checkpointOrigin,
 		Signers:  c.signers,
+		Signed:   signed,
 		Interval: c.checkpointInterval,
 	})
 	if c.verifyInterval > 0 {

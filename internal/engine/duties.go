@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -93,8 +94,8 @@ func (e *Engine) expire(ctx context.Context, due []escrow.DuePosition) error {
 			if errs[i] == nil {
 				e.metrics.expired.Inc()
 			}
-			switch escrow.ErrorCode(errs[i]) {
-			case escrow.CodeInvalidTransition, escrow.CodeHistoryLost:
+			late := []escrow.Code{escrow.CodeInvalidTransition, escrow.CodeHistoryLost}
+			if slices.Contains(late, escrow.ErrorCode(errs[i])) {
 				errs[i] = nil
 			}
 		})

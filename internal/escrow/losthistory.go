@@ -78,8 +78,8 @@ func (b *Books) checkHistory(command Command) *Error {
 		return nil
 	}
 	return Errorf(CodeHistoryLost,
-		"The journal ends at entry %d, and entry %d is known to have been acknowledged. The institution is closed until "+
-			"the operator has accepted the loss.", b.Head.Sequence, b.Head.Lost)
+		"The journal ends at entry %d, and entry %d is known to have been acknowledged. The institution is closed "+
+			"until the operator has accepted the loss.", b.Head.Sequence, b.Head.Lost)
 }
 
 // AcceptedLoss returns the greatest sequence whose loss an entry accepts; ok is false for

@@ -53,9 +53,10 @@ func (s *server) finish(c *call, duration time.Duration) {
 
 // levelOf is the level at which a failure of the server is logged. An overloaded server
 // has better things to do than to complain of each, and there is a metric; one that shuts
-// down was told to.
+// down was told to; a journal that has lost entries was logged when that was noticed.
 func levelOf(failure error) slog.Level {
-	if code := escrow.ErrorCode(failure); code == escrow.CodeOverloaded || code == escrow.CodeShuttingDown {
+	calm := []escrow.Code{escrow.CodeOverloaded, escrow.CodeShuttingDown, escrow.CodeHistoryLost}
+	if slices.Contains(calm, escrow.ErrorCode(failure)) {
 		return slog.LevelInfo
 	}
 	return slog.LevelError

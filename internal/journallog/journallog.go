@@ -76,12 +76,23 @@ type metrics struct {
 	lag         prometheus.Gauge
 }
 
-// Start starts to follow the journals, until Close.
+// comparing bounds how long Start compares what was signed.
+const comparing = 10 * time.Second
+
+// Start starts to follow the journals, until Close. First it compares what was signed with
+// them, so that nothing is written to one that has gone back; where the database cannot be
+// had, the first round does so.
 func Start(config Config) *Log {
 	ctx, stop := context.WithCancel(context.Background())
 	l := &Log{config: config, metrics: newMetrics(config.Metrics), signed: config.Signed, stop: stop}
 	if l.signed == nil {
 		l.signed = &Signed{known: make(map[escrow.InstitutionID]SignedCheckpoint)}
+	}
+
+	comparison, done := context.WithTimeout(ctx, comparing)
+	defer done()
+	if err := l.compareSigned(comparison); err != nil {
+		l.failed(err)
 	}
 	l.working.Go(func() { l.run(ctx) })
 	return l
@@ -127,11 +138,14 @@ func (l *Log) run(ctx context.Context) {
 		}
 
 		if err := l.Round(ctx); err != nil && ctx.Err() == nil {
-			l.metrics.failures.Inc()
-			l.config.Logger.Warn(
-				"the transparency log could not be brought up to date; it will be tried again", "error", err)
+			l.failed(err)
 		}
 	}
+}
+
+func (l *Log) failed(err error) {
+	l.metrics.failures.Inc()
+	l.config.Logger.Warn("the transparency log could not be brought up to date; it will be tried again", "error", err)
 }
 
 // Round signs a checkpoint of every journal with new entries, unless another server is

@@ -1,7 +1,6 @@
 package journallog
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/base64"
 	"errors"
@@ -38,28 +37,43 @@ type SignedCheckpoint struct {
 type Signed struct {
 	mu    sync.Mutex
 	known map[escrow.InstitutionID]SignedCheckpoint
-	file  *os.File // nil where it is remembered in memory alone
+	path  string // empty where it is remembered in memory alone
 }
 
 // OpenSigned reads what a file remembers, which it makes if it is missing. Without a path,
-// what is signed is remembered until the process ends.
+// what is signed is remembered until the process ends. Servers may share a file.
 func OpenSigned(path string) (*Signed, error) {
-	s := &Signed{known: make(map[escrow.InstitutionID]SignedCheckpoint)}
+	s := &Signed{known: make(map[escrow.InstitutionID]SignedCheckpoint), path: path}
 	if path == "" {
 		return s, nil
 	}
 
-	lines, err := s.read(path)
+	lines, cut, err := s.read(path)
 	if err != nil {
 		return nil, err
 	}
-	if lines > 2*len(s.known)+maxReplacedLines {
-		if err := s.rewrite(path); err != nil {
+	if cut >= 0 {
+		if err := os.Truncate(path, cut); err != nil {
 			return nil, err
 		}
 	}
-	s.file, err = os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if lines > 2*len(s.known)+maxReplacedLines {
+		err = s.rewrite(path)
+	} else {
+		err = s.append("") // A path that cannot be written to shows at once.
+	}
 	return s, err
+}
+
+// append adds a line to the file, and waits until it is on the disk. The file may have been
+// replaced by a shorter one since the last line.
+func (s *Signed) append(line string) error {
+	file, err := os.OpenFile(s.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(line)
+	return errors.Join(err, file.Sync(), file.Close())
 }
 
 // maxReplacedLines is how many replaced lines a file may have before it is written anew.
@@ -71,37 +85,35 @@ func ReadSigned(path string) ([]SignedCheckpoint, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, err
 	}
-	_, err := s.read(path)
+	_, _, err := s.read(path)
 	return s.All(), err
 }
 
 // read reads a file and counts its lines. A line that was cut off while it was written is
-// of a checkpoint that was not signed.
-func (s *Signed) read(path string) (lines int, err error) {
-	text, err := os.ReadFile(path)
+// of a checkpoint that was not signed; cut is where it begins, or negative.
+func (s *Signed) read(path string) (lines int, cut int64, err error) {
+	text, err := os.ReadFile(path) //nolint:gosec // The operator says where.
 	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
+		return 0, -1, nil
 	}
 	if err != nil {
-		return 0, err
+		return 0, -1, err
 	}
 
+	cut = -1
 	whole := text[:bytes.LastIndexByte(text, '\n')+1]
 	if len(whole) < len(text) {
-		if err := os.Truncate(path, int64(len(whole))); err != nil {
-			return 0, err
-		}
+		cut = int64(len(whole))
 	}
-	scanner := bufio.NewScanner(bytes.NewReader(whole))
-	for scanner.Scan() {
+	for line := range strings.Lines(string(whole)) {
 		lines++
-		checkpoint, err := parseSigned(scanner.Text())
+		checkpoint, err := parseSigned(line)
 		if err != nil {
-			return lines, fmt.Errorf("%s, line %d: %w", path, lines, err)
+			return lines, cut, fmt.Errorf("%s, line %d: %w", path, lines, err)
 		}
 		s.known[checkpoint.Institution] = checkpoint
 	}
-	return lines, scanner.Err()
+	return lines, cut, nil
 }
 
 func parseSigned(line string) (c SignedCheckpoint, err error) {
@@ -177,22 +189,11 @@ func (s *Signed) Note(c SignedCheckpoint) error {
 		return fmt.Errorf("a checkpoint of %d entries with another root than now was signed before", last.Size)
 	}
 
-	if s.file != nil {
-		if _, err := s.file.WriteString(c.line()); err != nil {
-			return err
-		}
-		if err := s.file.Sync(); err != nil {
+	if s.path != "" {
+		if err := s.append(c.line()); err != nil {
 			return err
 		}
 	}
 	s.known[c.Institution] = c
 	return nil
-}
-
-// Close closes the file.
-func (s *Signed) Close() error {
-	if s.file == nil {
-		return nil
-	}
-	return s.file.Close()
 }

@@ -42,7 +42,8 @@ func (p *postgres) behind(ctx context.Context, seen []head) ([]escrow.Institutio
 	for i, h := range seen {
 		institutions[i], sequences[i], times[i] = idArg(h.InstitutionID), h.Sequence, h.At
 	}
-	return all(ctx, p, journalsBehind, []any{institutions, sequences, times}, func(r row) (id escrow.InstitutionID, err error) {
+	args := []any{institutions, sequences, times}
+	return all(ctx, p, journalsBehind, args, func(r row) (id escrow.InstitutionID, err error) {
 		err = r.Scan((*[16]byte)(&id))
 		return id, err
 	})

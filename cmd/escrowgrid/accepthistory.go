@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/escrowgrid/escrowgrid/internal/engine"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/journallog"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/translog"
+)
+
+// acceptCommand accepts that journals have lost entries.
+type acceptCommand struct {
+	databaseFlags `embed:""`
+
+	SignedCheckpoints string   `env:"SIGNED_CHECKPOINTS_PATH" name:"signed-checkpoints-path" placeholder:"PATH" help:"The server's file of what was signed, for the last checkpoint of what is lost. Default: beside the SQLite database."`
+	Institutions      []string `arg:"" optional:"" name:"institution" help:"The institutions to open, like inst_…; those that are closed are listed without any."`
+}
+
+// Help explains the command below its flags' list.
+func (*acceptCommand) Help() string {
+	return `A server closes an institution when its journal has lost entries that were acknowledged: after a failover to a standby that
+was behind, or a restored backup. Every command on it is answered 503 history_lost until an operator has accepted the
+loss, with this command: it appends an entry HISTORY_ACCEPTED, which names the lost entries and the last checkpoint
+that is known of them.
+
+First look for the lost entries: on the old primary, in an archive of the write-ahead log, in bundles, in what clients
+were answered. What is accepted as lost is executed again by nobody.
+
+On PostgreSQL servers may run meanwhile; an SQLite file takes one process at a time.`
+}
+
+// Run lists the closed institutions, or opens some.
+func (c *acceptCommand) Run(ctx context.Context, out output) (err error) {
+	institutions := make([]escrow.InstitutionID, len(c.Institutions))
+	for i, text := range c.Institutions {
+		if err := institutions[i].UnmarshalText([]byte(text)); err != nil {
+			return wrongUsage("%q is no institution: %v", text, err)
+		}
+	}
+
+	var r reader
+	databaseURL, _ := r.database(c.databaseFlags)
+	if r.err != nil {
+		return r.err
+	}
+	signed, err := journallog.ReadSigned(signedPath(c.SignedCheckpoints, databaseURL))
+	if err != nil && (c.SignedCheckpoints != "" || !errors.Is(err, fs.ErrNotExist)) {
+		return err
+	}
+
+	database, err := openExisting(ctx, c.databaseFlags)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, database.Close()) }()
+	closed, err := closedJournals(ctx, database)
+	if err != nil {
+		return err
+	}
+	if len(institutions) == 0 {
+		return listClosed(out, closed)
+	}
+
+	for _, institution := range institutions {
+		lost, ok := closed[institution]
+		if !ok {
+			return fmt.Errorf("%s is not closed", institution)
+		}
+		checkpoint, err := lastKnown(ctx, database, signed, institution)
+		if err != nil {
+			return err
+		}
+		if err := accept(ctx, database, institution, checkpoint); err != nil {
+			return fmt.Errorf("%s: %w", institution, err)
+		}
+		fmt.Fprintf(out.stdout, "%s is open: entries %d to %d are accepted as lost.\n",
+			institution, lost.Head.Sequence+1, lost.Seen.Sequence)
+	}
+	return nil
+}
+
+// signedPath is where a server with a database remembers what it has signed; empty where
+// nowhere but in memory.
+func signedPath(given, databaseURL string) string {
+	path, isSQLite := strings.CutPrefix(databaseURL, "sqlite:")
+	if given != "" || !isSQLite || path == ":memory:" {
+		return given
+	}
+	return path + ".signed"
+}
+
+// closedJournals returns the institutions that are closed.
+func closedJournals(ctx context.Context, s *store.Store) (map[escrow.InstitutionID]store.LostHistory, error) {
+	const page = 1000
+	closed := make(map[escrow.InstitutionID]store.LostHistory)
+	for after := (escrow.InstitutionID{}); ; {
+		journals, err := s.ClosedJournals(ctx, after, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, journal := range journals {
+			after = journal.Institution
+			closed[after] = journal
+		}
+		if len(journals) < page {
+			return closed, nil
+		}
+	}
+}
+
+func listClosed(out output, closed map[escrow.InstitutionID]store.LostHistory) error {
+	if len(closed) == 0 {
+		_, err := fmt.Fprintln(out.stdout, "No institution is closed.")
+		return err
+	}
+
+	table := tabwriter.NewWriter(out.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "CLOSED INSTITUTION\tLAST ENTRY\tLOST UP TO")
+	for institution, lost := range closed {
+		fmt.Fprintf(table, "%s\t%d\t%d\n", institution, lost.Head.Sequence, lost.Seen.Sequence)
+	}
+	return table.Flush()
+}
+
+// lastKnown returns the greatest checkpoint of a journal that is remembered or stored; nil
+// where there is none.
+func lastKnown(
+	ctx context.Context, s *store.Store, signed []journallog.SignedCheckpoint, institution escrow.InstitutionID,
+) (*escrow.KnownCheckpoint, error) {
+	var known *escrow.KnownCheckpoint
+	stored, found, err := s.LastCheckpoint(ctx, institution, math.MaxInt64)
+	if err != nil {
+		return nil, err
+	}
+	if found {
+		checkpoint, err := translog.Unverified(stored.Note)
+		if err != nil {
+			return nil, err
+		}
+		known = &escrow.KnownCheckpoint{Size: stored.Size, Root: checkpoint.Root}
+	}
+
+	for _, c := range signed {
+		if c.Institution == institution && (known == nil || c.Size > known.Size) {
+			known = &escrow.KnownCheckpoint{Size: c.Size, Root: c.Root}
+		}
+	}
+	return known, nil
+}
+
+// accept has an engine of its own carry out the command.
+func accept(
+	ctx context.Context, s *store.Store, institution escrow.InstitutionID, checkpoint *escrow.KnownCheckpoint,
+) (err error) {
+	e, err := engine.New(engine.Config{
+		Store: s, Logger: slog.New(slog.DiscardHandler), Now: time.Now, Random: rand.Reader,
+		Metrics: prometheus.NewRegistry(), QueueSize: 1, GroupSize: 1, ExpiryInterval: time.Hour,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.Close(context.WithoutCancel(ctx))) }()
+
+	_, err = e.Do(ctx, escrow.Request{
+		Institution: institution, Actor: escrow.ActorRoot(), RequestID: "accept-history-" + rand.Text(),
+		Command: escrow.NewAcceptHistory(checkpoint),
+	})
+	return err
+}
