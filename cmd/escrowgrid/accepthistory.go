@@ -106,6 +106,7 @@ func signedPath(given, databaseURL string) string {
 func closedJournals(ctx context.Context, s *store.Store) (map[escrow.InstitutionID]store.LostHistory, error) {
 	const page = 1000
 	closed := make(map[escrow.InstitutionID]store.LostHistory)
+
 	for after := (escrow.InstitutionID{}); ; {
 		journals, err := s.ClosedJournals(ctx, after, page)
 		if err != nil {

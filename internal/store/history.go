@@ -250,6 +250,7 @@ func (s *Store) isLost(ctx context.Context, books *escrow.Books, seen escrow.Hea
 // entry.
 func (s *Store) IsLossAccepted(ctx context.Context, institution escrow.InstitutionID, sequence int64) (bool, error) {
 	page := escrow.PageRequest{Limit: escrow.MaxPageSize, Descending: true}
+
 	for {
 		accepted, err := s.Entries(ctx, institution, escrow.EntryFilter{Kind: escrow.KindHistoryAccepted}, page)
 		if err != nil {
