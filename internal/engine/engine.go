@@ -239,7 +239,7 @@ func (e *Engine) do(ctx context.Context, request escrow.Request) (Answer, error)
 		return Answer{}, escrow.Wrap(escrow.CodeRequestTimeout, ctx.Err(),
 			"The request's time ran out before its turn; nothing was done.")
 	}
-	return Answer{}, unknownOutcome(ctx.Err())
+	return Answer{}, escrow.UnknownOutcome(ctx.Err())
 }
 
 // answer makes the answer to a command of its result.
@@ -301,11 +301,6 @@ func (e *Engine) lastEntries(
 	page, err := e.store.Entries(ctx, institution, filter, escrow.PageRequest{Limit: limit, Descending: true})
 	slices.Reverse(page.Items)
 	return page.Items, err
-}
-
-func unknownOutcome(cause error) *escrow.Error {
-	return escrow.Wrap(escrow.CodeOutcomeUnknown, cause,
-		"Whether the request was carried out is not known; repeat it with the same Idempotency-Key to find out.")
 }
 
 func (e *Engine) enqueue(p *pending) error {

@@ -62,7 +62,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		stale: counter("groups_stale_total",
 			"Groups that were begun again because another server had written to their journals."),
 		unknown: counter("commits_unknown_total",
-			"Commits whose outcome had to be looked up because the connection broke."),
+			"Commits whose outcome had to be looked up: the connection broke, or no standby confirmed them."),
 
 		expired: counter("positions_expired_total", "Positions that this server expired."),
 		unlogged: counter("security_events_lost_total",

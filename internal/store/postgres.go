@@ -42,6 +42,7 @@ func openPostgres(ctx context.Context, databaseURL string, connections int, cach
 	config.MaxConns = int32(min(connections, 1000))
 	config.ConnConfig.ConnectTimeout = 5 * time.Second
 	config.ConnConfig.Tracer = postgresTracer{}
+	config.ConnConfig.OnNotice = keepWarning
 	maps.Copy(config.ConnConfig.RuntimeParams, sessionParameters())
 	config.AfterConnect = prepareSession
 
@@ -59,6 +60,9 @@ func sessionParameters() map[string]string {
 	return map[string]string{
 		"application_name": "escrowgrid",
 		"timezone":         "UTC",
+
+		// A commit that no standby confirmed shows by a warning alone.
+		"client_min_messages": "warning",
 
 		// Every statement has one sensible plan: nested loops over an index. Planned
 		// anew each time, a quarter of the database's time goes into it; planned once,
@@ -184,12 +188,16 @@ func (p *postgres) transact(ctx context.Context, fill func(changeSink) error) er
 		return err
 	}
 	// The statements of a pipeline are one transaction.
-	return classify(p.pool.SendBatch(ctx, &sink.batch).Close())
+	return p.commit(ctx, func(conn *pgxpool.Conn) error { return conn.SendBatch(ctx, &sink.batch).Close() })
 }
 
-func (p *postgres) exec(ctx context.Context, sql string, args []any) (int64, error) {
-	tag, err := p.pool.Exec(ctx, sql, args...)
-	return tag.RowsAffected(), classify(err)
+func (p *postgres) exec(ctx context.Context, sql string, args []any) (affected int64, err error) {
+	err = p.commit(ctx, func(conn *pgxpool.Conn) error {
+		tag, err := conn.Exec(ctx, sql, args...)
+		affected = tag.RowsAffected()
+		return err
+	})
+	return affected, err
 }
 
 func (p *postgres) migrate(ctx context.Context) error {

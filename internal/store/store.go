@@ -39,6 +39,8 @@ type Tx interface {
 	Commit(ctx context.Context) error
 	// Rollback gives the transaction up. After Commit it does nothing.
 	Rollback(ctx context.Context)
+	// read runs a query on the connection that holds the lock.
+	read(ctx context.Context, sql string, args []any, scan func(row) error) error
 }
 
 // Open opens the database that a URL names: sqlite:PATH, sqlite::memory:, or
