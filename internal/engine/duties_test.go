@@ -289,10 +289,16 @@ func TestCloseEndsADutyThatHangs(t *testing.T) {
 }
 
 // waiting counts the connections that wait for a lock.
-func (d database) waiting(t *testing.T) (count int) {
+func (d database) waiting(t *testing.T) int {
+	t.Helper()
+	return d.sessions(t, "wait_event_type = 'Lock'")
+}
+
+// sessions counts the connections to the database of which something is so.
+func (d database) sessions(t *testing.T, condition string) (count int) {
 	t.Helper()
 	err := d.raw.QueryRowContext(t.Context(),
-		"SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&count)
+		"SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND "+condition).Scan(&count)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,6 +56,9 @@ type Config struct {
 	RetryFor time.Duration
 	// AttemptTimeout bounds one transaction. Default 10 s.
 	AttemptTimeout time.Duration
+	// AbandonedAfter is how long another server can keep this one from writing without
+	// being heard of, until its session is ended; it is looked for twice as often. Default 10 s.
+	AbandonedAfter time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -71,6 +74,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.AttemptTimeout == 0 {
 		c.AttemptTimeout = 10 * time.Second
+	}
+	if c.AbandonedAfter == 0 {
+		c.AbandonedAfter = 10 * time.Second
 	}
 	return c
 }
@@ -137,6 +143,7 @@ func New(config Config) (*Engine, error) {
 	e.duties.Go(func() { e.expirePositions(ctx) })
 	e.duties.Go(func() { e.purge(ctx) })
 	e.duties.Go(func() { e.writeSecurityEvents(ctx) })
+	e.duties.Go(func() { e.endAbandoned(ctx) })
 	return e, nil
 }
 

@@ -21,6 +21,7 @@ type metrics struct {
 	retries      prometheus.Counter
 	stale        prometheus.Counter
 	unknown      prometheus.Counter
+	abandoned    prometheus.Counter
 	due          prometheus.Gauge
 	expired      prometheus.Counter
 	unlogged     prometheus.Counter
@@ -64,6 +65,8 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		unknown: counter("commits_unknown_total",
 			"Commits whose outcome had to be looked up: the connection broke, or no standby confirmed them."),
 
+		abandoned: counter("abandoned_sessions_ended_total",
+			"Database sessions that this server ended because their servers kept others from writing and were not heard of."),
 		expired: counter("positions_expired_total", "Positions that this server expired."),
 		unlogged: counter("security_events_lost_total",
 			"Refused attempts that did not fit into the queue of security events, or could not be written."),
@@ -93,7 +96,7 @@ func (m *metrics) begin() {
 	} {
 		m.refusals.WithLabelValues(string(code))
 	}
-	for _, duty := range []string{dutyExpiry, dutyPurge, dutySecurityEvents} {
+	for _, duty := range []string{dutyExpiry, dutyPurge, dutySecurityEvents, dutyAbandoned} {
 		m.dutyFailures.WithLabelValues(duty)
 	}
 }

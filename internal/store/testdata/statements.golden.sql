@@ -260,8 +260,29 @@ SELECT institution_id, sequence, last_at
     WHERE institution_id = ANY ($1::uuid[]);
 
 -- each connection to PostgreSQL
+SELECT set_config(name, value, false)
+    FROM (VALUES ('timezone', 'UTC'), ('client_min_messages', 'warning'), ('plan_cache_mode',
+        'force_generic_plan'), ('enable_seqscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin',
+        'off'), ('enable_bitmapscan', 'off'), ('jit', 'off'), ('idle_in_transaction_session_timeout',
+        '15000'), ('tcp_keepalives_idle', '5'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count',
+        '2'), ('tcp_user_timeout', '15000')) AS settings (name, value);
+
+-- each connection to PostgreSQL
 SELECT set_config('synchronous_commit', 'on', false)
     WHERE current_setting('synchronous_commit') = 'off';
+
+-- each connection to PostgreSQL
+SELECT set_config(name, '5s', false)
+    FROM pg_settings
+    WHERE name = 'client_connection_check_interval';
+
+-- EndAbandoned on PostgreSQL
+SELECT pg_terminate_backend(holder.pid)
+    FROM pg_stat_activity AS holder
+    WHERE holder.usename = current_user AND holder.datname = current_database()
+        AND holder.application_name = $1 AND holder.wait_event_type = 'Client'
+        AND holder.state_change < clock_timestamp() - $2 * interval '1 microsecond'
+        AND holder.pid IN (SELECT unnest(pg_blocking_pids(waiter.pid)) FROM pg_stat_activity AS waiter WHERE waiter.usename = current_user AND waiter.datname = current_database() AND waiter.application_name = $1 AND waiter.wait_event_type = 'Lock');
 
 -- IfLeader on PostgreSQL
 UPDATE duty_leases
