@@ -147,9 +147,7 @@ func (c *committer) settle(group []*pending) {
 
 	switch {
 	case err == nil:
-	case errors.Is(err, store.ErrOutcomeUnknown):
-		c.fail(group, unknownOutcome(err))
-	case c.failing:
+	case c.failing, errors.Is(err, store.ErrOutcomeUnknown):
 		c.fail(group, store.Failure(err))
 	case len(group) > 1:
 		c.engine.metrics.splits.Inc()

@@ -37,6 +37,7 @@ const (
 	dutyPurge          = "purge"
 	dutySecurityEvents = "security events"
 	dutyHistory        = "history"
+	dutyAbandoned      = "abandoned sessions"
 )
 
 // every calls work at an interval until the engine closes. The context ends what
@@ -154,6 +155,20 @@ func (e *Engine) writeSecurityEvents(ctx context.Context) {
 	last, cancel := context.WithTimeout(context.Background(), refusalInterval)
 	defer cancel()
 	flush(last)
+}
+
+// endAbandoned ends the sessions of other servers that keep this one from writing and have
+// not been heard of. Every server looks for them: the next one to freeze may be any.
+func (e *Engine) endAbandoned(ctx context.Context) {
+	e.every(ctx, e.config.AbandonedAfter/2, func(ctx context.Context) {
+		ended, err := e.store.EndAbandoned(ctx, e.config.AbandonedAfter)
+		if ended > 0 {
+			e.metrics.abandoned.Add(float64(ended))
+			e.log.Warn("ended sessions of servers that kept others from writing and were not heard of",
+				"sessions", ended, "after", e.config.AbandonedAfter)
+		}
+		e.dutyFailed(dutyAbandoned, err)
+	})
 }
 
 func (e *Engine) dutyFailed(duty string, err error) {

@@ -203,7 +203,7 @@ func TestCountersOfAlertsBeginAtZero(t *testing.T) {
 		series[family.GetName()] = len(family.GetMetric())
 	}
 	for name, want := range map[string]int{
-		"escrowgrid_journal_entries_total": len(escrow.Kinds()), "escrowgrid_duty_failures_total": 4, "escrowgrid_commands_refused_total": 5,
+		"escrowgrid_journal_entries_total": len(escrow.Kinds()), "escrowgrid_duty_failures_total": 5, "escrowgrid_commands_refused_total": 5,
 	} {
 		if series[name] != want {
 			t.Errorf("%s has %d series, want %d", name, series[name], want)
@@ -289,10 +289,16 @@ func TestCloseEndsADutyThatHangs(t *testing.T) {
 }
 
 // waiting counts the connections that wait for a lock.
-func (d database) waiting(t *testing.T) (count int) {
+func (d database) waiting(t *testing.T) int {
+	t.Helper()
+	return d.sessions(t, "wait_event_type = 'Lock'")
+}
+
+// sessions counts the connections to the database of which something is so.
+func (d database) sessions(t *testing.T, condition string) (count int) {
 	t.Helper()
 	err := d.raw.QueryRowContext(t.Context(),
-		"SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&count)
+		"SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND "+condition).Scan(&count)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,6 +56,9 @@ type Config struct {
 	RetryFor time.Duration
 	// AttemptTimeout bounds one transaction. Default 10 s.
 	AttemptTimeout time.Duration
+	// AbandonedAfter is how long another server can keep this one from writing without
+	// being heard of, until its session is ended; it is looked for twice as often. Default 10 s.
+	AbandonedAfter time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -71,6 +74,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.AttemptTimeout == 0 {
 		c.AttemptTimeout = 10 * time.Second
+	}
+	if c.AbandonedAfter == 0 {
+		c.AbandonedAfter = 10 * time.Second
 	}
 	return c
 }
@@ -139,6 +145,7 @@ func New(config Config) (*Engine, error) {
 	e.duties.Go(func() { e.purge(ctx) })
 	e.duties.Go(func() { e.writeSecurityEvents(ctx) })
 	e.duties.Go(func() { e.watchHistory(ctx) })
+	e.duties.Go(func() { e.endAbandoned(ctx) })
 	return e, nil
 }
 
@@ -241,7 +248,7 @@ func (e *Engine) do(ctx context.Context, request escrow.Request) (Answer, error)
 		return Answer{}, escrow.Wrap(escrow.CodeRequestTimeout, ctx.Err(),
 			"The request's time ran out before its turn; nothing was done.")
 	}
-	return Answer{}, unknownOutcome(ctx.Err())
+	return Answer{}, escrow.UnknownOutcome(ctx.Err())
 }
 
 // answer makes the answer to a command of its result.
@@ -303,11 +310,6 @@ func (e *Engine) lastEntries(
 	page, err := e.store.Entries(ctx, institution, filter, escrow.PageRequest{Limit: limit, Descending: true})
 	slices.Reverse(page.Items)
 	return page.Items, err
-}
-
-func unknownOutcome(cause error) *escrow.Error {
-	return escrow.Wrap(escrow.CodeOutcomeUnknown, cause,
-		"Whether the request was carried out is not known; repeat it with the same Idempotency-Key to find out.")
 }
 
 func (e *Engine) enqueue(p *pending) error {

@@ -146,6 +146,53 @@ func TestAnOutcomeThatStaysUnknownIsSaidToBe(t *testing.T) {
 	}
 }
 
+// A server that vanishes in the middle of a transaction, of which the database hears
+// nothing, holds the lock on a journal. The others end its session, and write on.
+func TestAServerThatVanishedWithALockKeepsNobodyFromWriting(t *testing.T) {
+	d, proxy, vanished := throughProxy(t)
+	of := vanished.institution()
+	create := root(of, createPosition(vanished.asset(of), "h", "10"))
+	accept[escrow.Position](vanished, create) // Its statements are prepared.
+
+	proxy.next.Store(freeze)
+	lost := vanished.begin(t.Context(), create)
+	eventually(t, "the lock is held in the middle of a transaction", func() bool {
+		return d.sessions(t, "application_name = 'escrowgrid' AND state = 'active' AND wait_event = 'ClientRead'") == 1
+	})
+
+	s := d.start(t, newClock(), func(c *engine.Config) { c.AbandonedAfter = 50 * time.Millisecond })
+	accept[escrow.Position](s, create)
+	if got := s.metric("abandoned_sessions_ended_total"); got != 1 {
+		t.Errorf("%d sessions were ended, want 1", got)
+	}
+
+	// It comes back, and learns that nothing was done: its command is begun anew.
+	if code := lost.code(); code != "" {
+		t.Errorf("the server that had vanished answers %s, %v", code, lost.err)
+	}
+	s.checkJournal(of)
+}
+
+// Who holds a lock because its own commit takes long is left alone.
+func TestAServerThatIsHeardOfKeepsItsSession(t *testing.T) {
+	d := sharedPostgres(t)
+	servers := d.pair(t)
+	of := servers[0].institution()
+	create := root(of, createPosition(servers[0].asset(of), "h", "10"))
+	release := d.hold(t, "BEGIN", "LOCK TABLE positions IN SHARE MODE")
+	first := servers[0].begin(t.Context(), create)
+	eventually(t, "the first holds the journal's lock and waits", func() bool { return d.waiting(t) == 1 })
+	second := servers[1].begin(t.Context(), create)
+	eventually(t, "the second waits for the first", func() bool { return d.waiting(t) == 2 })
+	if ended, err := servers[1].store.EndAbandoned(t.Context(), 0); ended != 0 || err != nil {
+		t.Errorf("%d sessions were ended, %v; want none", ended, err)
+	}
+	release()
+	if first.code() != "" || second.code() != "" {
+		t.Errorf("errors %v and %v", first.err, second.err)
+	}
+}
+
 // client carries out a request under its idempotency key until it is answered.
 func (s *server) client(ctx context.Context, r escrow.Request, failed *atomic.Int64) (escrow.Position, error) {
 	for {

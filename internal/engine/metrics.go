@@ -21,6 +21,7 @@ type metrics struct {
 	retries      prometheus.Counter
 	stale        prometheus.Counter
 	unknown      prometheus.Counter
+	abandoned    prometheus.Counter
 	due          prometheus.Gauge
 	expired      prometheus.Counter
 	unlogged     prometheus.Counter
@@ -63,8 +64,10 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		stale: counter("groups_stale_total",
 			"Groups that were begun again because another server had written to their journals."),
 		unknown: counter("commits_unknown_total",
-			"Commits whose outcome had to be looked up because the connection broke."),
+			"Commits whose outcome had to be looked up: the connection broke, or no standby confirmed them."),
 
+		abandoned: counter("abandoned_sessions_ended_total",
+			"Database sessions that this server ended because their servers kept others from writing and were not heard of."),
 		expired: counter("positions_expired_total", "Positions that this server expired."),
 		unlogged: counter("security_events_lost_total",
 			"Refused attempts that did not fit into the queue of security events, or could not be written."),
@@ -98,7 +101,7 @@ func (m *metrics) begin() {
 	} {
 		m.refusals.WithLabelValues(string(code))
 	}
-	for _, duty := range []string{dutyExpiry, dutyPurge, dutySecurityEvents, dutyHistory} {
+	for _, duty := range []string{dutyExpiry, dutyPurge, dutySecurityEvents, dutyHistory, dutyAbandoned} {
 		m.dutyFailures.WithLabelValues(duty)
 	}
 }

@@ -39,6 +39,9 @@ const (
 	cutBehind
 	// cutOff does that, and lets nothing through any more until it is restored.
 	cutOff
+	// freeze keeps the COMMIT and all that is to come, as of a client that is frozen: no
+	// connection is closed.
+	freeze
 )
 
 // newProxy returns a proxy and the URL that leads to the database through it.
@@ -134,6 +137,10 @@ func (l *link) requests() {
 		}
 		if l.fate.Load() == loseCommit {
 			break
+		}
+		if l.fate.Load() == freeze {
+			_, _ = io.Copy(io.Discard, l.client)
+			return // The server's side stays open.
 		}
 		_, err = l.server.Write(message)
 		// A message of the type S ends what belongs to the COMMIT.

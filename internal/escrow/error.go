@@ -89,6 +89,12 @@ func Wrap(code Code, cause error, detail string) *Error {
 	return &Error{Code: code, Detail: detail, cause: cause}
 }
 
+// UnknownOutcome makes the error of a request that may or may not have been carried out.
+func UnknownOutcome(cause error) *Error {
+	return Wrap(CodeOutcomeUnknown, cause,
+		"Whether the request was carried out is not known; repeat it with the same Idempotency-Key to find out.")
+}
+
 // Error implements error with the code, the detail and the cause.
 func (e *Error) Error() string {
 	var text strings.Builder

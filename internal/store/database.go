@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
@@ -12,6 +13,8 @@ type database interface {
 	isExclusive() bool
 	begin(ctx context.Context, needs groupNeeds) (Tx, error)
 	ifLeader(ctx context.Context, duty Duty, work func(context.Context) error) (ran bool, err error)
+	// endAbandoned ends sessions that others wait for; see Store.EndAbandoned.
+	endAbandoned(ctx context.Context, after time.Duration) (ended int, err error)
 	migrate(ctx context.Context) error
 	connections() (open, used, limit int)
 	space() (size, free int64, ok bool)

@@ -15,8 +15,8 @@ import (
 )
 
 var (
-	// ErrOutcomeUnknown is Commit's error where the connection broke before the
-	// database's answer: Committed finds out.
+	// ErrOutcomeUnknown is the error of a commit whose answer did not come, or that no
+	// synchronous standby has confirmed: of a group, Committed finds out.
 	ErrOutcomeUnknown = errors.New("the outcome of the commit is not known")
 	// ErrUnavailable marks failures that may pass without a change of the
 	// request: no connection, a restart, a lock that could not be had in time.
@@ -120,6 +120,8 @@ func Failure(err error) error {
 	}
 
 	switch {
+	case errors.Is(err, ErrOutcomeUnknown):
+		return escrow.UnknownOutcome(err)
 	case errors.Is(err, ErrSchemaBehind):
 		return escrow.Wrap(escrow.CodeStoreUnavailable, err, "The database is not migrated to this version's schema.")
 	case errors.Is(err, ErrUnavailable):

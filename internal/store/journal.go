@@ -213,7 +213,7 @@ func (s *Store) Range(ctx context.Context, institution escrow.InstitutionID) (fi
 
 // Committed finds out whether a group whose outcome is not known was committed,
 // by one of its entries. It waits for a transaction that the database may still
-// be ending. Where the entry is not there, it moves the head of the journal on by a
+// be ending, or that waits for a synchronous standby. Where the entry is not there, it moves the head of the journal on by a
 // microsecond, so that a transaction which has yet to begin fails: the entry will
 // never be there.
 func (s *Store) Committed(ctx context.Context, entry escrow.Entry) (bool, error) {
@@ -229,17 +229,25 @@ func (s *Store) Committed(ctx context.Context, entry escrow.Entry) (bool, error)
 	}
 	defer tx.Rollback(ctx)
 
-	stored, found, err := one(ctx, s.database,
-		"SELECT body FROM journal_entries WHERE institution_id = $1 AND sequence = $2",
-		[]any{idArg(entry.InstitutionID), entry.Sequence}, scanEntry)
-	if err != nil || found && stored.ID == entry.ID {
-		return err == nil, err
+	found := false
+	err = tx.read(ctx, "SELECT body FROM journal_entries WHERE institution_id = $1 AND sequence = $2",
+		[]any{idArg(entry.InstitutionID), entry.Sequence}, func(r row) error {
+			stored, err := scanEntry(r)
+			found = stored.ID == entry.ID
+			return err
+		})
+	if err != nil {
+		return false, err
 	}
 
-	books := tx.Books(journal)
-	books.Head.At = books.Head.At.Add(time.Microsecond)
+	if !found {
+		books := tx.Books(journal)
+		books.Head.At = books.Head.At.Add(time.Microsecond)
+	}
+	// Where it is found, the lock has written too: its commit is confirmed only after
+	// that of the entry.
 	if err = tx.Commit(ctx); errors.Is(err, ErrOutcomeUnknown) {
 		return false, kinded{ErrUnavailable, err} // It can be tried again.
 	}
-	return false, err
+	return found && err == nil, err
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Duty is background work that one process at a time does.
@@ -77,12 +78,14 @@ func leaseIn(ctx context.Context) (lease, bool) {
 // ended after it. The work's context ends where the lease is lost.
 func (p *postgres) ifLeader(ctx context.Context, duty Duty, work func(context.Context) error) (bool, error) {
 	held := lease{duty: duty}
-	err := p.pool.QueryRow(ctx, leaseTaken, int64(duty), leaseTime.Microseconds()).Scan(&held.fence)
+	err := p.commit(ctx, func(conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, leaseTaken, int64(duty), leaseTime.Microseconds()).Scan(&held.fence)
+	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
 	if err != nil {
-		return false, classify(err)
+		return false, err
 	}
 
 	working, stop := context.WithCancelCause(context.WithValue(ctx, leaseKey{}, held))

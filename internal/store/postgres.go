@@ -3,12 +3,9 @@ package store
 import (
 	"context"
 	"errors"
-	"maps"
 	"runtime"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
@@ -48,11 +45,8 @@ func openPostgres(ctx context.Context, databaseURL string, connections int, s *S
 	}
 	connections = max(connections, MinConnections)
 	config.MaxConns = int32(min(connections, 1000))
-	config.ConnConfig.ConnectTimeout = 5 * time.Second
-	config.ConnConfig.Tracer = postgresTracer{}
-	maps.Copy(config.ConnConfig.RuntimeParams, sessionParameters())
 	p := &postgres{cache: s.cache, history: s}
-	config.AfterConnect = p.prepareSession
+	p.configureSessions(config)
 
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
@@ -62,54 +56,6 @@ func openPostgres(ctx context.Context, databaseURL string, connections int, s *S
 	p.heads.query = p.readHeads
 	return p, nil
 }
-
-// sessionParameters are the settings of every connection.
-func sessionParameters() map[string]string {
-	return map[string]string{
-		"application_name": "escrowgrid",
-		"timezone":         "UTC",
-
-		// Every statement has one sensible plan: nested loops over an index. Planned
-		// anew each time, a quarter of the database's time goes into it; planned once,
-		// while the tables are still small, it would be a scan of the whole table ever
-		// after, were the other ways not closed. See also list.
-		"plan_cache_mode":   "force_generic_plan",
-		"enable_seqscan":    "off",
-		"enable_hashjoin":   "off",
-		"enable_mergejoin":  "off",
-		"enable_bitmapscan": "off",
-
-		// Where a scan is the only way, as of a table of migrations, its price of being
-		// switched off would have it compiled first.
-		"jit": "off",
-
-		// What an instance that was cut off still locks is given free.
-		"idle_in_transaction_session_timeout": "15s",
-	}
-}
-
-// prepareSession prepares a new connection.
-func (p *postgres) prepareSession(ctx context.Context, conn *pgx.Conn) error {
-	conn.TypeMap().RegisterType(&pgtype.Type{
-		Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
-	})
-	registerWireArrays(conn.TypeMap())
-
-	if _, err := conn.Exec(ctx, commitsWait); err != nil {
-		return err
-	}
-	// It may lead to another database than those before.
-	var identity string
-	if err := conn.QueryRow(ctx, identityQuery).Scan(&identity); err != nil {
-		return err
-	}
-	p.history.noteIdentity(identity)
-	return nil
-}
-
-// An acknowledged write survives a crash, whatever the server's default.
-const commitsWait = `SELECT set_config('synchronous_commit', 'on', false)
-	WHERE current_setting('synchronous_commit') = 'off'`
 
 func (p *postgres) name() string      { return "postgres" }
 func (p *postgres) isExclusive() bool { return false }
@@ -211,12 +157,16 @@ func (p *postgres) transact(ctx context.Context, fill func(changeSink) error) er
 		return err
 	}
 	// The statements of a pipeline are one transaction.
-	return classify(p.pool.SendBatch(ctx, &sink.batch).Close())
+	return p.commit(ctx, func(conn *pgxpool.Conn) error { return conn.SendBatch(ctx, &sink.batch).Close() })
 }
 
-func (p *postgres) exec(ctx context.Context, sql string, args []any) (int64, error) {
-	tag, err := p.pool.Exec(ctx, sql, args...)
-	return tag.RowsAffected(), classify(err)
+func (p *postgres) exec(ctx context.Context, sql string, args []any) (affected int64, err error) {
+	err = p.commit(ctx, func(conn *pgxpool.Conn) error {
+		tag, err := conn.Exec(ctx, sql, args...)
+		affected = tag.RowsAffected()
+		return err
+	})
+	return affected, err
 }
 
 func (p *postgres) migrate(ctx context.Context) error {

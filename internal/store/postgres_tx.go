@@ -123,8 +123,7 @@ func (tx *postgresTx) Commit(ctx context.Context) error {
 			return classify(err)
 		}
 	}
-	err := tx.conn.SendBatch(ctx, &pipeline.batch).Close()
-	if err != nil {
+	if err := commitPipeline(ctx, tx.conn, &pipeline.batch); err != nil {
 		tx.store.cache.forget(inLockOrder(tx.needs)...)
 		return classifyCommit(err, locked)
 	}
@@ -148,6 +147,8 @@ func classifyCommit(err error, locked bool) error {
 	// a commit that was under way.
 	server, ok := errors.AsType[*pgconn.PgError](err)
 	switch {
+	case errors.Is(err, ErrOutcomeUnknown):
+		return err
 	case !ok || server.SeverityUnlocalized != "ERROR":
 		return kinded{ErrOutcomeUnknown, err}
 	case !locked && (server.ConstraintName == headMovedConstraint || server.ConstraintName == recordConstraint):
@@ -158,6 +159,18 @@ func classifyCommit(err error, locked bool) error {
 
 // rollbackTimeout bounds how long a transaction that has failed is tidied up.
 const rollbackTimeout = 2 * time.Second
+
+// read runs a query in the transaction, which must hold the lock on its journals.
+func (tx *postgresTx) read(ctx context.Context, sql string, args []any, scan func(row) error) error {
+	if tx.conn == nil {
+		return kinded{ErrUnavailable, errors.New("the transaction holds no lock")}
+	}
+	rows, err := tx.conn.Query(ctx, sql, args...)
+	if err != nil {
+		return classify(err)
+	}
+	return classify(scanRows(rows, scan))
+}
 
 // Rollback implements Tx.
 func (tx *postgresTx) Rollback(ctx context.Context) {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/gofrs/flock"
 	"github.com/ncruces/go-sqlite3/driver"
@@ -202,6 +203,9 @@ func (s *sqlite) query(ctx context.Context, sql string, args []any, scan func(ro
 func (s *sqlite) list(ctx context.Context, sql string, args []any, scan func(row) error) error {
 	return s.query(ctx, sql, args, scan)
 }
+
+// endAbandoned finds nothing: the file has this process alone.
+func (s *sqlite) endAbandoned(context.Context, time.Duration) (int, error) { return 0, nil }
 
 func (s *sqlite) transact(ctx context.Context, fill func(changeSink) error) error {
 	conn, err := takeConn(ctx, s.writer)

@@ -69,6 +69,10 @@ func (tx *sqliteTx) loadBooks(ctx context.Context, id escrow.InstitutionID, need
 // Books implements Tx.
 func (tx *sqliteTx) Books(id escrow.InstitutionID) *escrow.Books { return tx.books[id] }
 
+func (tx *sqliteTx) read(ctx context.Context, sql string, args []any, scan func(row) error) error {
+	return classify(tx.conn.run(ctx, sql, args, scan))
+}
+
 // Commit implements Tx.
 func (tx *sqliteTx) Commit(ctx context.Context) error {
 	defer tx.Rollback(ctx)

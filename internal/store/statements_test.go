@@ -116,6 +116,23 @@ func (r recording) exec(ctx context.Context, sql string, args []any) (int64, err
 	return r.database.exec(ctx, sql, args)
 }
 
+func (r recording) begin(ctx context.Context, needs groupNeeds) (Tx, error) {
+	tx, err := r.database.begin(ctx, needs)
+	return recordingTx{tx, *r.call, r.found}, err
+}
+
+// recordingTx notes what a transaction is asked beyond its books.
+type recordingTx struct {
+	Tx
+	call  string
+	found *statements
+}
+
+func (r recordingTx) read(ctx context.Context, sql string, args []any, scan func(row) error) error {
+	r.found.add(r.call, sql)
+	return r.Tx.read(ctx, sql, args, scan)
+}
+
 func (r recording) transact(_ context.Context, fill func(changeSink) error) error {
 	return fill(recordingSink{*r.call, r.found})
 }
@@ -212,9 +229,12 @@ func addTransactions(t *testing.T, found *statements) {
 	found.add("Commit", "COMMIT")
 	found.add("Rollback", "ROLLBACK")
 	found.add("Position, Key and their like on PostgreSQL, before they count on what is remembered", headsOf)
+	found.add("each connection to PostgreSQL", sessionSettings)
 	found.add("each connection to PostgreSQL", commitsWait)
 	found.add("a new connection on PostgreSQL", identityQuery)
 	found.add("CheckHistory on PostgreSQL", journalsBehind)
+	found.add("each connection to PostgreSQL", clientWatched)
+	found.add("EndAbandoned on PostgreSQL", abandonedEnded)
 	found.add("IfLeader on PostgreSQL", leaseTaken)
 	found.add("IfLeader on PostgreSQL", leaseRenewed)
 	found.add("what is written under a lease, on PostgreSQL", leaseHeld)

@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
@@ -40,6 +41,8 @@ type Tx interface {
 	Commit(ctx context.Context) error
 	// Rollback gives the transaction up. After Commit it does nothing.
 	Rollback(ctx context.Context)
+	// read runs a query on the connection that holds the lock.
+	read(ctx context.Context, sql string, args []any, scan func(row) error) error
 }
 
 // Open opens the database that a URL names: sqlite:PATH, sqlite::memory:, or
@@ -106,6 +109,14 @@ func (s *Store) IfLeader(
 	ctx context.Context, duty Duty, work func(context.Context) error,
 ) (ran bool, err error) {
 	return s.database.ifLeader(ctx, duty, work)
+}
+
+// EndAbandoned ends the sessions of servers that keep others from writing and have not been
+// heard of for so long, in the middle of a transaction: of one that is frozen, or was cut off.
+// What they had not committed is rolled back, and they find out as of a lost connection.
+func (s *Store) EndAbandoned(ctx context.Context, after time.Duration) (ended int, err error) {
+	ended, err = s.database.endAbandoned(ctx, after)
+	return ended, Failure(err)
 }
 
 // Migrate brings the schema to the level that this program knows.

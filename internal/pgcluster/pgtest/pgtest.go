@@ -42,6 +42,12 @@ func Start(tb testing.TB, options ...pgcluster.Option) *Server {
 	if err != nil {
 		tb.Fatalf("pgtest: %v", err)
 	}
+	return adopt(tb, cluster)
+}
+
+// adopt removes a cluster when the test ends.
+func adopt(tb testing.TB, cluster *pgcluster.Cluster) *Server {
+	tb.Helper()
 	tb.Cleanup(func() {
 		if tb.Failed() {
 			tb.Logf("pgtest: end of the server's log:\n%s", cluster.LogTail())
@@ -130,6 +136,30 @@ func (s *Server) BaseBackup(tb testing.TB) (backup *pgcluster.Cluster, recoverTo
 		}
 	}
 }
+
+// Standby starts a hot standby of the server that its commits wait for, and removes it when
+// the test ends. While the standby is halted, commits wait.
+func (s *Server) Standby(tb testing.TB) *Server {
+	tb.Helper()
+	standby, err := s.cluster.Standby()
+	if err != nil {
+		tb.Fatalf("pgtest: standby: %v", err)
+	}
+	return adopt(tb, standby)
+}
+
+// Promote makes a standby the server that is written to. A standby that is halted is
+// started for it; its primary must be halted before.
+func (s *Server) Promote(tb testing.TB) {
+	tb.Helper()
+	if err := s.cluster.Promote(); err != nil {
+		tb.Fatalf("pgtest: promote: %v", err)
+	}
+}
+
+// URL returns the URL of a database that another server, of which this one is a standby,
+// made.
+func (s *Server) URL(database string) string { return s.cluster.URL(database) }
 
 // Stop ends the server as a crash would: connections break at once, and the
 // next start has to recover. Stopping a stopped server does nothing.

@@ -263,6 +263,14 @@ SELECT institution_id, sequence, last_at, lost_sequence
     WHERE institution_id = ANY ($1::uuid[]);
 
 -- each connection to PostgreSQL
+SELECT set_config(name, value, false)
+    FROM (VALUES ('timezone', 'UTC'), ('client_min_messages', 'warning'), ('plan_cache_mode',
+        'force_generic_plan'), ('enable_seqscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin',
+        'off'), ('enable_bitmapscan', 'off'), ('jit', 'off'), ('idle_in_transaction_session_timeout',
+        '15000'), ('tcp_keepalives_idle', '5'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count',
+        '2'), ('tcp_user_timeout', '15000')) AS settings (name, value);
+
+-- each connection to PostgreSQL
 SELECT set_config('synchronous_commit', 'on', false)
     WHERE current_setting('synchronous_commit') = 'off';
 
@@ -277,6 +285,19 @@ SELECT n.institution_id
     JOIN journal_heads AS h ON h.institution_id = n.institution_id
     WHERE n.sequence > 0
         AND (h.sequence IS NULL OR h.sequence < n.sequence OR EXISTS (SELECT FROM journal_entries AS e WHERE e.institution_id = n.institution_id AND e.sequence = n.sequence AND e.at > n.at));
+
+-- each connection to PostgreSQL
+SELECT set_config(name, '5s', false)
+    FROM pg_settings
+    WHERE name = 'client_connection_check_interval';
+
+-- EndAbandoned on PostgreSQL
+SELECT pg_terminate_backend(holder.pid)
+    FROM pg_stat_activity AS holder
+    WHERE holder.usename = current_user AND holder.datname = current_database()
+        AND holder.application_name = $1 AND holder.wait_event_type = 'Client'
+        AND holder.state_change < clock_timestamp() - $2 * interval '1 microsecond'
+        AND holder.pid IN (SELECT unnest(pg_blocking_pids(waiter.pid)) FROM pg_stat_activity AS waiter WHERE waiter.usename = current_user AND waiter.datname = current_database() AND waiter.application_name = $1 AND waiter.wait_event_type = 'Lock');
 
 -- IfLeader on PostgreSQL
 UPDATE duty_leases
@@ -457,6 +478,16 @@ SELECT institution_id, level, number, hashes
     FROM journal_tiles
     WHERE institution_id = $1 AND level = $2 AND number = $3;
 
+-- AddCheckpoint on SQLite, for each row; AddCheckpointKey on SQLite, for each row
+INSERT INTO checkpoint_keys (verifier_key, signing_key, created_at)
+    VALUES ($1, $2, $3)
+    ON CONFLICT (verifier_key) DO NOTHING;
+
+-- AddCheckpoint on PostgreSQL; AddCheckpointKey on PostgreSQL
+INSERT INTO checkpoint_keys (verifier_key, signing_key, created_at) SELECT * FROM unnest($1::text[],
+        $2::text[], $3::timestamptz[])
+    ON CONFLICT (verifier_key) DO NOTHING;
+
 -- AddCheckpoint on SQLite, for each row
 INSERT INTO journal_checkpoints (institution_id, size, at, note, balances)
     VALUES ($1, $2, $3, $4, $5);
@@ -478,6 +509,16 @@ INSERT INTO journal_tiles (institution_id, level, number, hashes) SELECT * FROM 
     ON CONFLICT (institution_id, level, number) DO UPDATE
     SET hashes = excluded.hashes
     WHERE length(excluded.hashes) > length(journal_tiles.hashes);
+
+-- CheckpointsSince
+SELECT institution_id, size, at, note, balances
+    FROM journal_checkpoints
+    WHERE at >= $1
+    ORDER BY at LIMIT $2;
+
+-- HasCheckpoints
+SELECT size
+    FROM journal_checkpoints LIMIT 1;
 
 -- LastCheckpoint
 SELECT institution_id, size, at, note, balances
@@ -502,16 +543,6 @@ SELECT institution_id, sequence, size
 SELECT verifier_key, signing_key, created_at
     FROM checkpoint_keys
     ORDER BY created_at, verifier_key;
-
--- AddCheckpointKey on SQLite, for each row
-INSERT INTO checkpoint_keys (verifier_key, signing_key, created_at)
-    VALUES ($1, $2, $3)
-    ON CONFLICT (verifier_key) DO NOTHING;
-
--- AddCheckpointKey on PostgreSQL
-INSERT INTO checkpoint_keys (verifier_key, signing_key, created_at) SELECT * FROM unnest($1::text[],
-        $2::text[], $3::timestamptz[])
-    ON CONFLICT (verifier_key) DO NOTHING;
 
 -- BookTables, rows of api_keys
 SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
