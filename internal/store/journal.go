@@ -35,7 +35,7 @@ var entryTable = newTable("journal_entries", func(e *StoredEntry) []column {
 		fixed("subject", textColumn(&e.Subject)),
 		fixed("body", bytesColumn(&e.Body)),
 	}
-})
+}, large("body"))
 
 func asStored(e escrow.Entry) StoredEntry {
 	return StoredEntry{
@@ -78,7 +78,8 @@ func quoted[T ~string](words []T) string {
 func (s *Store) Entries(
 	ctx context.Context, institution escrow.InstitutionID, filter escrow.EntryFilter, page escrow.PageRequest,
 ) (escrow.Page[escrow.Entry], error) {
-	l := newList("SELECT body FROM journal_entries", "sequence")
+	l := listOf(entryTable, "sequence")
+	l.columns = "body"
 	l.where("institution_id = %s", idArg(institution))
 	if filter.LedgerOnly {
 		l.where(ledgerKinds)
@@ -158,6 +159,20 @@ func (s *Store) StoredEntries(
 	return all(ctx, s.database, "SELECT "+entryTable.list+` FROM journal_entries
 		WHERE institution_id = $1 AND sequence BETWEEN $2 AND $3 ORDER BY sequence`,
 		[]any{idArg(institution), from, to}, entryTable.scan)
+}
+
+// StoredPage returns the entries of a journal after one sequence up to another, as far as a
+// page has room for them: at least one where there is one.
+func (s *Store) StoredPage(
+	ctx context.Context, institution escrow.InstitutionID, after, to int64,
+) ([]StoredEntry, error) {
+	l := listOf(entryTable, "sequence")
+	l.where("institution_id = %s", idArg(institution))
+	l.where("sequence <= %s", to)
+	page := escrow.PageRequest{Limit: escrow.MaxPageSize}
+	l.after(page, after)
+	found, err := pageOf(ctx, s.database, l, page, entryTable.scan)
+	return found.Items, err
 }
 
 // MaxHistories bounds the subjects that Histories is asked for.

@@ -96,6 +96,7 @@ const commitsWait = `SELECT set_config('synchronous_commit', 'on', false)
 
 func (p *postgres) name() string      { return "postgres" }
 func (p *postgres) isExclusive() bool { return false }
+func (p *postgres) sendsWhole() bool  { return true }
 
 func (p *postgres) close() error {
 	p.pool.Close()
@@ -168,10 +169,14 @@ func (p *postgres) read(ctx context.Context, sql string, args []any, scan func(r
 func scanRows(rows pgx.Rows, scan func(row) error) error {
 	defer rows.Close()
 	for rows.Next() {
-		if err := scan(rows); err != nil {
+		if err := scan(rows); errors.Is(err, errEnough) {
+			break
+		} else if err != nil {
 			return err
 		}
 	}
+	// What is left is read before it is known whether all went well.
+	rows.Close()
 	return rows.Err()
 }
 

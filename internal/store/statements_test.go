@@ -25,7 +25,8 @@ var rewrite = flag.Bool("update", false, "write the statements that the store is
 const StatementsFile = "testdata/statements.golden.sql"
 
 const statementsHeader = `-- Every statement that the store issues, each with the calls that issue it. Lists stand here without
--- a filter, and with each by itself; conditions of several are joined by AND. Written by
+-- a filter, and with each by itself; conditions of several are joined by AND. On PostgreSQL, a list of rows that can
+-- be large stands within a query that ends it where a page has enough bytes. Written by
 --
 --     go test ./internal/store -run TestStatements -update
 --
@@ -250,6 +251,7 @@ func calls(ctx context.Context, of escrow.InstitutionID) []storeCall {
 		{"Purge", func(s *Store) error { _, err := s.Purge(ctx, time.Now(), 1); return err }},
 		{"AddSecurityEvents", func(s *Store) error { return s.AddSecurityEvents(ctx, make([]escrow.SecurityEvent, 1)) }},
 		{"StoredEntries", func(s *Store) error { _, err := s.StoredEntries(ctx, of, 1, 2); return err }},
+		{"StoredPage", func(s *Store) error { _, err := s.StoredPage(ctx, of, 1, 2); return err }},
 		{"Histories", func(s *Store) error { _, err := s.Histories(ctx, of, []string{""}); return err }},
 		{"Range", func(s *Store) error { _, _, err := s.Range(ctx, of); return err }},
 		{"CountEntries", func(s *Store) error { _, err := s.CountEntries(ctx); return err }},

@@ -342,6 +342,12 @@ SELECT institution_id, sequence, at, actor, kind, subject, body
     WHERE institution_id = $1 AND sequence BETWEEN $2 AND $3
     ORDER BY sequence;
 
+-- StoredPage
+SELECT institution_id, sequence, at, actor, kind, subject, body
+    FROM journal_entries
+    WHERE institution_id = $1 AND sequence <= $2 AND sequence > $3
+    ORDER BY sequence ASC LIMIT 1001;
+
 -- Histories
 SELECT institution_id, sequence, at, actor, kind, subject, body
     FROM journal_entries
