@@ -203,14 +203,17 @@ func (s *Store) Histories(
 	return entries, Failure(err)
 }
 
-var historiesQuery = func() string {
-	places := make([]string, MaxHistories)
-	for i := range places {
-		places[i] = fmt.Sprintf("$%d", i+2)
+var historiesQuery = "SELECT " + entryTable.list +
+	" FROM journal_entries WHERE institution_id = $1 AND subject IN (" + places(2, MaxHistories) + ")"
+
+// places lists so many parameters, beginning with one of this number.
+func places(first, count int) string {
+	list := make([]string, count)
+	for i := range list {
+		list[i] = fmt.Sprintf("$%d", first+i)
 	}
-	return "SELECT " + entryTable.list + " FROM journal_entries WHERE institution_id = $1 AND subject IN (" +
-		strings.Join(places, ", ") + ")"
-}()
+	return strings.Join(list, ", ")
+}
 
 // Range returns the sequences of the first and the last entry that is stored of a
 // journal, 0 where there is none.

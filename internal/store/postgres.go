@@ -20,7 +20,7 @@ import (
 type postgres struct {
 	pool  *pgxpool.Pool
 	cache *rowCache
-	heads headReader
+	heads sharedReader[escrow.InstitutionID, escrow.Head]
 }
 
 // MinConnections is the least size of a pool of connections: enough for every
@@ -50,7 +50,7 @@ func openPostgres(ctx context.Context, databaseURL string, connections int, cach
 		return nil, err
 	}
 	p := &postgres{pool: pool, cache: cache}
-	p.heads.query = p.readHeads
+	p.heads.name, p.heads.query = "heads of journals", p.readHeads
 	return p, nil
 }
 

@@ -148,7 +148,7 @@ func allStatements(t *testing.T) *statements {
 	addTransactions(t, found)
 
 	var call string
-	recorded := &Store{database: recording{s.database, &call, found}, cache: newRowCache()}
+	recorded := newStore(recording{s.database, &call, found}, newRowCache())
 	// Whom events and entries are read of must be there.
 	of := escrow.InstitutionID{15: 1}
 	rows := errors.Join(

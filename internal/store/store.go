@@ -27,6 +27,8 @@ import (
 type Store struct {
 	database database
 	cache    *rowCache
+	// secrets finds keys by the hash of their secret.
+	secrets sharedReader[escrow.SecretHash, escrow.APIKey]
 }
 
 // Tx is a transaction over the books of a group of institutions.
@@ -61,7 +63,13 @@ func Open(ctx context.Context, databaseURL string, connections int) (*Store, err
 		return nil, err
 	}
 
-	return &Store{database: opened, cache: cache}, nil
+	return newStore(opened, cache), nil
+}
+
+func newStore(database database, cache *rowCache) *Store {
+	s := &Store{database: database, cache: cache}
+	s.secrets.name, s.secrets.most, s.secrets.query = "keys of secrets", maxHashes, s.keysByHash
+	return s
 }
 
 // Close waits for the connections that are in use, and closes all.
