@@ -197,6 +197,7 @@ func (s *service) handler(registry *prometheus.Registry) (http.Handler, error) {
 		AllowedOrigins:  c.allowedOrigins,
 		PublicDocs:      c.publicDocs,
 		RateLimit:       httpapi.RateLimit{Enabled: c.rateLimited, RPS: c.rps, Burst: c.burst},
+		AnswerMemory:    limitMemory(c.logger),
 		RequestTimeout:  c.requestTimeout,
 		Stopping:        s.stopping,
 	}

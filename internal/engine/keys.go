@@ -61,13 +61,6 @@ func (e *Engine) Authenticate(ctx context.Context, secret string, mayBeOld bool)
 	return key, nil
 }
 
-// Remembers reports whether a secret is that of a key whose record is kept in memory, and was
-// active when it was read: to decide on it takes no search among all keys.
-func (e *Engine) Remembers(secret string) bool {
-	key, known := e.keys.Get(escrow.HashSecret(secret))
-	return known && key.Active(e.config.Now())
-}
-
 func invalidKey() error {
 	return escrow.Errorf(escrow.CodeInvalidKey, "The API key is not valid.")
 }

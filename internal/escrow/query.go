@@ -13,6 +13,9 @@ const (
 	DefaultPageSize = 100
 	// MaxPageWithEvents bounds a page of positions with their events.
 	MaxPageWithEvents = 100
+	// MaxPageBytes is where a page ends whatever the items that it may have, as one can have
+	// 64 KiB of metadata: a page of 1000 would take the memory of ten thousand usual answers.
+	MaxPageBytes = 4 << 20
 )
 
 // PageRequest asks for a part of a list that is ordered by creation.

@@ -1,12 +1,10 @@
 package httpapi
 
 import (
-	"context"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
-	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
@@ -41,13 +39,16 @@ func newPositionAnswers() positionAnswers {
 
 // json returns a position that was read, with its events, as JSON. Unless that is kept, the
 // events are read.
-func (a positionAnswers) json(ctx context.Context, queries engine.Queries, p escrow.Position) ([]byte, error) {
+func (a positionAnswers) json(c *call, p escrow.Position) ([]byte, error) {
 	answer, ok := a.kept.Get(p.ID)
 	if ok && answer.version == p.Version && answer.updatedAt.Equal(p.UpdatedAt) {
 		return answer.content, nil
 	}
 
-	p, err := queries.WithEvents(ctx, p)
+	if err := c.reserveMemory(historySize(p)); err != nil {
+		return nil, err
+	}
+	p, err := c.server.engine.WithEvents(c.context(), p)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"net/http"
@@ -102,17 +103,14 @@ func (s *server) authenticate(c *call) error {
 		return nil
 	}
 
-	// What others send from the same address must not lock out who has a key: a key that is
-	// remembered passes, and only the search for one that is not is refused.
-	if err := s.limits.checkFailures(c.client); err != nil && !s.engine.Remembers(secret) {
-		return err
-	}
 	// A command finds its key again under the lock of the journal.
 	key, err := s.engine.Authenticate(c.context(), secret, web.IsCommand(c.request.Method))
+	if escrow.ErrorCode(err) == escrow.CodeInvalidKey {
+		// What others send from the same address must not lock out who has a key: only what was
+		// looked for and not found is limited, and the engine bounds what looking costs.
+		return cmp.Or(s.limits.takeFailure(c.client), err)
+	}
 	if err != nil {
-		if escrow.ErrorCode(err) == escrow.CodeInvalidKey {
-			s.limits.countFailure(c.client)
-		}
 		return err
 	}
 

@@ -44,7 +44,7 @@ type batchView struct {
 // batchItemView is what became of an item: Position or Error.
 type batchItemView struct {
 	Status   int           `json:"status" doc:"The status that the item would be answered with by itself; 424 for one that was not applied because others of an atomic batch are refused."`
-	Position *positionView `json:"position,omitempty" doc:"The position as it was right after the item, without its events."`
+	Position *positionView `json:"position,omitempty" doc:"The position as it was right after the item, without its events; after a transition also without its metadata, which stay as they were."`
 	Error    *itemProblem  `json:"error,omitempty" doc:"Why the item was refused, with the code that it would have by itself; or not_applied."`
 }
 
@@ -90,7 +90,8 @@ func (p itemProblem) AppendJSON(text []byte) []byte {
 
 // viewResults shows what became of a batch's items; done is the status of one that
 // was accepted. Positions are shown without events, which would make a thousand answers of
-// one.
+// one; and moved ones without metadata, which the step has not changed: the request does not
+// bound it.
 func viewResults(results escrow.BatchResults, done int) batchView {
 	view := batchView{Results: make([]batchItemView, len(results))}
 	for i, result := range results {
@@ -100,6 +101,9 @@ func viewResults(results escrow.BatchResults, done int) batchView {
 		}
 
 		position := viewPosition(result.Position)
+		if done != http.StatusCreated {
+			position.Metadata = nil
+		}
 		view.Results[i] = batchItemView{Status: done, Position: &position}
 	}
 	return view

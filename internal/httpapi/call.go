@@ -40,6 +40,8 @@ type call struct {
 	nonce []byte
 	// replayed says that the answer is that of an earlier request.
 	replayed bool
+	// release ends what reserveMemory began; nil where nothing is reserved.
+	release func()
 	// failure is the error that was answered.
 	failure error
 	// gone says that the request failed after its client had gone.
@@ -106,13 +108,24 @@ func (c *call) write(r reply) {
 		c.writer.Header().Set("Idempotent-Replayed", "true")
 	}
 
+	err := c.send(r)
+	if err != nil {
+		c.writeError(escrow.Wrap(escrow.CodeInternal, err, "Something went wrong on the server."))
+	}
+}
+
+// send sends the body of an answer. Where that fails, nothing was sent.
+func (c *call) send(r reply) (err error) {
+	if body, ok := r.body.(streamed); ok {
+		return c.writer.Stream(r.status, web.ContentTypeJSON, body.writeJSON)
+	}
+
 	if r.body != nil {
-		var err error
 		if r.raw, err = encode(r.body); err != nil {
-			c.writeError(escrow.Wrap(escrow.CodeInternal, err, "Something went wrong on the server."))
-			return
+			return err
 		}
 		r.contentType = web.ContentTypeJSON
 	}
 	c.writer.Send(r.status, r.contentType, r.raw)
+	return nil
 }

@@ -1,6 +1,9 @@
 package httpapi
 
 import (
+	"bytes"
+	"io"
+
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -26,14 +29,23 @@ var answerOptions = json.JoinOptions(
 
 // encode returns a body as a line of JSON: its end is for those who read it in a
 // terminal.
-func encode(body any) (content []byte, err error) {
-	if itself, ok := body.(jsonwriter.Value); ok {
-		content = itself.AppendJSON(make([]byte, 0, sizeHint))
-	} else {
-		content, err = json.Marshal(body, answerOptions)
-	}
+func encode(body any) ([]byte, error) {
+	content, err := appendJSON(make([]byte, 0, sizeHint), body)
 	return append(content, '\n'), err
 }
+
+// appendJSON appends a value as JSON.
+func appendJSON(text []byte, value any) ([]byte, error) {
+	if itself, ok := value.(jsonwriter.Value); ok {
+		return itself.AppendJSON(text), nil
+	}
+	buffer := bytes.NewBuffer(text)
+	err := json.MarshalWrite(buffer, value, answerOptions)
+	return buffer.Bytes(), err
+}
+
+// streamed is a body that is written piece by piece, as JSON with an end of line.
+type streamed interface{ writeJSON(w io.Writer) error }
 
 // writeMetadata leaves an empty object out like one that is missing.
 func writeMetadata(o *jsonwriter.Object, metadata escrow.Metadata) {

@@ -63,18 +63,11 @@ func (l *limits) check(c *call) error {
 		"The key asks for more than it may; go on after %s.", wait.Round(time.Millisecond))
 }
 
-// checkFailures refuses to look for the key of a request from an address that has failed
-// too often of late.
-func (l *limits) checkFailures(client netip.Addr) error {
-	if l.enabled && !l.failures.Allows(web.ClientNetwork(client), l.now()) {
+// takeFailure counts a request with an invalid key, and refuses it otherwise than for its key
+// where too many came from its address of late.
+func (l *limits) takeFailure(client netip.Addr) error {
+	if l.enabled && l.failures.Take(web.ClientNetwork(client), l.now()) > 0 {
 		return escrow.Errorf(codeRateLimited, "Too many requests with invalid keys came from this address.")
 	}
 	return nil
-}
-
-// countFailure notes that a request from an address had an invalid key.
-func (l *limits) countFailure(client netip.Addr) {
-	if l.enabled {
-		l.failures.Take(web.ClientNetwork(client), l.now())
-	}
 }

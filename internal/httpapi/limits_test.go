@@ -1,12 +1,15 @@
 package httpapi_test
 
 import (
+	"crypto/rand"
 	"net/http"
 	"strconv"
 	"testing"
 
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/httpapi"
 	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 )
 
 // limited serves with a rate limit that no test waits for.
@@ -120,6 +123,29 @@ func TestInvalidKeysDoNotLockOutValidOnes(t *testing.T) {
 	key := b.Admin.Get(t, "/institutions/"+b.ID+"/api-keys?order=desc&limit=1").Text("data.0.id")
 	s.Post(t, "/institutions/"+b.ID+"/api-keys/"+key+"/revoke", "").Want(t, 200)
 	exhaust(t, b.ReadOnly, wrong, 20_000)
+}
+
+// Nor one whose key this instance has never seen: it is looked for while others are refused.
+func TestInvalidKeysDoNotLockOutUnseenOnes(t *testing.T) {
+	withLimits := func(c *settings) { c.RateLimit = httpapi.RateLimit{Enabled: true, RPS: 100_000, Burst: 100_000} }
+	for name, database := range map[string]string{
+		"sqlite": onSQLite(t), "postgres": pgtest.Shared(t).NewDatabase(t),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, database, withLimits)
+			b := s.bank(t)
+			wrong := apitest.Request{Method: http.MethodGet, Path: "/positions"}
+			// Only a database knows that no key has these.
+			var random [32]byte
+			_, _ = rand.Read(random[:])
+			unknown := s.As(escrow.NewSecret(random))
+			for range 5 {
+				key := b.Admin.Post(t, "/institutions/"+b.ID+"/api-keys", `{"label": "new", "role": "read_only"}`).Want(t, 201)
+				exhaust(t, unknown, wrong, 20_000)
+				s.As(key.Text("apiKey")).Get(t, "/positions").Want(t, 200)
+			}
+		})
+	}
 }
 
 // A client has a whole /64 of IPv6 addresses, and an IPv4 address is the same mapped into IPv6.

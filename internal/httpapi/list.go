@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/base64"
+	"io"
 	"slices"
 	"time"
 
@@ -93,7 +94,7 @@ func pageOf[T any](
 	return page
 }
 
-// listView is a page of a list.
+// listView is a page of a list, for the API's description.
 type listView[T any] struct {
 	Data       []T        `json:"data" nullable:"false"`
 	Pagination pagination `json:"pagination"`
@@ -110,19 +111,59 @@ type pagination struct {
 // listed answers a page of a list; view shows an item, and cursor tells its place in the
 // list.
 func listed[T, V any](page escrow.Page[T], limit int, view func(T) V, cursor func(T) escrow.Cursor) reply {
-	list := listView[V]{
-		Data:       make([]V, len(page.Items)),
-		Pagination: pagination{Limit: limit, HasMore: page.More},
-	}
-	for i, item := range page.Items {
-		list.Data[i] = view(item)
+	return ok(list[T, V]{page: page, limit: limit, view: view, cursor: cursor})
+}
+
+// list is a page of a list that is written item by item. In JSON it is a listView.
+type list[T, V any] struct {
+	page   escrow.Page[T]
+	limit  int
+	view   func(T) V
+	cursor func(T) escrow.Cursor
+}
+
+// writeJSON implements streamed. The page ends before the item with which the answer would
+// pass escrow.MaxPageBytes: the JSON of an item may be larger than its row.
+func (l list[T, V]) writeJSON(w io.Writer) error {
+	if _, err := io.WriteString(w, `{"data":[`); err != nil {
+		return err
 	}
 
-	// The place is that of the last item: what is created meanwhile moves no page.
-	if page.More && len(page.Items) > 0 {
-		last := cursor(page.Items[len(page.Items)-1])
-		next := base64.RawURLEncoding.EncodeToString(last[:])
-		list.Pagination.NextCursor = &next
+	sent, size := 0, 0
+	var text []byte
+	for i, item := range l.page.Items {
+		text = text[:0]
+		if i > 0 {
+			text = append(text, ',')
+		}
+		var err error
+		if text, err = appendJSON(text, l.view(item)); err != nil {
+			return err
+		}
+		if size += len(text); size > escrow.MaxPageBytes && i > 0 {
+			break
+		}
+		if _, err := w.Write(text); err != nil {
+			return err
+		}
+		sent++
 	}
-	return ok(list)
+
+	end, err := appendJSON([]byte(`],"pagination":`), l.pagination(sent))
+	if err == nil {
+		_, err = w.Write(append(end, "}\n"...))
+	}
+	return err
+}
+
+// pagination says where the list goes on after so many of the page's items.
+func (l list[T, V]) pagination(sent int) pagination {
+	p := pagination{Limit: l.limit, HasMore: l.page.More || sent < len(l.page.Items)}
+
+	// The place is that of the last item: what is created meanwhile moves no page.
+	if p.HasMore && sent > 0 {
+		last := l.cursor(l.page.Items[sent-1])
+		p.NextCursor = new(base64.RawURLEncoding.EncodeToString(last[:]))
+	}
+	return p
 }

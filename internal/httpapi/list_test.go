@@ -1,10 +1,14 @@
 package httpapi_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
 )
 
 // Every list gives every item once, in the order of creation or against it, by
@@ -118,6 +122,65 @@ func TestACursorOutlivesWhatComesAfterIt(t *testing.T) {
 		}
 		if rest := b.Admin.Get(t, "/positions?order=desc&cursor="+newest.Text("pagination.nextCursor")).Texts(t, "id"); !slices.Equal(rest, []string{made[1], made[0]}) {
 			t.Errorf("before the last two come %v of %v", rest, made)
+		}
+	})
+}
+
+// A page ends where it has 4 MiB, and goes on with its cursor: nothing is lost, and HEAD tells
+// the size that GET has.
+func TestPagesOfLargeItems(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *service) {
+		b := s.bank(t)
+		// Quotes are escaped once more in the journal.
+		padding := strings.Repeat(`"",`, 64<<10/3-4)
+		const large = 150
+		for range large {
+			b.Admin.Post(t, "/positions", b.claim().with("metadata", raw(`{"a":[`+padding+`""]}`)).String()).Want(t, 201)
+		}
+		for list, value := range map[string]string{
+			"/positions?":                         "id",
+			"/positions?include=events":           "id",
+			"/ledger-events?":                     "sequence",
+			"/audit-events?kind=POSITION_CREATED": "sequence",
+			"/institutions/" + b.ID + "/journal?": "sequence",
+		} {
+			limit := "&limit=1000"
+			if strings.Contains(list, "events") && strings.Contains(list, "include") {
+				limit = "&limit=100"
+			}
+			seen := make(map[string]bool)
+			path, pages := list+limit, 0
+			for more := true; more; pages++ {
+				page := b.Admin.Get(t, path).Want(t, 200)
+				if len(page.Body) > 4<<20+1024 {
+					t.Fatalf("a page of %s has %d bytes", list, len(page.Body))
+				}
+				for _, item := range page.Texts(t, value) {
+					seen[item] = true
+				}
+				var end struct {
+					Pagination struct {
+						HasMore    bool
+						NextCursor string
+					}
+				}
+				if err := json.Unmarshal(page.Body, &end); err != nil {
+					t.Fatal(err)
+				}
+				// The ledger reads what creations have of metadata, and does not show it.
+				more = end.Pagination.HasMore
+				if more && len(page.Body) < 4<<20-150<<10 && list != "/ledger-events?" {
+					t.Errorf("a page of %s ends after %d bytes", list, len(page.Body))
+				}
+				head := b.Admin.Send(t, apitest.Request{Method: http.MethodHead, Path: path}).Want(t, 200)
+				if length := head.Header.Get("Content-Length"); length != fmt.Sprint(len(page.Body)) {
+					t.Errorf("HEAD of %s tells %s bytes, not %d", list, length, len(page.Body))
+				}
+				path = list + limit + "&cursor=" + end.Pagination.NextCursor
+			}
+			if want := large; len(seen) < want || pages < 3 {
+				t.Errorf("%s has %d items on %d pages", list, len(seen), pages)
+			}
 		}
 	})
 }

@@ -16,6 +16,8 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 	refusals *prometheus.CounterVec
 	inFlight prometheus.Gauge
+	// memoryWaits counts the requests that wait in reserveMemory.
+	memoryWaits prometheus.Gauge
 	// rootAddresses counts the addresses from which the root key came.
 	rootAddresses prometheus.Counter
 }
@@ -41,6 +43,10 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		}, []string{"code"}),
 		inFlight: factory.NewGauge(prometheus.GaugeOpts{
 			Name: "escrowgrid_http_requests_in_flight", Help: "Requests that are being answered.",
+		}),
+		memoryWaits: factory.NewGauge(prometheus.GaugeOpts{
+			Name: "escrowgrid_http_large_answers_waiting",
+			Help: "Requests for large answers that wait until others were sent.",
 		}),
 		rootAddresses: factory.NewCounter(prometheus.CounterOpts{
 			Name: "escrowgrid_root_key_new_addresses_total",

@@ -293,7 +293,7 @@ func (s *server) getPosition(c *call) (reply, error) {
 	}
 
 	// It is read more often than anything else, and most readers ask for one again.
-	content, err := s.positions.json(c.context(), s.engine, position)
+	content, err := s.positions.json(c, position)
 	return reply{status: http.StatusOK, raw: content, contentType: web.ContentTypeJSON, etag: tag}, err
 }
 

@@ -20,7 +20,9 @@ type route struct {
 	tenant     tenancy
 	// limited says that it has a stricter rate limit.
 	limited bool
-	handle  func(*call) (reply, error)
+	// large says that its answer can have escrow.MaxPageBytes; see answerMemory.
+	large  bool
+	handle func(*call) (reply, error)
 	// operation stands beside the handler.
 	operation operation
 }

@@ -24,7 +24,7 @@ func (s *server) table() []route {
 			handle: s.createInstitution, operation: createInstitutionOperation,
 		},
 		{
-			pattern: "GET /institutions", permission: anyKey,
+			pattern: "GET /institutions", permission: anyKey, large: true,
 			handle: s.listInstitutions, operation: listInstitutionsOperation,
 		},
 		{
@@ -38,7 +38,7 @@ func (s *server) table() []route {
 			handle: s.createKey, operation: createKeyOperation,
 		},
 		{
-			pattern: "GET /institutions/{id}/api-keys", permission: adminKey, tenant: existingInPath,
+			pattern: "GET /institutions/{id}/api-keys", permission: adminKey, tenant: existingInPath, large: true,
 			handle: s.listKeys, operation: listKeysOperation,
 		},
 		{
@@ -70,7 +70,7 @@ func (s *server) table() []route {
 			handle: s.createTemplate, operation: createTemplateOperation,
 		},
 		{
-			pattern: "GET /asset-templates", permission: anyKey, tenant: existingNamed,
+			pattern: "GET /asset-templates", permission: anyKey, tenant: existingNamed, large: true,
 			handle: s.listTemplates, operation: listTemplatesOperation,
 		},
 		{
@@ -82,7 +82,7 @@ func (s *server) table() []route {
 			handle: s.createAsset, operation: createAssetOperation,
 		},
 		{
-			pattern: "GET /assets", permission: anyKey, tenant: existingNamed,
+			pattern: "GET /assets", permission: anyKey, tenant: existingNamed, large: true,
 			handle: s.listAssets, operation: listAssetsOperation,
 		},
 		{
@@ -96,7 +96,7 @@ func (s *server) table() []route {
 			handle: s.createPosition, operation: createPositionOperation,
 		},
 		{
-			pattern: "GET /positions", permission: anyKey, tenant: existingNamed,
+			pattern: "GET /positions", permission: anyKey, tenant: existingNamed, large: true,
 			handle: s.listPositions, operation: listPositionsOperation,
 		},
 		{
@@ -104,7 +104,7 @@ func (s *server) table() []route {
 			handle: s.getPosition, operation: getPositionOperation,
 		},
 		{
-			pattern: "GET /positions/{id}/statement", permission: anyKey, tenant: named,
+			pattern: "GET /positions/{id}/statement", permission: anyKey, tenant: named, large: true,
 			handle: s.getPositionStatement, operation: getPositionStatementOperation,
 		},
 		{
@@ -122,7 +122,7 @@ func (s *server) table() []route {
 
 		// Readings of the journal. Who did what is for admins.
 		{
-			pattern: "GET /ledger-events", permission: anyKey, tenant: existingNamed,
+			pattern: "GET /ledger-events", permission: anyKey, tenant: existingNamed, large: true,
 			handle: s.listLedgerEvents, operation: listLedgerEventsOperation,
 		},
 		{
@@ -130,11 +130,11 @@ func (s *server) table() []route {
 			handle: s.getBalances, operation: getBalancesOperation,
 		},
 		{
-			pattern: "GET /institutions/{id}/statements", permission: anyKey, tenant: existingInPath,
+			pattern: "GET /institutions/{id}/statements", permission: anyKey, tenant: existingInPath, large: true,
 			handle: s.getStatement, operation: getStatementOperation,
 		},
 		{
-			pattern: "GET /audit-events", permission: adminKey, tenant: existingNamed,
+			pattern: "GET /audit-events", permission: adminKey, tenant: existingNamed, large: true,
 			handle: s.listAuditEvents, operation: listAuditEventsOperation,
 		},
 
@@ -144,7 +144,7 @@ func (s *server) table() []route {
 			handle: s.listCheckpointKeys, operation: listCheckpointKeysOperation,
 		},
 		{
-			pattern: "GET /institutions/{id}/journal", permission: adminKey, tenant: existingInPath,
+			pattern: "GET /institutions/{id}/journal", permission: adminKey, tenant: existingInPath, large: true,
 			handle: s.listJournal, operation: listJournalOperation,
 		},
 		{
@@ -153,7 +153,7 @@ func (s *server) table() []route {
 		},
 		{
 			pattern: "GET /institutions/{id}/journal/checkpoints", permission: anyKey, tenant: existingInPath,
-			handle: s.listCheckpoints, operation: listCheckpointsOperation,
+			large: true, handle: s.listCheckpoints, operation: listCheckpointsOperation,
 		},
 		{
 			pattern: "GET /institutions/{id}/journal/proofs/inclusion", permission: anyKey, tenant: existingInPath,

@@ -15,7 +15,7 @@ import (
 // pattern is the path's template: logs and metrics must not grow with what clients ask
 // for.
 func (s *server) answer(w http.ResponseWriter, r *http.Request, pattern string, found resource) {
-	begun := time.Now()
+	arrived := time.Now()
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
 
@@ -33,16 +33,8 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, pattern string, 
 	c.writer.Secure()
 	s.crossOrigin.Answer(&c.writer, r)
 
-	defer func() {
-		if problem := recover(); problem != nil {
-			s.log.Error("panic in a handler",
-				"request_id", c.requestID, "panic", problem, "stack", string(debug.Stack()))
-			if c.writer.Status() == 0 {
-				c.writeError(escrow.Errorf(escrow.CodeInternal, "Something went wrong on the server."))
-			}
-		}
-		s.finish(c, time.Since(begun))
-	}()
+	defer func() { s.end(c, arrived, recover()) }()
+	defer c.releaseMemory()
 
 	// A browser asks before it has a key to send.
 	if s.crossOrigin.AnswerPreflight(&c.writer, r) {
@@ -52,7 +44,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, pattern string, 
 
 	// Whatever is done for a request, its statements in the database included, ends with
 	// its time.
-	timed := web.WithDeadline(ctx, begun.Add(s.config.RequestTimeout))
+	timed := web.WithDeadline(ctx, arrived.Add(s.config.RequestTimeout))
 	defer timed.End()
 	ctx = timed
 	if !web.IsCommand(r.Method) {
@@ -68,6 +60,24 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, pattern string, 
 		return
 	}
 	c.write(answer)
+}
+
+// end logs a request, after the panic of its handler where there was one.
+func (s *server) end(c *call, arrived time.Time, problem any) {
+	begun := c.writer.Status() != 0
+	if problem != nil {
+		s.log.Error("panic in a handler",
+			"request_id", c.requestID, "panic", problem, "stack", string(debug.Stack()))
+		if !begun {
+			c.writeError(escrow.Errorf(escrow.CodeInternal, "Something went wrong on the server."))
+		}
+	}
+
+	s.finish(c, time.Since(arrived))
+	// A client must not take the part of an answer that it has for the whole.
+	if problem != nil && begun {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // serve takes a request through its steps, each of which can refuse it, to the handler of
@@ -100,6 +110,11 @@ func (s *server) serve(c *call, found resource) (reply, error) {
 		return reply{}, err
 	}
 	c.findTenant()
+	if c.route.large {
+		if err := c.reserveMemory(escrow.MaxPageBytes); err != nil {
+			return reply{}, err
+		}
+	}
 
 	// The handler goes on to note faults; then all of them are told.
 	answer, err := c.route.handle(c)

@@ -47,6 +47,9 @@ type Config struct {
 	AllowedOrigins []string
 	PublicDocs     bool
 	RateLimit      RateLimit
+	// AnswerMemory bounds what large answers take at the same time, in bytes; 0 takes
+	// DefaultAnswerMemory.
+	AnswerMemory int64
 	// RequestTimeout bounds the handling of one request.
 	RequestTimeout time.Duration
 	// Stopping is closed when the server is about to stop: it serves on, but says that it
@@ -61,6 +64,7 @@ type server struct {
 	metrics     *metrics
 	tracer      trace.Tracer // nil where nothing is traced
 	limits      *limits
+	memory      *answerMemory
 	crossOrigin web.CrossOrigin
 	positions   positionAnswers
 	mux         *http.ServeMux
@@ -78,6 +82,7 @@ func New(config Config) (http.Handler, error) {
 		log:           config.Logger,
 		metrics:       newMetrics(config.Metrics),
 		limits:        newLimits(config.RateLimit, time.Now),
+		memory:        newAnswerMemory(config.AnswerMemory),
 		positions:     newPositionAnswers(),
 		mux:           http.NewServeMux(),
 		rootHashes:    hashes(config.RootKey, config.PreviousRootKey),

@@ -43,8 +43,6 @@ const (
 	// maxCheckpointEntries bounds the entries from one checkpoint to the next, so that
 	// one request can read all entries between two checkpoints.
 	maxCheckpointEntries = 8192
-	// entryPage bounds the entries in memory; an entry may have some 100 KB.
-	entryPage = 512
 	// journalPage bounds the journals that one query returns.
 	journalPage = 256
 	// roundTimeout bounds a round. A round that is cut short loses nothing: the next one
@@ -214,7 +212,7 @@ func (l *Log) eachEntry(
 	visit func(store.StoredEntry) (more bool, err error),
 ) error {
 	for after < to {
-		entries, err := l.config.Store.StoredEntries(ctx, institution, after+1, min(to, after+entryPage))
+		entries, err := l.config.Store.StoredPage(ctx, institution, after, to)
 		if err != nil {
 			return err
 		}

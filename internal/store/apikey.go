@@ -31,15 +31,40 @@ var keyRows = newRows(rowsOf[escrow.KeyID, escrow.APIKey, escrow.APIKey]{
 	subject: func(k escrow.APIKey) string { return k.ID.String() },
 })
 
-// KeyByHash returns the API key of a secret, or CodeInvalidKey.
+// KeyByHash returns the API key of a secret, or CodeInvalidKey. Whoever asks shares one query
+// at a time with all others: secrets that nobody was given, however many are tried, keep one
+// connection busy and no more.
 func (s *Store) KeyByHash(ctx context.Context, hash escrow.SecretHash) (escrow.APIKey, error) {
-	k, found, err := one(ctx, s.database, "SELECT "+keyTable.list+" FROM api_keys WHERE hash = $1",
-		[]any{hash[:]}, keyTable.scan)
+	k, found, err := s.secrets.read(ctx, hash)
 	if err == nil && !found {
 		err = escrow.Errorf(escrow.CodeInvalidKey, "The API key is not valid.")
 	}
-	return k, err
+	return k, Failure(err)
 }
+
+// maxHashes bounds the keys that one query looks for.
+const maxHashes = 64
+
+// keysByHash returns the keys of some hashes, at most maxHashes.
+func (s *Store) keysByHash(
+	ctx context.Context, hashes []escrow.SecretHash,
+) (map[escrow.SecretHash]escrow.APIKey, error) {
+	// One statement for any number: those that are missing repeat the last.
+	args := make([]any, maxHashes)
+	for i := range args {
+		args[i] = hashes[min(i, len(hashes)-1)][:]
+	}
+
+	keys := make(map[escrow.SecretHash]escrow.APIKey, len(hashes))
+	err := s.database.query(ctx, keysByHashQuery, args, func(r row) error {
+		k, err := keyTable.scan(r)
+		keys[k.Hash] = k
+		return err
+	})
+	return keys, err
+}
+
+var keysByHashQuery = "SELECT " + keyTable.list + " FROM api_keys WHERE hash IN (" + places(1, maxHashes) + ")"
 
 // Key returns one API key of an institution, or CodeKeyNotFound.
 func (s *Store) Key(ctx context.Context, institution escrow.InstitutionID, id escrow.KeyID) (escrow.APIKey, error) {

@@ -15,7 +15,7 @@ var assetTable = newTable("assets", func(a *escrow.Asset) []column {
 		fixed("metadata", bytesColumn((*[]byte)(&a.Metadata))),
 		fixed("created_at", timeColumn(&a.CreatedAt)),
 	}
-})
+}, large("metadata"))
 
 var assetRows = newRows(rowsOf[escrow.AssetID, escrow.Asset, escrow.Asset]{
 	table:  assetTable,

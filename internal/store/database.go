@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -19,6 +20,8 @@ type database interface {
 	connections() (open, used, limit int)
 	space() (size, free int64, ok bool)
 	close() error
+	// sendsWhole reports whether a statement's rows all come, also when scan wants no more.
+	sendsWhole() bool
 
 	// identify notes in the history which database there is; behind returns the journals that
 	// have not come from a head, as far as one statement tells.
@@ -27,8 +30,8 @@ type database interface {
 
 	// snapshot tells where a journal stands at some time after the call.
 	snapshot(ctx context.Context, institution escrow.InstitutionID) (snapshot, error)
-	// query runs a reading statement and calls scan for each row. Parameters are
-	// written $1, $2 and so on.
+	// query runs a reading statement and calls scan for each row, until it returns an error;
+	// errEnough is none to the caller. Parameters are written $1, $2 and so on.
 	query(ctx context.Context, sql string, args []any, scan func(row) error) error
 	// list is query for a statement whose best index depends on how large the tables
 	// are.
@@ -38,6 +41,9 @@ type database interface {
 	// exec runs a writing statement in a transaction of its own.
 	exec(ctx context.Context, sql string, args []any) (affected int64, err error)
 }
+
+// errEnough is what a scan returns that wants no more rows.
+var errEnough = errors.New("no more rows are wanted")
 
 // row is one row of a result.
 type row interface {

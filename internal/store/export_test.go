@@ -70,7 +70,12 @@ func InStatements(file string) func(sql string) bool {
 	known := make(map[string]bool)
 	conditions := make(map[string]bool)
 	split := func(sql string) (from string, where []string) {
-		rest, order, _ := strings.Cut(normal(sql), " ORDER BY ")
+		sql = normal(sql)
+		// The rows of a page that the database ends by their size stand within.
+		if _, within, ok := strings.Cut(sql, " AS bytes "); ok {
+			sql, _, _ = strings.Cut(within, ") AS found")
+		}
+		rest, order, _ := strings.Cut(sql, " ORDER BY ")
 		from, rest, _ = strings.Cut(rest, " WHERE ")
 		return from + " ORDER BY " + strings.NewReplacer(" ASC", "", " DESC", "").Replace(order), strings.Split(rest, " AND ")
 	}

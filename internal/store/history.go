@@ -180,7 +180,7 @@ func (s *Store) CloseIfLost(
 	defer tx.Rollback(ctx)
 
 	books := tx.Books(institution)
-	if lost, err = s.isLost(ctx, books, seen); err != nil {
+	if lost, err = s.isLost(ctx, tx, books, seen); err != nil {
 		return false, err
 	}
 	if lost && books.Exists() && books.Head.Lost < seen.Sequence {
@@ -223,7 +223,7 @@ func (h *history) notify(l LostHistory, gone bool) {
 }
 
 // isLost reports whether a journal that was seen at a head has not come from there.
-func (s *Store) isLost(ctx context.Context, books *escrow.Books, seen escrow.Head) (bool, error) {
+func (s *Store) isLost(ctx context.Context, tx Tx, books *escrow.Books, seen escrow.Head) (bool, error) {
 	institution := books.InstitutionID()
 	if seen.Sequence == 0 {
 		return false, nil
@@ -234,10 +234,10 @@ func (s *Store) isLost(ctx context.Context, books *escrow.Books, seen escrow.Hea
 
 	if books.Head.Sequence >= seen.Sequence {
 		// An entry that was made instead of the one that was seen is a later one.
-		at, found, err := one(ctx, s.database,
-			"SELECT at FROM journal_entries WHERE institution_id = $1 AND sequence = $2",
-			[]any{idArg(institution), seen.Sequence}, scanValue[time.Time])
-		if err != nil || found && !at.After(seen.At) {
+		var at time.Time
+		err := tx.read(ctx, "SELECT at FROM journal_entries WHERE institution_id = $1 AND sequence = $2",
+			[]any{idArg(institution), seen.Sequence}, func(r row) error { return r.Scan(&at) })
+		if err != nil || !at.IsZero() && !at.After(seen.At) {
 			return false, err
 		}
 	}

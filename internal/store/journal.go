@@ -35,7 +35,7 @@ var entryTable = newTable("journal_entries", func(e *StoredEntry) []column {
 		fixed("subject", textColumn(&e.Subject)),
 		fixed("body", bytesColumn(&e.Body)),
 	}
-})
+}, large("body"))
 
 func asStored(e escrow.Entry) StoredEntry {
 	return StoredEntry{
@@ -78,7 +78,8 @@ func quoted[T ~string](words []T) string {
 func (s *Store) Entries(
 	ctx context.Context, institution escrow.InstitutionID, filter escrow.EntryFilter, page escrow.PageRequest,
 ) (escrow.Page[escrow.Entry], error) {
-	l := newList("SELECT body FROM journal_entries", "sequence")
+	l := listOf(entryTable, "sequence")
+	l.columns = "body"
 	l.where("institution_id = %s", idArg(institution))
 	if filter.LedgerOnly {
 		l.where(ledgerKinds)
@@ -160,6 +161,20 @@ func (s *Store) StoredEntries(
 		[]any{idArg(institution), from, to}, entryTable.scan)
 }
 
+// StoredPage returns the entries of a journal after one sequence up to another, as far as a
+// page has room for them: at least one where there is one.
+func (s *Store) StoredPage(
+	ctx context.Context, institution escrow.InstitutionID, after, to int64,
+) ([]StoredEntry, error) {
+	l := listOf(entryTable, "sequence")
+	l.where("institution_id = %s", idArg(institution))
+	l.where("sequence <= %s", to)
+	page := escrow.PageRequest{Limit: escrow.MaxPageSize}
+	l.after(page, after)
+	found, err := pageOf(ctx, s.database, l, page, entryTable.scan)
+	return found.Items, err
+}
+
 // MaxHistories bounds the subjects that Histories is asked for.
 const MaxHistories = 64
 
@@ -188,14 +203,17 @@ func (s *Store) Histories(
 	return entries, Failure(err)
 }
 
-var historiesQuery = func() string {
-	places := make([]string, MaxHistories)
-	for i := range places {
-		places[i] = fmt.Sprintf("$%d", i+2)
+var historiesQuery = "SELECT " + entryTable.list +
+	" FROM journal_entries WHERE institution_id = $1 AND subject IN (" + places(2, MaxHistories) + ")"
+
+// places lists so many parameters, beginning with one of this number.
+func places(first, count int) string {
+	list := make([]string, count)
+	for i := range list {
+		list[i] = fmt.Sprintf("$%d", first+i)
 	}
-	return "SELECT " + entryTable.list + " FROM journal_entries WHERE institution_id = $1 AND subject IN (" +
-		strings.Join(places, ", ") + ")"
-}()
+	return strings.Join(list, ", ")
+}
 
 // Range returns the sequences of the first and the last entry that is stored of a
 // journal, 0 where there is none.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -11,18 +12,18 @@ import (
 // list builds the query of a page: conditions joined by AND, in the order of a
 // key column that the items' cursors hold.
 type list struct {
-	from       string // "SELECT … FROM …"
-	key        string // the column of the order
+	columns string
+	table   string
+	key     string // the column of the order
+	// large is the column that most of a row's bytes are in; empty where rows are small.
+	large      string
 	conditions []string
 	args       []any
 }
 
-// newList begins the query of a page, in the order of a key column.
-func newList(from, key string) *list { return &list{from: from, key: key} }
-
 // listOf begins the query of a page of a table's rows.
 func listOf[T any](t *table[T], key string) *list {
-	return newList("SELECT "+t.list+" FROM "+t.name, key)
+	return &list{columns: t.list, table: t.name, key: key, large: t.large}
 }
 
 // where adds a condition; each %s of it becomes the parameter of an argument.
@@ -51,9 +52,29 @@ func (l *list) after(page escrow.PageRequest, cursor any) {
 	}
 }
 
-func (l *list) sql(page escrow.PageRequest) string {
+// sql is the query; whole says that the database sends all rows, however many are wanted.
+func (l *list) sql(page escrow.PageRequest, whole bool) string {
+	order := "ASC"
+	if page.Descending {
+		order = "DESC"
+	}
+	if !whole || l.large == "" {
+		return "SELECT " + l.columns + l.rows(page, order)
+	}
+
+	// The database adds up the sizes of rows without reading what is large in them, and leaves
+	// out those that no page has room for. The last one tells that the list goes on.
+	return "SELECT " + l.columns + " FROM (SELECT *, sum(bytes) OVER (ORDER BY place " + order +
+		" ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING) AS earlier FROM (SELECT " + l.columns + ", " +
+		l.key + " AS place, coalesce(octet_length(" + l.large + "), 0) AS bytes" + l.rows(page, order) +
+		") AS found) AS sized WHERE coalesce(earlier, 0) < " + strconv.Itoa(escrow.MaxPageBytes) +
+		" ORDER BY place " + order
+}
+
+// rows is the query behind its columns.
+func (l *list) rows(page escrow.PageRequest, order string) string {
 	var sql strings.Builder
-	sql.WriteString(l.from)
+	sql.WriteString(" FROM " + l.table)
 	for i, condition := range l.conditions {
 		if i == 0 {
 			sql.WriteString(" WHERE ")
@@ -63,28 +84,59 @@ func (l *list) sql(page escrow.PageRequest) string {
 		sql.WriteString(condition)
 	}
 
-	order := "ASC"
-	if page.Descending {
-		order = "DESC"
-	}
-
 	// One more than asked for tells whether the list goes on.
 	fmt.Fprintf(&sql, " ORDER BY %s %s LIMIT %d", l.key, order, page.Limit+1)
 	return sql.String()
 }
 
-// pageOf runs a list's query.
+// sizedRow counts the bytes that are read of rows, but for numbers and times.
+type sizedRow struct {
+	row
+	bytes int
+}
+
+// Scan implements row.
+func (r *sizedRow) Scan(destinations ...any) error {
+	err := r.row.Scan(destinations...)
+	for _, destination := range destinations {
+		switch d := destination.(type) {
+		case *string:
+			r.bytes += len(*d)
+		case **string:
+			if *d != nil {
+				r.bytes += len(**d)
+			}
+		case *[]byte:
+			r.bytes += len(*d)
+		}
+	}
+	return err
+}
+
+// pageOf runs a list's query. The page ends with the item that reaches escrow.MaxPageBytes,
+// and no more is read.
 func pageOf[T any](
 	ctx context.Context, db database, l *list, page escrow.PageRequest, scan func(row) (T, error),
 ) (escrow.Page[T], error) {
-	items := []T{}
-	if err := db.list(ctx, l.sql(page), l.args, appendRow(&items, scan)); err != nil {
+	found := escrow.Page[T]{Items: []T{}}
+	var size sizedRow
+	err := db.list(ctx, l.sql(page, db.sendsWhole()), l.args, func(r row) error {
+		if len(found.Items) == page.Limit || size.bytes >= escrow.MaxPageBytes {
+			found.More = true
+			return errEnough
+		}
+
+		size.row = r
+		item, err := scan(&size)
+		if err == nil {
+			found.Items = append(found.Items, item)
+		}
+		return err
+	})
+	if err != nil {
 		return escrow.Page[T]{}, Failure(err)
 	}
-	if len(items) > page.Limit {
-		return escrow.Page[T]{Items: items[:page.Limit], More: true}, nil
-	}
-	return escrow.Page[T]{Items: items}, nil
+	return found, nil
 }
 
 // idPage runs the query of a list that is ordered by id. An id holds the time of

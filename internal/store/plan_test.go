@@ -401,7 +401,7 @@ func testQueries(t *testing.T, database planned) {
 	for _, r := range readings(t.Context()) {
 		var plans []string
 		database.plans = &plans
-		if err := r.run(&Store{database: database, cache: newRowCache()}); err != nil {
+		if err := r.run(newStore(database, newRowCache())); err != nil {
 			t.Fatalf("%s: %v", r.name, err)
 		}
 		if len(plans) == 0 && (database.onlyKept || database.onlyNew) {
@@ -420,7 +420,7 @@ func testQueries(t *testing.T, database planned) {
 // Of several conditions the planner may choose the best.
 func testFilters(t *testing.T, s *Store) {
 	var plans []string
-	planned := &Store{database: planned{database: s.database, plans: &plans}, cache: newRowCache()}
+	planned := newStore(planned{database: s.database, plans: &plans}, newRowCache())
 	of, page := escrow.InstitutionID{15: 1}, escrow.PageRequest{Limit: 100, After: &escrow.Cursor{15: 9}}
 	var positions escrow.PositionFilter
 	everyChoice([]func(){

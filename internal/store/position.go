@@ -31,7 +31,7 @@ var positionTable = newTable("positions", func(p *escrow.Position) []column {
 		fixed("created_at", timeColumn(&p.CreatedAt)),
 		changing("updated_at", timeColumn(&p.UpdatedAt)),
 	}
-})
+}, large("metadata"))
 
 var positionRows = newRows(rowsOf[escrow.PositionID, escrow.Position, escrow.Position]{
 	table:   positionTable,
@@ -100,11 +100,8 @@ func (s *Store) Positions(
 	return found, err
 }
 
-// maxEventBytes bounds the entries that a page of positions with events reads;
-// the page ends before the position that passes it.
-const maxEventBytes = 16 << 20
-
-// addEvents gives the positions of a page their events.
+// addEvents gives the positions of a page their events. The page ends before the position
+// whose events it has no room for.
 func (s *Store) addEvents(ctx context.Context, page *escrow.Page[escrow.Position]) error {
 	size := 0
 	for i := range page.Items {
@@ -112,7 +109,7 @@ func (s *Store) addEvents(ctx context.Context, page *escrow.Page[escrow.Position
 		if err != nil {
 			return err
 		}
-		if size += added; size > maxEventBytes && i > 0 {
+		if size += added; size > escrow.MaxPageBytes && i > 0 {
 			page.Items, page.More = page.Items[:i], true
 			return nil
 		}

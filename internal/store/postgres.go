@@ -18,7 +18,7 @@ type postgres struct {
 	pool    *pgxpool.Pool
 	cache   *rowCache
 	history pastHeads
-	heads   headReader
+	heads   sharedReader[escrow.InstitutionID, escrow.Head]
 }
 
 // pastHeads is what a Store does where a journal may have gone back.
@@ -53,12 +53,13 @@ func openPostgres(ctx context.Context, databaseURL string, connections int, s *S
 		return nil, err
 	}
 	p.pool = pool
-	p.heads.query = p.readHeads
+	p.heads.name, p.heads.query = "heads of journals", p.readHeads
 	return p, nil
 }
 
 func (p *postgres) name() string      { return "postgres" }
 func (p *postgres) isExclusive() bool { return false }
+func (p *postgres) sendsWhole() bool  { return true }
 
 func (p *postgres) close() error {
 	p.pool.Close()
@@ -141,10 +142,14 @@ func (p *postgres) read(ctx context.Context, sql string, args []any, scan func(r
 func scanRows(rows pgx.Rows, scan func(row) error) error {
 	defer rows.Close()
 	for rows.Next() {
-		if err := scan(rows); err != nil {
+		if err := scan(rows); errors.Is(err, errEnough) {
+			break
+		} else if err != nil {
 			return err
 		}
 	}
+	// What is left is read before it is known whether all went well.
+	rows.Close()
 	return rows.Err()
 }
 

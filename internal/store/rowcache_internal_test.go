@@ -104,7 +104,7 @@ func TestAHeadReadBeforeAnEvictionIsNotObserved(t *testing.T) {
 func TestReadersShareAQuery(t *testing.T) {
 	begun, release := make(chan []escrow.InstitutionID, 2), make(chan struct{})
 	failure := errors.New("no database")
-	var r headReader
+	var r sharedReader[escrow.InstitutionID, escrow.Head]
 	r.query = func(_ context.Context, ids []escrow.InstitutionID) (map[escrow.InstitutionID]escrow.Head, error) {
 		begun <- ids
 		<-release
@@ -127,15 +127,15 @@ func TestReadersShareAQuery(t *testing.T) {
 	}
 	release <- struct{}{}
 	<-second.done
-	if !errors.Is(second.err, failure) || first.heads[bank] != headAt(1) {
-		t.Errorf("the queries say %v and %v", first.heads, second.err)
+	if !errors.Is(second.err, failure) || first.rows[bank] != headAt(1) {
+		t.Errorf("the queries say %v and %v", first.rows, second.err)
 	}
 }
 
 func TestAReaderWhoGoesDoesNotWait(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
-	r := headReader{query: func(context.Context, []escrow.InstitutionID) (map[escrow.InstitutionID]escrow.Head, error) {
+	r := sharedReader[escrow.InstitutionID, escrow.Head]{query: func(context.Context, []escrow.InstitutionID) (map[escrow.InstitutionID]escrow.Head, error) {
 		<-release
 		return nil, errors.New("nobody waits")
 	}}

@@ -46,7 +46,7 @@ func TestThePurgeKeepsTheNewestRefusedAttempts(t *testing.T) {
 		if err := s.AddSecurityEvents(t.Context(), attempts); err != nil {
 			t.Fatal(err)
 		}
-		short := &Store{database: shortLog{s.database, bound}, cache: s.cache}
+		short := newStore(shortLog{s.database, bound}, s.cache)
 		for i, want := range []int64{3, 2, 0} {
 			if removed, err := short.Purge(t.Context(), now, 3); removed != want || err != nil {
 				t.Errorf("%s: purge %d of at most 3 removed %d, %v; want %d", s.Name(), i+1, removed, err, want)

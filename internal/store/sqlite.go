@@ -119,6 +119,7 @@ func (s *sqlite) unlock() error {
 
 func (s *sqlite) name() string      { return "sqlite" }
 func (s *sqlite) isExclusive() bool { return true }
+func (s *sqlite) sendsWhole() bool  { return false }
 
 // close waits for the connections that are in use.
 func (s *sqlite) close() error {

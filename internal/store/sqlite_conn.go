@@ -77,6 +77,9 @@ func (c *sqliteConn) run(ctx context.Context, sql string, args []any, scan func(
 	if interrupted != nil {
 		return interrupted
 	}
+	if errors.Is(failed, errEnough) {
+		return nil
+	}
 	return failed
 }
 

@@ -25,7 +25,8 @@ var rewrite = flag.Bool("update", false, "write the statements that the store is
 const StatementsFile = "testdata/statements.golden.sql"
 
 const statementsHeader = `-- Every statement that the store issues, each with the calls that issue it. Lists stand here without
--- a filter, and with each by itself; conditions of several are joined by AND. Written by
+-- a filter, and with each by itself; conditions of several are joined by AND. On PostgreSQL, a list of rows that can
+-- be large stands within a query that ends it where a page has enough bytes. Written by
 --
 --     go test ./internal/store -run TestStatements -update
 --
@@ -164,7 +165,7 @@ func allStatements(t *testing.T) *statements {
 	addTransactions(t, found)
 
 	var call string
-	recorded := &Store{database: recording{s.database, &call, found}, cache: newRowCache()}
+	recorded := newStore(recording{s.database, &call, found}, newRowCache())
 	// Whom events and entries are read of must be there.
 	of := escrow.InstitutionID{15: 1}
 	rows := errors.Join(
@@ -278,6 +279,7 @@ func calls(ctx context.Context, of escrow.InstitutionID) []storeCall {
 			return err
 		}},
 		{"StoredEntries", func(s *Store) error { _, err := s.StoredEntries(ctx, of, 1, 2); return err }},
+		{"StoredPage", func(s *Store) error { _, err := s.StoredPage(ctx, of, 1, 2); return err }},
 		{"Histories", func(s *Store) error { _, err := s.Histories(ctx, of, []string{""}); return err }},
 		{"Range", func(s *Store) error { _, _, err := s.Range(ctx, of); return err }},
 		{"CountEntries", func(s *Store) error { _, err := s.CountEntries(ctx); return err }},

@@ -29,6 +29,8 @@ type Store struct {
 	database database
 	cache    *rowCache
 	history  history
+	// secrets finds keys by the hash of their secret.
+	secrets sharedReader[escrow.SecretHash, escrow.APIKey]
 }
 
 // Tx is a transaction over the books of a group of institutions.
@@ -49,7 +51,7 @@ type Tx interface {
 // postgres://…. Connections bounds the pool; 0 takes the default.
 func Open(ctx context.Context, databaseURL string, connections int) (*Store, error) {
 	scheme, rest, _ := strings.Cut(databaseURL, ":")
-	s := &Store{cache: newRowCache()}
+	s := newStore(nil, newRowCache())
 
 	var err error
 	switch scheme {
@@ -64,6 +66,12 @@ func Open(ctx context.Context, databaseURL string, connections int) (*Store, err
 		return nil, err
 	}
 	return s, nil
+}
+
+func newStore(database database, cache *rowCache) *Store {
+	s := &Store{database: database, cache: cache}
+	s.secrets.name, s.secrets.most, s.secrets.query = "keys of secrets", maxHashes, s.keysByHash
+	return s
 }
 
 // Close waits for the connections that are in use, and closes all.

@@ -18,6 +18,8 @@ type table[T any] struct {
 	layout []column
 	// list is the names of the columns, separated by commas.
 	list string
+	// large is the column that most of a row's bytes are in; empty where rows are small.
+	large string
 	// inserts and updates write rows; a table without changing columns has no updates.
 	inserts, updates statement
 	// byKey reads the row of a key, byOwner those whose key begins alike.
@@ -41,7 +43,7 @@ func newTable[T any](name string, columnsOf func(*T) []column, options ...tableO
 	for _, option := range options {
 		option(&extras)
 	}
-	t.list = names(t.layout, "")
+	t.list, t.large = names(t.layout, ""), extras.large
 	t.inserts = insertOf(name, t.layout, extras.conflict)
 	t.updates = updateOf(name, t.layout)
 	t.grant = grantOf(t.layout, extras.purged)
@@ -56,6 +58,7 @@ func newTable[T any](name string, columnsOf func(*T) []column, options ...tableO
 type tableExtras struct {
 	conflict string
 	purged   bool
+	large    string
 }
 
 type tableOption func(*tableExtras)
@@ -67,6 +70,12 @@ func onConflict(clause string) tableOption {
 
 // purged says that serving deletes rows that are old.
 func purged() tableOption { return func(e *tableExtras) { e.purged = true } }
+
+// large names the column that most of a row's bytes are in, where rows can be so large that
+// a page of them ends early.
+func large(column string) tableOption {
+	return func(e *tableExtras) { e.large = column }
+}
 
 // names lists the names of columns, each behind a prefix.
 func names(columns []column, prefix string) string {

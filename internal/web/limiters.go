@@ -42,11 +42,6 @@ func (l *Limiters[K]) Take(caller K, now time.Time) time.Duration {
 	return max(time.Millisecond, time.Duration(math.Ceil(missing/float64(l.rps)*1e9)))
 }
 
-// Allows reports whether Take would find a token.
-func (l *Limiters[K]) Allows(caller K, now time.Time) bool {
-	return l.bucket(caller).TokensAt(now) >= 1
-}
-
 func (l *Limiters[K]) bucket(caller K) *rate.Limiter {
 	if bucket, ok := l.buckets.Get(caller); ok {
 		return bucket

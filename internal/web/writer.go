@@ -1,6 +1,8 @@
 package web
 
 import (
+	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"strconv"
@@ -69,4 +71,70 @@ func (w *Writer) Send(status int, contentType string, content []byte) {
 	if len(content) > 0 && !w.isHead {
 		_, _ = w.Write(content) // The client has gone; nobody is left to tell.
 	}
+}
+
+// maxHeldBody bounds how much of a streamed answer is held back, in bytes. One that fits is sent
+// like any other, with its length, and can still become an error.
+const maxHeldBody = 64 << 10
+
+// Stream sends an answer that write writes, piece by piece, so that a large one never is in
+// memory as a whole. The error is that of write, before anything was sent. With one that comes
+// later it panics: the connection must end, as the client would take a part for the whole.
+func (w *Writer) Stream(status int, contentType string, write func(io.Writer) error) error {
+	s := &bodyStream{writer: w, status: status, contentType: contentType}
+	err := write(s)
+
+	switch {
+	case s.gone: // Nobody is left to tell.
+	case err != nil && s.begun:
+		panic(fmt.Errorf("after the answer had begun: %w", err))
+	case err != nil:
+		return err
+	case w.isHead:
+		w.Header().Set("Content-Type", contentType)
+		w.Header().Set("Content-Length", strconv.Itoa(s.length))
+		w.WriteHeader(status)
+	case !s.begun:
+		w.Send(status, contentType, s.held)
+	default:
+		_, _ = w.Write(s.held) // The client has gone; nobody is left to tell.
+	}
+	return nil
+}
+
+// bodyStream is the body of an answer on its way.
+type bodyStream struct {
+	writer      *Writer
+	status      int
+	contentType string
+	held        []byte
+	// length is that of all that was written.
+	length int
+	// begun says that a part was sent, gone that the client did not take it.
+	begun, gone bool
+}
+
+// Write implements io.Writer. It fails where the client has gone.
+func (s *bodyStream) Write(piece []byte) (int, error) {
+	s.length += len(piece)
+	if s.writer.isHead {
+		return len(piece), nil
+	}
+	if len(s.held)+len(piece) <= maxHeldBody {
+		s.held = append(s.held, piece...)
+		return len(piece), nil
+	}
+
+	if !s.begun {
+		s.begun = true
+		s.writer.Header().Set("Content-Type", s.contentType)
+		s.writer.WriteHeader(s.status)
+	}
+	_, err := s.writer.Write(s.held)
+	s.held = s.held[:0]
+	if err == nil {
+		_, err = s.writer.Write(piece)
+	}
+	s.gone = err != nil
+	return len(piece), err
 }

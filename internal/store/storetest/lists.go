@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -187,6 +188,80 @@ func testLists(f *fixture) {
 	})
 	f.t.Run("positions", func(t *testing.T) { f.checkPositions(t, of, s) })
 	f.t.Run("refused attempts", f.checkRefusals)
+}
+
+// Pages of large items end early, and lose none.
+func testPageBytes(f *fixture) {
+	of := f.institution()
+	asset := f.asset(of)
+	metadata := slices.Concat([]byte(`{"a":"`), bytes.Repeat([]byte("x"), escrow.MaxMetadataSize-len(`{"a":""}`)), []byte(`"}`))
+	// Three pages, of which small items begin the first.
+	const small, large = 100, 130
+	for i := range small + large {
+		in := escrow.PositionInput{AssetID: asset.String(), HolderReference: "h", Currency: "USD", Amount: "1"}
+		if i >= small {
+			in.Metadata = metadata
+		}
+		f.do(of, valid(escrow.NewCreatePosition(in)))
+	}
+	ctx := f.t.Context()
+	checkPageBytes(f.t, "positions", small+large,
+		func(p escrow.Position) (escrow.Cursor, int) { return escrow.IDCursor(p.ID), len(p.Metadata) },
+		func(page escrow.PageRequest) (escrow.Page[escrow.Position], error) {
+			return f.Positions(ctx, of, escrow.PositionFilter{}, page)
+		})
+	checkPageBytes(f.t, "entries", small+large,
+		func(e escrow.Entry) (escrow.Cursor, int) { return escrow.SequenceCursor(e.Sequence), len(e.Body) },
+		func(page escrow.PageRequest) (escrow.Page[escrow.Entry], error) {
+			return f.Entries(ctx, of, escrow.EntryFilter{LedgerOnly: true}, page)
+		})
+	last := must(f.Entries(ctx, of, escrow.EntryFilter{}, escrow.PageRequest{Limit: 1, Descending: true})).Items[0].Sequence
+	first, _, err := f.Range(ctx, of)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for after := first - 1; after < last; {
+		entries := must(f.StoredPage(ctx, of, after, last))
+		size := 0
+		for _, e := range entries {
+			after++
+			if e.Sequence != after {
+				f.t.Fatalf("entry %d stands where %d should", e.Sequence, after)
+			}
+			size += len(e.Body)
+		}
+		if len(entries) == 0 || size > escrow.MaxPageBytes+2*escrow.MaxMetadataSize {
+			f.t.Fatalf("a page of stored entries has %d, of %d bytes", len(entries), size)
+		}
+	}
+}
+
+// checkPageBytes walks a list in both orders, and checks each page's size.
+func checkPageBytes[T any](
+	t *testing.T, what string, count int, look func(T) (escrow.Cursor, int),
+	list func(escrow.PageRequest) (escrow.Page[T], error),
+) {
+	t.Helper()
+	for _, descending := range []bool{false, true} {
+		request := escrow.PageRequest{Limit: escrow.MaxPageSize, Descending: descending}
+		got, pages := 0, 0
+		for more := true; more; pages++ {
+			page := must(list(request))
+			size := 0
+			for _, item := range page.Items {
+				cursor, bytes := look(item)
+				request.After = &cursor
+				size += bytes
+			}
+			if size > escrow.MaxPageBytes+2*escrow.MaxMetadataSize || page.More && size < escrow.MaxPageBytes-escrow.MaxMetadataSize {
+				t.Errorf("a page of %s, descending %t, has %d bytes, and more is %t", what, descending, size, page.More)
+			}
+			got, more = got+len(page.Items), page.More
+		}
+		if got != count || pages != 3 {
+			t.Errorf("%s, descending %t, are %d on %d pages, not %d on 3", what, descending, got, pages, count)
+		}
+	}
 }
 
 func (f *fixture) checkPositions(t *testing.T, of escrow.InstitutionID, s samples) {

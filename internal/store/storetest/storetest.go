@@ -52,6 +52,7 @@ func RunMigrated(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"a journal lists its entries", testEntryList, false},
 		{"a period of a journal is exact", testEntryPeriod, false},
 		{"positions come with their events", testPositionEvents, false},
+		{"pages end where they have enough bytes", testPageBytes, false},
 		{"a page of positions with events is bounded", testEventsBound, false},
 		{"a position's events are those of its version", testPositionWhileItChanges, false},
 		{"a key is found by the hash of its secret", testKeyByHash, false},

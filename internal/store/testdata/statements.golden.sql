@@ -1,5 +1,6 @@
 -- Every statement that the store issues, each with the calls that issue it. Lists stand here without
--- a filter, and with each by itself; conditions of several are joined by AND. Written by
+-- a filter, and with each by itself; conditions of several are joined by AND. On PostgreSQL, a list of rows that can
+-- be large stands within a query that ends it where a page has enough bytes. Written by
 --
 --     go test ./internal/store -run TestStatements -update
 --
@@ -322,7 +323,10 @@ SELECT COALESCE(MAX(version_id), 0)
 -- KeyByHash
 SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
     FROM api_keys
-    WHERE hash = $1;
+    WHERE hash IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+        $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40,
+        $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60,
+        $61, $62, $63, $64);
 
 -- Policies; Policy
 SELECT institution_id, region, min_amount, max_amount, allowed_currencies, created_at, updated_at
@@ -394,6 +398,12 @@ SELECT institution_id, sequence, at, actor, kind, subject, body
     FROM journal_entries
     WHERE institution_id = $1 AND sequence BETWEEN $2 AND $3
     ORDER BY sequence;
+
+-- StoredPage
+SELECT institution_id, sequence, at, actor, kind, subject, body
+    FROM journal_entries
+    WHERE institution_id = $1 AND sequence <= $2 AND sequence > $3
+    ORDER BY sequence ASC LIMIT 1001;
 
 -- Histories
 SELECT institution_id, sequence, at, actor, kind, subject, body
