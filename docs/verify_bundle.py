@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Verifies a bundle that `escrowgrid export` wrote, with nothing but Python's standard library.
 
-    python3 verify_bundle.py BUNDLE PUBLIC_KEY...
+    python3 verify_bundle.py [--allow-unsigned N] BUNDLE PUBLIC_KEY...
 
 It shares no code with EscrowGrid: it follows docs/transparency-log.md, for those who would rather not trust the
-program that made the bundle. A public key is name+hash+base64. The exit code is 1 if something differs.
+program that made the bundle. A public key is name+hash+base64. The exit code is 1 if something differs, cannot be read
+or is not there, or if nothing is signed; 2 if this is not how it is called; and 3 if only the newest entries are not
+signed, more than N of them (0 when left out).
 """
 import base64
 import decimal
@@ -123,7 +125,7 @@ def require(holds, message):
         sys.exit(f"DIFFERENCE {message}")
 
 
-def main(path, *trusted):
+def main(allowed, path, *trusted):
     bundle, keys = sqlite3.connect(f"file:{path}?mode=ro", uri=True), read_keys(trusted)
     (institution,) = bundle.execute("SELECT institution FROM bundle WHERE format = 1").fetchone()
     checkpoints = bundle.execute("SELECT size, note FROM checkpoints ORDER BY size")
@@ -142,10 +144,19 @@ def main(path, *trusted):
             require(base64.b64decode(signed_root) == root(subtrees), f"entries {covered + 1} to {size} are not those that were signed")
             checkpoint, count, covered = checkpoints.fetchone(), count + 1, size
     require(not checkpoint, f"the journal ends at {size}, before its checkpoints")
+    require(size, "there is nothing to verify: the journal has no entry")
+    require(count, "no key that was given has signed any of it, so nothing of it is verified")
     print(f"Verified {size} entries of {institution} and {count} checkpoints, the last of {covered} entries; {len(positions)} positions.")
+    if size - covered > allowed:
+        print(f"UNSIGNED entries {covered + 1} to {size}: they are newer than the last checkpoint, so they are not verified", file=sys.stderr)
+        sys.exit(3)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
-        sys.exit(__doc__)
-    main(*sys.argv[1:])
+    arguments, allowed = sys.argv[1:], 0
+    if arguments[:1] == ["--allow-unsigned"] and arguments[1:] and arguments[1].isdecimal():
+        allowed, arguments = int(arguments[1]), arguments[2:]
+    if len(arguments) < 2 or arguments[0].startswith("-"):
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
+    main(allowed, *arguments)

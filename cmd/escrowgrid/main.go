@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/escrowgrid/escrowgrid/internal/verify"
 )
 
 // The exit codes, which scripts rely on. A load test has more of them, which say what failed.
@@ -21,6 +23,8 @@ const (
 	exitOK      = 0
 	exitFailure = 1 // the command was understood and failed
 	exitUsage   = 2 // the command, a flag or a variable was wrong
+	// exitUnsigned is verify's where nothing is wrong but that the newest entries are not signed.
+	exitUnsigned = 3
 )
 
 func main() {
@@ -124,6 +128,9 @@ func exitCode(err error, stderr io.Writer) int {
 	}
 	if errors.As(err, new(*usageError)) {
 		return exitUsage
+	}
+	if errors.Is(err, verify.ErrUnsignedTail) {
+		return exitUnsigned
 	}
 	return exitFailure
 }

@@ -37,6 +37,7 @@ func Bundle(ctx context.Context, b *bundle.Bundle, config Config) (Report, error
 		err = v.findStrayTransition(ctx, b)
 	}
 	v.findKeptOfNoJournal()
+	v.judgeTails(false)
 	return v.report, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -16,7 +17,13 @@ import (
 )
 
 // keptCheckpoint is a checkpoint that was kept elsewhere.
-type keptCheckpoint = translog.Checkpoint
+type keptCheckpoint struct {
+	translog.Checkpoint
+
+	// seen says that an earlier verification has found it in the database, so it must still
+	// be there, or one of more entries.
+	seen bool
+}
 
 // openKept opens checkpoints that were kept elsewhere, and orders those of each
 // institution by size.
@@ -31,13 +38,23 @@ func openKept(notes [][]byte, trusted translog.Verifiers) (map[escrow.Institutio
 		if err != nil {
 			return nil, err
 		}
-		kept[of] = append(kept[of], checkpoint)
-	}
-
-	for _, ofOne := range kept {
-		slices.SortFunc(ofOne, func(a, b keptCheckpoint) int { return cmp.Compare(a.Size, b.Size) })
+		kept[of] = append(kept[of], keptCheckpoint{Checkpoint: checkpoint})
 	}
 	return kept, nil
+}
+
+// addSeen adds what an earlier verification has found to what was kept.
+func (v *verification) addSeen() {
+	if v.config.Seen != nil {
+		v.report.Seen = maps.Clone(v.config.Seen)
+	}
+	for of, checkpoint := range v.config.Seen {
+		v.kept[of] = append(v.kept[of], keptCheckpoint{Checkpoint: checkpoint, seen: true})
+	}
+
+	for _, ofOne := range v.kept {
+		slices.SortFunc(ofOne, func(a, b keptCheckpoint) int { return cmp.Compare(a.Size, b.Size) })
+	}
 }
 
 // institutionOf returns whose journal a checkpoint is of, by its origin.
@@ -134,7 +151,12 @@ func (v *verification) open(stored store.Checkpoint) openedCheckpoint {
 
 func checkpointName(size int64) string { return fmt.Sprintf("checkpoint of %d entries", size) }
 
-func keptName(size int64) string { return checkpointName(size) + " that was kept elsewhere" }
+func (k keptCheckpoint) name() string {
+	if k.seen {
+		return checkpointName(k.Size) + " that an earlier verification has found"
+	}
+	return checkpointName(k.Size) + " that was kept elsewhere"
+}
 
 // compareCheckpoint compares a checkpoint with the entries that it covers.
 func (c *chain) compareCheckpoint(ctx context.Context, stored openedCheckpoint) error {
@@ -151,7 +173,7 @@ func (c *chain) compareCheckpoint(ctx context.Context, stored openedCheckpoint) 
 		return c.findBreak(ctx, stored, root)
 	}
 
-	c.signed = stored.Size
+	c.signed, c.lastSigned = stored.Size, stored.opened
 	if c.tree == nil {
 		return nil
 	}
@@ -200,18 +222,42 @@ func (c *chain) compareKept() {
 	for len(c.kept) > 0 && c.kept[0].Size <= c.roots.Size() {
 		kept := c.kept[0]
 		c.kept = c.kept[1:]
-		if root := c.roots.Root(); kept.Size == c.roots.Size() && root != kept.Root {
+
+		root := c.roots.Root()
+		switch {
+		case kept.Size != c.roots.Size():
+		case root != kept.Root:
 			c.v.differ(c.of, fmt.Sprintf("entries 1 to %d", kept.Size), "the root "+root.String(),
-				kept.Root.String()+", as the checkpoint says that was kept elsewhere")
+				kept.Root.String()+", as the "+kept.name()+" says")
+		case kept.seen:
+			c.seen = kept.Size
+		default:
+			c.signed = max(c.signed, kept.Size)
 		}
 	}
+}
+
+// compareSeen looks whether a checkpoint that was in the database is still there, or one of
+// more entries.
+func (c *chain) compareSeen() {
+	if c.seen > c.lastSigned.Size && !c.broken {
+		c.v.differ(c.of, checkpointName(c.seen), nothing, "a checkpoint, as an earlier verification has found it")
+		return
+	}
+
+	c.v.mu.Lock()
+	defer c.v.mu.Unlock()
+	if c.v.report.Seen != nil && c.lastSigned.Size > c.v.report.Seen[c.of].Size {
+		c.v.report.Seen[c.of] = c.lastSigned
+	}
+	c.v.newest = later(c.v.newest, c.lastSigned.At)
 }
 
 // findCheckpointsBeyond finds checkpoints of more entries than there are.
 func (c *chain) findCheckpointsBeyond(ctx context.Context) error {
 	const all = "all of the entries"
 	if len(c.kept) > 0 && !c.broken {
-		c.v.differ(c.of, keptName(c.kept[len(c.kept)-1].Size), journalOf(c.roots.Size()), all)
+		c.v.differ(c.of, c.kept[len(c.kept)-1].name(), journalOf(c.roots.Size()), all)
 	}
 
 	for last := int64(0); ; {
@@ -242,7 +288,7 @@ func journalOf(entries int64) string { return fmt.Sprintf("a journal of %d entri
 func (v *verification) findKeptOfNoJournal() {
 	for of, kept := range v.kept {
 		for _, checkpoint := range kept {
-			v.differ(of, keptName(checkpoint.Size), "no journal", "all of the entries")
+			v.differ(of, checkpoint.name(), "no journal", "all of the entries")
 		}
 	}
 }

@@ -42,6 +42,7 @@ func Database(ctx context.Context, s *store.Store, config Config) (Report, error
 		next, found, err := s.NextTenant(ctx, of)
 		if err != nil || !found {
 			v.findKeptOfNoJournal()
+			v.judgeTails(true)
 			return v.report, err
 		}
 		of = next
@@ -73,6 +74,9 @@ func (d *database) verifyInstitution(ctx context.Context, of escrow.InstitutionI
 	head, found, err := d.readHead(ctx, of)
 	if err != nil {
 		return err
+	}
+	if head.Sequence == 0 {
+		d.differ(of, "the journal", "no entry", "one at least, which made the institution")
 	}
 	checkpoint, _, err := d.store.LastCheckpoint(ctx, of, head.Sequence)
 	if err != nil {

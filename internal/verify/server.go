@@ -40,6 +40,7 @@ func Server(ctx context.Context, s bundle.Server, directory string, config Confi
 		}
 	}
 	v.findKeptOfNoJournal()
+	v.judgeTails(true)
 	return v.report, nil
 }
 

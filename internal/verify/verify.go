@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
@@ -27,6 +28,16 @@ type Config struct {
 	// Kept are checkpoints that were kept elsewhere, as signed notes: each must be one of
 	// a journal as it is now.
 	Kept [][]byte
+	// AllowUnsigned is how many entries a journal may have that are newer than its last
+	// checkpoint. Beyond these, what no trusted key has signed is in Report.Tails: in a
+	// bundle and with Keys all of it; elsewhere what is older than SignedWithin.
+	AllowUnsigned int64
+	// SignedWithin is how long a server may take to sign an entry; 0 is an hour.
+	SignedWithin time.Duration
+	// Seen are the last checkpoints that an earlier verification of the same database has
+	// found, Report.Seen: those who delete checkpoints, or write history anew and sign it
+	// again, contradict them. Report.Seen is nil where this is.
+	Seen Checkpoints
 	// Workers is how many pages are worked on at once; 0 is one for each processor.
 	Workers int
 	// Gentle lets each worker pause for as long as it worked, for whoever else needs the
@@ -37,6 +48,9 @@ type Config struct {
 	Progress func(done, total int64)
 }
 
+// Checkpoints are the last ones that were found of journals.
+type Checkpoints map[escrow.InstitutionID]translog.Checkpoint
+
 // MaxDifferences bounds the differences that a report lists; it counts those beyond.
 const MaxDifferences = 100
 
@@ -45,8 +59,15 @@ type Report struct {
 	// Institutions, Entries, Checkpoints and Rows count what was looked at; rows are
 	// those of the tables of state.
 	Institutions, Entries, Checkpoints, Rows int64
-	// Unsigned counts the entries that no checkpoint covers yet.
+	// Unsigned counts the entries that no checkpoint of a trusted key covers.
 	Unsigned int64
+	// Tails are the first MaxDifferences of TailCount ends of journals that are not signed
+	// and should be.
+	Tails     []Tail
+	TailCount int64
+	// Seen are the last checkpoints that journals match, or those of Config.Seen where
+	// they do not.
+	Seen Checkpoints
 	// Keys are the public keys that signatures were checked with; KeysBrought says that
 	// they came with the journals that they verify.
 	Keys        []string
@@ -98,6 +119,11 @@ type verification struct {
 	// kept are the checkpoints that were kept elsewhere of journals not yet read.
 	kept map[escrow.InstitutionID][]keptCheckpoint
 
+	// tails are the journals' ends that are not signed, newest is the time of the newest
+	// entry or checkpoint of all.
+	tails  []tail
+	newest time.Time
+
 	total int64
 	done  atomic.Int64
 
@@ -124,8 +150,11 @@ func newVerification(ctx context.Context, config Config, from journal, keys read
 	if err := v.renewKeys(ctx); err != nil {
 		return nil, err
 	}
-	v.kept, err = openKept(config.Kept, v.trusted)
-	return v, err
+	if v.kept, err = openKept(config.Kept, v.trusted); err != nil {
+		return nil, err
+	}
+	v.addSeen()
+	return v, nil
 }
 
 // renewKeys reads the keys that come with the journals anew, if they are those that are
