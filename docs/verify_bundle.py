@@ -9,11 +9,14 @@ or is not there, or if nothing is signed; 2 if this is not how it is called; and
 signed, more than N of them (0 when left out).
 """
 import base64
+import datetime
 import decimal
 import hashlib
 import json
+import os
 import sqlite3
 import sys
+import urllib.parse
 
 # Ed25519 (RFC 8032, 5.1): the curve's points are in extended coordinates (X, Y, Z, T).
 P, Q = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
@@ -119,15 +122,46 @@ def apply(positions, sequence, kind, event):
     p["state"], p["held"] = state, p["held"] + amount if funds else p["held"] - amount
 
 
+def visible(text):
+    """Returns a text without what could act on a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def require(holds, message):
     """Ends the program with a difference, unless what is required holds."""
     if not holds:
-        sys.exit(f"DIFFERENCE {message}")
+        sys.exit(f"DIFFERENCE {visible(message)}")
+
+
+# A file with anything else in it is no bundle: a view or a trigger could show one thing now and another later.
+SCHEMA = [
+    "CREATE TABLE bundle (format INTEGER NOT NULL, institution TEXT NOT NULL, exported_at TEXT NOT NULL) STRICT",
+    "CREATE TABLE keys (verifier_key TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
+    "CREATE TABLE entries (sequence INTEGER PRIMARY KEY, at TEXT NOT NULL, actor TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, body TEXT NOT NULL) STRICT",
+    "CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, at TEXT NOT NULL, note TEXT NOT NULL) STRICT",
+    "CREATE INDEX entries_subject ON entries (subject, sequence)",
+]
+
+
+def open_bundle(path):
+    """Opens a bundle, and returns it with the id of its institution."""
+    for suffix in ("-wal", "-journal"):
+        require(not os.path.lexists(path + suffix), f"a bundle is one file, and {path}{suffix} is beside it")
+    bundle = sqlite3.connect(f"file:{urllib.parse.quote(os.path.abspath(path))}?mode=ro", uri=True)
+    for pragma in ("query_only = on", "trusted_schema = off", "cell_size_check = on"):
+        bundle.execute(f"PRAGMA {pragma}")
+    found = [sql for (sql,) in bundle.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid")]
+    require(found == SCHEMA, "its tables are not those of a bundle")
+    require(bundle.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",), "the file is damaged")
+    about = bundle.execute("SELECT format, institution, exported_at FROM bundle").fetchall()
+    require(len(about) == 1 and about[0][0] == 1, "it is no bundle of format 1")
+    datetime.datetime.fromisoformat(about[0][2])
+    require(about[0][1].startswith("inst_"), "it is the bundle of no institution")
+    return bundle, about[0][1]
 
 
 def main(allowed, path, *trusted):
-    bundle, keys = sqlite3.connect(f"file:{path}?mode=ro", uri=True), read_keys(trusted)
-    (institution,) = bundle.execute("SELECT institution FROM bundle WHERE format = 1").fetchone()
+    (bundle, institution), keys = open_bundle(path), read_keys(trusted)
     checkpoints = bundle.execute("SELECT size, note FROM checkpoints ORDER BY size")
     checkpoint, count, size, covered, at, subtrees, positions = checkpoints.fetchone(), 0, 0, 0, "", [], {}
     for sequence, body in bundle.execute("SELECT sequence, body FROM entries ORDER BY sequence"):
@@ -159,4 +193,7 @@ if __name__ == "__main__":
     if len(arguments) < 2 or arguments[0].startswith("-"):
         print(__doc__, file=sys.stderr)
         sys.exit(2)
-    main(allowed, *arguments)
+    try:
+        main(allowed, *arguments)
+    except Exception as error:
+        sys.exit(f"DIFFERENCE what cannot be read: {visible(repr(error))}")

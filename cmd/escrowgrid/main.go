@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/escrowgrid/escrowgrid/internal/verify"
+	"github.com/escrowgrid/escrowgrid/internal/visible"
 )
 
 // The exit codes, which scripts rely on. A load test has more of them, which say what failed.
@@ -120,7 +121,8 @@ func exitCode(err error, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintln(stderr, "escrowgrid:", strings.TrimSpace(err.Error()))
+	// It may quote a server or a database that means harm.
+	fmt.Fprintln(stderr, "escrowgrid:", visible.Lines(strings.TrimSpace(err.Error())))
 
 	// A load test says by its code what failed.
 	if verdict, ok := errors.AsType[*verdictError](err); ok {

@@ -13,6 +13,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 	"github.com/escrowgrid/escrowgrid/internal/verify"
 	"github.com/escrowgrid/escrowgrid/internal/verify/bundle"
+	"github.com/escrowgrid/escrowgrid/internal/visible"
 )
 
 // verifyCommand verifies the journals of a database, a server or a bundle.
@@ -170,7 +171,7 @@ func showReport(out io.Writer, r verify.Report, took time.Duration) error {
 
 	// Keys that come with the journals prove nothing by themselves: whoever changed a journal could
 	// have changed them, too. So the reader has to know which keys were used.
-	switch keys := strings.Join(r.Keys, ", "); {
+	switch keys := visible.Line(strings.Join(r.Keys, ", ")); {
 	case len(r.Keys) == 0:
 		fmt.Fprintln(out, "No key has signed anything yet.")
 	case r.KeysBrought:

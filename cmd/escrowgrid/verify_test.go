@@ -243,6 +243,25 @@ func TestForgeriesWithoutSignaturesAreRefused(t *testing.T) {
 	}
 }
 
+// What a server says cannot act on the terminal of whoever asks it.
+func TestAServerCannotActOnTheTerminal(t *testing.T) {
+	dishonest := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprint(w, `{"code":"c","detail":"\u001b[2K\nNothing differs."}`)
+	}))
+	defer dishonest.Close()
+	for _, command := range [][]string{
+		{"verify", "--url", dishonest.URL, "--api-key", "k"},
+		{"export", "--url", dishonest.URL, "--api-key", "k", "--institution", escrow.InstitutionID{15: 1}.String(), "-o", filepath.Join(t.TempDir(), "b")},
+		{"loadtest", "--target", dishonest.URL, "--root-api-key", "k", "--k6", "/bin/true", "--report", t.TempDir()},
+	} {
+		code, stdout, stderr := call(t, nil, command...)
+		if code != exitFailure || strings.Contains(stdout+stderr, "\x1b") || !strings.Contains(stderr, `\x1b[2K\nNothing differs.`) {
+			t.Errorf("%q ends with %d: %q %q", command, code, stdout, stderr)
+		}
+	}
+}
+
 // A server that shows one position twice, so that another that it hides is not missed, is
 // found out.
 func TestAServerThatShowsAPositionTwiceIsFoundOut(t *testing.T) {

@@ -211,6 +211,16 @@ func (s *Store) Range(ctx context.Context, institution escrow.InstitutionID) (fi
 	return first, last, nil
 }
 
+// NextSequence returns the sequence of the first entry of a journal from one on; found is
+// false where there is none.
+func (s *Store) NextSequence(
+	ctx context.Context, institution escrow.InstitutionID, from int64,
+) (sequence int64, found bool, err error) {
+	return one(ctx, s.database,
+		"SELECT sequence FROM journal_entries WHERE institution_id = $1 AND sequence >= $2 ORDER BY sequence LIMIT 1",
+		[]any{idArg(institution), from}, scanValue[int64])
+}
+
 // Committed finds out whether a group whose outcome is not known was committed,
 // by one of its entries. It waits for a transaction that the database may still
 // be ending. Where the entry is not there, it moves the head of the journal on by a

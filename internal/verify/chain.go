@@ -59,15 +59,10 @@ func (v *verification) readChain(ctx context.Context, source chainSource) (*chai
 	}
 	delete(v.kept, source.of)
 
-	next := int64(1)
 	err := inOrder(ctx, v.config,
-		func(context.Context) (page [2]int64, ok bool, err error) {
-			page = [2]int64{next, min(c.last, next+entryPage-1)}
-			next += entryPage
-			return page, page[0] <= c.last, nil
-		},
-		func(ctx context.Context, page [2]int64) (entriesRead, error) {
-			return v.readEntries(ctx, c.of, page[0], page[1])
+		v.entryRanges(c.of, c.last),
+		func(ctx context.Context, page entryRange) (entriesRead, error) {
+			return v.readEntries(ctx, c.of, page)
 		},
 		c.addPage)
 

@@ -154,7 +154,7 @@ func (d *database) compareTables(ctx context.Context, of escrow.InstitutionID, k
 
 // findMissingRow names the first entry whose row is not there.
 func (d *database) findMissingRow(ctx context.Context, of escrow.InstitutionID, known int64) error {
-	for stored, err := range entriesUpTo(ctx, d.store, of, known) {
+	for stored, err := range d.entriesUpTo(ctx, of, known) {
 		if err != nil {
 			return err
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
+	"github.com/escrowgrid/escrowgrid/internal/visible"
 )
 
 // Config says how to verify. Its zero value will do.
@@ -88,7 +89,8 @@ type Difference struct {
 
 // String describes the difference in a line.
 func (d Difference) String() string {
-	return fmt.Sprintf("%s: %s: there is %s, and should be %s", d.Institution, d.What, d.There, d.Expected)
+	line := fmt.Sprintf("%s: %s: there is %s, and should be %s", d.Institution, d.What, d.There, d.Expected)
+	return visible.Line(line)
 }
 
 // nothing stands for what is missing, and for what should not be there.
@@ -98,6 +100,8 @@ const nothing = "nothing"
 type journal interface {
 	// StoredEntries returns the entries from one sequence to another, both included.
 	StoredEntries(ctx context.Context, of escrow.InstitutionID, from, to int64) ([]store.StoredEntry, error)
+	// NextSequence returns the sequence of the first entry from one on.
+	NextSequence(ctx context.Context, of escrow.InstitutionID, from int64) (sequence int64, found bool, err error)
 	// Histories returns all entries of at most store.MaxHistories subjects, those of
 	// each in order.
 	Histories(ctx context.Context, of escrow.InstitutionID, subjects []string) ([]store.StoredEntry, error)

@@ -196,6 +196,16 @@ func tamperings() []tampering {
 			f.Rewrite(f.Example.Institution, anEntry, `"requestId":"test"`, `"requestId":"best"`)
 			f.tamper("UPDATE journal_heads SET sequence = sequence + 1 WHERE institution_id = $1", f.Example.Institution)
 		}, []string{entry + "there is the hash ", fmt.Sprintf("entry %d: there is the time ", anEntry+1)}},
+		{"an entry far away", func(f *fixture) {
+			f.Move(f.Example.Institution, lastEntry, math.MaxInt64)
+			f.tamper("UPDATE journal_heads SET sequence = $1 WHERE institution_id = $2", int64(math.MaxInt64), f.Example.Institution)
+		}, []string{fmt.Sprintf("entry %d: there is nothing", lastEntry)}},
+		{"a journal that says it is longer", func(f *fixture) {
+			f.tamper("UPDATE journal_heads SET sequence = $1 WHERE institution_id = $2", int64(math.MaxInt64), f.Example.Institution)
+		}, []string{fmt.Sprintf("entry %d: there is nothing", lastEntry+1)}},
+		{"a position's holder that acts on a terminal", func(f *fixture) {
+			f.tamper("UPDATE positions SET holder_reference = $3"+ofPosition, f.Example.Institution, f.positions[7], "me\x1b[2K\nNothing differs.")
+		}, []string{` holder_reference me\x1b[2K\nNothing differs., and should be holder-7`}},
 		{"an entry added at the end", func(f *fixture) {
 			f.tamper(`INSERT INTO journal_entries (institution_id, sequence, at, actor, kind, subject, body)
 				SELECT institution_id, sequence + 1, at, actor, kind, subject, body FROM journal_entries WHERE institution_id = $1 AND sequence = $2`,

@@ -342,6 +342,12 @@ SELECT institution_id, sequence, at, actor, kind, subject, body
     WHERE institution_id = $1 AND sequence BETWEEN $2 AND $3
     ORDER BY sequence;
 
+-- NextSequence
+SELECT sequence
+    FROM journal_entries
+    WHERE institution_id = $1 AND sequence >= $2
+    ORDER BY sequence LIMIT 1;
+
 -- Histories
 SELECT institution_id, sequence, at, actor, kind, subject, body
     FROM journal_entries
@@ -364,7 +370,8 @@ SELECT sequence
 
 -- CountEntries
 SELECT CAST(COALESCE(SUM(sequence), 0) AS bigint)
-    FROM journal_heads;
+    FROM journal_heads
+    WHERE sequence < 1000000000000;
 
 -- NextTenant
 SELECT institution_id
