@@ -162,18 +162,20 @@ def open_bundle(path):
 
 def main(allowed, path, *trusted):
     (bundle, institution), keys = open_bundle(path), read_keys(trusted)
-    checkpoints = bundle.execute("SELECT size, note FROM checkpoints ORDER BY size")
+    checkpoints = bundle.execute("SELECT size, note, at FROM checkpoints ORDER BY size")
     checkpoint, count, size, covered, at, subtrees, positions = checkpoints.fetchone(), 0, 0, 0, "", [], {}
-    for sequence, body in bundle.execute("SELECT sequence, body FROM entries ORDER BY sequence"):
+    for sequence, body, *repeated in bundle.execute("SELECT sequence, body, at, actor, kind, subject FROM entries ORDER BY sequence"):
         entry, size = json.loads(body), size + 1
         require(sequence == size == entry["sequence"] and entry["institutionId"] == institution, f"entry {size} is missing or another's")
         require(entry["at"] > at, f"entry {size} is not later than the one before it")
         at = entry["at"]
+        require(repeated == [at, entry["actor"], entry["kind"], entry["subject"]], f"the columns beside entry {size} are not its own")
         add_leaf(subtrees, body.encode())
         if entry["kind"].startswith("POSITION_"):
             apply(positions, size, entry["kind"], entry["event"])
         if checkpoint and checkpoint[0] == size:
-            origin, signed_size, signed_root, *_ = open_note(checkpoint[1], keys)
+            origin, signed_size, signed_root, *extensions = open_note(checkpoint[1], keys)
+            require(f"time {checkpoint[2]}" in extensions, f"the checkpoint of {size} entries is of another time")
             require(origin.endswith("/" + institution) and signed_size == str(size), f"the checkpoint of {size} entries is of another journal")
             require(base64.b64decode(signed_root) == root(subtrees), f"entries {covered + 1} to {size} are not those that were signed")
             checkpoint, count, covered = checkpoints.fetchone(), count + 1, size

@@ -66,6 +66,8 @@ func (c *verifyCommand) Run(ctx context.Context, out output) error {
 	report, err := c.verify(ctx, config)
 	finish()
 	if err != nil {
+		// What differs may be why the rest cannot be read.
+		showDifferences(out.stdout, report)
 		return err
 	}
 
@@ -149,13 +151,7 @@ func (c *verifyCommand) config() (verify.Config, error) {
 
 // showReport prints what a verification has found, the differences first, and returns the verdict.
 func showReport(out io.Writer, r verify.Report, took time.Duration) error {
-	for _, difference := range r.Differences {
-		fmt.Fprintln(out, "DIFFERENCE", difference)
-	}
-	if more := r.DifferenceCount - int64(len(r.Differences)); more > 0 {
-		fmt.Fprintf(out, "… and %d more differences\n", more)
-	}
-
+	showDifferences(out, r)
 	for _, tail := range r.Tails {
 		fmt.Fprintln(out, "UNSIGNED", tail)
 	}
@@ -186,4 +182,13 @@ func showReport(out io.Writer, r verify.Report, took time.Duration) error {
 	}
 	fmt.Fprintln(out, "Nothing differs.")
 	return nil
+}
+
+func showDifferences(out io.Writer, r verify.Report) {
+	for _, difference := range r.Differences {
+		fmt.Fprintln(out, "DIFFERENCE", difference)
+	}
+	if more := r.DifferenceCount - int64(len(r.Differences)); more > 0 {
+		fmt.Fprintf(out, "… and %d more differences\n", more)
+	}
 }

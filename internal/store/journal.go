@@ -163,7 +163,8 @@ func (s *Store) StoredEntries(
 // MaxHistories bounds the subjects that Histories is asked for.
 const MaxHistories = 64
 
-// Histories returns all entries of at most MaxHistories subjects, those of each in order.
+// Histories returns all entries of at most MaxHistories subjects, those of each in order,
+// with their sequence, subject and body.
 func (s *Store) Histories(
 	ctx context.Context, institution escrow.InstitutionID, subjects []string,
 ) ([]StoredEntry, error) {
@@ -179,7 +180,10 @@ func (s *Store) Histories(
 
 	// Planned once, while the table was small, it would read whole journals ever after.
 	entries := []StoredEntry{}
-	err := s.database.list(ctx, historiesQuery, args, appendRow(&entries, entryTable.scan))
+	err := s.database.list(ctx, historiesQuery, args, appendRow(&entries, func(r row) (e StoredEntry, err error) {
+		err = r.Scan(&e.Sequence, &e.Subject, &e.Body)
+		return e, err
+	}))
 
 	// PostgreSQL would not read the index in its order for a list of subjects.
 	slices.SortFunc(entries, func(a, b StoredEntry) int {
@@ -193,7 +197,7 @@ var historiesQuery = func() string {
 	for i := range places {
 		places[i] = fmt.Sprintf("$%d", i+2)
 	}
-	return "SELECT " + entryTable.list + " FROM journal_entries WHERE institution_id = $1 AND subject IN (" +
+	return "SELECT sequence, subject, body FROM journal_entries WHERE institution_id = $1 AND subject IN (" +
 		strings.Join(places, ", ") + ")"
 }()
 
@@ -209,6 +213,15 @@ func (s *Store) Range(ctx context.Context, institution escrow.InstitutionID) (fi
 		return 0, 0, err
 	}
 	return first, last, nil
+}
+
+// EntryBody returns the body of an entry, whatever its other columns have; found is false
+// where there is none.
+func (s *Store) EntryBody(
+	ctx context.Context, institution escrow.InstitutionID, sequence int64,
+) (body []byte, found bool, err error) {
+	return one(ctx, s.database, "SELECT body FROM journal_entries WHERE institution_id = $1 AND sequence = $2",
+		[]any{idArg(institution), sequence}, scanValue[[]byte])
 }
 
 // NextSequence returns the sequence of the first entry of a journal from one on; found is

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/verify/bundle"
 )
 
@@ -72,7 +73,7 @@ func (v *verification) positionsCreated(
 		if err != nil || !more {
 			return page, err
 		}
-		stored, err := b.StoredEntries(ctx, b.Institution, entries.from, entries.to)
+		stored, err := v.storedEntries(ctx, b.Institution, entries.from, entries.to, nil)
 		if err != nil {
 			return page, err
 		}
@@ -85,6 +86,12 @@ func (v *verification) positionsCreated(
 		page.More = entries.to < b.Last
 		return page, nil
 	}
+}
+
+// creates reports whether an entry creates a position.
+func creates(stored store.StoredEntry) bool {
+	entry, err := escrow.ParseEntry(stored.Body)
+	return err == nil && entry.Kind == escrow.KindPositionCreated
 }
 
 // findStrayTransition names the first transition of a position that no entry created.
@@ -101,7 +108,7 @@ func (v *verification) findStrayTransition(ctx context.Context, b *bundle.Bundle
 		if err != nil {
 			return err
 		}
-		if len(history) == 0 || history[0].Kind != escrow.KindPositionCreated {
+		if len(history) == 0 || !creates(history[0]) {
 			v.differ(b.Institution, entryName(entry.Sequence), "a transition of "+entry.Subject,
 				"one of a position that an entry created")
 			return nil

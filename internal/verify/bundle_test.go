@@ -126,6 +126,11 @@ func TestTamperingWithABundleIsFound(t *testing.T) {
 		{"an amount altered", []string{rewrite(anEntry, "900000.00", "800000.00")}, "there is an entry that cannot be applied (apply POSITION_STATE_CHANGED"},
 		{"an entry removed", []string{fmt.Sprintf("DELETE FROM entries WHERE sequence = %d", anEntry)}, fmt.Sprintf("entry %d: there is nothing", anEntry)},
 		{"an entry far away", []string{fmt.Sprintf("UPDATE entries SET sequence = %d WHERE sequence = %d", int64(math.MaxInt64), lastEntry)}, fmt.Sprintf("entry %d: there is nothing", lastEntry)},
+		{"an entry of no time", []string{"UPDATE entries SET at = 'x', body = replace(body, '900000.00', '800000.00') WHERE sequence = " + fmt.Sprint(anEntry)}, fmt.Sprintf("entry %d: there is what cannot be read", anEntry)},
+		{"a checkpoint of another time", []string{"UPDATE checkpoints SET at = '2999-01-01T00:00:00.000000Z'"}, "column at: there is 2999"},
+		{"a checkpoint of no time", []string{"UPDATE checkpoints SET at = 'x'"}, fmt.Sprintf("checkpoint of %d entries: there is what cannot be read", firstSigned)},
+		{"an entry of another kind", []string{fmt.Sprintf("UPDATE entries SET kind = 'KEY_REVOKED' WHERE sequence = %d", anEntry)}, "column kind KEY_REVOKED"},
+		{"an entry of another subject", []string{fmt.Sprintf("UPDATE entries SET subject = 'x' WHERE sequence = %d", anEntry)}, "column subject x"},
 		{"entries reordered", append(append(move(anEntry, 1_000_000), move(anEntry+1, anEntry)...), move(1_000_000, anEntry+1)...), fmt.Sprintf("entry %d: there is the time ", anEntry+1)},
 		{"the end cut off", []string{fmt.Sprintf("DELETE FROM entries WHERE sequence >= %d", lastSigned)}, fmt.Sprintf("checkpoint of %d entries: there is a journal of %d entries", lastSigned, lastSigned-1)},
 		{

@@ -85,7 +85,7 @@ func (v *verification) noteCoverage(ctx context.Context, c *chain) error {
 	last := c.roots.Size()
 	t := tail{Tail: Tail{Institution: c.of, Signed: c.signed, Last: last}}
 	if c.signed < last {
-		entries, err := v.journal.StoredEntries(ctx, c.of, c.signed+1, c.signed+1)
+		entries, err := v.storedEntries(ctx, c.of, c.signed+1, c.signed+1, nil)
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -40,6 +41,11 @@ func Database(ctx context.Context, s *store.Store, config Config) (Report, error
 	var of escrow.InstitutionID
 	for {
 		next, found, err := s.NextTenant(ctx, of)
+		if errors.Is(err, store.ErrNoID) {
+			d.differUnreadable(next, "an institution", err)
+			of = next
+			continue
+		}
 		if err != nil || !found {
 			v.findKeptOfNoJournal()
 			v.judgeTails(true)
@@ -78,7 +84,7 @@ func (d *database) verifyInstitution(ctx context.Context, of escrow.InstitutionI
 	if head.Sequence == 0 {
 		d.differ(of, "the journal", "no entry", "one at least, which made the institution")
 	}
-	checkpoint, _, err := d.store.LastCheckpoint(ctx, of, head.Sequence)
+	signed, err := d.store.LastSize(ctx, of, head.Sequence)
 	if err != nil {
 		return err
 	}
@@ -87,7 +93,7 @@ func (d *database) verifyInstitution(ctx context.Context, of escrow.InstitutionI
 		of:   of,
 		last: head.Sequence,
 		tree: &storedTree{
-			size: checkpoint.Size,
+			size: signed,
 			tile: func(ctx context.Context, id translog.TileID) (hashes []byte, found bool, err error) {
 				return d.store.Tile(ctx, of, id)
 			},
@@ -117,6 +123,10 @@ func (d *database) readHead(ctx context.Context, of escrow.InstitutionID) (head 
 		return head, false, err
 	}
 	head, found, err = d.store.Head(ctx, of)
+	if store.IsUnreadable(ctx, err) {
+		d.differUnreadable(of, "journal_heads", err)
+		return escrow.Head{Sequence: last}, false, nil
+	}
 	if err != nil {
 		return head, false, err
 	}

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -88,7 +89,7 @@ func (v *verification) entriesUpTo(
 			}
 			var entries []store.StoredEntry
 			if err == nil {
-				entries, err = v.journal.StoredEntries(ctx, of, page.from, page.to)
+				entries, err = v.storedEntries(ctx, of, page.from, page.to, nil)
 			}
 			if err != nil {
 				yield(store.StoredEntry{}, err)
@@ -104,11 +105,51 @@ func (v *verification) entriesUpTo(
 	}
 }
 
+// storedEntries reads the entries from one sequence to another. One that cannot be read hides
+// those beside it, so it is looked for; note, unless it is nil, is told of it, and its body
+// stands alone.
+func (v *verification) storedEntries(
+	ctx context.Context, of escrow.InstitutionID, from, to int64,
+	note func(of escrow.InstitutionID, what string, fault error),
+) ([]store.StoredEntry, error) {
+	entries, err := v.journal.StoredEntries(ctx, of, from, to)
+	if !store.IsUnreadable(ctx, err) {
+		return entries, err
+	}
+	if from < to {
+		half := from + (to-from)/2
+		before, err := v.storedEntries(ctx, of, from, half, note)
+		if err != nil {
+			return nil, err
+		}
+		after, err := v.storedEntries(ctx, of, half+1, to, note)
+		return append(before, after...), err
+	}
+
+	body, found, failed := v.journal.EntryBody(ctx, of, from)
+	if failed != nil || !found {
+		return nil, errors.Join(err, failed)
+	}
+	if note != nil {
+		note(of, entryName(from), err)
+	}
+	entry, _ := escrow.ParseEntry(body)
+	return []store.StoredEntry{{
+		InstitutionID: of,
+		Sequence:      from,
+		At:            entry.At,
+		Actor:         entry.Actor.String(),
+		Kind:          entry.Kind,
+		Subject:       entry.Subject,
+		Body:          body,
+	}}, nil
+}
+
 // readEntries reads a page of a journal and looks at each entry by itself.
 func (v *verification) readEntries(
 	ctx context.Context, of escrow.InstitutionID, page entryRange,
 ) (entriesRead, error) {
-	entries, err := v.journal.StoredEntries(ctx, of, page.from, page.to)
+	entries, err := v.storedEntries(ctx, of, page.from, page.to, v.differUnreadable)
 	if err != nil {
 		return entriesRead{}, fmt.Errorf("entries %d to %d of %s: %w", page.from, page.to, of, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -100,6 +101,11 @@ const nothing = "nothing"
 type journal interface {
 	// StoredEntries returns the entries from one sequence to another, both included.
 	StoredEntries(ctx context.Context, of escrow.InstitutionID, from, to int64) ([]store.StoredEntry, error)
+	// EntryBody returns the body of an entry, whatever is beside it.
+	EntryBody(ctx context.Context, of escrow.InstitutionID, sequence int64) (body []byte, found bool, err error)
+	// NextNote returns the size and the note of the first checkpoint above a size, whatever
+	// is beside them.
+	NextNote(ctx context.Context, of escrow.InstitutionID, after int64) (c store.Checkpoint, found bool, err error)
 	// NextSequence returns the sequence of the first entry from one on.
 	NextSequence(ctx context.Context, of escrow.InstitutionID, from int64) (sequence int64, found bool, err error)
 	// Histories returns all entries of at most store.MaxHistories subjects, those of
@@ -120,6 +126,8 @@ type verification struct {
 	journal  journal
 	readKeys readKeys
 	trusted  translog.Verifiers
+	// noKeys are keys that came with the journals and are none.
+	noKeys []string
 	// kept are the checkpoints that were kept elsewhere of journals not yet read.
 	kept map[escrow.InstitutionID][]keptCheckpoint
 
@@ -168,8 +176,19 @@ func (v *verification) renewKeys(ctx context.Context) (err error) {
 	if !v.report.KeysBrought {
 		return nil
 	}
-	if v.report.Keys, err = v.readKeys(ctx); err != nil {
+	brought, err := v.readKeys(ctx)
+	if err != nil {
 		return err
+	}
+
+	v.report.Keys = nil
+	for _, key := range brought {
+		if _, err := translog.NewVerifiers(key); err == nil {
+			v.report.Keys = append(v.report.Keys, key)
+		} else if !slices.Contains(v.noKeys, key) {
+			v.noKeys = append(v.noKeys, key)
+			v.differ(escrow.InstitutionID{}, "a key that signs checkpoints", excerpt(key), "one as name+hash+base64")
+		}
 	}
 	v.trusted, err = translog.NewVerifiers(v.report.Keys...)
 	return err

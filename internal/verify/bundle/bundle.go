@@ -132,7 +132,8 @@ func (b *Bundle) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.bySubject, err = b.db.PrepareContext(ctx, selectEntries+"WHERE subject = ? ORDER BY sequence")
+	const selectHistory = "SELECT sequence, subject, body FROM entries WHERE subject = ? ORDER BY sequence"
+	b.bySubject, err = b.db.PrepareContext(ctx, selectHistory)
 	if err != nil {
 		return err
 	}
@@ -167,6 +168,31 @@ func (b *Bundle) NextSequence(
 	return sequence, err == nil, err
 }
 
+// EntryBody returns the body of an entry, whatever is beside it.
+func (b *Bundle) EntryBody(
+	ctx context.Context, _ escrow.InstitutionID, sequence int64,
+) (body []byte, found bool, err error) {
+	err = b.db.QueryRowContext(ctx, "SELECT body FROM entries WHERE sequence = ?", sequence).Scan(&body)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, false, nil
+	}
+	return body, err == nil, err
+}
+
+// NextNote returns the size and the note of the first checkpoint above a size, whatever is
+// beside them.
+func (b *Bundle) NextNote(
+	ctx context.Context, of escrow.InstitutionID, after int64,
+) (c store.Checkpoint, found bool, err error) {
+	c.Institution = of
+	const next = "SELECT size, note FROM checkpoints WHERE size > ? ORDER BY size LIMIT 1"
+	err = b.db.QueryRowContext(ctx, next, after).Scan(&c.Size, &c.Note)
+	if errors.Is(err, sql.ErrNoRows) {
+		return c, false, nil
+	}
+	return c, err == nil, err
+}
+
 func scanEntry(rows *sql.Rows, e *store.StoredEntry) error {
 	var at string
 	if err := rows.Scan(&e.Sequence, &at, &e.Actor, &e.Kind, &e.Subject, &e.Body); err != nil {
@@ -186,13 +212,15 @@ func (b *Bundle) StoredEntries(
 }
 
 // Histories returns all entries of at most store.MaxHistories subjects, those of each in
-// order.
+// order, with their sequence, subject and body.
 func (b *Bundle) Histories(
 	ctx context.Context, _ escrow.InstitutionID, subjects []string,
 ) (entries []store.StoredEntry, err error) {
 	for _, subject := range subjects {
 		rows, err := b.bySubject.QueryContext(ctx, subject)
-		history, err := all(rows, err, scanEntry)
+		history, err := all(rows, err, func(rows *sql.Rows, e *store.StoredEntry) error {
+			return rows.Scan(&e.Sequence, &e.Subject, &e.Body)
+		})
 		if err != nil {
 			return nil, err
 		}
