@@ -1,17 +1,22 @@
 #!/usr/bin/env python3
 """Verifies a bundle that `escrowgrid export` wrote, with nothing but Python's standard library.
 
-    python3 verify_bundle.py BUNDLE PUBLIC_KEY...
+    python3 verify_bundle.py [--allow-unsigned N] BUNDLE PUBLIC_KEY...
 
 It shares no code with EscrowGrid: it follows docs/transparency-log.md, for those who would rather not trust the
-program that made the bundle. A public key is name+hash+base64. The exit code is 1 if something differs.
+program that made the bundle. A public key is name+hash+base64. The exit code is 1 if something differs, cannot be read
+or is not there, or if nothing is signed; 2 if this is not how it is called; and 3 if only the newest entries are not
+signed, more than N of them (0 when left out).
 """
 import base64
+import datetime
 import decimal
 import hashlib
 import json
+import os
 import sqlite3
 import sys
+import urllib.parse
 
 # Ed25519 (RFC 8032, 5.1): the curve's points are in extended coordinates (X, Y, Z, T).
 P, Q = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
@@ -117,35 +122,80 @@ def apply(positions, sequence, kind, event):
     p["state"], p["held"] = state, p["held"] + amount if funds else p["held"] - amount
 
 
+def visible(text):
+    """Returns a text without what could act on a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def require(holds, message):
     """Ends the program with a difference, unless what is required holds."""
     if not holds:
-        sys.exit(f"DIFFERENCE {message}")
+        sys.exit(f"DIFFERENCE {visible(message)}")
 
 
-def main(path, *trusted):
-    bundle, keys = sqlite3.connect(f"file:{path}?mode=ro", uri=True), read_keys(trusted)
-    (institution,) = bundle.execute("SELECT institution FROM bundle WHERE format = 1").fetchone()
-    checkpoints = bundle.execute("SELECT size, note FROM checkpoints ORDER BY size")
+# A file with anything else in it is no bundle: a view or a trigger could show one thing now and another later.
+SCHEMA = [
+    "CREATE TABLE bundle (format INTEGER NOT NULL, institution TEXT NOT NULL, exported_at TEXT NOT NULL) STRICT",
+    "CREATE TABLE keys (verifier_key TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
+    "CREATE TABLE entries (sequence INTEGER PRIMARY KEY, at TEXT NOT NULL, actor TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, body TEXT NOT NULL) STRICT",
+    "CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, at TEXT NOT NULL, note TEXT NOT NULL) STRICT",
+    "CREATE INDEX entries_subject ON entries (subject, sequence)",
+]
+
+
+def open_bundle(path):
+    """Opens a bundle, and returns it with the id of its institution."""
+    for suffix in ("-wal", "-journal"):
+        require(not os.path.lexists(path + suffix), f"a bundle is one file, and {path}{suffix} is beside it")
+    bundle = sqlite3.connect(f"file:{urllib.parse.quote(os.path.abspath(path))}?mode=ro", uri=True)
+    for pragma in ("query_only = on", "trusted_schema = off", "cell_size_check = on"):
+        bundle.execute(f"PRAGMA {pragma}")
+    found = [sql for (sql,) in bundle.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid")]
+    require(found == SCHEMA, "its tables are not those of a bundle")
+    require(bundle.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",), "the file is damaged")
+    about = bundle.execute("SELECT format, institution, exported_at FROM bundle").fetchall()
+    require(len(about) == 1 and about[0][0] == 1, "it is no bundle of format 1")
+    datetime.datetime.fromisoformat(about[0][2])
+    require(about[0][1].startswith("inst_"), "it is the bundle of no institution")
+    return bundle, about[0][1]
+
+
+def main(allowed, path, *trusted):
+    (bundle, institution), keys = open_bundle(path), read_keys(trusted)
+    checkpoints = bundle.execute("SELECT size, note, at FROM checkpoints ORDER BY size")
     checkpoint, count, size, covered, at, subtrees, positions = checkpoints.fetchone(), 0, 0, 0, "", [], {}
-    for sequence, body in bundle.execute("SELECT sequence, body FROM entries ORDER BY sequence"):
+    for sequence, body, *repeated in bundle.execute("SELECT sequence, body, at, actor, kind, subject FROM entries ORDER BY sequence"):
         entry, size = json.loads(body), size + 1
         require(sequence == size == entry["sequence"] and entry["institutionId"] == institution, f"entry {size} is missing or another's")
         require(entry["at"] > at, f"entry {size} is not later than the one before it")
         at = entry["at"]
+        require(repeated == [at, entry["actor"], entry["kind"], entry["subject"]], f"the columns beside entry {size} are not its own")
         add_leaf(subtrees, body.encode())
         if entry["kind"].startswith("POSITION_"):
             apply(positions, size, entry["kind"], entry["event"])
         if checkpoint and checkpoint[0] == size:
-            origin, signed_size, signed_root, *_ = open_note(checkpoint[1], keys)
+            origin, signed_size, signed_root, *extensions = open_note(checkpoint[1], keys)
+            require(f"time {checkpoint[2]}" in extensions, f"the checkpoint of {size} entries is of another time")
             require(origin.endswith("/" + institution) and signed_size == str(size), f"the checkpoint of {size} entries is of another journal")
             require(base64.b64decode(signed_root) == root(subtrees), f"entries {covered + 1} to {size} are not those that were signed")
             checkpoint, count, covered = checkpoints.fetchone(), count + 1, size
     require(not checkpoint, f"the journal ends at {size}, before its checkpoints")
+    require(size, "there is nothing to verify: the journal has no entry")
+    require(count, "no key that was given has signed any of it, so nothing of it is verified")
     print(f"Verified {size} entries of {institution} and {count} checkpoints, the last of {covered} entries; {len(positions)} positions.")
+    if size - covered > allowed:
+        print(f"UNSIGNED entries {covered + 1} to {size}: they are newer than the last checkpoint, so they are not verified", file=sys.stderr)
+        sys.exit(3)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
-        sys.exit(__doc__)
-    main(*sys.argv[1:])
+    arguments, allowed = sys.argv[1:], 0
+    if arguments[:1] == ["--allow-unsigned"] and arguments[1:] and arguments[1].isdecimal():
+        allowed, arguments = int(arguments[1]), arguments[2:]
+    if len(arguments) < 2 or arguments[0].startswith("-"):
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
+    try:
+        main(allowed, *arguments)
+    except Exception as error:
+        sys.exit(f"DIFFERENCE what cannot be read: {visible(repr(error))}")

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/loadtest"
+	"github.com/escrowgrid/escrowgrid/internal/visible"
 )
 
 // loadTestCommand sends load to a server and judges the result. The values of k6's scripts are
@@ -262,7 +263,7 @@ func showCorrectness(out io.Writer, part string, c loadtest.Correctness) {
 			fmt.Fprintf(out, "  … summary.json has more.\n")
 			break
 		}
-		fmt.Fprintf(out, "  DIFFERENCE  %s\n", difference)
+		fmt.Fprintf(out, "  DIFFERENCE  %s\n", visible.Line(difference))
 	}
 }
 

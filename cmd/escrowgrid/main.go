@@ -14,6 +14,9 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/escrowgrid/escrowgrid/internal/verify"
+	"github.com/escrowgrid/escrowgrid/internal/visible"
 )
 
 // The exit codes, which scripts rely on. A load test has more of them, which say what failed.
@@ -21,6 +24,8 @@ const (
 	exitOK      = 0
 	exitFailure = 1 // the command was understood and failed
 	exitUsage   = 2 // the command, a flag or a variable was wrong
+	// exitUnsigned is verify's where nothing is wrong but that the newest entries are not signed.
+	exitUnsigned = 3
 )
 
 func main() {
@@ -117,7 +122,8 @@ func exitCode(err error, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintln(stderr, "escrowgrid:", strings.TrimSpace(err.Error()))
+	// It may quote a server or a database that means harm.
+	fmt.Fprintln(stderr, "escrowgrid:", visible.Lines(strings.TrimSpace(err.Error())))
 
 	// A load test says by its code what failed.
 	if verdict, ok := errors.AsType[*verdictError](err); ok {
@@ -125,6 +131,9 @@ func exitCode(err error, stderr io.Writer) int {
 	}
 	if errors.As(err, new(*usageError)) {
 		return exitUsage
+	}
+	if errors.Is(err, verify.ErrUnsignedTail) {
+		return exitUnsigned
 	}
 	return exitFailure
 }

@@ -166,6 +166,8 @@ func (s *service) startWork(ctx context.Context, metrics prometheus.Registerer) 
 			Now:      time.Now,
 			Metrics:  metrics,
 			Interval: c.verifyInterval,
+
+			CheckpointInterval: c.checkpointInterval,
 		})
 	}
 

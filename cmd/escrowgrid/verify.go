@@ -13,6 +13,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 	"github.com/escrowgrid/escrowgrid/internal/verify"
 	"github.com/escrowgrid/escrowgrid/internal/verify/bundle"
+	"github.com/escrowgrid/escrowgrid/internal/visible"
 )
 
 // verifyCommand verifies the journals of a database, a server or a bundle.
@@ -23,6 +24,7 @@ type verifyCommand struct {
 	Bundle      string   `type:"existingfile" placeholder:"FILE" help:"Verify a bundle that escrowgrid export wrote, without a database or server."`
 	PublicKeys  []string `name:"public-key" placeholder:"KEY" help:"A public key that signs checkpoints, name+hash+base64, from a source that you trust. Without one, the keys that come with the journals are used."`
 	Checkpoints []string `name:"checkpoint" type:"existingfile" placeholder:"FILE" help:"A checkpoint that you have kept: the journal must still match it."`
+	Unsigned    int64    `name:"allow-unsigned" default:"0" placeholder:"N" help:"How many entries of each journal may be newer than its last checkpoint; 0 when left out."`
 	Workers     int      `default:"0" help:"How many pages are read at once; 0 means one for each processor."`
 }
 
@@ -42,11 +44,16 @@ write meanwhile; an SQLite file takes one process at a time.
   escrowgrid verify --public-key escrow.example.com+…            with a key that you trust
   escrowgrid verify --checkpoint 2027-01.checkpoint              against a checkpoint that you have kept
 
-Exit codes: 0 all is as it should be; 1 something differs or could not be read; 2 wrong usage.`
+What no signature covers is not verified. In a bundle and with --public-key, entries that are newer than the last checkpoint
+end with exit code 3, unless there are at most as many as --allow-unsigned says. In a database or at a server without
+--public-key they may be there for an hour, in which a server that works has signed them.
+
+Exit codes: 0 all is as it should be; 1 something differs, could not be read or is not there, or nothing is signed; 2 wrong
+usage; 3 only the newest entries are not signed.`
 }
 
-// Run verifies and prints the differences. When there is any, it returns a differenceError, so that
-// a script can rely on the exit code.
+// Run verifies and prints the differences. Its error is the report's verdict, so that a script can rely
+// on the exit code.
 func (c *verifyCommand) Run(ctx context.Context, out output) error {
 	config, err := c.config()
 	if err != nil {
@@ -59,6 +66,8 @@ func (c *verifyCommand) Run(ctx context.Context, out output) error {
 	report, err := c.verify(ctx, config)
 	finish()
 	if err != nil {
+		// What differs may be why the rest cannot be read.
+		showDifferences(out.stdout, report)
 		return err
 	}
 
@@ -110,13 +119,16 @@ func (c *verifyCommand) verifyDatabase(ctx context.Context, config verify.Config
 
 // config reads what to verify against. A usageError names the wrong flag.
 func (c *verifyCommand) config() (verify.Config, error) {
-	config := verify.Config{Keys: c.PublicKeys, Workers: c.Workers}
+	config := verify.Config{Keys: c.PublicKeys, AllowUnsigned: c.Unsigned, Workers: c.Workers}
 	if _, err := translog.NewVerifiers(c.PublicKeys...); err != nil {
 		return config, &usageError{"--public-key: " + err.Error()}
 	}
 
 	if c.Workers < 0 || c.Workers > maxWorkers {
 		return config, wrongUsage("--workers=%d must be from 0 to %d", c.Workers, maxWorkers)
+	}
+	if c.Unsigned < 0 {
+		return config, wrongUsage("--allow-unsigned=%d must be 0 or more", c.Unsigned)
 	}
 	if c.Bundle != "" && c.URL != "" {
 		return config, &usageError{"--bundle and --url exclude each other: give one"}
@@ -137,25 +149,25 @@ func (c *verifyCommand) config() (verify.Config, error) {
 	return config, nil
 }
 
-// showReport prints what a verification has found, the differences first. When there is any, it
-// returns a differenceError.
+// showReport prints what a verification has found, the differences first, and returns the verdict.
 func showReport(out io.Writer, r verify.Report, took time.Duration) error {
-	for _, difference := range r.Differences {
-		fmt.Fprintln(out, "DIFFERENCE", difference)
+	showDifferences(out, r)
+	for _, tail := range r.Tails {
+		fmt.Fprintln(out, "UNSIGNED", tail)
 	}
-	if more := r.DifferenceCount - int64(len(r.Differences)); more > 0 {
-		fmt.Fprintf(out, "… and %d more differences\n", more)
+	if more := r.TailCount - int64(len(r.Tails)); more > 0 {
+		fmt.Fprintf(out, "… and %d more journals whose end is not signed\n", more)
 	}
 
 	fmt.Fprintf(out, "Verified in %s: %d entries in %d journals, %d checkpoints, %d rows of state.\n",
 		took.Round(time.Millisecond), r.Entries, r.Institutions, r.Checkpoints, r.Rows)
 	if r.Unsigned > 0 {
-		fmt.Fprintf(out, "Entries newer than the last checkpoints, which no signature covers yet: %d.\n", r.Unsigned)
+		fmt.Fprintf(out, "Entries that no signature covers, which are not verified: %d.\n", r.Unsigned)
 	}
 
 	// Keys that come with the journals prove nothing by themselves: whoever changed a journal could
 	// have changed them, too. So the reader has to know which keys were used.
-	switch keys := strings.Join(r.Keys, ", "); {
+	switch keys := visible.Line(strings.Join(r.Keys, ", ")); {
 	case len(r.Keys) == 0:
 		fmt.Fprintln(out, "No key has signed anything yet.")
 	case r.KeysBrought:
@@ -165,19 +177,18 @@ func showReport(out io.Writer, r verify.Report, took time.Duration) error {
 		fmt.Fprintf(out, "Signatures were checked with the keys that you gave: %s\n", keys)
 	}
 
-	if r.DifferenceCount > 0 {
-		return &differenceError{r.DifferenceCount}
+	if err := r.Err(); err != nil {
+		return err
 	}
 	fmt.Fprintln(out, "Nothing differs.")
 	return nil
 }
 
-// differenceError says that a verification was carried out and found something.
-type differenceError struct{ count int64 }
-
-func (e *differenceError) Error() string {
-	if e.count == 1 {
-		return "there is a difference"
+func showDifferences(out io.Writer, r verify.Report) {
+	for _, difference := range r.Differences {
+		fmt.Fprintln(out, "DIFFERENCE", difference)
 	}
-	return fmt.Sprintf("there are %d differences", e.count)
+	if more := r.DifferenceCount - int64(len(r.Differences)); more > 0 {
+		fmt.Fprintf(out, "… and %d more differences\n", more)
+	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -49,6 +51,23 @@ func serveVerified(t *testing.T, databaseURL string, env ...string) *verified {
 	})
 	v.publicKey = v.Get(t, "/keys").Want(t, 200).Texts(t, "verifierKey")[0]
 	return v
+}
+
+func institutionID(t *testing.T, text string) (id escrow.InstitutionID) {
+	t.Helper()
+	if err := id.UnmarshalText([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// rewriteSQL changes the request that an institution's first entry names.
+func rewriteSQL(databaseURL string) string {
+	body := `convert_to(replace(convert_from(body, 'UTF8'), '"requestId":"', '"requestId":"x'), 'UTF8')`
+	if strings.HasPrefix(databaseURL, "sqlite:") {
+		body = `CAST(replace(CAST(body AS text), '"requestId":"', '"requestId":"x') AS blob)`
+	}
+	return "UPDATE journal_entries SET body = " + body + " WHERE institution_id = $1 AND sequence = 1"
 }
 
 // tamper raises what a position has released, beside the server.
@@ -127,6 +146,122 @@ func TestJournalsAreVerifiedOverHTTPInABundleAndInTheDatabase(t *testing.T) {
 	})
 }
 
+// independently verifies a bundle with the program that shares no code with this one.
+func independently(t *testing.T, args ...string) (code int, output string) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "python3", append([]string{"../../docs/verify_bundle.py"}, args...)...)
+	text, err := command.CombinedOutput()
+	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return command.ProcessState.ExitCode(), string(text)
+}
+
+// Entries that are newer than the last checkpoint are not verified: their own exit code tells
+// a script, and a number lets it pass so many.
+func TestAnUnsignedTailHasItsOwnExitCode(t *testing.T) {
+	onEachStore(t, func(t *testing.T, databaseURL string) {
+		v := serveVerified(t, databaseURL)
+		v.end(t, os.Interrupt)
+		later := serve(t, []string{"DATABASE_URL=" + databaseURL, "CHECKPOINT_INTERVAL=24h"})
+		later.As(v.key).Post(t, "/positions", v.claim("later")).Want(t, 201)
+		overHTTP := []string{"verify", "--url", later.URL, "--api-key", v.key}
+		inDatabase := []string{"verify", "--database-url", databaseURL}
+		path := filepath.Join(t.TempDir(), "meridian.bundle")
+		if code, _, stderr := call(t, []string{"API_KEY=" + v.key}, "export", "--institution", v.id, "--output", path, "--url", later.URL); code != exitOK {
+			t.Fatal(stderr)
+		}
+		check := func(source []string, withoutKey int) {
+			t.Helper()
+			trusted := append(slices.Clone(source), "--public-key", v.publicKey)
+			for _, test := range []struct {
+				args []string
+				code int
+			}{
+				{trusted, exitUnsigned},
+				{append(slices.Clone(trusted), "--allow-unsigned", "1"), exitOK},
+				{source, withoutKey},
+				{append(slices.Clone(source), "--allow-unsigned", "1"), exitOK},
+			} {
+				code, stdout, stderr := call(t, nil, test.args...)
+				want := fmt.Sprintf("UNSIGNED %s: entries %d to %[2]d: they are newer than the last checkpoint\n", v.id, entriesOfVerified+1)
+				if code != test.code || strings.Contains(stdout, want) != (code == exitUnsigned) {
+					t.Errorf("%q ends with %d, want %d: %s%s", test.args, code, test.code, stdout, stderr)
+				}
+			}
+		}
+		check(overHTTP, exitOK)
+		later.end(t, os.Interrupt)
+		check(inDatabase, exitOK)
+		check([]string{"verify", "--bundle", path}, exitUnsigned)
+		if code, output := independently(t, path, v.publicKey); code != exitUnsigned || !strings.Contains(output, "UNSIGNED entries") {
+			t.Errorf("independently, it ends with %d: %s", code, output)
+		}
+		if code, output := independently(t, "--allow-unsigned", "1", path, v.publicKey); code != exitOK {
+			t.Errorf("independently, with one allowed, it ends with %d: %s", code, output)
+		}
+		if code, output := independently(t, path); code != exitUsage {
+			t.Errorf("independently, without a key, it ends with %d: %s", code, output)
+		}
+	})
+}
+
+// Nobody can tell a database without signatures from one that somebody made up.
+func TestForgeriesWithoutSignaturesAreRefused(t *testing.T) {
+	onEachStore(t, func(t *testing.T, databaseURL string) {
+		v := serveVerified(t, databaseURL)
+		v.end(t, os.Interrupt)
+		for _, table := range []string{"journal_checkpoints", "journal_tiles"} {
+			journaltest.Tamper(t, databaseURL, "DELETE FROM "+table)
+		}
+		environment := []string{"DATABASE_URL=" + databaseURL}
+		directory := t.TempDir()
+		commands := [][]string{{"verify"}, {"verify", "--public-key", v.publicKey, "--allow-unsigned=1000"}}
+		if path, isFile := strings.CutPrefix(databaseURL, "sqlite:"); isFile {
+			commands = append(commands, []string{"backup", "-o", filepath.Join(directory, "copy.db")},
+				[]string{"restore", path, "--database-url=sqlite:" + filepath.Join(directory, "restored.db")})
+		}
+		bundle := filepath.Join(directory, "meridian.bundle")
+		if code, _, stderr := call(t, environment, "export", "--institution", v.id, "--output", bundle); code != exitOK {
+			t.Fatal(stderr)
+		}
+		commands = append(commands, []string{"verify", "--bundle", bundle}, []string{"verify", "--bundle", bundle, "--public-key", v.publicKey})
+		for _, command := range commands {
+			code, stdout, stderr := call(t, environment, command...)
+			if code != exitFailure || !strings.Contains(stderr, "no trusted key has signed any of it") {
+				t.Errorf("%q ends with %d: %s%s", command, code, stdout, stderr)
+			}
+		}
+		if code, output := independently(t, bundle, v.publicKey); code != exitFailure {
+			t.Errorf("independently, it ends with %d: %s", code, output)
+		}
+	})
+	empty := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"data":[]}`) }))
+	defer empty.Close()
+	if code, stdout, stderr := call(t, nil, "verify", "--url", empty.URL, "--api-key", "k"); code != exitFailure || !strings.Contains(stderr, "nothing to verify") {
+		t.Errorf("a server that shows nothing ends with %d: %s%s", code, stdout, stderr)
+	}
+}
+
+// What a server says cannot act on the terminal of whoever asks it.
+func TestAServerCannotActOnTheTerminal(t *testing.T) {
+	dishonest := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprint(w, `{"code":"c","detail":"\u001b[2K\nNothing differs."}`)
+	}))
+	defer dishonest.Close()
+	for _, command := range [][]string{
+		{"verify", "--url", dishonest.URL, "--api-key", "k"},
+		{"export", "--url", dishonest.URL, "--api-key", "k", "--institution", escrow.InstitutionID{15: 1}.String(), "-o", filepath.Join(t.TempDir(), "b")},
+		{"loadtest", "--target", dishonest.URL, "--root-api-key", "k", "--k6", "/bin/true", "--report", t.TempDir()},
+	} {
+		code, stdout, stderr := call(t, nil, command...)
+		if code != exitFailure || strings.Contains(stdout+stderr, "\x1b") || !strings.Contains(stderr, `\x1b[2K\nNothing differs.`) {
+			t.Errorf("%q ends with %d: %q %q", command, code, stdout, stderr)
+		}
+	}
+}
+
 // A server that shows one position twice, so that another that it hides is not missed, is
 // found out.
 func TestAServerThatShowsAPositionTwiceIsFoundOut(t *testing.T) {
@@ -175,6 +310,17 @@ func TestAServerVerifiesItself(t *testing.T) {
 			!strings.Contains(v.stderr.String(), "positions "+v.positions[0]+": there is state PARTIALLY_RELEASED, and should be FUNDED") {
 			t.Error("it does not say what it found")
 		}
+
+		// History that is written anew, and signed again, contradicts what it saw before.
+		journaltest.Tamper(t, databaseURL, rewriteSQL(databaseURL), institutionID(t, v.id))
+		for _, table := range []string{"journal_checkpoints", "journal_tiles"} {
+			journaltest.Tamper(t, databaseURL, "DELETE FROM "+table)
+		}
+		admin := v.As(v.key)
+		admin.Post(t, "/positions", v.claim("later")).Want(t, 201)
+		v.eventually(t, "it finds the new history", func() bool {
+			return strings.Contains(v.stderr.String(), "that an earlier verification has found says")
+		})
 		v.end(t, os.Interrupt)
 	})
 }

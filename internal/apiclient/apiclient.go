@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/propagation"
+
+	"github.com/escrowgrid/escrowgrid/internal/visible"
 )
 
 // Client calls the API of a server. A call is part of the trace in its context, if there
@@ -40,7 +43,7 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	return fmt.Sprintf("%s %s: %d %s: %s", e.Method, e.Path, e.Status, e.Code, e.Detail)
+	return visible.Line(fmt.Sprintf("%s %s: %d %s: %s", e.Method, e.Path, e.Status, e.Code, e.Detail))
 }
 
 // maxAttempts bounds the attempts of a call. The pause between two of them grows by
@@ -107,9 +110,12 @@ func (c Client) send(
 		return true, err
 	}
 	defer response.Body.Close()
-	received, err := io.ReadAll(response.Body)
+	received, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerSize+1))
 	if err != nil {
 		return true, err
+	}
+	if len(received) > maxAnswerSize {
+		return false, fmt.Errorf("%s %s: the answer has more than %d MiB", method, path, maxAnswerSize>>20)
 	}
 
 	if status := response.StatusCode; status >= http.StatusBadRequest {
@@ -130,8 +136,13 @@ func (c Client) send(
 	return false, json.Unmarshal(received, answer)
 }
 
-// pageSize is the API's largest page.
-const pageSize = 1000
+// The bounds of what a server can have a client take, which need not trust it.
+const (
+	// pageSize is how many items are asked for at once.
+	pageSize = 250
+	// maxAnswerSize is in bytes: twice as much as a page of the largest items.
+	maxAnswerSize = 64 << 20
+)
 
 // listPage is a page of a list in the API's form.
 type listPage[T any] struct {
@@ -142,10 +153,16 @@ type listPage[T any] struct {
 	} `json:"pagination"`
 }
 
+// ErrEndless means that a server lists more than it can have, or never ends a list.
+var ErrEndless = errors.New("the server's list does not end")
+
 // List calls each for every item of a list, in the list's order, until each returns an
-// error. It changes query, and requests the next page while each handles the items of the
-// current one.
-func List[T any](ctx context.Context, c Client, key, path string, query url.Values, each func(T) error) error {
+// error. A list of more than most items is ErrEndless, as is one with an empty page that
+// says it goes on. It changes query, and requests the next page while each handles the
+// items of the current one.
+func List[T any](
+	ctx context.Context, c Client, key, path string, query url.Values, most int64, each func(T) error,
+) error {
 	type answer struct {
 		page listPage[T]
 		err  error
@@ -166,12 +183,20 @@ func List[T any](ctx context.Context, c Client, key, path string, query url.Valu
 	}
 
 	query.Set("limit", strconv.Itoa(pageSize))
+	var listed int64
 	for next := request(); next != nil; {
 		a := <-next
 		if a.err != nil {
 			return a.err
 		}
-		if next = nil; a.page.Pagination.NextCursor != "" {
+
+		items := len(a.page.Data)
+		listed += int64(items)
+		goesOn := a.page.Pagination.NextCursor != ""
+		if listed > most || items > pageSize || goesOn && items == 0 {
+			return fmt.Errorf("%w: %s: %d items, the last %d in a page", ErrEndless, path, listed, items)
+		}
+		if next = nil; goesOn {
 			query.Set("cursor", a.page.Pagination.NextCursor)
 			next = request()
 		}

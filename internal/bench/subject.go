@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -260,7 +261,7 @@ func (t *tenant) checkLedger(ctx context.Context, client apiclient.Client) error
 		query.Set("createdFrom", t.since.UTC().Format(time.RFC3339))
 	}
 
-	err := apiclient.List(ctx, client, t.APIKey, "/ledger-events", query, func(e event) error {
+	err := apiclient.List(ctx, client, t.APIKey, "/ledger-events", query, math.MaxInt64, func(e event) error {
 		// After the first page, the cursor says where to begin, and the server need not search.
 		query.Del("createdFrom")
 		if e.Kind == "POSITION_CREATED" {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"net/url"
 	"slices"
 	"time"
@@ -121,7 +122,7 @@ func findJournals(
 		return nil, err
 	}
 	query := url.Values{"createdFrom": {first.CreatedAt.Format(time.RFC3339Nano)}}
-	err := apiclient.List(ctx, s.Client, s.RootKey, "/institutions", query, func(i institution) error {
+	err := apiclient.List(ctx, s.Client, s.RootKey, "/institutions", query, math.MaxInt64, func(i institution) error {
 		if journals[i.ID] == "" {
 			journals[i.ID] = s.RootKey
 		}
@@ -148,7 +149,7 @@ func (v *verification) readJournal(ctx context.Context, s *testbed.Server, insti
 
 	seen := make(map[string]bool)
 	query := url.Values{"institutionId": {institution}}
-	err = apiclient.List(ctx, s.Client, key, "/positions", query, func(p shownPosition) error {
+	err = apiclient.List(ctx, s.Client, key, "/positions", query, math.MaxInt64, func(p shownPosition) error {
 		v.Positions++
 		if seen[p.ID] {
 			v.addDifference("the position %s is listed twice", p.ID)
@@ -185,7 +186,7 @@ func (v *verification) rebuildPositions(
 	rebuilt := make(map[string]*rebuiltPosition)
 	next := int64(1)
 	query := url.Values{"institutionId": {institution}}
-	err := apiclient.List(ctx, s.Client, key, "/audit-events", query, func(e journalEntry) error {
+	err := apiclient.List(ctx, s.Client, key, "/audit-events", query, math.MaxInt64, func(e journalEntry) error {
 		if e.Sequence != next {
 			v.addDifference("the journal of %s has the sequence %d instead of %d", institution, e.Sequence, next)
 		}

@@ -90,6 +90,7 @@ type keysOf[K comparable] struct {
 	many    func([]K) any
 	cursor  func(K) escrow.Cursor
 	parse   func(subject string) (K, error)
+	of      func(id [16]byte) K
 }
 
 // idKeysOf are ids, of the kind of the one that is given.
@@ -100,6 +101,7 @@ func idKeysOf[K escrow.IDKind](escrow.ID[K]) keysOf[escrow.ID[K]] {
 		many:    func(ids []escrow.ID[K]) any { return idArgs(ids) },
 		cursor:  escrow.IDCursor[K],
 		parse:   escrow.ParseID[K],
+		of:      func(id [16]byte) escrow.ID[K] { return id },
 	}
 }
 

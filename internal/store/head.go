@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
@@ -72,18 +74,26 @@ func (s *Store) Head(ctx context.Context, institution escrow.InstitutionID) (_ e
 	return h.Head, found, err
 }
 
-// CountEntries returns how many entries there are by the heads of the journals.
+// CountEntries returns how many entries there are by the heads of the journals. A head that
+// no journal can have, which somebody has written, counts for nothing: it would overflow.
 func (s *Store) CountEntries(ctx context.Context) (int64, error) {
-	count, _, err := one(ctx, s.database, "SELECT CAST(COALESCE(SUM(sequence), 0) AS bigint) FROM journal_heads", nil,
+	count, _, err := one(ctx, s.database,
+		"SELECT CAST(COALESCE(SUM(sequence), 0) AS bigint) FROM journal_heads WHERE sequence < 1000000000000", nil,
 		scanValue[int64])
 	return count, err
 }
 
+// ErrNoID means that a row has an id of another length than ids have, as one of SQLite can.
+var ErrNoID = errors.New("its id is none")
+
 // NextTenant returns the first institution after another, in order of id, that any table
-// has rows of that the journals tell of; found is false where there is none.
+// has rows of that the journals tell of; found is false where there is none. Where a row is
+// of something that is no institution's id, the error is ErrNoID, and next is an id to go on
+// from.
 func (s *Store) NextTenant(
 	ctx context.Context, after escrow.InstitutionID,
 ) (next escrow.InstitutionID, found bool, err error) {
+	var unreadable error
 	tables := []tableInfo{headTable, entryTable, checkpointTable}
 	for _, t := range bookTables {
 		if t.audited() {
@@ -94,17 +104,35 @@ func (s *Store) NextTenant(
 	for _, t := range tables {
 		id, has, err := one(ctx, s.database, nextOwner(t),
 			[]any{idArg(after)}, func(r row) (id escrow.InstitutionID, err error) {
-				err = r.Scan((*[16]byte)(&id))
-				return id, err
+				if err = r.Scan((*[16]byte)(&id)); err != nil {
+					unreadable = fmt.Errorf("a row of %s: %w", t.Name(), ErrNoID)
+				}
+				return id, nil
 			})
 		if err != nil {
 			return next, false, err
+		}
+
+		// A longer id follows on the one that it begins with.
+		if has && id.Compare(after) <= 0 {
+			id = escrow.InstitutionID(following(after))
 		}
 		if has && (!found || id.Compare(next) < 0) {
 			next, found = id, true
 		}
 	}
-	return next, found, nil
+	return next, found, unreadable
+}
+
+// following is the id after another, in the order of ids.
+func following(id [16]byte) [16]byte {
+	for i := len(id) - 1; i >= 0; i-- {
+		id[i]++
+		if id[i] != 0 {
+			break
+		}
+	}
+	return id
 }
 
 // nextOwner reads the first institution after another that a table has rows of.

@@ -178,7 +178,8 @@ func (s *Store) StoredPage(
 // MaxHistories bounds the subjects that Histories is asked for.
 const MaxHistories = 64
 
-// Histories returns all entries of at most MaxHistories subjects, those of each in order.
+// Histories returns all entries of at most MaxHistories subjects, those of each in order,
+// with their sequence, subject and body.
 func (s *Store) Histories(
 	ctx context.Context, institution escrow.InstitutionID, subjects []string,
 ) ([]StoredEntry, error) {
@@ -194,7 +195,10 @@ func (s *Store) Histories(
 
 	// Planned once, while the table was small, it would read whole journals ever after.
 	entries := []StoredEntry{}
-	err := s.database.list(ctx, historiesQuery, args, appendRow(&entries, entryTable.scan))
+	err := s.database.list(ctx, historiesQuery, args, appendRow(&entries, func(r row) (e StoredEntry, err error) {
+		err = r.Scan(&e.Sequence, &e.Subject, &e.Body)
+		return e, err
+	}))
 
 	// PostgreSQL would not read the index in its order for a list of subjects.
 	slices.SortFunc(entries, func(a, b StoredEntry) int {
@@ -203,7 +207,7 @@ func (s *Store) Histories(
 	return entries, Failure(err)
 }
 
-var historiesQuery = "SELECT " + entryTable.list +
+var historiesQuery = "SELECT sequence, subject, body" +
 	" FROM journal_entries WHERE institution_id = $1 AND subject IN (" + places(2, MaxHistories) + ")"
 
 // places lists so many parameters, beginning with one of this number.
@@ -227,6 +231,25 @@ func (s *Store) Range(ctx context.Context, institution escrow.InstitutionID) (fi
 		return 0, 0, err
 	}
 	return first, last, nil
+}
+
+// EntryBody returns the body of an entry, whatever its other columns have; found is false
+// where there is none.
+func (s *Store) EntryBody(
+	ctx context.Context, institution escrow.InstitutionID, sequence int64,
+) (body []byte, found bool, err error) {
+	return one(ctx, s.database, "SELECT body FROM journal_entries WHERE institution_id = $1 AND sequence = $2",
+		[]any{idArg(institution), sequence}, scanValue[[]byte])
+}
+
+// NextSequence returns the sequence of the first entry of a journal from one on; found is
+// false where there is none.
+func (s *Store) NextSequence(
+	ctx context.Context, institution escrow.InstitutionID, from int64,
+) (sequence int64, found bool, err error) {
+	return one(ctx, s.database,
+		"SELECT sequence FROM journal_entries WHERE institution_id = $1 AND sequence >= $2 ORDER BY sequence LIMIT 1",
+		[]any{idArg(institution), from}, scanValue[int64])
 }
 
 // Committed finds out whether a group whose outcome is not known was committed,

@@ -166,7 +166,9 @@ func (r sqliteRow) Scan(destinations ...any) error {
 				*d = r.statement.ColumnBlob(column, nil)
 			}
 		case *[16]byte:
-			if copy(d[:], r.statement.ColumnRawBlob(column)) != len(d) {
+			id := r.statement.ColumnRawBlob(column)
+			copy(d[:], id)
+			if len(id) != len(d) {
 				return fmt.Errorf("sqlite: column %d is not an id", column)
 			}
 

@@ -280,6 +280,7 @@ func calls(ctx context.Context, of escrow.InstitutionID) []storeCall {
 		}},
 		{"StoredEntries", func(s *Store) error { _, err := s.StoredEntries(ctx, of, 1, 2); return err }},
 		{"StoredPage", func(s *Store) error { _, err := s.StoredPage(ctx, of, 1, 2); return err }},
+		{"NextSequence", func(s *Store) error { _, _, err := s.NextSequence(ctx, of, 1); return err }},
 		{"Histories", func(s *Store) error { _, err := s.Histories(ctx, of, []string{""}); return err }},
 		{"Range", func(s *Store) error { _, _, err := s.Range(ctx, of); return err }},
 		{"CountEntries", func(s *Store) error { _, err := s.CountEntries(ctx); return err }},

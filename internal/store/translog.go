@@ -139,6 +139,28 @@ func (s *Store) HasCheckpoints(ctx context.Context) (bool, error) {
 	return found, err
 }
 
+// NextNote returns the size and the note of the first checkpoint of a journal whose size is
+// above another, whatever its other columns have; found is false where there is none.
+func (s *Store) NextNote(
+	ctx context.Context, institution escrow.InstitutionID, after int64,
+) (c Checkpoint, found bool, err error) {
+	return one(ctx, s.database, `SELECT size, note FROM journal_checkpoints
+		WHERE institution_id = $1 AND size > $2 ORDER BY size LIMIT 1`, []any{idArg(institution), after},
+		func(r row) (Checkpoint, error) {
+			read := Checkpoint{Institution: institution}
+			err := r.Scan(&read.Size, &read.Note)
+			return read, err
+		})
+}
+
+// LastSize returns the size of the last checkpoint of a journal that is at most upTo, 0
+// where there is none.
+func (s *Store) LastSize(ctx context.Context, institution escrow.InstitutionID, upTo int64) (size int64, err error) {
+	size, _, err = one(ctx, s.database, `SELECT size FROM journal_checkpoints
+		WHERE institution_id = $1 AND size <= $2 ORDER BY size DESC LIMIT 1`, []any{idArg(institution), upTo}, scanValue[int64])
+	return size, err
+}
+
 // UnsignedJournal is a journal with entries that no checkpoint covers yet.
 type UnsignedJournal struct {
 	Institution escrow.InstitutionID

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/verify/bundle"
 )
 
@@ -16,6 +17,9 @@ func Bundle(ctx context.Context, b *bundle.Bundle, config Config) (Report, error
 	if err != nil {
 		return Report{}, err
 	}
+	if err := b.Check(ctx); err != nil {
+		return v.report, err
+	}
 	v.total = 2 * b.Last
 	chain, err := v.readBundledChain(ctx, b)
 	if err != nil {
@@ -24,7 +28,7 @@ func Bundle(ctx context.Context, b *bundle.Bundle, config Config) (Report, error
 
 	accounted, err := compareRows(ctx, v, b.Institution, b.Last, comparison[createdPosition]{
 		name:    "positions",
-		page:    positionsCreated(b),
+		page:    v.positionsCreated(b),
 		cursor:  createdPosition.cursor,
 		subject: func(p createdPosition) string { return p.subject },
 		fields:  func(createdPosition) []field { return nil },
@@ -37,6 +41,7 @@ func Bundle(ctx context.Context, b *bundle.Bundle, config Config) (Report, error
 		err = v.findStrayTransition(ctx, b)
 	}
 	v.findKeptOfNoJournal()
+	v.judgeTails(false)
 	return v.report, err
 }
 
@@ -59,30 +64,39 @@ type createdPosition struct {
 func (p createdPosition) cursor() *escrow.Cursor { return new(escrow.SequenceCursor(p.sequence)) }
 
 // positionsCreated pages through the positions that a journal's entries create.
-func positionsCreated(
+func (v *verification) positionsCreated(
 	b *bundle.Bundle,
 ) func(context.Context, escrow.PageRequest) (escrow.Page[createdPosition], error) {
-	var read int64
+	next := v.entryRanges(b.Institution, b.Last)
 	return func(ctx context.Context, _ escrow.PageRequest) (page escrow.Page[createdPosition], err error) {
-		entries, err := b.StoredEntries(ctx, b.Institution, read+1, read+rowPage)
+		entries, more, err := next(ctx)
+		if err != nil || !more {
+			return page, err
+		}
+		stored, err := v.storedEntries(ctx, b.Institution, entries.from, entries.to, nil)
 		if err != nil {
 			return page, err
 		}
 
-		read += rowPage
-		for _, entry := range entries {
+		for _, entry := range stored {
 			if entry.Kind == escrow.KindPositionCreated {
 				page.Items = append(page.Items, createdPosition{subject: entry.Subject, sequence: entry.Sequence})
 			}
 		}
-		page.More = read < b.Last
+		page.More = entries.to < b.Last
 		return page, nil
 	}
 }
 
+// creates reports whether an entry creates a position.
+func creates(stored store.StoredEntry) bool {
+	entry, err := escrow.ParseEntry(stored.Body)
+	return err == nil && entry.Kind == escrow.KindPositionCreated
+}
+
 // findStrayTransition names the first transition of a position that no entry created.
 func (v *verification) findStrayTransition(ctx context.Context, b *bundle.Bundle) error {
-	for entry, err := range entriesUpTo(ctx, b, b.Institution, b.Last) {
+	for entry, err := range v.entriesUpTo(ctx, b.Institution, b.Last) {
 		if err != nil {
 			return err
 		}
@@ -94,7 +108,7 @@ func (v *verification) findStrayTransition(ctx context.Context, b *bundle.Bundle
 		if err != nil {
 			return err
 		}
-		if len(history) == 0 || history[0].Kind != escrow.KindPositionCreated {
+		if len(history) == 0 || !creates(history[0]) {
 			v.differ(b.Institution, entryName(entry.Sequence), "a transition of "+entry.Subject,
 				"one of a position that an entry created")
 			return nil

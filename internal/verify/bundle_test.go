@@ -1,7 +1,9 @@
 package verify_test
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,8 +43,20 @@ func verifyBundle(t *testing.T, path string) verify.Report {
 // independently verifies a bundle with the program that shares no code with this one.
 func independently(t *testing.T, path string, keys ...string) (output string, verified bool) {
 	t.Helper()
-	text, err := exec.CommandContext(t.Context(), "python3", append([]string{"../../docs/verify_bundle.py", path}, keys...)...).CombinedOutput()
-	return string(text), err == nil
+	output, code := independentlyWith(t, fmt.Sprint(lastEntry-lastSigned), path, keys...)
+	return output, code == 0
+}
+
+// independentlyWith is independently, where so many entries need no signature.
+func independentlyWith(t *testing.T, allowUnsigned, path string, keys ...string) (output string, code int) {
+	t.Helper()
+	args := append([]string{"../../docs/verify_bundle.py", "--allow-unsigned", allowUnsigned, path}, keys...)
+	command := exec.CommandContext(t.Context(), "python3", args...)
+	text, err := command.CombinedOutput()
+	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return string(text), command.ProcessState.ExitCode()
 }
 
 func TestBundlesAreVerifiedWithNothingElse(t *testing.T) {
@@ -65,7 +79,7 @@ func TestBundlesAreVerifiedWithNothingElse(t *testing.T) {
 				t.Errorf("with the key %s it is verified: %s", key, output)
 			}
 		}
-		if output, verified := independently(t, path); verified || !strings.Contains(output, "python3 verify_bundle.py BUNDLE PUBLIC_KEY") {
+		if output, verified := independently(t, path); verified || !strings.Contains(output, "python3 verify_bundle.py [--allow-unsigned N] BUNDLE PUBLIC_KEY") {
 			t.Errorf("without a key it says %s", output)
 		}
 	})
@@ -111,6 +125,12 @@ func TestTamperingWithABundleIsFound(t *testing.T) {
 		{"an entry altered", []string{rewrite(anEntry, `"requestId":"test"`, `"requestId":"best"`)}, fmt.Sprintf("entries 1 to %d: there is the root ", firstSigned)},
 		{"an amount altered", []string{rewrite(anEntry, "900000.00", "800000.00")}, "there is an entry that cannot be applied (apply POSITION_STATE_CHANGED"},
 		{"an entry removed", []string{fmt.Sprintf("DELETE FROM entries WHERE sequence = %d", anEntry)}, fmt.Sprintf("entry %d: there is nothing", anEntry)},
+		{"an entry far away", []string{fmt.Sprintf("UPDATE entries SET sequence = %d WHERE sequence = %d", int64(math.MaxInt64), lastEntry)}, fmt.Sprintf("entry %d: there is nothing", lastEntry)},
+		{"an entry of no time", []string{"UPDATE entries SET at = 'x', body = replace(body, '900000.00', '800000.00') WHERE sequence = " + fmt.Sprint(anEntry)}, fmt.Sprintf("entry %d: there is what cannot be read", anEntry)},
+		{"a checkpoint of another time", []string{"UPDATE checkpoints SET at = '2999-01-01T00:00:00.000000Z'"}, "column at: there is 2999"},
+		{"a checkpoint of no time", []string{"UPDATE checkpoints SET at = 'x'"}, fmt.Sprintf("checkpoint of %d entries: there is what cannot be read", firstSigned)},
+		{"an entry of another kind", []string{fmt.Sprintf("UPDATE entries SET kind = 'KEY_REVOKED' WHERE sequence = %d", anEntry)}, "column kind KEY_REVOKED"},
+		{"an entry of another subject", []string{fmt.Sprintf("UPDATE entries SET subject = 'x' WHERE sequence = %d", anEntry)}, "column subject x"},
 		{"entries reordered", append(append(move(anEntry, 1_000_000), move(anEntry+1, anEntry)...), move(1_000_000, anEntry+1)...), fmt.Sprintf("entry %d: there is the time ", anEntry+1)},
 		{"the end cut off", []string{fmt.Sprintf("DELETE FROM entries WHERE sequence >= %d", lastSigned)}, fmt.Sprintf("checkpoint of %d entries: there is a journal of %d entries", lastSigned, lastSigned-1)},
 		{
@@ -167,12 +187,14 @@ func TestFilesThatAreNoBundleAreRefused(t *testing.T) {
 			"ALTER TABLE entries RENAME TO others",
 			"CREATE VIEW entries AS SELECT sequence, at, actor, kind, subject, body FROM others",
 		},
-		"a trigger":                    {"CREATE TRIGGER t AFTER INSERT ON keys BEGIN SELECT 1; END"},
-		"a table more":                 {"CREATE TABLE notes (text TEXT)"},
-		"a format that is not known":   {"UPDATE bundle SET format = 2"},
-		"no institution":               {"UPDATE bundle SET institution = 'x'"},
-		"no time":                      {"UPDATE bundle SET exported_at = 'x'"},
-		"nothing that says what it is": {"DELETE FROM bundle"},
+		"a trigger":                           {"CREATE TRIGGER t AFTER INSERT ON keys BEGIN SELECT 1; END"},
+		"a table more":                        {"CREATE TABLE notes (text TEXT)"},
+		"an entry before the first":           {"UPDATE entries SET sequence = 0 WHERE sequence = 1"},
+		"a checkpoint of less than one entry": {"INSERT INTO checkpoints SELECT -1, at, note FROM checkpoints LIMIT 1"},
+		"a format that is not known":          {"UPDATE bundle SET format = 2"},
+		"no institution":                      {"UPDATE bundle SET institution = 'x'"},
+		"no time":                             {"UPDATE bundle SET exported_at = 'x'"},
+		"nothing that says what it is":        {"DELETE FROM bundle"},
 	} {
 		path := filepath.Join(t.TempDir(), "other.bundle")
 		if err := os.WriteFile(path, original, 0o600); err != nil {
@@ -181,6 +203,23 @@ func TestFilesThatAreNoBundleAreRefused(t *testing.T) {
 		change(t, path, statements...)
 		if b, err := bundle.Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), bundle.ErrNoBundle.Error()) {
 			t.Errorf("%s: it is opened as %+v, %v", name, b, err)
+		}
+		if output, verified := independently(t, path, signer.VerifierKey()); verified || strings.Contains(output, "Traceback") {
+			t.Errorf("%s: independently, it is %t: %s", name, verified, output)
+		}
+	}
+	for _, suffix := range []string{"-wal", "-journal"} {
+		path := filepath.Join(t.TempDir(), "beside.bundle")
+		for _, file := range []string{path, path + suffix} {
+			if err := os.WriteFile(file, original, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if b, err := bundle.Open(t.Context(), path); !errors.Is(err, bundle.ErrNoBundle) {
+			t.Errorf("beside a file %s it is opened as %+v, %v", suffix, b, err)
+		}
+		if output, verified := independently(t, path, signer.VerifierKey()); verified || !strings.Contains(output, suffix) {
+			t.Errorf("independently, beside a file %s it is %t: %s", suffix, verified, output)
 		}
 	}
 	for name, content := range map[string]string{"empty": "", "text": "a text that is long enough to be taken for something else"} {

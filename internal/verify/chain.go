@@ -33,8 +33,12 @@ type chain struct {
 	// broken says that the entries are not those of the tree that was signed: nothing
 	// that follows can be compared with it.
 	broken bool
-	// signed is the size of the last checkpoint that the entries match.
-	signed int64
+	// signed is how many entries the last checkpoint that they match covers, one that was
+	// kept elsewhere as well; lastSigned is the last of those beside them.
+	signed     int64
+	lastSigned translog.Checkpoint
+	// seen is the size of the last checkpoint that an earlier verification has found.
+	seen int64
 
 	checkpoints checkpointReader
 	kept        []keptCheckpoint
@@ -55,15 +59,10 @@ func (v *verification) readChain(ctx context.Context, source chainSource) (*chai
 	}
 	delete(v.kept, source.of)
 
-	next := int64(1)
 	err := inOrder(ctx, v.config,
-		func(context.Context) (page [2]int64, ok bool, err error) {
-			page = [2]int64{next, min(c.last, next+entryPage-1)}
-			next += entryPage
-			return page, page[0] <= c.last, nil
-		},
-		func(ctx context.Context, page [2]int64) (entriesRead, error) {
-			return v.readEntries(ctx, c.of, page[0], page[1])
+		v.entryRanges(c.of, c.last),
+		func(ctx context.Context, page entryRange) (entriesRead, error) {
+			return v.readEntries(ctx, c.of, page)
 		},
 		c.addPage)
 
@@ -73,12 +72,12 @@ func (v *verification) readChain(ctx context.Context, source chainSource) (*chai
 	if err == nil {
 		err = c.findCheckpointsBeyond(ctx)
 	}
+	if err != nil {
+		return c, err
+	}
 
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.report.Entries += c.last
-	v.report.Unsigned += c.last - c.signed
-	return c, err
+	c.compareSeen()
+	return c, v.noteCoverage(ctx, c)
 }
 
 // addPage adds the next page of entries to the chain.

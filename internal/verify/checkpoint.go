@@ -5,7 +5,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -16,7 +18,13 @@ import (
 )
 
 // keptCheckpoint is a checkpoint that was kept elsewhere.
-type keptCheckpoint = translog.Checkpoint
+type keptCheckpoint struct {
+	translog.Checkpoint
+
+	// seen says that an earlier verification has found it in the database, so it must still
+	// be there, or one of more entries.
+	seen bool
+}
 
 // openKept opens checkpoints that were kept elsewhere, and orders those of each
 // institution by size.
@@ -31,13 +39,23 @@ func openKept(notes [][]byte, trusted translog.Verifiers) (map[escrow.Institutio
 		if err != nil {
 			return nil, err
 		}
-		kept[of] = append(kept[of], checkpoint)
-	}
-
-	for _, ofOne := range kept {
-		slices.SortFunc(ofOne, func(a, b keptCheckpoint) int { return cmp.Compare(a.Size, b.Size) })
+		kept[of] = append(kept[of], keptCheckpoint{Checkpoint: checkpoint})
 	}
 	return kept, nil
+}
+
+// addSeen adds what an earlier verification has found to what was kept.
+func (v *verification) addSeen() {
+	if v.config.Seen != nil {
+		v.report.Seen = maps.Clone(v.config.Seen)
+	}
+	for of, checkpoint := range v.config.Seen {
+		v.kept[of] = append(v.kept[of], keptCheckpoint{Checkpoint: checkpoint, seen: true})
+	}
+
+	for _, ofOne := range v.kept {
+		slices.SortFunc(ofOne, func(a, b keptCheckpoint) int { return cmp.Compare(a.Size, b.Size) })
+	}
 }
 
 // institutionOf returns whose journal a checkpoint is of, by its origin.
@@ -87,6 +105,9 @@ func (r *checkpointReader) pop() { r.page = r.page[1:] }
 func (r *checkpointReader) readPage(ctx context.Context) error {
 	request := escrow.PageRequest{Limit: escrow.MaxPageSize, After: r.after}
 	page, err := r.v.journal.Checkpoints(ctx, r.of, request)
+	if store.IsUnreadable(ctx, err) {
+		page, err = r.nextAlone(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("checkpoints of %s: %w", r.of, err)
 	}
@@ -99,6 +120,25 @@ func (r *checkpointReader) readPage(ctx context.Context) error {
 		r.after = new(escrow.SequenceCursor(page.Items[len(page.Items)-1].Size))
 	}
 	return nil
+}
+
+// nextAlone reads the next checkpoint alone: one that cannot be read hides those beside it.
+func (r *checkpointReader) nextAlone(ctx context.Context) (page escrow.Page[store.Checkpoint], err error) {
+	page, fault := r.v.journal.Checkpoints(ctx, r.of, escrow.PageRequest{Limit: 1, After: r.after})
+	if !store.IsUnreadable(ctx, fault) {
+		return page, fault
+	}
+
+	var after int64
+	if r.after != nil {
+		after = r.after.Sequence()
+	}
+	next, found, err := r.v.journal.NextNote(ctx, r.of, after)
+	if err != nil || !found {
+		return page, errors.Join(fault, err)
+	}
+	r.v.differUnreadable(r.of, checkpointName(next.Size), fault)
+	return escrow.Page[store.Checkpoint]{Items: []store.Checkpoint{next}, More: true}, nil
 }
 
 // openAll checks the signatures of checkpoints, each worker those of a share: it takes
@@ -134,7 +174,12 @@ func (v *verification) open(stored store.Checkpoint) openedCheckpoint {
 
 func checkpointName(size int64) string { return fmt.Sprintf("checkpoint of %d entries", size) }
 
-func keptName(size int64) string { return checkpointName(size) + " that was kept elsewhere" }
+func (k keptCheckpoint) name() string {
+	if k.seen {
+		return checkpointName(k.Size) + " that an earlier verification has found"
+	}
+	return checkpointName(k.Size) + " that was kept elsewhere"
+}
 
 // compareCheckpoint compares a checkpoint with the entries that it covers.
 func (c *chain) compareCheckpoint(ctx context.Context, stored openedCheckpoint) error {
@@ -151,10 +196,7 @@ func (c *chain) compareCheckpoint(ctx context.Context, stored openedCheckpoint) 
 		return c.findBreak(ctx, stored, root)
 	}
 
-	c.signed = stored.Size
-	if c.tree == nil {
-		return nil
-	}
+	c.signed, c.lastSigned = stored.Size, stored.opened
 	return c.compareColumns(stored)
 }
 
@@ -175,7 +217,17 @@ func (c *chain) findBreak(ctx context.Context, stored openedCheckpoint, root tra
 
 // compareColumns compares what is stored beside the note of a checkpoint.
 func (c *chain) compareColumns(stored openedCheckpoint) error {
+	if stored.At.IsZero() {
+		return nil // It could not be read.
+	}
 	name := checkpointName(stored.Size)
+	if !stored.At.Equal(stored.opened.At) {
+		c.v.differ(c.of, name+", column at", escrow.FormatTime(stored.At), escrow.FormatTime(stored.opened.At))
+	}
+	if c.tree == nil {
+		return nil // Balances are in a database alone.
+	}
+
 	expected, err := json.Marshal(&c.balances)
 	if err != nil {
 		return err
@@ -188,9 +240,6 @@ func (c *chain) compareColumns(stored openedCheckpoint) error {
 	if !bytes.Equal(there, expected) {
 		c.v.differ(c.of, name+", column balances", string(there), string(expected))
 	}
-	if !stored.At.Equal(stored.opened.At) {
-		c.v.differ(c.of, name+", column at", escrow.FormatTime(stored.At), escrow.FormatTime(stored.opened.At))
-	}
 	return nil
 }
 
@@ -200,18 +249,42 @@ func (c *chain) compareKept() {
 	for len(c.kept) > 0 && c.kept[0].Size <= c.roots.Size() {
 		kept := c.kept[0]
 		c.kept = c.kept[1:]
-		if root := c.roots.Root(); kept.Size == c.roots.Size() && root != kept.Root {
+
+		root := c.roots.Root()
+		switch {
+		case kept.Size != c.roots.Size():
+		case root != kept.Root:
 			c.v.differ(c.of, fmt.Sprintf("entries 1 to %d", kept.Size), "the root "+root.String(),
-				kept.Root.String()+", as the checkpoint says that was kept elsewhere")
+				kept.Root.String()+", as the "+kept.name()+" says")
+		case kept.seen:
+			c.seen = kept.Size
+		default:
+			c.signed = max(c.signed, kept.Size)
 		}
 	}
+}
+
+// compareSeen looks whether a checkpoint that was in the database is still there, or one of
+// more entries.
+func (c *chain) compareSeen() {
+	if c.seen > c.lastSigned.Size && !c.broken {
+		c.v.differ(c.of, checkpointName(c.seen), nothing, "a checkpoint, as an earlier verification has found it")
+		return
+	}
+
+	c.v.mu.Lock()
+	defer c.v.mu.Unlock()
+	if c.v.report.Seen != nil && c.lastSigned.Size > c.v.report.Seen[c.of].Size {
+		c.v.report.Seen[c.of] = c.lastSigned
+	}
+	c.v.newest = later(c.v.newest, c.lastSigned.At)
 }
 
 // findCheckpointsBeyond finds checkpoints of more entries than there are.
 func (c *chain) findCheckpointsBeyond(ctx context.Context) error {
 	const all = "all of the entries"
 	if len(c.kept) > 0 && !c.broken {
-		c.v.differ(c.of, keptName(c.kept[len(c.kept)-1].Size), journalOf(c.roots.Size()), all)
+		c.v.differ(c.of, c.kept[len(c.kept)-1].name(), journalOf(c.roots.Size()), all)
 	}
 
 	for last := int64(0); ; {
@@ -242,7 +315,7 @@ func journalOf(entries int64) string { return fmt.Sprintf("a journal of %d entri
 func (v *verification) findKeptOfNoJournal() {
 	for of, kept := range v.kept {
 		for _, checkpoint := range kept {
-			v.differ(of, keptName(checkpoint.Size), "no journal", "all of the entries")
+			v.differ(of, checkpoint.name(), "no journal", "all of the entries")
 		}
 	}
 }

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -40,8 +41,14 @@ func Database(ctx context.Context, s *store.Store, config Config) (Report, error
 	var of escrow.InstitutionID
 	for {
 		next, found, err := s.NextTenant(ctx, of)
+		if errors.Is(err, store.ErrNoID) {
+			d.differUnreadable(next, "an institution", err)
+			of = next
+			continue
+		}
 		if err != nil || !found {
 			v.findKeptOfNoJournal()
+			v.judgeTails(true)
 			return v.report, err
 		}
 		of = next
@@ -74,7 +81,10 @@ func (d *database) verifyInstitution(ctx context.Context, of escrow.InstitutionI
 	if err != nil {
 		return err
 	}
-	checkpoint, _, err := d.store.LastCheckpoint(ctx, of, head.Sequence)
+	if head.Sequence == 0 {
+		d.differ(of, "the journal", "no entry", "one at least, which made the institution")
+	}
+	signed, err := d.store.LastSize(ctx, of, head.Sequence)
 	if err != nil {
 		return err
 	}
@@ -83,7 +93,7 @@ func (d *database) verifyInstitution(ctx context.Context, of escrow.InstitutionI
 		of:   of,
 		last: head.Sequence,
 		tree: &storedTree{
-			size: checkpoint.Size,
+			size: signed,
 			tile: func(ctx context.Context, id translog.TileID) (hashes []byte, found bool, err error) {
 				return d.store.Tile(ctx, of, id)
 			},
@@ -113,6 +123,10 @@ func (d *database) readHead(ctx context.Context, of escrow.InstitutionID) (head 
 		return head, false, err
 	}
 	head, found, err = d.store.Head(ctx, of)
+	if store.IsUnreadable(ctx, err) {
+		d.differUnreadable(of, "journal_heads", err)
+		return escrow.Head{Sequence: last}, false, nil
+	}
 	if err != nil {
 		return head, false, err
 	}
@@ -150,7 +164,7 @@ func (d *database) compareTables(ctx context.Context, of escrow.InstitutionID, k
 
 // findMissingRow names the first entry whose row is not there.
 func (d *database) findMissingRow(ctx context.Context, of escrow.InstitutionID, known int64) error {
-	for stored, err := range entriesUpTo(ctx, d.store, of, known) {
+	for stored, err := range d.entriesUpTo(ctx, of, known) {
 		if err != nil {
 			return err
 		}

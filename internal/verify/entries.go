@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -40,18 +41,61 @@ type postingAt struct {
 
 func entryName(sequence int64) string { return fmt.Sprintf("entry %d", sequence) }
 
+// entryRange is the sequences of a page of a journal.
+type entryRange struct {
+	// expected is what follows on the page before; where it is less than from, entries are
+	// missing between the two.
+	expected int64
+	from, to int64
+}
+
+// entryRanges pages through the entries of a journal up to a sequence. It looks for the
+// first entry of each page: numbers alone, of which a forger can leave out as many as there
+// are, make no page.
+func (v *verification) entryRanges(
+	of escrow.InstitutionID, last int64,
+) func(context.Context) (page entryRange, ok bool, err error) {
+	next := int64(1)
+	return func(ctx context.Context) (page entryRange, ok bool, err error) {
+		if next > last {
+			return page, false, nil
+		}
+		from, found, err := v.journal.NextSequence(ctx, of, next)
+		if err != nil {
+			return page, false, err
+		}
+		if !found || from > last {
+			from = last
+		}
+
+		page = entryRange{expected: next, from: from, to: from + min(last-from, entryPage-1)}
+		if next = page.to + 1; page.to == last {
+			next, last = 1, 0
+		}
+		return page, true, nil
+	}
+}
+
 // entriesUpTo returns the entries of a journal, page by page, up to a sequence. It ends
 // with the first error.
-func entriesUpTo(
-	ctx context.Context, j journal, of escrow.InstitutionID, last int64,
+func (v *verification) entriesUpTo(
+	ctx context.Context, of escrow.InstitutionID, last int64,
 ) iter.Seq2[store.StoredEntry, error] {
 	return func(yield func(store.StoredEntry, error) bool) {
-		for from := int64(1); from <= last; from += entryPage {
-			entries, err := j.StoredEntries(ctx, of, from, min(last, from+entryPage-1))
+		for next := v.entryRanges(of, last); ; {
+			page, ok, err := next(ctx)
+			if err == nil && !ok {
+				return
+			}
+			var entries []store.StoredEntry
+			if err == nil {
+				entries, err = v.storedEntries(ctx, of, page.from, page.to, nil)
+			}
 			if err != nil {
 				yield(store.StoredEntry{}, err)
 				return
 			}
+
 			for _, entry := range entries {
 				if !yield(entry, nil) {
 					return
@@ -61,15 +105,57 @@ func entriesUpTo(
 	}
 }
 
-// readEntries reads a page of a journal and looks at each entry by itself.
-func (v *verification) readEntries(ctx context.Context, of escrow.InstitutionID, from, to int64) (entriesRead, error) {
+// storedEntries reads the entries from one sequence to another. One that cannot be read hides
+// those beside it, so it is looked for; note, unless it is nil, is told of it, and its body
+// stands alone.
+func (v *verification) storedEntries(
+	ctx context.Context, of escrow.InstitutionID, from, to int64,
+	note func(of escrow.InstitutionID, what string, fault error),
+) ([]store.StoredEntry, error) {
 	entries, err := v.journal.StoredEntries(ctx, of, from, to)
+	if !store.IsUnreadable(ctx, err) {
+		return entries, err
+	}
+	if from < to {
+		half := from + (to-from)/2
+		before, err := v.storedEntries(ctx, of, from, half, note)
+		if err != nil {
+			return nil, err
+		}
+		after, err := v.storedEntries(ctx, of, half+1, to, note)
+		return append(before, after...), err
+	}
+
+	body, found, failed := v.journal.EntryBody(ctx, of, from)
+	if failed != nil || !found {
+		return nil, errors.Join(err, failed)
+	}
+	if note != nil {
+		note(of, entryName(from), err)
+	}
+	entry, _ := escrow.ParseEntry(body)
+	return []store.StoredEntry{{
+		InstitutionID: of,
+		Sequence:      from,
+		At:            entry.At,
+		Actor:         entry.Actor.String(),
+		Kind:          entry.Kind,
+		Subject:       entry.Subject,
+		Body:          body,
+	}}, nil
+}
+
+// readEntries reads a page of a journal and looks at each entry by itself.
+func (v *verification) readEntries(
+	ctx context.Context, of escrow.InstitutionID, page entryRange,
+) (entriesRead, error) {
+	entries, err := v.storedEntries(ctx, of, page.from, page.to, v.differUnreadable)
 	if err != nil {
-		return entriesRead{}, fmt.Errorf("entries %d to %d of %s: %w", from, to, of, err)
+		return entriesRead{}, fmt.Errorf("entries %d to %d of %s: %w", page.from, page.to, of, err)
 	}
 
 	read := entriesRead{leaves: make([]translog.Hash, 0, len(entries))}
-	expected := from
+	expected := page.expected
 	for _, stored := range entries {
 		if stored.Sequence != expected && !read.broken {
 			v.differ(of, entryName(expected), nothing, "an entry")
@@ -82,7 +168,7 @@ func (v *verification) readEntries(ctx context.Context, of escrow.InstitutionID,
 		v.readEntry(of, stored, &read)
 	}
 
-	if expected <= to && !read.broken {
+	if expected <= page.to && !read.broken {
 		v.differ(of, entryName(expected), nothing, "an entry")
 		read.broken = true
 	}

@@ -3,8 +3,10 @@ package verify
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -25,6 +27,8 @@ type comparison[T any] struct {
 	// subject is how the journal names a row.
 	subject func(T) string
 	fields  func(T) []field
+	// fault, unless it is nil, is why a row cannot be read.
+	fault func(T) error
 	// rebuild makes a row anew from its entries, oldest first.
 	rebuild func(row T, history []escrow.Entry) (T, error)
 	// version, unless it is nil, is how many of its entries a row is the result of; 0
@@ -157,6 +161,22 @@ func (v *verification) histories(
 	return histories, nil
 }
 
+// differUnreadable notes that something cannot be read.
+func (v *verification) differUnreadable(of escrow.InstitutionID, what string, fault error) {
+	v.differ(of, what, "what cannot be read ("+excerpt(causeOf(fault).Error())+")", "what the server writes")
+}
+
+// causeOf is the innermost of an error: those around it are for whoever asks a server.
+func causeOf(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}
+
 // countUpTo counts the entries up to a sequence.
 func countUpTo(history []escrow.Entry, sequence int64) (count int) {
 	for count < len(history) && history[count].Sequence <= sequence {
@@ -170,6 +190,10 @@ func compareRow[T any](
 	v *verification, of escrow.InstitutionID, known int64, c comparison[T], row T, history []escrow.Entry,
 ) {
 	name := c.name + " " + c.subject(row)
+	if c.fault != nil && c.fault(row) != nil {
+		v.differUnreadable(of, strings.TrimSpace(name), c.fault(row))
+		return
+	}
 	if len(history) == 0 {
 		v.differ(of, name, "a row", nothing+", as no entry made it")
 		return

@@ -40,6 +40,7 @@ func Server(ctx context.Context, s bundle.Server, directory string, config Confi
 		}
 	}
 	v.findKeptOfNoJournal()
+	v.judgeTails(true)
 	return v.report, nil
 }
 
@@ -57,7 +58,7 @@ func (v *verification) verifyShown(
 	if err != nil {
 		return err
 	}
-	if err := writePositions(ctx, s, of, listPath); err != nil {
+	if err := writePositions(ctx, s, of, known, listPath); err != nil {
 		return err
 	}
 	b, err := v.readBundle(ctx, s, of, bundlePath)
@@ -179,8 +180,14 @@ func columnsShown(p escrow.Position) []field {
 	return columns
 }
 
+// comeMeanwhile is how many positions may come at least while they are listed.
+const comeMeanwhile = 1_000_000
+
 // writePositions writes the positions that a server shows to a file, one after the other.
-func writePositions(ctx context.Context, s bundle.Server, of escrow.InstitutionID, path string) (err error) {
+// Their journal had the entries up to known before, and each has one at least.
+func writePositions(
+	ctx context.Context, s bundle.Server, of escrow.InstitutionID, known int64, path string,
+) (err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // The caller says where.
 	if err != nil {
 		return err
@@ -189,7 +196,8 @@ func writePositions(ctx context.Context, s bundle.Server, of escrow.InstitutionI
 	defer func() { err = errors.Join(err, buffered.Flush(), file.Close()) }()
 
 	query := url.Values{"institutionId": {of.String()}}
-	return apiclient.List(ctx, s.Client, s.Key, "/positions", query, func(position json.RawMessage) error {
+	most := known + max(known, comeMeanwhile)
+	return apiclient.List(ctx, s.Client, s.Key, "/positions", query, most, func(position json.RawMessage) error {
 		_, err := buffered.Write(append(position, '\n'))
 		return err
 	})
@@ -225,7 +233,7 @@ func shownPositions(list *os.File) comparison[shownPosition] {
 
 // findUnshown names the first position in a journal that the server does not show.
 func (v *verification) findUnshown(ctx context.Context, s bundle.Server, b *bundle.Bundle, known int64) error {
-	for entry, err := range entriesUpTo(ctx, b, b.Institution, known) {
+	for entry, err := range v.entriesUpTo(ctx, b.Institution, known) {
 		if err != nil {
 			return err
 		}

@@ -24,6 +24,7 @@ func tableRows(s *store.Store, t store.BookTable, of escrow.InstitutionID) compa
 		rebuild: func(r store.Row, history []escrow.Entry) (store.Row, error) {
 			return rebuildRow(t, r, history)
 		},
+		fault: func(r store.Row) error { return r.Fault },
 		version: func(r store.Row) int64 {
 			position, _ := r.Resource.(escrow.Position) // No other row says its version.
 			return position.Version

@@ -11,12 +11,15 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
+	"github.com/escrowgrid/escrowgrid/internal/visible"
 )
 
 // Config says how to verify. Its zero value will do.
@@ -27,6 +30,16 @@ type Config struct {
 	// Kept are checkpoints that were kept elsewhere, as signed notes: each must be one of
 	// a journal as it is now.
 	Kept [][]byte
+	// AllowUnsigned is how many entries a journal may have that are newer than its last
+	// checkpoint. Beyond these, what no trusted key has signed is in Report.Tails: in a
+	// bundle and with Keys all of it; elsewhere what is older than SignedWithin.
+	AllowUnsigned int64
+	// SignedWithin is how long a server may take to sign an entry; 0 is an hour.
+	SignedWithin time.Duration
+	// Seen are the last checkpoints that an earlier verification of the same database has
+	// found, Report.Seen: those who delete checkpoints, or write history anew and sign it
+	// again, contradict them. Report.Seen is nil where this is.
+	Seen Checkpoints
 	// Workers is how many pages are worked on at once; 0 is one for each processor.
 	Workers int
 	// Gentle lets each worker pause for as long as it worked, for whoever else needs the
@@ -37,6 +50,9 @@ type Config struct {
 	Progress func(done, total int64)
 }
 
+// Checkpoints are the last ones that were found of journals.
+type Checkpoints map[escrow.InstitutionID]translog.Checkpoint
+
 // MaxDifferences bounds the differences that a report lists; it counts those beyond.
 const MaxDifferences = 100
 
@@ -45,8 +61,15 @@ type Report struct {
 	// Institutions, Entries, Checkpoints and Rows count what was looked at; rows are
 	// those of the tables of state.
 	Institutions, Entries, Checkpoints, Rows int64
-	// Unsigned counts the entries that no checkpoint covers yet.
+	// Unsigned counts the entries that no checkpoint of a trusted key covers.
 	Unsigned int64
+	// Tails are the first MaxDifferences of TailCount ends of journals that are not signed
+	// and should be.
+	Tails     []Tail
+	TailCount int64
+	// Seen are the last checkpoints that journals match, or those of Config.Seen where
+	// they do not.
+	Seen Checkpoints
 	// Keys are the public keys that signatures were checked with; KeysBrought says that
 	// they came with the journals that they verify.
 	Keys        []string
@@ -67,7 +90,8 @@ type Difference struct {
 
 // String describes the difference in a line.
 func (d Difference) String() string {
-	return fmt.Sprintf("%s: %s: there is %s, and should be %s", d.Institution, d.What, d.There, d.Expected)
+	line := fmt.Sprintf("%s: %s: there is %s, and should be %s", d.Institution, d.What, d.There, d.Expected)
+	return visible.Line(line)
 }
 
 // nothing stands for what is missing, and for what should not be there.
@@ -77,6 +101,13 @@ const nothing = "nothing"
 type journal interface {
 	// StoredEntries returns the entries from one sequence to another, both included.
 	StoredEntries(ctx context.Context, of escrow.InstitutionID, from, to int64) ([]store.StoredEntry, error)
+	// EntryBody returns the body of an entry, whatever is beside it.
+	EntryBody(ctx context.Context, of escrow.InstitutionID, sequence int64) (body []byte, found bool, err error)
+	// NextNote returns the size and the note of the first checkpoint above a size, whatever
+	// is beside them.
+	NextNote(ctx context.Context, of escrow.InstitutionID, after int64) (c store.Checkpoint, found bool, err error)
+	// NextSequence returns the sequence of the first entry from one on.
+	NextSequence(ctx context.Context, of escrow.InstitutionID, from int64) (sequence int64, found bool, err error)
 	// Histories returns all entries of at most store.MaxHistories subjects, those of
 	// each in order.
 	Histories(ctx context.Context, of escrow.InstitutionID, subjects []string) ([]store.StoredEntry, error)
@@ -95,8 +126,15 @@ type verification struct {
 	journal  journal
 	readKeys readKeys
 	trusted  translog.Verifiers
+	// noKeys are keys that came with the journals and are none.
+	noKeys []string
 	// kept are the checkpoints that were kept elsewhere of journals not yet read.
 	kept map[escrow.InstitutionID][]keptCheckpoint
+
+	// tails are the journals' ends that are not signed, newest is the time of the newest
+	// entry or checkpoint of all.
+	tails  []tail
+	newest time.Time
 
 	total int64
 	done  atomic.Int64
@@ -124,8 +162,11 @@ func newVerification(ctx context.Context, config Config, from journal, keys read
 	if err := v.renewKeys(ctx); err != nil {
 		return nil, err
 	}
-	v.kept, err = openKept(config.Kept, v.trusted)
-	return v, err
+	if v.kept, err = openKept(config.Kept, v.trusted); err != nil {
+		return nil, err
+	}
+	v.addSeen()
+	return v, nil
 }
 
 // renewKeys reads the keys that come with the journals anew, if they are those that are
@@ -135,8 +176,19 @@ func (v *verification) renewKeys(ctx context.Context) (err error) {
 	if !v.report.KeysBrought {
 		return nil
 	}
-	if v.report.Keys, err = v.readKeys(ctx); err != nil {
+	brought, err := v.readKeys(ctx)
+	if err != nil {
 		return err
+	}
+
+	v.report.Keys = nil
+	for _, key := range brought {
+		if _, err := translog.NewVerifiers(key); err == nil {
+			v.report.Keys = append(v.report.Keys, key)
+		} else if !slices.Contains(v.noKeys, key) {
+			v.noKeys = append(v.noKeys, key)
+			v.differ(escrow.InstitutionID{}, "a key that signs checkpoints", excerpt(key), "one as name+hash+base64")
+		}
 	}
 	v.trusted, err = translog.NewVerifiers(v.report.Keys...)
 	return err

@@ -196,6 +196,16 @@ func tamperings() []tampering {
 			f.Rewrite(f.Example.Institution, anEntry, `"requestId":"test"`, `"requestId":"best"`)
 			f.tamper("UPDATE journal_heads SET sequence = sequence + 1 WHERE institution_id = $1", f.Example.Institution)
 		}, []string{entry + "there is the hash ", fmt.Sprintf("entry %d: there is the time ", anEntry+1)}},
+		{"an entry far away", func(f *fixture) {
+			f.Move(f.Example.Institution, lastEntry, math.MaxInt64)
+			f.tamper("UPDATE journal_heads SET sequence = $1 WHERE institution_id = $2", int64(math.MaxInt64), f.Example.Institution)
+		}, []string{fmt.Sprintf("entry %d: there is nothing", lastEntry)}},
+		{"a journal that says it is longer", func(f *fixture) {
+			f.tamper("UPDATE journal_heads SET sequence = $1 WHERE institution_id = $2", int64(math.MaxInt64), f.Example.Institution)
+		}, []string{fmt.Sprintf("entry %d: there is nothing", lastEntry+1)}},
+		{"a position's holder that acts on a terminal", func(f *fixture) {
+			f.tamper("UPDATE positions SET holder_reference = $3"+ofPosition, f.Example.Institution, f.positions[7], "me\x1b[2K\nNothing differs.")
+		}, []string{` holder_reference me\x1b[2K\nNothing differs., and should be holder-7`}},
 		{"an entry added at the end", func(f *fixture) {
 			f.tamper(`INSERT INTO journal_entries (institution_id, sequence, at, actor, kind, subject, body)
 				SELECT institution_id, sequence + 1, at, actor, kind, subject, body FROM journal_entries WHERE institution_id = $1 AND sequence = $2`,
@@ -356,6 +366,72 @@ func TestTamperingIsFound(t *testing.T) {
 					for _, difference := range report.Differences {
 						t.Log(difference)
 					}
+				}
+			})
+		})
+	}
+}
+
+// A row that cannot be read is a difference like any other, and hides none.
+func TestWhatCannotBeReadIsFound(t *testing.T) {
+	const another = " holder_reference me, and should be holder-9"
+	unreadable := func(what string) string { return what + ": there is what cannot be read (" }
+	for _, test := range []struct {
+		name  string
+		store string // "" for each
+		do    func(f *fixture)
+		want  string
+	}{
+		{"text where a number belongs", "", func(f *fixture) {
+			f.tamper("UPDATE policies SET min_amount = 'abc' WHERE institution_id = $1", f.Example.Institution)
+		}, unreadable("policies")},
+		{"text where a list belongs", "", func(f *fixture) {
+			f.tamper("UPDATE institutions SET regions = 'abc' WHERE id = $1", f.Example.Institution)
+		}, unreadable("institutions")},
+		{"balances that are none", "", func(f *fixture) {
+			f.tamper("UPDATE journal_checkpoints SET balances = 'abc' WHERE institution_id = $1 AND size = $2", f.Example.Institution, int64(firstSigned))
+		}, unreadable(fmt.Sprintf("checkpoint of %d entries", firstSigned))},
+		{"a key that is none", "", func(f *fixture) {
+			f.tamper("UPDATE checkpoint_keys SET verifier_key = 'abc'")
+		}, "a key that signs checkpoints: there is abc"},
+		{"an entry of no time", "postgres", func(f *fixture) {
+			f.tamper("UPDATE journal_entries SET at = 'infinity' WHERE institution_id = $1 AND sequence = $2", f.Example.Institution, anEntry)
+		}, unreadable(fmt.Sprintf("entry %d", anEntry))},
+		{"a position of no time", "postgres", func(f *fixture) {
+			f.tamper("UPDATE positions SET updated_at = '-infinity'"+ofPosition, f.Example.Institution, f.positions[7])
+		}, "there is what cannot be read ("},
+		{"a journal that ends at no time", "postgres", func(f *fixture) {
+			f.tamper("UPDATE journal_heads SET last_at = 'infinity' WHERE institution_id = $1", f.Example.Institution)
+		}, unreadable("journal_heads")},
+		{"a position of an asset that is none", "sqlite", func(f *fixture) {
+			f.tamper("UPDATE positions SET asset_id = x'07'"+ofPosition, f.Example.Institution, f.positions[7])
+		}, "there is what cannot be read ("},
+		{"a position whose id is longer", "sqlite", func(f *fixture) {
+			f.tamper("UPDATE positions SET id = CAST(id || x'00' AS blob)"+ofPosition, f.Example.Institution, f.positions[7])
+		}, "there is what cannot be read ("},
+		{"a position whose id is shorter", "sqlite", func(f *fixture) {
+			f.tamper("UPDATE positions SET id = substr(id, 1, 15)"+ofPosition, f.Example.Institution, f.positions[7])
+		}, "there is what cannot be read ("},
+		{"a journal of an institution whose id is longer", "sqlite", func(f *fixture) {
+			f.tamper("INSERT INTO journal_heads SELECT CAST(institution_id || x'00' AS blob), 1, last_at FROM journal_heads WHERE institution_id = $1", f.Example.Institution)
+		}, unreadable("an institution")},
+		{"a journal of an institution whose id is shorter", "sqlite", func(f *fixture) {
+			f.tamper("INSERT INTO journal_heads SELECT x'07', 1, last_at FROM journal_heads LIMIT 1")
+		}, unreadable("an institution")},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
+				t.Parallel()
+				if !strings.HasPrefix(databaseURL, test.store) {
+					return // The other store cannot have such a row.
+				}
+				f := newFixture(t, databaseURL)
+				test.do(f)
+				f.tamper("UPDATE positions SET holder_reference = 'me'"+ofPosition, f.Example.Institution, f.positions[9])
+				report := must(verify.Database(t.Context(), f.Store, verify.Config{}))
+				found := fmt.Sprint(report.Differences)
+				if !strings.Contains(found, test.want) || !strings.Contains(found, another) || report.DifferenceCount > 6 {
+					t.Errorf("the %d differences have not %q and %q: %s", report.DifferenceCount, test.want, another, found)
 				}
 			})
 		})

@@ -20,6 +20,8 @@ type WatchConfig struct {
 	Now func() time.Time
 	// Metrics registers the watch's metrics.
 	Metrics prometheus.Registerer
+	// CheckpointInterval is how often the server signs.
+	CheckpointInterval time.Duration
 	// Interval is the time from the end of one verification to the beginning of the next.
 	Interval time.Duration
 }
@@ -33,6 +35,9 @@ const firstAfter = time.Minute
 type Watch struct {
 	config  WatchConfig
 	metrics watchMetrics
+	// seen are the checkpoints that this server has found so far.
+	seen    Checkpoints
+	started time.Time
 
 	stop    context.CancelFunc
 	working sync.WaitGroup
@@ -55,7 +60,13 @@ const (
 // StartWatch begins to watch. Close ends it.
 func StartWatch(config WatchConfig) *Watch {
 	ctx, stop := context.WithCancel(context.Background())
-	w := &Watch{config: config, metrics: newWatchMetrics(config.Metrics), stop: stop}
+	w := &Watch{
+		config:  config,
+		metrics: newWatchMetrics(config.Metrics),
+		seen:    Checkpoints{},
+		started: config.Now(),
+		stop:    stop,
+	}
 	w.working.Go(func() { w.run(ctx) })
 	return w
 }
@@ -70,7 +81,8 @@ func newWatchMetrics(registerer prometheus.Registerer) watchMetrics {
 		}, []string{"result"}),
 		differences: factory.NewGauge(prometheus.GaugeOpts{
 			Name: "escrowgrid_verification_differences",
-			Help: "Differences that this server's last verification has found.",
+			Help: "Differences that this server's last verification has found, " +
+				"and journals whose end was not signed in time.",
 		}),
 		passed: factory.NewGauge(prometheus.GaugeOpts{
 			Name: "escrowgrid_verification_passed_timestamp_seconds",
@@ -116,28 +128,50 @@ func (w *Watch) run(ctx context.Context) {
 
 func (w *Watch) verify(ctx context.Context) error {
 	begun := w.config.Now()
-	report, err := Database(ctx, w.config.Store, Config{Workers: 1, Gentle: true})
+	within := max(signedWithin, 2*w.config.CheckpointInterval)
+	report, err := Database(ctx, w.config.Store, Config{
+		Workers:      1,
+		Gentle:       true,
+		SignedWithin: within,
+		Seen:         w.seen,
+	})
+	if report.Seen != nil {
+		w.seen = report.Seen
+	}
+	// What an earlier server has left unsigned, this one has had no time for.
+	if begun.Sub(w.started) < within {
+		report.Tails, report.TailCount = nil, 0
+	}
 
 	// A difference counts, whether or not all else could be read.
-	if report.DifferenceCount > 0 {
+	found := report.DifferenceCount + report.TailCount
+	if found > 0 {
 		w.metrics.runs.WithLabelValues(resultDifferent).Inc()
 	}
-	w.metrics.differences.Set(float64(report.DifferenceCount))
-	for _, difference := range report.Differences {
-		w.config.Logger.Error("the journals and the state beside them are not as they should be",
-			"difference", difference.String())
-	}
+	w.metrics.differences.Set(float64(found))
+	w.log(report)
 	if err != nil {
 		return err
 	}
 
 	took := w.config.Now().Sub(begun)
 	w.metrics.duration.Set(took.Seconds())
-	if report.DifferenceCount == 0 {
+	if found == 0 {
 		w.metrics.runs.WithLabelValues(resultPassed).Inc()
 		w.metrics.passed.Set(float64(w.config.Now().UnixMilli()) / float64(time.Second/time.Millisecond))
 		w.config.Logger.Info("verified all journals and the state beside them",
 			"entries", report.Entries, "rows", report.Rows, "took", took)
 	}
 	return nil
+}
+
+// log writes what a verification has found.
+func (w *Watch) log(report Report) {
+	const message = "the journals and the state beside them are not as they should be"
+	for _, difference := range report.Differences {
+		w.config.Logger.Error(message, "difference", difference.String())
+	}
+	for _, tail := range report.Tails {
+		w.config.Logger.Error(message, "unsigned", tail.String())
+	}
 }

@@ -405,8 +405,14 @@ SELECT institution_id, sequence, at, actor, kind, subject, body
     WHERE institution_id = $1 AND sequence <= $2 AND sequence > $3
     ORDER BY sequence ASC LIMIT 1001;
 
+-- NextSequence
+SELECT sequence
+    FROM journal_entries
+    WHERE institution_id = $1 AND sequence >= $2
+    ORDER BY sequence LIMIT 1;
+
 -- Histories
-SELECT institution_id, sequence, at, actor, kind, subject, body
+SELECT sequence, subject, body
     FROM journal_entries
     WHERE institution_id = $1 AND subject IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
         $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35,
@@ -427,7 +433,8 @@ SELECT sequence
 
 -- CountEntries
 SELECT CAST(COALESCE(SUM(sequence), 0) AS bigint)
-    FROM journal_heads;
+    FROM journal_heads
+    WHERE sequence < 1000000000000;
 
 -- NextTenant
 SELECT institution_id

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -61,6 +62,12 @@ func open(path, parameters string) (*sql.DB, error) {
 
 // Open opens a bundle for reading. Only the form of the file is checked, not what is in it.
 func Open(ctx context.Context, path string) (*Bundle, error) {
+	// SQLite would read these as parts of the file, which whoever gave it need not have signed.
+	for _, suffix := range []string{"-wal", "-journal"} {
+		if _, err := os.Lstat(path + suffix); !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("%s: %w: a file named %s is beside it", path, ErrNoBundle, suffix)
+		}
+	}
 	db, err := open(path, "mode=ro&_pragma=query_only(on)&_pragma=trusted_schema(off)&_pragma=cell_size_check(on)")
 	if err != nil {
 		return nil, err
@@ -71,6 +78,19 @@ func Open(ctx context.Context, path string) (*Bundle, error) {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
 	}
 	return b, nil
+}
+
+// Check has SQLite check the file's pages, and its index against the entries: a damaged file
+// can answer the same question in two ways. It takes about as long as reading the file.
+func (b *Bundle) Check(ctx context.Context) error {
+	var found string
+	if err := b.db.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&found); err != nil {
+		return err
+	}
+	if found != "ok" {
+		return fmt.Errorf("%w: it is damaged: %s", ErrNoBundle, found)
+	}
+	return nil
 }
 
 // Close closes the file.
@@ -89,7 +109,8 @@ func (b *Bundle) read(ctx context.Context) error {
 
 	var format int
 	var institution, exportedAt string
-	row := b.db.QueryRowContext(ctx, "SELECT format, institution, exported_at FROM bundle")
+	row := b.db.QueryRowContext(ctx,
+		"SELECT format, institution, exported_at FROM bundle WHERE (SELECT COUNT(*) FROM bundle) = 1")
 	err = row.Scan(&format, &institution, &exportedAt)
 	if err != nil || format != Format {
 		return fmt.Errorf("%w of format %d", ErrNoBundle, Format)
@@ -111,11 +132,65 @@ func (b *Bundle) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.bySubject, err = b.db.PrepareContext(ctx, selectEntries+"WHERE subject = ? ORDER BY sequence")
+	const selectHistory = "SELECT sequence, subject, body FROM entries WHERE subject = ? ORDER BY sequence"
+	b.bySubject, err = b.db.PrepareContext(ctx, selectHistory)
 	if err != nil {
 		return err
 	}
-	return b.db.QueryRowContext(ctx, "SELECT COALESCE(MAX(sequence), 0) FROM entries").Scan(&b.Last)
+	return b.readRange(ctx)
+}
+
+// readRange reads where the journal ends. What stands before its first entry would be looked
+// at by none who reads from there.
+func (b *Bundle) readRange(ctx context.Context) error {
+	var first, firstSize int64
+	err := b.db.QueryRowContext(ctx, `SELECT COALESCE(MIN(sequence), 1), COALESCE(MAX(sequence), 0),
+		(SELECT COALESCE(MIN(size), 1) FROM checkpoints) FROM entries`).Scan(&first, &b.Last, &firstSize)
+	if err != nil {
+		return err
+	}
+	if first < 1 || firstSize < 1 {
+		return fmt.Errorf("%w: it has an entry or checkpoint of a number below 1", ErrNoBundle)
+	}
+	return nil
+}
+
+// NextSequence returns the sequence of the first entry from one on; found is false where
+// there is none.
+func (b *Bundle) NextSequence(
+	ctx context.Context, _ escrow.InstitutionID, from int64,
+) (sequence int64, found bool, err error) {
+	const next = "SELECT sequence FROM entries WHERE sequence >= ? ORDER BY sequence LIMIT 1"
+	err = b.db.QueryRowContext(ctx, next, from).Scan(&sequence)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, false, nil
+	}
+	return sequence, err == nil, err
+}
+
+// EntryBody returns the body of an entry, whatever is beside it.
+func (b *Bundle) EntryBody(
+	ctx context.Context, _ escrow.InstitutionID, sequence int64,
+) (body []byte, found bool, err error) {
+	err = b.db.QueryRowContext(ctx, "SELECT body FROM entries WHERE sequence = ?", sequence).Scan(&body)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, false, nil
+	}
+	return body, err == nil, err
+}
+
+// NextNote returns the size and the note of the first checkpoint above a size, whatever is
+// beside them.
+func (b *Bundle) NextNote(
+	ctx context.Context, of escrow.InstitutionID, after int64,
+) (c store.Checkpoint, found bool, err error) {
+	c.Institution = of
+	const next = "SELECT size, note FROM checkpoints WHERE size > ? ORDER BY size LIMIT 1"
+	err = b.db.QueryRowContext(ctx, next, after).Scan(&c.Size, &c.Note)
+	if errors.Is(err, sql.ErrNoRows) {
+		return c, false, nil
+	}
+	return c, err == nil, err
 }
 
 func scanEntry(rows *sql.Rows, e *store.StoredEntry) error {
@@ -137,13 +212,15 @@ func (b *Bundle) StoredEntries(
 }
 
 // Histories returns all entries of at most store.MaxHistories subjects, those of each in
-// order.
+// order, with their sequence, subject and body.
 func (b *Bundle) Histories(
 	ctx context.Context, _ escrow.InstitutionID, subjects []string,
 ) (entries []store.StoredEntry, err error) {
 	for _, subject := range subjects {
 		rows, err := b.bySubject.QueryContext(ctx, subject)
-		history, err := all(rows, err, scanEntry)
+		history, err := all(rows, err, func(rows *sql.Rows, e *store.StoredEntry) error {
+			return rows.Scan(&e.Sequence, &e.Subject, &e.Body)
+		})
 		if err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"time"
@@ -166,12 +167,19 @@ func (s Server) LastSequence(ctx context.Context, of escrow.InstitutionID) (int6
 	return page.Data[0].Sequence, nil
 }
 
+// The bounds of lists whose length a server does not tell before. They are far above what
+// any has.
+const (
+	maxKeys         = 10_000
+	maxInstitutions = 1_000_000
+)
+
 // CheckpointKeys returns the public keys that the server says sign checkpoints.
 func (s Server) CheckpointKeys(ctx context.Context) (keys []string, err error) {
 	type key struct {
 		VerifierKey string `json:"verifierKey"`
 	}
-	err = apiclient.List(ctx, s.Client, s.Key, "/keys", url.Values{}, func(k key) error {
+	err = apiclient.List(ctx, s.Client, s.Key, "/keys", url.Values{}, maxKeys, func(k key) error {
 		keys = append(keys, k.VerifierKey)
 		return nil
 	})
@@ -183,7 +191,11 @@ func (s Server) Institutions(ctx context.Context) (ids []escrow.InstitutionID, e
 	type institution struct {
 		ID escrow.InstitutionID `json:"id"`
 	}
-	err = apiclient.List(ctx, s.Client, s.Key, "/institutions", url.Values{}, func(i institution) error {
+	query := url.Values{}
+	err = apiclient.List(ctx, s.Client, s.Key, "/institutions", query, maxInstitutions, func(i institution) error {
+		if len(ids) > 0 && i.ID.Compare(ids[len(ids)-1]) <= 0 {
+			return fmt.Errorf("the server lists institution %s in the wrong place, or twice", i.ID)
+		}
 		ids = append(ids, i.ID)
 		return nil
 	})
@@ -191,7 +203,7 @@ func (s Server) Institutions(ctx context.Context) (ids []escrow.InstitutionID, e
 }
 
 // FromServer writes the bundle of an institution's journal as a server shows it to the
-// root key, or to an admin's.
+// root key, or to an admin's. It ends where the journal ended at the beginning.
 func FromServer(
 	ctx context.Context, s Server, of escrow.InstitutionID, path string, now time.Time, progress Progress,
 ) (err error) {
@@ -206,23 +218,10 @@ func FromServer(
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 
-	err = apiclient.List(ctx, s.Client, s.Key, journalPath(of, ""), url.Values{}, func(e listedEntry) error {
-		stored, err := e.stored()
-		if err != nil {
-			return err
-		}
-		progress.tell(e.Sequence, last)
-		return w.AddEntry(ctx, stored)
-	})
-	if err != nil {
+	if err := s.writeEntries(ctx, w, of, last, progress); err != nil {
 		return err
 	}
-
-	checkpoints := journalPath(of, "/checkpoints")
-	err = apiclient.List(ctx, s.Client, s.Key, checkpoints, url.Values{}, func(c listedCheckpoint) error {
-		return w.AddCheckpoint(ctx, c.Size, c.At, []byte(c.Note))
-	})
-	if err != nil {
+	if err := s.writeCheckpoints(ctx, w, of); err != nil {
 		return err
 	}
 
@@ -236,4 +235,57 @@ func FromServer(
 		}
 	}
 	return w.Finish()
+}
+
+// errEnough ends a list that goes on with what came meanwhile.
+var errEnough = errors.New("the rest is not needed")
+
+// writeEntries writes a journal's entries up to a sequence.
+func (s Server) writeEntries(
+	ctx context.Context, w *Writer, of escrow.InstitutionID, last int64, progress Progress,
+) error {
+	path := journalPath(of, "")
+	err := apiclient.List(ctx, s.Client, s.Key, path, url.Values{}, math.MaxInt64, func(e listedEntry) error {
+		stored, err := e.stored()
+		if err != nil {
+			return err
+		}
+
+		progress.tell(e.Sequence, last)
+		if err := w.AddEntry(ctx, stored); err != nil {
+			return err
+		}
+		if w.last == last {
+			return errEnough
+		}
+		return nil
+	})
+	if err == nil {
+		return fmt.Errorf("entry %d is missing in the journal, which the server says has %d", w.last+1, last)
+	}
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+// writeCheckpoints writes the checkpoints of the entries that were written.
+func (s Server) writeCheckpoints(ctx context.Context, w *Writer, of escrow.InstitutionID) error {
+	var size int64
+	path := journalPath(of, "/checkpoints")
+	err := apiclient.List(ctx, s.Client, s.Key, path, url.Values{}, math.MaxInt64, func(c listedCheckpoint) error {
+		switch {
+		case c.Size <= size:
+			return fmt.Errorf("the server lists the checkpoint of %d entries in the wrong place, or twice", c.Size)
+		case c.Size > w.last:
+			return errEnough
+		}
+
+		size = c.Size
+		return w.AddCheckpoint(ctx, c.Size, c.At, []byte(c.Note))
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
 }

@@ -1,0 +1,77 @@
+package apiclient
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// answering returns a client of a server with one answer.
+func answering(t *testing.T, answer func(w http.ResponseWriter)) Client {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w) }))
+	t.Cleanup(server.Close)
+	return New(server.URL)
+}
+
+// A server that means harm cannot keep a client busy for ever.
+func TestListsEnd(t *testing.T) {
+	page := func(items int, cursor string) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) {
+			list := strings.TrimSuffix(strings.Repeat("1,", items), ",")
+			fmt.Fprintf(w, `{"data":[%s],"pagination":{"nextCursor":"%s"}}`, list, cursor)
+		}
+	}
+	for name, test := range map[string]struct {
+		answer func(http.ResponseWriter)
+		most   int64
+		want   error
+	}{
+		"an empty page that goes on":    {page(0, "x"), math.MaxInt64, ErrEndless},
+		"a page that goes on for ever":  {page(10, "x"), 1000, ErrEndless},
+		"more items than are asked for": {page(pageSize+1, ""), math.MaxInt64, ErrEndless},
+		"more items than there can be":  {page(11, ""), 10, ErrEndless},
+		"as many as there can be":       {page(10, ""), 10, nil},
+		"none":                          {page(0, ""), 0, nil},
+	} {
+		listed := int64(0)
+		err := List(t.Context(), answering(t, test.answer), "k", "/list", url.Values{}, test.most, func(json.RawMessage) error {
+			listed++
+			return nil
+		})
+		if !errors.Is(err, test.want) || listed > test.most {
+			t.Errorf("%s: %d items and %v, want %v", name, listed, err, test.want)
+		}
+	}
+}
+
+// zeros is an answer without an end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func TestAnswersEnd(t *testing.T) {
+	client := answering(t, func(w http.ResponseWriter) { _, _ = io.Copy(w, zeros{}) })
+	err := client.Call(t.Context(), "k", http.MethodGet, "/", nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "more than 64 MiB") {
+		t.Errorf("an answer without an end is %v", err)
+	}
+}
+
+func TestErrorsDoNotActOnATerminal(t *testing.T) {
+	client := answering(t, func(w http.ResponseWriter) {
+		w.WriteHeader(http.StatusNotFound)
+		fmt.Fprint(w, `{"code":"c","detail":"gone\u001b[2J\nNothing differs."}`)
+	})
+	err := client.Call(t.Context(), "k", http.MethodGet, "/", nil, nil)
+	if want := `GET /: 404 c: gone\x1b[2J\nNothing differs.`; err == nil || err.Error() != want {
+		t.Errorf("the error is %q, want %q", err, want)
+	}
+}
