@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
 	"github.com/escrowgrid/escrowgrid/internal/store/journaltest"
@@ -74,6 +75,40 @@ func TestABackupUnderLoadIsRestoredElsewhere(t *testing.T) {
 	checkRestored(t, serve(t, []string{restored}).As(b.key), b, before)
 }
 
+// A backup that is killed leaves nothing that stops the next.
+func TestAKilledBackupIsMadeAgain(t *testing.T) {
+	directory := t.TempDir()
+	backup, partial := filepath.Join(directory, "b.db"), filepath.Join(directory, "b.db.partial")
+	v := serveVerified(t, "sqlite:"+filepath.Join(t.TempDir(), "e.db"))
+	env := []string{"DATABASE_URL=" + v.databaseURL}
+	exists := func(path string) bool {
+		_, err := os.Stat(path)
+		return err == nil
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	// It may be done before it is killed.
+	for !exists(partial) {
+		_ = os.Remove(backup)
+		p := launch(t, env, "backup", "-o", backup)
+		for !exists(partial) && !exists(backup) {
+			<-tick.C
+		}
+		p.end(t, syscall.SIGKILL)
+	}
+
+	if code, stdout, stderr := call(t, env, "backup", "-o", backup); code != exitOK {
+		t.Fatalf("the next backup ends with %d, %q and %q", code, stdout, stderr)
+	}
+	if left := journaltest.Must(filepath.Glob(filepath.Join(directory, "*"))); len(left) != 1 {
+		t.Errorf("beside the backup there is %q", left)
+	}
+	restored := []string{"DATABASE_URL=sqlite:" + filepath.Join(t.TempDir(), "restored.db")}
+	if code, stdout, stderr := call(t, restored, "restore", backup); code != exitOK {
+		t.Errorf("its restoration ends with %d, %q and %q", code, stdout, stderr)
+	}
+}
+
 func TestBackupsThatCannotBe(t *testing.T) {
 	directory := t.TempDir()
 	path := func(name string) string { return filepath.Join(directory, name) }
@@ -86,7 +121,7 @@ func TestBackupsThatCannotBe(t *testing.T) {
 	whole := journaltest.Must(os.ReadFile(path("whole.db")))
 	damaged := slices.Clone(whole)
 	copy(damaged[len(damaged)-5000:], make([]byte, 4000))
-	for name, content := range map[string][]byte{"text": []byte("text"), "cut.db": whole[:len(whole)-4096], "damaged.db": damaged} {
+	for name, content := range map[string][]byte{"text": []byte("text"), "cut.db": whole[:len(whole)-4096], "damaged.db": damaged, "kept.db.partial": []byte("text")} {
 		if err := os.WriteFile(path(name), content, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -98,6 +133,7 @@ func TestBackupsThatCannotBe(t *testing.T) {
 	}{
 		{"backup --output=" + path("b.db") + " --database-url=sqlite:" + path("none.db"), exitFailure, "none.db"},
 		{"backup --output=" + path("whole.db") + " --database-url=" + v.databaseURL, exitFailure, "exists already"},
+		{"backup --output=" + path("kept.db") + " --database-url=" + v.databaseURL, exitFailure, "is in the way"},
 		{"backup --output=" + path("none/b.db") + " --database-url=" + v.databaseURL, exitFailure, "no such file"},
 		{"backup --output=" + path("b.db") + " --database-url=" + v.databaseURL, exitFailure, "the copy does not verify"},
 		{"backup --output=" + path("b.db") + " --database-url=postgres://h/d", exitUsage, "this command is for SQLite files"},

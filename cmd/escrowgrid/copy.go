@@ -3,10 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -32,22 +29,13 @@ func sqlitePath(flags databaseFlags) (string, error) {
 }
 
 // copyDatabase copies an SQLite file to a path that must not exist, and that does not exist until
-// the copy is complete and verified. So a file at that path is always a whole backup, even after a
-// power failure.
+// the copy is complete and verified.
 func copyDatabase(ctx context.Context, from, to string, verified bool, progress io.Writer) (err error) {
-	if _, err := os.Lstat(to); !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%s exists already", to)
+	partial, err := store.NewPartial(to)
+	if err != nil {
+		return err
 	}
-
-	// The copy grows beside its final path, because a rename is atomic only within one file system.
-	partial := to + ".partial"
-	defer func() {
-		for _, left := range []string{partial, partial + ".lock", partial + "-wal", partial + "-shm"} {
-			if removed := os.Remove(left); !errors.Is(removed, os.ErrNotExist) {
-				err = errors.Join(err, removed)
-			}
-		}
-	}()
+	defer func() { err = errors.Join(err, partial.Close()) }()
 
 	// SQLite's own backup sees the database as it is at one moment, even while a server writes.
 	tell, finish := showProgress(progress, "copying", "pages")
@@ -57,25 +45,16 @@ func copyDatabase(ctx context.Context, from, to string, verified bool, progress 
 		return err
 	}
 	if verified {
-		if err := verifyCopy(ctx, partial, progress); err != nil {
+		if err := verifyCopy(ctx, partial.Path(), progress); err != nil {
 			return err
 		}
 	}
 
 	// A sealed copy is one file: whoever moves it cannot leave the write-ahead log behind.
-	if err := store.SealSQLite(ctx, partial); err != nil {
+	if err := store.SealSQLite(ctx, partial.Path()); err != nil {
 		return err
 	}
-	if err := os.Rename(partial, to); err != nil {
-		return err
-	}
-
-	// A power failure could still lose the new name, which is in the directory.
-	directory, err := os.Open(filepath.Dir(to))
-	if err != nil {
-		return err
-	}
-	return errors.Join(directory.Sync(), directory.Close())
+	return partial.Finish()
 }
 
 // verifyCopy verifies a copy's journals and rows. When anything differs, it writes the differences

@@ -28,11 +28,19 @@ type process struct {
 // launch starts the program in an empty directory, with an environment of its own.
 func launch(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(binary, args...), ended: make(chan struct{})} //nolint:noctx // The test ends it, in its own way.
+	return launchCommand(t, exec.Command(binary, args...), env) //nolint:noctx // The test ends it, in its own way.
+}
+
+// launchCommand starts a command that becomes the program.
+func launchCommand(t *testing.T, command *exec.Cmd, env []string) *process {
+	t.Helper()
+	p := &process{cmd: command, ended: make(chan struct{})}
 	p.cmd.Dir = t.TempDir()
 	p.cmd.Env = append([]string{"HOME=" + p.cmd.Dir, "TMPDIR=" + os.TempDir(), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR")}, env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{}
+	if p.cmd.SysProcAttr == nil {
+		p.cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
 	subprocess.DieWithParent(p.cmd.SysProcAttr, syscall.SIGKILL)
 	started := make(chan error)
 	go p.supervise(started)
@@ -43,7 +51,7 @@ func launch(t *testing.T, env []string, args ...string) *process {
 		_ = p.cmd.Process.Kill() // It may have ended.
 		<-p.ended
 		if t.Failed() {
-			t.Logf("%s: %s, wrote\n%s\n%s", strings.Join(args, " "), p.cmd.ProcessState, tail(p.stdout.String()), tail(p.stderr.String()))
+			t.Logf("%s: %s, wrote\n%s\n%s", strings.Join(p.cmd.Args[1:], " "), p.cmd.ProcessState, tail(p.stdout.String()), tail(p.stderr.String()))
 		}
 	})
 	return p

@@ -368,7 +368,7 @@ func TestVerificationsThatCannotBe(t *testing.T) {
 		{"verify --checkpoint=" + text + " --api-key=" + testRootKey + " --url=" + v.URL, exitFailure, "checkpoint: "},
 		{"export --institution=x --output=y", exitUsage, "--institution: must begin with"},
 		{"export --institution=" + v.id, exitUsage, "--output"},
-		{"export --institution=" + v.id + " --output=" + text + " --url=" + v.URL + " --api-key=" + testRootKey, exitFailure, "is there already"},
+		{"export --institution=" + v.id + " --output=" + text + " --url=" + v.URL + " --api-key=" + testRootKey, exitFailure, "exists already"},
 		{
 			"export --institution=" + escrow.InstitutionID{15: 1}.String() + " --output=" + filepath.Join(directory, "b") + " --url=" + v.URL + " --api-key=" + testRootKey,
 			exitFailure, "institution_not_found",

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -32,5 +33,62 @@ func TestCommitsAreDurable(t *testing.T) {
 		if err != nil || got != test.want {
 			t.Errorf("%s is %q, %v; want %q", test.setting, got, err, test.want)
 		}
+	}
+}
+
+// A reader that takes long, such as a backup, lets the write-ahead log grow. Behind it, the
+// log gives the disk back.
+func TestTheWriteAheadLogShrinksBehindALongReader(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "e.db")
+	s, err := Open(t.Context(), "sqlite:"+path, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	db, ok := s.database.(*sqlite)
+	if !ok {
+		t.Fatalf("the store is on %T", s.database)
+	}
+	write := func(megabytes int) {
+		t.Helper()
+		for range megabytes {
+			if _, err := db.exec(t.Context(), "INSERT INTO filling VALUES (zeroblob(1 << 20))", nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	logSize := func() int64 {
+		t.Helper()
+		log, err := os.Stat(path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return log.Size()
+	}
+
+	if _, err := db.exec(t.Context(), "CREATE TABLE filling (content)", nil); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := openSQLiteConn(t.Context(), fileURI(path)+"?mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{"BEGIN", "SELECT * FROM filling"} {
+		if err := reader.run(t.Context(), sql, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(2 * maxIdleLog >> 20)
+	if size := logSize(); size <= maxIdleLog {
+		t.Fatalf("beside a reader the log has %d bytes: it was to grow", size)
+	}
+
+	if err := reader.close(); err != nil {
+		t.Fatal(err)
+	}
+	// The first of these checkpoints the log, and the next begins it again.
+	write(2)
+	if size := logSize(); size > maxIdleLog {
+		t.Errorf("behind the reader the log still has %d bytes", size)
 	}
 }

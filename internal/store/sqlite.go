@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -34,6 +35,11 @@ type sqlite struct {
 	readers chan *sqliteConn
 	cache   *rowCache
 }
+
+// maxIdleLog is how large the write-ahead log stays when it is begun again, in bytes: twice
+// what it grows to between two checkpoints, so that it is cut only after it grew beyond its
+// measure.
+const maxIdleLog = 32 << 20
 
 // ErrInUse means that another process has the database file open.
 var ErrInUse = errors.New("the database is in use by another EscrowGrid process")
@@ -93,11 +99,12 @@ func (s *sqlite) openFile(path string) error {
 
 	// modeof gives the log beside the database the permissions of the database.
 	// SQLite takes a plus sign for itself. busy_timeout comes first: the pragmas
-	// behind it may have to wait.
+	// behind it may have to wait. The log grows while a reader keeps it from being begun
+	// again, such as a backup; behind it, journal_size_limit gives the space back.
 	s.dsn = "file:" + (&url.URL{Path: path}).EscapedPath() + "?vfs=" + gatheringVFSName +
 		"&modeof=" + strings.ReplaceAll(url.QueryEscape(path), "+", "%20") +
 		"&_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)" +
-		"&_pragma=wal_autocheckpoint(4000)"
+		"&_pragma=wal_autocheckpoint(4000)&_pragma=journal_size_limit(" + strconv.Itoa(maxIdleLog) + ")"
 	return nil
 }
 

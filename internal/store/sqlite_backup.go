@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 
 	"github.com/ncruces/go-sqlite3"
@@ -15,26 +14,14 @@ import (
 const copiedPages = 1000
 
 // CopySQLite copies an SQLite database as it is at one moment, while others may write to
-// it, to a file that must not be there yet and that its owner alone can read. It checks the
-// copy's structure. Progress, which may be nil, is told the pages that are copied of how
-// many. After an error there is no file.
-func CopySQLite(ctx context.Context, from, to string, progress func(done, total int64)) (err error) {
+// it, to a file that is empty. It checks the copy's structure. Progress, which may be nil, is
+// told the pages that are copied of how many.
+func CopySQLite(ctx context.Context, from string, to *Partial, progress func(done, total int64)) (err error) {
 	source, err := openSQLiteConn(ctx, fileURI(from)+"?mode=ro&_pragma=busy_timeout(10000)")
 	if err != nil {
 		return fmt.Errorf("open %s: %w", from, err)
 	}
 	defer func() { err = errors.Join(err, source.close()) }()
-
-	file, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600) //nolint:gosec // The operator says where.
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(to))
-		}
-	}()
-	defer func() { err = errors.Join(err, file.Close()) }()
 
 	// What is committed from here on is not in the copy.
 	if err := source.run(ctx, "BEGIN", nil, nil); err != nil {
@@ -43,27 +30,20 @@ func CopySQLite(ctx context.Context, from, to string, progress func(done, total 
 	if err := source.run(ctx, "SELECT COUNT(*) FROM goose_db_version", nil, nil); err != nil {
 		return fmt.Errorf("%s is no database of EscrowGrid: %w", from, err)
 	}
-	if err := copyPages(ctx, source.db, to, progress); err != nil {
+	if err := copyPages(ctx, source.db, to.Path(), progress); err != nil {
 		return fmt.Errorf("copy %s: %w", from, err)
 	}
-	return checkStructure(ctx, to)
+	return checkStructure(ctx, to.Path())
 }
 
-// SealSQLite leaves of a database that nobody has open one file, on the disk, that needs no
-// other beside it, and can be read where nothing can be written.
+// SealSQLite leaves of a database that nobody has open one file that needs no other beside it,
+// and can be read where nothing can be written.
 func SealSQLite(ctx context.Context, path string) error {
 	conn, err := openSQLiteConn(ctx, fileURI(path))
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(conn.run(ctx, "PRAGMA journal_mode = delete", nil, nil), conn.close()); err != nil {
-		return err
-	}
-	file, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // The operator says where.
-	if err != nil {
-		return err
-	}
-	return errors.Join(file.Sync(), file.Close())
+	return errors.Join(conn.run(ctx, "PRAGMA journal_mode = delete", nil, nil), conn.close())
 }
 
 // fileURI names a file as SQLite does.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -81,12 +82,25 @@ func (tx *sqliteTx) Commit(ctx context.Context) error {
 	if err := writeGroup(sqliteSink{ctx, tx.conn}, tx.books.list(), false); err != nil {
 		return classify(err)
 	}
+
 	if err := tx.conn.traced(ctx, "COMMIT", nil, nil); err != nil {
 		tx.store.cache.forget(inLockOrder(tx.needs)...)
+		if isUnwritten(err) {
+			return classify(err)
+		}
 		return kinded{ErrOutcomeUnknown, err}
 	}
+
 	tx.store.cache.keepGroup(tx.books, tx.needs)
 	return nil
+}
+
+// isUnwritten reports whether a COMMIT failed because the log could not be written, as on a
+// full disk. The record of the commit is the last that is written, so without it there is
+// none, whatever comes: SQLite has rolled back. After any other failure, such as that of the
+// fsync, the record may be in the log, where a crash would bring it back.
+func isUnwritten(err error) bool {
+	return errors.Is(err, sqlite3.FULL) || errors.Is(err, sqlite3.IOERR_WRITE)
 }
 
 // Rollback implements Tx. It also gives the connection back after a commit.

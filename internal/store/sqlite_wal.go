@@ -3,7 +3,9 @@ package store
 import (
 	"errors"
 	"sync"
+	"syscall"
 
+	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/vfs"
 )
 
@@ -69,7 +71,11 @@ func (f *gatheringFile) flush() error {
 		return nil
 	}
 	_, err := f.File.WriteAt(gathered, offset)
-	return err
+	// It is a write that failed, whatever SQLite asked for. That the disk is full is told apart.
+	if errors.Is(err, syscall.ENOSPC) {
+		return vfs.SystemError(err, sqlite3.FULL)
+	}
+	return vfs.SystemError(err, sqlite3.IOERR_WRITE)
 }
 
 // ReadAt implements io.ReaderAt.

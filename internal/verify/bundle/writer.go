@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -15,37 +14,27 @@ import (
 // Writer writes a bundle. It must be closed; unless it was finished before, nothing is
 // left then.
 type Writer struct {
-	path, partial string
-	db            *sql.DB
-	tx            *sql.Tx
-	entry         *sql.Stmt
-	last          int64
+	file  *store.Partial
+	db    *sql.DB
+	tx    *sql.Tx
+	entry *sql.Stmt
+	last  int64
 }
 
 // Create begins a bundle of an institution's journal. It fails where there is a file at
 // the path; until the bundle is finished, there is none.
 func Create(ctx context.Context, path string, of escrow.InstitutionID, now time.Time) (*Writer, error) {
-	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%s is there already", path)
-	}
-	w := &Writer{path: path, partial: path + ".partial"}
-	if err := os.Remove(w.partial); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-
 	// It has the hashes of API keys, so nobody else may read it.
-	file, err := os.OpenFile(w.partial, os.O_CREATE|os.O_EXCL, 0o600)
+	file, err := store.NewPartial(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := file.Close(); err != nil {
-		return nil, err
-	}
 
+	w := &Writer{file: file}
 	// A file that is not finished is of no use, so nothing has to survive a crash.
 	const pragmas = "_pragma=journal_mode(off)&_pragma=synchronous(off)&_pragma=locking_mode(exclusive)"
-	if w.db, err = open(w.partial, pragmas); err != nil {
-		return nil, err
+	if w.db, err = open(file.Path(), pragmas); err != nil {
+		return nil, errors.Join(err, file.Close())
 	}
 	w.db.SetMaxOpenConns(1)
 	if err := w.begin(ctx, of, now); err != nil {
@@ -112,15 +101,7 @@ func (w *Writer) Finish() error {
 		return err
 	}
 
-	file, err := os.OpenFile(w.partial, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(file.Sync(), file.Close()); err != nil {
-		return err
-	}
-
-	return os.Rename(w.partial, w.path)
+	return w.file.Finish()
 }
 
 // Close removes what is not finished.
@@ -128,9 +109,5 @@ func (w *Writer) Close() error {
 	if w.tx != nil {
 		_ = w.tx.Rollback() // Nothing of it is kept.
 	}
-	err := w.db.Close()
-	if removed := os.Remove(w.partial); !errors.Is(removed, os.ErrNotExist) {
-		err = errors.Join(err, removed)
-	}
-	return err
+	return errors.Join(w.db.Close(), w.file.Close())
 }
