@@ -76,7 +76,7 @@ func groupCommitRow() row {
 				{expr: rate("", "escrowgrid_group_splits_total"), legend: "split"},
 				{expr: rate("", "escrowgrid_commits_unknown_total"), legend: "outcome looked up"},
 				{expr: rate("", "escrowgrid_commands_dropped_total"), legend: "caller gone"},
-				{expr: rate("", "escrowgrid_abandoned_sessions_ended_total"), legend: "vanished server's session ended"},
+				{expr: rate("", "escrowgrid_abandoned_sessions_ended_total"), legend: "abandoned session ended"},
 			},
 			help: "0 is normal, except that some are started again when several instances serve one institution. " +
 				"Retried means that the database was away; split is a defect, with a line in the log.",

@@ -67,7 +67,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			"Commits whose outcome had to be looked up: the connection broke, or no standby confirmed them."),
 
 		abandoned: counter("abandoned_sessions_ended_total",
-			"Database sessions that this server ended because their servers kept others from writing and were not heard of."),
+			"Database sessions that this server ended: their servers were not heard of, and kept others from writing."),
 		expired: counter("positions_expired_total", "Positions that this server expired."),
 		unlogged: counter("security_events_lost_total",
 			"Refused attempts that did not fit into the queue of security events, or could not be written."),

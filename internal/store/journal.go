@@ -254,8 +254,8 @@ func (s *Store) NextSequence(
 
 // Committed finds out whether a group whose outcome is not known was committed,
 // by one of its entries. It waits for a transaction that the database may still
-// be ending, or that waits for a synchronous standby. Where the entry is not there, it moves the head of the journal on by a
-// microsecond, so that a transaction which has yet to begin fails: the entry will
+// be ending, or that waits for a synchronous standby. Where the entry is not there, it
+// moves the head of the journal on by a microsecond, so that a transaction which has yet to begin fails: the entry will
 // never be there.
 func (s *Store) Committed(ctx context.Context, entry escrow.Entry) (bool, error) {
 	journal := entry.InstitutionID

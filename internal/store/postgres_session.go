@@ -64,7 +64,8 @@ var sessionSettings = func() string {
 	for i, setting := range settings {
 		values[i] = "('" + setting[0] + "', '" + setting[1] + "')"
 	}
-	return "SELECT set_config(name, value, false) FROM (VALUES " + strings.Join(values, ", ") + ") AS settings (name, value)"
+	return "SELECT set_config(name, value, false) FROM (VALUES " + strings.Join(values, ", ") +
+		") AS settings (name, value)"
 }()
 
 const (

@@ -73,7 +73,7 @@ func TestNothingIsNotVerified(t *testing.T) {
 		if err := report.Err(); !errors.Is(err, verify.ErrNothing) {
 			t.Errorf("an empty database: %v, and the report is %+v", err, report)
 		}
-		w.Tamper("INSERT INTO journal_heads SELECT $1, 0, last_at FROM journal_heads", escrow.InstitutionID{15: 1})
+		w.Tamper("INSERT INTO journal_heads SELECT $1, 0, last_at, 0 FROM journal_heads", escrow.InstitutionID{15: 1})
 		report = must(verify.Database(t.Context(), w.Store, verify.Config{}))
 		if !strings.Contains(fmt.Sprint(report.Differences), "the journal: there is no entry") {
 			t.Errorf("a journal without an entry: the report is %+v", report)
@@ -147,6 +147,7 @@ func TestWhatWasSeenMustStillBeThere(t *testing.T) {
 		f.Rewrite(of, anEntry, `"requestId":"test"`, `"requestId":"best"`)
 		f.tamper("DELETE FROM journal_checkpoints WHERE institution_id = $1", of)
 		f.tamper("DELETE FROM journal_tiles WHERE institution_id = $1", of)
+		f.forget()
 		f.sign()
 		report = again()
 		if want := "that an earlier verification has found says"; !strings.Contains(fmt.Sprint(report.Differences), want) {

@@ -69,11 +69,7 @@ func newFixture(t *testing.T, databaseURL string) *fixture {
 	t.Helper()
 	w := journaltest.Open(t, databaseURL)
 	f := &fixture{Writer: w, t: t, Example: w.Example()}
-	f.log = journallog.Start(journallog.Config{
-		Store: w.Store, Logger: slog.New(slog.DiscardHandler), Now: time.Now, Metrics: prometheus.NewRegistry(),
-		Origin: "escrowgrid.test", Signers: []translog.Signer{signer}, Interval: time.Hour,
-	})
-	t.Cleanup(f.log.Close)
+	f.forget()
 	for _, count := range []int{firstPositions, 3} {
 		f.positions = append(f.positions, w.Positions(f.Example, count)...)
 		f.sign()
@@ -81,6 +77,15 @@ func newFixture(t *testing.T, databaseURL string) *fixture {
 	f.positions = append(f.positions, w.Positions(f.Example, 1)...)
 	w.Institution() // A neighbour, without a checkpoint.
 	return f
+}
+
+// forget starts a log that remembers nothing of what was signed.
+func (f *fixture) forget() {
+	f.log = journallog.Start(journallog.Config{
+		Store: f.Store, Logger: slog.New(slog.DiscardHandler), Now: time.Now, Metrics: prometheus.NewRegistry(),
+		Origin: "escrowgrid.test", Signers: []translog.Signer{signer}, Interval: time.Hour,
+	})
+	f.t.Cleanup(f.log.Close)
 }
 
 func (f *fixture) sign() {
@@ -413,10 +418,10 @@ func TestWhatCannotBeReadIsFound(t *testing.T) {
 			f.tamper("UPDATE positions SET id = substr(id, 1, 15)"+ofPosition, f.Example.Institution, f.positions[7])
 		}, "there is what cannot be read ("},
 		{"a journal of an institution whose id is longer", "sqlite", func(f *fixture) {
-			f.tamper("INSERT INTO journal_heads SELECT CAST(institution_id || x'00' AS blob), 1, last_at FROM journal_heads WHERE institution_id = $1", f.Example.Institution)
+			f.tamper("INSERT INTO journal_heads SELECT CAST(institution_id || x'00' AS blob), 1, last_at, 0 FROM journal_heads WHERE institution_id = $1", f.Example.Institution)
 		}, unreadable("an institution")},
 		{"a journal of an institution whose id is shorter", "sqlite", func(f *fixture) {
-			f.tamper("INSERT INTO journal_heads SELECT x'07', 1, last_at FROM journal_heads LIMIT 1")
+			f.tamper("INSERT INTO journal_heads SELECT x'07', 1, last_at, 0 FROM journal_heads LIMIT 1")
 		}, unreadable("an institution")},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -448,6 +453,7 @@ func TestAForkedHistoryIsFoundByAKeptCheckpoint(t *testing.T) {
 		f.Rewrite(of, anEntry, `"requestId":"test"`, `"requestId":"best"`)
 		f.tamper("DELETE FROM journal_checkpoints WHERE institution_id = $1", of)
 		f.tamper("DELETE FROM journal_tiles WHERE institution_id = $1", of)
+		f.forget()
 		f.sign()
 		if report := f.verify(nil); report.DifferenceCount != 0 {
 			t.Fatalf("the new history contradicts itself: %v", report.Differences)
