@@ -146,6 +146,52 @@ func TestAnOutcomeThatStaysUnknownIsSaidToBe(t *testing.T) {
 	}
 }
 
+// A database that is read-only refuses commands and readiness, and answers queries. Once it
+// can be written to again, everything works at once: sessions that began in between, which
+// stay read-only, are not used to write.
+func TestAReadOnlyDatabaseRecoversAtOnce(t *testing.T) {
+	d := newPostgres(t, pgtest.Shared(t))
+	before := d.start(t, newClock())
+	of := before.institution()
+	create := root(of, createPosition(before.asset(of), "h", "10"))
+
+	d.exec(t, "", "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$")
+	s := d.start(t, newClock(), func(c *engine.Config) { c.RetryFor = time.Millisecond })
+	for range 2 {
+		refuse(s, create, escrow.CodeStoreUnavailable)
+		if err := s.Ready(t.Context()); escrow.ErrorCode(err) != escrow.CodeStoreUnavailable {
+			t.Errorf("readiness: %v, want %s", err, escrow.CodeStoreUnavailable)
+		}
+		var reading sync.WaitGroup
+		for range 8 { // Several sessions begin.
+			reading.Go(func() {
+				if _, err := s.Institution(t.Context(), of); err != nil {
+					t.Errorf("a query: %v", err)
+				}
+			})
+		}
+		reading.Wait()
+	}
+
+	writing := must(d.raw.Conn(t.Context()))
+	defer writing.Close()
+	for _, statement := range []string{
+		"SET default_transaction_read_only = off",
+		"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = off', current_database()); END $$",
+	} {
+		if _, err := writing.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Ready(t.Context()); err != nil {
+		t.Errorf("readiness of a database that can be written to again: %v", err)
+	}
+	for range 4 {
+		accept[escrow.Position](s, create)
+	}
+	s.checkJournal(of)
+}
+
 // A server that vanishes in the middle of a transaction, of which the database hears
 // nothing, holds the lock on a journal. The others end its session, and write on.
 func TestAServerThatVanishedWithALockKeepsNobodyFromWriting(t *testing.T) {

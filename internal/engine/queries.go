@@ -49,9 +49,14 @@ type Queries interface {
 	) (escrow.Page[escrow.SecurityEvent], error)
 }
 
-// Ready returns nil when the engine can serve: the database answers and has this
-// program's schema.
-func (e *Engine) Ready(ctx context.Context) error { return e.store.CheckSchema(ctx) }
+// Ready returns nil when the engine can serve: the database answers, has this
+// program's schema and can be written to.
+func (e *Engine) Ready(ctx context.Context) error {
+	if err := e.store.CheckSchema(ctx); err != nil {
+		return err
+	}
+	return e.store.CheckWritable(ctx)
+}
 
 // StoreName is the kind of database: "sqlite" or "postgres".
 func (e *Engine) StoreName() string { return e.store.Name() }

@@ -17,6 +17,8 @@ type database interface {
 	// endAbandoned ends sessions that others wait for; see Store.EndAbandoned.
 	endAbandoned(ctx context.Context, after time.Duration) (ended int, err error)
 	migrate(ctx context.Context) error
+	// checkWritable returns nil where the database can be written to.
+	checkWritable(ctx context.Context) error
 	connections() (open, used, limit int)
 	space() (size, free int64, ok bool)
 	close() error

@@ -65,9 +65,12 @@ func classify(err error) error {
 // classifyPostgres goes by SQLSTATE; see the appendix "PostgreSQL Error Codes" of
 // its manual.
 func classifyPostgres(server *pgconn.PgError, err error) error {
+	if server.Code == readOnlyCode {
+		return kinded{ErrUnavailable, kinded{errReadOnly, err}}
+	}
 	switch server.Code[:2] {
 	case "08", // connection exception
-		"25", // a transaction the server has ended or made read-only: a standby
+		"25", // a transaction that the server has ended
 		"40", // transaction rollback: deadlock, serialization
 		"53", // insufficient resources: disk full, too many connections
 		"55", // object not in prerequisite state: lock not available
@@ -124,6 +127,8 @@ func Failure(err error) error {
 		return escrow.UnknownOutcome(err)
 	case errors.Is(err, ErrSchemaBehind):
 		return escrow.Wrap(escrow.CodeStoreUnavailable, err, "The database is not migrated to this version's schema.")
+	case errors.Is(err, errReadOnly):
+		return escrow.Wrap(escrow.CodeStoreUnavailable, err, "The database is read-only.")
 	case errors.Is(err, ErrUnavailable):
 		return escrow.Wrap(escrow.CodeStoreUnavailable, err, "The database is not available.")
 	}

@@ -55,6 +55,12 @@ func (s *Store) CheckSchema(ctx context.Context) error {
 	return nil
 }
 
+// CheckWritable returns nil when the database answers and can be written to now: it is no
+// standby, and not read-only.
+func (s *Store) CheckWritable(ctx context.Context) error {
+	return Failure(s.database.checkWritable(ctx))
+}
+
 // migrateUp brings a database to the level that this program knows.
 func migrateUp(ctx context.Context, dialect goose.Dialect, db *sql.DB, directory string) error {
 	provider, err := newProvider(dialect, db, directory)

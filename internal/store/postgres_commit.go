@@ -24,7 +24,7 @@ func confirmed(conn *pgxpool.Conn, work func() error) error {
 	kept := conn.Conn().PgConn().CustomData()
 	delete(kept, warningKey)
 	if err := work(); err != nil {
-		return err
+		return noted(conn, err)
 	}
 
 	if warning, ok := kept[warningKey].(*pgconn.Notice); ok {
@@ -40,7 +40,7 @@ func commitPipeline(ctx context.Context, conn *pgxpool.Conn, pipeline *pgx.Batch
 
 // commit takes a connection for work that is a transaction of its own.
 func (p *postgres) commit(ctx context.Context, work func(*pgxpool.Conn) error) error {
-	conn, err := p.pool.Acquire(ctx)
+	conn, err := p.writer(ctx)
 	if err != nil {
 		return classify(err)
 	}

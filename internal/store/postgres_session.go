@@ -112,6 +112,14 @@ func (p *postgres) prepareSession(ctx context.Context, conn *pgx.Conn) error {
 	})
 	registerWireArrays(conn.TypeMap())
 
+	var readOnly bool
+	if err := conn.QueryRow(ctx, isReadOnly, pgx.QueryExecModeSimpleProtocol).Scan(&readOnly); err != nil {
+		return err
+	}
+	if readOnly {
+		markReadOnly(conn)
+	}
+
 	if _, err := conn.Exec(ctx, sessionSettings+"; "+commitsWait); err != nil {
 		return err
 	}

@@ -35,11 +35,12 @@ func (p *postgres) begin(ctx context.Context, needs groupNeeds) (Tx, error) {
 	}
 
 	var err error
-	if tx.conn, err = p.pool.Acquire(ctx); err != nil {
+	if tx.conn, err = p.writer(ctx); err != nil {
 		tx.Rollback(ctx)
 		return nil, classify(err)
 	}
 	if err := tx.load(ctx, assumption); err != nil {
+		err = noted(tx.conn, err)
 		tx.Rollback(ctx)
 		return nil, classify(err)
 	}
@@ -119,7 +120,7 @@ func (tx *postgresTx) Commit(ctx context.Context) error {
 
 	if !locked {
 		var err error
-		if tx.conn, err = tx.store.pool.Acquire(ctx); err != nil {
+		if tx.conn, err = tx.store.writer(ctx); err != nil {
 			return classify(err)
 		}
 	}

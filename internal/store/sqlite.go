@@ -212,6 +212,9 @@ func (s *sqlite) list(ctx context.Context, sql string, args []any, scan func(row
 	return s.query(ctx, sql, args, scan)
 }
 
+// checkWritable has nothing to ask: a file that cannot be written to is not opened.
+func (s *sqlite) checkWritable(context.Context) error { return nil }
+
 // endAbandoned finds nothing: the file has this process alone.
 func (s *sqlite) endAbandoned(context.Context, time.Duration) (int, error) { return 0, nil }
 

@@ -230,6 +230,7 @@ func addTransactions(t *testing.T, found *statements) {
 	found.add("Commit", "COMMIT")
 	found.add("Rollback", "ROLLBACK")
 	found.add("Position, Key and their like on PostgreSQL, before they count on what is remembered", headsOf)
+	found.add("each connection to PostgreSQL; CheckWritable on PostgreSQL", isReadOnly)
 	found.add("each connection to PostgreSQL", sessionSettings)
 	found.add("each connection to PostgreSQL", commitsWait)
 	found.add("a new connection on PostgreSQL", identityQuery)

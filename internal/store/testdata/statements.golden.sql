@@ -263,6 +263,9 @@ SELECT institution_id, sequence, last_at, lost_sequence
     FROM journal_heads
     WHERE institution_id = ANY ($1::uuid[]);
 
+-- each connection to PostgreSQL; CheckWritable on PostgreSQL
+SELECT current_setting('transaction_read_only') = 'on';
+
 -- each connection to PostgreSQL
 SELECT set_config(name, value, false)
     FROM (VALUES ('timezone', 'UTC'), ('client_min_messages', 'warning'), ('plan_cache_mode',
