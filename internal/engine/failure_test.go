@@ -146,6 +146,47 @@ func TestAnOutcomeThatStaysUnknownIsSaidToBe(t *testing.T) {
 	}
 }
 
+// Connections whose other end has gone without a word, as behind a firewall that forgot
+// them, are found out together: one that waited in the pool is asked, and none of the others.
+func TestConnectionsThatWentSilentAreFoundOutTogether(t *testing.T) {
+	d := newPostgres(t, pgtest.Shared(t))
+	proxy, databaseURL := newProxy(t, d.url)
+	d.url = databaseURL
+	s := d.start(t, newClock(), func(c *engine.Config) { c.RetryFor = time.Millisecond })
+	of := s.institution()
+	create := root(of, createPosition(s.asset(of), "h", "10"))
+
+	for what, ask := range map[string]func() error{
+		"readiness": func() error { return s.Ready(t.Context()) },
+		"a query": func() error {
+			_, err := s.Entries(t.Context(), of, escrow.EntryFilter{}, escrow.PageRequest{Limit: 1})
+			return err
+		},
+		"a command": func() error { _, err := s.Do(t.Context(), create); return err },
+	} {
+		release := d.hold(t, "BEGIN", "LOCK TABLE journal_entries IN ACCESS EXCLUSIVE MODE")
+		var reading sync.WaitGroup
+		for range 4 {
+			reading.Go(func() { _, _ = s.Entries(t.Context(), of, escrow.EntryFilter{}, escrow.PageRequest{Limit: 1}) })
+		}
+		eventually(t, "four connections are open", func() bool { return d.waiting(t) == 4 })
+		release()
+		reading.Wait()
+		eventually(t, "the connections have waited in the pool", func() bool {
+			return d.sessions(t, "application_name = 'escrowgrid' AND clock_timestamp() - state_change < interval '1.1 seconds'") == 0
+		})
+
+		proxy.silenced.Add(1)
+		before := proxy.asked.Load()
+		if err := ask(); err != nil {
+			t.Errorf("%s after connections went silent: %v", what, err)
+		}
+		if asked := proxy.asked.Load() - before; asked != 1 {
+			t.Errorf("%s asked %d silent connections, want 1", what, asked)
+		}
+	}
+}
+
 // A database that is read-only refuses commands and readiness, and answers queries. Once it
 // can be written to again, everything works at once: sessions that began in between, which
 // stay read-only, are not used to write.

@@ -107,8 +107,8 @@ func (m *metrics) begin() {
 }
 
 // readyTimeout bounds the check of the database while metrics are read: a database that
-// hangs must not keep the metrics that say so.
-const readyTimeout = 2 * time.Second
+// hangs must not keep the metrics that say so, and one whose old connections hang is there.
+const readyTimeout = 3 * time.Second
 
 // observeEngine registers what is read off the engine when it is asked for.
 func (m *metrics) observeEngine(registry prometheus.Registerer, e *Engine) {

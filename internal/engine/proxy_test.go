@@ -23,6 +23,9 @@ type proxy struct {
 	// next is what becomes of the next COMMIT; the one after it goes through.
 	next atomic.Int32
 	down atomic.Bool
+	// silenced counts the times that the connections there were then went silent, asked those of
+	// them that were asked something since.
+	silenced, asked atomic.Int32
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -92,7 +95,9 @@ func (p *proxy) serve(serving *sync.WaitGroup) {
 		p.mu.Lock()
 		p.conns = append(p.conns, client, server)
 		p.mu.Unlock()
-		link := &link{proxy: p, client: client, server: server, statements: make(map[string]string)}
+		link := &link{
+			proxy: p, client: client, server: server, statements: make(map[string]string), born: p.silenced.Load(),
+		}
 		serving.Go(link.requests)
 		serving.Go(link.answers)
 	}
@@ -104,12 +109,17 @@ type link struct {
 	client, server net.Conn
 	// statements are the texts of the prepared statements, by name.
 	statements map[string]string
+	// born is how often connections had gone silent before.
+	born int32
 	// fate is what becomes of the COMMIT that is under way.
 	fate atomic.Int32
 }
 
 // leavesServer says that the server is to go on when the client is cut off.
 func (l *link) leavesServer() bool { return l.fate.Load() >= cutBehind }
+
+// isSilent says that what comes from either side is lost, and that neither is told.
+func (l *link) isSilent() bool { return l.born < l.proxy.silenced.Load() }
 
 func (l *link) close() {
 	_ = l.client.Close()
@@ -130,6 +140,13 @@ func (l *link) requests() {
 	for err == nil {
 		var message []byte
 		if message, err = readMessage(l.client, true); err != nil {
+			break
+		}
+		if l.isSilent() {
+			if message[0] != 'X' { // Terminate: nobody waits for an answer.
+				l.proxy.asked.Add(1)
+			}
+			_, _ = io.Copy(io.Discard, l.client)
 			break
 		}
 		if l.isCommit(message) {

@@ -48,12 +48,12 @@ func openPostgres(ctx context.Context, databaseURL string, connections int, s *S
 	p := &postgres{cache: s.cache, history: s}
 	p.configureSessions(config)
 
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	p.heads.name, p.heads.query = "heads of journals", p.readHeads
+	config.ShouldPing = p.probe
+	p.pool, err = pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, err
 	}
-	p.pool = pool
-	p.heads.name, p.heads.query = "heads of journals", p.readHeads
 	return p, nil
 }
 

@@ -82,6 +82,13 @@ const (
 func milliseconds(d time.Duration) string { return fmt.Sprint(d.Milliseconds()) }
 func seconds(d time.Duration) string      { return fmt.Sprint(int(d.Seconds())) }
 
+const (
+	// idleTrust is how long a connection that waits in the pool is taken for alive, and
+	// pingLimit how long one that waited longer may take to show that it is.
+	idleTrust = time.Second
+	pingLimit = 2 * time.Second
+)
+
 // configureSessions says how connections are made, and how they are prepared.
 func (p *postgres) configureSessions(config *pgxpool.Config) {
 	config.ConnConfig.ConnectTimeout = connectTimeout
@@ -90,6 +97,25 @@ func (p *postgres) configureSessions(config *pgxpool.Config) {
 	config.ConnConfig.OnNotice = keepWarning
 	config.ConnConfig.RuntimeParams["application_name"] = applicationName
 	config.AfterConnect = p.prepareSession
+	// Who asks ShouldPing for one has it without a bound, and so one after the other of all
+	// that wait in the pool.
+	config.PrepareConn = func(_ context.Context, conn *pgx.Conn) (bool, error) { return !conn.IsClosed(), nil }
+}
+
+// probe pings a connection that has waited in the pool for long. Where one is silent, all that
+// wait with it are taken for lost: the network between has changed, and each of them would
+// cost as much time.
+func (p *postgres) probe(ctx context.Context, waited pgxpool.ShouldPingParams) (pingAgain bool) {
+	if waited.IdleDuration <= idleTrust {
+		return false
+	}
+
+	silent := time.AfterFunc(pingLimit, func() { _ = waited.Conn.PgConn().Conn().Close() })
+	defer silent.Stop()
+	if err := waited.Conn.Ping(ctx); err != nil && ctx.Err() == nil {
+		p.pool.Reset()
+	}
+	return false
 }
 
 // dialer makes connections that break when the other end is silent for silenceLimit.
