@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/escrowgrid/escrowgrid/internal/apiclient"
 	"github.com/escrowgrid/escrowgrid/internal/tracing/otlp"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
@@ -155,7 +156,7 @@ func (f serverFlags) config(stderr io.Writer) (serverConfig, error) {
 	}
 
 	// Only this machine's users can reach a loopback address.
-	config.publicDocs = isLoopback(f.Host)
+	config.publicDocs = apiclient.IsLoopback(f.Host)
 	if f.PublicDocsEnabled != "" {
 		config.publicDocs = r.yesNo("PUBLIC_DOCS_ENABLED", f.PublicDocsEnabled)
 	}

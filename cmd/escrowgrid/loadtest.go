@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/escrowgrid/escrowgrid/internal/apiclient"
 	"github.com/escrowgrid/escrowgrid/internal/loadtest"
 	"github.com/escrowgrid/escrowgrid/internal/visible"
 )
@@ -34,6 +35,7 @@ type loadTestCommand struct {
 	Target    string `placeholder:"URL" help:"Test a server that is already running, instead of a private one. Needs the root key."`
 	RootKey   string `env:"ROOT_API_KEY" name:"root-api-key" secret:"" help:"The target's root key, which creates an institution for the test; it sends none of the load."`
 	OwnTarget bool   `name:"i-own-this-target" help:"Allow a target that is not on this machine."`
+	Insecure  bool   `name:"insecure-http" help:"Allow an http URL of a target that is not on this machine: whoever is on the way can read its keys."`
 
 	// How to run and judge it.
 	Report       string  `default:"loadtest-report" placeholder:"DIR" help:"Where report.html, summary.json and junit.xml go; loadtest-report when left out."`
@@ -110,6 +112,7 @@ func (c *loadTestCommand) config() (loadtest.Config, error) {
 		Database:      c.Database,
 		Target:        c.Target,
 		RootKey:       c.RootKey,
+		InsecureHTTP:  c.Insecure,
 		Repeat:        c.Repeat,
 		Baseline:      c.Baseline,
 		SaveBaseline:  c.SaveBaseline,
@@ -177,9 +180,13 @@ func (c *loadTestCommand) checkTarget() error {
 	if err != nil || !isWebURL(c.Target) || target.RawQuery != "" {
 		return wrongUsage("--target=%s must be an http or https URL", c.Target)
 	}
-	if !c.OwnTarget && !isLoopback(target.Hostname()) {
+	if !c.OwnTarget && !apiclient.IsLoopback(target.Hostname()) {
 		return wrongUsage("--target=%s is not on this machine: a load test of somebody else's service is an attack; "+
 			"confirm with --i-own-this-target", c.Target)
+	}
+	if !c.Insecure && !apiclient.IsSafe(c.Target) {
+		return wrongUsage("--target=%s: its keys would be sent without TLS to another machine: "+
+			"give an https URL, or allow it with --insecure-http", c.Target)
 	}
 	if c.RootKey == "" {
 		return wrongUsage("--target takes the target's root key in ROOT_API_KEY: " +

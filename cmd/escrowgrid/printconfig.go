@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/escrowgrid/escrowgrid/internal/apiclient"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
@@ -17,7 +18,7 @@ func (f serverFlags) show(out io.Writer) error {
 	// These have defaults that depend on the command, or on another variable.
 	f.LogLevel = cmp.Or(f.LogLevel, "info")
 	if f.PublicDocsEnabled == "" {
-		f.PublicDocsEnabled = fmt.Sprint(isLoopback(f.Host))
+		f.PublicDocsEnabled = fmt.Sprint(apiclient.IsLoopback(f.Host))
 	}
 
 	// Reflection finds every variable, so that none can be forgotten here.

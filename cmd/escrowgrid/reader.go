@@ -183,9 +183,3 @@ func isWebURL(text string) bool {
 	parsed, err := url.Parse(text)
 	return err == nil && parsed.Host != "" && (parsed.Scheme == "http" || parsed.Scheme == "https")
 }
-
-// isLoopback reports whether only this machine can reach a host. It looks up no names.
-func isLoopback(host string) bool {
-	address, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && address.IsLoopback()
-}

@@ -15,6 +15,8 @@ type remoteFlags struct {
 	URL    string `name:"url" placeholder:"URL" help:"Ask the server at this address, instead of reading a database."`
 	APIKey string `name:"api-key" env:"API_KEY" secret:"" help:"The key for the server: the root key, or an admin's."`
 
+	InsecureHTTP bool `name:"insecure-http" help:"Allow an http URL of another machine: whoever is on the way can read the key."`
+
 	TraceParent string `env:"TRACEPARENT" name:"traceparent" help:"The W3C trace context of the caller, such as a pipeline's: the server's work becomes part of that trace."`
 	TraceState  string `env:"TRACESTATE" name:"tracestate" hidden:""`
 }
@@ -27,6 +29,10 @@ func (f remoteFlags) check() error {
 
 	if !isWebURL(f.URL) {
 		return &usageError{"--url takes the address of a server, like https://escrow.example.com"}
+	}
+	if !f.InsecureHTTP && !apiclient.IsSafe(f.URL) {
+		return &usageError{"--url: the key would be sent without TLS to another machine: " +
+			"give an https URL, or allow it with --insecure-http"}
 	}
 	if f.APIKey == "" {
 		return &usageError{"--url takes a key in API_KEY: the root key, or an admin's"}
@@ -43,5 +49,7 @@ func (f remoteFlags) inTrace(ctx context.Context) context.Context {
 
 // server returns the server that the flags name.
 func (f remoteFlags) server() bundle.Server {
-	return bundle.Server{Client: apiclient.New(strings.TrimRight(f.URL, "/")), Key: f.APIKey}
+	client := apiclient.New(strings.TrimRight(f.URL, "/"))
+	client.InsecureHTTP = f.InsecureHTTP
+	return bundle.Server{Client: client, Key: f.APIKey}
 }

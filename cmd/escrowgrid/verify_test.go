@@ -243,6 +243,52 @@ func TestForgeriesWithoutSignaturesAreRefused(t *testing.T) {
 	}
 }
 
+// A key is sent to the server that was named, and to no other; and not where anybody on the way
+// can read it.
+func TestKeysAreSentNowhereElse(t *testing.T) {
+	asked := make(chan string, 100)
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.Path + r.Header.Get("X-Api-Key")
+		fmt.Fprint(w, `{}`)
+	}))
+	defer elsewhere.Close()
+	pointing := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusFound))
+	defer pointing.Close()
+	address, err := url.Parse(pointing.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	export := []string{"export", "--institution", escrow.InstitutionID{15: 1}.String(), "-o", filepath.Join(t.TempDir(), "b")}
+	for _, command := range [][]string{
+		{"verify", "--url", pointing.URL, "--api-key", "k"},
+		append(slices.Clone(export), "--url", pointing.URL, "--api-key", "k"),
+		{"loadtest", "--target", pointing.URL, "--root-api-key", "k", "--k6", "/bin/true", "--report", t.TempDir()},
+		{"healthcheck", "--port", address.Port()},
+	} {
+		code, stdout, stderr := call(t, nil, command...)
+		if code != exitFailure || !strings.Contains(stderr, "the server points to \""+elsewhere.URL) {
+			t.Errorf("%q ends with %d: %q %q", command, code, stdout, stderr)
+		}
+	}
+	if len(asked) != 0 {
+		t.Errorf("the other server was asked: %q", <-asked)
+	}
+
+	for _, command := range [][]string{
+		{"verify", "--url", "http://escrow.invalid", "--api-key", "k"},
+		append(slices.Clone(export), "--url", "http://escrow.invalid", "--api-key", "k"),
+		{"loadtest", "--target", "http://escrow.invalid", "--root-api-key", "k", "--i-own-this-target"},
+	} {
+		if code, stdout, stderr := call(t, nil, command...); code != exitUsage || !strings.Contains(stderr, "--insecure-http") {
+			t.Errorf("%q ends with %d: %q %q", command, code, stdout, stderr)
+		}
+	}
+	code, _, stderr := call(t, nil, append(slices.Clone(export), "--url", "http://escrow.invalid", "--api-key", "k", "--insecure-http")...)
+	if code != exitFailure || strings.Contains(stderr, "TLS") {
+		t.Errorf("where it is allowed it ends with %d: %q", code, stderr)
+	}
+}
+
 // What a server says cannot act on the terminal of whoever asks it.
 func TestAServerCannotActOnTheTerminal(t *testing.T) {
 	dishonest := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"time"
@@ -24,8 +25,26 @@ import (
 type Client struct {
 	// URL is the prefix of the server's paths, without a slash at its end.
 	URL string
-	// HTTP sends the requests.
+	// HTTP sends the requests. Redirections are not followed.
 	HTTP *http.Client
+	// InsecureHTTP allows a key to be sent over HTTP without TLS to another machine.
+	InsecureHTTP bool
+}
+
+// ErrInsecureHTTP means that a key was not sent, as whoever is on the way could read it.
+var ErrInsecureHTTP = errors.New("an API key is sent over https, or to this machine alone")
+
+// IsSafe reports whether nobody on the way can read what is sent to a URL: it is https, or
+// of this machine. It looks up no names.
+func IsSafe(address string) bool {
+	parsed, err := url.Parse(address)
+	return err == nil && (parsed.Scheme == "https" || IsLoopback(parsed.Hostname()))
+}
+
+// IsLoopback reports whether only this machine can reach a host. It looks up no names.
+func IsLoopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.Unmap().IsLoopback()
 }
 
 // New returns a client of the server at a URL, with a timeout of a minute a request.
@@ -91,6 +110,9 @@ func (c Client) GetOnce(ctx context.Context, key, path string, answer any) error
 func (c Client) send(
 	ctx context.Context, key, idempotencyKey, method, path string, content []byte, answer any,
 ) (retry bool, err error) {
+	if key != "" && !c.InsecureHTTP && !IsSafe(c.URL) {
+		return false, fmt.Errorf("%s: %w", c.URL, ErrInsecureHTTP)
+	}
 	request, err := http.NewRequestWithContext(ctx, method, c.URL+path, bytes.NewReader(content))
 	if err != nil {
 		return false, err
@@ -105,7 +127,10 @@ func (c Client) send(
 		request.Header.Set("Content-Type", "application/json")
 	}
 
-	response, err := c.HTTP.Do(request)
+	// Another server than the one that was named would be given the key.
+	client := *c.HTTP
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	response, err := client.Do(request)
 	if err != nil {
 		return true, err
 	}
@@ -118,6 +143,10 @@ func (c Client) send(
 		return false, fmt.Errorf("%s %s: the answer has more than %d MiB", method, path, maxAnswerSize>>20)
 	}
 
+	if status := response.StatusCode; status >= http.StatusMultipleChoices && status < http.StatusBadRequest {
+		return false, fmt.Errorf("%s %s: %d: the server points to %q, and redirections are not followed",
+			method, path, status, response.Header.Get("Location"))
+	}
 	if status := response.StatusCode; status >= http.StatusBadRequest {
 		var problem struct{ Code, Detail string }
 		_ = json.Unmarshal(received, &problem) // A proxy's error may be no JSON.

@@ -75,3 +75,39 @@ func TestErrorsDoNotActOnATerminal(t *testing.T) {
 		t.Errorf("the error is %q, want %q", err, want)
 	}
 }
+
+// A server that points elsewhere is not given the key's way there, and the key is not sent where
+// anybody on the way can read it.
+func TestKeysAreSentNowhereElse(t *testing.T) {
+	asked := 0
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
+	defer elsewhere.Close()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		client := answering(t, func(w http.ResponseWriter) {
+			w.Header().Set("Location", elsewhere.URL)
+			w.WriteHeader(status)
+		})
+		for _, client := range []Client{client, {URL: client.URL, HTTP: new(http.Client)}} {
+			err := client.Call(t.Context(), "k", http.MethodGet, "/", nil, nil)
+			if err == nil || !strings.Contains(err.Error(), `the server points to "`+elsewhere.URL) {
+				t.Errorf("with %d it says %v", status, err)
+			}
+		}
+	}
+	if asked != 0 {
+		t.Errorf("the other server was asked %d times", asked)
+	}
+
+	for address, safe := range map[string]bool{
+		"https://escrow.example.com": true, "http://127.0.0.1:4000": true, "http://localhost": true, "http://[::1]:1": true,
+		"http://[::ffff:127.0.0.1]:1": true, "http://escrow.example.com": false, "http://127.0.0.1.example.com": false,
+		"http://localhost.example.com": false, "http://user@10.0.0.1": false, "http://127.0.0.1@example.com": false, "http://0.0.0.0:1": false,
+	} {
+		if IsSafe(address) != safe {
+			t.Errorf("%s is safe: %t", address, !safe)
+		}
+	}
+	if err := New("http://escrow.invalid").Call(t.Context(), "k", http.MethodGet, "/", nil, nil); !errors.Is(err, ErrInsecureHTTP) {
+		t.Errorf("a key is sent to another machine without TLS: %v", err)
+	}
+}

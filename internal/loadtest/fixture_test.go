@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/escrowgrid/escrowgrid/internal/apiclient"
 	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/httpapi"
 	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
@@ -106,7 +107,7 @@ func openBank(t *testing.T, databaseURL, driver, dsn string) *bank {
 		}
 	})
 
-	server, err := testbed.Attach(t.Context(), listener.URL, rootKey)
+	server, err := testbed.Attach(t.Context(), apiclient.New(listener.URL), rootKey)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/escrowgrid/escrowgrid/internal/apiclient"
 	"github.com/escrowgrid/escrowgrid/internal/testbed"
 )
 
@@ -31,6 +32,8 @@ type Config struct {
 	// Target is the URL of a server to test instead of a private one. RootKey is its root
 	// key, which creates an institution for the test and sends none of the load.
 	Target, RootKey string
+	// InsecureHTTP allows keys to be sent to a target on another machine without TLS.
+	InsecureHTTP bool
 	// Repeat is the number of runs of the profile. The figures are their medians.
 	Repeat int
 	// Baseline is the path of an earlier run's summary.json to compare with. SaveBaseline
@@ -230,7 +233,9 @@ func runOnce(
 // openServer starts a private server, or attaches to the target.
 func openServer(ctx context.Context, config Config, profile Profile, directory string) (*testbed.Server, error) {
 	if config.Target != "" {
-		return testbed.Attach(ctx, config.Target, config.RootKey)
+		client := apiclient.New(strings.TrimRight(config.Target, "/"))
+		client.InsecureHTTP = config.InsecureHTTP
+		return testbed.Attach(ctx, client, config.RootKey)
 	}
 	return testbed.Start(ctx, testbed.Options{
 		Executable: config.Executable,

@@ -54,12 +54,12 @@ type Options struct {
 	Progress io.Writer
 }
 
-// Attach returns the server that already runs at a URL. It is an error if that server is
+// Attach returns the server that already runs where a client calls it. It is an error if that server is
 // not ready.
-func Attach(ctx context.Context, url, rootKey string) (*Server, error) {
-	s := &Server{Client: apiclient.New(strings.TrimRight(url, "/")), RootKey: rootKey}
+func Attach(ctx context.Context, client apiclient.Client, rootKey string) (*Server, error) {
+	s := &Server{Client: client, RootKey: rootKey}
 	if err := s.checkReady(ctx); err != nil {
-		return nil, fmt.Errorf("the target %s does not answer: %w", url, err)
+		return nil, fmt.Errorf("the target %s does not answer: %w", client.URL, err)
 	}
 	return s, nil
 }
