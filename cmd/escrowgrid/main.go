@@ -29,6 +29,8 @@ const (
 )
 
 func main() {
+	keepPrivate()
+
 	// A signal ends the context, and the command then stops in order. os.Exit would skip a defer.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)

@@ -298,7 +298,7 @@ func (s *Summary) write(directory string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		err = os.WriteFile(filepath.Join(directory, name), content, 0o644) //nolint:gosec // For others to read.
+		err = os.WriteFile(filepath.Join(directory, name), content, 0o600)
 		if err != nil {
 			return err
 		}
@@ -312,7 +312,7 @@ func (s *Summary) save(path string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, content, 0o644) //nolint:gosec // For others to read.
+	return os.WriteFile(path, content, 0o600)
 }
 
 func (s *Summary) json() ([]byte, error) {

@@ -63,6 +63,12 @@ func openSQLite(ctx context.Context, path string, connections int, cache *rowCac
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), s.unlock())
 	}
+	// From its first read on, the connection keeps the files beside the database there: without
+	// it, another that closes, such as a migration's, would be the last and remove them.
+	if err := writer.db.Exec("SELECT COUNT(*) FROM sqlite_schema"); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), writer.close(), s.unlock())
+	}
+
 	s.writer <- writer
 	for range connections {
 		s.readers <- nil
@@ -93,7 +99,7 @@ func (s *sqlite) openFile(path string) error {
 	if !locked {
 		return fmt.Errorf("%w: %s", ErrInUse, path)
 	}
-	if err := makePrivate(path); err != nil {
+	if err := errors.Join(makePrivate(path), makeShared(path)); err != nil {
 		return errors.Join(err, s.unlock())
 	}
 
@@ -115,6 +121,23 @@ func makePrivate(path string) error {
 		return err
 	}
 	return file.Close()
+}
+
+// makeShared makes the memory that the connections to a file share, with the permissions of
+// the file: SQLite would make it with those of any new file, and whoever can read it can
+// keep all others from writing, by locks.
+func makeShared(path string) error {
+	about, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	//nolint:gosec // The operator says where.
+	file, err := os.OpenFile(path+"-shm", os.O_CREATE|os.O_RDWR, about.Mode().Perm())
+	if err != nil {
+		return err
+	}
+	// Another program may have made it.
+	return errors.Join(file.Chmod(about.Mode().Perm()), file.Close())
 }
 
 func (s *sqlite) unlock() error {
