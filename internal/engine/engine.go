@@ -15,71 +15,14 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
-	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
-	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/tracing"
 )
-
-// Config is what an engine needs. Fields without a note must be set.
-type Config struct {
-	Store  *store.Store
-	Logger *slog.Logger
-	// Now tells the time.
-	Now func() time.Time
-	// Random gives the random bits of ids; crypto/rand.Reader in production.
-	Random io.Reader
-	// Metrics registers the engine's metrics.
-	Metrics prometheus.Registerer
-
-	// QueueSize bounds the commands that wait, each item of a position batch being
-	// one; more are refused with CodeOverloaded.
-	QueueSize int
-	// GroupSize bounds the commands of one transaction; a request of more is one by
-	// itself.
-	GroupSize int
-	// ExpiryInterval is how often positions that are due are looked for.
-	ExpiryInterval time.Duration
-
-	// The rest has defaults, which a zero value takes.
-
-	// Committers is how many transactions can be under way at once, each for other
-	// institutions. Default 1 for a store that only this process writes to, else 4.
-	Committers int
-	// RetryFor bounds how long a group is tried again while the database is not
-	// there. Default 5 s.
-	RetryFor time.Duration
-	// AttemptTimeout bounds one transaction. Default 10 s.
-	AttemptTimeout time.Duration
-	// AbandonedAfter is how long another server can keep this one from writing without
-	// being heard of, until its session is ended; it is looked for twice as often. Default 10 s.
-	AbandonedAfter time.Duration
-}
-
-func (c Config) withDefaults() Config {
-	if c.Committers == 0 {
-		c.Committers = 4
-		if c.Store.Exclusive() {
-			c.Committers = 1
-		}
-	}
-
-	if c.RetryFor == 0 {
-		c.RetryFor = 5 * time.Second
-	}
-	if c.AttemptTimeout == 0 {
-		c.AttemptTimeout = 10 * time.Second
-	}
-	if c.AbandonedAfter == 0 {
-		c.AbandonedAfter = 10 * time.Second
-	}
-	return c
-}
 
 // Engine is safe for concurrent use.
 type Engine struct {

@@ -222,7 +222,8 @@ type option = func(*engine.Config)
 // patient is an engine that does not give up on a database while a test has it
 // blocked, and looks for nothing by itself.
 func patient(c *engine.Config) {
-	c.RetryFor, c.AttemptTimeout, c.ExpiryInterval, c.AbandonedAfter = 10*time.Minute, 10*time.Minute, time.Hour, time.Hour
+	c.RetryFor, c.AttemptTimeout = 10*time.Minute, 10*time.Minute
+	c.ExpiryInterval, c.HistoryInterval, c.AbandonedAfter = time.Hour, time.Hour, time.Hour
 }
 
 // start starts an engine on the database, which is closed when the test ends.

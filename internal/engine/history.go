@@ -2,19 +2,13 @@ package engine
 
 import (
 	"context"
-	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
-// historyInterval is how often every server looks whether the journals are as far as it
-// has seen them: one that has gone back is noticed within twice that, whether anybody asks
-// for it or not.
-const historyInterval = 2 * time.Second
-
 // watchHistory looks for journals that have lost entries.
 func (e *Engine) watchHistory(ctx context.Context) {
-	e.every(ctx, historyInterval, func(ctx context.Context) {
+	e.every(ctx, e.config.HistoryInterval, func(ctx context.Context) {
 		lost, err := e.store.CheckHistory(ctx)
 		if err == nil {
 			e.metrics.historyLost.Set(float64(lost))

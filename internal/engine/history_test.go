@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/pgcluster"
 	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
@@ -69,11 +70,13 @@ func (b *backwards) goBack() {
 	b.proxy.closeAllBut(nil)
 }
 
+func lookingBack(c *engine.Config) { c.HistoryInterval = 100 * time.Millisecond }
+
 func TestHistoryThatGoesBackIsNoticed(t *testing.T) {
 	b, d := newBackwards(t)
 	clock := newClock()
 	clock.micros.Store(time.Now().UnixMicro())
-	first, second := d.start(t, clock), d.start(t, clock)
+	first, second := d.start(t, clock, lookingBack), d.start(t, clock, lookingBack)
 	busy, quiet, untouched := first.institution(), first.institution(), first.institution()
 	asset := first.asset(busy)
 	key, secret := first.key(busy, escrow.RoleAdmin, nil)
@@ -126,7 +129,7 @@ func TestHistoryThatGoesBackIsNoticed(t *testing.T) {
 // A restored backup need not show in anything but the journals.
 func TestEntriesThatAreTakenAwayAreNoticed(t *testing.T) {
 	d := newPostgres(t, pgtest.Shared(t))
-	servers := d.pair(t)
+	servers := d.pair(t, lookingBack)
 	shorter, replaced := servers[0].institution(), servers[0].institution()
 	asset := servers[0].asset(shorter)
 	head := func(of escrow.InstitutionID) string { return fmt.Sprintf("institution_id = '%x'", of[:]) }

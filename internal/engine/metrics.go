@@ -146,7 +146,7 @@ func (m *metrics) observeEngine(registry prometheus.Registerer, e *Engine) {
 	gauge("store_connections_limit", "Database connections that there can be.",
 		func() int { _, _, limit := e.store.Connections(); return limit })
 
-	gauge("store_ready", "Whether the database answers, has this program's schema and can be written to: 1 or 0.", func() int {
+	gauge("store_ready", "Whether the database answers, has this schema and can be written to: 1 or 0.", func() int {
 		ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
 		defer cancel()
 		if e.Ready(ctx) != nil {
