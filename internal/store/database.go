@@ -13,6 +13,8 @@ type database interface {
 	begin(ctx context.Context, needs groupNeeds) (Tx, error)
 	ifLeader(ctx context.Context, duty Duty, work func(context.Context) error) (ran bool, err error)
 	migrate(ctx context.Context) error
+	// schema returns what the schema has, and what the migrations up to a level make.
+	schema(ctx context.Context, level int) (there, expected schemaObjects, err error)
 	connections() (open, used, limit int)
 	space() (size, free int64, ok bool)
 	close() error
