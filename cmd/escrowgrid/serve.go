@@ -141,7 +141,8 @@ func (s *service) refuseForeignSchema(ctx context.Context) error {
 
 	err := s.store.RefuseForeignSchema(ctx)
 	if errors.Is(err, store.ErrForeignSchema) {
-		return fmt.Errorf("%w; docs/operations.md tells what to do, and ALLOW_FOREIGN_SCHEMA=true serves nevertheless", err)
+		return fmt.Errorf("%w; docs/operations.md tells what to do, "+
+			"and ALLOW_FOREIGN_SCHEMA=true serves nevertheless", err)
 	}
 	if err != nil {
 		s.config.logger.Warn("the database's schema could not be compared with what the migrations make", "error", err)

@@ -120,7 +120,12 @@ func (c *verifyCommand) verifyDatabase(ctx context.Context, config verify.Config
 
 // config reads what to verify against. A usageError names the wrong flag.
 func (c *verifyCommand) config() (verify.Config, error) {
-	config := verify.Config{Keys: c.PublicKeys, AllowUnsigned: c.Unsigned, AllowForeignSchema: c.Foreign, Workers: c.Workers}
+	config := verify.Config{
+		Keys:               c.PublicKeys,
+		AllowUnsigned:      c.Unsigned,
+		AllowForeignSchema: c.Foreign,
+		Workers:            c.Workers,
+	}
 	if _, err := translog.NewVerifiers(c.PublicKeys...); err != nil {
 		return config, &usageError{"--public-key: " + err.Error()}
 	}

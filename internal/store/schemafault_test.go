@@ -83,7 +83,7 @@ func TestForeignSchemasAreFound(t *testing.T) {
 		{"postgres", []string{"ALTER TABLE positions ADD COLUMN more text"}, "column positions.more is foreign"},
 		{"postgres", []string{"ALTER TABLE positions ALTER COLUMN released SET DEFAULT 5"}, "column positions.released is "},
 		{"postgres", []string{"ALTER TABLE positions DROP CONSTRAINT positions_conserved"}, "constraint positions.positions_conserved is missing"},
-		{"postgres", []string{"CREATE TABLE below () INHERITS (api_keys)"}, "table below below api_keys is foreign"},
+		{"postgres", []string{"CREATE TABLE heir () INHERITS (api_keys)"}, "table heir below api_keys is foreign"},
 		{"postgres", []string{
 			"CREATE FUNCTION evil(bytea) RETURNS bytea IMMUTABLE LANGUAGE sql AS 'SELECT $1'",
 			"CREATE INDEX spare ON api_keys (evil(hash))",
