@@ -70,6 +70,9 @@ type serverFlags struct {
 
 // serverConfig is serverFlags after parsing and checking.
 type serverConfig struct {
+	// allowForeignSchema serves a database with things that no migration made.
+	allowForeignSchema bool
+
 	// stderr is where a new root key is printed; it never reaches the log.
 	stderr io.Writer
 	logger *slog.Logger

@@ -24,9 +24,10 @@ import (
 
 // serveCommand runs the server.
 type serveCommand struct {
-	serverFlags `embed:""`
-	Migrate     bool `help:"Migrate a PostgreSQL database before serving. SQLite is always migrated."`
-	PrintConfig bool `help:"Print the configuration without its secrets, and exit."`
+	serverFlags   `embed:""`
+	Migrate       bool `help:"Migrate a PostgreSQL database before serving. SQLite is always migrated."`
+	ForeignSchema bool `name:"allow-foreign-schema" env:"ALLOW_FOREIGN_SCHEMA" help:"Serve although the database has triggers, views, rules or other things that no migration made."`
+	PrintConfig   bool `help:"Print the configuration without its secrets, and exit."`
 }
 
 // Run serves until the context ends, and then stops within SHUTDOWN_DELAY and SHUTDOWN_TIMEOUT.
@@ -44,6 +45,7 @@ func (c *serveCommand) Run(ctx context.Context, out output) error {
 		return &usageError{"ROOT_API_KEY: is required with PostgreSQL; it takes at least 32 characters"}
 	}
 
+	config.allowForeignSchema = c.ForeignSchema
 	s, err := start(ctx, config, c.Migrate)
 	if err != nil {
 		return err
@@ -101,6 +103,9 @@ func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, 
 			return nil, err
 		}
 	}
+	if err := s.refuseForeignSchema(ctx); err != nil {
+		return nil, err
+	}
 	// The key comes after the migration: a database that cannot be used gets none.
 	if s.rootKey, err = rootKey(config); err != nil {
 		return nil, err
@@ -125,6 +130,24 @@ func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, 
 		return nil, err
 	}
 	return s, nil
+}
+
+// refuseForeignSchema returns an error where the database would do what no migration has it do.
+// One that is away, or not migrated yet, is compared when it is verified.
+func (s *service) refuseForeignSchema(ctx context.Context) error {
+	if s.config.allowForeignSchema {
+		return nil
+	}
+
+	err := s.store.RefuseForeignSchema(ctx)
+	if errors.Is(err, store.ErrForeignSchema) {
+		return fmt.Errorf("%w; docs/operations.md tells what to do, "+
+			"and ALLOW_FOREIGN_SCHEMA=true serves nevertheless", err)
+	}
+	if err != nil {
+		s.config.logger.Warn("the database's schema could not be compared with what the migrations make", "error", err)
+	}
+	return nil
 }
 
 // startWork starts what works on the database: the engine, the transparency log and, as far as the
@@ -167,6 +190,7 @@ func (s *service) startWork(ctx context.Context, metrics prometheus.Registerer) 
 			Metrics:  metrics,
 			Interval: c.verifyInterval,
 
+			AllowForeignSchema: c.allowForeignSchema,
 			CheckpointInterval: c.checkpointInterval,
 		})
 	}

@@ -25,6 +25,7 @@ type verifyCommand struct {
 	PublicKeys  []string `name:"public-key" placeholder:"KEY" help:"A public key that signs checkpoints, name+hash+base64, from a source that you trust. Without one, the keys that come with the journals are used."`
 	Checkpoints []string `name:"checkpoint" type:"existingfile" placeholder:"FILE" help:"A checkpoint that you have kept: the journal must still match it."`
 	Unsigned    int64    `name:"allow-unsigned" default:"0" placeholder:"N" help:"How many entries of each journal may be newer than its last checkpoint; 0 when left out."`
+	Foreign     bool     `name:"allow-foreign-schema" help:"Do not compare a database's schema with what the migrations make."`
 	Workers     int      `default:"0" help:"How many pages are read at once; 0 means one for each processor."`
 }
 
@@ -119,7 +120,12 @@ func (c *verifyCommand) verifyDatabase(ctx context.Context, config verify.Config
 
 // config reads what to verify against. A usageError names the wrong flag.
 func (c *verifyCommand) config() (verify.Config, error) {
-	config := verify.Config{Keys: c.PublicKeys, AllowUnsigned: c.Unsigned, Workers: c.Workers}
+	config := verify.Config{
+		Keys:               c.PublicKeys,
+		AllowUnsigned:      c.Unsigned,
+		AllowForeignSchema: c.Foreign,
+		Workers:            c.Workers,
+	}
 	if _, err := translog.NewVerifiers(c.PublicKeys...); err != nil {
 		return config, &usageError{"--public-key: " + err.Error()}
 	}

@@ -19,6 +19,8 @@ type database interface {
 	migrate(ctx context.Context) error
 	// checkWritable returns nil where the database can be written to.
 	checkWritable(ctx context.Context) error
+	// schema returns what the schema has, and what the migrations up to a level make.
+	schema(ctx context.Context, level int) (there, expected schemaObjects, err error)
 	connections() (open, used, limit int)
 	space() (size, free int64, ok bool)
 	close() error

@@ -160,3 +160,14 @@ func TestWhatWasSeenMustStillBeThere(t *testing.T) {
 		}
 	})
 }
+
+// SQLite itself knows of a file whose rows its constraints do not allow, or whose indexes have
+// what no row has.
+func TestADamagedFileIsFound(t *testing.T) {
+	f := newFixture(t, "sqlite:"+t.TempDir()+"/escrowgrid.db")
+	journaltest.Execute(t, f.URL, "PRAGMA ignore_check_constraints = on; UPDATE api_keys SET role = 'root'")
+	want := "the database: the file: there is CHECK constraint failed in api_keys, and should be one without damage"
+	if report := f.verify(nil); !strings.Contains(fmt.Sprint(report.Differences), want) {
+		t.Errorf("no difference has %q, the report is %+v", want, report)
+	}
+}

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,9 @@ func Database(ctx context.Context, s *store.Store, config Config) (Report, error
 	v.total *= 2 // Once in the order of the journal, once in that of the rows.
 
 	d := &database{verification: v, store: s}
+	if err := d.verifySchema(ctx); err != nil {
+		return v.report, err
+	}
 	if err := d.verifyOperator(ctx); err != nil {
 		return v.report, err
 	}
@@ -62,6 +66,34 @@ func Database(ctx context.Context, s *store.Store, config Config) (Report, error
 type database struct {
 	*verification
 	store *store.Store
+}
+
+// verifySchema compares the schema with what the migrations make, and, unless a server needs
+// the machine, has SQLite check its file: an index could show what no row has.
+func (d *database) verifySchema(ctx context.Context) error {
+	if !d.config.AllowForeignSchema {
+		faults, err := d.store.SchemaFaults(ctx)
+		if err != nil {
+			return err
+		}
+		for _, fault := range faults {
+			d.note(Difference{
+				OfDatabase: true,
+				What:       "the schema, " + fault.Object,
+				There:      excerpt(cmp.Or(fault.There, nothing)),
+				Expected:   excerpt(cmp.Or(fault.Expected, nothing)),
+			})
+		}
+	}
+
+	if d.config.Gentle {
+		return nil
+	}
+	damage, err := d.store.Damage(ctx)
+	for _, found := range damage {
+		d.note(Difference{OfDatabase: true, What: "the file", There: found, Expected: "one without damage"})
+	}
+	return err
 }
 
 // verifyOperator looks at the operator's own journal, which has no entries.

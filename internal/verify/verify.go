@@ -40,6 +40,9 @@ type Config struct {
 	// found, Report.Seen: those who delete checkpoints, or write history anew and sign it
 	// again, contradict them. Report.Seen is nil where this is.
 	Seen Checkpoints
+	// AllowForeignSchema leaves out the comparison of a database's schema with what the
+	// migrations make.
+	AllowForeignSchema bool
 	// Workers is how many pages are worked on at once; 0 is one for each processor.
 	Workers int
 	// Gentle lets each worker pause for as long as it worked, for whoever else needs the
@@ -82,6 +85,8 @@ type Report struct {
 // Difference is something that is other than the journal says.
 type Difference struct {
 	Institution escrow.InstitutionID
+	// OfDatabase says that it concerns the whole database, and no institution.
+	OfDatabase bool
 	// What is an entry, a checkpoint, a row or a column.
 	What string
 	// There is what was found, Expected what should be there.
@@ -90,7 +95,11 @@ type Difference struct {
 
 // String describes the difference in a line.
 func (d Difference) String() string {
-	line := fmt.Sprintf("%s: %s: there is %s, and should be %s", d.Institution, d.What, d.There, d.Expected)
+	of := d.Institution.String()
+	if d.OfDatabase {
+		of = "the database"
+	}
+	line := fmt.Sprintf("%s: %s: there is %s, and should be %s", of, d.What, d.There, d.Expected)
 	return visible.Line(line)
 }
 
@@ -196,17 +205,21 @@ func (v *verification) renewKeys(ctx context.Context) (err error) {
 
 // differ notes a difference.
 func (v *verification) differ(of escrow.InstitutionID, what, there, expected string) {
+	v.note(Difference{
+		Institution: of,
+		What:        what,
+		There:       there,
+		Expected:    expected,
+	})
+}
+
+func (v *verification) note(d Difference) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 
 	v.report.DifferenceCount++
 	if len(v.report.Differences) < MaxDifferences {
-		v.report.Differences = append(v.report.Differences, Difference{
-			Institution: of,
-			What:        what,
-			There:       there,
-			Expected:    expected,
-		})
+		v.report.Differences = append(v.report.Differences, d)
 	}
 }
 

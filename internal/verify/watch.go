@@ -20,6 +20,8 @@ type WatchConfig struct {
 	Now func() time.Time
 	// Metrics registers the watch's metrics.
 	Metrics prometheus.Registerer
+	// AllowForeignSchema leaves out the comparison of schemas.
+	AllowForeignSchema bool
 	// CheckpointInterval is how often the server signs.
 	CheckpointInterval time.Duration
 	// Interval is the time from the end of one verification to the beginning of the next.
@@ -134,6 +136,8 @@ func (w *Watch) verify(ctx context.Context) error {
 		Gentle:       true,
 		SignedWithin: within,
 		Seen:         w.seen,
+
+		AllowForeignSchema: w.config.AllowForeignSchema,
 	})
 	if report.Seen != nil {
 		w.seen = report.Seen

@@ -16,33 +16,37 @@ import (
 )
 
 // Tamper runs a statement on a database beside the server, as its operator could, with
-// the triggers dropped that keep journals and checkpoints append-only. It must change a
-// row. Parameters are $1, $2 and so on.
+// the triggers away that keep journals and checkpoints append-only; they are there again
+// afterwards. It must change a row. Parameters are $1, $2 and so on.
 func Tamper(tb testing.TB, databaseURL, statement string, args ...any) {
 	tb.Helper()
 	path, isFile := strings.CutPrefix(databaseURL, "sqlite:")
 	db, err := sql.Open("pgx", databaseURL)
-	drop := []string{
-		"DROP TRIGGER IF EXISTS journal_entries_append_only ON journal_entries",
-		"DROP TRIGGER IF EXISTS journal_checkpoints_append_only ON journal_checkpoints",
-	}
+	drop := []string{"ALTER TABLE journal_entries DISABLE TRIGGER USER", "ALTER TABLE journal_checkpoints DISABLE TRIGGER USER"}
+	restore := []string{"ALTER TABLE journal_entries ENABLE TRIGGER USER", "ALTER TABLE journal_checkpoints ENABLE TRIGGER USER"}
 	if isFile {
 		db, err = driver.Open("file:" + path)
 		statement = strings.ReplaceAll(statement, "$", "?") // $1 is a name to SQLite, ?1 a number.
-		drop = nil
-		for _, change := range []string{"update", "delete", "replace"} {
-			drop = append(drop, "DROP TRIGGER IF EXISTS journal_entries_no_"+change, "DROP TRIGGER IF EXISTS journal_checkpoints_no_"+change)
-		}
 	}
 	if err != nil {
 		tb.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
+	if isFile {
+		drop, restore = triggers(tb, db)
+	}
 	for _, statement := range drop {
 		if _, err := db.ExecContext(tb.Context(), statement); err != nil {
 			tb.Fatal(err)
 		}
 	}
+	defer func() {
+		for _, statement := range restore {
+			if _, err := db.ExecContext(tb.Context(), statement); err != nil {
+				tb.Fatal(err)
+			}
+		}
+	}()
 	for i, arg := range args {
 		args[i] = parameter(arg, isFile)
 	}
@@ -53,6 +57,27 @@ func Tamper(tb testing.TB, databaseURL, statement string, args ...any) {
 	if rows, err := result.RowsAffected(); rows == 0 || err != nil {
 		tb.Fatalf("%s: %d rows, %v", statement, rows, err)
 	}
+}
+
+// triggers returns the statements that drop an SQLite file's triggers, and make them again.
+func triggers(tb testing.TB, db *sql.DB) (drop, restore []string) {
+	tb.Helper()
+	rows, err := db.QueryContext(tb.Context(), "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var name, statement string
+		if err := rows.Scan(&name, &statement); err != nil {
+			tb.Fatal(err)
+		}
+		drop, restore = append(drop, "DROP TRIGGER "+name), append(restore, statement)
+	}
+	if err := rows.Err(); err != nil {
+		tb.Fatal(err)
+	}
+	return drop, restore
 }
 
 // Tamper is Tamper on the writer's database.
@@ -114,4 +139,20 @@ func (w *Writer) Truncate(of escrow.InstitutionID, last int64) {
 	w.Tamper("DELETE FROM journal_entries WHERE institution_id = $1 AND sequence > $2", of, last)
 	w.Tamper(`UPDATE journal_heads SET sequence = $2,
 		last_at = (SELECT at FROM journal_entries WHERE institution_id = $1 AND sequence = $2) WHERE institution_id = $1`, of, last)
+}
+
+// Execute runs a statement on a database beside the server.
+func Execute(tb testing.TB, databaseURL, statement string) {
+	tb.Helper()
+	db, err := sql.Open("pgx", databaseURL)
+	if path, isFile := strings.CutPrefix(databaseURL, "sqlite:"); isFile {
+		db, err = driver.Open("file:" + path)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if _, err := db.ExecContext(tb.Context(), statement); err != nil {
+		tb.Fatalf("%s: %v", statement, err)
+	}
 }
