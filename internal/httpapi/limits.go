@@ -63,11 +63,11 @@ func (l *limits) check(c *call) error {
 		"The key asks for more than it may; go on after %s.", wait.Round(time.Millisecond))
 }
 
-// takeFailure counts a request with an invalid key, and refuses it otherwise than for its key
-// where too many came from its address of late.
+// takeFailure counts a request with an invalid key or none, and refuses it otherwise than for
+// its key where too many came from its address of late.
 func (l *limits) takeFailure(client netip.Addr) error {
 	if l.enabled && l.failures.Take(web.ClientNetwork(client), l.now()) > 0 {
-		return escrow.Errorf(codeRateLimited, "Too many requests with invalid keys came from this address.")
+		return escrow.Errorf(codeRateLimited, "Too many requests without a valid key came from this address.")
 	}
 	return nil
 }

@@ -102,7 +102,9 @@ func TestFailedAuthenticationIsLimited(t *testing.T) {
 	s.As("egk_wrong").Get(t, "/positions", elsewhere).Refused(t, 401, "invalid_api_key")
 	s.Get(t, "/institutions", here).Want(t, 200)
 	s.As("").Get(t, "/health", here).Want(t, 200)
-	s.As("").Get(t, "/positions", here).Refused(t, 401, "unauthorized")
+	// Who sends no key at all is no better.
+	exhaust(t, s.As(""), wrong, 20_000)
+	s.As("").Get(t, "/positions", elsewhere).Refused(t, 401, "unauthorized")
 }
 
 // What others send from the same address locks out nobody who has a valid key.

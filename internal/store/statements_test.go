@@ -249,7 +249,7 @@ func calls(ctx context.Context, of escrow.InstitutionID) []storeCall {
 		}},
 		{"Committed", func(s *Store) error { _, err := s.Committed(ctx, escrow.Entry{InstitutionID: of}); return err }},
 		{"Purge", func(s *Store) error { _, err := s.Purge(ctx, time.Now(), 1); return err }},
-		{"AddSecurityEvents", func(s *Store) error { return s.AddSecurityEvents(ctx, make([]escrow.SecurityEvent, 1)) }},
+		{"AddSecurityEvents", func(s *Store) error { return s.AddSecurityEvents(ctx, []escrow.SecurityEvent{{Count: 1}}) }},
 		{"StoredEntries", func(s *Store) error { _, err := s.StoredEntries(ctx, of, 1, 2); return err }},
 		{"StoredPage", func(s *Store) error { _, err := s.StoredPage(ctx, of, 1, 2); return err }},
 		{"Histories", func(s *Store) error { _, err := s.Histories(ctx, of, []string{""}); return err }},

@@ -158,7 +158,7 @@ func testEndedContext(f *fixture) {
 		"CheckSchema":  func() error { return f.CheckSchema(ended) },
 		"Committed":    func() error { _, err := f.Committed(ended, escrow.Entry{InstitutionID: of}); return err },
 		"AddSecurityEvents": func() error {
-			return f.AddSecurityEvents(ended, []escrow.SecurityEvent{{ID: escrow.EntryID(f.uuid())}})
+			return f.AddSecurityEvents(ended, []escrow.SecurityEvent{{ID: escrow.EntryID(f.uuid()), Count: 1}})
 		},
 	} {
 		if err := call(); !errors.Is(err, store.ErrUnavailable) {
