@@ -45,6 +45,8 @@ type serverFlags struct {
 	RateLimitEnabled string `env:"RATE_LIMIT_ENABLED" default:"true" help:"Whether requests are limited by key: true or false."`
 	RateLimitRPS     string `env:"RATE_LIMIT_RPS" name:"rate-limit-rps" default:"20000" help:"The steady rate of one key, in requests per second."`
 	RateLimitBurst   string `env:"RATE_LIMIT_BURST" name:"rate-limit-burst" default:"40000" help:"The requests that one key may send at once."`
+	InstitutionRPS   string `env:"RATE_LIMIT_INSTITUTION_RPS" name:"rate-limit-institution-rps" default:"40000" help:"The steady rate of all keys of an institution together, in requests per second."`
+	InstitutionBurst string `env:"RATE_LIMIT_INSTITUTION_BURST" name:"rate-limit-institution-burst" default:"80000" help:"The requests that all keys of an institution may send at once."`
 
 	// How long a request and a shutdown may take.
 	RequestTimeout  string `env:"REQUEST_TIMEOUT" default:"15s" help:"The longest that a request may take, like 15s."`
@@ -97,9 +99,11 @@ type serverConfig struct {
 	// allowedOrigins are the sites whose pages may call the API from a browser.
 	allowedOrigins []string
 
-	// rps and burst limit one key: requests per second, and requests at once.
-	rateLimited bool
-	rps, burst  int
+	// rps and burst limit one key: requests per second, and requests at once; the others limit
+	// all keys of an institution together.
+	rateLimited                      bool
+	rps, burst                       int
+	institutionRPS, institutionBurst int
 
 	// A server that is told to stop waits for shutdownDelay; shutdownTimeout counts from then on.
 	requestTimeout  time.Duration
@@ -136,6 +140,8 @@ func (f serverFlags) config(stderr io.Writer) (serverConfig, error) {
 		rateLimited:      r.yesNo("RATE_LIMIT_ENABLED", f.RateLimitEnabled),
 		rps:              r.whole("RATE_LIMIT_RPS", f.RateLimitRPS, 1, 1_000_000),
 		burst:            r.whole("RATE_LIMIT_BURST", f.RateLimitBurst, 1, 1_000_000),
+		institutionRPS:   r.whole("RATE_LIMIT_INSTITUTION_RPS", f.InstitutionRPS, 1, 1_000_000),
+		institutionBurst: r.whole("RATE_LIMIT_INSTITUTION_BURST", f.InstitutionBurst, 1, 1_000_000),
 		requestTimeout:   r.duration("REQUEST_TIMEOUT", f.RequestTimeout, 100*time.Millisecond, 10*time.Minute),
 		shutdownDelay:    r.duration("SHUTDOWN_DELAY", f.ShutdownDelay, 0, 10*time.Minute),
 		shutdownTimeout:  r.duration("SHUTDOWN_TIMEOUT", f.ShutdownTimeout, 0, 10*time.Minute),

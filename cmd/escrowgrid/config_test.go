@@ -45,6 +45,8 @@ func TestAWrongValueIsNamedByItsVariable(t *testing.T) {
 		{"RATE_LIMIT_ENABLED", "1", "1", "true or false"},
 		{"RATE_LIMIT_RPS", "0", "0", "1 to 1000000"},
 		{"RATE_LIMIT_BURST", "many", "many", "1 to 1000000"},
+		{"RATE_LIMIT_INSTITUTION_RPS", "0", "0", "1 to 1000000"},
+		{"RATE_LIMIT_INSTITUTION_BURST", "many", "many", "1 to 1000000"},
 		{"REQUEST_TIMEOUT", "15", "15", "duration"},
 		{"REQUEST_TIMEOUT", "1ms", "1ms", "duration"},
 		{"SHUTDOWN_DELAY", "-1s", "-1s", "duration"},

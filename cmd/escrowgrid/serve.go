@@ -222,10 +222,16 @@ func (s *service) handler(registry *prometheus.Registry) (http.Handler, error) {
 		TrustedProxies:  c.trustedProxies,
 		AllowedOrigins:  c.allowedOrigins,
 		PublicDocs:      c.publicDocs,
-		RateLimit:       httpapi.RateLimit{Enabled: c.rateLimited, RPS: c.rps, Burst: c.burst},
-		AnswerMemory:    limitMemory(c.logger),
-		RequestTimeout:  c.requestTimeout,
-		Stopping:        s.stopping,
+		RateLimit: httpapi.RateLimit{
+			Enabled:          c.rateLimited,
+			RPS:              c.rps,
+			Burst:            c.burst,
+			InstitutionRPS:   c.institutionRPS,
+			InstitutionBurst: c.institutionBurst,
+		},
+		AnswerMemory:   limitMemory(c.logger),
+		RequestTimeout: c.requestTimeout,
+		Stopping:       s.stopping,
 	}
 
 	// A nil *otlp.Exporter in the interface would not be nil.

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -310,7 +311,7 @@ func TestCloseFinishesWhatWasAccepted(t *testing.T) {
 		s := d.start(t, newClock())
 		of := s.institution()
 		create := root(of, createPosition(s.asset(of), "h", "10"))
-		s.NoteSecurityEvent(escrow.SecurityEvent{InstitutionID: of, Actor: "unknown", Code: escrow.CodeInvalidKey})
+		s.NoteSecurityEvent(netip.Prefix{}, escrow.SecurityEvent{InstitutionID: of, Actor: "unknown", Code: escrow.CodeInvalidKey})
 
 		release := d.block(t, of)
 		attempts := s.beginInOrder(t.Context(), create, create, create, create)

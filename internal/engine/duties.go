@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"slices"
 	"sync"
@@ -23,12 +22,6 @@ const (
 	purgeInterval = time.Minute
 	// dutyTimeout bounds one round of a duty.
 	dutyTimeout = 30 * time.Second
-	// maxWaitingSecurityEvents bounds the refused attempts that wait to be written; those
-	// beyond it are counted and forgotten.
-	maxWaitingSecurityEvents = 1000
-	// refusalInterval is how long they wait: a flood of them is to cost the
-	// database no more than one transaction a second.
-	refusalInterval = time.Second
 )
 
 // The names of the duties in metrics and logs.
@@ -119,42 +112,6 @@ func (e *Engine) purge(ctx context.Context) {
 			e.dutyFailed(dutyPurge, err)
 		}
 	})
-}
-
-// NoteSecurityEvent keeps an attempt that was refused for a reason of security. It never waits.
-func (e *Engine) NoteSecurityEvent(attempt escrow.SecurityEvent) {
-	var random [8]byte
-	_, _ = rand.Read(random[:]) // It never fails.
-	attempt.At = e.config.Now()
-	attempt.ID = escrow.EntryID(escrow.NewUUID(attempt.At, binary.BigEndian.Uint64(random[:])))
-	select {
-	case e.securityEvents <- attempt:
-	default:
-		e.metrics.unlogged.Inc()
-	}
-}
-
-// writeSecurityEvents writes the refused attempts that wait.
-func (e *Engine) writeSecurityEvents(ctx context.Context) {
-	flush := func(ctx context.Context) {
-		var attempts []escrow.SecurityEvent
-		for len(e.securityEvents) > 0 && len(attempts) < maxWaitingSecurityEvents {
-			attempts = append(attempts, <-e.securityEvents)
-		}
-		if len(attempts) == 0 {
-			return
-		}
-		if err := e.store.AddSecurityEvents(ctx, attempts); err != nil {
-			e.metrics.unlogged.Add(float64(len(attempts)))
-			e.dutyFailed(dutySecurityEvents, err)
-		}
-	}
-
-	e.every(ctx, refusalInterval, flush)
-
-	last, cancel := context.WithTimeout(context.Background(), refusalInterval)
-	defer cancel()
-	flush(last)
 }
 
 // endAbandoned ends the sessions of other servers that keep this one from writing and have

@@ -3,7 +3,10 @@ package engine_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
+	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -225,30 +228,62 @@ func TestRefusedAttemptsAreLogged(t *testing.T) {
 		want := escrow.SecurityEvent{
 			InstitutionID: of, Actor: "unknown", Code: escrow.CodeInvalidKey, Method: "POST", Path: "/positions", Client: "192.0.2.1", RequestID: "r",
 		}
-		s.NoteSecurityEvent(want)
-		var logged []escrow.SecurityEvent
-		eventually(t, "the attempt is in the log", func() bool {
-			logged = must(s.SecurityEvents(t.Context(), escrow.SecurityEventFilter{Institution: &of}, escrow.PageRequest{Limit: 10})).Items
-			return len(logged) > 0
-		})
-		want.At, want.ID = s.clock.now(), logged[0].ID
-		if diff := cmp.Diff([]escrow.SecurityEvent{want}, logged); diff != "" {
+		stranger, customer := netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("192.0.2.2/32")
+		logged := func(actor string) []escrow.SecurityEvent {
+			return must(s.SecurityEvents(t.Context(), escrow.SecurityEventFilter{Institution: &of, Actor: actor}, escrow.PageRequest{Limit: 1000})).Items
+		}
+		s.NoteSecurityEvent(stranger, want)
+		eventually(t, "the attempt is in the log", func() bool { return len(logged("unknown")) == 1 })
+		want.At, want.LastAt, want.Count, want.ID = s.clock.now(), s.clock.now(), 1, logged("unknown")[0].ID
+		if diff := cmp.Diff([]escrow.SecurityEvent{want}, logged("unknown")); diff != "" {
 			t.Errorf("attempts made (-) and logged (+):\n%s", diff)
 		}
-		// A flood of them is dropped and counted rather than waited for, while none is written.
+
+		// A flood is one event, whatever it asks for, and hides nobody who has a key.
+		const flood = 5000
+		for i := range flood {
+			again := want
+			again.Path, again.RequestID = fmt.Sprint("/", i), fmt.Sprint(i)
+			s.NoteSecurityEvent(stranger, again)
+		}
+		forbidden := make(map[string]bool)
+		for i := range 60 {
+			path := fmt.Sprint("/", i)
+			forbidden[path] = true
+			s.NoteSecurityEvent(customer, escrow.SecurityEvent{
+				InstitutionID: of, Actor: "root", Code: "forbidden", Method: "POST", Path: path, Client: "192.0.2.2",
+			})
+		}
+		eventually(t, "all are counted", func() bool {
+			return len(logged("root")) == len(forbidden) && logged("unknown")[0].Count == 1+flood
+		})
+		for _, event := range logged("root") {
+			delete(forbidden, event.Path)
+		}
+		if events := logged("unknown"); len(forbidden) > 0 || len(events) != 1 || events[0].Path != want.Path || events[0].RequestID != want.RequestID {
+			t.Errorf("not logged are %v, and the strangers' are %+v", forbidden, events)
+		}
+
+		// From more addresses than there is room for, attempts are dropped and counted. A key's is kept
+		// also then, and while the database takes none.
 		lock := []string{"BEGIN", "LOCK TABLE security_events IN ACCESS EXCLUSIVE MODE"}
 		if d.name == "sqlite" {
 			lock = []string{"BEGIN IMMEDIATE"}
 		}
 		release := d.hold(t, lock...)
-		const flood = 5000
-		for range flood {
-			s.NoteSecurityEvent(want)
+		for i := range flood {
+			address := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+			s.NoteSecurityEvent(netip.PrefixFrom(address, 32), want)
 		}
 		if unlogged := s.metric("security_events_lost_total"); unlogged < flood/2 || unlogged >= flood {
-			t.Errorf("of %d attempts at once %d were dropped", flood, unlogged)
+			t.Errorf("of attempts from %d addresses %d were dropped", flood, unlogged)
 		}
+		last := escrow.SecurityEvent{InstitutionID: of, Actor: "root", Code: "forbidden", Method: "GET", Path: "/last"}
+		s.NoteSecurityEvent(customer, last)
 		release()
+		eventually(t, "the last is logged", func() bool {
+			return slices.ContainsFunc(logged("root"), func(e escrow.SecurityEvent) bool { return e.Path == last.Path })
+		})
 	})
 }
 

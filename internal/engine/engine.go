@@ -34,7 +34,7 @@ type Engine struct {
 	metrics        *metrics
 	committers     []*committer
 	keys           *lru.Cache[escrow.SecretHash, escrow.APIKey]
-	securityEvents chan escrow.SecurityEvent
+	securityEvents securityEvents
 
 	// accepting is held for reading while a command is put into a queue, and for
 	// writing to close the queues.
@@ -58,15 +58,14 @@ func New(config Config) (*Engine, error) {
 
 	ctx, stop := context.WithCancel(context.Background())
 	e := &Engine{
-		Queries:        config.Store,
-		config:         config,
-		store:          config.Store,
-		log:            config.Logger,
-		metrics:        newMetrics(config.Metrics),
-		keys:           newKeyCache(),
-		securityEvents: make(chan escrow.SecurityEvent, maxWaitingSecurityEvents),
-		stop:           stop,
-		quit:           make(chan struct{}),
+		Queries: config.Store,
+		config:  config,
+		store:   config.Store,
+		log:     config.Logger,
+		metrics: newMetrics(config.Metrics),
+		keys:    newKeyCache(),
+		stop:    stop,
+		quit:    make(chan struct{}),
 	}
 	e.metrics.observeEngine(config.Metrics, e)
 	config.Store.OnHistoryLost(e.historyLost)

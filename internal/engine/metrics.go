@@ -70,7 +70,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			"Database sessions that this server ended: their servers were not heard of, and kept others from writing."),
 		expired: counter("positions_expired_total", "Positions that this server expired."),
 		unlogged: counter("security_events_lost_total",
-			"Refused attempts that did not fit into the queue of security events, or could not be written."),
+			"Refused attempts for which there was no room among the security events that wait to be written."),
 		due: factory.NewGauge(prometheus.GaugeOpts{
 			Name: "escrowgrid_positions_due",
 			Help: "Positions past their expiresAt, up to 500, when this server last looked for them.",

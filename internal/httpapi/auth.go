@@ -38,7 +38,7 @@ func (c caller) actor() escrow.Actor {
 func (c caller) name() string {
 	switch {
 	case !c.known:
-		return "unknown"
+		return escrow.ActorUnknown
 	case c.metrics:
 		return "metrics"
 	}
@@ -92,7 +92,7 @@ func (p permission) check(c *call) error {
 func (s *server) authenticate(c *call) error {
 	secret, err := presentedKey(c.request)
 	if err != nil {
-		return err
+		return cmp.Or(s.limits.takeFailure(c.client), err)
 	}
 	if isOneOf(secret, s.rootHashes) {
 		c.caller = caller{known: true, root: true, secret: secret}

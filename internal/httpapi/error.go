@@ -80,7 +80,8 @@ func securityRelevant(kind ErrorKind) bool {
 
 // noteSecurityEvent keeps the refused attempt among the bounded security events.
 func (c *call) noteSecurityEvent(code escrow.Code) {
-	c.server.engine.NoteSecurityEvent(escrow.SecurityEvent{
+	network := web.ClientNetwork(c.client)
+	c.server.engine.NoteSecurityEvent(network, escrow.SecurityEvent{
 		InstitutionID: c.caller.institution,
 		Actor:         c.caller.name(),
 		Code:          code,

@@ -68,6 +68,8 @@ type refusalView struct {
 	Method string      `json:"method"`
 	Route  string      `json:"route"`
 	Client string      `json:"client" doc:"The client's address."`
+	Count  int64       `json:"count" doc:"How many such attempts there were within a minute. Of callers who are not known, those are alike that have the code and the address, on IPv6 its /64; of others, those that have actor, method and route too. The rest is that of the first." minimum:"1"`
+	LastAt timestamp   `json:"lastAt" doc:"When the last of them was; at is when the first was."`
 }
 
 // viewLedgerEvent shows an entry that concerns a position.
@@ -127,6 +129,8 @@ func viewSecurityEvent(a escrow.SecurityEvent) auditEventView {
 			Method: a.Method,
 			Route:  a.Path,
 			Client: a.Client,
+			Count:  a.Count,
+			LastAt: timestamp(a.LastAt),
 		},
 	}
 
@@ -222,6 +226,10 @@ func (s *server) listEntries(c *call, list listRequest, query auditQuery) (reply
 		return reply{}, err
 	}
 
+	// Security events, which have the same route, are small.
+	if err := c.reserveMemory(escrow.MaxPageBytes); err != nil {
+		return reply{}, err
+	}
 	entries, err := s.engine.Entries(c.context(), institution, filter, list.page)
 	return listed(entries, list.page.Limit, viewAuditEvent, entryCursor), err
 }

@@ -74,6 +74,24 @@ func TestAKeyIsLimited(t *testing.T) {
 	})
 }
 
+// Who makes more keys gets no more: all of an institution share a limit, and no other has less.
+func TestAnInstitutionIsLimited(t *testing.T) {
+	s := serve(t, onSQLite(t), func(c *settings) {
+		c.RateLimit = httpapi.RateLimit{Enabled: true, RPS: 1000, Burst: 1000, InstitutionRPS: 1, InstitutionBurst: 60}
+	})
+	b, other := s.bank(t), s.bank(t)
+	passed := 0
+	for _, key := range []apitest.Client{b.Admin, b.ReadOnly} {
+		_, more := exhaust(t, key, apitest.Request{Method: http.MethodGet, Path: "/positions"}, 1000)
+		passed += more
+	}
+	if passed > 80 {
+		t.Errorf("%d requests of two keys passed at once", passed)
+	}
+	other.Admin.Get(t, "/positions").Want(t, 200)
+	s.Get(t, "/positions?institutionId="+b.ID).Want(t, 200)
+}
+
 // Making keys and institutions has a stricter limit of its own.
 func TestCreationIsLimited(t *testing.T) {
 	s := limited(t, 100_000, 100_000)
@@ -102,7 +120,9 @@ func TestFailedAuthenticationIsLimited(t *testing.T) {
 	s.As("egk_wrong").Get(t, "/positions", elsewhere).Refused(t, 401, "invalid_api_key")
 	s.Get(t, "/institutions", here).Want(t, 200)
 	s.As("").Get(t, "/health", here).Want(t, 200)
-	s.As("").Get(t, "/positions", here).Refused(t, 401, "unauthorized")
+	// Who sends no key at all is no better.
+	exhaust(t, s.As(""), wrong, 20_000)
+	s.As("").Get(t, "/positions", elsewhere).Refused(t, 401, "unauthorized")
 }
 
 // What others send from the same address locks out nobody who has a valid key.

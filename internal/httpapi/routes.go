@@ -134,7 +134,7 @@ func (s *server) table() []route {
 			handle: s.getStatement, operation: getStatementOperation,
 		},
 		{
-			pattern: "GET /audit-events", permission: adminKey, tenant: existingNamed, large: true,
+			pattern: "GET /audit-events", permission: adminKey, tenant: existingNamed,
 			handle: s.listAuditEvents, operation: listAuditEventsOperation,
 		},
 

@@ -43,7 +43,7 @@ var recordRows = newRows(rowsOf[string, escrow.Record, ownedRecord]{
 })
 
 // Purge removes what has outlived its retention: idempotency records, and
-// refused attempts beyond MaxSecurityEvents. It removes at most limit of each, so that
+// security events beyond MaxSecurityEvents. It removes at most limit of each, so that
 // no purge holds locks for long, and returns how many went.
 func (s *Store) Purge(ctx context.Context, now time.Time, limit int) (int64, error) {
 	records, err := s.database.exec(ctx, `DELETE FROM idempotency_records WHERE (institution_id, key) IN (
@@ -52,7 +52,17 @@ func (s *Store) Purge(ctx context.Context, now time.Time, limit int) (int64, err
 	if err != nil {
 		return 0, err
 	}
-	refusals, err := s.database.exec(ctx, `DELETE FROM security_events WHERE id IN (
-		SELECT id FROM security_events ORDER BY id DESC LIMIT $1 OFFSET $2)`, []any{int64(limit), int64(MaxSecurityEvents)})
-	return records + refusals, err
+
+	// Those of strangers, and those of known callers, each by themselves.
+	removed := records
+	for _, comparison := range []string{"=", "<>"} {
+		refusals, err := s.database.exec(ctx, `DELETE FROM security_events WHERE id IN (
+			SELECT id FROM security_events WHERE actor `+comparison+` $1 ORDER BY id DESC LIMIT $2 OFFSET $3)`,
+			[]any{escrow.ActorUnknown, int64(limit), int64(MaxSecurityEvents)})
+		if err != nil {
+			return 0, err
+		}
+		removed += refusals
+	}
+	return removed, nil
 }

@@ -110,7 +110,7 @@ func fill(ctx context.Context, tx pgx.Tx, body []byte) error {
 		`INSERT INTO journal_checkpoints SELECT u((i - 1) % 3 + 1), (i - 1) / 3 + 1, now(), '', '{}' FROM n() AS i`,
 		`INSERT INTO idempotency_records (institution_id, key, fingerprint, subject, sequence, request_id, created_at)
 			SELECT u(i % 3 + 1), i, '', 's', 1, 'r', now() + i * interval '1 m' FROM n() AS i`,
-		`INSERT INTO security_events SELECT u(i), now(), u(i % 3), 'root', 'c', 'm', 'p', 'c', 'r' FROM n() AS i`,
+		`INSERT INTO security_events SELECT u(i), now(), u(i % 3), 'root', 'c', 'm', 'p', 'c', 'r', now(), 1 FROM n() AS i`,
 	} {
 		var args []any
 		if strings.Contains(sql, "$1") {

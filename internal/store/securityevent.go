@@ -6,8 +6,9 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
-// MaxSecurityEvents bounds the security events; Purge keeps the newest.
-const MaxSecurityEvents = 100_000
+// MaxSecurityEvents bounds the security events of known callers, and as many of others; Purge
+// keeps the newest of both, so that a flood without a key evicts nothing about those who have one.
+const MaxSecurityEvents = 50_000
 
 var securityEventTable = newTable("security_events", func(a *escrow.SecurityEvent) []column {
 	return []column{
@@ -20,8 +21,10 @@ var securityEventTable = newTable("security_events", func(a *escrow.SecurityEven
 		fixed("path", textColumn(&a.Path)),
 		fixed("client", textColumn(&a.Client)),
 		fixed("request_id", textColumn(&a.RequestID)),
+		changing("last_at", timeColumn(&a.LastAt)),
+		changing("count", bigintColumn(&a.Count)),
 	}
-}, purged())
+}, purged(), onConflict("ON CONFLICT (id) DO UPDATE SET last_at = excluded.last_at, count = excluded.count"))
 
 // SecurityEvents returns a page of the security events.
 func (s *Store) SecurityEvents(
@@ -35,7 +38,8 @@ func (s *Store) SecurityEvents(
 	return idPage(ctx, s.database, l, filter.Period, page, securityEventTable.scan)
 }
 
-// AddSecurityEvents adds refused attempts to them.
+// AddSecurityEvents adds refused attempts to them. Of one that is there, it sets the time of the
+// last attempt and the count.
 func (s *Store) AddSecurityEvents(ctx context.Context, attempts []escrow.SecurityEvent) error {
 	return s.database.transact(ctx, func(sink changeSink) error { return insert(sink, securityEventTable, attempts) })
 }

@@ -41,9 +41,13 @@ func TestThePurgeKeepsTheNewestRefusedAttempts(t *testing.T) {
 		attempts := make([]escrow.SecurityEvent, bound+surplus)
 		for i := range attempts {
 			attempts[i].At = now.Add(time.Duration(i) * time.Second)
+			attempts[i].LastAt, attempts[i].Count, attempts[i].Actor = attempts[i].At, 1, escrow.ActorUnknown
 			attempts[i].ID = escrow.EntryID(escrow.NewUUID(attempts[i].At, 0))
 		}
-		if err := s.AddSecurityEvents(t.Context(), attempts); err != nil {
+		// One of a known caller is older than all of them.
+		known := escrow.SecurityEvent{Actor: "root", At: now.Add(-time.Hour), LastAt: now, Count: 1}
+		known.ID = escrow.EntryID(escrow.NewUUID(known.At, 0))
+		if err := s.AddSecurityEvents(t.Context(), slices.Concat(attempts, []escrow.SecurityEvent{known})); err != nil {
 			t.Fatal(err)
 		}
 		short := newStore(shortLog{s.database, bound}, s.cache)
@@ -53,7 +57,7 @@ func TestThePurgeKeepsTheNewestRefusedAttempts(t *testing.T) {
 			}
 		}
 		page, err := s.SecurityEvents(t.Context(), escrow.SecurityEventFilter{}, escrow.PageRequest{Limit: 100})
-		if diff := cmp.Diff(attempts[surplus:], page.Items); diff != "" || err != nil {
+		if diff := cmp.Diff(append([]escrow.SecurityEvent{known}, attempts[surplus:]...), page.Items); diff != "" || err != nil {
 			t.Errorf("%s: attempts that are to be left (-) and that are (+), %v:\n%s", s.Name(), err, diff)
 		}
 	}

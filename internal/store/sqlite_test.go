@@ -26,7 +26,7 @@ func TestSQLiteFilesAreReadableByTheirOwnerAlone(t *testing.T) {
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	attempt := escrow.SecurityEvent{ID: escrow.EntryID{1}, At: time.Now(), Actor: "unknown"}
+	attempt := escrow.SecurityEvent{ID: escrow.EntryID{1}, At: time.Now(), Actor: "unknown", LastAt: time.Now(), Count: 1}
 	if err := s.AddSecurityEvents(t.Context(), []escrow.SecurityEvent{attempt}); err != nil {
 		t.Fatal(err)
 	}

@@ -272,7 +272,7 @@ func calls(ctx context.Context, of escrow.InstitutionID) []storeCall {
 		}},
 		{"Committed", func(s *Store) error { _, err := s.Committed(ctx, escrow.Entry{InstitutionID: of}); return err }},
 		{"Purge", func(s *Store) error { _, err := s.Purge(ctx, time.Now(), 1); return err }},
-		{"AddSecurityEvents", func(s *Store) error { return s.AddSecurityEvents(ctx, make([]escrow.SecurityEvent, 1)) }},
+		{"AddSecurityEvents", func(s *Store) error { return s.AddSecurityEvents(ctx, []escrow.SecurityEvent{{Count: 1}}) }},
 		{"CheckHistory", func(s *Store) error { _, err := s.CheckHistory(ctx); return err }},
 		{"ClosedJournals", func(s *Store) error { _, err := s.ClosedJournals(ctx, of, 1); return err }},
 		{"CloseIfLost", func(s *Store) error {

@@ -306,14 +306,20 @@ func (f *fixture) checkRefusals(t *testing.T) {
 		attempt := escrow.SecurityEvent{
 			At: f.moment(), InstitutionID: pick([]escrow.InstitutionID{{}, of}, f.random.IntN(2)), Actor: pick([]string{"root", "unknown"}, f.random.IntN(2)),
 			Code: escrow.CodeInvalidKey, Method: "POST", Path: pick(texts(), i), Client: "2001:db8::1", RequestID: pick(texts(), i+1),
+			Count: 1,
 		}
-		attempt.ID = escrow.EntryID(f.uuid())
+		attempt.ID, attempt.LastAt = escrow.EntryID(f.uuid()), attempt.At
 		attempts = append(attempts, attempt)
 	}
 	for _, half := range [][]escrow.SecurityEvent{attempts[:11], attempts[11:], nil} {
 		if err := f.AddSecurityEvents(t.Context(), half); err != nil {
 			t.Fatal(err)
 		}
+	}
+	// What happened again is counted where it stands.
+	attempts[3].Count, attempts[3].LastAt = 99, f.moment()
+	if err := f.AddSecurityEvents(t.Context(), attempts[3:4]); err != nil {
+		t.Fatal(err)
 	}
 	at := func(a escrow.SecurityEvent) time.Time { return a.At }
 	restrictions := append(

@@ -368,16 +368,26 @@ DELETE
 -- Purge
 DELETE
     FROM security_events
-    WHERE id IN (SELECT id FROM security_events ORDER BY id DESC LIMIT $1 OFFSET $2);
+    WHERE id IN (SELECT id FROM security_events WHERE actor = $1 ORDER BY id DESC LIMIT $2 OFFSET $3);
+
+-- Purge
+DELETE
+    FROM security_events
+    WHERE id IN (SELECT id FROM security_events WHERE actor <> $1 ORDER BY id DESC LIMIT $2 OFFSET $3);
 
 -- AddSecurityEvents on SQLite, for each row
-INSERT INTO security_events (id, at, institution_id, actor, code, method, path, client, request_id)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+INSERT INTO security_events (id, at, institution_id, actor, code, method, path, client, request_id, last_at,
+        count)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    ON CONFLICT (id) DO UPDATE
+    SET last_at = excluded.last_at, count = excluded.count;
 
 -- AddSecurityEvents on PostgreSQL
-INSERT INTO security_events (id, at, institution_id, actor, code, method, path, client,
-        request_id) SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[],
-        $6::text[], $7::text[], $8::text[], $9::text[]);
+INSERT INTO security_events (id, at, institution_id, actor, code, method, path, client, request_id, last_at,
+        count) SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[],
+        $6::text[], $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::bigint[])
+    ON CONFLICT (id) DO UPDATE
+    SET last_at = excluded.last_at, count = excluded.count;
 
 -- CheckHistory
 SELECT COUNT(*)
@@ -874,36 +884,36 @@ SELECT institution_id, size, at, note, balances
     ORDER BY size DESC LIMIT 101;
 
 -- SecurityEvents
-SELECT id, at, institution_id, actor, code, method, path, client, request_id
+SELECT id, at, institution_id, actor, code, method, path, client, request_id, last_at, count
     FROM security_events
     ORDER BY id ASC LIMIT 101;
 
 -- SecurityEvents, after a cursor
-SELECT id, at, institution_id, actor, code, method, path, client, request_id
+SELECT id, at, institution_id, actor, code, method, path, client, request_id, last_at, count
     FROM security_events
     WHERE id > $1
     ORDER BY id ASC LIMIT 101;
 
 -- SecurityEvents, before a cursor
-SELECT id, at, institution_id, actor, code, method, path, client, request_id
+SELECT id, at, institution_id, actor, code, method, path, client, request_id, last_at, count
     FROM security_events
     WHERE id < $1
     ORDER BY id DESC LIMIT 101;
 
 -- SecurityEvents, of a period
-SELECT id, at, institution_id, actor, code, method, path, client, request_id
+SELECT id, at, institution_id, actor, code, method, path, client, request_id, last_at, count
     FROM security_events
     WHERE id >= $1 AND id < $2
     ORDER BY id ASC LIMIT 101;
 
 -- SecurityEvents, of an institution
-SELECT id, at, institution_id, actor, code, method, path, client, request_id
+SELECT id, at, institution_id, actor, code, method, path, client, request_id, last_at, count
     FROM security_events
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 101;
 
 -- SecurityEvents, of an actor
-SELECT id, at, institution_id, actor, code, method, path, client, request_id
+SELECT id, at, institution_id, actor, code, method, path, client, request_id, last_at, count
     FROM security_events
     WHERE actor = $1
     ORDER BY id ASC LIMIT 101;

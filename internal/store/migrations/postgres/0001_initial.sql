@@ -183,8 +183,8 @@ CREATE TABLE idempotency_records (
 
 CREATE INDEX idempotency_records_created ON idempotency_records (created_at);
 
--- The bounded log of refused attempts that concern security. Not part of any
--- journal: nothing happened.
+-- The bounded log of refused attempts that concern security, those of a minute that are
+-- alike counted in one row. Not part of any journal: nothing happened.
 CREATE TABLE security_events (
     id             uuid PRIMARY KEY,
     at             timestamptz NOT NULL,
@@ -194,5 +194,7 @@ CREATE TABLE security_events (
     method         text NOT NULL,
     path           text NOT NULL,
     client         text NOT NULL,
-    request_id     text NOT NULL
+    request_id     text NOT NULL,
+    last_at        timestamptz NOT NULL,
+    count          bigint NOT NULL CHECK (count > 0)
 );

@@ -184,8 +184,8 @@ CREATE TABLE idempotency_records (
 
 CREATE INDEX idempotency_records_created ON idempotency_records (created_at);
 
--- The bounded log of refused attempts that concern security. Not part of any
--- journal: nothing happened.
+-- The bounded log of refused attempts that concern security, those of a minute that are
+-- alike counted in one row. Not part of any journal: nothing happened.
 CREATE TABLE security_events (
     id             blob PRIMARY KEY,
     at             integer NOT NULL,
@@ -195,7 +195,9 @@ CREATE TABLE security_events (
     method         text NOT NULL,
     path           text NOT NULL,
     client         text NOT NULL,
-    request_id     text NOT NULL
+    request_id     text NOT NULL,
+    last_at        integer NOT NULL,
+    count          integer NOT NULL CHECK (count > 0)
 ) STRICT, WITHOUT ROWID;
 
 -- The planner is told the shape that the tables will have: rows in all, then how
