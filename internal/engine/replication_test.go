@@ -75,7 +75,7 @@ func TestARowThatNoStandbyConfirmedIsNotTakenForWritten(t *testing.T) {
 	standby.Stop(t)
 	for what, write := range map[string]func(context.Context) error{
 		"a security event": func(ctx context.Context) error {
-			return s.store.AddSecurityEvents(ctx, []escrow.SecurityEvent{{At: s.clock.now()}})
+			return s.store.AddSecurityEvents(ctx, []escrow.SecurityEvent{{At: s.clock.now(), LastAt: s.clock.now(), Count: 1}})
 		},
 		"a lease": func(ctx context.Context) error {
 			_, err := s.store.IfLeader(ctx, 1, func(context.Context) error { return nil })
@@ -86,7 +86,7 @@ func TestARowThatNoStandbyConfirmedIsNotTakenForWritten(t *testing.T) {
 		go func() { done <- write(t.Context()) }()
 		d.cancelWaits(t, what+" is answered for", func() bool { return len(done) > 0 })
 		if err := <-done; escrow.ErrorCode(store.Failure(err)) != escrow.CodeOutcomeUnknown {
-			t.Errorf("%s that no standby confirmed: %v", what, err)
+			t.Fatalf("%s that no standby confirmed: %v", what, err)
 		}
 	}
 }
