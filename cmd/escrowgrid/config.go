@@ -67,6 +67,8 @@ type serverFlags struct {
 	VerifyInterval       string `env:"VERIFY_INTERVAL" default:"24h" help:"How long the server waits between two verifications of all journals and rows; 0s never verifies."`
 	ExpiryInterval       string `env:"EXPIRY_INTERVAL" default:"1s" help:"How often the server looks for positions to expire."`
 
+	AllowForeignSchema string `env:"ALLOW_FOREIGN_SCHEMA" default:"false" help:"Whether to serve a database that has triggers, views, rules or other things that no migration made: true or false."`
+
 	traceFlags `embed:""`
 }
 
@@ -150,6 +152,8 @@ func (f serverFlags) config(stderr io.Writer) (serverConfig, error) {
 		checkpointOrigin: r.checkpointOrigin("CHECKPOINT_ORIGIN", f.CheckpointOrigin),
 		expiryInterval:   r.duration("EXPIRY_INTERVAL", f.ExpiryInterval, 10*time.Millisecond, time.Hour),
 		traces:           r.traces(f.traceFlags),
+
+		allowForeignSchema: r.yesNo("ALLOW_FOREIGN_SCHEMA", f.AllowForeignSchema),
 	}
 	config.databaseURL, config.databaseConnections = r.database(f.databaseFlags)
 	// A signing key has a name, which must be the origin's.

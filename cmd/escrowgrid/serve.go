@@ -24,10 +24,9 @@ import (
 
 // serveCommand runs the server.
 type serveCommand struct {
-	serverFlags   `embed:""`
-	Migrate       bool `help:"Migrate a PostgreSQL database before serving. SQLite is always migrated."`
-	ForeignSchema bool `name:"allow-foreign-schema" env:"ALLOW_FOREIGN_SCHEMA" help:"Serve although the database has triggers, views, rules or other things that no migration made."`
-	PrintConfig   bool `help:"Print the configuration without its secrets, and exit."`
+	serverFlags `embed:""`
+	Migrate     bool `help:"Migrate a PostgreSQL database before serving. SQLite is always migrated."`
+	PrintConfig bool `help:"Print the configuration without its secrets, and exit."`
 }
 
 // Run serves until the context ends, and then stops within SHUTDOWN_DELAY and SHUTDOWN_TIMEOUT.
@@ -45,7 +44,6 @@ func (c *serveCommand) Run(ctx context.Context, out output) error {
 		return &usageError{"ROOT_API_KEY: is required with PostgreSQL; it takes at least 32 characters"}
 	}
 
-	config.allowForeignSchema = c.ForeignSchema
 	s, err := start(ctx, config, c.Migrate)
 	if err != nil {
 		return err

@@ -168,12 +168,13 @@ func testEndedContext(f *fixture) {
 
 	// A query that several share is not ended with the context of one of them.
 	const patience = 10 * time.Minute // The machine may be busy.
-	for late := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		_, used, _ := f.Connections()
-		if used == 0 {
-			break
-		}
-		if time.Now().After(late) {
+	late := time.After(patience)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for _, used, _ := f.Connections(); used != 0; _, used, _ = f.Connections() {
+		select {
+		case <-tick.C:
+		case <-late:
 			f.t.Fatalf("%d connections are in use by nobody", used)
 		}
 	}
