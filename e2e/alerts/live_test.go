@@ -239,10 +239,14 @@ func TestAlertsArrive(t *testing.T) { //nolint:tparallel // One installation is 
 		},
 		{
 			name: "security events cannot be written",
-			told: []string{"ticket EscrowGridSecurityEventsLost"},
+			told: []string{"ticket EscrowGridSecurityEventsLost", "ticket EscrowGridDutyFailing"},
+			with: []string{"EscrowGridRefusalsSurging"},
 			breaks: once(func(t *testing.T) {
 				i.sql(t, refuse("security_events", "INSERT"))
-				i.send(t, call{key: "egk_wrong", path: "/institutions"})
+				// More of them wait than there is room for.
+				for client := range 2100 {
+					i.send(t, call{from: fmt.Sprintf("127.2.%d.%d", client/250, 1+client%250), key: "egk_wrong", path: "/institutions"})
+				}
 			}),
 			mends: func(t *testing.T) { i.sql(t, accept("security_events")) },
 		},
