@@ -202,6 +202,10 @@ func (l *link) answers() {
 			l.close()
 			return
 		}
+		// The answer can be there before the client is cut off.
+		if l.leavesServer() {
+			continue
+		}
 		if _, err := l.client.Write(message); err != nil && !l.leavesServer() {
 			l.close()
 			return
