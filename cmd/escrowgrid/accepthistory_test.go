@@ -23,15 +23,22 @@ func TestADatabaseThatWentBackIsClosedUntilThatIsAccepted(t *testing.T) {
 	if code, stdout, stderr := call(t, env, "accept-history", b.id); code != exitFailure {
 		t.Errorf("beside a server it ends with %d, %q and %q", code, stdout, stderr)
 	}
+	admin := p.As(b.key)
+	awaitSigned := func(entries int) {
+		t.Helper()
+		p.eventually(t, "all is signed", func() bool {
+			signed := admin.Get(t, "/institutions/"+b.id+"/journal/checkpoint")
+			return signed.Status == 200 && signed.Text("size") == fmt.Sprint(entries)
+		})
+	}
+
+	// A backup is verified, for which something must be signed.
+	awaitSigned(entriesOfABank)
 	if code, _, stderr := call(t, env[:1], "backup", "--output", copied); code != exitOK {
 		t.Fatal(stderr)
 	}
-	admin := p.As(b.key)
 	admin.Post(t, "/positions", b.claim("lost")).Want(t, 201)
-	p.eventually(t, "all is signed", func() bool {
-		signed := admin.Get(t, "/institutions/"+b.id+"/journal/checkpoint")
-		return signed.Status == 200 && signed.Text("size") == fmt.Sprint(entriesOfABank+1)
-	})
+	awaitSigned(entriesOfABank + 1)
 	p.end(t, syscall.SIGTERM)
 
 	if err := os.Rename(copied, path); err != nil {
