@@ -104,8 +104,13 @@ func (a Answer) problemFault(key string) string {
 		}
 	}
 
+	// An id that the server made is random: of thousands, one has a short word in it.
+	told := string(a.Body)
+	if strings.HasPrefix(p.RequestID, "req_") {
+		told = strings.ReplaceAll(told, p.RequestID, "")
+	}
 	for _, secret := range append([]string{key}, internals...) {
-		if secret != "" && strings.Contains(string(a.Body), secret) {
+		if secret != "" && strings.Contains(told, secret) {
 			return fmt.Sprintf("the error discloses %q", secret)
 		}
 	}
