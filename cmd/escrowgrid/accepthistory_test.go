@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,21 +23,13 @@ func TestADatabaseThatWentBackIsClosedUntilThatIsAccepted(t *testing.T) {
 		t.Errorf("beside a server it ends with %d, %q and %q", code, stdout, stderr)
 	}
 	admin := p.As(b.key)
-	awaitSigned := func(entries int) {
-		t.Helper()
-		p.eventually(t, "all is signed", func() bool {
-			signed := admin.Get(t, "/institutions/"+b.id+"/journal/checkpoint")
-			return signed.Status == 200 && signed.Text("size") == fmt.Sprint(entries)
-		})
-	}
-
 	// A backup is verified, for which something must be signed.
-	awaitSigned(entriesOfABank)
+	p.awaitSigned(t, b, entriesOfABank)
 	if code, _, stderr := call(t, env[:1], "backup", "--output", copied); code != exitOK {
 		t.Fatal(stderr)
 	}
 	admin.Post(t, "/positions", b.claim("lost")).Want(t, 201)
-	awaitSigned(entriesOfABank + 1)
+	p.awaitSigned(t, b, entriesOfABank+1)
 	p.end(t, syscall.SIGTERM)
 
 	if err := os.Rename(copied, path); err != nil {

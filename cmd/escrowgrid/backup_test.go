@@ -48,6 +48,7 @@ func TestABackupUnderLoadIsRestoredElsewhere(t *testing.T) {
 	b := openBank(t, p.Client)
 	load := startLoad(t, []bank{b}, p.Client)
 	load.awaitMore(t, p, 300)
+	p.awaitSigned(t, b, entriesOfABank)
 	before := load.doneWith(0)
 	code, stdout, stderr := call(t, []string{"DATABASE_URL=" + database}, "backup", "--output", backup)
 	after := load.doneWith(0)

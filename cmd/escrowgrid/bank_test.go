@@ -2,9 +2,12 @@ package main
 
 import (
 	"fmt"
+	"net/http"
+	"strconv"
 	"testing"
 
 	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/store/journaltest"
 )
 
 // bank is an institution with an admin key and an asset in dollars.
@@ -28,6 +31,16 @@ func openBank(t *testing.T, root apitest.Client) (b bank) {
 // claim is the body of a position of 1000 dollars.
 func (b bank) claim(reference string) string {
 	return fmt.Sprintf(`{"assetId": %q, "holderReference": "h", "externalReference": %q, "currency": "USD", "amount": "1000.00"}`, b.asset, reference)
+}
+
+// awaitSigned waits until a checkpoint covers so many entries of a bank: what nobody has
+// signed does not verify.
+func (p *process) awaitSigned(t *testing.T, b bank, entries int) {
+	t.Helper()
+	p.eventually(t, fmt.Sprintf("%d entries are signed", entries), func() bool {
+		signed := p.Get(t, "/institutions/"+b.id+"/journal/checkpoint")
+		return signed.Status == http.StatusOK && journaltest.Must(strconv.Atoi(signed.Text("size"))) >= entries
+	})
 }
 
 // checkJournal checks that a journal has so many entries and counts them without a

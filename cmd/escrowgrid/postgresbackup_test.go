@@ -42,6 +42,7 @@ func TestAPostgreSQLBackupUnderLoadIsRestoredElsewhere(t *testing.T) {
 	b := openBank(t, p.Client)
 	load := startLoad(t, []bank{b}, p.Client)
 	load.awaitMore(t, p, 300)
+	p.awaitSigned(t, b, entriesOfABank)
 	before := load.doneWith(0)
 	output, code := script(t, database, "backup", backup)
 	after := load.doneWith(0)
@@ -85,6 +86,7 @@ func TestAPostgreSQLDatabaseIsRecoveredToAMoment(t *testing.T) {
 	b := openBank(t, p.Client)
 	load := startLoad(t, []bank{b}, p.Client)
 	load.awaitMore(t, p, 100)
+	p.awaitSigned(t, b, entriesOfABank)
 	backup, recoverTo := server.BaseBackup(t)
 	load.awaitMore(t, p, 300)
 

@@ -35,6 +35,7 @@ func TestWhatTheProgramWritesIsItsOwnersAlone(t *testing.T) {
 	admin := p.As(b.key)
 	admin.Post(t, "/positions", b.claim("a")).Want(t, 201)
 	admin.Send(t, apitest.Request{Method: "GET", Path: "/positions"}).Want(t, 200)
+	p.awaitSigned(t, b, entriesOfABank)
 	for _, args := range []string{
 		"backup -o " + path("backup.db"),
 		"export --institution " + b.id + " -o " + path("bundle") + " --url " + p.URL,

@@ -46,9 +46,7 @@ func serveVerified(t *testing.T, databaseURL string, env ...string) *verified {
 		admin.Post(t, "/positions/"+position+"/transition", `{"toState": "FUNDED"}`).Want(t, 200)
 		v.positions = append(v.positions, position)
 	}
-	v.eventually(t, "all is signed", func() bool {
-		return v.Get(t, "/institutions/"+v.id+"/journal/checkpoint").Text("size") == strconv.Itoa(entriesOfVerified)
-	})
+	v.awaitSigned(t, v.bank, entriesOfVerified)
 	v.publicKey = v.Get(t, "/keys").Want(t, 200).Texts(t, "verifierKey")[0]
 	return v
 }
