@@ -57,12 +57,22 @@ func (c *Cluster) BaseBackup() (_ *Cluster, err error) {
 
 // Recover starts a base backup of a cluster and replays that cluster's archive up to a
 // time.
-func (c *Cluster) Recover(from *Cluster, to time.Time) (err error) {
+func (c *Cluster) Recover(from *Cluster, to time.Time) error {
+	return c.bootAs("recovery.signal", map[string]string{
+		"restore_command":        "cp " + filepath.Join(from.dir, "archive") + "/%f %p",
+		"recovery_target_time":   to.UTC().Format("2006-01-02 15:04:05.999999+00"),
+		"recovery_target_action": "promote",
+		"hot_standby":            "off", // It accepts no connections before it has recovered.
+	})
+}
+
+// bootAs starts a base backup with more settings, as what a file of this name makes of it:
+// a server in recovery, or a standby.
+func (c *Cluster) bootAs(signalName string, settings map[string]string) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
-	// The file makes the server start in recovery.
-	signal := filepath.Join(c.dataDir(), "recovery.signal")
+	signal := filepath.Join(c.dataDir(), signalName)
 	if err := os.WriteFile(signal, nil, 0o600); err != nil {
 		return err
 	}
@@ -70,10 +80,7 @@ func (c *Cluster) Recover(from *Cluster, to time.Time) (err error) {
 		return err
 	}
 
-	c.settings["restore_command"] = "cp " + filepath.Join(from.dir, "archive") + "/%f %p"
-	c.settings["recovery_target_time"] = to.UTC().Format("2006-01-02 15:04:05.999999+00")
-	c.settings["recovery_target_action"] = "promote"
-	c.settings["hot_standby"] = "off" // It accepts no connections before it has recovered.
+	maps.Copy(c.settings, settings)
 	if c.port, err = freePort(); err != nil {
 		return err
 	}

@@ -1,10 +1,6 @@
 package pgcluster
 
-import (
-	"errors"
-	"os"
-	"path/filepath"
-)
+import "errors"
 
 // standbyName is the name under which a standby follows its primary.
 const standbyName = "standby"
@@ -17,7 +13,10 @@ func (c *Cluster) Standby() (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.follow(c); err != nil {
+	err = s.bootAs("standby.signal", map[string]string{
+		"primary_conninfo": c.URL("postgres") + "&application_name=" + standbyName,
+	})
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 
@@ -29,26 +28,6 @@ func (c *Cluster) Standby() (*Cluster, error) {
 		}
 	}
 	return s, nil
-}
-
-func (c *Cluster) follow(primary *Cluster) (err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-
-	// The file makes the server start as a standby.
-	signal := filepath.Join(c.dataDir(), "standby.signal")
-	if err := os.WriteFile(signal, nil, 0o600); err != nil {
-		return err
-	}
-	if err := c.account.own(signal); err != nil {
-		return err
-	}
-
-	c.settings["primary_conninfo"] = primary.URL("postgres") + "&application_name=" + standbyName
-	if c.port, err = freePort(); err != nil {
-		return err
-	}
-	return c.boot()
 }
 
 // Promote makes a standby a cluster that is written to, with all that it has received. It
