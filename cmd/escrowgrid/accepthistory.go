@@ -5,9 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"math"
+	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -56,8 +57,14 @@ func (c *acceptCommand) Run(ctx context.Context, out output) (err error) {
 	if r.err != nil {
 		return r.err
 	}
+	// A file that the operator names must be there.
+	if c.SignedCheckpoints != "" {
+		if _, err := os.Stat(c.SignedCheckpoints); err != nil {
+			return err
+		}
+	}
 	signed, err := journallog.ReadSigned(signedPath(c.SignedCheckpoints, databaseURL))
-	if err != nil && (c.SignedCheckpoints != "" || !errors.Is(err, fs.ErrNotExist)) {
+	if err != nil {
 		return err
 	}
 
@@ -75,10 +82,11 @@ func (c *acceptCommand) Run(ctx context.Context, out output) (err error) {
 	}
 
 	for _, institution := range institutions {
-		lost, ok := closed[institution]
-		if !ok {
+		at := slices.IndexFunc(closed, func(l store.LostHistory) bool { return l.Institution == institution })
+		if at < 0 {
 			return fmt.Errorf("%s is not closed", institution)
 		}
+		lost := closed[at]
 		checkpoint, err := lastKnown(ctx, database, signed, institution)
 		if err != nil {
 			return err
@@ -102,27 +110,23 @@ func signedPath(given, databaseURL string) string {
 	return path + ".signed"
 }
 
-// closedJournals returns the institutions that are closed.
-func closedJournals(ctx context.Context, s *store.Store) (map[escrow.InstitutionID]store.LostHistory, error) {
+// closedJournals returns the institutions that are closed, in order of id.
+func closedJournals(ctx context.Context, s *store.Store) (closed []store.LostHistory, err error) {
 	const page = 1000
-	closed := make(map[escrow.InstitutionID]store.LostHistory)
-
 	for after := (escrow.InstitutionID{}); ; {
 		journals, err := s.ClosedJournals(ctx, after, page)
 		if err != nil {
 			return nil, err
 		}
-		for _, journal := range journals {
-			after = journal.Institution
-			closed[after] = journal
-		}
+		closed = append(closed, journals...)
 		if len(journals) < page {
 			return closed, nil
 		}
+		after = journals[page-1].Institution
 	}
 }
 
-func listClosed(out output, closed map[escrow.InstitutionID]store.LostHistory) error {
+func listClosed(out output, closed []store.LostHistory) error {
 	if len(closed) == 0 {
 		_, err := fmt.Fprintln(out.stdout, "No institution is closed.")
 		return err
@@ -130,8 +134,8 @@ func listClosed(out output, closed map[escrow.InstitutionID]store.LostHistory) e
 
 	table := tabwriter.NewWriter(out.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "CLOSED INSTITUTION\tLAST ENTRY\tLOST UP TO")
-	for institution, lost := range closed {
-		fmt.Fprintf(table, "%s\t%d\t%d\n", institution, lost.Head.Sequence, lost.Seen.Sequence)
+	for _, lost := range closed {
+		fmt.Fprintf(table, "%s\t%d\t%d\n", lost.Institution, lost.Head.Sequence, lost.Seen.Sequence)
 	}
 	return table.Flush()
 }
@@ -139,7 +143,7 @@ func listClosed(out output, closed map[escrow.InstitutionID]store.LostHistory) e
 // lastKnown returns the greatest checkpoint of a journal that is remembered or stored; nil
 // where there is none.
 func lastKnown(
-	ctx context.Context, s *store.Store, signed []journallog.SignedCheckpoint, institution escrow.InstitutionID,
+	ctx context.Context, s *store.Store, signed *journallog.Signed, institution escrow.InstitutionID,
 ) (*escrow.KnownCheckpoint, error) {
 	var known *escrow.KnownCheckpoint
 	stored, found, err := s.LastCheckpoint(ctx, institution, math.MaxInt64)
@@ -154,10 +158,8 @@ func lastKnown(
 		known = &escrow.KnownCheckpoint{Size: stored.Size, Root: checkpoint.Root}
 	}
 
-	for _, c := range signed {
-		if c.Institution == institution && (known == nil || c.Size > known.Size) {
-			known = &escrow.KnownCheckpoint{Size: c.Size, Root: c.Root}
-		}
+	if last := signed.Last(institution); last.Size > stored.Size {
+		known = &escrow.KnownCheckpoint{Size: last.Size, Root: last.Root}
 	}
 	return known, nil
 }
@@ -177,7 +179,7 @@ func accept(
 
 	_, err = e.Do(ctx, escrow.Request{
 		Institution: institution, Actor: escrow.ActorRoot(), RequestID: "accept-history-" + rand.Text(),
-		Command: escrow.NewAcceptHistory(checkpoint),
+		Command: escrow.AcceptHistory{Checkpoint: checkpoint},
 	})
 	return err
 }

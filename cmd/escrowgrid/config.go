@@ -74,9 +74,6 @@ type serverFlags struct {
 
 // serverConfig is serverFlags after parsing and checking.
 type serverConfig struct {
-	// allowForeignSchema serves a database with things that no migration made.
-	allowForeignSchema bool
-
 	// stderr is where a new root key is printed; it never reaches the log.
 	stderr io.Writer
 	logger *slog.Logger
@@ -122,6 +119,7 @@ type serverConfig struct {
 	checkpointInterval time.Duration
 	verifyInterval     time.Duration // 0 never verifies
 	expiryInterval     time.Duration
+	allowForeignSchema bool         // serves a database with things that no migration made
 	traces             *otlp.Config // nil traces nothing
 }
 
@@ -158,7 +156,6 @@ func (f serverFlags) config(stderr io.Writer) (serverConfig, error) {
 	config.databaseURL, config.databaseConnections = r.database(f.databaseFlags)
 	// A signing key has a name, which must be the origin's.
 	config.signers = r.signers("CHECKPOINT_SIGNING_KEY", f.CheckpointSigningKey, config.checkpointOrigin)
-
 	config.signedPath = signedPath(f.SignedCheckpoints, config.databaseURL)
 
 	// With a shorter interval, the server would do little else.

@@ -109,7 +109,7 @@ func TestHistoryThatGoesBackIsNoticed(t *testing.T) {
 		accept[escrow.Policy](s, root(untouched, valid(escrow.NewSetPolicy("US", escrow.PolicyInput{}))))
 	}
 
-	accept[escrow.Institution](second, root(busy, escrow.NewAcceptHistory(nil)))
+	accept[escrow.Institution](second, root(busy, escrow.AcceptHistory{}))
 	for _, s := range []*server{first, second} {
 		accept[escrow.Position](s, root(busy, createPosition(asset, "holder", "9")))
 		eventually(t, "what was accepted is counted no more", func() bool { return s.metric("history_lost_institutions") == 2 })

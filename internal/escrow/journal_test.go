@@ -93,7 +93,7 @@ func goldenDesk(t *testing.T) *desk {
 
 	d.actor = escrow.ActorRoot()
 	d.books.Head.Lost = d.books.Head.Sequence + 12
-	accept(escrow.NewAcceptHistory(&escrow.KnownCheckpoint{Size: d.books.Head.Sequence + 9, Root: [32]byte{1, 2, 3}}))
+	accept(escrow.AcceptHistory{Checkpoint: &escrow.KnownCheckpoint{Size: d.books.Head.Sequence + 9, Root: [32]byte{1, 2, 3}}})
 	return d
 }
 

@@ -9,7 +9,8 @@ import "encoding/base64"
 
 // AcceptHistory opens an institution that was closed because its journal has lost entries.
 type AcceptHistory struct {
-	checkpoint *KnownCheckpoint
+	// Checkpoint is nil where none is known.
+	Checkpoint *KnownCheckpoint
 }
 
 // KnownCheckpoint is the last checkpoint that is known to have been signed of a journal
@@ -17,11 +18,6 @@ type AcceptHistory struct {
 type KnownCheckpoint struct {
 	Size int64
 	Root [32]byte
-}
-
-// NewAcceptHistory makes the command; the checkpoint may be nil.
-func NewAcceptHistory(checkpoint *KnownCheckpoint) AcceptHistory {
-	return AcceptHistory{checkpoint: checkpoint}
 }
 
 // Needs implements Command.
@@ -36,10 +32,10 @@ func (c AcceptHistory) decide(b *Books, r Request, _ stamp) (event, *Error) {
 	}
 
 	e := historyAccepted{ID: b.institutionID, LostSequence: b.Head.Lost}
-	if c.checkpoint != nil {
+	if c.Checkpoint != nil {
 		e.Checkpoint = &checkpointState{
-			Size: c.checkpoint.Size,
-			Root: base64.StdEncoding.EncodeToString(c.checkpoint.Root[:]),
+			Size: c.Checkpoint.Size,
+			Root: base64.StdEncoding.EncodeToString(c.Checkpoint.Root[:]),
 		}
 	}
 	return e, nil

@@ -16,11 +16,11 @@ func TestAnInstitutionThatHasLostEntriesIsClosed(t *testing.T) {
 	d.refuse(create, escrow.CodeHistoryLost)
 	d.actor = escrow.ActorKey(admin)
 	d.refuse(create, escrow.CodeHistoryLost)
-	d.refuse(escrow.NewAcceptHistory(nil), escrow.CodeForbidden)
+	d.refuse(escrow.AcceptHistory{}, escrow.CodeForbidden)
 
 	d.actor = escrow.ActorRoot()
 	before := d.books.Head.Sequence
-	d.accept(escrow.NewAcceptHistory(nil))
+	d.accept(escrow.AcceptHistory{})
 	if d.books.Head.Lost != 0 || d.books.Head.Sequence != before+1 {
 		t.Errorf("the head is %+v, want an entry after %d and nothing lost", d.books.Head, before)
 	}
@@ -29,7 +29,7 @@ func TestAnInstitutionThatHasLostEntriesIsClosed(t *testing.T) {
 	}
 
 	// Where nothing is lost there is nothing to say.
-	d.accept(escrow.NewAcceptHistory(nil))
+	d.accept(escrow.AcceptHistory{})
 	if d.books.Head.Sequence != before+1 {
 		t.Errorf("the journal ends at %d, want %d", d.books.Head.Sequence, before+1)
 	}

@@ -84,7 +84,7 @@ func Start(config Config) *Log {
 	ctx, stop := context.WithCancel(context.Background())
 	l := &Log{config: config, metrics: newMetrics(config.Metrics), signed: config.Signed, stop: stop}
 	if l.signed == nil {
-		l.signed = &Signed{known: make(map[escrow.InstitutionID]SignedCheckpoint)}
+		l.signed = newSigned("")
 	}
 
 	comparison, done := context.WithTimeout(ctx, comparing)

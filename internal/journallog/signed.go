@@ -40,10 +40,14 @@ type Signed struct {
 	path  string // empty where it is remembered in memory alone
 }
 
+func newSigned(path string) *Signed {
+	return &Signed{known: make(map[escrow.InstitutionID]SignedCheckpoint), path: path}
+}
+
 // OpenSigned reads what a file remembers, which it makes if it is missing. Without a path,
 // what is signed is remembered until the process ends. Servers may share a file.
 func OpenSigned(path string) (*Signed, error) {
-	s := &Signed{known: make(map[escrow.InstitutionID]SignedCheckpoint), path: path}
+	s := newSigned(path)
 	if path == "" {
 		return s, nil
 	}
@@ -79,14 +83,11 @@ func (s *Signed) append(line string) error {
 // maxReplacedLines is how many replaced lines a file may have before it is written anew.
 const maxReplacedLines = 1000
 
-// ReadSigned returns what a file remembers, in order of institution.
-func ReadSigned(path string) ([]SignedCheckpoint, error) {
-	s := &Signed{known: make(map[escrow.InstitutionID]SignedCheckpoint)}
-	if _, err := os.Stat(path); err != nil {
-		return nil, err
-	}
+// ReadSigned reads what a server's file remembers; nothing where there is none.
+func ReadSigned(path string) (*Signed, error) {
+	s := newSigned("")
 	_, _, err := s.read(path)
-	return s.All(), err
+	return s, err
 }
 
 // read reads a file and counts its lines. A line that was cut off while it was written is

@@ -47,7 +47,7 @@ func TestAJournalShorterThanWhatWasSignedIsClosed(t *testing.T) {
 		w.Policies(kept, 1)
 
 		// What is written over the lost entries is not signed until it has outgrown them.
-		w.Do(lost, escrow.NewAcceptHistory(nil))
+		w.Do(lost, escrow.AcceptHistory{})
 		w.Policies(lost, 5)
 		after.round(t)
 		if checkpoints := after.check(t, w.Store, lost); len(checkpoints) != 0 {

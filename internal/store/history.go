@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -185,12 +184,8 @@ func (s *Store) CloseIfLost(
 	}
 	if lost && books.Exists() && books.Head.Lost < seen.Sequence {
 		books.Head.Lost = seen.Sequence
-		// Whoever is optimistic about the head finds that it has moved.
-		books.Head.At = books.Head.At.Add(time.Microsecond)
-		if err := tx.Commit(ctx); err != nil {
-			if errors.Is(err, ErrOutcomeUnknown) {
-				err = kinded{ErrUnavailable, err} // It can be tried again.
-			}
+		moveOn(books)
+		if err := commitRepeatable(ctx, tx); err != nil {
 			return false, err
 		}
 	}
@@ -202,14 +197,14 @@ func (s *Store) CloseIfLost(
 		s.cache.unsee(institution)
 	}
 	if lost {
-		s.history.notify(LostHistory{Institution: institution, Seen: seen, Head: books.Head}, !books.Exists())
+		s.history.notify(LostHistory{Institution: institution, Seen: seen, Head: books.Head})
 	}
 	return lost, nil
 }
 
-func (h *history) notify(l LostHistory, gone bool) {
+func (h *history) notify(l LostHistory) {
 	h.mu.Lock()
-	if gone {
+	if l.Head == (escrow.Head{}) {
 		if h.gone == nil {
 			h.gone = make(map[escrow.InstitutionID]bool)
 		}
@@ -235,8 +230,8 @@ func (s *Store) isLost(ctx context.Context, tx Tx, books *escrow.Books, seen esc
 	if books.Head.Sequence >= seen.Sequence {
 		// An entry that was made instead of the one that was seen is a later one.
 		var at time.Time
-		err := tx.read(ctx, "SELECT at FROM journal_entries WHERE institution_id = $1 AND sequence = $2",
-			[]any{idArg(institution), seen.Sequence}, func(r row) error { return r.Scan(&at) })
+		err := tx.read(ctx, timeOfEntry, []any{idArg(institution), seen.Sequence},
+			func(r row) error { return r.Scan(&at) })
 		if err != nil || !at.IsZero() && !at.After(seen.At) {
 			return false, err
 		}

@@ -143,8 +143,7 @@ func (s *Store) FirstSequence(ctx context.Context, institution escrow.Institutio
 			return true
 		}
 		var entryAt time.Time
-		entryAt, _, err = one(ctx, s.database,
-			"SELECT at FROM journal_entries WHERE institution_id = $1 AND sequence = $2",
+		entryAt, _, err = one(ctx, s.database, timeOfEntry,
 			[]any{idArg(institution), int64(i + 1)}, scanValue[time.Time])
 		return !entryAt.Before(at)
 	})
@@ -207,8 +206,8 @@ func (s *Store) Histories(
 	return entries, Failure(err)
 }
 
-var historiesQuery = "SELECT sequence, subject, body" +
-	" FROM journal_entries WHERE institution_id = $1 AND subject IN (" + places(2, MaxHistories) + ")"
+var historiesQuery = "SELECT sequence, subject, body FROM journal_entries WHERE institution_id = $1 AND subject IN (" +
+	places(2, MaxHistories) + ")"
 
 // places lists so many parameters, beginning with one of this number.
 func places(first, count int) string {
@@ -233,13 +232,18 @@ func (s *Store) Range(ctx context.Context, institution escrow.InstitutionID) (fi
 	return first, last, nil
 }
 
+// The queries for a part of one entry.
+const (
+	bodyOfEntry = "SELECT body FROM journal_entries WHERE institution_id = $1 AND sequence = $2"
+	timeOfEntry = "SELECT at FROM journal_entries WHERE institution_id = $1 AND sequence = $2"
+)
+
 // EntryBody returns the body of an entry, whatever its other columns have; found is false
 // where there is none.
 func (s *Store) EntryBody(
 	ctx context.Context, institution escrow.InstitutionID, sequence int64,
 ) (body []byte, found bool, err error) {
-	return one(ctx, s.database, "SELECT body FROM journal_entries WHERE institution_id = $1 AND sequence = $2",
-		[]any{idArg(institution), sequence}, scanValue[[]byte])
+	return one(ctx, s.database, bodyOfEntry, []any{idArg(institution), sequence}, scanValue[[]byte])
 }
 
 // NextSequence returns the sequence of the first entry of a journal from one on; found is
@@ -255,8 +259,8 @@ func (s *Store) NextSequence(
 // Committed finds out whether a group whose outcome is not known was committed,
 // by one of its entries. It waits for a transaction that the database may still
 // be ending, or that waits for a synchronous standby. Where the entry is not there, it
-// moves the head of the journal on by a microsecond, so that a transaction which has yet to begin fails: the entry will
-// never be there.
+// moves the head of the journal on, so that a transaction which has yet to begin fails: the
+// entry will never be there.
 func (s *Store) Committed(ctx context.Context, entry escrow.Entry) (bool, error) {
 	journal := entry.InstitutionID
 	if entry.Kind == escrow.KindInstitutionCreated {
@@ -271,24 +275,34 @@ func (s *Store) Committed(ctx context.Context, entry escrow.Entry) (bool, error)
 	defer tx.Rollback(ctx)
 
 	found := false
-	err = tx.read(ctx, "SELECT body FROM journal_entries WHERE institution_id = $1 AND sequence = $2",
-		[]any{idArg(entry.InstitutionID), entry.Sequence}, func(r row) error {
-			stored, err := scanEntry(r)
-			found = stored.ID == entry.ID
-			return err
-		})
+	err = tx.read(ctx, bodyOfEntry, []any{idArg(entry.InstitutionID), entry.Sequence}, func(r row) error {
+		stored, err := scanEntry(r)
+		found = stored.ID == entry.ID
+		return err
+	})
 	if err != nil {
 		return false, err
 	}
 
 	if !found {
-		books := tx.Books(journal)
-		books.Head.At = books.Head.At.Add(time.Microsecond)
+		moveOn(tx.Books(journal))
 	}
 	// Where it is found, the lock has written too: its commit is confirmed only after
 	// that of the entry.
-	if err = tx.Commit(ctx); errors.Is(err, ErrOutcomeUnknown) {
-		return false, kinded{ErrUnavailable, err} // It can be tried again.
-	}
+	err = commitRepeatable(ctx, tx)
 	return found && err == nil, err
+}
+
+// moveOn moves the head of a journal on by a microsecond, without an entry: whoever is
+// optimistic about the head, or has decided at it, fails.
+func moveOn(books *escrow.Books) { books.Head.At = books.Head.At.Add(time.Microsecond) }
+
+// commitRepeatable commits what can be done twice: where its outcome is not known, it can be
+// tried again.
+func commitRepeatable(ctx context.Context, tx Tx) error {
+	err := tx.Commit(ctx)
+	if errors.Is(err, ErrOutcomeUnknown) {
+		return kinded{ErrUnavailable, err}
+	}
+	return err
 }

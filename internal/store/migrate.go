@@ -44,12 +44,11 @@ func newProvider(dialect goose.Dialect, db *sql.DB, directory string) (*goose.Pr
 // CheckSchema returns nil when the database answers and its schema is at the
 // level that this program needs, or above it.
 func (s *Store) CheckSchema(ctx context.Context) error {
-	level, _, err := one(ctx, s.database,
-		"SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version WHERE is_applied", nil, scanValue[int64])
+	level, err := s.schemaLevel(ctx)
 	if err != nil {
 		return err
 	}
-	if level < int64(SchemaLevel) {
+	if level < SchemaLevel {
 		return Failure(fmt.Errorf("%w (it is at level %d of %d)", ErrSchemaBehind, level, SchemaLevel))
 	}
 	return nil

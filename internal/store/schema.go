@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -163,7 +164,7 @@ var postgresSchema string
 
 func (p *postgres) schema(ctx context.Context, _ int) (there, expected schemaObjects, err error) {
 	there, expected = schemaObjects{}, schemaObjects{}
-	if err := p.list(ctx, postgresObjects, []any{ourTables()}, there.scan); err != nil {
+	if err := p.list(ctx, postgresObjects, []any{slices.Collect(maps.Keys(grants()))}, there.scan); err != nil {
 		return nil, nil, err
 	}
 	for line := range strings.Lines(postgresSchema) {
@@ -171,18 +172,6 @@ func (p *postgres) schema(ctx context.Context, _ int) (there, expected schemaObj
 		expected[object] = definition
 	}
 	return there, expected, nil
-}
-
-// ourTables are the names of the tables that the migrations make.
-func ourTables() []string {
-	var names []string
-	for _, t := range bookTables {
-		names = append(names, t.Name())
-	}
-	for _, t := range otherTables {
-		names = append(names, t.Name())
-	}
-	return append(names, "goose_db_version")
 }
 
 // postgresObjects reads what PostgreSQL has on our tables, and what stands in the way to

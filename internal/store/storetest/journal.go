@@ -33,7 +33,7 @@ func (f *fixture) journal() (escrow.InstitutionID, []escrow.Entry) {
 	}
 	f.write(of, escrow.AcceptHistory{}.Needs(), func(b *escrow.Books) {
 		b.Head.Lost = b.Head.Sequence + 1
-		f.execute(b, escrow.NewAcceptHistory(nil))
+		f.execute(b, escrow.AcceptHistory{})
 	})
 	return of, must(f.Entries(f.t.Context(), of, escrow.EntryFilter{}, everything())).Items
 }
