@@ -1,20 +1,23 @@
 #!/usr/bin/env python3
-"""Verifies a bundle that `escrowgrid export` wrote, with nothing but Python's standard library.
+"""Verifies a bundle that `escrowgrid export` wrote, or the disclosure of one entry, with nothing but Python's standard
+library.
 
     python3 verify_bundle.py [--allow-unsigned N] BUNDLE PUBLIC_KEY...
+    python3 verify_bundle.py DISCLOSURE PUBLIC_KEY...
 
-It shares no code with EscrowGrid: it follows docs/transparency-log.md, for those who would rather not trust the
-program that made the bundle. A public key is name+hash+base64. The exit code is 1 if something differs, cannot be read
+It shares no code with EscrowGrid: it follows docs/transparency-log.md and docs/personal-data.md, for those who would
+rather not trust the program that made the file. A public key is name+hash+base64. The exit code is 1 if something differs, cannot be read
 or is not there, or if nothing is signed; 2 if this is not how it is called; and 3 if only the newest entries are not
-signed, more than N of them (0 when left out).
+signed, more than N of them (0 when left out). The first line says PASSED or FAILED.
 """
 import base64
 import datetime
-import decimal
 import hashlib
 import json
 import os
+import re
 import sqlite3
+import stat
 import sys
 import urllib.parse
 
@@ -67,26 +70,159 @@ def read_keys(texts):
     """Returns the public keys by name and hash, as signatures name them (C2SP signed-note)."""
     keys = {}
     for text in texts:
+        require(text.count("+") > 1, f"{text} is no public key")
         name, key_hash, encoded = text.split("+", 2)
         key = base64.b64decode(encoded)
         made = hashlib.sha256(name.encode() + b"\n" + key).digest()[:4]
-        require(key[0] == 1 and made.hex() == key_hash, f"{text} is no public key")
+        require(len(key) == 33 and key[0] == 1 and made.hex() == key_hash, f"{text} is no public key")
         keys[name, made] = key[1:]
     return keys
 
 
 def open_note(note, keys):
-    """Returns the lines of a signed note. At least one of the keys must have signed it, none wrongly."""
+    """Returns the lines of a signed note, and the names and hashes of the keys that have signed it. At least one of those
+    given must have, none wrongly; of two signatures of one key the first counts."""
     text, signatures = note.rsplit("\n\n", 1)
-    known = False
-    for line in signatures.splitlines():
+    lines, known = signatures.split("\n"), []
+    require(not re.search("[\0-\t\v-\x1f]", note), "a note has control characters")
+    require(lines.pop() == "" and 0 < len(lines) <= 100, f"the signatures are no lines:\n{note}")
+    for line in lines:
         dash, name, encoded = line.split(" ")
-        content = base64.b64decode(encoded)
-        if key := keys.get((name, content[:4])):
-            require(dash == "\u2014" and signed(key, text.encode() + b"\n", content[4:]), f"a signature is wrong:\n{note}")
-            known = True
+        content = base64.b64decode(encoded, validate=True)
+        written = base64.b64encode(content).decode() == encoded
+        require(dash == "\u2014" and re.fullmatch(r"[^\s+]+", name) and len(content) >= 5 and written, f"a line is no signature:\n{note}")
+        signer = name, content[:4]
+        if signer in keys and signer not in known:
+            require(signed(keys[signer], text.encode() + b"\n", content[4:]), f"a signature is wrong:\n{note}")
+            known.append(signer)
     require(known, f"no key that was given has signed:\n{note}")
-    return text.split("\n")
+    return text.split("\n"), known
+
+
+# The members of an entry, and those of its event by kind, in this order. One with ? is left out where it would be empty.
+MEMBERS = ["v", "institutionId", "sequence", "id", "at", "actor", "requestId", "kind", "subject", "event"]
+UPKEEP = ["version", "createdAt", "closedAt?"]
+INSTITUTION = ["id", "name", "regions", "verticals"] + UPKEEP
+KEY = ["id", "label?", "role", "hash", "createdAt", "expiresAt?", "revokedAt?", "rotatedTo?", "version"]
+TEMPLATE = ["id", "code", "name", "vertical", "region", "config"] + UPKEEP
+ASSET = ["id", "templateId", "label?"] + UPKEEP + ["metadata?"]
+EVENTS = {
+    "INSTITUTION_CREATED": INSTITUTION,
+    "INSTITUTION_UPDATED": INSTITUTION,
+    "INSTITUTION_CLOSED": INSTITUTION,
+    "API_KEY_CREATED": KEY,
+    "API_KEY_ROTATED": KEY + ["replaces", "replacedExpiresAt"],
+    "API_KEY_REVOKED": KEY,
+    "API_KEY_UPDATED": KEY,
+    "POLICY_SET": ["region", "position", "createdAt"],
+    "ASSET_TEMPLATE_CREATED": TEMPLATE,
+    "ASSET_TEMPLATE_UPDATED": TEMPLATE,
+    "ASSET_TEMPLATE_CLOSED": TEMPLATE,
+    "ASSET_CREATED": ASSET,
+    "ASSET_UPDATED": ASSET,
+    "ASSET_CLOSED": ASSET,
+    "POSITION_CREATED": ["id", "assetId", "holderReference?", "externalReference?", "uniqueIn?", "currency", "amount", "retained?", "expiresAt?", "metadata?"],
+    "POSITION_STATE_CHANGED": ["id", "fromState", "toState", "currency", "amount?", "reason?", "metadata?"],
+    "POSITION_DATA_ERASED": ["id", "entries", "reason?"],
+    "HOLDER_DATA_ERASED": ["id", "erased", "open", "retained", "retainedUntil?", "complete"],
+    "HISTORY_ACCEPTED": ["id", "lostSequence", "checkpoint?"],
+}
+# The members whose values stand beside the entry, which has a commitment to each. Of keys and assets the label is one.
+NUMBERS = ["version", "lostSequence", "entries", "erased", "open"]
+PRIVATE = ["externalReference", "holderReference", "label", "metadata", "reason"]
+CODES = ["CONSTR_ESCROW", "CONSTR_RETAINAGE", "TF_INVOICE", "TF_LC"]
+CONFIG = ["currency", "region", "minAmount", "maxAmount", "retainagePercentage", "maxTenorDays", "country", "issuingBankCountry", "uniqueExternalReference"]
+REFERENCES = {"assetId": "ast", "templateId": "tmpl", "uniqueIn": "tmpl", "replaces": "key", "rotatedTo": "key"}
+ID = "_[0-7][0-9a-hjkmnp-tv-z]{25}"
+
+
+def refuse(constant):
+    raise ValueError(f"{constant} is no JSON")
+
+
+def read_entry(body, sequence):
+    """Reads an entry from its bytes, which must be the only ones that it can be written in."""
+    # A number with a fraction stays the text that it is, marked by half a surrogate pair, which UTF-8 does not have.
+    entry = json.loads(body, parse_float=lambda text: "\ud800" + text, parse_constant=refuse)
+    written = re.sub('"\ud800([^"]*)"', r"\1", dump(entry))
+    require(written == body and list(entry) == MEMBERS and body.startswith('{"v":2,'), f"entry {sequence} is not written as entries are")
+    event, kind = entry["event"], entry["kind"]
+    require(kind in EVENTS, f"entry {sequence} is of no kind that is known")
+    expected = [m.rstrip("?") for m in EVENTS[kind] if m[-1] != "?" or m[:-1] in event]
+    optional = [m[:-1] for m in EVENTS[kind] if m[-1] == "?"]
+    require(list(event) == expected and "" not in map(event.get, optional), f"entry {sequence} has not the members of its kind")
+    for member, value in event.items():
+        if member in PRIVATE:
+            require(list(value) == ["sha256"] and len(decode(value["sha256"])) == 32, f"entry {sequence}: {member} is no commitment")
+        elif member.endswith("At") or member == "retainedUntil":
+            require_time(value)
+        elif member in REFERENCES:
+            require(re.fullmatch(REFERENCES[member] + ID, value), f"entry {sequence}: {member} is no id")
+        elif member in NUMBERS or member == "retained" and kind == "HOLDER_DATA_ERASED":
+            require(type(value) is int and -2**63 <= value < 2**63, f"entry {sequence}: {member} is no number")
+        elif member in ("amount", "retained"):
+            minor_units(value)
+        elif member == "complete":
+            require(type(value) is bool, f"entry {sequence}: {member} is neither true nor false")
+        elif member == "config":
+            require(list(value) == [m for m in CONFIG if m in value] and "" not in value.values(), f"entry {sequence} has no config of a template")
+            for bound in ("minAmount", "maxAmount"):
+                require(minor_units(value.get(bound, "1")), f"entry {sequence} has a bound of 0")
+            require(value.get("uniqueExternalReference", True) is True, f"entry {sequence} has a switch that is not on")
+        elif member == "code":
+            require(value in CODES, f"entry {sequence} is of a template of no code that is known")
+        elif member == "hash":
+            require(re.fullmatch("[0-9a-f]{64}", value), f"entry {sequence} has no hash of a key")
+    subject = "policy/" + event["region"] if kind == "POLICY_SET" else event["id"]
+    require(entry["subject"] == subject, f"entry {sequence} is on another subject than its event")
+    require(re.fullmatch("entry" + ID, entry["id"]), f"entry {sequence} has no id")
+    require(type(entry["sequence"]) is int, f"entry {sequence} has no sequence")
+    require(re.fullmatch("root|system|key" + ID, entry["actor"]), f"entry {sequence} has no actor")
+    require_time(entry["at"])
+    return entry
+
+
+def dump(value, **options):
+    """Writes JSON as the server does."""
+    written = json.dumps(value, ensure_ascii=False, separators=(",", ":"), **options)
+    return written.replace("\u2028", r"\u2028").replace("\u2029", r"\u2029")
+
+
+def decode(text):
+    """Decodes base64url without padding, which must be the only way to write the bytes."""
+    content = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    require(base64.urlsafe_b64encode(content).decode().rstrip("=") == text, f"{text} is not in base64url")
+    return content
+
+
+def check_private(sequence, event, beside, erased, redacted):
+    """Compares the values beside an entry with the commitments in its event: each that is there must be the one that was
+    committed to, and each that is not must have been erased by a later entry, or be left out of the bundle."""
+    values = json.loads(beside) if beside is not None else {}
+    require(beside is None or values and dump(values, sort_keys=True) == beside, f"what stands beside entry {sequence} is not written as it is")
+    for member, opening in values.items():
+        require(member in PRIVATE and member in event, f"{member} beside entry {sequence} is none of its private members")
+        require(sorted(opening) == ["salt", "value"] and opening["value"], f"{member} beside entry {sequence} is no value with its salt")
+        salt = decode(opening["salt"])
+        require(len(salt) == 32, f"{member} beside entry {sequence} has no salt of 32 bytes")
+        made = hashlib.sha256(b"\2" + salt + opening["value"].encode()).digest()
+        require(made == decode(event[member]["sha256"]), f"{member} beside entry {sequence} is not the value that it has a commitment to")
+        require(not erased, f"{member} beside entry {sequence} was erased by a later entry")
+    missing = [member for member in event if member in PRIVATE and member not in values and member not in redacted]
+    require(erased or not missing, f"{', '.join(missing)} is missing beside entry {sequence}, and nobody erased it")
+    return erased and any(member in PRIVATE for member in event)
+
+
+def require_time(text):
+    """Requires a time as the server writes it."""
+    require(re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z", text), f"{text} is no time")
+    require(datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").year >= 1970, f"{text} is too early")
+
+
+def minor_units(text):
+    """Returns an amount in its smallest unit: how many decimals a currency has is left to the text."""
+    require(re.fullmatch(r"(0|[1-9][0-9]*)(\.[0-9]{1,4})?", text), f"{text} is no amount")
+    return int(text.replace(".", ""))
 
 
 def root(subtrees):
@@ -106,19 +242,31 @@ def add_leaf(subtrees, body):
 
 
 def apply(positions, sequence, kind, event):
-    """Applies an entry to its position: creates it, or moves all that is due or a part of what is held."""
-    amount = decimal.Decimal(event.get("amount", "0"))
+    """Applies an entry to its position: creates it, moves all that is due or a part of what is held, or erases its data."""
+    amount = minor_units(event.get("amount", "0"))
+    decimals = {len(event[member].partition(".")[2]) for member in ("amount", "retained") if member in event}
     if kind == "POSITION_CREATED":
         require(event["id"] not in positions and amount > 0, f"entry {sequence} cannot create {event['id']}")
-        positions[event["id"]] = {"state": "CREATED", "amount": amount, "currency": event["currency"], "held": decimal.Decimal(0)}
+        require(len(decimals) == 1, f"entry {sequence} has amounts of different decimals")
+        positions[event["id"]] = {
+            "state": "CREATED", "entries": 1, "amount": amount, "currency": event["currency"], "decimals": decimals, "held": 0}
         return
-    p, state = positions.get(event["id"], {}), event["toState"]
+    p = positions.get(event["id"], {})
+    if kind == "POSITION_DATA_ERASED":
+        require(p.get("state") in ("RELEASED", "CANCELLED", "EXPIRED") and event["entries"] == p["entries"],
+                f"entry {sequence} cannot erase the data of {event['id']}")
+        p["entries"] += 1
+        return
+    state = event["toState"]
     require(p.get("state") == event["fromState"] and p["currency"] == event["currency"], f"entry {sequence} cannot follow on {event['id']}")
+    require(decimals <= p["decimals"], f"entry {sequence} has an amount of other decimals")
     require(p["state"] in ("CREATED", "FUNDED", "PARTIALLY_RELEASED"), f"entry {sequence} follows a final state")
+    require(state in ("FUNDED", "PARTIALLY_RELEASED", "RELEASED", "CANCELLED", "EXPIRED"), f"entry {sequence} goes to no state that is known")
     funds = state == "FUNDED"
     require(amount == (p["amount"] if funds else p["held"]) or state == "PARTIALLY_RELEASED" and 0 < amount < p["held"],
             f"entry {sequence} moves {amount}")
     require(funds == (p["state"] == "CREATED") or state in ("CANCELLED", "EXPIRED"), f"entry {sequence} goes from {p['state']} to {state}")
+    p["entries"] += 1
     p["state"], p["held"] = state, p["held"] + amount if funds else p["held"] - amount
 
 
@@ -127,24 +275,30 @@ def visible(text):
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+class Difference(Exception):
+    """What is not as it should be."""
+
+
 def require(holds, message):
-    """Ends the program with a difference, unless what is required holds."""
+    """Ends the verification with a difference, unless what is required holds."""
     if not holds:
-        sys.exit(f"DIFFERENCE {visible(message)}")
+        raise Difference(message)
 
 
 # A file with anything else in it is no bundle: a view or a trigger could show one thing now and another later.
 SCHEMA = [
-    "CREATE TABLE bundle (format INTEGER NOT NULL, institution TEXT NOT NULL, exported_at TEXT NOT NULL) STRICT",
+    "CREATE TABLE bundle (format INTEGER NOT NULL, institution TEXT NOT NULL, exported_at TEXT NOT NULL, redacted TEXT NOT NULL) STRICT",
     "CREATE TABLE keys (verifier_key TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
-    "CREATE TABLE entries (sequence INTEGER PRIMARY KEY, at TEXT NOT NULL, actor TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, body TEXT NOT NULL) STRICT",
+    "CREATE TABLE entries (sequence INTEGER PRIMARY KEY, at TEXT NOT NULL, actor TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, body TEXT NOT NULL, private TEXT) STRICT",
     "CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, at TEXT NOT NULL, note TEXT NOT NULL) STRICT",
     "CREATE INDEX entries_subject ON entries (subject, sequence)",
 ]
 
 
 def open_bundle(path):
-    """Opens a bundle, and returns it with the id of its institution."""
+    """Opens a bundle, and returns it with the id of its institution and the members that were left out."""
+    require(os.path.lexists(path), f"there is no file {path}")
+    require(stat.S_ISREG(os.lstat(path).st_mode), f"{path} is not a file as such, but a link, a pipe or the like")
     for suffix in ("-wal", "-journal"):
         require(not os.path.lexists(path + suffix), f"a bundle is one file, and {path}{suffix} is beside it")
     bundle = sqlite3.connect(f"file:{urllib.parse.quote(os.path.abspath(path))}?mode=ro", uri=True)
@@ -153,38 +307,170 @@ def open_bundle(path):
     found = [sql for (sql,) in bundle.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid")]
     require(found == SCHEMA, "its tables are not those of a bundle")
     require(bundle.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",), "the file is damaged")
-    about = bundle.execute("SELECT format, institution, exported_at FROM bundle").fetchall()
-    require(len(about) == 1 and about[0][0] == 1, "it is no bundle of format 1")
-    datetime.datetime.fromisoformat(about[0][2])
-    require(about[0][1].startswith("inst_"), "it is the bundle of no institution")
-    return bundle, about[0][1]
+    about = bundle.execute("SELECT format, institution, exported_at, redacted FROM bundle").fetchall()
+    require(len(about) == 1 and about[0][0] == 2, "it is no bundle of format 2")
+    require_time(about[0][2])
+    require(re.fullmatch("inst" + ID, about[0][1]), "it is the bundle of no institution")
+    redacted = json.loads(about[0][3])
+    require(all(member in PRIVATE for member in redacted) and len(set(redacted)) == len(redacted), "it leaves out what is no private member")
+    return bundle, about[0][1], redacted
+
+
+# The members of a disclosure, in this order, and the steps that a position can take.
+DISCLOSURE = ["format", "version", "entry", "members", "proof", "checkpoint"]
+OPEN = ["PARTIALLY_RELEASED", "RELEASED", "CANCELLED", "EXPIRED"]
+STEPS = {"CREATED": ["FUNDED", "CANCELLED", "EXPIRED"], "FUNDED": OPEN, "PARTIALLY_RELEASED": OPEN}
+
+
+def decode_hash(text):
+    """Decodes a hash of the tree from base64, which must be the only way to write it."""
+    content = base64.b64decode(text, validate=True)
+    require(len(content) == 32 and base64.b64encode(content).decode() == text, f"{text} is no hash")
+    return content
+
+
+def root_of(leaf, place, size, proof):
+    """Returns the root hash that an audit path leads to from a leaf, by its place from 0 (RFC 9162, 2.1.3.2)."""
+    last = size - 1
+    require(0 <= place <= last, "the entry is not among those that were signed")
+    for hash in proof:
+        require(last, "the proof is too long")
+        if place & 1 or place == last:
+            leaf = hashlib.sha256(b"\1" + hash + leaf).digest()
+            while not place & 1 and place:
+                place, last = place >> 1, last >> 1
+        else:
+            leaf = hashlib.sha256(b"\1" + leaf + hash).digest()
+        place, last = place >> 1, last >> 1
+    require(not last, "the proof is too short")
+    return leaf
+
+
+def read_disclosure(path):
+    """Reads a disclosure, and returns it with its entry and that in the bytes that are hashed."""
+    with open(path, "rb") as file:
+        content = file.read(2**20 + 1)
+    require(len(content) <= 2**20, "it is larger than any disclosure")
+    text = content.decode().rstrip("\r\n")
+    disclosure = json.loads(text, parse_constant=refuse)
+    known = list(disclosure) == DISCLOSURE and disclosure["format"] == "escrowgrid-disclosure" and disclosure["version"] == 1
+    require(known and dump(disclosure) == text and type(disclosure["version"]) is int, "it is no disclosure of version 1")
+    body, members = disclosure["entry"], disclosure["members"]
+    require(type(members) is dict, "it has no members")
+    entry = read_entry(body, "of the disclosure")
+    kind, event, sequence = entry["kind"], entry["event"], entry["sequence"]
+    check_private(sequence, event, dump(members) if members else None, False, PRIVATE)
+    require(kind in ("POSITION_CREATED", "POSITION_STATE_CHANGED", "POSITION_DATA_ERASED"), f"entry {sequence} is on no position")
+    require(re.fullmatch("pos" + ID, event["id"]), f"entry {sequence} is on no position")
+    if kind == "POSITION_CREATED":
+        apply({}, sequence, kind, event)
+    elif kind == "POSITION_STATE_CHANGED":
+        require(event["toState"] in STEPS.get(event["fromState"], []), f"entry {sequence} is a step that no position can take")
+    return disclosure, entry
+
+
+def happened(kind, event):
+    """Says what became of a position with an entry."""
+    if kind == "POSITION_CREATED":
+        said = f"was created on {event['assetId']} with {event['amount']} {event['currency']}"
+        said += f", of which {event['retained']} are retained" if "retained" in event else ""
+        return said + (f", until {event['expiresAt']}" if "expiresAt" in event else "")
+    if kind == "POSITION_STATE_CHANGED":
+        moved = f"{event['amount']} {event['currency']} moved" if "amount" in event else "no money moved"
+        return f"went from {event['fromState']} to {event['toState']}, and {moved}"
+    return f"had what is private of it erased, after {event['entries']} entries"
+
+
+def verify_disclosure(path, keys):
+    """Verifies the disclosure of one entry on a position, and says what it shows."""
+    disclosure, entry = read_disclosure(path)
+    (origin, size, root, *extensions), signers = open_note(disclosure["checkpoint"], keys)
+    times = [e[5:] for e in extensions if e.startswith("time ")]
+    require(all(extensions) and len(times) == 1, "the checkpoint does not say when it was signed")
+    require_time(times[0])
+    require(re.fullmatch("[1-9][0-9]{0,18}", size) and int(size) < 2**63, "the checkpoint has no size")
+    institution, event, members = entry["institutionId"], entry["event"], disclosure["members"]
+    require(re.fullmatch("inst" + ID, institution), "the entry is of no institution")
+    require(origin.endswith("/" + institution) and origin != "/" + institution, "the checkpoint is of another journal than the entry")
+    leaf = hashlib.sha256(b"\0" + disclosure["entry"].encode()).digest()
+    proof = [decode_hash(hash) for hash in disclosure["proof"]]
+    require(root_of(leaf, entry["sequence"] - 1, int(size), proof) == decode_hash(root), "the entry is not among those that were signed")
+    said = [
+        f"Entry {entry['sequence']} of the journal of {institution} is {entry['id']}, a {entry['kind']}, made at {entry['at']} by {entry['actor']}.",
+        f"Position {event['id']} {happened(entry['kind'], event)}."]
+    said += [f"Its {member} is disclosed: {members[member]['value']}" for member in members]
+    hidden = [member for member in event if member in PRIVATE and member not in members]
+    said += [f"It has, and does not disclose: {', '.join(hidden)}"] if hidden else []
+    said.append(f"The checkpoint of {origin}, over {size} entries, was signed at {times[0]}.")
+    for name, made in signers:
+        key = b"\1" + keys[name, made]
+        text = f"{name}+{made.hex()}+{base64.b64encode(key).decode()}"
+        said.append(f"It was signed with the key that you gave, {text}, of the fingerprint {hashlib.sha256(name.encode() + bytes([10]) + key).hexdigest()}.")
+    print("PASSED: the entry is in the journal that was signed.")
+    print(*map(visible, said), sep="\n")
+
+
+def is_disclosure(path):
+    """Reports whether a file is written in JSON, and so is no bundle."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return file.read(1) == b"{"
 
 
 def main(allowed, path, *trusted):
-    (bundle, institution), keys = open_bundle(path), read_keys(trusted)
+    keys = read_keys(trusted)
+    if is_disclosure(path):
+        require(not allowed, "--allow-unsigned has no meaning for a disclosure")
+        verify_disclosure(path, keys)
+        return
+    bundle, institution, redacted = open_bundle(path)
+    erasures = dict(bundle.execute("SELECT subject, MAX(sequence) FROM entries WHERE kind = 'POSITION_DATA_ERASED' GROUP BY subject"))
+    erased = 0
     checkpoints = bundle.execute("SELECT size, note, at FROM checkpoints ORDER BY size")
     checkpoint, count, size, covered, at, subtrees, positions = checkpoints.fetchone(), 0, 0, 0, "", [], {}
-    for sequence, body, *repeated in bundle.execute("SELECT sequence, body, at, actor, kind, subject FROM entries ORDER BY sequence"):
-        entry, size = json.loads(body), size + 1
+    for sequence, body, private, *repeated in bundle.execute("SELECT sequence, body, private, at, actor, kind, subject FROM entries ORDER BY sequence"):
+        size += 1
+        try:
+            entry = read_entry(body, size)
+            erased += check_private(size, entry["event"], private, size < erasures.get(entry["subject"], 0), redacted)
+        except (KeyError, TypeError, ValueError) as error:
+            raise Difference(f"entry {size} is not written as entries are: {error!r}") from error
         require(sequence == size == entry["sequence"] and entry["institutionId"] == institution, f"entry {size} is missing or another's")
-        require(entry["at"] > at, f"entry {size} is not later than the one before it")
+        # What does not follow on other entries may be right, and they not.
+        altered = f"the first entry that differs is one of {covered + 1} to {size}"
+        require(entry["at"] > at, f"{altered}: entry {size} is not later than the one before it")
         at = entry["at"]
         require(repeated == [at, entry["actor"], entry["kind"], entry["subject"]], f"the columns beside entry {size} are not its own")
         add_leaf(subtrees, body.encode())
         if entry["kind"].startswith("POSITION_"):
-            apply(positions, size, entry["kind"], entry["event"])
+            try:
+                apply(positions, size, entry["kind"], entry["event"])
+            except Difference as error:
+                raise Difference(f"{altered}: {error}") from error
         if checkpoint and checkpoint[0] == size:
-            origin, signed_size, signed_root, *extensions = open_note(checkpoint[1], keys)
-            require(f"time {checkpoint[2]}" in extensions, f"the checkpoint of {size} entries is of another time")
-            require(origin.endswith("/" + institution) and signed_size == str(size), f"the checkpoint of {size} entries is of another journal")
-            require(base64.b64decode(signed_root) == root(subtrees), f"entries {covered + 1} to {size} are not those that were signed")
+            try:
+                (origin, signed_size, signed_root, *extensions), _ = open_note(checkpoint[1], keys)
+            except (Difference, ValueError) as error:
+                raise Difference(f"the checkpoint of {size} entries: {error}") from error
+            require_time(checkpoint[2])
+            require(all(extensions) and [e for e in extensions if e.startswith("time ")] == [f"time {checkpoint[2]}"], f"the checkpoint of {size} entries is of another time")
+            require(origin.endswith("/" + institution) and origin != "/" + institution and signed_size == str(size), f"the checkpoint of {size} entries is of another journal")
+            require(signed_root == base64.b64encode(root(subtrees)).decode(), f"{altered}: they are not those that were signed")
             checkpoint, count, covered = checkpoints.fetchone(), count + 1, size
     require(not checkpoint, f"the journal ends at {size}, before its checkpoints")
     require(size, "there is nothing to verify: the journal has no entry")
     require(count, "no key that was given has signed any of it, so nothing of it is verified")
+    unsigned = size - covered > allowed
+    print("FAILED: the newest entries have no signature yet, so they are not verified." if unsigned else "PASSED: nothing differs.")
     print(f"Verified {size} entries of {institution} and {count} checkpoints, the last of {covered} entries; {len(positions)} positions.")
-    if size - covered > allowed:
-        print(f"UNSIGNED entries {covered + 1} to {size}: they are newer than the last checkpoint, so they are not verified", file=sys.stderr)
+    if erased:
+        print(f"The private values of {erased} entries were erased.")
+    if redacted:
+        print(f"The bundle leaves out {', '.join(redacted)}.")
+    print(f"Signatures were checked with the keys that you gave: {visible(', '.join(trusted))}")
+    if unsigned:
+        print(f"UNSIGNED entries {covered + 1} to {size}: they are newer than the last checkpoint")
         sys.exit(3)
 
 
@@ -198,4 +484,6 @@ if __name__ == "__main__":
     try:
         main(allowed, *arguments)
     except Exception as error:
-        sys.exit(f"DIFFERENCE what cannot be read: {visible(repr(error))}")
+        what = str(error) if isinstance(error, Difference) else f"it cannot be read: {error!r}"
+        print(f"FAILED: {visible(what)}\nThe keys that you gave: {visible(', '.join(arguments[1:]))}")
+        sys.exit(1)

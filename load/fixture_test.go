@@ -209,11 +209,17 @@ func (s summary) missed() map[string]bool {
 }
 
 // patient has settings with objectives that a slow machine meets.
-var patient = []string{"MAX_AVG_MS=60000", "MAX_P95_MS=60000", "MAX_P99_MS=60000", "VUS=20", "THINK_TIME=0"}
+var patient = []string{"MAX_AVG_MS=60000", "MAX_P95_MS=60000", "MAX_P99_MS=60000", "VUS=20", "THINK_TIME=0", "MIN_RPS=0"}
 
 // run runs a script, by default with the admin's key and on the asset. Settings are
 // written as "NAME=value"; the last one of a name wins.
 func (s *service) run(t *testing.T, script string, settings ...string) outcome {
+	t.Helper()
+	return s.runWith(t, nil, script, settings...)
+}
+
+// runWith is run with flags of k6.
+func (s *service) runWith(t *testing.T, flags []string, script string, settings ...string) outcome {
 	t.Helper()
 	directory := t.TempDir()
 	log := filepath.Join(directory, "log")
@@ -232,6 +238,7 @@ func (s *service) run(t *testing.T, script string, settings ...string) outcome {
 	for _, setting := range settings {
 		arguments = append(arguments, "-e", setting)
 	}
+	arguments = append(arguments, flags...)
 
 	k6 := exec.CommandContext(t.Context(), k6test.Path(t), append(arguments, script+".js")...)
 	// The script must not depend on the variables of the test's environment.

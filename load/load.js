@@ -8,8 +8,9 @@ export { handleSummary } from './lib/summary.js';
 
 export const options = openModel('load', {
   ...everyday,
-  rate: 50,
+  rate: 75,
   length: '5m',
+  requests: 100,
   shape: [
     [0.1, 1],
     [0.8, 1],

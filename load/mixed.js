@@ -82,12 +82,14 @@ const NEXT = {
   PARTIALLY_RELEASED: ['RELEASED', { reason: 'handed over' }],
 };
 
-// step moves the oldest position to its next state. A client without a position
-// creates one instead.
+// step moves the oldest position to its next state. A client without a position creates one
+// first: where there are many clients, each has few turns, and transitions get their share.
 function step() {
+  if (positions.length === 0) {
+    create();
+  }
   const position = positions.shift();
   if (!position) {
-    create();
     return;
   }
 

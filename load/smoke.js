@@ -1,5 +1,5 @@
-// A few positions in a few seconds, to see whether anything is wrong at all. It is
-// short enough for every commit.
+// A few hundred positions in a few seconds, to see whether anything is wrong at all. It
+// is short enough for every commit.
 
 import { everyday } from './lib/everyday.js';
 import { openModel } from './lib/profile.js';
@@ -9,6 +9,7 @@ export { handleSummary } from './lib/summary.js';
 
 export const options = openModel('smoke', {
   ...everyday,
-  rate: 5,
+  rate: 60,
   length: '5s',
+  requests: 100,
 });

@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/escrowgrid/escrowgrid/internal/bench"
+	"github.com/escrowgrid/escrowgrid/internal/secretflag"
 )
 
 // command is the command line. A flag's help text is its documentation.
@@ -54,7 +55,7 @@ Exit codes: 0 success; 1 a goal is missed, or something could not be measured; 2
 // parse reads the arguments. Its error says which of them is wrong. helped reports whether they
 // asked for the help text, which parse has then written.
 func (c *command) parse(args []string, stdout, stderr io.Writer) (helped bool, err error) {
-	parser, err := kong.New(c,
+	options := append(secretflag.Options(),
 		kong.Name("escrowgrid-bench"),
 		kong.Description(description),
 		kong.Writers(stdout, stderr),
@@ -62,6 +63,7 @@ func (c *command) parse(args []string, stdout, stderr io.Writer) (helped bool, e
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
 		kong.Vars{"experiments": experimentHelp(), "comparing": strings.Join(comparingNames(), " and ")},
 	)
+	parser, err := kong.New(c, options...)
 	if err != nil {
 		return false, err
 	}

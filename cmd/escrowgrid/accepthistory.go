@@ -27,12 +27,12 @@ type acceptCommand struct {
 	databaseFlags `embed:""`
 
 	SignedCheckpoints string   `env:"SIGNED_CHECKPOINTS_PATH" name:"signed-checkpoints-path" placeholder:"PATH" help:"The server's file of what was signed, for the last checkpoint of what is lost. Default: beside the SQLite database."`
-	Institutions      []string `arg:"" optional:"" name:"institution" help:"The institutions to open, like inst_…; those that are closed are listed without any."`
+	Institutions      []string `arg:"" optional:"" name:"institution" help:"The institutions to open, like inst_…; those that are halted are listed without any."`
 }
 
 // Help explains the command below its flags' list.
 func (*acceptCommand) Help() string {
-	return `A server closes an institution when its journal has lost entries that were acknowledged: after a failover to a standby that
+	return `A server halts an institution when its journal has lost entries that were acknowledged: after a failover to a standby that
 was behind, or a restored backup. Every command on it is answered 503 history_lost until an operator has accepted the
 loss, with this command: it appends an entry HISTORY_ACCEPTED, which names the lost entries and the last checkpoint
 that is known of them.
@@ -43,7 +43,7 @@ were answered. What is accepted as lost is executed again by nobody.
 On PostgreSQL servers may run meanwhile; an SQLite file takes one process at a time.`
 }
 
-// Run lists the closed institutions, or opens some.
+// Run lists the halted institutions, or opens some.
 func (c *acceptCommand) Run(ctx context.Context, out output) (err error) {
 	institutions := make([]escrow.InstitutionID, len(c.Institutions))
 	for i, text := range c.Institutions {
@@ -68,25 +68,25 @@ func (c *acceptCommand) Run(ctx context.Context, out output) (err error) {
 		return err
 	}
 
-	database, err := openExisting(ctx, c.databaseFlags)
+	database, err := openExisting(ctx, c.databaseFlags, stopServer)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, database.Close()) }()
-	closed, err := closedJournals(ctx, database)
+	halted, err := haltedJournals(ctx, database)
 	if err != nil {
 		return err
 	}
 	if len(institutions) == 0 {
-		return listClosed(out, closed)
+		return listHalted(out, halted)
 	}
 
 	for _, institution := range institutions {
-		at := slices.IndexFunc(closed, func(l store.LostHistory) bool { return l.Institution == institution })
+		at := slices.IndexFunc(halted, func(l store.LostHistory) bool { return l.Institution == institution })
 		if at < 0 {
-			return fmt.Errorf("%s is not closed", institution)
+			return fmt.Errorf("%s is not halted", institution)
 		}
-		lost := closed[at]
+		lost := halted[at]
 		checkpoint, err := lastKnown(ctx, database, signed, institution)
 		if err != nil {
 			return err
@@ -110,31 +110,31 @@ func signedPath(given, databaseURL string) string {
 	return path + ".signed"
 }
 
-// closedJournals returns the institutions that are closed, in order of id.
-func closedJournals(ctx context.Context, s *store.Store) (closed []store.LostHistory, err error) {
+// haltedJournals returns the institutions that are halted, in order of id.
+func haltedJournals(ctx context.Context, s *store.Store) (halted []store.LostHistory, err error) {
 	const page = 1000
 	for after := (escrow.InstitutionID{}); ; {
-		journals, err := s.ClosedJournals(ctx, after, page)
+		journals, err := s.HaltedJournals(ctx, after, page)
 		if err != nil {
 			return nil, err
 		}
-		closed = append(closed, journals...)
+		halted = append(halted, journals...)
 		if len(journals) < page {
-			return closed, nil
+			return halted, nil
 		}
 		after = journals[page-1].Institution
 	}
 }
 
-func listClosed(out output, closed []store.LostHistory) error {
-	if len(closed) == 0 {
-		_, err := fmt.Fprintln(out.stdout, "No institution is closed.")
+func listHalted(out output, halted []store.LostHistory) error {
+	if len(halted) == 0 {
+		_, err := fmt.Fprintln(out.stdout, "No institution is halted.")
 		return err
 	}
 
 	table := tabwriter.NewWriter(out.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "CLOSED INSTITUTION\tLAST ENTRY\tLOST UP TO")
-	for _, lost := range closed {
+	fmt.Fprintln(table, "HALTED INSTITUTION\tLAST ENTRY\tLOST UP TO")
+	for _, lost := range halted {
 		fmt.Fprintf(table, "%s\t%d\t%d\n", lost.Institution, lost.Head.Sequence, lost.Seen.Sequence)
 	}
 	return table.Flush()

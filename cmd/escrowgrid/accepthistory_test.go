@@ -19,7 +19,7 @@ func TestADatabaseThatWentBackIsClosedUntilThatIsAccepted(t *testing.T) {
 	env := []string{"DATABASE_URL=sqlite:" + path, "CHECKPOINT_INTERVAL=100ms"}
 	p := serve(t, env)
 	b := openBank(t, p.Client)
-	if code, stdout, stderr := call(t, env, "accept-history", b.id); code != exitFailure {
+	if code, stdout, stderr := call(t, env, "accept-history", b.id); code != exitFailure || !strings.Contains(stderr, "; stop it\n") {
 		t.Errorf("beside a server it ends with %d, %q and %q", code, stdout, stderr)
 	}
 	admin := p.As(b.key)
@@ -35,7 +35,12 @@ func TestADatabaseThatWentBackIsClosedUntilThatIsAccepted(t *testing.T) {
 	if err := os.Rename(copied, path); err != nil {
 		t.Fatal(err)
 	}
-	if code, stdout, stderr := call(t, env, "accept-history"); code != exitOK || !strings.Contains(stdout, "No institution is closed") {
+	// Verification can tell, too, before a server has looked.
+	againstSigned := []string{"verify", "--signed-checkpoints", path + ".signed"}
+	if code, stdout, _ := call(t, env, againstSigned...); code != exitFailure || !strings.Contains(stdout, "that the server has signed") {
+		t.Errorf("it verifies with %d: %s", code, stdout)
+	}
+	if code, stdout, stderr := call(t, env, "accept-history"); code != exitOK || !strings.Contains(stdout, "No institution is halted") {
 		t.Errorf("before a server has looked it ends with %d, %q and %q", code, stdout, stderr)
 	}
 	p = serve(t, env)
@@ -62,7 +67,7 @@ func TestADatabaseThatWentBackIsClosedUntilThatIsAccepted(t *testing.T) {
 		t.Errorf("the entry is %s", entry.Body)
 	}
 	p.end(t, syscall.SIGTERM)
-	if code, stdout, stderr := call(t, env, "verify"); code != exitOK {
+	if code, stdout, stderr := call(t, env, againstSigned...); code != exitOK {
 		t.Errorf("it does not verify: %s%s", stdout, stderr)
 	}
 	if text := journaltest.Must(os.ReadFile(path + ".signed")); len(text) == 0 {

@@ -31,7 +31,7 @@ func (c *backupCommand) Run(ctx context.Context, out output) error {
 	if err != nil {
 		return err
 	}
-	if err := copyDatabase(ctx, path, c.Output, !c.SkipVerify, out.stderr); err != nil {
+	if err := copyFile(ctx, path, c.Output, !c.SkipVerify, out.stderr); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(out.stdout, "%s is a backup of %s.\n", c.Output, path)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"maps"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ncruces/go-sqlite3/driver"
 
 	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
 	"github.com/escrowgrid/escrowgrid/internal/store/journaltest"
@@ -74,6 +77,48 @@ func TestABackupUnderLoadIsRestoredElsewhere(t *testing.T) {
 		t.Errorf("what was restored does not verify: %s", stdout)
 	}
 	checkRestored(t, serve(t, []string{restored}).As(b.key), b, before)
+}
+
+// A backup has no nonces, from which, with the secret of the key that asked, those of new keys
+// are derived. After a restoration a repeated request says so; others are answered as before.
+func TestABackupDoesNotLeadToTheSecretsOfKeys(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	path, backup, restored := filepath.Join(directory, "e.db"), filepath.Join(directory, "b.db"), filepath.Join(directory, "r.db")
+	p := serve(t, []string{"DATABASE_URL=sqlite:" + path})
+	b := openBank(t, p.Client)
+	newKey := func(p *process) apitest.Answer {
+		return p.As(b.key).Post(t, "/institutions/"+b.id+"/api-keys", `{"label": "new", "role": "admin"}`, "Idempotency-Key: key")
+	}
+	claim := func(p *process) apitest.Answer {
+		return p.As(b.key).Post(t, "/positions", b.claim("once"), "Idempotency-Key: claim")
+	}
+	key, claimed := newKey(p).Want(t, 201), claim(p).Want(t, 201)
+	p.awaitSigned(t, b, entriesOfABank+2)
+	if code, _, stderr := call(t, []string{"DATABASE_URL=sqlite:" + path}, "backup", "--output", backup); code != exitOK {
+		t.Fatal(stderr)
+	}
+	p.end(t, os.Interrupt)
+
+	db := journaltest.Must(driver.Open("file:" + path + "?mode=ro"))
+	defer db.Close()
+	var nonce []byte
+	if err := db.QueryRowContext(t.Context(), "SELECT nonce FROM idempotency_records WHERE nonce IS NOT NULL").Scan(&nonce); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(journaltest.Must(os.ReadFile(path)), nonce) || bytes.Contains(journaltest.Must(os.ReadFile(backup)), nonce) {
+		t.Error("the backup has the nonce, or the database has none")
+	}
+
+	if code, _, stderr := call(t, []string{"DATABASE_URL=sqlite:" + restored}, "restore", backup); code != exitOK {
+		t.Fatal(stderr)
+	}
+	elsewhere := serve(t, []string{"DATABASE_URL=sqlite:" + restored})
+	newKey(elsewhere).Refused(t, 409, "api_key_secret_gone")
+	if again := claim(elsewhere).Want(t, 201); again.Text("id") != claimed.Text("id") {
+		t.Errorf("the claim %s is answered with %s", claimed, again)
+	}
+	elsewhere.As(key.Text("apiKey")).Get(t, "/positions").Want(t, 200)
 }
 
 // A backup that is killed leaves nothing that stops the next.
@@ -152,6 +197,29 @@ func TestBackupsThatCannotBe(t *testing.T) {
 		}
 		if left := journaltest.Must(filepath.Glob(path("b.db*"))); len(left) > 0 {
 			t.Fatalf("%s leaves %q", test.command, left)
+		}
+	}
+
+	// SQLite would play what is left of another database into the new one.
+	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
+		left := path("b.db") + suffix
+		if err := os.WriteFile(left, []byte("what a server wrote last"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range []string{
+			"backup --skip-verify --output=" + path("b.db") + " --database-url=" + v.databaseURL,
+			"restore " + path("whole.db") + " --database-url=sqlite:" + path("b.db"),
+		} {
+			code, _, stderr := call(t, nil, strings.Fields(command)...)
+			if code != exitFailure || !strings.Contains(stderr, left+" is there without its database") {
+				t.Errorf("%s ends with %d: %s", command, code, stderr)
+			}
+			if there := journaltest.Must(filepath.Glob(path("b.db*"))); len(there) != 1 {
+				t.Errorf("%s leaves %q", command, there)
+			}
+		}
+		if err := os.Remove(left); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

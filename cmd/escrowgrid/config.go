@@ -11,6 +11,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/apiclient"
 	"github.com/escrowgrid/escrowgrid/internal/tracing/otlp"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
+	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
 // logFlags say what is logged, and in which format. The log goes to stderr.
@@ -33,13 +34,15 @@ type serverFlags struct {
 	// Which keys are valid besides those in the database, and where the root key may come from.
 	RootAPIKey         string `env:"ROOT_API_KEY" name:"root-api-key" secret:"" help:"The operator's key, at least 32 characters. On SQLite the first start makes one and keeps it beside the database; on PostgreSQL it is required."`
 	RootAPIKeyPrevious string `env:"ROOT_API_KEY_PREVIOUS" name:"root-api-key-previous" secret:"" help:"The operator's key that ROOT_API_KEY replaces: both are valid as long as this is given."`
-	RootAllowedIPs     string `env:"ROOT_API_KEY_ALLOWED_IPS" name:"root-api-key-allowed-ips" help:"The networks from which the root key is accepted, like 10.1.2.0/24,::1; any when empty."`
+	KeySecrets         string `env:"KEY_DERIVATION_SECRET" name:"key-derivation-secret" secret:"" help:"What the secrets of new API keys are derived from, beside the secret of the key that asks: at least 32 characters. Every instance needs the same. Several, separated by commas: the first for new keys, the others for repeated requests. The root key when left out."`
+	RootAllowedIPs     string `env:"ROOT_API_KEY_ALLOWED_IPS" name:"root-api-key-allowed-ips" help:"The networks from which the root key is accepted, like 10.1.2.0/24,::1; any when left out."`
 	MetricsAPIKey      string `env:"METRICS_API_KEY" name:"metrics-api-key" secret:"" help:"A key that reads /metrics and nothing else, at least 32 characters."`
-	TrustedProxies     string `env:"TRUSTED_PROXIES" help:"The addresses of the proxies whose X-Forwarded-For is trusted, like 10.0.0.10,10.0.0.11, or networks that nobody else is in."`
+	TrustedProxies     string `env:"TRUSTED_PROXIES" help:"The addresses of the proxies that are trusted to tell the client's address, like 10.0.0.10,10.0.0.11, or networks that nobody else is in."`
+	ClientHeader       string `env:"CLIENT_ADDRESS_HEADER" name:"client-address-header" default:"X-Forwarded-For" help:"The header in which trusted proxies tell the client's address: X-Forwarded-For, or Forwarded (RFC 7239)."`
 
 	// What browsers may see and call.
 	PublicDocsEnabled  string `env:"PUBLIC_DOCS_ENABLED" help:"Whether /docs and /openapi.json need no key: true or false. Default true when HOST is a loopback address, otherwise false."`
-	CORSAllowedOrigins string `env:"CORS_ALLOWED_ORIGINS" name:"cors-allowed-origins" help:"The web origins from which browsers may call the API, like https://console.example.com; none when empty."`
+	CORSAllowedOrigins string `env:"CORS_ALLOWED_ORIGINS" name:"cors-allowed-origins" help:"The web origins from which browsers may call the API, like https://console.example.com; none when left out."`
 
 	// What one key may send. The defaults stop a client that is out of control, and no other.
 	RateLimitEnabled string `env:"RATE_LIMIT_ENABLED" default:"true" help:"Whether requests are limited by key: true or false."`
@@ -61,10 +64,11 @@ type serverFlags struct {
 
 	// The transparency log, and what the server does by itself.
 	CheckpointOrigin     string `env:"CHECKPOINT_ORIGIN" default:"escrowgrid" help:"Your name, with which the origin of every checkpoint begins, like escrow.example.com. It should never change."`
-	CheckpointSigningKey string `env:"CHECKPOINT_SIGNING_KEY" secret:"" help:"The keys that sign checkpoints, as escrowgrid signing-key makes them, separated by commas; all of them sign. When empty, the server makes one and keeps it in the database."`
+	CheckpointSigningKey string `env:"CHECKPOINT_SIGNING_KEY" secret:"" help:"The keys that sign checkpoints, as escrowgrid signing-key makes them, separated by commas; all of them sign. When left out, the server makes one and keeps it in the database."`
 	SignedCheckpoints    string `env:"SIGNED_CHECKPOINTS_PATH" name:"signed-checkpoints-path" placeholder:"PATH" help:"The file in which the server remembers what it has signed, so that it notices a database that has gone back, and never signs another root of the same size. It has to outlive restarts. Default: beside the SQLite database; on PostgreSQL, memory alone."`
 	CheckpointInterval   string `env:"CHECKPOINT_INTERVAL" default:"5s" help:"How often a journal with new entries gets a checkpoint."`
 	VerifyInterval       string `env:"VERIFY_INTERVAL" default:"24h" help:"How long the server waits between two verifications of all journals and rows; 0s never verifies."`
+	RetentionPeriod      string `env:"RETENTION_PERIOD" default:"0s" help:"How long a position is kept after its last change before what is private of it can be erased, in hours like 87600h, which are ten years."`
 	ExpiryInterval       string `env:"EXPIRY_INTERVAL" default:"1s" help:"How often the server looks for positions to expire."`
 
 	AllowForeignSchema string `env:"ALLOW_FOREIGN_SCHEMA" default:"false" help:"Whether to serve a database that has triggers, views, rules or other things that no migration made: true or false."`
@@ -90,11 +94,12 @@ type serverConfig struct {
 	// previousRootKey and metricsKey are empty when there is no such key.
 	previousRootKey string
 	metricsKey      string
+	// keySecrets are what the secrets of new keys are derived from; the root key without any.
+	keySecrets []string
 	// rootNetworks are those from which the root key is accepted; without any, all are.
 	rootNetworks []netip.Prefix
-	// trustedProxies are the networks of proxies whose X-Forwarded-For is trusted.
-	trustedProxies []netip.Prefix
-	publicDocs     bool
+	proxies      web.Proxies
+	publicDocs   bool
 	// allowedOrigins are the sites whose pages may call the API from a browser.
 	allowedOrigins []string
 
@@ -108,6 +113,8 @@ type serverConfig struct {
 	requestTimeout  time.Duration
 	shutdownDelay   time.Duration
 	shutdownTimeout time.Duration
+	// leaveTime bounds how long a server that stops keeps connections that nobody uses.
+	leaveTime time.Duration
 
 	// queueSize and groupSize are in commands.
 	queueSize int
@@ -119,6 +126,7 @@ type serverConfig struct {
 	checkpointInterval time.Duration
 	verifyInterval     time.Duration // 0 never verifies
 	expiryInterval     time.Duration
+	retentionPeriod    time.Duration
 	allowForeignSchema bool         // serves a database with things that no migration made
 	traces             *otlp.Config // nil traces nothing
 }
@@ -128,14 +136,18 @@ type serverConfig struct {
 func (f serverFlags) config(stderr io.Writer) (serverConfig, error) {
 	var r reader
 	config := serverConfig{
-		stderr:           stderr,
-		logger:           r.logger(f.logFlags, stderr),
-		address:          net.JoinHostPort(f.Host, strconv.Itoa(r.whole("PORT", f.Port, 0, 65535))),
-		rootKey:          r.secret("ROOT_API_KEY", f.RootAPIKey),
-		previousRootKey:  r.secret("ROOT_API_KEY_PREVIOUS", f.RootAPIKeyPrevious),
-		metricsKey:       r.secret("METRICS_API_KEY", f.MetricsAPIKey),
-		rootNetworks:     r.networks("ROOT_API_KEY_ALLOWED_IPS", f.RootAllowedIPs),
-		trustedProxies:   r.networks("TRUSTED_PROXIES", f.TrustedProxies),
+		stderr:          stderr,
+		logger:          r.logger(f.logFlags, stderr),
+		address:         net.JoinHostPort(f.Host, strconv.Itoa(r.whole("PORT", f.Port, 0, 65535))),
+		rootKey:         r.secret("ROOT_API_KEY", f.RootAPIKey),
+		previousRootKey: r.secret("ROOT_API_KEY_PREVIOUS", f.RootAPIKeyPrevious),
+		metricsKey:      r.secret("METRICS_API_KEY", f.MetricsAPIKey),
+		keySecrets:      r.secrets("KEY_DERIVATION_SECRET", f.KeySecrets),
+		rootNetworks:    r.networks("ROOT_API_KEY_ALLOWED_IPS", f.RootAllowedIPs),
+		proxies: web.Proxies{
+			Trusted: r.networks("TRUSTED_PROXIES", f.TrustedProxies),
+			Header:  r.word("CLIENT_ADDRESS_HEADER", f.ClientHeader, web.XForwardedFor, web.Forwarded),
+		},
 		allowedOrigins:   r.origins("CORS_ALLOWED_ORIGINS", f.CORSAllowedOrigins),
 		rateLimited:      r.yesNo("RATE_LIMIT_ENABLED", f.RateLimitEnabled),
 		rps:              r.whole("RATE_LIMIT_RPS", f.RateLimitRPS, 1, 1_000_000),
@@ -145,9 +157,11 @@ func (f serverFlags) config(stderr io.Writer) (serverConfig, error) {
 		requestTimeout:   r.duration("REQUEST_TIMEOUT", f.RequestTimeout, 100*time.Millisecond, 10*time.Minute),
 		shutdownDelay:    r.duration("SHUTDOWN_DELAY", f.ShutdownDelay, 0, 10*time.Minute),
 		shutdownTimeout:  r.duration("SHUTDOWN_TIMEOUT", f.ShutdownTimeout, 0, 10*time.Minute),
+		leaveTime:        leaveTime,
 		queueSize:        r.whole("QUEUE_SIZE", f.QueueSize, 1, 1_000_000),
 		groupSize:        r.whole("GROUP_SIZE", f.GroupSize, 1, 10_000),
 		checkpointOrigin: r.checkpointOrigin("CHECKPOINT_ORIGIN", f.CheckpointOrigin),
+		retentionPeriod:  r.duration("RETENTION_PERIOD", f.RetentionPeriod, 0, 100*365*24*time.Hour),
 		expiryInterval:   r.duration("EXPIRY_INTERVAL", f.ExpiryInterval, 10*time.Millisecond, time.Hour),
 		traces:           r.traces(f.traceFlags),
 

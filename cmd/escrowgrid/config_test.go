@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
@@ -13,17 +15,26 @@ import (
 // A wrong value stops the start with one line that names the variable, the value
 // and what it takes, and leaves nothing behind.
 func TestAWrongValueIsNamedByItsVariable(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat("x", 32)
 	for _, test := range []struct{ variable, value, shown, takes string }{
 		{"PORT", "http", "http", "0 to 65535"},
 		{"PORT", "65536", "65536", "0 to 65535"},
 		{"PORT", "-1", "-1", "0 to 65535"},
-		{"PORT", "", "", "0 to 65535"},
+		{"ROOT_API_KEY_ALLOWED_IPS", ",", "(list)", "without empty elements"},
+		{"TRUSTED_PROXIES", "10.0.0.1,,10.0.0.2", "(list)", "without empty elements"},
+		{"CORS_ALLOWED_ORIGINS", ", ", "(list)", "without empty elements"},
+		{"CLIENT_ADDRESS_HEADER", "X-Real-IP", "X-Real-IP", "X-Forwarded-For or Forwarded"},
+		{"DATABASE_URL", "sqlite://rel.db", "sqlite:…", "; for that file, sqlite:rel.db"},
+		{"DATABASE_URL", "sqlite:///data/q.db", "sqlite:…", "sqlite:PATH"},
+		{"DATABASE_URL", "sqlite:q.db?mode=ro", "sqlite:…", "sqlite:PATH"},
+		{"DATABASE_URL", "sqlite:file:q.db", "sqlite:…", "sqlite:PATH"},
 		{"DATABASE_URL", "mysql://user:hidden@host/name", "mysql:…", "sqlite:PATH"},
 		{"DATABASE_URL", "host=db user=me password=hidden", "(not shown)", "sqlite:PATH"},
 		{"DATABASE_URL", "me:hidden@host/name", "me:…", "sqlite:PATH"},
 		{"DATABASE_URL", "password=hidden:x", "(not shown)", "sqlite:PATH"},
-		{"DATABASE_URL", "escrowgrid.db", "(not shown)", "sqlite:PATH"},
+		{"DATABASE_URL", "escrowgrid.db", "(not shown)", "; for that file, sqlite:escrowgrid.db"},
+		{"DATABASE_URL", "/data/q.sqlite", "(not shown)", "sqlite:/data/q.sqlite"},
 		{"DATABASE_URL", "sqlite:", "sqlite:…", "sqlite:PATH"},
 		{"DATABASE_URL", "postgres://me:hidden@%zz/name", "postgres:…", "postgres://"},
 		{"DATABASE_URL", "postgresql://me:hidden@host/name?sslmode=hidden", "postgresql:…", "postgres://"},
@@ -32,6 +43,7 @@ func TestAWrongValueIsNamedByItsVariable(t *testing.T) {
 		{"ROOT_API_KEY", "hidden" + long + "\n", "(secret)", "visible ASCII"},
 		{"ROOT_API_KEY", "hidden" + long + "é", "(secret)", "visible ASCII"},
 		{"ROOT_API_KEY_PREVIOUS", "hidden", "(secret)", "32 characters"},
+		{"KEY_DERIVATION_SECRET", testRootKey + ",hidden", "(secret)", "32 characters"},
 		{"METRICS_API_KEY", "hidden", "(secret)", "32 characters"},
 		{"METRICS_API_KEY", "hidden " + long, "(secret)", "visible ASCII"},
 		{"ROOT_API_KEY_ALLOWED_IPS", "10.0.0.0/33", "10.0.0.0/33", "networks"},
@@ -66,7 +78,6 @@ func TestAWrongValueIsNamedByItsVariable(t *testing.T) {
 		{"VERIFY_INTERVAL", "1ms", "1ms", "duration"},
 		{"VERIFY_INTERVAL", "never", "never", "duration"},
 		{"CHECKPOINT_ORIGIN", "Meridian Bank", "Meridian Bank", "a name"},
-		{"CHECKPOINT_ORIGIN", "", "", "a name"},
 		{"CHECKPOINT_SIGNING_KEY", "PRIVATE+KEY+hidden", "(secret)", "escrowgrid signing-key"},
 		{"CHECKPOINT_SIGNING_KEY", "PRIVATE+KEY+hidden.example.com+06f581ef+AeFhbxZpl6nhDEJlvZuCNGzDTUaKOwqmLMtv6xJI8SCU", "(secret)", "escrowgrid signing-key"},
 		{"LOG_LEVEL", "loud", "loud", "debug, info, warn or error"},
@@ -74,14 +85,77 @@ func TestAWrongValueIsNamedByItsVariable(t *testing.T) {
 		{"LOG_FORMAT", "xml", "xml", "json or text"},
 	} {
 		t.Run(test.variable+" "+test.value, func(t *testing.T) {
+			t.Parallel()
 			flag := "--" + strings.ReplaceAll(strings.ToLower(test.variable), "_", "-") + "=" + test.value
 			testWrongValue(t, test.variable, test.shown, test.takes, []string{test.variable + "=" + test.value}, "serve")
+			if strings.Contains(test.value, "hidden") {
+				return // No flag takes a secret.
+			}
 			testWrongValue(t, test.variable, test.shown, test.takes, nil, "serve", flag)
 			testWrongValue(t, test.variable, test.shown, test.takes, nil, "demo", flag)
 			if strings.HasPrefix(test.variable, "DATABASE_") {
 				testWrongValue(t, test.variable, test.shown, test.takes, nil, "migrate", flag)
 			}
 		})
+	}
+}
+
+// A variable that another was to fill is no wish for the default.
+func TestAVariableThatIsSetButEmptyIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, variable := range []string{
+		"PORT", "HOST", "DATABASE_URL", "ROOT_API_KEY_ALLOWED_IPS", "TRUSTED_PROXIES", "SIGNED_CHECKPOINTS_PATH", "OTEL_SERVICE_NAME",
+		"CHECKPOINT_ORIGIN",
+	} {
+		t.Run(variable, func(t *testing.T) {
+			t.Parallel()
+			flag := "--" + strings.ReplaceAll(strings.ToLower(variable), "_", "-")
+			for _, value := range []string{"", " "} {
+				testWrongValue(t, variable, value, "is set, but empty", []string{variable + "=" + value}, "serve")
+			}
+			testWrongValue(t, variable, "", "is set, but empty", nil, "serve", flag+"=")
+		})
+	}
+	for _, env := range []string{"ROOT_API_KEY=", "METRICS_API_KEY=", "CHECKPOINT_SIGNING_KEY= ", "ROOT_API_KEY_FILE=", "DATABASE_URL_FILE="} {
+		code, _, stderr := call(t, []string{nowhere, env}, "serve")
+		if variable, _, _ := strings.Cut(env, "="); code != exitUsage || !strings.Contains(stderr, "is set, but empty") || !strings.Contains(stderr, variable+": ") {
+			t.Errorf("%q ends with %d: %s", env, code, stderr)
+		}
+	}
+}
+
+// A server that would be another than the prototype's was is not started.
+func TestVariablesOfThePrototype(t *testing.T) {
+	t.Parallel()
+	for env, want := range map[string]string{
+		"STORE_BACKEND=postgres":      "name the database in DATABASE_URL",
+		"STORE_BACKEND=memory":        "DATABASE_URL=sqlite::memory:",
+		"ONCHAIN_LEDGER_ENABLED=true": "records nothing on a chain",
+	} {
+		code, _, stderr := call(t, []string{nowhere, env}, "serve")
+		if variable, _, _ := strings.Cut(env, "="); code != exitUsage || !strings.Contains(stderr, "escrowgrid: "+variable+": ") || !strings.Contains(stderr, want) {
+			t.Errorf("%q ends with %d: %s", env, code, stderr)
+		}
+	}
+
+	// A database that is not meant is not made either.
+	file := filepath.Join(t.TempDir(), "empty.db")
+	code, _, stderr := call(t, []string{"DATABASE_URL=sqlite:" + file, "STORE_BACKEND=postgres"}, "migrate")
+	if _, err := os.Stat(file); code != exitUsage || !strings.Contains(stderr, "STORE_BACKEND") || !os.IsNotExist(err) {
+		t.Errorf("migrate ends with %d: %s, the file: %v", code, stderr, err)
+	}
+
+	p := serve(t, []string{
+		"DATABASE_URL=sqlite::memory:", "STORE_BACKEND=memory", "RATE_LIMIT_WINDOW_MS=60000", "ONCHAIN_LEDGER_ENABLED=false", "METRICS_ENABLED=true",
+	})
+	p.end(t, syscall.SIGTERM)
+	for _, variable := range []string{"STORE_BACKEND", "RATE_LIMIT_WINDOW_MS", "ONCHAIN_LEDGER_ENABLED", "METRICS_ENABLED"} {
+		if !strings.Contains(p.stderr.String(), variable) {
+			t.Errorf("nothing is said of %s:\n%s", variable, p.stderr.String())
+		}
+	}
+	if strings.Contains(p.stderr.String(), "RATE_LIMIT_MAX_REQUESTS") {
+		t.Errorf("a variable is named that is not set:\n%s", p.stderr.String())
 	}
 }
 
@@ -120,7 +194,7 @@ func TestAFlagWinsOverItsVariable(t *testing.T) {
 // secret is in it.
 func TestTheConfigurationIsPrintedWithoutSecrets(t *testing.T) {
 	code, stdout, stderr := call(t, []string{
-		"ROOT_API_KEY=hidden" + testRootKey, "METRICS_API_KEY=", "DATABASE_URL=postgres://me:hidden@db/name?password=hidden", "QUEUE_SIZE=77",
+		"ROOT_API_KEY=hidden" + testRootKey, "DATABASE_URL=postgres://me:hidden@db/name?password=hidden", "QUEUE_SIZE=77",
 	}, "serve", "--print-config", "--group-size=99")
 	if code != exitOK || stderr != "" || strings.Contains(stdout, "hidden") {
 		t.Fatalf("it ends with %d, %q and %q", code, stdout, stderr)
@@ -128,6 +202,11 @@ func TestTheConfigurationIsPrintedWithoutSecrets(t *testing.T) {
 	printed := make(map[string]string)
 	for line := range strings.Lines(stdout) {
 		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+		if comment, isComment := strings.CutPrefix(name, "# "); isComment {
+			name = comment
+		} else if value == "" {
+			t.Errorf("%s is printed as set, but empty, which is refused", name)
+		}
 		printed[name] = value
 	}
 	for _, name := range variables {

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+
+	"github.com/escrowgrid/escrowgrid/internal/httpapi"
 )
 
 // demoCommand runs a server and shows what it does, for people who try EscrowGrid.
@@ -40,15 +42,24 @@ func (c *demoCommand) Run(ctx context.Context, out output) (err error) {
 	}
 	// Without a key, the server would make one, keep it in a file and print a line about it, which
 	// distracts here.
+	operator := "ROOT_API_KEY"
 	if config.rootKey == "" {
 		config.rootKey = newSecret()
+		operator = config.rootKey
 	}
 
 	s, err := start(ctx, config, true)
 	if err != nil {
 		return err
 	}
-	d := &demonstration{ctx: ctx, out: out.stdout, url: s.url, rootKey: config.rootKey}
+	d := &demonstration{
+		ctx:      ctx,
+		out:      out.stdout,
+		url:      s.url,
+		rootKey:  config.rootKey,
+		operator: operator,
+		examples: s.handler.NameInExamples,
+	}
 	// Ctrl-C during the demonstration is not a failure: the user has seen enough.
 	if err := d.show(); err != nil && ctx.Err() == nil {
 		return errors.Join(err, s.close(ctx))
@@ -64,8 +75,12 @@ type demonstration struct {
 	url     string
 	rootKey string
 	apiKey  string // the institution's; "" until it has one
-	steps   int
-	err     error
+	// operator is how a reader is told the root key.
+	operator string
+	// examples lets the examples of the API's document name resources.
+	examples func(httpapi.ExampleIDs)
+	steps    int
+	err      error
 }
 
 // answer holds what the demonstration needs from the body of an answer.
@@ -78,23 +93,12 @@ type answer struct {
 func (d *demonstration) show() error {
 	fmt.Fprintf(d.out, "EscrowGrid serves on %s. One position, step by step:\n", d.url)
 
-	// A position needs an institution with a key, a policy, a template and an asset.
-	institution := d.step("The operator creates an institution", http.MethodPost, "/institutions",
-		`{"name": "First Builders Bank", "regions": ["US"], "verticals": ["CONSTRUCTION"]}`, http.StatusCreated)
-	d.apiKey = d.step("The operator creates an admin key for it, which acts from here on",
-		http.MethodPost, "/institutions/"+institution.ID+"/api-keys",
-		`{"label": "demo", "role": "admin"}`, http.StatusCreated).APIKey
-	d.step("The institution sets a policy for the US", http.MethodPut, "/institutions/"+institution.ID+"/policies/US",
-		`{"position": {"minAmount": "100", "maxAmount": "5000000", "allowedCurrencies": ["USD"]}}`, http.StatusOK)
-	template := d.step("A template: construction escrow in dollars", http.MethodPost, "/asset-templates",
-		`{"code": "CONSTR_ESCROW", "name": "Tower escrow", "vertical": "CONSTRUCTION", "region": "US", "config": {"currency": "USD"}}`,
-		http.StatusCreated)
-	asset := d.step("An asset of it: one project's escrow", http.MethodPost, "/assets",
-		fmt.Sprintf(`{"templateId": %q, "label": "Harbour Tower, lot 3"}`, template.ID), http.StatusCreated)
+	ids := d.makeAsset()
 
 	// The position goes through its whole lifecycle, in parts.
-	position := d.step("A position: a contractor's claim of 1000 dollars", http.MethodPost, "/positions",
-		fmt.Sprintf(`{"assetId": %q, "holderReference": "ACME-4711", "currency": "USD", "amount": "1000.00"}`, asset.ID),
+	claim := fmt.Sprintf(
+		`{"assetId": %q, "holderReference": "ACME-4711", "currency": "USD", "amount": "1000.00"}`, ids.Asset)
+	position := d.step("A position: a contractor's claim of 1000 dollars", http.MethodPost, "/positions", claim,
 		http.StatusCreated)
 	transition := "/positions/" + position.ID + "/transition"
 	d.step("The money is paid in", http.MethodPost, transition, `{"toState": "FUNDED"}`, http.StatusOK)
@@ -106,15 +110,22 @@ func (d *demonstration) show() error {
 	// The ledger proves what happened, and the refusal shows that the rules hold.
 	d.step("The ledger shows every step", http.MethodGet, "/ledger-events?positionId="+position.ID, "", http.StatusOK)
 	d.step("A position that the policy refuses", http.MethodPost, "/positions",
-		fmt.Sprintf(`{"assetId": %q, "holderReference": "ACME-4712", "currency": "USD", "amount": "50.00"}`, asset.ID),
+		fmt.Sprintf(`{"assetId": %q, "holderReference": "ACME-4712", "currency": "USD", "amount": "50.00"}`, ids.Asset),
 		http.StatusUnprocessableEntity)
+
+	// Its end is final, so the examples of the document get another one, which is funded.
+	ids.Position, ids.Erasure = d.moreForExamples(claim)
+	d.examples(ids)
 	if d.err != nil {
 		return d.err
 	}
 
 	// A reader can paste these lines into a shell.
 	fmt.Fprintf(d.out, `
-For your own requests, in another shell (the API is described at %[1]s/docs):
+The API is described at %[1]s/docs, with examples that work here: "Authorize" takes the institution's
+key below, and for POST /institutions the operator's, %[4]s.
+
+For your own requests, in another shell:
 
 export API_URL=%[1]s
 export API_KEY=%[2]s
@@ -123,8 +134,40 @@ export ASSET_ID=%[3]s
 curl -s -H "X-API-KEY: $API_KEY" "$API_URL/positions?include=events"
 
 Serving until Ctrl-C.
-`, d.url, d.apiKey, asset.ID)
+`, d.url, d.apiKey, ids.Asset, d.operator)
 	return nil
+}
+
+// makeAsset makes what a position needs: an institution with a key, a policy, a template and an
+// asset.
+func (d *demonstration) makeAsset() httpapi.ExampleIDs {
+	institution := d.step("The operator creates an institution", http.MethodPost, "/institutions",
+		`{"name": "First Builders Bank", "regions": ["US"], "verticals": ["CONSTRUCTION"]}`, http.StatusCreated)
+	key := d.step("The operator creates an admin key for it, which acts from here on",
+		http.MethodPost, "/institutions/"+institution.ID+"/api-keys",
+		`{"label": "demo", "role": "admin"}`, http.StatusCreated)
+	d.apiKey = key.APIKey
+	d.step("The institution sets a policy for the US", http.MethodPut, "/institutions/"+institution.ID+"/policies/US",
+		`{"position": {"minAmount": "100", "maxAmount": "5000000", "allowedCurrencies": ["USD"]}}`, http.StatusOK)
+	template := d.step("A template: construction escrow in dollars", http.MethodPost, "/asset-templates",
+		`{"code": "CONSTR_ESCROW", "name": "Tower escrow", "vertical": "CONSTRUCTION", "region": "US", "config": {"currency": "USD"}}`,
+		http.StatusCreated)
+	asset := d.step("An asset of it: one project's escrow", http.MethodPost, "/assets",
+		fmt.Sprintf(`{"templateId": %q, "label": "Harbour Tower, lot 3"}`, template.ID), http.StatusCreated)
+
+	return httpapi.ExampleIDs{Institution: institution.ID, Key: key.ID, Template: template.ID, Asset: asset.ID}
+}
+
+// moreForExamples makes a position and funds it, and an erasure of nothing, without a word.
+func (d *demonstration) moreForExamples(claim string) (positionID, erasureID string) {
+	shown := d.out
+	d.out = io.Discard
+	defer func() { d.out = shown }()
+
+	position := d.step("", http.MethodPost, "/positions", claim, http.StatusCreated)
+	d.step("", http.MethodPost, "/positions/"+position.ID+"/transition", `{"toState": "FUNDED"}`, http.StatusOK)
+	erasure := d.step("", http.MethodPost, "/erasures", `{"holderReference": "nobody"}`, http.StatusOK)
+	return position.ID, erasure.ID
 }
 
 // step sends one request and shows it with its answer, which must have the given status. After an

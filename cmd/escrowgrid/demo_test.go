@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -20,7 +21,7 @@ var demoSteps = []string{
 
 func TestDemoShowsAPositionsLifeAndServesUntilCtrlC(t *testing.T) {
 	temporary := t.TempDir()
-	p := launch(t, []string{"PORT=0", "TMPDIR=" + temporary}, "demo")
+	p := launch(t, []string{"PORT=0", "TMPDIR=" + temporary, "CHECKPOINT_INTERVAL=1s"}, "demo")
 	p.eventually(t, "the demonstration is over", func() bool { return strings.Contains(p.stdout.String(), "Serving until Ctrl-C.") })
 	rest := p.stdout.String()
 	for _, step := range demoSteps {
@@ -41,10 +42,79 @@ func TestDemoShowsAPositionsLifeAndServesUntilCtrlC(t *testing.T) {
 	admin.Post(t, "/positions/"+position+"/transition", `{"toState": "FUNDED"}`).Want(t, 200)
 	admin.As("").Get(t, "/docs").Want(t, 200)
 
+	operator := regexp.MustCompile(`the operator's, (\S+)\.`).FindStringSubmatch(rest)[1]
+	for _, example := range documentedExamples(t, admin) {
+		client := admin
+		if example.ofRoot {
+			client = admin.As(operator)
+		}
+		// The first checkpoint may not be signed yet.
+		var answer apitest.Answer
+		p.eventually(t, "there is a checkpoint", func() bool {
+			answer = client.Send(t, example.Request)
+			return answer.Status < 400 || !strings.HasPrefix(answer.Problem(t).Code, "checkpoint_")
+		})
+		// The position of the examples is funded, for the steps that they show.
+		open := answer.Status == 409 && strings.HasSuffix(example.Path, "/erase") && answer.Problem(t).Code == "position_open"
+		if answer.Status >= 300 && !open {
+			t.Errorf("the example %s is answered with %s", example.Request, answer)
+		}
+	}
+
 	endDemo(t, p, temporary)
 	if _, err := admin.Try(t.Context(), apitest.Request{Method: http.MethodGet, Path: "/health"}); err == nil {
 		t.Error("it serves on")
 	}
+}
+
+// documentedExample is a request that the document of the API gives as an example.
+type documentedExample struct {
+	apitest.Request
+	ofRoot bool
+}
+
+// documentedExamples are those of all operations but commands without a body, which close and
+// revoke what the others need.
+func documentedExamples(t *testing.T, client apitest.Client) (examples []documentedExample) {
+	t.Helper()
+	var document struct {
+		Paths map[string]map[string]struct {
+			Description string
+			Parameters  []struct {
+				Name, In string
+				Example  any
+			}
+			RequestBody struct {
+				Content map[string]struct{ Example json.RawMessage }
+			}
+		}
+	}
+	client.Get(t, "/openapi.json").Want(t, 200).Decode(t, &document)
+
+	for path, methods := range document.Paths {
+		for method, operation := range methods {
+			filled := path
+			for _, parameter := range operation.Parameters {
+				switch value := fmt.Sprint(parameter.Example); {
+				case parameter.In == "path":
+					filled = strings.Replace(filled, "{"+parameter.Name+"}", value, 1)
+				case parameter.In == "query" && parameter.Example != nil:
+					filled += "?" + parameter.Name + "=" + value
+				}
+			}
+
+			request := apitest.Request{Method: strings.ToUpper(method), Path: filled}
+			example := documentedExample{Request: request, ofRoot: strings.Contains(operation.Description, "the root")}
+			for contentType, body := range operation.RequestBody.Content {
+				example.Body, example.Headers = string(body.Example), []string{"Content-Type: " + contentType}
+				examples = append(examples, example)
+			}
+			if method == "get" {
+				examples = append(examples, example)
+			}
+		}
+	}
+	return examples
 }
 
 func TestDemoCanBeInterruptedBeforeItsEnd(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -17,6 +18,9 @@ type exportCommand struct {
 
 	Institution string `required:"" placeholder:"ID" help:"The institution whose journal to export."`
 	Output      string `required:"" short:"o" placeholder:"FILE" help:"The file to write; it must not exist."`
+
+	Redact        bool     `help:"Leave out the values of all private members, such as names, references, reasons and metadata."`
+	RedactMembers []string `placeholder:"MEMBER" help:"Leave out the values of these private members, separated by commas."`
 }
 
 // Help explains the command below its flags' list.
@@ -25,9 +29,12 @@ func (*exportCommand) Help() string {
 It can be verified on a machine that has no access to the server. The journal holds the hashes of API keys: give the
 file only to those who may see it.
 
-  escrowgrid export --institution inst_… -o meridian.bundle                             from the database of DATABASE_URL
-  escrowgrid export --institution inst_… -o meridian.bundle --url https://… --api-key … from a server
-  escrowgrid verify --bundle meridian.bundle --public-key escrow.example.com+…          elsewhere`
+What is about persons stands beside the entries and can be left out; the bundle verifies without it, too.
+
+  escrowgrid export --institution inst_… -o meridian.bundle                      from the database of DATABASE_URL
+  escrowgrid export --institution inst_… -o redacted.bundle --redact             without anything about persons
+  escrowgrid export --institution inst_… -o meridian.bundle --url https://…      from a server, with the key in API_KEY
+  escrowgrid verify --bundle meridian.bundle --public-key escrow.example.com+…   elsewhere`
 }
 
 // Run exports from the server that --url names, or else from the database. It then reads back the
@@ -40,11 +47,15 @@ func (c *exportCommand) Run(ctx context.Context, out output) (err error) {
 	if err := c.remoteFlags.check(); err != nil {
 		return err
 	}
+	if err := bundle.CheckRedacted(c.RedactMembers); err != nil {
+		return &usageError{"--redact-members: " + err.Error()}
+	}
 
 	// The bundle ends at the entry that was the journal's last when the export began.
 	progress, finish := showProgress(out.stderr, "exporting", "entries")
 	if c.URL != "" {
-		err = bundle.FromServer(c.inTrace(ctx), c.server(), of, c.Output, time.Now(), progress)
+		server := c.server(filepath.Dir(c.Output))
+		err = bundle.FromServer(c.inTrace(ctx), server, of, c.Output, time.Now(), c.redacted(), progress)
 	} else {
 		err = c.fromDatabase(ctx, of, progress)
 	}
@@ -56,16 +67,24 @@ func (c *exportCommand) Run(ctx context.Context, out output) (err error) {
 	return c.describe(ctx, out)
 }
 
+// redacted are the private members whose values are left out.
+func (c *exportCommand) redacted() []string {
+	if c.Redact {
+		return escrow.PrivateMembers()
+	}
+	return c.RedactMembers
+}
+
 // fromDatabase exports without a server.
 func (c *exportCommand) fromDatabase(
 	ctx context.Context, of escrow.InstitutionID, progress bundle.Progress,
 ) (err error) {
-	database, err := openExisting(ctx, c.databaseFlags)
+	database, err := openExisting(ctx, c.databaseFlags, stopOrAskServer)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, database.Close()) }()
-	return bundle.FromStore(ctx, database, of, c.Output, time.Now(), progress)
+	return bundle.FromStore(ctx, database, of, c.Output, time.Now(), c.redacted(), progress)
 }
 
 // describe prints what was written, and how many entries no signature covers: nobody can prove

@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 
+	"github.com/escrowgrid/escrowgrid/internal/httpapi"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
@@ -24,28 +27,51 @@ const (
 )
 
 // listen serves in the background. When the server ends, s.served gets its error.
-func (s *service) listen(ctx context.Context, handler http.Handler) error {
+func (s *service) listen(ctx context.Context, api *httpapi.API) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.config.address)
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w", s.config.address, err)
+		return listenError(s.config.address, err)
 	}
 
 	// WriteTimeout counts from the end of the headers: it covers reading the body and answering.
 	s.url = localURL(listener.Addr().String())
+	s.listener = &closedOnce{Listener: api.Listener(listener)}
 	s.server = &http.Server{
-		Handler:           handler,
+		Handler:           s.announceTheEnd(api),
+		ConnState:         s.connections.follow,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       bodyTimeout,
 		WriteTimeout:      s.config.requestTimeout + bodyTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderSize,
-		ErrorLog:          slog.NewLogLogger(s.config.logger.Handler(), slog.LevelWarn),
+		// It would answer without a key, and without our headers.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(s.config.logger.Handler(), slog.LevelWarn),
 	}
-	go func() { s.served <- s.server.Serve(listener) }()
+	go func() { s.served <- s.server.Serve(s.listener) }()
 
 	database := store.RedactURL(s.config.databaseURL)
-	s.config.logger.Info("serving", "url", s.url, "version", version(), "database", database)
+	s.config.logger.Info("serving",
+		"url", s.url, "address", listener.Addr().String(), "version", version(), "database", database)
 	return nil
+}
+
+// listenError says why the server cannot listen, and what to do where another process does.
+func listenError(address string, err error) error {
+	// What the system says, without the address once more.
+	if operation, ok := errors.AsType[*net.OpError](err); ok {
+		err = operation.Err
+	}
+	remedy := ""
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		remedy = ": stop the process that has the port, or choose another PORT"
+	case errors.Is(err, syscall.EACCES):
+		remedy = ": choose a PORT above 1023, or let the process use those below"
+	case errors.Is(err, syscall.EADDRNOTAVAIL), errors.As(err, new(*net.DNSError)):
+		remedy = ": HOST takes an address or name of this machine, such as 127.0.0.1, or 0.0.0.0 for all its addresses"
+	}
+	return fmt.Errorf("listen on %s: %w%s", address, err, remedy)
 }
 
 // localURL returns the URL at which a client on this machine reaches a server that listens on an

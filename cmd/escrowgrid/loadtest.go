@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -10,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/apiclient"
 	"github.com/escrowgrid/escrowgrid/internal/loadtest"
@@ -44,7 +44,7 @@ type loadTestCommand struct {
 	SaveBaseline string  `placeholder:"FILE" help:"Keep this run's summary.json as a baseline, if it passes."`
 	Slower       float64 `name:"throughput-tolerance" default:"10" placeholder:"PERCENT" help:"How many fewer answers per second than the baseline are tolerated; 10 when left out."`
 	Later        float64 `name:"latency-tolerance" default:"25" placeholder:"PERCENT" help:"How much longer than in the baseline answers may take; 25 when left out."`
-	Keep         bool    `help:"Keep the private server's database and the test's API key."`
+	Keep         bool    `help:"Keep the private server's database; on a target, the test's institution with its data and key, which are otherwise ended, erased and closed."`
 	K6           string  `name:"k6" placeholder:"PROGRAM" help:"The k6 to run, instead of the one on PATH or the pinned one that Go builds."`
 
 	PrometheusURL string `name:"prometheus-url" placeholder:"URL" help:"Have k6 write its measurements to this Prometheus as it runs, like http://localhost:9090/api/v1/write."`
@@ -54,7 +54,8 @@ type loadTestCommand struct {
 func (*loadTestCommand) Help() string {
 	return `Starts a private server, creates an institution for the test, sends load with k6, reads everything back, and judges:
 were the objectives met, is every acknowledged write there exactly once, how much of the machine did it take, is it
-slower than before. The report is a folder that needs no server.
+slower than before. The report is a folder that needs no server. A target is cleaned up afterwards: what is open is cancelled,
+the test's institution closed, its data erased and its key revoked.
 
   escrowgrid loadtest                                     a few seconds
   escrowgrid loadtest --profile load --duration 5m        the everyday rate
@@ -64,8 +65,10 @@ slower than before. The report is a folder that needs no server.
   escrowgrid loadtest --prometheus-url http://localhost:9090/api/v1/write
                                                           and watch it on a dashboard
 
-Exit codes: 0 passed; 99 an objective was missed; 98 acknowledged writes or money are lost or doubled; 97 slower
-than the baseline; 2 wrong usage; 1 the test could not be carried out. When several apply, 98 wins over 99, and 99 over 97.`
+Exit codes: 0 passed; 98 acknowledged writes or money are lost or doubled; 96 it is not known whether they are, because the
+server ended or nothing was acknowledged; 1 the test was not carried out to its end, or the target not cleaned up; 99 an objective was missed; 97 slower than
+the baseline, or not comparable with it; 2 wrong usage, before anything was made. When several apply, the first of this list
+counts. There is a report whenever load was sent.`
 }
 
 // verdictError is a load test that was carried out and failed. Its exit code tells pipelines a
@@ -83,6 +86,9 @@ func (c *loadTestCommand) Run(ctx context.Context, out output) error {
 	config.Progress = out.stderr
 
 	summary, err := loadtest.Run(ctx, config)
+	if wrong, ok := errors.AsType[*loadtest.UsageError](err); ok {
+		return &usageError{wrong.Error()}
+	}
 	if err != nil {
 		return err
 	}
@@ -143,8 +149,12 @@ func (c *loadTestCommand) checkLoad() error {
 		return wrongUsage("--profile=%s is not one of %s", c.Profile, strings.Join(profileList(), ", "))
 	}
 	for _, variable := range c.Set {
-		if name, _, ok := strings.Cut(variable, "="); !ok || name == "" {
+		name, value, ok := strings.Cut(variable, "=")
+		if !ok || name == "" {
 			return wrongUsage("--set=%s must be NAME=VALUE", variable)
+		}
+		if strings.TrimSpace(value) == "" {
+			return wrongUsage("--set=%s is set, but empty: give it a value, or leave it out", variable)
 		}
 	}
 
@@ -228,18 +238,28 @@ func show(out io.Writer, s *loadtest.Summary, directory string) {
 		showChecks(out, "Objectives"+part, run.Objectives)
 		showChecks(out, "Resources"+part, run.Resources)
 		showCorrectness(out, part, run.Correctness)
+		if run.Cleanup != nil {
+			fmt.Fprintf(out, "\nThe institution on the target%s\n  %s.\n", part, visible.Line(run.Cleanup.String()))
+		}
+		showProblems(out, run.Problems)
 	}
 	showChecks(out, "Against the baseline", s.Regression)
+	showProblems(out, s.Problems)
 
 	verdict := "passed"
 	if !s.Passed {
 		verdict = "FAILED"
 	}
-	// The figures come last, where a reader of a long output looks first.
-	f := s.Figures
-	fmt.Fprintf(out, "\n%s %s: %.0f answers/s, p50 %s, p95 %s, p99 %s\nThe report is %s/report.html\n",
-		s.Profile, verdict, f.Throughput, milliseconds(f.P50), milliseconds(f.P95), milliseconds(f.P99),
-		strings.TrimRight(directory, "/"))
+	// The sentence comes last, where a reader of a long output looks first. It may quote a server.
+	fmt.Fprintf(out, "\n%s %s: %s\nThe report is %s/report.html\n",
+		s.Profile, verdict, visible.Line(s.Headline), strings.TrimRight(directory, "/"))
+}
+
+// showProblems prints what kept a test from being carried out as planned.
+func showProblems(out io.Writer, problems []string) {
+	for _, problem := range problems {
+		fmt.Fprintf(out, "\nPROBLEM  %s\n", visible.Line(problem))
+	}
 }
 
 // showChecks prints each check on a line, below a title. Without checks it prints nothing.
@@ -259,8 +279,21 @@ func showChecks(out io.Writer, title string, checks []loadtest.Check) {
 // showCorrectness prints how what was read back compares with what the server had acknowledged.
 func showCorrectness(out io.Writer, part string, c loadtest.Correctness) {
 	fmt.Fprintf(out, "\nCorrectness%s\n", part)
+	if c.NotEstablished != "" {
+		fmt.Fprintf(out, "  NOT ESTABLISHED  %s\n", visible.Line(c.NotEstablished))
+	}
+	// Where nothing was read back, nobody knows what became of what was not answered.
+	if c.NotEstablished != "" && c.Journals == 0 {
+		fmt.Fprintf(out, "  %d operations acknowledged, %d refused; nothing was read back.\n",
+			c.Acknowledged, c.Refused)
+		return
+	}
 	fmt.Fprintf(out, "  %d operations acknowledged, %d refused; without an answer: %d carried out, %d not.\n",
 		c.Acknowledged, c.Refused, c.UnknownDone, c.UnknownNotDone)
+	if cut := c.CutOffDone + c.CutOffNotDone; cut > 0 {
+		fmt.Fprintf(out, "  %d were under way when the load ended, and k6 cut them off: %d carried out, %d not.\n",
+			cut, c.CutOffDone, c.CutOffNotDone)
+	}
 	fmt.Fprintf(out, "  Read back: %d entries of %d journals, %d positions; %d differences.\n",
 		c.Entries, c.Journals, c.Positions, c.DifferenceCount)
 
@@ -272,10 +305,4 @@ func showCorrectness(out io.Writer, part string, c loadtest.Correctness) {
 		}
 		fmt.Fprintf(out, "  DIFFERENCE  %s\n", visible.Line(difference))
 	}
-}
-
-// milliseconds formats a latency to a hundredth of a millisecond: finer differences between two
-// runs mean nothing.
-func milliseconds(ms float64) string {
-	return time.Duration(ms * float64(time.Millisecond)).Round(10 * time.Microsecond).String()
 }

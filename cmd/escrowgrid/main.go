@@ -10,11 +10,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/escrowgrid/escrowgrid/internal/secretflag"
 	"github.com/escrowgrid/escrowgrid/internal/verify"
 	"github.com/escrowgrid/escrowgrid/internal/visible"
 )
@@ -48,12 +50,16 @@ type cli struct {
 	Export     exportCommand      `cmd:"" help:"Write an institution's journal to a file that can be verified elsewhere."`
 	Backup     backupCommand      `cmd:"" help:"Copy an SQLite database while a server uses it, and verify the copy."`
 	Restore    restoreCommand     `cmd:"" help:"Restore an SQLite database from a backup."`
+	Copy       copyCommand        `cmd:"" help:"Copy a database to another, as from SQLite to PostgreSQL, and verify the copy."`
+	Import     importCommand      `cmd:"" help:"Import the database of EscrowGrid's prototype."`
 	Accept     acceptCommand      `cmd:"" name:"accept-history" help:"Open institutions whose journals have lost entries."`
 	LoadTest   loadTestCommand    `cmd:"" name:"loadtest" help:"Test how much load a server takes, and that nothing is lost."`
 	Health     healthcheckCommand `cmd:"" name:"healthcheck" help:"Ask the server on this machine whether it is alive."`
 	SigningKey signingKeyCommand  `cmd:"" name:"signing-key" help:"Make a key that signs checkpoints of the transparency log."`
 	OpenAPI    openAPICommand     `cmd:"" name:"openapi" help:"Print the OpenAPI 3.1 document of the API."`
 	Version    versionCommand     `cmd:"" help:"Print the version."`
+
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version, and exit."`
 }
 
 // description is what the help text begins with.
@@ -65,8 +71,10 @@ itself.
   Run it on PostgreSQL:  DATABASE_URL=postgres://… ROOT_API_KEY=… escrowgrid serve --migrate
   Test it under load:    escrowgrid loadtest
 
-Each flag can also be given as the environment variable shown with it; the flag wins. A secret can also be in a file: add _FILE
-to the variable's name and give the path. Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.`
+Each flag can also be given as the environment variable shown with it; the flag wins. Secrets are not flags, but variables, or
+in files: add _FILE to the variable's name and give the path.
+
+Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.`
 
 // output is where commands write: results to stdout, so that a pipe carries nothing else, and the
 // rest to stderr.
@@ -75,11 +83,11 @@ type output struct{ stdout, stderr io.Writer }
 // run runs the program and returns its exit code: exitOK, exitFailure, exitUsage or one of a load
 // test's.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	// Commands take a context and an output, which kong passes to their Run by type. A secret may
-	// also come from a file. kong would exit the process once it has written the help text; run returns instead.
+	// Commands take a context and an output, which kong passes to their Run by type. kong would
+	// exit the process once it has written the help text; run returns instead.
 	var commands cli
 	var helped bool
-	parser, err := kong.New(&commands,
+	options := append(secretflag.Options(),
 		kong.Name("escrowgrid"),
 		kong.Description(description),
 		kong.Writers(stdout, stderr),
@@ -88,11 +96,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.Vars{
 			"database_default": "Default " + defaultDatabase + "; a temporary one for demo.",
 			"profiles":         profileHelp(),
+			"version":          "escrowgrid " + version(),
 		},
-		kong.Resolvers(kong.ResolverFunc(secretFile)),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(output{stdout: stdout, stderr: stderr}),
 	)
+	parser, err := kong.New(&commands, options...)
 	if err != nil {
 		fmt.Fprintln(stderr, "escrowgrid:", err)
 		return exitFailure
@@ -106,8 +115,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if helped {
 		return exitOK
 	}
-	// A usageError says what to do; an error of kong's only says what is wrong.
-	if wrong, ok := errors.AsType[*usageError](err); ok {
+	// An error about secrets says what to do; one of kong's only says what is wrong.
+	if wrong, ok := errors.AsType[*secretflag.Error](err); ok {
 		fmt.Fprintln(stderr, "escrowgrid:", wrong)
 		return exitUsage
 	}
@@ -116,7 +125,34 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	}
 
+	if err := refuseEmpty(parsed.Flags()); err != nil {
+		return exitCode(err, stderr)
+	}
+	// A server tells of them in its log.
+	wrong := misspelt(os.Environ(), parsed)
+	parsed.Bind(wrong)
+	if parsed.Selected().Target.Type() != reflect.TypeFor[serveCommand]() {
+		wrong.print(stderr)
+	}
 	return exitCode(parsed.Run(), stderr)
+}
+
+// refuseEmpty returns a usageError for a flag or variable that is set to an empty text. Most
+// often another variable that was to fill it is missing, and the default, such as every
+// address or a new database, is not what was meant.
+func refuseEmpty(flags []*kong.Flag) error {
+	for _, flag := range flags {
+		if !flag.Set || flag.Target.Kind() != reflect.String || strings.TrimSpace(flag.Target.String()) != "" {
+			continue
+		}
+
+		name := "--" + flag.Name
+		if len(flag.Envs) > 0 {
+			name = flag.Envs[0]
+		}
+		return wrongUsage("%s: %q is set, but empty: give it a value, or leave it out", name, flag.Target.String())
+	}
+	return nil
 }
 
 // exitCode writes the error of a command, and returns the exit code that belongs to it.

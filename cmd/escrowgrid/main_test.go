@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,11 +54,16 @@ func build() error {
 
 // variables are those that a server reads.
 var variables = []string{
-	"PORT", "HOST", "DATABASE_URL", "DATABASE_CONNECTIONS", "ROOT_API_KEY", "ROOT_API_KEY_PREVIOUS", "ROOT_API_KEY_ALLOWED_IPS", "TRUSTED_PROXIES", "METRICS_API_KEY", "PUBLIC_DOCS_ENABLED",
+	"PORT", "HOST", "DATABASE_URL", "DATABASE_CONNECTIONS", "ROOT_API_KEY", "ROOT_API_KEY_PREVIOUS", "ROOT_API_KEY_ALLOWED_IPS", "TRUSTED_PROXIES", "KEY_DERIVATION_SECRET", "METRICS_API_KEY", "PUBLIC_DOCS_ENABLED",
 	"CORS_ALLOWED_ORIGINS", "RATE_LIMIT_ENABLED", "RATE_LIMIT_RPS", "RATE_LIMIT_BURST", "RATE_LIMIT_INSTITUTION_RPS", "RATE_LIMIT_INSTITUTION_BURST", "REQUEST_TIMEOUT", "SHUTDOWN_DELAY", "SHUTDOWN_TIMEOUT", "QUEUE_SIZE", "GROUP_SIZE",
 	"CHECKPOINT_ORIGIN", "CHECKPOINT_SIGNING_KEY", "CHECKPOINT_INTERVAL", "VERIFY_INTERVAL", "EXPIRY_INTERVAL", "LOG_LEVEL", "LOG_FORMAT",
 	"OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_TRACES_SAMPLER",
 	"OTEL_TRACES_SAMPLER_ARG", "OTEL_SERVICE_NAME",
+}
+
+// secretVariables have no flags.
+var secretVariables = []string{
+	"ROOT_API_KEY", "ROOT_API_KEY_PREVIOUS", "KEY_DERIVATION_SECRET", "METRICS_API_KEY", "CHECKPOINT_SIGNING_KEY", "OTEL_EXPORTER_OTLP_HEADERS",
 }
 
 func TestHelpTellsHowToUseTheProgram(t *testing.T) {
@@ -68,7 +74,11 @@ func TestHelpTellsHowToUseTheProgram(t *testing.T) {
 	ofServer := []string{"Usage: escrowgrid serve [flags]", "--migrate ", "--print-config "}
 	ofDemo := []string{"Usage: escrowgrid demo [flags]"}
 	for _, name := range variables {
-		ofServer, ofDemo = append(ofServer, "($"+name+")"), append(ofDemo, "($"+name+")")
+		shown := "($" + name + ")"
+		if slices.Contains(secretVariables, name) {
+			shown = "$" + name + ": "
+		}
+		ofServer, ofDemo = append(ofServer, shown), append(ofDemo, shown)
 	}
 	secrets := []string{"ROOT_API_KEY_PREVIOUS=" + testRootKey, "API_KEY=" + testRootKey, "ROOT_API_KEY=" + testRootKey, "METRICS_API_KEY=" + testRootKey, "DATABASE_URL=postgres://u:hidden@h/d", "CHECKPOINT_SIGNING_KEY=PRIVATE+KEY+hidden"}
 	for args, tells := range map[string][]string{
@@ -78,10 +88,12 @@ func TestHelpTellsHowToUseTheProgram(t *testing.T) {
 		"serve --help":       ofServer,
 		"demo --help":        ofDemo,
 		"migrate --help":     {"Usage: escrowgrid migrate [flags]", "($DATABASE_URL)", "($DATABASE_CONNECTIONS)"},
-		"verify --help":      {"Usage: escrowgrid verify [flags]", "($DATABASE_URL)", "($API_KEY)", "--bundle=FILE", "--public-key=KEY", "Exit codes: 0 all is"},
-		"export --help":      {"Usage: escrowgrid export --institution=ID --output=FILE", "($DATABASE_URL)", "($API_KEY)", "--url=URL"},
+		"verify --help":      {"Usage: escrowgrid verify [flags]", "($DATABASE_URL)", "$API_KEY: ", "--bundle=FILE", "--public-key=KEY", "Exit codes: 0 all is"},
+		"export --help":      {"Usage: escrowgrid export --institution=ID --output=FILE", "($DATABASE_URL)", "$API_KEY: ", "--url=URL"},
 		"backup --help":      {"Usage: escrowgrid backup --output=FILE", "($DATABASE_URL)", "while a server uses it"},
 		"restore --help":     {"Usage: escrowgrid restore <backup>", "($DATABASE_URL)"},
+		"copy --help":        {"Usage: escrowgrid copy --from=URL --to=URL", "($COPY_FROM)", "($DATABASE_URL)", "Exit codes: 0 copied"},
+		"import --help":      {"Usage: escrowgrid import --from-prototype=URL", "($PROTOTYPE_URL)", "--dry-run", "Exit codes: 0 everything"},
 		"signing-key --help": {"Usage: escrowgrid signing-key", "CHECKPOINT_ORIGIN"},
 		"openapi --help":     {"Usage: escrowgrid openapi", "Print the OpenAPI 3.1 document"},
 		"version --help":     {"Usage: escrowgrid version", "Print the version"},
@@ -104,6 +116,9 @@ func TestHelpTellsHowToUseTheProgram(t *testing.T) {
 }
 
 func TestVersionIsThatOfTheRelease(t *testing.T) {
+	if code, asFlag, _ := call(t, nil, "--version"); code != exitOK || !strings.HasPrefix(asFlag, "escrowgrid ") {
+		t.Errorf("--version ends with %d and %q", code, asFlag)
+	}
 	code, stdout, stderr := call(t, nil, "version")
 	if code != 0 || stdout != "escrowgrid "+testRelease+"\n" || stderr != "" {
 		t.Errorf("it ends with %d, %q and %q", code, stdout, stderr)
@@ -163,10 +178,11 @@ func TestFailures(t *testing.T) {
 	}{
 		"serve in a directory that is not there":   {[]string{"DATABASE_URL=sqlite:" + missing}, "serve", "no such file"},
 		"migrate in a directory that is not there": {[]string{"DATABASE_URL=sqlite:" + missing}, "migrate", "no such file"},
-		"migrate without a database":               {[]string{"DATABASE_URL=postgres://me:hidden@127.0.0.1:1/name"}, "migrate", "not available"},
+		"migrate without a database":               {[]string{"DATABASE_URL=postgres://me:hidden@127.0.0.1:1/name"}, "migrate", "failed to connect to `user=me database=name`: 127.0.0.1:1: connect: connection refused\n"},
 		"a root key that is cut":                   {[]string{"DATABASE_URL=sqlite:" + cut}, "serve", "fewer than 32 characters"},
 		"a root key that cannot be read":           {[]string{"DATABASE_URL=sqlite:" + closed}, "serve", "read the root key"},
-		"an address of another machine":            {[]string{"DATABASE_URL=sqlite::memory:", nowhere}, "serve", "listen on 192.0.2.1:4000"},
+		"an address of another machine":            {[]string{"DATABASE_URL=sqlite::memory:", nowhere}, "serve", "listen on 192.0.2.1:4000: bind: cannot assign requested address: HOST takes an address"},
+		"a host that is none":                      {[]string{"DATABASE_URL=sqlite::memory:", "HOST=no such host"}, "serve", "HOST takes an address or name of this machine"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, stdout, stderr := call(t, test.env, test.command)

@@ -23,6 +23,10 @@ func (c *migrateCommand) Run(ctx context.Context, out output) (err error) {
 	if r.err != nil {
 		return r.err
 	}
+	// It would make an empty database beside the one that is meant.
+	if err := checkPrototypeDatabase(databaseURL); err != nil {
+		return err
+	}
 
 	database, err := openStore(ctx, databaseURL, connections)
 	if err != nil {

@@ -17,20 +17,45 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/store/journaltest"
 )
 
+// programs is the directory of PostgreSQL's programs.
+func programs(t *testing.T) string {
+	t.Helper()
+	return journaltest.Must(pgcluster.Find())
+}
+
 // script runs a script of deploy/postgresql with PostgreSQL's programs on PATH.
 func script(t *testing.T, databaseURL, name string, args ...string) (output string, code int) {
 	t.Helper()
-	programs, err := pgcluster.Find()
-	if err != nil {
-		t.Fatal(err)
+	programs := programs(t)
+	watched, arguments := t.TempDir(), filepath.Join(t.TempDir(), "arguments")
+	for _, program := range []string{"pg_dump", "pg_restore", "psql"} {
+		watch := "#!/bin/sh\necho \"$@\" >>" + arguments + "\nPATH=" + programs + ":" + os.Getenv("PATH") + " exec " + program + " \"$@\"\n"
+		if err := os.WriteFile(filepath.Join(watched, program), []byte(watch), 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	command := exec.CommandContext(t.Context(), "../../deploy/postgresql/"+name, args...)
-	command.Env = append(os.Environ(), "DATABASE_URL="+databaseURL, "ESCROWGRID="+binary, "PATH="+programs+":"+os.Getenv("PATH"))
+	command.Env = append(os.Environ(), "DATABASE_URL="+databaseURL, "ESCROWGRID="+binary, "PATH="+watched+":"+os.Getenv("PATH"))
 	text, err := command.CombinedOutput()
 	if err != nil && command.ProcessState == nil {
 		t.Fatal(err)
 	}
+	checkNoPassword(t, databaseURL, arguments)
 	return string(text), command.ProcessState.ExitCode()
+}
+
+// checkNoPassword looks for the password of a database's URL among the arguments that programs
+// were started with, which every user of the machine can read.
+func checkNoPassword(t *testing.T, databaseURL, arguments string) {
+	t.Helper()
+	parsed, err := url.Parse(databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, given := parsed.User.Password()
+	if shown, err := os.ReadFile(arguments); err == nil && given && strings.Contains(string(shown), password) {
+		t.Errorf("the password is an argument: %s", shown)
+	}
 }
 
 // A PostgreSQL database is backed up while a server writes, restored elsewhere, and served
@@ -61,7 +86,7 @@ func TestAPostgreSQLBackupUnderLoadIsRestoredElsewhere(t *testing.T) {
 	}
 
 	output, code = script(t, elsewhere, "restore", backup)
-	if code != 0 || !strings.Contains(output, "Nothing differs.") {
+	if code != 0 || !strings.Contains(output, "PASSED: nothing differs.") {
 		t.Fatalf("the restoration ends with %d: %s", code, output)
 	}
 	if output, code := script(t, elsewhere, "restore", backup); code == 0 {
@@ -69,6 +94,12 @@ func TestAPostgreSQLBackupUnderLoadIsRestoredElsewhere(t *testing.T) {
 	}
 	checkRestored(t, serve(t, []string{"DATABASE_URL=" + elsewhere}).As(b.key), b, before)
 
+	// What is missing is told before anything is done.
+	command := exec.CommandContext(t.Context(), "../../deploy/postgresql/restore", backup)
+	command.Env = append(os.Environ(), "DATABASE_URL="+database, "ESCROWGRID=not-here", "PATH="+programs(t)+":"+os.Getenv("PATH"))
+	if text, err := command.CombinedOutput(); err == nil || !strings.Contains(string(text), "there is no program not-here") || strings.Count(string(text), "\n") != 1 {
+		t.Errorf("without the program the restoration ends with %v: %s", err, text)
+	}
 	for _, name := range []string{"backup", "restore"} {
 		if output, code := script(t, "", name, backup); code != 2 || !strings.Contains(output, "usage: ") {
 			t.Errorf("%s without a database ends with %d: %s", name, code, output)

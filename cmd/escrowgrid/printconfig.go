@@ -12,8 +12,8 @@ import (
 )
 
 // show writes the configuration that results from flags, environment and defaults, one
-// variable on each line, as in an environment file. Of secrets it says only whether they
-// are set.
+// variable on each line, as in an environment file; those without a value are comments. Of
+// secrets it says only whether they are set.
 func (f serverFlags) show(out io.Writer) error {
 	// These have defaults that depend on the command, or on another variable.
 	f.LogLevel = cmp.Or(f.LogLevel, "info")
@@ -33,12 +33,16 @@ func (f serverFlags) show(out io.Writer) error {
 		value := values.FieldByIndex(field.Index).String()
 		_, isSecret := field.Tag.Lookup("secret")
 		switch {
-		case name == "DATABASE_URL": // It is secret for the password in it.
+		case name == "DATABASE_URL": // Only the password in it is secret.
 			value = store.RedactURL(cmp.Or(value, defaultDatabase))
 		case isSecret && value != "":
 			value = "(set)"
 		}
 
+		// A variable that is set but empty is refused.
+		if value == "" {
+			name = "# " + name
+		}
 		fmt.Fprintf(&lines, "%s=%s\n", name, value)
 	}
 

@@ -156,6 +156,10 @@ func (p *process) wait(t *testing.T) int {
 // end has the process end by a signal, and returns its exit code.
 func (p *process) end(t *testing.T, signal os.Signal) int {
 	t.Helper()
+	// A server that stops waits for connections that may be used again.
+	if p.HTTP != nil {
+		p.HTTP.CloseIdleConnections()
+	}
 	p.signal(t, signal)
 	return p.wait(t)
 }

@@ -52,6 +52,17 @@ func (r *reader) yesNo(variable, value string) bool {
 	return value == "true"
 }
 
+// word reads one of a few words, in any case, and returns it as it is listed.
+func (r *reader) word(variable, value string, known ...string) string {
+	for _, one := range known {
+		if strings.EqualFold(value, one) {
+			return one
+		}
+	}
+	r.wrong(variable, value, strings.Join(known, " or "))
+	return value
+}
+
 // duration reads a duration from low to high, inclusive.
 func (r *reader) duration(variable, value string, low, high time.Duration) time.Duration {
 	duration, err := time.ParseDuration(value)
@@ -63,7 +74,7 @@ func (r *reader) duration(variable, value string, low, high time.Duration) time.
 
 // networks reads a list of networks. A single address is a network of one.
 func (r *reader) networks(variable, value string) (networks []netip.Prefix) {
-	for _, text := range split(value) {
+	for _, text := range r.list(variable, value) {
 		// ParsePrefix takes no address without a length.
 		network, err := netip.ParsePrefix(text)
 		if address, single := netip.ParseAddr(text); single == nil {
@@ -99,7 +110,7 @@ func unmapped(network netip.Prefix) (netip.Prefix, bool) {
 // origins reads a list of web origins as browsers send them: without a path, not even a slash.
 // The origin * means all of them.
 func (r *reader) origins(variable, value string) []string {
-	origins := split(value)
+	origins := r.list(variable, value)
 	for _, origin := range origins {
 		parsed, err := url.Parse(origin)
 		isOrigin := err == nil && parsed.Scheme != "" && parsed.Host != "" && origin == parsed.Scheme+"://"+parsed.Host
@@ -125,6 +136,14 @@ func (r *reader) secret(variable, value string) string {
 	return value
 }
 
+// secrets reads a list of secrets, each as long as a key of the operator's.
+func (r *reader) secrets(variable, value string) (secrets []string) {
+	for _, secret := range r.list(variable, value) {
+		secrets = append(secrets, r.secret(variable, secret))
+	}
+	return secrets
+}
+
 // checkpointOrigin reads the name that every checkpoint's origin begins with. It is also the name
 // of the keys that sign, which signed notes end at a space or a plus sign.
 func (r *reader) checkpointOrigin(variable, value string) string {
@@ -136,7 +155,7 @@ func (r *reader) checkpointOrigin(variable, value string) string {
 
 // signers reads a list of signing keys, which must all have a name. No message holds them.
 func (r *reader) signers(variable, value, name string) (signers []translog.Signer) {
-	for _, key := range split(value) {
+	for _, key := range r.list(variable, value) {
 		signer, err := translog.NewSigner(key)
 		if err != nil || signer.Name() != name {
 			r.wrong(variable, "(secret)",
@@ -156,7 +175,7 @@ func (r *reader) logger(flags logFlags, to io.Writer) *slog.Logger {
 		r.wrong("LOG_LEVEL", flags.LogLevel, "debug, info, warn or error")
 	}
 
-	options := &slog.HandlerOptions{Level: level}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: inMilliseconds}
 	switch flags.LogFormat {
 	case "json":
 		return slog.New(slog.NewJSONHandler(to, options))
@@ -167,13 +186,28 @@ func (r *reader) logger(flags logFlags, to io.Writer) *slog.Logger {
 	return slog.New(slog.DiscardHandler)
 }
 
-// split returns the parts of a list that commas separate, without the spaces around them. It
-// leaves out empty parts.
-func split(list string) (parts []string) {
-	for part := range strings.SplitSeq(list, ",") {
-		if part = strings.TrimSpace(part); part != "" {
-			parts = append(parts, part)
+// inMilliseconds has the log tell each duration in milliseconds, with the unit in its name: slog's
+// JSON has bare nanoseconds.
+func inMilliseconds(_ []string, attribute slog.Attr) slog.Attr {
+	if attribute.Value.Kind() != slog.KindDuration {
+		return attribute
+	}
+	return slog.Float64(attribute.Key+"_ms", float64(attribute.Value.Duration().Microseconds())/1000)
+}
+
+// list reads the parts of a list that commas separate, without the spaces around them. No
+// message holds them.
+func (r *reader) list(variable, value string) (parts []string) {
+	if value == "" {
+		return nil
+	}
+	for part := range strings.SplitSeq(value, ",") {
+		part = strings.TrimSpace(part)
+		if part == "" {
+			// Left out, it could leave an empty list, which means something else.
+			r.wrong(variable, "(list)", "a list without empty elements")
 		}
+		parts = append(parts, part)
 	}
 	return parts
 }

@@ -7,6 +7,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/escrowgrid/escrowgrid/internal/apiclient"
+	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/verify/bundle"
 )
 
@@ -47,9 +48,13 @@ func (f remoteFlags) inTrace(ctx context.Context) context.Context {
 	return propagation.TraceContext{}.Extract(ctx, named)
 }
 
-// server returns the server that the flags name.
-func (f remoteFlags) server() bundle.Server {
+// server returns the server that the flags name. What it sends is kept in a directory: it must not
+// fill the disk, so it may send half of what is free there.
+func (f remoteFlags) server(directory string) bundle.Server {
 	client := apiclient.New(strings.TrimRight(f.URL, "/"))
 	client.InsecureHTTP = f.InsecureHTTP
+	if free, ok := store.FreeSpace(directory); ok {
+		client.Budget = apiclient.NewBudget(free / 2)
+	}
 	return bundle.Server{Client: client, Key: f.APIKey}
 }

@@ -17,7 +17,7 @@ type restoreCommand struct {
 func (*restoreCommand) Help() string {
 	return `Copies a backup to the SQLite file that DATABASE_URL names, which must not exist, and verifies it. Everything written after
 the backup is lost, and whoever holds a later checkpoint of a journal can tell: so does the server, where the file in
-which it remembers what it has signed is still beside the database. It then closes the institutions whose journals are
+which it remembers what it has signed is still beside the database. It then halts the institutions whose journals are
 shorter until escrowgrid accept-history opens them.`
 }
 
@@ -28,7 +28,7 @@ func (c *restoreCommand) Run(ctx context.Context, out output) error {
 	if err != nil {
 		return err
 	}
-	if err := copyDatabase(ctx, c.Backup, path, !c.SkipVerify, out.stderr); err != nil {
+	if err := copyFile(ctx, c.Backup, path, !c.SkipVerify, out.stderr); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(out.stdout, "%s is restored from %s. Start a server on it.\n", path, c.Backup)

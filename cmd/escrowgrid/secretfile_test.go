@@ -3,6 +3,8 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -31,11 +33,6 @@ func TestSecretsInFiles(t *testing.T) {
 		t.Error("the database is not where the file says:", err)
 	}
 
-	t.Run("a flag wins over the file", func(t *testing.T) {
-		env := []string{"PORT=0", "DATABASE_URL=sqlite::memory:", "ROOT_API_KEY_FILE=" + fileWith(t, root)}
-		p := launch(t, env, "serve", "--root-api-key", metrics)
-		clientOf(t, p.servedURL(t), metrics).Get(t, "/institutions").Want(t, 200)
-	})
 	t.Run("the configuration is printed without them", func(t *testing.T) {
 		code, printed, _ := call(t, []string{
 			"ROOT_API_KEY_FILE=" + fileWith(t, root), "DATABASE_URL_FILE=" + fileWith(t, "postgres://me:hidden@db/name"),
@@ -65,5 +62,78 @@ func TestSecretsInFiles(t *testing.T) {
 				t.Errorf("the line tells a secret: %q", line)
 			}
 		})
+	}
+}
+
+// Every user of a machine can read the arguments of programs, so no flag takes a secret, and the
+// answer says where else it goes.
+func TestNoSecretIsAFlag(t *testing.T) {
+	inVariable := func(name string) string { return name + ", or in the file that " + name + "_FILE names" }
+	for args, says := range map[string]string{
+		"serve --database-url=postgres://me:hidden@db/name":          inVariable("DATABASE_URL"),
+		"migrate --database-url=postgres://me:hidden@%zz/name":       inVariable("DATABASE_URL"),
+		"verify --database-url=postgres://db/name?password=hidden":   inVariable("DATABASE_URL"),
+		"verify --url=http://127.0.0.1:1 --api-key=hidden":           inVariable("API_KEY"),
+		"verify --url=https://me:hidden@escrow.example.com":          "leave out the password",
+		"export --institution=x --output=y --api-key=hidden":         inVariable("API_KEY"),
+		"loadtest --root-api-key=hidden":                             inVariable("ROOT_API_KEY"),
+		"loadtest --database postgres://me:hidden@db/name":           "PGPASSWORD",
+		"loadtest --prometheus-url=https://me:hidden@metrics/write":  "leave out the password",
+		"serve --otel-exporter-otlp-endpoint=https://me:hidden@host": "leave out the password",
+	} {
+		t.Run(args, func(t *testing.T) {
+			checkNotTaken(t, strings.Fields(args), says)
+		})
+	}
+	for _, name := range secretVariables {
+		t.Run(name, func(t *testing.T) {
+			flag := "--" + strings.ToLower(strings.ReplaceAll(name, "_", "-"))
+			checkNotTaken(t, []string{"serve", flag + "=hidden"}, inVariable(name))
+			if _, help, _ := call(t, nil, "serve", "--help"); strings.Contains(help, flag+"=") {
+				t.Error("the help text offers the flag")
+			}
+		})
+	}
+
+	t.Run("a URL without a password", func(t *testing.T) {
+		code, _, stderr := call(t, nil, "migrate", "--database-url=postgres://me@127.0.0.1:1/name?user=me@home")
+		if code != 1 || !strings.Contains(stderr, "not available") {
+			t.Errorf("%d: %s", code, stderr)
+		}
+	})
+}
+
+// A variable that is added later and named like a secret has no flag either.
+func TestWhatIsNamedLikeASecretIsTaggedAsOne(t *testing.T) {
+	t.Parallel()
+	likeASecret := regexp.MustCompile(`_(KEY|KEY_PREVIOUS|SECRET|PASSWORD|TOKEN|HEADERS)$`)
+	found := 0
+	for _, command := range reflect.VisibleFields(reflect.TypeFor[cli]()) {
+		if command.Type.Kind() != reflect.Struct {
+			continue
+		}
+		for _, field := range reflect.VisibleFields(command.Type) {
+			_, isSecret := field.Tag.Lookup("secret")
+			if name := field.Tag.Get("env"); likeASecret.MatchString(name) {
+				found++
+				if !isSecret {
+					t.Errorf("%s: %s has no tag that says that it is a secret", command.Name, name)
+				}
+			}
+		}
+	}
+	if found < len(secretVariables) {
+		t.Errorf("%d variables are named like a secret", found)
+	}
+}
+
+func checkNotTaken(t *testing.T, args []string, says string) {
+	t.Helper()
+	code, stdout, stderr := call(t, nil, args...)
+	if code != 2 || stdout != "" || !strings.Contains(stderr, says) || strings.Count(stderr, "\n") != 1 {
+		t.Errorf("it ends with %d, %q and %q, want %q", code, stdout, stderr, says)
+	}
+	if strings.Contains(stderr, "hidden") {
+		t.Errorf("it tells a secret: %s", stderr)
 	}
 }

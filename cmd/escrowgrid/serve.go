@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"runtime/debug"
@@ -30,14 +31,19 @@ type serveCommand struct {
 }
 
 // Run serves until the context ends, and then stops within SHUTDOWN_DELAY and SHUTDOWN_TIMEOUT.
-func (c *serveCommand) Run(ctx context.Context, out output) error {
+func (c *serveCommand) Run(ctx context.Context, out output, wrong misspellings) error {
 	config, err := c.config(out.stderr)
+	// One of them may be why the rest is wrong.
+	wrong.log(config.logger)
 	if err != nil {
 		return err
 	}
 
 	if c.PrintConfig {
 		return c.serverFlags.show(out.stdout)
+	}
+	if err := checkPrototypeVariables(config.databaseURL, config.logger); err != nil {
+		return err
 	}
 	// A server can make a key only where it can keep it, which is beside an SQLite file.
 	if config.rootKey == "" && !strings.HasPrefix(config.databaseURL, "sqlite:") {
@@ -60,7 +66,10 @@ type service struct {
 	transparencyLog *journallog.Log
 	watch           *verify.Watch  // nil when VERIFY_INTERVAL is 0s
 	traces          *otlp.Exporter // nil when nothing is traced
+	handler         *httpapi.API
 	server          *http.Server
+	listener        net.Listener
+	connections     connections
 	// served gets the error with which the server ends.
 	served chan error
 	// url is where a client on this machine reaches the server.
@@ -86,6 +95,7 @@ func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, 
 
 	// The channel has a buffer, because the server may end when nobody receives from it.
 	s := &service{config: config, served: make(chan error, 1), stopping: make(chan struct{})}
+	s.connections.none = make(chan struct{}, 1)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.release(ctx))
@@ -104,6 +114,10 @@ func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, 
 	if err := s.refuseForeignSchema(ctx); err != nil {
 		return nil, err
 	}
+	// Where the database cannot be asked yet, /ready says so later.
+	if err := s.store.CheckCopy(ctx); errors.Is(err, store.ErrUnfinishedCopy) {
+		return nil, err
+	}
 	// The key comes after the migration: a database that cannot be used gets none.
 	if s.rootKey, err = rootKey(config); err != nil {
 		return nil, err
@@ -120,32 +134,13 @@ func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, 
 		return nil, err
 	}
 
-	handler, err := s.handler(registry)
-	if err != nil {
+	if s.handler, err = s.api(registry); err != nil {
 		return nil, err
 	}
-	if err := s.listen(ctx, handler); err != nil {
+	if err := s.listen(ctx, s.handler); err != nil {
 		return nil, err
 	}
 	return s, nil
-}
-
-// refuseForeignSchema returns an error where the database would do what no migration has it do.
-// One that is away, or not migrated yet, is compared when it is verified.
-func (s *service) refuseForeignSchema(ctx context.Context) error {
-	if s.config.allowForeignSchema {
-		return nil
-	}
-
-	err := s.store.RefuseForeignSchema(ctx)
-	if errors.Is(err, store.ErrForeignSchema) {
-		return fmt.Errorf("%w; docs/operations.md tells what to do, "+
-			"and ALLOW_FOREIGN_SCHEMA=true serves nevertheless", err)
-	}
-	if err != nil {
-		s.config.logger.Warn("the database's schema could not be compared with what the migrations make", "error", err)
-	}
-	return nil
 }
 
 // startWork starts what works on the database: the engine, the transparency log and, as far as the
@@ -203,8 +198,8 @@ func (s *service) startWork(ctx context.Context, metrics prometheus.Registerer) 
 	return err
 }
 
-// handler returns the API of the engine.
-func (s *service) handler(registry *prometheus.Registry) (http.Handler, error) {
+// api returns the API of the engine.
+func (s *service) api(registry *prometheus.Registry) (*httpapi.API, error) {
 	c := s.config
 	config := httpapi.Config{
 		Engine:          s.engine,
@@ -215,9 +210,10 @@ func (s *service) handler(registry *prometheus.Registry) (http.Handler, error) {
 		Gatherer:        registry,
 		RootKey:         s.rootKey,
 		PreviousRootKey: c.previousRootKey,
+		KeySecrets:      c.keySecrets,
 		MetricsKey:      c.metricsKey,
 		RootNetworks:    c.rootNetworks,
-		TrustedProxies:  c.trustedProxies,
+		Proxies:         c.proxies,
 		AllowedOrigins:  c.allowedOrigins,
 		PublicDocs:      c.publicDocs,
 		RateLimit: httpapi.RateLimit{
@@ -227,9 +223,10 @@ func (s *service) handler(registry *prometheus.Registry) (http.Handler, error) {
 			InstitutionRPS:   c.institutionRPS,
 			InstitutionBurst: c.institutionBurst,
 		},
-		AnswerMemory:   limitMemory(c.logger),
-		RequestTimeout: c.requestTimeout,
-		Stopping:       s.stopping,
+		AnswerMemory:    limitMemory(c.logger),
+		RequestTimeout:  c.requestTimeout,
+		RetentionPeriod: c.retentionPeriod,
+		Stopping:        s.stopping,
 	}
 
 	// A nil *otlp.Exporter in the interface would not be nil.
@@ -240,12 +237,17 @@ func (s *service) handler(registry *prometheus.Registry) (http.Handler, error) {
 }
 
 // wait serves until the context ends, and then stops. It returns an error when the server ends by
-// itself, and when it cannot finish all requests in time.
+// itself, when its database has moved, and when it cannot finish all requests in time.
 func (s *service) wait(ctx context.Context) error {
 	select {
 	case err := <-s.served:
 		return errors.Join(err, s.close(ctx))
+	case <-s.store.Moved():
+		// Another server may have the database by now, or nobody will ever find what this one writes.
+		close(s.stopping)
+		return errors.Join(s.store.CheckWritable(ctx), s.close(ctx))
 	case <-ctx.Done():
+		close(s.stopping)
 		return errors.Join(s.drain(), s.close(ctx))
 	}
 }
@@ -254,14 +256,10 @@ func (s *service) wait(ctx context.Context) error {
 // while to notice, and the server still answers what they send until then. Its error is that of a
 // server that ends meanwhile.
 func (s *service) drain() error {
-	close(s.stopping)
 	if s.config.shutdownDelay == 0 {
 		return nil
 	}
-
-	// A load balancer would go on using the connections that it has.
 	s.config.logger.Info("about to shut down", "delay", s.config.shutdownDelay)
-	s.server.SetKeepAlivesEnabled(false)
 
 	timer := time.NewTimer(s.config.shutdownDelay)
 	defer timer.Stop()
@@ -292,6 +290,7 @@ func (s *service) release(ctx context.Context) error {
 	// accepted.
 	var err error
 	if s.server != nil {
+		s.takeLeave(ctx)
 		err = s.server.Shutdown(ctx)
 	}
 	if s.engine != nil {

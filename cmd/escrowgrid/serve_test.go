@@ -101,7 +101,8 @@ func TestTheRootKeyOfADatabaseInMemoryIsTold(t *testing.T) {
 }
 
 func TestASecondProcessOnAnSQLiteFileIsRefused(t *testing.T) {
-	env := []string{"PORT=0", "DATABASE_URL=sqlite:" + filepath.Join(t.TempDir(), "e.db")}
+	path := filepath.Join(t.TempDir(), "e.db")
+	env := []string{"PORT=0", "DATABASE_URL=sqlite:" + path}
 	first := serve(t, env)
 	for _, command := range []string{"serve", "migrate", "demo"} {
 		if code, _, stderr := call(t, env, command); code != 1 || !strings.Contains(stderr, "in use by another EscrowGrid process") {
@@ -109,6 +110,10 @@ func TestASecondProcessOnAnSQLiteFileIsRefused(t *testing.T) {
 		}
 	}
 	first.Get(t, "/institutions").Want(t, 200)
+	// What keeps them out is no file that somebody could remove.
+	if _, err := os.Stat(path + ".lock"); err == nil {
+		t.Error("there is a lock beside the file")
+	}
 
 	first.end(t, syscall.SIGKILL)
 	serve(t, env).Get(t, "/institutions").Want(t, 200)
@@ -463,4 +468,68 @@ func TestShutdownUnderLoadLosesNothing(t *testing.T) {
 		}
 		checkJournal(t, admin, entriesOfABank+len(acknowledged))
 	})
+}
+
+// Names that the database has no characters for would be refused, and verified as different.
+func TestADatabaseOfAnotherEncodingIsRefused(t *testing.T) {
+	t.Parallel()
+	database := pgtest.Shared(t).NewDatabaseWith(t, "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
+	env := []string{"DATABASE_URL=" + database, "ROOT_API_KEY=" + testRootKey, nowhere}
+	for _, command := range []string{"migrate", "serve", "serve --migrate", "verify"} {
+		code, _, stderr := call(t, env, strings.Fields(command)...)
+		if code != exitFailure || !strings.Contains(stderr, "encoding is not UTF8, but LATIN1") {
+			t.Errorf("%s ends with %d: %s", command, code, stderr)
+		}
+	}
+}
+
+// Whoever starts a second server is told what to do.
+func TestATakenPortIsToldOnce(t *testing.T) {
+	t.Parallel()
+	address := strings.TrimPrefix(serve(t, []string{"DATABASE_URL=sqlite::memory:"}).URL, "http://")
+	_, port, _ := strings.Cut(address, ":")
+	code, _, stderr := call(t, []string{"DATABASE_URL=sqlite::memory:", "ROOT_API_KEY=" + testRootKey, "PORT=" + port}, "serve")
+	if code != exitFailure || strings.Count(stderr, address) != 1 || !strings.Contains(stderr, "choose another PORT") {
+		t.Errorf("it ends with %d: %s", code, stderr)
+	}
+}
+
+// A cause that is told twice in a line looks like two of them.
+func TestADatabaseThatIsAwayIsToldOnce(t *testing.T) {
+	t.Parallel()
+	p := serve(t, []string{"DATABASE_URL=postgres://me@127.0.0.1:1/name"})
+	p.eventually(t, "a duty fails", func() bool { return strings.Contains(p.stderr.String(), "duty failed") })
+	p.end(t, syscall.SIGTERM)
+	log := p.stderr.String()
+	if away := "the database is away: until it is there, requests and /ready are answered 503"; !strings.Contains(log, away) {
+		t.Errorf("the log does not begin with %q:\n%s", away, log)
+	}
+	for line := range strings.Lines(log) {
+		for _, part := range []string{"connection refused", "127.0.0.1:1:", "database is not available", `\t`} {
+			if strings.Count(strings.ToLower(line), part) > 1 || strings.Contains(line, `\t`) {
+				t.Errorf("%q is in a line more than once: %s", part, line)
+			}
+		}
+	}
+}
+
+// The log tells the address that the server listens on, and one that can be called.
+func TestTheAddressIsLoggedAsItIs(t *testing.T) {
+	t.Parallel()
+	p := serve(t, []string{"DATABASE_URL=sqlite::memory:", "HOST=0.0.0.0"})
+	p.end(t, syscall.SIGTERM)
+	port := p.URL[strings.LastIndex(p.URL, ":"):]
+	if log := p.stderr.String(); !strings.Contains(log, "http://127.0.0.1"+port) || !strings.Contains(log, "[::]"+port) && !strings.Contains(log, "0.0.0.0"+port) {
+		t.Errorf("the log is\n%s", log)
+	}
+}
+
+// A bare number would be one of nanoseconds, which nobody reads.
+func TestTheLogTellsDurationsInMilliseconds(t *testing.T) {
+	t.Parallel()
+	p := serve(t, []string{"DATABASE_URL=sqlite::memory:", "SHUTDOWN_TIMEOUT=7s"})
+	p.end(t, syscall.SIGTERM)
+	if log := p.stderr.String(); !strings.Contains(log, `"msg":"shutting down","timeout_ms":7000}`) {
+		t.Errorf("the time is not there in milliseconds:\n%s", log)
+	}
 }

@@ -21,7 +21,7 @@ type traceFlags struct {
 	TracesHeaders    string `env:"OTEL_EXPORTER_OTLP_HEADERS" name:"otel-exporter-otlp-headers" secret:"" help:"Headers for the collector, like authorization=Bearer%20…,x-tenant=escrow."`
 	TracesSampler    string `env:"OTEL_TRACES_SAMPLER" name:"otel-traces-sampler" default:"parentbased_always_on" help:"Which requests are traced: always_on, always_off, traceidratio, or one of these after parentbased_, which lets a client that sends a trace context decide."`
 	TracesSamplerArg string `env:"OTEL_TRACES_SAMPLER_ARG" name:"otel-traces-sampler-arg" default:"1" help:"The share of requests that traceidratio traces, from 0 to 1."`
-	ServiceName      string `env:"OTEL_SERVICE_NAME" name:"otel-service-name" help:"The name of this server in traces; escrowgrid when empty."`
+	ServiceName      string `env:"OTEL_SERVICE_NAME" name:"otel-service-name" help:"The name of this server in traces; escrowgrid when left out."`
 }
 
 // traces reads where traces go; nil is nowhere. It reports wrong values even when nothing is
@@ -95,7 +95,7 @@ func (r *reader) sampler(flags traceFlags) sdk.Sampler {
 // percent-encoded. No message holds them.
 func (r *reader) headers(variable, value string) map[string]string {
 	headers := make(map[string]string)
-	for _, pair := range split(value) {
+	for _, pair := range r.list(variable, value) {
 		name, encoded, hasValue := strings.Cut(pair, "=")
 		decoded, err := url.PathUnescape(strings.TrimSpace(encoded))
 		if name = http.CanonicalHeaderKey(strings.TrimSpace(name)); err != nil || !hasValue || name == "" {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/loadtest/k6test"
 	"github.com/escrowgrid/escrowgrid/internal/store/journaltest"
 )
 
@@ -94,7 +95,7 @@ func TestJournalsAreVerifiedOverHTTPInABundleAndInTheDatabase(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "meridian.bundle")
 		for name, key := range map[string]string{"the root key": testRootKey, "an admin's key": v.key} {
 			code, stdout, stderr := overHTTP(key)
-			if code != exitOK || stderr != "" || !strings.HasPrefix(stdout, "Verified in ") || !strings.HasSuffix(stdout, "\nNothing differs.\n") ||
+			if code != exitOK || stderr != "" || !strings.HasPrefix(stdout, "PASSED: nothing differs.\nVerified in ") ||
 				!strings.Contains(stdout, fmt.Sprintf(": %d entries in 1 journals, ", entriesOfVerified)) || !strings.Contains(stdout, " checkpoints, 2 rows of state.\n") {
 				t.Errorf("with %s it ends with %d, %q and %q", name, code, stdout, stderr)
 			}
@@ -115,14 +116,14 @@ func TestJournalsAreVerifiedOverHTTPInABundleAndInTheDatabase(t *testing.T) {
 		}
 		v.tamper(t)
 		code, stdout, stderr = overHTTP(v.key)
-		if code != exitFailure || stderr != "escrowgrid: there is a difference\n" ||
+		if code != exitFailure || stderr != "escrowgrid: there is a difference\n" || !strings.HasPrefix(stdout, "FAILED: there is a difference.") ||
 			!strings.Contains(stdout, "DIFFERENCE "+v.id+": positions "+v.positions[0]+": there is state PARTIALLY_RELEASED, and should be FUNDED\n") {
 			t.Errorf("over HTTP it ends with %d, %q and %q", code, stdout, stderr)
 		}
 		v.end(t, os.Interrupt)
 
 		bundled := []string{"verify", "--bundle", path, "--public-key", v.publicKey}
-		if code, stdout, stderr := call(t, nil, bundled...); code != exitOK || !strings.Contains(stdout, "Nothing differs.") {
+		if code, stdout, stderr := call(t, nil, bundled...); code != exitOK || !strings.HasPrefix(stdout, "PASSED: ") {
 			t.Errorf("the bundle ends with %d, %q and %q", code, stdout, stderr)
 		}
 		if output, err := exec.CommandContext(t.Context(), "python3", "../../docs/verify_bundle.py", path, v.publicKey).CombinedOutput(); err != nil {
@@ -163,8 +164,8 @@ func TestAnUnsignedTailHasItsOwnExitCode(t *testing.T) {
 		v.end(t, os.Interrupt)
 		later := serve(t, []string{"DATABASE_URL=" + databaseURL, "CHECKPOINT_INTERVAL=24h"})
 		later.As(v.key).Post(t, "/positions", v.claim("later")).Want(t, 201)
-		overHTTP := []string{"verify", "--url", later.URL, "--api-key", v.key}
-		inDatabase := []string{"verify", "--database-url", databaseURL}
+		overHTTP := []string{"verify", "--url", later.URL}
+		inDatabase := []string{"verify"}
 		path := filepath.Join(t.TempDir(), "meridian.bundle")
 		if code, _, stderr := call(t, []string{"API_KEY=" + v.key}, "export", "--institution", v.id, "--output", path, "--url", later.URL); code != exitOK {
 			t.Fatal(stderr)
@@ -181,7 +182,7 @@ func TestAnUnsignedTailHasItsOwnExitCode(t *testing.T) {
 				{source, withoutKey},
 				{append(slices.Clone(source), "--allow-unsigned", "1"), exitOK},
 			} {
-				code, stdout, stderr := call(t, nil, test.args...)
+				code, stdout, stderr := call(t, []string{"API_KEY=" + v.key, "DATABASE_URL=" + databaseURL}, test.args...)
 				want := fmt.Sprintf("UNSIGNED %s: entries %d to %[2]d: they are newer than the last checkpoint\n", v.id, entriesOfVerified+1)
 				if code != test.code || strings.Contains(stdout, want) != (code == exitUnsigned) {
 					t.Errorf("%q ends with %d, want %d: %s%s", test.args, code, test.code, stdout, stderr)
@@ -234,9 +235,16 @@ func TestForgeriesWithoutSignaturesAreRefused(t *testing.T) {
 			t.Errorf("independently, it ends with %d: %s", code, output)
 		}
 	})
+	endless := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"data":[{"id":%q,"sequence":9223372036854775807}]}`, escrow.InstitutionID{15: 1})
+	}))
+	defer endless.Close()
+	if code, stdout, stderr := call(t, []string{"API_KEY=k"}, "verify", "--url", endless.URL, "--public-key", "escrowgrid.test+044697d8+Af04IWGmUW15I8HiJ/eRMFu6utTaz8jdr0pchM3mcKdZ"); code != exitFailure || !strings.Contains(stderr, "the last entry of inst_00000000000000000000000001 is 9223372036854775807") || !strings.HasPrefix(stdout, "FAILED: ") {
+		t.Errorf("a server of an endless journal ends with %d: %s%s", code, stdout, stderr)
+	}
 	empty := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"data":[]}`) }))
 	defer empty.Close()
-	if code, stdout, stderr := call(t, nil, "verify", "--url", empty.URL, "--api-key", "k"); code != exitFailure || !strings.Contains(stderr, "nothing to verify") {
+	if code, stdout, stderr := call(t, []string{"API_KEY=k"}, "verify", "--url", empty.URL); code != exitFailure || !strings.Contains(stderr, "nothing to verify") {
 		t.Errorf("a server that shows nothing ends with %d: %s%s", code, stdout, stderr)
 	}
 }
@@ -258,12 +266,12 @@ func TestKeysAreSentNowhereElse(t *testing.T) {
 	}
 	export := []string{"export", "--institution", escrow.InstitutionID{15: 1}.String(), "-o", filepath.Join(t.TempDir(), "b")}
 	for _, command := range [][]string{
-		{"verify", "--url", pointing.URL, "--api-key", "k"},
-		append(slices.Clone(export), "--url", pointing.URL, "--api-key", "k"),
-		{"loadtest", "--target", pointing.URL, "--root-api-key", "k", "--k6", "/bin/true", "--report", t.TempDir()},
+		{"verify", "--url", pointing.URL},
+		append(slices.Clone(export), "--url", pointing.URL),
+		{"loadtest", "--target", pointing.URL, "--k6", k6test.Path(t), "--report", t.TempDir()},
 		{"healthcheck", "--port", address.Port()},
 	} {
-		code, stdout, stderr := call(t, nil, command...)
+		code, stdout, stderr := call(t, []string{"API_KEY=k", "ROOT_API_KEY=k"}, command...)
 		if code != exitFailure || !strings.Contains(stderr, "the server points to \""+elsewhere.URL) {
 			t.Errorf("%q ends with %d: %q %q", command, code, stdout, stderr)
 		}
@@ -273,15 +281,15 @@ func TestKeysAreSentNowhereElse(t *testing.T) {
 	}
 
 	for _, command := range [][]string{
-		{"verify", "--url", "http://escrow.invalid", "--api-key", "k"},
-		append(slices.Clone(export), "--url", "http://escrow.invalid", "--api-key", "k"),
-		{"loadtest", "--target", "http://escrow.invalid", "--root-api-key", "k", "--i-own-this-target"},
+		{"verify", "--url", "http://escrow.invalid"},
+		append(slices.Clone(export), "--url", "http://escrow.invalid"),
+		{"loadtest", "--target", "http://escrow.invalid", "--i-own-this-target"},
 	} {
-		if code, stdout, stderr := call(t, nil, command...); code != exitUsage || !strings.Contains(stderr, "--insecure-http") {
+		if code, stdout, stderr := call(t, []string{"API_KEY=k", "ROOT_API_KEY=k"}, command...); code != exitUsage || !strings.Contains(stderr, "--insecure-http") {
 			t.Errorf("%q ends with %d: %q %q", command, code, stdout, stderr)
 		}
 	}
-	code, _, stderr := call(t, nil, append(slices.Clone(export), "--url", "http://escrow.invalid", "--api-key", "k", "--insecure-http")...)
+	code, _, stderr := call(t, []string{"API_KEY=k"}, append(slices.Clone(export), "--url", "http://escrow.invalid", "--insecure-http")...)
 	if code != exitFailure || strings.Contains(stderr, "TLS") {
 		t.Errorf("where it is allowed it ends with %d: %q", code, stderr)
 	}
@@ -295,11 +303,11 @@ func TestAServerCannotActOnTheTerminal(t *testing.T) {
 	}))
 	defer dishonest.Close()
 	for _, command := range [][]string{
-		{"verify", "--url", dishonest.URL, "--api-key", "k"},
-		{"export", "--url", dishonest.URL, "--api-key", "k", "--institution", escrow.InstitutionID{15: 1}.String(), "-o", filepath.Join(t.TempDir(), "b")},
-		{"loadtest", "--target", dishonest.URL, "--root-api-key", "k", "--k6", "/bin/true", "--report", t.TempDir()},
+		{"verify", "--url", dishonest.URL},
+		{"export", "--url", dishonest.URL, "--institution", escrow.InstitutionID{15: 1}.String(), "-o", filepath.Join(t.TempDir(), "b")},
+		{"loadtest", "--target", dishonest.URL, "--k6", k6test.Path(t), "--report", t.TempDir()},
 	} {
-		code, stdout, stderr := call(t, nil, command...)
+		code, stdout, stderr := call(t, []string{"API_KEY=k", "ROOT_API_KEY=k"}, command...)
 		if code != exitFailure || strings.Contains(stdout+stderr, "\x1b") || !strings.Contains(stderr, `\x1b[2K\nNothing differs.`) {
 			t.Errorf("%q ends with %d: %q %q", command, code, stdout, stderr)
 		}
@@ -398,7 +406,7 @@ func TestVerificationsThatCannotBe(t *testing.T) {
 		code    int
 		says    string
 	}{
-		{"verify --database-url=" + database, exitFailure, "in use by another EscrowGrid process"},
+		{"verify --database-url=" + database, exitFailure, "; stop it, or ask it over HTTP with --url"},
 		{"verify --database-url=sqlite:" + filepath.Join(directory, "none.db"), exitFailure, "there is no database"},
 		{"verify --public-key=x", exitUsage, "is not a public key"},
 		{"verify --checkpoint=" + text, exitFailure, "there is no database"},
@@ -407,19 +415,26 @@ func TestVerificationsThatCannotBe(t *testing.T) {
 		{"verify --bundle=" + text + " --url=http://127.0.0.1:1", exitUsage, "give one"},
 		{"verify --workers=-1", exitUsage, "from 0 to 256"},
 		{"verify --url=http://127.0.0.1:1", exitUsage, "takes a key in API_KEY"},
-		{"verify --url=localhost --api-key=k", exitUsage, "takes the address of a server"},
-		{"verify --api-key=wrong --url=" + v.URL, exitFailure, "401"},
-		{"verify --checkpoint=" + text + " --api-key=" + testRootKey + " --url=" + v.URL, exitFailure, "checkpoint: "},
+		{"API_KEY=k verify --url=localhost", exitUsage, "takes the address of a server"},
+		{"API_KEY=wrong verify --url=" + v.URL, exitFailure, "401"},
+		{"API_KEY=" + testRootKey + " verify --checkpoint=" + text + " --url=" + v.URL, exitFailure, "checkpoint: "},
 		{"export --institution=x --output=y", exitUsage, "--institution: must begin with"},
 		{"export --institution=" + v.id, exitUsage, "--output"},
-		{"export --institution=" + v.id + " --output=" + text + " --url=" + v.URL + " --api-key=" + testRootKey, exitFailure, "exists already"},
+		{"API_KEY=" + testRootKey + " export --institution=" + v.id + " --output=" + text + " --url=" + v.URL, exitFailure, "exists already"},
 		{
-			"export --institution=" + escrow.InstitutionID{15: 1}.String() + " --output=" + filepath.Join(directory, "b") + " --url=" + v.URL + " --api-key=" + testRootKey,
+			"API_KEY=" + testRootKey + " export --institution=" + escrow.InstitutionID{15: 1}.String() + " --output=" + filepath.Join(directory, "b") + " --url=" + v.URL,
 			exitFailure, "institution_not_found",
 		},
 	} {
-		code, stdout, stderr := call(t, nil, strings.Fields(test.command)...)
-		if code != test.code || stdout != "" || !strings.Contains(stderr, test.says) {
+		// A variable may stand before the command, as in a shell.
+		args, env := strings.Fields(test.command), []string(nil)
+		if strings.HasPrefix(args[0], "API_KEY=") {
+			args, env = args[1:], args[:1]
+		}
+		code, stdout, stderr := call(t, env, args...)
+		// The verdict comes first, also where nothing could be read.
+		verdict := args[0] == "verify" && code == exitFailure
+		if code != test.code || strings.HasPrefix(stdout, "FAILED: ") != verdict || !strings.Contains(stderr, test.says) {
 			t.Errorf("%s ends with %d, %q and %q, want %d and %q", test.command, code, stdout, stderr, test.code, test.says)
 		}
 	}

@@ -33,7 +33,14 @@ func rules(t *testing.T) string {
 
 func TestEveryAlertHasATestAndARunbook(t *testing.T) {
 	runbooks := read(t, "../../docs/operations.md")
-	tests := read(t, files+"tests/alerts.yml") + read(t, files+"tests/days.yml") + read(t, files+"tests/objectives.yml")
+	names, err := filepath.Glob(files + "tests/*.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := ""
+	for _, name := range names {
+		tests += read(t, name)
+	}
 	alerts := regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(rules(t), -1)
 	if len(alerts) == 0 {
 		t.Fatal("there are no alerts")
@@ -134,5 +141,47 @@ func TestRulesNameMetricsThatAreThere(t *testing.T) {
 		if !strings.Contains(shown, "\n"+name+"{") && !strings.Contains(shown, "\n"+name+" ") {
 			t.Errorf("no server has %s", name)
 		}
+	}
+	checkLabels(t, shown)
+}
+
+// checkLabels checks that the labels by which rules select are those of a server's metrics, and that
+// they have the values. A rule that selects what is not there never fires.
+func checkLabels(t *testing.T, shown string) {
+	t.Helper()
+	selectors := regexp.MustCompile(`\b((?:escrowgrid|process|go)_\w+)\{([^}]*)\}`).FindAllStringSubmatch(rules(t), -1)
+	checked := 0
+	for _, selector := range selectors {
+		for _, label := range regexp.MustCompile(`(\w+)(=~?|!~)"([^"]*)"`).FindAllStringSubmatch(selector[2], -1) {
+			metric, name, operator := selector[1], label[1], label[2]
+			if name == "job" || name == "instance" {
+				continue // Prometheus adds them.
+			}
+			var values []string
+			series := regexp.MustCompile(`\n` + metric + `\{(?:[^}]*,)?` + name + `="([^"]*)"`)
+			for _, value := range series.FindAllStringSubmatch(shown, -1) {
+				values = append(values, value[1])
+			}
+			if len(values) == 0 {
+				t.Errorf("no server's %s has the label %s", metric, name)
+			}
+			checked++
+			if operator == "!~" {
+				continue
+			}
+			wanted := strings.Split(label[3], "|")
+			if name == "le" {
+				wanted = wanted[:1] // The others are how other versions of Prometheus write it.
+			}
+			for _, value := range wanted {
+				if !slices.ContainsFunc(values, regexp.MustCompile("^("+value+")$").MatchString) {
+					slices.Sort(values)
+					t.Errorf("no server's %s has the %s %s, but %q", metric, name, value, slices.Compact(values))
+				}
+			}
+		}
+	}
+	if checked < 10 {
+		t.Fatalf("only %d labels are found", checked)
 	}
 }

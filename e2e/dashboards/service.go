@@ -187,5 +187,13 @@ func durationsRow() row {
 			help: "The objective is 1 s, the line. With few requests, one slow request is already " +
 				"the 99th percentile.",
 		},
+		{
+			title:   "Large answers that wait",
+			unit:    "none",
+			queries: []query{{expr: selected("escrowgrid_http_large_answers_waiting"), legend: "{{instance}}"}},
+			help: "Requests for lists and statements that wait until others were sent, for there is no room for more " +
+				"of them in memory. More than moments above zero: give the servers more memory, or look for slow " +
+				"readers.",
+		},
 	}}
 }

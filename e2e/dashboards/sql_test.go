@@ -183,7 +183,7 @@ func TestStatementsAnswer(t *testing.T) {
 	if latest := hour("Last activity"); len(latest) != 2 || !strings.Contains(latest[0][0], "/2 ") {
 		t.Errorf("the latest are %q", latest)
 	}
-	if held := fmt.Sprint(hour("Held by currency")); held != "[[USD 400000 2]]" {
+	if held := fmt.Sprint(hour("Held by currency")); held != "[[USD 4000.00 2]]" {
 		t.Errorf("held are %s, not 4 times 1000.00", held)
 	}
 	const wantStates = "[[CREATED 3] [FUNDED 3] [PARTIALLY_RELEASED 0] [RELEASED 3] [CANCELLED 3] [EXPIRED 0]]"

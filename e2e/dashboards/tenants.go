@@ -48,7 +48,7 @@ ORDER BY h.last_at DESC LIMIT 20`
 
 // heldByCurrency reads the balances of each journal's last checkpoint.
 const heldByCurrency = `
-SELECT currency, sum((accounts ->> 'ESCROW')::numeric) AS "held, in minor units", count(*) AS institutions
+SELECT currency, sum((accounts ->> 'ESCROW')::numeric) AS held, count(*) AS institutions
 FROM journal_heads h
 CROSS JOIN LATERAL (
   SELECT c.balances FROM journal_checkpoints c
@@ -168,7 +168,7 @@ func institutionsRow() row {
 			kind:    listing,
 			queries: []query{{sql: heldByCurrency}},
 			help: "What the positions of all institutions hold, by their last checkpoints, so up to " +
-				"CHECKPOINT_INTERVAL late. It is in minor units of the currency, such as cents for USD.",
+				"CHECKPOINT_INTERVAL late.",
 		},
 		{
 			title:   "Positions of the institution by state",

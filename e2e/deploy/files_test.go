@@ -97,7 +97,7 @@ func checkVariables(t *testing.T, container string, given map[string]string) {
 func composeProject(t *testing.T, files ...string) *types.Project {
 	t.Helper()
 	for i := range files {
-		files[i] = "../../deploy/compose/" + files[i]
+		files[i] = "../../" + files[i]
 	}
 	options, err := cli.NewProjectOptions(files, cli.WithProfiles([]string{"*"}))
 	if err != nil {
@@ -111,7 +111,7 @@ func composeProject(t *testing.T, files ...string) *types.Project {
 }
 
 func TestComposeFileLoadsWithAllProfiles(t *testing.T) {
-	project := composeProject(t, "compose.yaml")
+	project := composeProject(t, "deploy/compose/compose.yaml")
 	for name, service := range project.Services {
 		if strings.HasSuffix(service.Image, ":latest") || !strings.Contains(service.Image, ":") {
 			t.Errorf("%s has the image %s without a version", name, service.Image)
@@ -131,8 +131,30 @@ func TestComposeFileLoadsWithAllProfiles(t *testing.T) {
 	}
 }
 
+// The file at the root is there to be tried: nobody beyond the machine can call what it starts.
+func TestComposeFileToTryLoads(t *testing.T) {
+	project := composeProject(t, "compose.yaml")
+	published := 0
+	for name, service := range project.Services {
+		if strings.HasSuffix(service.Image, ":latest") || !strings.Contains(service.Image, ":") {
+			t.Errorf("%s has the image %s without a version", name, service.Image)
+		}
+		if strings.HasPrefix(service.Image, "escrowgrid:") {
+			checkVariables(t, name, service.Environment.ToMapping())
+		}
+		for _, port := range service.Ports {
+			if published++; port.HostIP != "127.0.0.1" {
+				t.Errorf("%s publishes the port %s on %q", name, port.Published, port.HostIP)
+			}
+		}
+	}
+	if published != 1 {
+		t.Errorf("%d ports are published", published)
+	}
+}
+
 func TestComposeFileForDevelopmentLoads(t *testing.T) {
-	project := composeProject(t, "compose.yaml", "compose.dev.yaml")
+	project := composeProject(t, "deploy/compose/compose.yaml", "deploy/compose/compose.dev.yaml")
 	servers := project.Services["escrowgrid"]
 	level := servers.Environment["LOG_LEVEL"]
 	if servers.GetScale() != 1 || servers.Build == nil || level == nil || *level != "debug" {

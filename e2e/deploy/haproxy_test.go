@@ -34,7 +34,8 @@ func TestServersAreReplacedWithoutAFailedRequest(t *testing.T) {
 	database := pgtest.Shared(t).NewDatabase(t)
 	settings := serverSettings(t)
 	a, b := serve(t, database, "0", settings), serve(t, database, "0", settings)
-	c := write(t, balance(t, a.port(), b.port()))
+	url, _ := balance(t, a.port(), b.port())
+	c := write(t, url)
 	for _, s := range []server{a, b} {
 		c.until(t, "each server has requests", func() bool { return s.requests() > 50 })
 	}
@@ -58,11 +59,36 @@ func TestServersAreReplacedWithoutAFailedRequest(t *testing.T) {
 	}
 }
 
+// A log keeps what it has, whatever is erased.
+func TestTheBalancerLogsNobodysName(t *testing.T) {
+	s := serve(t, "sqlite::memory:", "0", nil)
+	url, balancer := balance(t, s.port())
+	for _, path := range []string{"/holders/Ada%2FLovelace/data?timeZone=Ada", "/positions?holderReference=Ada", "/holders/a/Ada", "/keys"} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+	}
+
+	programtest.Eventually(t, "the balancer has logged the last request", func() bool {
+		return strings.Contains(balancer.Log(), `"GET /keys HTTP/1.1"`)
+	})
+	log := balancer.Log()
+	if strings.Contains(log, "Ada") || strings.Count(log, `"GET /holders/- HTTP/1.1"`) != 2 || !strings.Contains(log, `"GET /positions HTTP/1.1"`) {
+		t.Errorf("the balancer logs\n%s", log)
+	}
+}
+
 // serverSettings returns the variables in Compose on which the replacement of a server
 // depends.
 func serverSettings(t *testing.T) []string {
 	t.Helper()
-	given := composeProject(t, "compose.yaml").Services["escrowgrid"].Environment.ToMapping()
+	given := composeProject(t, "deploy/compose/compose.yaml").Services["escrowgrid"].Environment.ToMapping()
 	var settings []string
 	for _, name := range []string{"SHUTDOWN_DELAY", "SHUTDOWN_TIMEOUT"} {
 		if given[name] == "" {
@@ -92,7 +118,7 @@ func (s server) requests() int { return strings.Count(s.Log(), `"route":"/instit
 
 // balance runs HAProxy with the shipped configuration, except for its addresses, and
 // returns its URL.
-func balance(t *testing.T, ports ...string) (url string) {
+func balance(t *testing.T, ports ...string) (url string, balancer *programtest.Process) {
 	t.Helper()
 	content, err := os.ReadFile(balancerFile)
 	if err != nil {
@@ -120,10 +146,10 @@ func balance(t *testing.T, ports ...string) (url string) {
 		t.Fatal(err)
 	}
 
-	programtest.Start(t, nil, "haproxy", "-db", "-f", path)
+	balancer = programtest.Start(t, nil, "haproxy", "-db", "-f", path)
 	url = "http://" + address
 	programtest.Answers(t, url+"/ready")
-	return url
+	return url, balancer
 }
 
 // clients create one institution after the other and retry nothing.

@@ -38,3 +38,31 @@ func TestWorkflowsPinActionsByCommit(t *testing.T) {
 		t.Error("no workflow uses any action")
 	}
 }
+
+// The program takes no password on its command line, so a pipeline that gives one fails, always.
+// A build of Jenkins without a report has failed by its verdict; it must not fail once more for
+// the report, nor show that of an earlier build.
+func TestPipelinesOfLoadTests(t *testing.T) {
+	withPassword := regexp.MustCompile(`postgres(ql)?://[^/@\s]*:[^/@\s]*@`)
+	for path, wanted := range map[string][]string{
+		"../../.github/workflows/load-test.yml": {"PGPASSWORD: "},
+		"../../load/Jenkinsfile": {
+			"password(name: 'PGPASSWORD'",
+			"sh 'rm -rf loadtest-report'",
+			"junit allowEmptyResults: true, testResults: 'loadtest-report/junit.xml'",
+		},
+	} {
+		pipeline, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := withPassword.Find(pipeline); found != nil {
+			t.Errorf("%s has a URL with a password: %s", path, found)
+		}
+		for _, text := range wanted {
+			if !strings.Contains(string(pipeline), text) {
+				t.Errorf("%s does not have %q", path, text)
+			}
+		}
+	}
+}

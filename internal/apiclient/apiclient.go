@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/propagation"
@@ -29,6 +30,27 @@ type Client struct {
 	HTTP *http.Client
 	// InsecureHTTP allows a key to be sent over HTTP without TLS to another machine.
 	InsecureHTTP bool
+	// Budget, unless it is nil, bounds the bytes of all answers together.
+	Budget *Budget
+}
+
+// Budget is how many bytes may be received of a server that need not be trusted.
+type Budget struct {
+	most     int64
+	received atomic.Int64
+}
+
+// NewBudget makes a budget of so many bytes.
+func NewBudget(most int64) *Budget { return &Budget{most: most} }
+
+// ErrTooMuch means that a server has sent more than its Budget.
+var ErrTooMuch = errors.New("the server sends more than there is room for")
+
+func (b *Budget) take(bytes int) error {
+	if b == nil || b.received.Add(int64(bytes)) <= b.most {
+		return nil
+	}
+	return fmt.Errorf("%w: %d MiB", ErrTooMuch, b.most>>20)
 }
 
 // ErrInsecureHTTP means that a key was not sent, as whoever is on the way could read it.
@@ -141,6 +163,9 @@ func (c Client) send(
 	}
 	if len(received) > maxAnswerSize {
 		return false, fmt.Errorf("%s %s: the answer has more than %d MiB", method, path, maxAnswerSize>>20)
+	}
+	if err := c.Budget.take(len(received)); err != nil {
+		return false, err
 	}
 
 	if status := response.StatusCode; status >= http.StatusMultipleChoices && status < http.StatusBadRequest {

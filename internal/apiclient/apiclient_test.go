@@ -65,6 +65,25 @@ func TestAnswersEnd(t *testing.T) {
 	}
 }
 
+// A list whose pages are all as they should be can still be more than the disk has room for.
+func TestAServerCannotSendMoreThanItsBudget(t *testing.T) {
+	client := answering(t, func(w http.ResponseWriter) {
+		fmt.Fprint(w, `{"data":[`+strings.Repeat(`"x",`, 200)+`"x"],"pagination":{"nextCursor":"on"}}`)
+	})
+	client.Budget = NewBudget(10_000)
+	items := 0
+	err := List(t.Context(), client, "k", "/", url.Values{}, math.MaxInt64, func(string) error {
+		items++
+		if items > 10_000 {
+			return io.EOF
+		}
+		return nil
+	})
+	if !errors.Is(err, ErrTooMuch) || items == 0 {
+		t.Errorf("after %d items it is %v", items, err)
+	}
+}
+
 func TestErrorsDoNotActOnATerminal(t *testing.T) {
 	client := answering(t, func(w http.ResponseWriter) {
 		w.WriteHeader(http.StatusNotFound)

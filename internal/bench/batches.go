@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 )
 
@@ -67,7 +68,8 @@ func (b *bench) startBatchFloor(ctx context.Context) (*pgbench, error) {
 	}
 
 	//nolint:gosec // The flags say which program to measure.
-	migrate := exec.CommandContext(ctx, b.config.Server, "migrate", "--database-url="+database)
+	migrate := exec.CommandContext(ctx, b.config.Server, "migrate")
+	migrate.Env = append(os.Environ(), "DATABASE_URL="+database)
 	if output, err := migrate.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("migrate: %w: %s", err, output)
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -160,7 +161,7 @@ func (c *committer) settle(group []*pending) {
 }
 
 // retry calls work until it does something else than fail for want of a
-// database, with growing pauses, for so long.
+// database, with growing pauses, for so long. A database that has moved does not come back.
 func (c *committer) retry(patience time.Duration, work func() error) error {
 	end := time.Now().Add(patience)
 	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
@@ -170,7 +171,8 @@ func (c *committer) retry(patience time.Duration, work func() error) error {
 			c.engine.metrics.stale.Inc()
 			err = work()
 		}
-		if !errors.Is(err, store.ErrUnavailable) || time.Now().Add(pause).After(end) {
+		away := errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrMoved)
+		if !away || time.Now().Add(pause).After(end) {
 			return err
 		}
 
@@ -263,9 +265,11 @@ func (c *committer) execute(tx store.Tx, group []*pending) (_ []escrow.Outcome, 
 			err = fmt.Errorf("panic: %v\n%s", problem, debug.Stack())
 		}
 	}()
+
 	outcomes := make([]escrow.Outcome, len(group))
 	for i, p := range group {
 		stamp := escrow.Stamp{Now: c.engine.config.Now(), Random: [2]uint64{c.random.Uint64(), c.random.Uint64()}}
+		_, _ = cryptorand.Read(stamp.Secret[:]) // It never fails.
 		outcomes[i], err = tx.Books(p.request.Institution).Execute(p.request, stamp)
 		if err != nil {
 			return nil, err

@@ -73,7 +73,7 @@ func (e *Engine) expirePositions(ctx context.Context) {
 }
 
 // expire expires positions and waits for all of them. A position that was moved to
-// a final state in the meantime refuses, as does a closed institution.
+// a final state in the meantime refuses, as does a halted institution.
 func (e *Engine) expire(ctx context.Context, due []escrow.DuePosition) error {
 	requestID := "expiry-" + rand.Text()
 	errs := make([]error, len(due))

@@ -156,7 +156,7 @@ func TestManyDuePositionsExpire(t *testing.T) {
 		clock.advance(time.Hour)
 		eventually(t, "all are expired", func() bool { return total(servers, "positions_expired_total") >= positions })
 		expired := 0
-		for _, entry := range s.journal(of, escrow.EntryFilter{Kind: escrow.KindPositionStateChanged}) {
+		for _, entry := range s.journal(of, escrow.EntryFilter{Kinds: []escrow.Kind{escrow.KindPositionStateChanged}}) {
 			if entry.Actor == escrow.ActorSystem() {
 				expired++
 			}

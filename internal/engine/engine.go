@@ -237,12 +237,16 @@ func (e *Engine) replay(ctx context.Context, institution escrow.InstitutionID, r
 	return answer, store.Failure(err)
 }
 
+// maxPositionEntries is how many entries a position can have: its events, of which the last
+// is always possible, and two erasures.
+const maxPositionEntries = escrow.MaxPositionEvents + 3
+
 // history returns the entries of a subject up to a sequence, oldest first; of a
 // position all of them, of anything else the last.
 func (e *Engine) history(
 	ctx context.Context, institution escrow.InstitutionID, subject string, upTo int64,
 ) ([]escrow.Entry, error) {
-	return e.lastEntries(ctx, institution, escrow.EntryFilter{Subject: subject, UpTo: upTo}, escrow.MaxPositionEvents+1)
+	return e.lastEntries(ctx, institution, escrow.EntryFilter{Subject: subject, UpTo: upTo}, maxPositionEntries)
 }
 
 // lastEntries returns the last of some entries of a journal, oldest first.

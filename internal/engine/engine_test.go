@@ -186,6 +186,17 @@ func (d database) hold(t *testing.T, statements ...string) (release func()) {
 	return release
 }
 
+// holdInserts has rows of a table wait that are inserted, until release is called. A lock of the table
+// would have a connection wait already that prepares the statement, before anything else of its transaction
+// is sent.
+func (d database) holdInserts(t *testing.T, table string) (release func()) {
+	t.Helper()
+	const wait = `CREATE OR REPLACE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+		$$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END $$`
+	trigger := "CREATE OR REPLACE TRIGGER wait BEFORE INSERT ON " + table + " FOR EACH ROW EXECUTE FUNCTION wait()"
+	return d.hold(t, wait, trigger, "BEGIN", "SELECT pg_advisory_xact_lock(1)")
+}
+
 // clock is what the engines of a test take for the time.
 type clock struct{ micros atomic.Int64 }
 

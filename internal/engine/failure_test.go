@@ -111,7 +111,7 @@ func TestACommitUnderWayIsWaitedFor(t *testing.T) {
 				return count
 			}
 			before := count()
-			release := d.hold(t, "BEGIN", "LOCK TABLE "+test.table+" IN SHARE MODE")
+			release := d.holdInserts(t, test.table)
 			proxy.next.Store(cutBehind)
 			a := s.begin(t.Context(), request)
 			eventually(t, "the server waits with the commit, and the engine for the server", func() bool {
@@ -132,7 +132,7 @@ func TestAnOutcomeThatStaysUnknownIsSaidToBe(t *testing.T) {
 	of := s.institution()
 	create := root(of, createPosition(s.asset(of), "h", "10"))
 	accept[escrow.Position](s, under("another", "position", create)) // Its statements are prepared.
-	release := d.hold(t, "BEGIN", "LOCK TABLE positions IN SHARE MODE")
+	release := d.holdInserts(t, "positions")
 	proxy.next.Store(cutOff)
 	request := under("k", "position", create)
 	refuse(s, request, escrow.CodeOutcomeUnknown)
@@ -164,19 +164,22 @@ func TestConnectionsThatWentSilentAreFoundOutTogether(t *testing.T) {
 		},
 		"a command": func() error { _, err := s.Do(t.Context(), create); return err },
 	} {
-		release := d.hold(t, "BEGIN", "LOCK TABLE journal_entries IN ACCESS EXCLUSIVE MODE")
-		var reading sync.WaitGroup
-		for range 4 {
-			reading.Go(func() { _, _ = s.Entries(t.Context(), of, escrow.EntryFilter{}, escrow.PageRequest{Limit: 1}) })
-		}
-		eventually(t, "four connections are open", func() bool { return d.waiting(t) == 4 })
-		release()
-		reading.Wait()
-		eventually(t, "the connections have waited in the pool", func() bool {
+		// One that is used just before it goes silent counts as fresh: then all is done again.
+		haveWaited := func() bool {
 			return d.sessions(t, "application_name = 'escrowgrid' AND clock_timestamp() - state_change < interval '1.1 seconds'") == 0
-		})
-
-		proxy.silenced.Add(1)
+		}
+		for silent := false; !silent; silent = haveWaited() {
+			release := d.hold(t, "BEGIN", "LOCK TABLE journal_entries IN ACCESS EXCLUSIVE MODE")
+			var reading sync.WaitGroup
+			for range 4 {
+				reading.Go(func() { _, _ = s.Entries(t.Context(), of, escrow.EntryFilter{}, escrow.PageRequest{Limit: 1}) })
+			}
+			eventually(t, "four connections are open", func() bool { return d.waiting(t) == 4 })
+			release()
+			reading.Wait()
+			eventually(t, "the connections have waited in the pool", haveWaited)
+			proxy.silenced.Add(1)
+		}
 		before := proxy.asked.Load()
 		if err := ask(); err != nil {
 			t.Errorf("%s after connections went silent: %v", what, err)
@@ -249,7 +252,8 @@ func TestAServerThatVanishedWithALockKeepsNobodyFromWriting(t *testing.T) {
 
 	s := d.start(t, newClock(), func(c *engine.Config) { c.AbandonedAfter = 50 * time.Millisecond })
 	accept[escrow.Position](s, create)
-	eventually(t, "the session that was ended is counted", func() bool { return s.metric("abandoned_sessions_ended_total") == 1 })
+	// A slow session may be ended with it, as much as 50 ms are on a busy machine.
+	eventually(t, "the session that was ended is counted", func() bool { return s.metric("abandoned_sessions_ended_total") >= 1 })
 
 	// It comes back, and learns that nothing was done: its command is begun anew.
 	if code := lost.code(); code != "" {
@@ -264,7 +268,7 @@ func TestAServerThatIsHeardOfKeepsItsSession(t *testing.T) {
 	servers := d.pair(t)
 	of := servers[0].institution()
 	create := root(of, createPosition(servers[0].asset(of), "h", "10"))
-	release := d.hold(t, "BEGIN", "LOCK TABLE positions IN SHARE MODE")
+	release := d.holdInserts(t, "positions")
 	first := servers[0].begin(t.Context(), create)
 	eventually(t, "the first holds the journal's lock and waits", func() bool { return d.waiting(t) == 1 })
 	second := servers[1].begin(t.Context(), create)

@@ -22,6 +22,6 @@ func (e *Engine) historyLost(lost store.LostHistory) {
 	// The keys that are remembered may be lost with them.
 	e.keys.Purge()
 	e.log.Error("the database has gone back: a journal has lost entries that were acknowledged; "+
-		"its institution is closed until escrowgrid accept-history opens it",
+		"its institution is halted until escrowgrid accept-history opens it",
 		"institution_id", lost.Institution, "seen", lost.Seen.Sequence, "head", lost.Head.Sequence)
 }

@@ -116,11 +116,11 @@ func TestHistoryThatGoesBackIsNoticed(t *testing.T) {
 	}
 
 	// Whoever had not noticed until now knows by the entry that it was accepted.
-	lost, err := first.store.CloseIfLost(t.Context(), busy, escrow.Head{Sequence: 5, At: clock.now()})
+	lost, err := first.store.HaltIfLost(t.Context(), busy, escrow.Head{Sequence: 5, At: clock.now()})
 	if err != nil || lost {
 		t.Errorf("what was accepted is lost again: %t, %v", lost, err)
 	}
-	lost, err = first.store.CloseIfLost(t.Context(), busy, escrow.Head{Sequence: 50, At: clock.now()})
+	lost, err = first.store.HaltIfLost(t.Context(), busy, escrow.Head{Sequence: 50, At: clock.now()})
 	if err != nil || !lost {
 		t.Errorf("more than was accepted is not lost: %t, %v", lost, err)
 	}

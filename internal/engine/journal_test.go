@@ -102,7 +102,7 @@ func (s *server) checkJournal(of escrow.InstitutionID) []escrow.Entry {
 	entries := s.journal(of, escrow.EntryFilter{})
 	books := escrow.NewBooks(of, escrow.Head{}, true)
 	for i, stored := range entries {
-		entry, err := escrow.ParseEntry(stored.Body)
+		entry, err := escrow.ParseEntry(stored.Body, stored.Private)
 		if err != nil {
 			s.t.Fatalf("entry %d: %v", i+1, err)
 		}

@@ -33,7 +33,7 @@ func (e *Engine) Authenticate(ctx context.Context, secret string, mayBeOld bool)
 	hash := escrow.HashSecret(secret)
 	key, known := e.keys.Get(hash)
 	if !known && escrow.CheckSecret(secret) != nil {
-		return escrow.APIKey{}, invalidKey()
+		return escrow.APIKey{}, escrow.InvalidKey()
 	}
 
 	var err error
@@ -46,7 +46,7 @@ func (e *Engine) Authenticate(ctx context.Context, secret string, mayBeOld bool)
 		known = key == cached
 	}
 	if escrow.ErrorCode(err) == escrow.CodeKeyNotFound {
-		return escrow.APIKey{}, invalidKey()
+		return escrow.APIKey{}, escrow.InvalidKey()
 	}
 	if err != nil {
 		return escrow.APIKey{}, err
@@ -56,13 +56,9 @@ func (e *Engine) Authenticate(ctx context.Context, secret string, mayBeOld bool)
 		e.keys.Add(hash, key)
 	}
 	if !key.Active(e.config.Now()) {
-		return escrow.APIKey{}, invalidKey()
+		return escrow.APIKey{}, escrow.InvalidKey()
 	}
 	return key, nil
-}
-
-func invalidKey() error {
-	return escrow.Errorf(escrow.CodeInvalidKey, "The API key is not valid.")
 }
 
 // forgetKeys forgets keys that have changed, so that their next commands are refused at

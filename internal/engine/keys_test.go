@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -99,6 +100,45 @@ func TestARecordReadBeforeARevocationIsNotBelieved(t *testing.T) {
 			refuse(s, by(key, createPosition(asset, "h", "10")), escrow.CodeInvalidKey)
 			s.authenticate(t, "a key that was revoked", secret, false)
 		}
+	})
+}
+
+// However many servers make keys at the same time, an institution has no more than it may; one
+// that expires or is revoked makes room, and no other.
+func TestTheBoundOnKeysHoldsOverAllServers(t *testing.T) {
+	eachPair(t, func(t *testing.T, servers [2]*server) {
+		of := servers[0].institution()
+		servers[0].key(of, escrow.RoleAdmin, new(servers[0].clock.now().Add(time.Hour)))
+		revoked, _ := servers[0].key(of, escrow.RoleAdmin, nil)
+		create := func(place int) escrow.Request {
+			input := escrow.KeyInput{Label: "one of many", Role: "admin"}
+			return root(of, valid(escrow.NewCreateKey(input, escrow.HashSecret(fmt.Sprint(place)))))
+		}
+
+		const tooMany = 40
+		var accepted atomic.Int64
+		var creating sync.WaitGroup
+		for place := range escrow.MaxActiveKeys - 2 + tooMany {
+			creating.Go(func() {
+				_, err := servers[place%2].Do(t.Context(), create(place))
+				if err == nil {
+					accepted.Add(1)
+				} else if escrow.ErrorCode(err) != escrow.CodeKeyLimit {
+					t.Error(err)
+				}
+			})
+		}
+		creating.Wait()
+		if want := int64(escrow.MaxActiveKeys - 2); accepted.Load() != want {
+			t.Errorf("%d keys were made beside the first two, want %d", accepted.Load(), want)
+		}
+
+		accept[escrow.APIKey](servers[1], root(of, escrow.RevokeKey{Key: revoked.ID}))
+		accept[escrow.APIKey](servers[0], create(-1))
+		refuse(servers[1], create(-2), escrow.CodeKeyLimit)
+		servers[0].clock.advance(2 * time.Hour)
+		accept[escrow.APIKey](servers[1], create(-2))
+		refuse(servers[0], create(-3), escrow.CodeKeyLimit)
 	})
 }
 

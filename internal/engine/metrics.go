@@ -77,7 +77,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		}),
 		historyLost: factory.NewGauge(prometheus.GaugeOpts{
 			Name: "escrowgrid_history_lost_institutions",
-			Help: "Institutions that are closed because their journals have lost entries, or are gone.",
+			Help: "Institutions that are halted because their journals have lost entries, or are gone.",
 		}),
 		dutyFailures: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "escrowgrid_duty_failures_total",

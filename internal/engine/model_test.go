@@ -24,6 +24,7 @@ type modelPosition struct {
 	amount, held, released, refunded int64
 	retained                         int64
 	version                          int64
+	erased                           bool
 }
 
 // transition leads the position to a state, or returns the code of the refusal.
@@ -60,10 +61,25 @@ func (p *modelPosition) transition(to escrow.State, amount int64) escrow.Code {
 	return ""
 }
 
+// erase takes away what is private of the position, or returns the code of the refusal. What is
+// erased stays so, without another entry.
+func (p *modelPosition) erase() (code escrow.Code, changes bool) {
+	switch {
+	case p.state == "CREATED" || p.state == "FUNDED" || p.state == "PARTIALLY_RELEASED":
+		return escrow.CodePositionOpen, false
+	case p.erased:
+		return "", false
+	}
+	p.erased = true
+	p.version++
+	return "", true
+}
+
 // matches compares the model's position with the engine's.
 func (p *modelPosition) matches(got escrow.Position) bool {
 	funded := p.held + p.released + p.refunded
-	return got.State == p.state && got.Version == p.version && int64(got.Amount) == p.amount && int64(got.Held) == p.held &&
+	hasNames := got.HolderReference != "" || got.ExternalReference != "" || len(got.Metadata) > 0
+	return hasNames != p.erased && got.Erased() == p.erased && got.State == p.state && got.Version == p.version && int64(got.Amount) == p.amount && int64(got.Held) == p.held &&
 		int64(got.Released) == p.released && int64(got.Refunded) == p.refunded && int64(got.Retained) == p.retained && int64(got.Funded) == funded
 }
 
@@ -82,7 +98,7 @@ func acts() *rapid.Generator[act] {
 		return act{
 			What: rapid.SampledFrom([]string{
 				"create", "create", "create", "transition", "transition", "transition", "transition", "transition", "transition",
-				"policy", "rotate", "revoke", "contest", "contest",
+				"policy", "rotate", "revoke", "contest", "contest", "erase", "erase",
 			}).Draw(t, "what"),
 			Which: rapid.IntRange(0, 5).Draw(t, "which"),
 			// Lives that are worth a look begin with these two.
@@ -164,6 +180,8 @@ func (w *teller) work(acts []act) {
 			w.endKey(number, a)
 		case "contest":
 			w.contest(number, a)
+		case "erase":
+			w.erase(number, a)
 		}
 	}
 }
@@ -232,6 +250,25 @@ func (w *teller) transition(number int, a act) {
 	}
 	if got, ok := w.do(number, a, transition(id, a.To, text), want).(escrow.Position); ok && !position.matches(got) {
 		w.complain("act %d, %+v: the position is %+v, want %+v", number, a, got, position)
+	}
+}
+
+func (w *teller) erase(number int, a act) {
+	if len(w.positions) == 0 {
+		return
+	}
+	id := w.positions[len(w.positions)-1-a.Which%len(w.positions)]
+	position := w.model[id]
+	want, changes := escrow.CodeInvalidKey, false
+	if w.active {
+		want, changes = position.erase()
+	}
+	got, ok := w.do(number, a, valid(escrow.NewErasePosition(id, nil, nil, 0)), want).(escrow.Position)
+	if ok && !position.matches(got) {
+		w.complain("act %d, %+v: the position is %+v, want %+v", number, a, got, position)
+	}
+	if ok && !changes {
+		w.entries--
 	}
 }
 

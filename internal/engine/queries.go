@@ -20,6 +20,20 @@ type Queries interface {
 	Position(ctx context.Context, of escrow.InstitutionID, id escrow.PositionID) (escrow.Position, error)
 	WithEvents(ctx context.Context, p escrow.Position) (escrow.Position, error)
 
+	// Erasure returns one erasure, or the refusal that it is not there; Erasures a page of them.
+	Erasure(ctx context.Context, of escrow.InstitutionID, id escrow.ErasureID) (escrow.Erasure, error)
+	Erasures(
+		ctx context.Context, of escrow.InstitutionID, page escrow.PageRequest,
+	) (escrow.Page[escrow.Erasure], error)
+
+	// HolderTotals returns what all positions of a holder are together, and Claims adds what some
+	// positions are claims on; see the store for its bound.
+	HolderTotals(ctx context.Context, of escrow.InstitutionID, holderReference string) (escrow.HolderTotals, error)
+	Claims(
+		ctx context.Context, of escrow.InstitutionID, ids []escrow.PositionID,
+		claims map[escrow.PositionID]escrow.Claim,
+	) error
+
 	// Policies returns all of an institution's policies, in order of region, Policy that
 	// for one region.
 	Policies(ctx context.Context, of escrow.InstitutionID) ([]escrow.Policy, error)
@@ -50,10 +64,13 @@ type Queries interface {
 }
 
 // Ready returns nil when the engine can serve: the database answers, has this
-// program's schema and can be written to.
+// program's schema, is no copy that is not finished, and can be written to.
 func (e *Engine) Ready(ctx context.Context) error {
 	if err := e.store.CheckSchema(ctx); err != nil {
 		return err
+	}
+	if err := e.store.CheckCopy(ctx); err != nil {
+		return store.Failure(err)
 	}
 	return e.store.CheckWritable(ctx)
 }

@@ -158,6 +158,81 @@ func TestAcknowledgedWritesOutliveAPartition(t *testing.T) {
 	s.checkJournal(of)
 }
 
+// A primary that was cut off shows entries that no standby has confirmed. Who has read them does
+// not take their end for a loss, answers nothing of them afterwards, and has not signed them.
+func TestEntriesThatNoStandbyConfirmedAreNoLoss(t *testing.T) {
+	primary, standby, d := replicated(t)
+	through := d
+	proxy, databaseURL := newProxy(t, d.url)
+	through.url = databaseURL
+	writer := d.start(t, newClock(), func(c *engine.Config) { c.RetryFor = time.Millisecond })
+	reader := through.start(t, newClock(), lookingBack)
+	of := writer.institution()
+	asset := writer.asset(of)
+	kept := accept[escrow.Position](writer, root(of, createPosition(asset, "kept", "10")))
+	if _, err := reader.Position(t.Context(), of, kept.ID); err != nil {
+		t.Fatal(err)
+	}
+
+	standby.Stop(t)
+	waiting := writer.begin(t.Context(), root(of, createPosition(asset, "unconfirmed", "10")))
+	d.cancelWaits(t, "the command is answered", waiting.ended)
+	unconfirmed := writer.tables(of).Positions[1].ID
+	if _, err := reader.Position(t.Context(), of, unconfirmed); err != nil {
+		t.Fatalf("a primary that was cut off does not show what is on it: %v", err)
+	}
+	head := writer.journal(of, escrow.EntryFilter{})[3]
+	err := reader.store.Confirm(t.Context(), of, escrow.Head{Sequence: head.Sequence, At: head.At})
+	if err == nil {
+		t.Error("an entry that no standby has is confirmed")
+	}
+
+	primary.Stop(t)
+	standby.Promote(t)
+	promoted, err := url.Parse(standby.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy.server.Store(promoted.Host)
+	proxy.closeAllBut(nil)
+	if _, err := reader.Position(t.Context(), of, unconfirmed); escrow.ErrorCode(err) != escrow.CodePositionNotFound {
+		t.Errorf("what no standby had confirmed is answered with %v", err)
+	}
+	accept[escrow.Position](reader, root(of, createPosition(asset, "afterwards", "10")))
+	if _, err := reader.store.CheckHistory(t.Context()); err != nil || reader.metric("history_lost_institutions") != 0 {
+		t.Errorf("%d institutions are halted, %v", reader.metric("history_lost_institutions"), err)
+	}
+	reader.checkJournal(of)
+}
+
+// Who has only read entries that a standby has knows of them.
+func TestEntriesThatWereReadAndAreTakenAwayAreNoticed(t *testing.T) {
+	_, _, d := replicated(t)
+	servers := d.pair(t)
+	writer, reader := servers[0], servers[1]
+	of := writer.institution()
+	position := accept[escrow.Position](writer, root(of, createPosition(writer.asset(of), "holder", "7")))
+	if _, err := reader.Position(t.Context(), of, position.ID); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // The first may have begun before it was read.
+		if lost, err := reader.store.CheckHistory(t.Context()); lost != 0 || err != nil {
+			t.Fatalf("%d are lost, %v", lost, err)
+		}
+	}
+
+	its := fmt.Sprintf("institution_id = '%x'", of[:])
+	d.exec(t, "",
+		"ALTER TABLE journal_entries DISABLE TRIGGER ALL",
+		"DELETE FROM journal_entries WHERE sequence > 3 AND "+its,
+		"DELETE FROM positions WHERE "+its,
+		"UPDATE journal_heads SET sequence = 3, last_at = last_at - interval '1 second' WHERE "+its,
+	)
+	if lost, err := reader.store.CheckHistory(t.Context()); lost != 1 || err != nil {
+		t.Errorf("%d are lost, %v; want the one that was read", lost, err)
+	}
+}
+
 // on is the same database on another server.
 func (d database) on(t *testing.T, server *pgtest.Server) database {
 	t.Helper()

@@ -173,27 +173,28 @@ func TestDeriveSecretIsHKDF(t *testing.T) {
 	t.Parallel()
 	parent := escrow.NewSecret(countingBits())
 	for nonce, want := range map[string]string{
-		"nonce-1": "c6ab5609c5ee7f2c9c1816f2e0431d02d3d6d7c4485105246cb3f1ff8afeba08",
-		"":        "67c3ffde39f7fd05727dd65d1b54c5317dc88e5b6e8d9258d6b598177032384a",
+		"nonce-1": "c980e19b512f77e9c15eee7b0cef1c8e7dd29b7f66bb57632d3f436d68b31513",
+		"":        "5ddb57c233402aa028a95730407c16d0ee77572c6ab6afb7d312a1ddae61ce2a",
 	} {
-		bits := escrow.DeriveSecret(parent, []byte(nonce))
+		bits := escrow.DeriveSecret("the servers", parent, []byte(nonce))
 		if got := hex.EncodeToString(bits[:]); got != want {
 			t.Errorf("with the nonce %q the bits are %s, want %s", nonce, got, want)
 		}
 	}
 }
 
-func TestDeriveSecretDiffersWithParentAndNonce(t *testing.T) {
+func TestDeriveSecretDiffersWithEachSecretAndNonce(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
+		serversA, serversB := rapid.String().Draw(t, "servers' a"), rapid.String().Draw(t, "servers' b")
 		parentA, parentB := rapid.String().Draw(t, "parent a"), rapid.String().Draw(t, "parent b")
 		nonceA, nonceB := drawBits(t, "nonce a"), drawBits(t, "nonce b")
-		a, b := escrow.DeriveSecret(parentA, nonceA[:]), escrow.DeriveSecret(parentB, nonceB[:])
-		if a != escrow.DeriveSecret(parentA, nonceA[:]) {
-			t.Error("the same parent and nonce give other bits")
+		a, b := escrow.DeriveSecret(serversA, parentA, nonceA[:]), escrow.DeriveSecret(serversB, parentB, nonceB[:])
+		if a != escrow.DeriveSecret(serversA, parentA, nonceA[:]) {
+			t.Error("the same secrets and nonce give other bits")
 		}
-		if (a == b) != (parentA == parentB && nonceA == nonceB) {
-			t.Errorf("%q with %x and %q with %x give %x and %x", parentA, nonceA, parentB, nonceB, a, b)
+		if (a == b) != (serversA == serversB && parentA == parentB && nonceA == nonceB) {
+			t.Errorf("%q, %q with %x and %q, %q with %x give %x and %x", serversA, parentA, nonceA, serversB, parentB, nonceB, a, b)
 		}
 	})
 }
@@ -208,7 +209,7 @@ func TestCreateKeyKeepsTheHashAlone(t *testing.T) {
 	}, hash))))
 	want := escrow.APIKey{
 		ID: id, InstitutionID: d.books.InstitutionID(), Label: "Treasury", Role: escrow.RoleReadOnly, Hash: hash,
-		CreatedAt: d.lastEntry().At, ExpiresAt: &expiresAt,
+		CreatedAt: d.lastEntry().At, ExpiresAt: &expiresAt, Version: 1,
 	}
 	if diff := cmp.Diff(want, d.getKey(id)); diff != "" {
 		t.Errorf("key wanted (-) and made (+):\n%s", diff)
@@ -305,13 +306,13 @@ func TestRotationGivesANewKeyAndEndsTheOldOneAfterTheOverlap(t *testing.T) {
 			id := subjectID[escrow.KeyID](d.accept(newRotation(old, test.overlap)))
 			wantNew := escrow.APIKey{
 				ID: id, InstitutionID: before.InstitutionID, Label: before.Label, Role: before.Role,
-				Hash: escrow.HashSecret("the new secret"), CreatedAt: d.now, ExpiresAt: test.wantNew,
+				Hash: escrow.HashSecret("the new secret"), CreatedAt: d.now, ExpiresAt: test.wantNew, Version: 1,
 			}
 			if diff := cmp.Diff(wantNew, d.getKey(id)); diff != "" {
 				t.Errorf("new key wanted (-) and made (+):\n%s", diff)
 			}
 			wantOld := before
-			wantOld.ExpiresAt = test.want
+			wantOld.ExpiresAt, wantOld.RotatedTo, wantOld.Version = test.want, id, 2
 			if diff := cmp.Diff(wantOld, d.getKey(old)); diff != "" {
 				t.Errorf("old key wanted (-) and kept (+):\n%s", diff)
 			}
@@ -346,6 +347,27 @@ func TestNewRotateKeyBoundsTheOverlap(t *testing.T) {
 	}
 }
 
+// What counts is how many keys are active at the moment: a key that is revoked, expired or
+// replaced at once makes room.
+func TestAnInstitutionHasABoundOnActiveKeys(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	expiring := d.key(escrow.RoleReadOnly, new(opening().Add(time.Hour)))
+	for range escrow.MaxActiveKeys - 2 {
+		d.key(escrow.RoleReadOnly, nil)
+	}
+	last := d.key(escrow.RoleAdmin, nil)
+	another := valid(escrow.NewCreateKey(escrow.KeyInput{Label: "one more", Role: "admin"}, escrow.SecretHash{1}))
+	d.refuse(another, escrow.CodeKeyLimit)
+	d.refuse(newRotation(last, time.Minute), escrow.CodeKeyLimit)
+
+	d.accept(newRotation(last, 0))
+	d.refuse(another, escrow.CodeKeyLimit)
+	d.accept(escrow.RevokeKey{Key: expiring})
+	d.accept(another)
+	d.refuse(another, escrow.CodeKeyLimit)
+}
+
 func TestRotationOfAKeyThatHasEndedIsRefused(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
@@ -358,13 +380,29 @@ func TestRotationOfAKeyThatHasEndedIsRefused(t *testing.T) {
 	d.refuse(newRotation(escrow.KeyID{1}, 0), escrow.CodeKeyNotFound)
 }
 
+// A second successor would end with the overlap of the first, and nobody would expect it to.
+func TestAKeyIsRotatedOnce(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	old := d.key(escrow.RoleAdmin, nil)
+	id := subjectID[escrow.KeyID](d.accept(newRotation(old, time.Minute)))
+	for _, moment := range []time.Duration{time.Second, time.Hour} {
+		d.now = opening().Add(moment)
+		refusal := d.refusal(newRotation(old, 0), escrow.CodeKeyRotated)
+		if !strings.Contains(refusal.Detail, id.String()) {
+			t.Errorf("the refusal does not name the new key: %s", refusal)
+		}
+	}
+	d.accept(newRotation(id, 0))
+}
+
 func TestRevokingAKeyEndsItAndASecondTimeChangesNothing(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
 	id := d.key(escrow.RoleAdmin, nil)
 	want := d.getKey(id)
 	first := d.accept(escrow.RevokeKey{Key: id})
-	want.RevokedAt = new(d.lastEntry().At)
+	want.RevokedAt, want.Version = new(d.lastEntry().At), 2
 	if diff := cmp.Diff(want, d.getKey(id)); diff != "" {
 		t.Errorf("key wanted (-) and kept (+):\n%s", diff)
 	}

@@ -18,7 +18,7 @@ func TestCreateAssetMakesAnInstanceOfATemplate(t *testing.T) {
 	got, _ := d.books.Assets.Get(id)
 	want := escrow.Asset{
 		ID: id, InstitutionID: d.books.InstitutionID(), TemplateID: template, Label: "Tower B",
-		Metadata: escrow.Metadata(`{"site":7}`), CreatedAt: d.lastEntry().At,
+		Metadata: escrow.Metadata(`{"site":7}`), Upkeep: escrow.Upkeep{Version: 1, CreatedAt: d.lastEntry().At},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("asset wanted (-) and made (+):\n%s", diff)

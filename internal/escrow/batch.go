@@ -150,7 +150,8 @@ func (b *Books) executeItems(r Request, items []batchItem, s Stamp) (BatchResult
 			continue
 		}
 
-		outcome, err := b.execute(r, item.command, b.nextMoment(s.Now), bits)
+		outcome, err := b.execute(r, item.command, b.nextMoment(s.Now),
+			Stamp{Now: s.Now, Random: bits, Secret: s.Secret.OfItem(i)})
 		if err != nil {
 			return nil, fmt.Errorf("item %d: %w", i, err)
 		}

@@ -1,6 +1,7 @@
 package escrow
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -21,6 +22,7 @@ type Books struct {
 	Templates    Rows[TemplateID, AssetTemplate]
 	Assets       Rows[AssetID, Asset]
 	Positions    Rows[PositionID, Position]
+	Erasures     Rows[ErasureID, Erasure]
 	Records      Rows[string, Record]
 	// Entries are those that were appended, in order of sequence.
 	Entries []Entry
@@ -28,6 +30,7 @@ type Books struct {
 	institutionID InstitutionID
 	exists        bool
 	opened        Head
+	references    references
 }
 
 // NewBooks returns empty books of an institution; exists says whether there is
@@ -54,11 +57,18 @@ func (b *Books) institution() Institution {
 type Needs struct {
 	// Institution and Policies ask for the institution's row and its policies.
 	Institution, Policies bool
-	Keys                  []KeyID
-	Templates             []TemplateID
+	// HoldingPosition asks for one of the positions that hold money, if there are any.
+	HoldingPosition bool
+	// ActiveKeys asks for all keys that were active at the journal's head, beside those in Keys.
+	ActiveKeys bool
+	Keys       []KeyID
+	Templates  []TemplateID
 	// Assets come with their templates.
 	Assets    []AssetID
 	Positions []PositionID
+	Erasures  []ErasureID
+	// References are the external references of new positions, as far as they must be unique.
+	References []AssetReference
 	// Records are named by their idempotency keys.
 	Records []string
 }
@@ -71,22 +81,32 @@ func MergeNeeds(requests []Request) Needs {
 		merged.add(request.Needs())
 	}
 
-	merged.Keys = distinctIDs(merged.Keys)
-	merged.Templates = distinctIDs(merged.Templates)
-	merged.Assets = distinctIDs(merged.Assets)
-	merged.Positions = distinctIDs(merged.Positions)
-	slices.Sort(merged.Records)
-	merged.Records = slices.Compact(merged.Records)
+	merged.distinct()
 	return merged
+}
+
+// distinct has each row named once.
+func (n *Needs) distinct() {
+	n.Keys = distinctIDs(n.Keys)
+	n.Templates = distinctIDs(n.Templates)
+	n.Assets = distinctIDs(n.Assets)
+	n.Positions = distinctIDs(n.Positions)
+	n.Erasures = distinctIDs(n.Erasures)
+	slices.Sort(n.Records)
+	n.Records = slices.Compact(n.Records)
 }
 
 func (n *Needs) add(other Needs) {
 	n.Institution = n.Institution || other.Institution
 	n.Policies = n.Policies || other.Policies
+	n.HoldingPosition = n.HoldingPosition || other.HoldingPosition
+	n.ActiveKeys = n.ActiveKeys || other.ActiveKeys
 	n.Keys = append(n.Keys, other.Keys...)
 	n.Templates = append(n.Templates, other.Templates...)
 	n.Assets = append(n.Assets, other.Assets...)
 	n.Positions = append(n.Positions, other.Positions...)
+	n.Erasures = append(n.Erasures, other.Erasures...)
+	n.References = append(n.References, other.References...)
 	n.Records = append(n.Records, other.Records...)
 }
 
@@ -101,6 +121,9 @@ func distinctIDs[K IDKind](ids []ID[K]) []ID[K] {
 func (b *Books) Execute(r Request, s Stamp) (Outcome, error) {
 	if r.Institution != b.institutionID {
 		return Outcome{}, fmt.Errorf("a request of %s met the books of %s", r.Institution, b.institutionID)
+	}
+	if s.Secret == (Secret{}) {
+		return Outcome{}, errors.New("the stamp of a request has no secret, so private values could be guessed")
 	}
 
 	at := b.nextMoment(s.Now)
@@ -136,6 +159,9 @@ func (b *Books) checkRequest(r Request, at time.Time) Outcome {
 	if record == nil && refusal == nil {
 		refusal = b.checkHistory(r.Command)
 	}
+	if record == nil && refusal == nil {
+		refusal = b.checkOpen(r.Command)
+	}
 	return Outcome{Record: record, Refusal: refusal}
 }
 
@@ -145,13 +171,13 @@ func (b *Books) carryOut(r Request, at time.Time, s Stamp) (Outcome, error) {
 	case PositionBatch:
 		return b.executeBatch(r, command, s)
 	case single:
-		return b.execute(r, command, at, s.Random)
+		return b.execute(r, command, at, s)
 	}
 	return Outcome{}, fmt.Errorf("%T is no command", r.Command)
 }
 
-func (b *Books) execute(r Request, command single, at time.Time, random [2]uint64) (Outcome, error) {
-	event, refusal := command.decide(b, r, stamp{at: at, id: NewUUID(at, random[0])})
+func (b *Books) execute(r Request, command single, at time.Time, s Stamp) (Outcome, error) {
+	event, refusal := command.decide(b, r, stamp{at: at, id: NewUUID(at, s.Random[0])})
 	if refusal != nil {
 		return Outcome{Refusal: refusal}, nil //nolint:nilerr // A refusal is an outcome.
 	}
@@ -162,14 +188,14 @@ func (b *Books) execute(r Request, command single, at time.Time, random [2]uint6
 	entry := Entry{
 		InstitutionID: b.institutionID,
 		Sequence:      b.Head.Sequence + 1,
-		ID:            EntryID(NewUUID(at, random[1])),
+		ID:            EntryID(NewUUID(at, s.Random[1])),
 		At:            at,
 		Actor:         r.Actor,
 		RequestID:     r.RequestID,
 		Kind:          event.kind(),
 		Subject:       event.subject(),
-		event:         event,
 	}
+	entry.event, entry.Private = seal(event, s.Secret)
 	if created, ok := event.(institutionCreated); ok {
 		// A new institution's first entry opens its own journal.
 		entry.InstitutionID, entry.Sequence = created.ID, 1
@@ -199,14 +225,34 @@ func (b *Books) append(entry Entry) error {
 	return nil
 }
 
-// Reapply applies the next entry that was read from the journal. Over all entries
-// of a journal, from the first, it rebuilds the institution's rows.
+// Reapply applies the next entry that was read from a journal. Over all entries
+// of a journal, from the first, it rebuilds the institution's rows. Books that were loaded with
+// ReapplyNeeds go on where they stand. The operator's take the first entry of any journal, which
+// opens it.
 func (b *Books) Reapply(entry Entry) error {
+	if _, opens := entry.event.(institutionCreated); opens && entry.Sequence == 1 && b.institutionID.IsZero() {
+		return b.append(entry)
+	}
 	if entry.InstitutionID != b.institutionID || entry.Sequence != b.Head.Sequence+1 {
 		return fmt.Errorf("entry %d of %s cannot follow entry %d of %s",
 			entry.Sequence, entry.InstitutionID, b.Head.Sequence, b.institutionID)
 	}
 	return b.append(entry)
+}
+
+// rewriting is an event that changes rows which earlier entries made.
+type rewriting interface{ rewrites() Needs }
+
+// ReapplyNeeds names the rows that Reapply changes for some entries, unless they make them.
+func ReapplyNeeds(entries []Entry) Needs {
+	var merged Needs
+	for _, entry := range entries {
+		if event, ok := entry.event.(rewriting); ok {
+			merged.add(event.rewrites())
+		}
+	}
+	merged.distinct()
+	return merged
 }
 
 // savepoint is what rollBack restores beside the rows.
@@ -249,7 +295,7 @@ type savable interface {
 // tables lists the tables of the books; a test compares the list with the fields.
 func (b *Books) tables() []savable {
 	return []savable{
-		&b.Institutions, &b.Keys, &b.Policies, &b.Templates, &b.Assets, &b.Positions, &b.Records,
+		&b.Institutions, &b.Keys, &b.Policies, &b.Templates, &b.Assets, &b.Positions, &b.Erasures, &b.Records,
 	}
 }
 
@@ -274,7 +320,7 @@ func (b *Books) checkActor(actor Actor, at time.Time) *Error {
 	key, ok := b.Keys.Get(actor.Key)
 	switch {
 	case !ok || !key.Active(at):
-		return Errorf(CodeInvalidKey, "The API key is not valid.")
+		return InvalidKey()
 	case key.Role != RoleAdmin:
 		return Errorf(CodeForbidden, "The API key may only read.")
 	}

@@ -74,13 +74,13 @@ func openRun(t *rapid.T) *run {
 	r.model.templates = []modelTemplate{
 		{code: "CONSTR_ESCROW", region: "US", currency: "USD", min: minimum, max: maximum},
 		{code: "CONSTR_RETAINAGE", region: "SG", currency: "KWD", percentage: percentage},
-		{code: "TF_INVOICE", region: "US", currency: "JPY", days: days},
+		{code: "TF_INVOICE", region: "US", currency: "JPY", days: days, unique: true},
 		{code: "TF_LC", region: "SG", currency: "EUR", days: 2 * days},
 	}
 	for i, config := range []string{
 		fmt.Sprintf(`{"currency":"USD","minAmount":%s,"maxAmount":%s}`, units(minimum, 2), units(maximum, 2)),
 		fmt.Sprintf(`{"currency":"KWD","retainagePercentage":%s}`, units(percentage, 4)),
-		fmt.Sprintf(`{"currency":"JPY","maxTenorDays":%d,"country":"JP"}`, days),
+		fmt.Sprintf(`{"currency":"JPY","maxTenorDays":%d,"country":"JP","uniqueExternalReference":true}`, days),
 		fmt.Sprintf(`{"currency":"EUR","maxTenorDays":%d,"issuingBankCountry":"DE"}`, 2*days),
 	} {
 		template := r.model.templates[i]
@@ -103,7 +103,7 @@ func (r *run) createFundedPosition(t *rapid.T, asset int) {
 	}
 	at := r.model.moment(r.now)
 	r.positions = append(r.positions, r.position(r.assets[asset], units(amount, decimalsOf(template.currency)), template.currency))
-	r.model.createPosition(at, asset, template.currency, amount, time.Time{})
+	r.model.createPosition(at, asset, template.currency, amount, time.Time{}, "")
 	at = r.model.moment(r.now)
 	r.accept(transition(r.positions[asset], escrow.StateFunded, ""))
 	r.model.transition(at, modelTransition{position: asset, to: "FUNDED", amount: -1})
@@ -169,10 +169,13 @@ func (r *run) createPosition(t *rapid.T) {
 	currency = rapid.SampledFrom([]string{currency, currency, currency, "EUR"}).Draw(t, "currency")
 	amount := rapid.IntRange(1, 220).Draw(t, "amount")
 	expires, text := r.drawExpiry(t)
+	reference, given := drawReference(t)
 	outcome, accepted := r.do(t, valid(escrow.NewCreatePosition(escrow.PositionInput{
 		AssetID: id.String(), HolderReference: "holder-1", Currency: strings.ToLower(currency),
-		Amount: money.Digits(units(amount, decimalsOf(currency))), ExpiresAt: text,
-	})), func(at time.Time) string { return r.model.createPosition(at, asset, currency, amount, expires) })
+		Amount: money.Digits(units(amount, decimalsOf(currency))), ExpiresAt: text, ExternalReference: given,
+	})), func(at time.Time) string {
+		return r.model.createPosition(at, asset, currency, amount, expires, reference)
+	})
 	if accepted {
 		r.positions = append(r.positions, subjectID[escrow.PositionID](outcome))
 	}
@@ -314,6 +317,15 @@ func (r *run) goBack(t *rapid.T) {
 	r.now = r.now.Add(-time.Duration(rapid.IntRange(0, 5_000_000).Draw(t, "microseconds")) * time.Microsecond)
 }
 
+// drawReference draws one of few external references, or none.
+func drawReference(t *rapid.T) (reference string, given *string) {
+	reference = rapid.SampledFrom([]string{"", "", "a", "b", "c"}).Draw(t, "external reference")
+	if reference == "" {
+		return "", nil
+	}
+	return reference, new(reference)
+}
+
 // commit stores what a batch left and opens the books of the next one, which
 // loads all that is stored.
 func (r *run) commit(t *rapid.T) {
@@ -359,7 +371,7 @@ func (r *run) history(id escrow.PositionID) []escrow.PositionEvent {
 
 func modelOf(p escrow.Position, history []escrow.PositionEvent, template int) modelPosition {
 	got := modelPosition{
-		template: template, state: string(p.State), amount: int(p.Amount), funded: int(p.Funded), released: int(p.Released),
+		template: template, reference: p.ExternalReference, state: string(p.State), amount: int(p.Amount), funded: int(p.Funded), released: int(p.Released),
 		refunded: int(p.Refunded), held: int(p.Held), retained: int(p.Retained),
 	}
 	if p.ExpiresAt != nil {
@@ -429,7 +441,9 @@ func (s tables) load(b *escrow.Books) {
 	loadRows(s.Policies, &b.Policies)
 	loadRows(s.Templates, &b.Templates)
 	loadRows(s.Assets, &b.Assets)
-	loadRows(s.Positions, &b.Positions)
+	for _, position := range s.Positions {
+		b.LoadReferenced(position)
+	}
 }
 
 // storeRows inserts the created rows and updates the others, as SQL does: there
@@ -476,7 +490,7 @@ func TestStampGivesTheResourceAndTheEntryTheirIDs(t *testing.T) {
 	d := openDesk(t)
 	at := opening().Add(time.Hour)
 	request := d.request(valid(escrow.NewCreateKey(escrow.KeyInput{Label: "A", Role: "admin"}, escrow.SecretHash{})))
-	outcome := must(d.books.Execute(request, escrow.Stamp{Now: at, Random: [2]uint64{7, 8}}))
+	outcome := must(d.books.Execute(request, escrow.Stamp{Now: at, Random: [2]uint64{7, 8}, Secret: escrow.Secret{1}}))
 	if want := escrow.KeyID(escrow.NewUUID(at, 7)).String(); outcome.Subject != want {
 		t.Errorf("the key is %s, want %s", outcome.Subject, want)
 	}
@@ -597,7 +611,7 @@ func TestResourceOfASubjectsEntriesIsTheOutcomesResource(t *testing.T) {
 		var entries []escrow.Entry
 		for _, entry := range d.books.Entries {
 			if entry.Subject == outcome.Subject && entry.Sequence <= outcome.Sequence {
-				entries = append(entries, must(escrow.ParseEntry(entry.Body)))
+				entries = append(entries, must(escrow.ParseEntry(entry.Body, entry.Private)))
 			}
 		}
 		got, err := escrow.ResourceOf(entries)
@@ -636,7 +650,7 @@ func TestExecuteOnContradictoryRowsIsAnError(t *testing.T) {
 	d := openDesk(t)
 	id := escrow.PositionID{1}
 	d.books.Positions.Load(id, escrow.Position{
-		ID: id, Currency: "USD", Amount: 100, Funded: 100, Held: 90, State: escrow.StateFunded, Version: 2,
+		ID: id, Currency: usd, Amount: 100, Funded: 100, Held: 90, State: escrow.StateFunded, Version: 2,
 	})
 	outcome, err := d.books.Execute(d.request(transition(id, escrow.StateReleased, "")), d.stamp())
 	if err == nil || !strings.Contains(err.Error(), "FUNDED to RELEASED with 90: funded is not released + refunded + held") {
@@ -661,8 +675,8 @@ func TestNeedsNameWhatACommandReads(t *testing.T) {
 		want    escrow.Needs
 	}{
 		{escrow.CreateInstitution{}, escrow.Needs{}},
-		{escrow.CreateKey{}, escrow.Needs{}},
-		{newRotation(key, 0), escrow.Needs{Keys: []escrow.KeyID{key}}},
+		{escrow.CreateKey{}, escrow.Needs{ActiveKeys: true}},
+		{newRotation(key, 0), escrow.Needs{ActiveKeys: true, Keys: []escrow.KeyID{key}}},
 		{escrow.RevokeKey{Key: key}, escrow.Needs{Keys: []escrow.KeyID{key}}},
 		{escrow.SetPolicy{}, escrow.Needs{Institution: true, Policies: true}},
 		{escrow.CreateTemplate{}, escrow.Needs{Institution: true}},
@@ -758,7 +772,7 @@ func TestInstitutionsAreMadeInTheOperatorsBooksAlone(t *testing.T) {
 			entries := len(test.books.Entries)
 			outcome, err := test.books.Execute(escrow.Request{
 				Institution: test.books.InstitutionID(), Actor: test.actor, RequestID: "r", Command: test.command,
-			}, escrow.Stamp{Now: time.Now()})
+			}, escrow.Stamp{Now: time.Now(), Secret: escrow.Secret{1}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -778,7 +792,7 @@ func TestARequestOfAnotherInstitutionMeetsNoBooks(t *testing.T) {
 	_, err := d.books.Execute(escrow.Request{
 		Institution: escrow.InstitutionID{1}, Actor: escrow.ActorRoot(), RequestID: "r",
 		Command: valid(escrow.NewSetPolicy("US", escrow.PolicyInput{})),
-	}, escrow.Stamp{Now: time.Now()})
+	}, escrow.Stamp{Now: time.Now(), Secret: escrow.Secret{1}})
 	if err == nil {
 		t.Error("the request was executed")
 	}

@@ -57,6 +57,9 @@ type Stamp struct {
 	// Random gives the ids of the new resource and of the entry their random bits;
 	// from it a batch derives those of its items.
 	Random [2]uint64
+	// Secret is that of the entry, never to be used again; of a batch, those of its entries are
+	// made of it.
+	Secret Secret
 }
 
 // stamp is a Stamp as a command sees it: the time of its entry, and an id for what it

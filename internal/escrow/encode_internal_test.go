@@ -38,9 +38,9 @@ func drawEntry(t *rapid.T) Entry {
 	switch rapid.IntRange(0, 2).Draw(t, "kind") {
 	case 0:
 		created := positionCreated{
-			ID: PositionID(id("position")), AssetID: AssetID(id("asset")), HolderReference: text("holder"),
-			ExternalReference: text("external"), Currency: "USD", Amount: "1000.00",
-			Retained: rapid.SampledFrom([]string{"", "1.00"}).Draw(t, "retained"), Metadata: metadata.Draw(t, "metadata"),
+			ID: PositionID(id("position")), AssetID: AssetID(id("asset")), HolderReference: textMember(text("holder")),
+			ExternalReference: textMember(text("external")), Currency: "USD", Amount: "1000.00",
+			Retained: rapid.SampledFrom([]string{"", "1.00"}).Draw(t, "retained"), Metadata: objectMember(metadata.Draw(t, "metadata")),
 		}
 		if rapid.Bool().Draw(t, "expires") {
 			expiresAt := text("expiresAt")
@@ -50,15 +50,16 @@ func drawEntry(t *rapid.T) Entry {
 	case 1:
 		e = positionStateChanged{
 			ID: PositionID(id("position")), From: state.Draw(t, "from"), To: state.Draw(t, "to"), Currency: "JPY",
-			Amount: rapid.SampledFrom([]string{"", "1000"}).Draw(t, "amount"), Reason: text("reason"), Metadata: metadata.Draw(t, "metadata"),
+			Amount: rapid.SampledFrom([]string{"", "1000"}).Draw(t, "amount"), Reason: textMember(text("reason")), Metadata: objectMember(metadata.Draw(t, "metadata")),
 		}
 	default:
-		e = assetCreated{ID: AssetID(id("asset")), TemplateID: TemplateID(id("template")), Label: text("label")}
+		e = assetCreated{assetState{ID: AssetID(id("asset")), TemplateID: TemplateID(id("template")), Label: textMember(text("label"))}}
 	}
+	e, stored := seal(e, Secret(rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "secret")))
 	actor := rapid.SampledFrom([]Actor{ActorRoot(), ActorSystem(), ActorKey(KeyID(id("key")))})
 	return Entry{
 		InstitutionID: InstitutionID(id("institution")), Sequence: rapid.Int64().Draw(t, "sequence"), ID: EntryID(id("entry")),
 		At: time.UnixMicro(rapid.Int64Range(0, 4e15).Draw(t, "at")), Actor: actor.Draw(t, "actor"), RequestID: text("request"),
-		Kind: e.kind(), Subject: text("subject"), event: e,
+		Kind: e.kind(), Subject: text("subject"), Private: stored, event: e,
 	}
 }

@@ -18,43 +18,58 @@ const (
 	CodeInstitutionNotFound  Code = "institution_not_found"
 	CodeKeyNotFound          Code = "api_key_not_found"
 	CodeKeyInactive          Code = "api_key_inactive"
-	CodePolicyNotFound       Code = "policy_not_found"
-	CodeTemplateNotFound     Code = "asset_template_not_found"
-	CodeAssetNotFound        Code = "asset_not_found"
-	CodePositionNotFound     Code = "position_not_found"
-	CodeCheckpointNotFound   Code = "checkpoint_not_found"
-	CodeEntryNotFound        Code = "entry_not_found"
-	CodeTemplateCurrency     Code = "template_currency"
-	CodeTemplateMinAmount    Code = "template_min_amount"
-	CodeTemplateMaxAmount    Code = "template_max_amount"
-	CodeTemplateTenor        Code = "template_max_tenor"
-	CodeTemplateRetainage    Code = "template_retainage"
-	CodePolicyMinAmount      Code = "policy_min_amount"
-	CodePolicyMaxAmount      Code = "policy_max_amount"
-	CodePolicyCurrency       Code = "policy_currency"
-	CodeInvalidTransition    Code = "invalid_transition"
-	CodeTransitionAmount     Code = "transition_amount"
-	CodePositionExpired      Code = "position_expired"
-	CodePositionEventLimit   Code = "position_event_limit"
-	CodePositionHistoryLimit Code = "position_history_limit"
-	CodeVersionMismatch      Code = "version_mismatch"
-	CodeBatchRefused         Code = "batch_refused"
-	CodeNotApplied           Code = "not_applied"
-	CodeHistoryLost          Code = "history_lost"
-	CodeInternal             Code = "internal"
-	CodeOverloaded           Code = "overloaded"
-	CodeStoreUnavailable     Code = "store_unavailable"
-	CodeOutcomeUnknown       Code = "outcome_unknown"
-	CodeRequestTimeout       Code = "request_timeout"
-	CodeShuttingDown         Code = "shutting_down"
+	CodeKeyRotated           Code = "api_key_rotated"
+
+	CodeInstitutionClosed     Code = "institution_closed"
+	CodeInstitutionHoldsMoney Code = "institution_holds_money"
+	CodeTemplateClosed        Code = "asset_template_closed"
+	CodeAssetClosed           Code = "asset_closed"
+	CodeKeyLimit              Code = "api_key_limit"
+	CodeKeySecretGone         Code = "api_key_secret_gone" //nolint:gosec // It is a code, and no credential.
+	CodePolicyNotFound        Code = "policy_not_found"
+	CodeTemplateNotFound      Code = "asset_template_not_found"
+	CodeAssetNotFound         Code = "asset_not_found"
+	CodePositionNotFound      Code = "position_not_found"
+	CodeCheckpointNotFound    Code = "checkpoint_not_found"
+	CodeEntryNotFound         Code = "entry_not_found"
+	CodeTemplateCurrency      Code = "template_currency"
+	CodeTemplateMinAmount     Code = "template_min_amount"
+	CodeTemplateMaxAmount     Code = "template_max_amount"
+	CodeTemplateTenor         Code = "template_max_tenor"
+	CodeTemplateRetainage     Code = "template_retainage"
+	CodePolicyMinAmount       Code = "policy_min_amount"
+	CodePolicyMaxAmount       Code = "policy_max_amount"
+	CodePolicyCurrency        Code = "policy_currency"
+	CodeExternalReference     Code = "external_reference_taken"
+	CodeInvalidTransition     Code = "invalid_transition"
+	CodeTransitionAmount      Code = "transition_amount"
+	CodePositionExpired       Code = "position_expired"
+	CodePositionEventLimit    Code = "position_event_limit"
+	CodePositionHistoryLimit  Code = "position_history_limit"
+	CodeVersionMismatch       Code = "version_mismatch"
+	CodePositionOpen          Code = "position_open"
+	CodeRetentionPeriod       Code = "retention_period"
+	CodeErasureNotFound       Code = "erasure_not_found"
+	CodeDataErased            Code = "data_erased"
+	CodeCheckpointPending     Code = "checkpoint_pending"
+	CodeBatchRefused          Code = "batch_refused"
+	CodeNotApplied            Code = "not_applied"
+	CodeHistoryLost           Code = "history_lost"
+	CodeInternal              Code = "internal"
+	CodeOverloaded            Code = "overloaded"
+	CodeStoreUnavailable      Code = "store_unavailable"
+	CodeOutcomeUnknown        Code = "outcome_unknown"
+	CodeRequestTimeout        Code = "request_timeout"
+	CodeShuttingDown          Code = "shutting_down"
 )
 
 // CreationRefusals lists the refusals of a new position on an asset that there is, in the
-// order in which they are looked for: what the asset's template asks of it, and the policy.
+// order in which they are looked for: what the asset's template asks of it, the policy, and
+// what other positions have.
 func CreationRefusals() []Code {
 	return []Code{
-		CodeTemplateCurrency, CodeTemplateMinAmount, CodeTemplateMaxAmount, CodeTemplateTenor,
-		CodePolicyMinAmount, CodePolicyMaxAmount, CodePolicyCurrency,
+		CodeAssetClosed, CodeTemplateCurrency, CodeTemplateMinAmount, CodeTemplateMaxAmount, CodeTemplateTenor,
+		CodePolicyMinAmount, CodePolicyMaxAmount, CodePolicyCurrency, CodeExternalReference,
 	}
 }
 
@@ -89,19 +104,42 @@ func Wrap(code Code, cause error, detail string) *Error {
 	return &Error{Code: code, Detail: detail, cause: cause}
 }
 
+// InvalidKey makes the refusal of a key, which says the same of every key: whoever guesses learns
+// nothing of one that there was.
+func InvalidKey() *Error {
+	return Errorf(CodeInvalidKey,
+		"The API key is not valid: it may be mistyped, revoked, expired, or that of another installation.")
+}
+
 // UnknownOutcome makes the error of a request that may or may not have been carried out.
 func UnknownOutcome(cause error) *Error {
 	return Wrap(CodeOutcomeUnknown, cause,
 		"Whether the request was carried out is not known; repeat it with the same Idempotency-Key to find out.")
 }
 
-// Error implements error with the code, the detail and the cause.
+// Error implements error with the code, the detail and the cause. A cause that begins with the detail
+// tells it by itself.
 func (e *Error) Error() string {
 	var text strings.Builder
-	text.WriteString(string(e.Code) + ": " + e.Detail)
+	text.WriteString(string(e.Code) + ": ")
 
-	for _, fault := range e.Faults {
-		text.WriteString("; " + fault.Field + " " + fault.Message)
+	detail := e.Detail
+	if e.cause != nil {
+		detail = strings.TrimSuffix(detail, ".")
+		if cause := e.cause.Error(); len(cause) >= len(detail) && strings.EqualFold(cause[:len(detail)], detail) {
+			return text.String() + cause
+		}
+	}
+
+	// The detail tells the first of the faults once more.
+	if len(e.Faults) == 0 {
+		text.WriteString(detail)
+	}
+	for i, fault := range e.Faults {
+		if i > 0 {
+			text.WriteString("; ")
+		}
+		text.WriteString(fault.Field + " " + fault.Message)
 	}
 	if e.cause != nil {
 		text.WriteString(": " + e.cause.Error())

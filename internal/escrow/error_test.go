@@ -17,12 +17,28 @@ func TestErrorTellsCodeDetailFaultsAndCause(t *testing.T) {
 	faults.Add("name", "is required")
 	faults.Add("regions", "must be one of %s", "US")
 	for want, err := range map[string]error{
-		"forbidden: The API key may only read.": escrow.Errorf(escrow.CodeForbidden, "The API key may only %s.", "read"),
-		"store_unavailable: No answer.: EOF":    escrow.Wrap(escrow.CodeStoreUnavailable, io.EOF, "No answer."),
-		"invalid_input: The request is not valid: see errors.; name is required; regions must be one of US": faults.Err(),
+		"forbidden: The API key may only read.":                      escrow.Errorf(escrow.CodeForbidden, "The API key may only %s.", "read"),
+		"store_unavailable: No answer: EOF":                          escrow.Wrap(escrow.CodeStoreUnavailable, io.EOF, "No answer."),
+		"store_unavailable: no answer: EOF":                          escrow.Wrap(escrow.CodeStoreUnavailable, fmt.Errorf("no answer: %w", io.EOF), "No answer."),
+		"invalid_input: name is required; regions must be one of US": faults.Err(),
 	} {
 		if got := err.Error(); got != want {
 			t.Errorf("the error reads %q, want %q", got, want)
+		}
+	}
+}
+
+// People read the detail first, and many clients show nothing else.
+func TestTheDetailOfAnInvalidInputTellsTheFirstFault(t *testing.T) {
+	t.Parallel()
+	var faults escrow.Faults
+	for i, want := range []string{
+		"name is required.", "name is required; errors has one more fault.", "name is required; errors has 2 more faults.",
+	} {
+		faults.Add([]string{"name", "regions", "label"}[i], "is required")
+		refusal, ok := errors.AsType[*escrow.Error](faults.Err())
+		if !ok || refusal.Detail != want {
+			t.Errorf("the detail is %q, want %q", refusal.Detail, want)
 		}
 	}
 }

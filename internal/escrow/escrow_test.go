@@ -42,7 +42,7 @@ func openDeskOf(t rapid.TB, in escrow.InstitutionInput) *desk {
 	entry := operator.lastEntry()
 	d := newDesk(t, entry.InstitutionID)
 	d.random = operator.random
-	if err := d.books.Reapply(must(escrow.ParseEntry(entry.Body))); err != nil {
+	if err := d.books.Reapply(must(escrow.ParseEntry(entry.Body, entry.Private))); err != nil {
 		t.Fatalf("rebuilding from the first entry: %v", err)
 	}
 	return d
@@ -59,7 +59,7 @@ func newDesk(t rapid.TB, institution escrow.InstitutionID) *desk {
 }
 
 func (d *desk) stamp() escrow.Stamp {
-	return escrow.Stamp{Now: d.now, Random: [2]uint64{d.random.Uint64(), d.random.Uint64()}}
+	return escrow.Stamp{Now: d.now, Random: [2]uint64{d.random.Uint64(), d.random.Uint64()}, Secret: secretOf(d.random)}
 }
 
 func (d *desk) request(command escrow.Command) escrow.Request {
@@ -152,7 +152,7 @@ func rebuild(t rapid.TB, institution escrow.InstitutionID, entries []escrow.Entr
 	t.Helper()
 	books := escrow.NewBooks(institution, escrow.Head{}, true)
 	for _, entry := range entries {
-		parsed, err := escrow.ParseEntry(entry.Body)
+		parsed, err := escrow.ParseEntry(entry.Body, entry.Private)
 		if err != nil {
 			t.Fatalf("parse %s: %v", entry.Body, err)
 		}
@@ -282,6 +282,13 @@ func subjectID[T any, P interface {
 	return id
 }
 
+// The currencies of most tests.
+var (
+	usd = money.Currency{Code: "USD", Decimals: 2}
+	eur = money.Currency{Code: "EUR", Decimals: 2}
+	jpy = money.Currency{Code: "JPY"}
+)
+
 // must returns a value that a test could not do without.
 func must[T any](value T, err error) T {
 	if err != nil {
@@ -309,4 +316,12 @@ func valid[C escrow.Command](command C, faults escrow.Faults) C {
 		panic(err)
 	}
 	return command
+}
+
+// secretOf draws the secret of an entry.
+func secretOf(random *rand.Rand) (secret escrow.Secret) {
+	for i := range secret {
+		secret[i] = byte(random.Uint32())
+	}
+	return secret
 }

@@ -27,6 +27,8 @@ type (
 	AssetID = ID[assetKind]
 	// PositionID names a Position: pos_….
 	PositionID = ID[positionKind]
+	// ErasureID names an Erasure: ers_….
+	ErasureID = ID[erasureKind]
 	// EntryID names an Entry or a SecurityEvent: entry_….
 	EntryID = ID[entryKind]
 )
@@ -40,6 +42,7 @@ type (
 	templateKind    struct{}
 	assetKind       struct{}
 	positionKind    struct{}
+	erasureKind     struct{}
 	entryKind       struct{}
 )
 
@@ -48,6 +51,7 @@ func (keyKind) prefix() string         { return "key" }
 func (templateKind) prefix() string    { return "tmpl" }
 func (assetKind) prefix() string       { return "ast" }
 func (positionKind) prefix() string    { return "pos" }
+func (erasureKind) prefix() string     { return "ers" }
 func (entryKind) prefix() string       { return "entry" }
 
 // ParseID reads a TypeID of the kind K. It accepts exactly what String writes.
@@ -65,7 +69,7 @@ func ParseID[K IDKind](text string) (ID[K], error) {
 func IsID(text string) bool {
 	prefix, suffix, _ := strings.Cut(text, "_")
 	for _, kind := range []IDKind{
-		institutionKind{}, keyKind{}, templateKind{}, assetKind{}, positionKind{}, entryKind{},
+		institutionKind{}, keyKind{}, templateKind{}, assetKind{}, positionKind{}, erasureKind{}, entryKind{},
 	} {
 		if kind.prefix() == prefix {
 			_, err := decodeBase32(suffix)

@@ -48,14 +48,21 @@ func (b *Books) repeated(i *Idempotency) (*Record, *Error) {
 		return nil, nil
 	}
 	record, ok := b.Records.Get(i.Key)
-	switch {
-	case !ok:
+	if !ok {
 		return nil, nil
-	case record.Fingerprint != i.Fingerprint:
-		return nil, Errorf(CodeIdempotencyKeyReused,
-			"The Idempotency-Key was used for another request; take a new key.")
+	}
+	if err := record.CheckRepeated(*i); err != nil {
+		return nil, err
 	}
 	return &record, nil
+}
+
+// CheckRepeated refuses a request that is another than that of the record under its key.
+func (r Record) CheckRepeated(i Idempotency) *Error {
+	if r.Fingerprint == i.Fingerprint {
+		return nil
+	}
+	return Errorf(CodeIdempotencyKeyReused, "The Idempotency-Key was used for another request; take a new key.")
 }
 
 // remember keeps the outcome under the request's key.

@@ -147,7 +147,7 @@ func TestAMissingInstitutionIsNotRemembered(t *testing.T) {
 	request := under(escrow.Request{
 		Institution: escrow.InstitutionID{1}, Actor: escrow.ActorRoot(), Command: escrow.RevokeKey{},
 	}, "revoke-1", 1)
-	outcome := must(books.Execute(request, escrow.Stamp{Now: opening()}))
+	outcome := must(books.Execute(request, escrow.Stamp{Now: opening(), Secret: escrow.Secret{1}}))
 	if outcome.Refusal == nil || outcome.Refusal.Code != escrow.CodeInstitutionNotFound {
 		t.Errorf("the outcome is %+v", outcome)
 	}

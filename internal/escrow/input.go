@@ -70,7 +70,20 @@ func (f *Faults) refusal() *Error {
 	if len(*f) == 0 {
 		return nil
 	}
-	return &Error{Code: CodeInvalidInput, Detail: "The request is not valid: see errors.", Faults: *f}
+	return &Error{Code: CodeInvalidInput, Detail: f.sentence(), Faults: *f}
+}
+
+// sentence tells the first fault, and how many more there are.
+func (f *Faults) sentence() string {
+	first := (*f)[0].Field + " " + (*f)[0].Message
+	switch more := len(*f) - 1; more {
+	case 0:
+		return first + "."
+	case 1:
+		return first + "; errors has one more fault."
+	default:
+		return fmt.Sprintf("%s; errors has %d more faults.", first, more)
+	}
 }
 
 // invalid makes the refusal of a single field.
@@ -106,6 +119,15 @@ func (f *Faults) text(field, value string) string {
 	return value
 }
 
+// change reads a text that takes the place of another, which nil leaves as it is.
+func (f *Faults) change(field string, value *string) *string {
+	if value == nil {
+		return nil
+	}
+	text := f.text(field, *value)
+	return &text
+}
+
 // optionalText reads a text that may be missing (nil), but not empty.
 func (f *Faults) optionalText(field string, value *string, limit int) string {
 	if value == nil {
@@ -126,10 +148,30 @@ func checkText(value string, limit int) error {
 		return errors.New("must be valid UTF-8")
 	case strings.ContainsFunc(value, unicode.IsControl):
 		return errors.New("must not contain control characters")
+	case strings.ContainsFunc(value, isDirectional):
+		return errors.New("must not contain characters that turn the direction of text")
+	case value != "" && !strings.ContainsFunc(value, isVisible):
+		return errors.New("must have a character that can be seen")
 	case utf8.RuneCountInString(value) > limit:
 		return fmt.Errorf("must have at most %d characters", limit)
 	}
 	return nil
+}
+
+// isDirectional tells the characters with which a text can show what it does not say: the
+// embeddings, overrides and isolates of Unicode Standard Annex 9, of which none is closed where
+// a console puts the text into a line. The marks of one place (U+200E, U+200F) are allowed.
+func isDirectional(r rune) bool { return r >= 0x202A && r <= 0x202E || r >= 0x2066 && r <= 0x2069 }
+
+// isVisible tells characters that are seen by themselves, as spaces, zero-width ones and
+// accents without a letter are not.
+func isVisible(r rune) bool {
+	return unicode.IsGraphic(r) && !unicode.IsSpace(r) && !unicode.IsMark(r) && !isBlank(r)
+}
+
+// isBlank tells letters and symbols whose picture is empty.
+func isBlank(r rune) bool {
+	return slices.Contains([]rune{0x115F, 0x1160, 0x2800, 0x3164, 0xFFA0}, r)
 }
 
 // optionalTime reads a moment that may be missing (nil).
@@ -212,19 +254,19 @@ func (f *Faults) currency(field, text string) money.Currency {
 }
 
 // currencies reads a list of different currencies, at least one.
-func (f *Faults) currencies(field string, codes []string) []money.Currency {
+func (f *Faults) currencies(field string, codes []string) []money.Code {
 	if len(codes) == 0 {
 		f.Add(field, "must have at least one element, or be left out")
 	}
 
-	var currencies []money.Currency
+	var currencies []money.Code
 	for _, code := range codes {
 		c, err := money.ParseCurrency(code)
 		f.check(field, err)
-		if err == nil && slices.Contains(currencies, c) {
+		if err == nil && slices.Contains(currencies, c.Code) {
 			f.Add(field, "must not name %s twice", c)
 		}
-		currencies = append(currencies, c)
+		currencies = append(currencies, c.Code)
 	}
 	return currencies
 }
@@ -236,7 +278,7 @@ func (f *Faults) amount(field string, digits money.Digits, c money.Currency) mon
 		f.Add(field, "is required")
 		return 0
 	}
-	if c == "" {
+	if c.Code == "" {
 		f.check(field, digits.Check())
 		return 0
 	}

@@ -94,6 +94,14 @@ func TestTextsAreBoundedInCharactersAndWithoutControls(t *testing.T) {
 				{"a delete", "Tower\x7f", control},
 				{"a C1 control", "Tower\u009fB", control},
 				{"a byte that is no UTF-8", "Tower \xff", "must be valid UTF-8"},
+				{"a letter with an accent of its own", "e\u0301", ""},
+				{"Persian with a joiner, and a mark of direction", "\u200fمی\u200cخواهم", ""},
+				{"zero-width characters alone", "\u200b\u200d\ufeff", "must have a character that can be seen"},
+				{"a mark of direction alone", "\u200f", "must have a character that can be seen"},
+				{"an accent alone", "\u0301", "must have a character that can be seen"},
+				{"letters whose picture is empty", "\u3164\u2800", "must have a character that can be seen"},
+				{"an override of direction", "abc\u202etxt", "must not contain characters that turn the direction of text"},
+				{"an isolate", "\u2067abc\u2069", "must not contain characters that turn the direction of text"},
 				{"half of a surrogate pair", "Tower \xed\xa0\x80", "must be valid UTF-8"},
 			} {
 				faults := field.input(test.text)

@@ -24,7 +24,7 @@ func TestCreateInstitutionOpensAJournalOfItsOwn(t *testing.T) {
 	got, _ := operator.books.Institutions.Get(entry.InstitutionID)
 	want := escrow.Institution{
 		ID: entry.InstitutionID, Name: "Meridian Bank", Regions: []escrow.Region{"SG", "US"},
-		Verticals: []escrow.Vertical{escrow.TradeFinance}, CreatedAt: opening(),
+		Verticals: []escrow.Vertical{escrow.TradeFinance}, Upkeep: escrow.Upkeep{Version: 1, CreatedAt: opening()},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("institution wanted (-) and made (+):\n%s", diff)

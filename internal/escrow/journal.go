@@ -2,7 +2,6 @@ package escrow
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -28,6 +27,7 @@ type eventKind struct {
 // lists its kinds beside its events.
 var eventKinds = slices.Concat(
 	institutionEventKinds, keyEventKinds, policyEventKinds, templateEventKinds, assetEventKinds, positionEventKinds,
+	erasureEventKinds,
 )
 
 // Kinds lists the kinds of entry.
@@ -35,6 +35,9 @@ func Kinds() []Kind { return kindsWhere(func(eventKind) bool { return true }) }
 
 // LedgerKinds lists the kinds of entry that concern positions and their money.
 func LedgerKinds() []Kind { return kindsWhere(func(k eventKind) bool { return k.ledger }) }
+
+// PositionKinds lists the kinds of entry that a position is the subject of.
+func PositionKinds() []Kind { return kindsWhere(func(k eventKind) bool { return k.kind.OfPosition() }) }
 
 func kindsWhere(wanted func(eventKind) bool) (kinds []Kind) {
 	for _, known := range eventKinds {
@@ -50,9 +53,9 @@ func (k Kind) movesMoney() bool {
 	return slices.ContainsFunc(eventKinds, func(known eventKind) bool { return known.kind == k && known.moves })
 }
 
-// asStored is how bodies are read: metadata may have half a surrogate pair. That a member
-// stands twice is found by Check, as is all that encode would write otherwise.
-var asStored = jsonv2.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+// asStored is how bodies are read. That a member stands twice is found by Check, as is all that
+// encode would write otherwise.
+var asStored = jsontext.AllowDuplicateNames(true)
 
 // decodeEvent reads an event of the type E.
 func decodeEvent[E event](body []byte) (event, error) {
@@ -103,11 +106,13 @@ type Head struct {
 	// Lost is the sequence of an entry that was acknowledged and is no longer there. It is 0
 	// where none is known, or the operator has accepted that.
 	Lost int64
+	// Closed is the sequence of the entry that closed the institution; 0 while it is open.
+	Closed int64
 }
 
 // Entry is one line of an institution's journal: one accepted command. Body is
-// the whole of it in the exact bytes that are stored and hashed; the other
-// fields are read out of it.
+// the whole of it in the exact bytes that are stored and hashed, but for the private values;
+// the other fields are read out of it.
 type Entry struct {
 	InstitutionID InstitutionID
 	// Sequence counts an institution's entries: 1, 2, 3 …, in the order of
@@ -122,12 +127,16 @@ type Entry struct {
 	// Subject names the resource: a TypeID, or PolicySubject for a policy.
 	Subject string
 	Body    []byte
-	event   event
+	// Private is the secret and the private values, as they are stored beside the body; nil where
+	// there are none, where they were erased, and where the entry was read from elsewhere.
+	Private  []byte
+	event    event
+	openings Openings // of an entry that was read with them
 }
 
 // bodyVersion is the first member of every body. A change of the encoding makes
 // a new version; bodies that are stored keep theirs.
-const bodyVersion = 1
+const bodyVersion = 2
 
 // entryBody is an entry's body. Its members stand in this order, without white
 // space, as encoding/json writes them with HTML escaping off; see Entry.encode.
@@ -144,8 +153,36 @@ type entryBody[E any] struct {
 	Event         E             `json:"event"`
 }
 
-// ParseEntry reads an entry from its body.
-func ParseEntry(body []byte) (Entry, error) {
+// ParseEntry reads an entry from its body and the private values that are stored beside it, or
+// nil. Whether the values fit the body is for CheckPrivate.
+func ParseEntry(body, stored []byte) (Entry, error) {
+	entry, err := parseBody(body)
+	if err != nil {
+		return Entry{}, err
+	}
+	if entry.event, err = unseal(entry.event, stored); err != nil {
+		return Entry{}, fmt.Errorf("entry %d: %w", entry.Sequence, err)
+	}
+	entry.Private = stored
+	return entry, nil
+}
+
+// ParseOpened reads an entry from its body and the openings that came with it. Whether they fit
+// the body is for CheckPrivate.
+func ParseOpened(body []byte, openings Openings) (Entry, error) {
+	entry, err := parseBody(body)
+	if err != nil {
+		return Entry{}, err
+	}
+	if entry.event, err = withOpenings(entry.event, openings); err != nil {
+		return Entry{}, fmt.Errorf("entry %d: %w", entry.Sequence, err)
+	}
+	entry.openings = openings
+	return entry, nil
+}
+
+// parseBody reads an entry without its private values.
+func parseBody(body []byte) (Entry, error) {
 	var header entryBody[jsontext.Value]
 	if err := jsonv2.Unmarshal(body, &header, asStored); err != nil {
 		return Entry{}, fmt.Errorf("entry body: %w", err)
@@ -176,8 +213,9 @@ func ParseEntry(body []byte) (Entry, error) {
 }
 
 // Check returns an error where an entry that was read contradicts itself: its event
-// concerns another subject than it says, or its body is not the one that its parts are
-// written as, so that two readers could take it for different things.
+// concerns another subject than it says, or tells of no state that there can be, or its body is
+// not the one that its parts are written as, so that two readers could take it for different
+// things.
 func (e Entry) Check() error {
 	if subject := e.event.subject(); subject != e.Subject {
 		return fmt.Errorf("its event concerns %s, not %s", subject, e.Subject)
@@ -190,19 +228,31 @@ func (e Entry) Check() error {
 	if !bytes.Equal(body, e.Body) {
 		return fmt.Errorf("its body is not written as %s", body)
 	}
-	return nil
+
+	// A position is made by all of its entries together, anything else by each alone.
+	if _, isStep := e.event.(positionStep); isStep || e.Erases() {
+		return nil
+	}
+	_, err = booksAfter([]Entry{e})
+	return err
 }
 
 // redacting is an event that keeps something from the readers of the audit trail.
 type redacting interface{ redacted() event }
 
-// Details returns what happened as JSON for a reader of the audit trail: the
-// body's event, without the hash of a key.
+// Details returns what happened as JSON for a reader of the audit trail: the body's event
+// with its private values, as far as they are known, and without the hash of a key.
 func (e Entry) Details() ([]byte, error) {
-	if secretive, ok := e.event.(redacting); ok {
-		return json.Marshal(secretive.redacted())
+	event := e.opened()
+	if secretive, ok := event.(redacting); ok {
+		event = secretive.redacted()
 	}
-	return json.Marshal(e.event)
+	return marshal(event)
+}
+
+// OfPosition reports whether entries of the kind concern a position.
+func (k Kind) OfPosition() bool {
+	return slices.ContainsFunc(positionEventKinds, func(known eventKind) bool { return known.kind == k })
 }
 
 // positionStep is an event of a position's history.

@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,14 +21,15 @@ import (
 )
 
 // goldenJournal holds the exact bodies of a journal in which every kind of entry
-// occurs, one a line, each after its leaf hash as RFC 6962 has it: the SHA-256 of
-// a zero byte and the body. What the file says is stored and hashed by those who
+// occurs, one a line, each after its leaf hash as RFC 6962 has it, the SHA-256 of
+// a zero byte and the body, and after what is stored beside it, in hexadecimal, or
+// a hyphen. What the file says is stored and hashed by those who
 // run EscrowGrid, so it never changes: an encoding that differs needs a new
 // version of the body, with a file of its own.
 //
 // To compute the hashes without this program:
 //
-//	while read -r hash body; do printf '\0%s' "$body" | sha256sum; done <testdata/journal.golden
+//	while read -r hash _ body; do printf '\0%s' "$body" | sha256sum; done <testdata/journal.golden
 //
 // To write the file again while no body of this version is stored anywhere:
 //
@@ -92,15 +94,30 @@ func goldenDesk(t *testing.T) *desk {
 	accept(escrow.ExpirePosition(wholeID))
 
 	d.actor = escrow.ActorRoot()
+	accept(valid(escrow.NewUpdateKey(reader, new("reporting"), nil)))
+	accept(valid(escrow.NewUpdateTemplate(building, new(`"B" <2>`), nil)))
+	accept(escrow.CloseTemplate{Template: building})
+	asset := subjectID[escrow.AssetID](escrow.Outcome{Subject: tower})
+	accept(valid(escrow.NewUpdateAsset(asset, escrow.AssetChange{
+		Label: new("Tower C"), Metadata: escrow.MetadataPatch(`{"site":null,"floors":{"high":12}}`),
+	}, []int64{1})))
+	accept(escrow.CloseAsset{Asset: asset})
+	accept(valid(escrow.NewUpdateInstitution(new("Élan"), []int64{1})))
 	d.books.Head.Lost = d.books.Head.Sequence + 12
 	accept(escrow.AcceptHistory{Checkpoint: &escrow.KnownCheckpoint{Size: d.books.Head.Sequence + 9, Root: [32]byte{1, 2, 3}}})
+	accept(valid(escrow.NewErasePosition(wholeID, new("GDPR, article 17"), nil, 0)))
+	accept(escrow.RecordErasure{Erasure: escrow.Erasure{Erased: 1, Open: 2, Retained: 3, RetainedUntil: new(opening()), Complete: true}})
+	accept(escrow.CloseInstitution{})
 	return d
 }
 
 // goldenLine is an entry's line in the golden journal.
-func goldenLine(body []byte) string {
-	hash := sha256.Sum256(append([]byte{0}, body...))
-	return hex.EncodeToString(hash[:]) + " " + string(body)
+func goldenLine(entry escrow.Entry) string {
+	hash, stored := sha256.Sum256(append([]byte{0}, entry.Body...)), "-"
+	if entry.Private != nil {
+		stored = hex.EncodeToString(entry.Private)
+	}
+	return hex.EncodeToString(hash[:]) + " " + stored + " " + string(entry.Body)
 }
 
 func readGolden(t *testing.T) (lines []string) {
@@ -115,12 +132,29 @@ func readGolden(t *testing.T) (lines []string) {
 	return lines
 }
 
+// goldenEntries reads the entries of the golden journal, in order of sequence.
+func goldenEntries(t *testing.T) (entries []escrow.Entry) {
+	t.Helper()
+	for i, line := range readGolden(t) {
+		parts := strings.SplitN(line, " ", 3)
+		var stored []byte
+		if parts[1] != "-" {
+			stored = must(hex.DecodeString(parts[1]))
+		}
+		entry, err := escrow.ParseEntry([]byte(parts[2]), stored)
+		if err != nil {
+			t.Fatalf("line %d: %v", i+1, err)
+		}
+		entries = append(entries, entry)
+	}
+	return entries
+}
+
 // goldenBodies returns the bodies of the golden journal, in order of sequence.
 func goldenBodies(t *testing.T) (bodies [][]byte) {
 	t.Helper()
-	for _, line := range readGolden(t) {
-		_, body, _ := strings.Cut(line, " ")
-		bodies = append(bodies, []byte(body))
+	for _, entry := range goldenEntries(t) {
+		bodies = append(bodies, entry.Body)
 	}
 	return bodies
 }
@@ -131,7 +165,7 @@ func TestBodiesAreThoseOfTheGoldenJournal(t *testing.T) {
 	var lines []string
 	kinds := make(map[escrow.Kind]bool)
 	for _, entry := range d.books.Entries {
-		lines = append(lines, goldenLine(entry.Body))
+		lines = append(lines, goldenLine(entry))
 		kinds[entry.Kind] = true
 	}
 	if *update {
@@ -153,11 +187,7 @@ func TestTheGoldenJournalRebuildsTheRows(t *testing.T) {
 	t.Parallel()
 	d := goldenDesk(t)
 	rebuilt := escrow.NewBooks(d.books.InstitutionID(), escrow.Head{}, true)
-	for i, body := range goldenBodies(t) {
-		entry, err := escrow.ParseEntry(body)
-		if err != nil {
-			t.Fatalf("line %d: %v", i+1, err)
-		}
+	for i, entry := range goldenEntries(t) {
 		if err := rebuilt.Reapply(entry); err != nil {
 			t.Fatalf("line %d: %v", i+1, err)
 		}
@@ -183,8 +213,8 @@ func TestParseEntryRefusesABodyThatIsNone(t *testing.T) {
 	body := string(goldenBodies(t)[0])
 	for _, test := range []struct{ name, old, changed, want string }{
 		{"no JSON", `{"v"`, `{v`, "entry body: jsontext: invalid character"},
-		{"a version to come", `"v":1`, `"v":2`, "entry body: version 2 is not known"},
-		{"no version", `"v":1,`, ``, "entry body: version 0 is not known"},
+		{"a version to come", `"v":2`, `"v":3`, "entry body: version 3 is not known"},
+		{"no version", `"v":2,`, ``, "entry body: version 0 is not known"},
 		{"another id", `"id":"entry_`, `"id":"key_`, `must begin with "entry_"`},
 		{"a broken institution", `"institutionId":"inst_`, `"institutionId":"inst_!`, "must end in 26 characters"},
 		{"a broken time", `"at":"2027-03-01T09`, `"at":"2027-03-01T99`, "entry body: at must be an RFC 3339 time"},
@@ -200,7 +230,7 @@ func TestParseEntryRefusesABodyThatIsNone(t *testing.T) {
 			if changed == body {
 				t.Fatalf("%s does not occur in %s", test.old, body)
 			}
-			if _, err := escrow.ParseEntry([]byte(changed)); err == nil || !strings.Contains(err.Error(), test.want) {
+			if _, err := escrow.ParseEntry([]byte(changed), nil); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("the error is %v, want %q", err, test.want)
 			}
 		})
@@ -232,7 +262,7 @@ func TestReplayRefusesContradictions(t *testing.T) {
 		{"a position of a broken amount", `"POSITION_CREATED"`, `"amount":"100.50"`, `"amount":"1e2"`, `amount "1e2" is not`},
 		{"a position of a broken expiry", `"POSITION_CREATED"`, `"expiresAt":"2027`, `"expiresAt":"x027`, "must be an RFC 3339 time"},
 		{"a broken hash", `"API_KEY_CREATED"`, `"hash":"`, `"hash":"x`, "encoding/hex: invalid byte"},
-		{"a short hash", `"API_KEY_CREATED"`, `"hash":"`, `"hash":"00","label":"`, "hash is too short"},
+		{"a short hash", `"API_KEY_CREATED"`, `"hash":"`, `"hash":"00","requestId":"`, "hash is too short"},
 		{"a key of a broken time", `"API_KEY_CREATED"`, `"createdAt":"2`, `"createdAt":"x`, "must be an RFC 3339 time"},
 		{"a rotation of a broken time", `"API_KEY_ROTATED"`, `"replacedExpiresAt":"2`, `"replacedExpiresAt":"x`, "must be an RFC 3339 time"},
 		{"a policy of a broken bound", `"POLICY_SET"`, `"minAmount":"0.5"`, `"minAmount":"-1"`, "must be a plain decimal number"},
@@ -247,7 +277,7 @@ func TestReplayRefusesContradictions(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			bodies := goldenBodies(t)
-			first := must(escrow.ParseEntry(bodies[0]))
+			first := must(escrow.ParseEntry(bodies[0], nil))
 			books, changed := escrow.NewBooks(first.InstitutionID, escrow.Head{}, true), false
 			for i, body := range bodies {
 				if !changed && bytes.Contains(body, []byte(test.entry)) {
@@ -257,7 +287,7 @@ func TestReplayRefusesContradictions(t *testing.T) {
 						t.Fatalf("%s does not occur in %s", test.old, body)
 					}
 				}
-				entry, err := escrow.ParseEntry(body)
+				entry, err := escrow.ParseEntry(body, nil)
 				if err != nil {
 					t.Fatalf("line %d: %v", i+1, err)
 				}
@@ -277,7 +307,7 @@ func TestAKeysEntriesTellOfItWithoutOtherKeys(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
 	id := subjectID[escrow.KeyID](d.accept(newRotation(d.key(escrow.RoleAdmin, nil), 0)))
-	told, err := escrow.ResourceOf([]escrow.Entry{must(escrow.ParseEntry(d.lastEntry().Body))})
+	told, err := escrow.ResourceOf([]escrow.Entry{must(escrow.ParseEntry(d.lastEntry().Body, d.lastEntry().Private))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -326,12 +356,12 @@ func TestAPositionIsMadeOnce(t *testing.T) {
 func TestEntriesDoNotContradictThemselves(t *testing.T) {
 	t.Parallel()
 	for i, body := range goldenBodies(t) {
-		if err := must(escrow.ParseEntry(body)).Check(); err != nil {
+		if err := must(escrow.ParseEntry(body, nil)).Check(); err != nil {
 			t.Errorf("line %d: %v", i+1, err)
 		}
 	}
 	for name, test := range map[string]struct{ old, changed, want string }{
-		"white space":               {`{"v":1,`, `{"v": 1,`, "is not written as"},
+		"white space":               {`{"v":2,`, `{"v": 2,`, "is not written as"},
 		"a member twice":            {`"requestId":`, `"requestId":"other","requestId":`, "is not written as"},
 		"a member that is none":     {`"event":{`, `"event":{"note":"",`, "is not written as"},
 		"another order":             {`"event":{"id":`, `"event":{"amount":"1.00","id":`, "is not written as"},
@@ -346,16 +376,18 @@ func TestEntriesDoNotContradictThemselves(t *testing.T) {
 		if changed == body {
 			t.Fatalf("%s does not occur in %s", test.old, body)
 		}
-		if err := must(escrow.ParseEntry([]byte(changed))).Check(); err == nil || !strings.Contains(err.Error(), test.want) {
+		if err := must(escrow.ParseEntry([]byte(changed), nil)).Check(); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: the error is %v, want %q", name, err, test.want)
 		}
 	}
 }
 
-// Details are what the body says happened, but for the hash of a key.
-func TestDetailsAreTheEventWithoutAHash(t *testing.T) {
+// Details are what the body says happened, with private values in the place of the commitments
+// to them, but for the hash of a key.
+func TestDetailsAreTheEventWithItsValuesWithoutAHash(t *testing.T) {
 	t.Parallel()
-	for _, body := range goldenBodies(t) {
+	for _, entry := range goldenEntries(t) {
+		body := entry.Body
 		var stored struct {
 			Kind  escrow.Kind
 			Event map[string]any
@@ -363,7 +395,6 @@ func TestDetailsAreTheEventWithoutAHash(t *testing.T) {
 		if err := json.Unmarshal(body, &stored); err != nil {
 			t.Fatal(err)
 		}
-		entry := must(escrow.ParseEntry(body))
 		var details map[string]any
 		if err := json.Unmarshal(must(entry.Details()), &details); err != nil {
 			t.Fatal(err)
@@ -372,6 +403,16 @@ func TestDetailsAreTheEventWithoutAHash(t *testing.T) {
 			t.Errorf("a body of the kind %s has a hash: %t", stored.Kind, ok)
 		}
 		delete(stored.Event, "hash")
+		for name, opening := range entry.Openings() {
+			stored.Event[name] = opening.Value
+			if name == "metadata" {
+				var object any
+				if err := json.Unmarshal([]byte(opening.Value), &object); err != nil {
+					t.Fatal(err)
+				}
+				stored.Event[name] = object
+			}
+		}
 		if diff := cmp.Diff(stored.Event, details); diff != "" {
 			t.Errorf("event of the body (-) and details (+) of %s differ:\n%s", entry.Kind, diff)
 		}
@@ -382,10 +423,9 @@ func TestPositionEventTellsTheStepOfAnEntry(t *testing.T) {
 	t.Parallel()
 	d := goldenDesk(t)
 	got := map[escrow.PositionID][]escrow.PositionEvent{}
-	for _, body := range goldenBodies(t) {
-		entry := must(escrow.ParseEntry(body))
+	for _, entry := range goldenEntries(t) {
 		position, step, ok := entry.PositionEvent()
-		if want := strings.HasPrefix(string(entry.Kind), "POSITION_"); ok != want || position.IsZero() == want {
+		if want := slices.Contains(escrow.LedgerKinds(), entry.Kind); ok != want || position.IsZero() == want {
 			t.Errorf("%s is a step of a position: %s, %t", entry.Kind, position, ok)
 		}
 		if ok {
@@ -408,7 +448,7 @@ func TestPositionEventOfABrokenAmountIsNone(t *testing.T) {
 		if bytes.Equal(broken, body) {
 			continue
 		}
-		if _, step, ok := must(escrow.ParseEntry(broken)).PositionEvent(); ok {
+		if _, step, ok := must(escrow.ParseEntry(broken, nil)).PositionEvent(); ok {
 			t.Errorf("%s is the step %+v", broken, step)
 		}
 	}
@@ -440,15 +480,14 @@ func FuzzParseEntry(f *testing.F) {
 		f.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
-		_, body, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		f.Add([]byte(body))
+		f.Add([]byte(strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 3)[2]))
 	}
 	for _, kind := range escrow.Kinds() {
-		f.Add(fmt.Appendf(nil, `{"v":1,"at":"2027-03-01T09:00:00Z","kind":%q,"event":null}`, kind))
+		f.Add(fmt.Appendf(nil, `{"v":2,"at":"2027-03-01T09:00:00Z","kind":%q,"event":null}`, kind))
 	}
 	f.Add([]byte(`null`))
 	f.Fuzz(func(_ *testing.T, body []byte) {
-		entry, err := escrow.ParseEntry(body)
+		entry, err := escrow.ParseEntry(body, nil)
 		if err != nil {
 			return
 		}

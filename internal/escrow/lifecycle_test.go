@@ -1,6 +1,7 @@
 package escrow_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -158,7 +159,7 @@ func TestTransitionTellsItsStep(t *testing.T) {
 	entry := d.lastEntry()
 	want := escrow.PositionEvent{
 		ID: entry.ID, Sequence: outcome.Sequence, Actor: d.actor, At: entry.At, From: "FUNDED", To: "PARTIALLY_RELEASED",
-		Currency: "USD", Amount: 30_50, Reason: "Milestone 1", Metadata: escrow.Metadata(`{"invoice":7}`),
+		Currency: usd, Amount: 30_50, Reason: "Milestone 1", Metadata: escrow.Metadata(`{"invoice":7}`),
 	}
 	if diff := cmp.Diff(append(before, want), d.history(id), exactly()); diff != "" {
 		t.Errorf("events wanted (-) and kept (+):\n%s", diff)
@@ -189,7 +190,7 @@ func TestATransitionIsAnsweredWithItsOwnEvent(t *testing.T) {
 		var history []escrow.Entry
 		for _, entry := range d.books.Entries {
 			if entry.Subject == outcome.Subject {
-				history = append(history, must(escrow.ParseEntry(entry.Body)))
+				history = append(history, must(escrow.ParseEntry(entry.Body, entry.Private)))
 			}
 		}
 		if diff := cmp.Diff(outcome.Resource, must(escrow.ResourceOf(history)), exactly()); diff != "" {
@@ -565,5 +566,41 @@ func TestCheckMoneyFindsEveryContradiction(t *testing.T) {
 				t.Errorf("CheckMoney says %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+// A list of currencies can drop one while money is held in it.
+func TestMoneyOfAWithdrawnCurrencyMovesOn(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	id := d.in(escrow.StateFunded)
+	var entries []escrow.Entry
+	for _, entry := range d.books.Entries {
+		if entry.Subject == id.String() {
+			body := bytes.ReplaceAll(entry.Body, []byte(`"currency":"USD"`), []byte(`"currency":"HRK"`))
+			entries = append(entries, must(escrow.ParseEntry(body, nil)))
+		}
+	}
+	stored, ok := must(escrow.ResourceOf(entries)).(escrow.Position)
+	hrk := money.Currency{Code: "HRK", Decimals: 2}
+	if !ok || stored.Currency != hrk || stored.Held != d.get(id).Held {
+		t.Fatalf("the entries make %+v", stored)
+	}
+
+	stored.Events = nil
+	d.books.Positions.Load(id, stored)
+	d.accept(transition(id, escrow.StatePartiallyReleased, "1"))
+	if got := d.get(id); got.Released != 100 || got.Currency != hrk {
+		t.Errorf("after a release of 1 it is %+v", got)
+	}
+	if _, step, _ := d.lastEntry().PositionEvent(); step.Amount.Format(step.Currency) != "1.00" || step.Currency != hrk {
+		t.Errorf("the entry tells %+v", step)
+	}
+
+	_, faults := escrow.NewCreatePosition(escrow.PositionInput{
+		AssetID: stored.AssetID.String(), HolderReference: "h", Currency: "HRK", Amount: "1",
+	})
+	if len(faults) != 1 || faults[0].Field != "currency" {
+		t.Errorf("a position of a withdrawn currency has the faults %v", faults)
 	}
 }

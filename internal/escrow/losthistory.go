@@ -4,10 +4,10 @@ import "encoding/base64"
 
 // A journal can lose entries that were acknowledged: its database fails over to a standby
 // that had not received them, or is restored from a backup. Whoever knows of such an entry
-// closes the institution, which then takes no command until the operator has accepted that
+// halts the institution, which then takes no command until the operator has accepted that
 // the entries are gone.
 
-// AcceptHistory opens an institution that was closed because its journal has lost entries.
+// AcceptHistory opens an institution that was halted because its journal has lost entries.
 type AcceptHistory struct {
 	// Checkpoint is nil where none is known.
 	Checkpoint *KnownCheckpoint
@@ -74,7 +74,7 @@ func (b *Books) checkHistory(command Command) *Error {
 		return nil
 	}
 	return Errorf(CodeHistoryLost,
-		"The journal ends at entry %d, and entry %d is known to have been acknowledged. The institution is closed "+
+		"The journal ends at entry %d, and entry %d is known to have been acknowledged. The institution is halted "+
 			"until the operator has accepted the loss.", b.Head.Sequence, b.Head.Lost)
 }
 

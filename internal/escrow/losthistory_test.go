@@ -6,7 +6,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
-func TestAnInstitutionThatHasLostEntriesIsClosed(t *testing.T) {
+func TestAnInstitutionThatHasLostEntriesIsHalted(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
 	admin := d.key(escrow.RoleAdmin, nil)

@@ -86,6 +86,40 @@ func checkMetadata(object []byte) error {
 	}
 }
 
+// MetadataPatch is a change of metadata as JSON Merge Patch (RFC 7396) has it: an object
+// whose members take the place of those there are, with null for those to be removed. The
+// patch null removes all; nil changes nothing.
+type MetadataPatch []byte
+
+// UnmarshalJSON keeps the patch's bytes. What is neither an object nor null is an error.
+func (p *MetadataPatch) UnmarshalJSON(value []byte) error {
+	if string(value) != "null" && (len(value) == 0 || value[0] != '{') {
+		return errors.New("must be a JSON object, or null")
+	}
+	*p = bytes.Clone(value)
+	return nil
+}
+
+// apply returns the metadata that a patch makes of others. What is not in the patch keeps its
+// bytes and its place; what is new comes last.
+func (p MetadataPatch) apply(before Metadata) (Metadata, error) {
+	switch {
+	case p == nil:
+		return before, nil
+	case string(p) == "null":
+		return nil, nil
+	}
+
+	after, err := mergePatch(before, p)
+	if err != nil {
+		return nil, err
+	}
+	if string(after) == "{}" {
+		return nil, nil
+	}
+	return Metadata(after), checkMetadata(after)
+}
+
 func isForbiddenInMetadata(r rune) bool {
 	return unicode.IsControl(r) && r != '\t' && r != '\n' && r != '\r'
 }

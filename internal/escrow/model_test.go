@@ -26,6 +26,7 @@ type modelTemplate struct {
 	min, max               int // in minor units
 	percentage             int // in ten-thousandths of a percent
 	days                   int
+	unique                 bool // of references
 }
 
 // modelPolicy has its bounds in ten-thousandths of a unit; -1 is none.
@@ -38,10 +39,12 @@ type modelKey struct {
 	role    string
 	expires time.Time // zero: never
 	revoked bool
+	rotated bool
 }
 
 type modelPosition struct {
 	template                                           int
+	reference                                          string
 	state                                              string
 	amount, funded, released, refunded, held, retained int
 	expires                                            time.Time // zero: never
@@ -57,7 +60,7 @@ func (p modelPosition) same(other modelPosition) bool {
 	sums := func(p modelPosition) [7]int {
 		return [7]int{p.template, p.amount, p.funded, p.released, p.refunded, p.held, p.retained}
 	}
-	return sums(p) == sums(other) && p.state == other.state && p.expires.Equal(other.expires) && slices.Equal(p.steps, other.steps)
+	return sums(p) == sums(other) && p.reference == other.reference && p.state == other.state && p.expires.Equal(other.expires) && slices.Equal(p.steps, other.steps)
 }
 
 // copy is the model as it is now, whatever becomes of the model.
@@ -149,9 +152,13 @@ func (m *model) rotateKey(at time.Time, key int, overlap time.Duration) string {
 	if key == -1 {
 		return "api_key_not_found"
 	}
+	if m.keys[key].rotated {
+		return "api_key_rotated"
+	}
 	if !m.active(at, key) {
 		return "api_key_inactive"
 	}
+	m.keys[key].rotated = true
 	m.keys = append(m.keys, modelKey{role: m.keys[key].role, expires: m.keys[key].expires})
 	end := at.Add(overlap)
 	if old := &m.keys[key]; old.expires.IsZero() || old.expires.After(end) {
@@ -179,7 +186,7 @@ func (m *model) setPolicy(at time.Time, region string, policy modelPolicy) strin
 	return m.accepted(at)
 }
 
-func (m *model) createPosition(at time.Time, asset int, currency string, amount int, expires time.Time) string {
+func (m *model) createPosition(at time.Time, asset int, currency string, amount int, expires time.Time, reference string) string {
 	if !expires.IsZero() && !expires.After(at) {
 		return "invalid_input"
 	}
@@ -220,13 +227,18 @@ func (m *model) createPosition(at time.Time, asset int, currency string, amount 
 			return "policy_currency"
 		}
 	}
+	for _, p := range m.positions {
+		if template.unique && reference != "" && p.template == asset && p.reference == reference {
+			return "external_reference_taken"
+		}
+	}
 	// A percentage in ten-thousandths is of a million; a rest counts as a whole.
 	retained := amount * template.percentage / 1_000_000
 	if amount*template.percentage%1_000_000 != 0 {
 		retained++
 	}
 	m.positions = append(m.positions, modelPosition{
-		template: asset, state: "CREATED", amount: amount, retained: retained, expires: expires,
+		template: asset, reference: reference, state: "CREATED", amount: amount, retained: retained, expires: expires,
 		steps: []modelStep{{"", "CREATED", amount}},
 	})
 	return m.accepted(at)

@@ -22,7 +22,7 @@ type Policy struct {
 type PositionRules struct {
 	MinAmount         *money.Decimal
 	MaxAmount         *money.Decimal
-	AllowedCurrencies []money.Currency
+	AllowedCurrencies []money.Code
 }
 
 // check refuses a position that breaks a rule, in the documented order.
@@ -32,7 +32,7 @@ func (r PositionRules) check(region Region, currency money.Currency, amount mone
 		return Errorf(CodePolicyMinAmount, "The policy for %s asks for an amount of at least %s.", region, r.MinAmount)
 	case r.MaxAmount != nil && amount.Compare(currency, *r.MaxAmount) > 0:
 		return Errorf(CodePolicyMaxAmount, "The policy for %s allows an amount of at most %s.", region, r.MaxAmount)
-	case len(r.AllowedCurrencies) > 0 && !slices.Contains(r.AllowedCurrencies, currency):
+	case len(r.AllowedCurrencies) > 0 && !slices.Contains(r.AllowedCurrencies, currency.Code):
 		return Errorf(CodePolicyCurrency, "The policy for %s does not allow the currency %s.", region, currency)
 	}
 	return nil
@@ -118,9 +118,9 @@ type policySet struct {
 }
 
 type rulesState struct {
-	MinAmount         string           `json:"minAmount,omitempty"`
-	MaxAmount         string           `json:"maxAmount,omitempty"`
-	AllowedCurrencies []money.Currency `json:"allowedCurrencies,omitempty"`
+	MinAmount         string       `json:"minAmount,omitempty"`
+	MaxAmount         string       `json:"maxAmount,omitempty"`
+	AllowedCurrencies []money.Code `json:"allowedCurrencies,omitempty"`
 }
 
 // PolicySubject is how a journal names the policy of a region.
@@ -128,6 +128,8 @@ func PolicySubject(region Region) string { return "policy/" + string(region) }
 
 func (e policySet) kind() Kind      { return KindPolicySet }
 func (e policySet) subject() string { return PolicySubject(e.Region) }
+
+func (e policySet) rewrites() Needs { return Needs{Policies: true} }
 
 func (e policySet) resource(b *Books, _ Entry) Resource { return b.Policies.mustGet(e.Region) }
 

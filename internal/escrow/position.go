@@ -26,14 +26,17 @@ type Position struct {
 	ID                PositionID
 	InstitutionID     InstitutionID
 	AssetID           AssetID
-	HolderReference   string
-	ExternalReference string // empty where the client gave none
-	Currency          money.Currency
-	Amount            money.Amount
-	Funded            money.Amount
-	Released          money.Amount
-	Refunded          money.Amount
-	Held              money.Amount
+	HolderReference   string // empty where it was erased
+	ExternalReference string // empty where the client gave none, and where it was erased
+	// UniqueIn is the template in which no other position has the external reference; zero
+	// where others can.
+	UniqueIn TemplateID
+	Currency money.Currency
+	Amount   money.Amount
+	Funded   money.Amount
+	Released money.Amount
+	Refunded money.Amount
+	Held     money.Amount
 	// Retained is the part that a partial release must leave held.
 	Retained money.Amount
 	State    State
@@ -50,6 +53,9 @@ type Position struct {
 	Events []PositionEvent
 }
 
+// Erased reports whether what was private of the position was erased: each has a holder.
+func (p Position) Erased() bool { return p.HolderReference == "" }
+
 // PositionEvent is the creation of a position, or one of its transitions, as its entry in
 // the journal tells it.
 type PositionEvent struct {
@@ -63,6 +69,8 @@ type PositionEvent struct {
 	Amount   money.Amount // what moved; 0 where nothing did
 	Reason   string
 	Metadata Metadata
+	// Erased says that a reason or metadata were erased.
+	Erased bool
 }
 
 // PositionInput is what a client gives to make a position.
@@ -104,11 +112,15 @@ func NewCreatePosition(in PositionInput) (CreatePosition, Faults) {
 
 // Needs implements Command.
 func (c CreatePosition) Needs() Needs {
-	return Needs{Assets: []AssetID{c.asset}, Policies: true}
+	needs := Needs{Assets: []AssetID{c.asset}, Policies: true}
+	if c.externalReference != "" {
+		needs.References = []AssetReference{{Asset: c.asset, Text: c.externalReference}}
+	}
+	return needs
 }
 
 // The refusals come in an order that clients may rely on: the asset, the
-// template's rules, the policy's.
+// template's rules, the policy's, other positions.
 func (c CreatePosition) decide(b *Books, _ Request, s stamp) (event, *Error) {
 	if refusal := checkFuture("expiresAt", c.expiresAt, s.at); refusal != nil {
 		return nil, refusal
@@ -116,6 +128,9 @@ func (c CreatePosition) decide(b *Books, _ Request, s stamp) (event, *Error) {
 	asset, ok := b.Assets.Get(c.asset)
 	if !ok {
 		return nil, Errorf(CodeAssetNotFound, "There is no asset %s.", c.asset)
+	}
+	if asset.ClosedAt != nil {
+		return nil, Errorf(CodeAssetClosed, "The asset %s was closed at %s.", c.asset, FormatTime(*asset.ClosedAt))
 	}
 
 	template, _ := b.Templates.Get(asset.TemplateID)
@@ -132,16 +147,21 @@ func (c CreatePosition) decide(b *Books, _ Request, s stamp) (event, *Error) {
 			return nil, refusal
 		}
 	}
+	uniqueIn, refusal := b.checkReference(template, c.externalReference)
+	if refusal != nil {
+		return nil, refusal
+	}
 
 	e := positionCreated{
 		ID:                PositionID(s.id),
 		AssetID:           c.asset,
-		HolderReference:   c.holderReference,
-		ExternalReference: c.externalReference,
-		Currency:          c.currency,
+		HolderReference:   textMember(c.holderReference),
+		ExternalReference: textMember(c.externalReference),
+		UniqueIn:          uniqueIn,
+		Currency:          c.currency.Code,
 		Amount:            c.amount.Format(c.currency),
 		ExpiresAt:         formatOptionalTime(expiresAt),
-		Metadata:          c.metadata,
+		Metadata:          objectMember(c.metadata),
 	}
 	if retained := template.Config.retained(c.amount); retained > 0 {
 		e.Retained = retained.Format(c.currency)
@@ -158,18 +178,28 @@ const (
 var positionEventKinds = []eventKind{
 	{kind: KindPositionCreated, decode: decodeEvent[positionCreated], ledger: true},
 	{kind: KindPositionStateChanged, decode: decodeEvent[positionStateChanged], ledger: true, moves: true},
+	{kind: KindPositionDataErased, decode: decodeEvent[positionDataErased]},
 }
 
 type positionCreated struct {
-	ID                PositionID     `json:"id"`
-	AssetID           AssetID        `json:"assetId"`
-	HolderReference   string         `json:"holderReference"`
-	ExternalReference string         `json:"externalReference,omitempty"`
-	Currency          money.Currency `json:"currency"`
-	Amount            string         `json:"amount"`
-	Retained          string         `json:"retained,omitempty"`
-	ExpiresAt         *string        `json:"expiresAt,omitempty"`
-	Metadata          Metadata       `json:"metadata,omitempty"`
+	ID                PositionID    `json:"id"`
+	AssetID           AssetID       `json:"assetId"`
+	HolderReference   privateText   `json:"holderReference,omitzero"`
+	ExternalReference privateText   `json:"externalReference,omitzero"`
+	UniqueIn          TemplateID    `json:"uniqueIn,omitzero"`
+	Currency          money.Code    `json:"currency"`
+	Amount            string        `json:"amount"`
+	Retained          string        `json:"retained,omitempty"`
+	ExpiresAt         *string       `json:"expiresAt,omitempty"`
+	Metadata          privateObject `json:"metadata,omitzero"`
+}
+
+// withPrivate implements personal.
+func (e positionCreated) withPrivate(each func(name string, member *private)) event {
+	each("holderReference", &e.HolderReference.private)
+	each("externalReference", &e.ExternalReference.private)
+	each("metadata", &e.Metadata.private)
+	return e
 }
 
 func (e positionCreated) kind() Kind      { return KindPositionCreated }
@@ -189,27 +219,37 @@ func (e positionCreated) apply(b *Books, entry Entry) error {
 	}
 
 	var reader storedReader
+	retained := reader.optionalMoney(e.Retained, e.Currency)
+	if e.Retained != "" && retained.Currency != step.Currency {
+		return fmt.Errorf("position %s retains %q of %q %s", e.ID, e.Retained, e.Amount, e.Currency)
+	}
 	p := Position{
 		ID:                e.ID,
 		InstitutionID:     entry.InstitutionID,
 		AssetID:           e.AssetID,
-		HolderReference:   e.HolderReference,
-		ExternalReference: e.ExternalReference,
-		Currency:          e.Currency,
+		HolderReference:   e.HolderReference.value,
+		ExternalReference: e.ExternalReference.value,
+		UniqueIn:          e.UniqueIn,
+		Currency:          step.Currency,
 		Amount:            step.Amount,
-		Retained:          reader.optionalAmount(e.Retained),
+		Retained:          retained.Amount,
 		State:             StateCreated,
 		Version:           1,
 		ExpiresAt:         reader.optionalTime(e.ExpiresAt),
-		HistoryBytes:      historyBytes("", e.Metadata),
-		Metadata:          e.Metadata,
+		HistoryBytes:      historyBytes("", e.Metadata.value),
+		Metadata:          e.Metadata.metadata(),
 		CreatedAt:         entry.At,
 		UpdatedAt:         entry.At,
 	}
-	if reader.err == nil {
-		b.Positions.Put(e.ID, p)
+	if reader.err != nil {
+		return reader.err
 	}
-	return reader.err
+	if other, taken := b.withReference(p.reference()); taken {
+		return fmt.Errorf("position %s has the external reference of %s, in the template %s", e.ID, other, e.UniqueIn)
+	}
+	b.Positions.Put(e.ID, p)
+	b.noteReference(p)
+	return nil
 }
 
 // positionAfter returns a position as the books have it, with the event of the entry that
@@ -224,16 +264,17 @@ func positionAfter(b *Books, id PositionID, entry Entry) Position {
 
 // step implements positionStep.
 func (e positionCreated) step(entry Entry) (PositionEvent, error) {
-	amount, err := money.ParseFormatted(e.Amount)
+	var reader storedReader
+	amount := reader.money(e.Amount, e.Currency)
 	return PositionEvent{
 		ID:       entry.ID,
 		Sequence: entry.Sequence,
 		Actor:    entry.Actor,
 		At:       entry.At,
 		To:       StateCreated,
-		Currency: e.Currency,
-		Amount:   amount,
-	}, err
+		Currency: amount.Currency,
+		Amount:   amount.Amount,
+	}, reader.err
 }
 
 // AppendJSON implements jsonwriter.Value with the event as encoding/json writes it.
@@ -242,8 +283,11 @@ func (e positionCreated) AppendJSON(text []byte) []byte {
 	jsonwriter.Appender(&o, "id", e.ID)
 	jsonwriter.Appender(&o, "assetId", e.AssetID)
 
-	o.Text("holderReference", e.HolderReference)
-	o.OptionalText("externalReference", e.ExternalReference)
+	e.HolderReference.write(&o, "holderReference")
+	e.ExternalReference.write(&o, "externalReference")
+	if !e.UniqueIn.IsZero() {
+		jsonwriter.Appender(&o, "uniqueIn", e.UniqueIn)
+	}
 	o.Text("currency", string(e.Currency))
 	o.Text("amount", e.Amount)
 	o.OptionalText("retained", e.Retained)
@@ -251,8 +295,6 @@ func (e positionCreated) AppendJSON(text []byte) []byte {
 	if e.ExpiresAt != nil {
 		o.Text("expiresAt", *e.ExpiresAt)
 	}
-	if len(e.Metadata) > 0 {
-		o.Raw("metadata", e.Metadata)
-	}
+	e.Metadata.write(&o, "metadata")
 	return o.End()
 }

@@ -22,11 +22,11 @@ func TestCreatePositionMakesAClaimWithoutMoney(t *testing.T) {
 	entry := d.lastEntry()
 	want := escrow.Position{
 		ID: id, InstitutionID: d.books.InstitutionID(), AssetID: asset, HolderReference: "holder-1", ExternalReference: "PO-1",
-		Currency: "USD", Amount: 100_050, Retained: 10_005, State: escrow.StateCreated, Version: 1, HistoryBytes: 7, ExpiresAt: &expiresAt,
+		Currency: usd, Amount: 100_050, Retained: 10_005, State: escrow.StateCreated, Version: 1, HistoryBytes: 7, ExpiresAt: &expiresAt,
 		Metadata: escrow.Metadata(`{"a":1}`), CreatedAt: entry.At, UpdatedAt: entry.At,
 		Events: []escrow.PositionEvent{{
 			ID: entry.ID, Sequence: entry.Sequence, Actor: escrow.ActorRoot(), At: entry.At,
-			To: escrow.StateCreated, Currency: "USD", Amount: 100_050,
+			To: escrow.StateCreated, Currency: usd, Amount: 100_050,
 		}},
 	}
 	if diff := cmp.Diff(escrow.Resource(want), outcome.Resource, exactly()); diff != "" {

@@ -51,15 +51,22 @@ func (e PositionEvent) Posting() (posting Posting, ok bool) {
 // Balances are the sums of postings by currency and account. They have no bound:
 // many positions of the largest amount are more than an Amount holds.
 type Balances struct {
-	sums map[money.Currency]map[Account]*big.Int
+	sums map[money.Code]*sums
+}
+
+// sums are those of one currency, in minor units of the most decimals that its postings
+// have had: a currency can get others while money is held in it.
+type sums struct {
+	decimals int
+	of       map[Account]*big.Int
 }
 
 // Add adds a posting.
 func (b *Balances) Add(p Posting) {
-	amount := big.NewInt(int64(p.Amount))
-	of := b.of(p.Currency)
-	of[p.Debit].Sub(of[p.Debit], amount)
-	of[p.Credit].Add(of[p.Credit], amount)
+	s := b.in(p.Currency)
+	amount := s.minor(big.NewInt(int64(p.Amount)), p.Currency.Decimals)
+	s.of[p.Debit].Sub(s.of[p.Debit], amount)
+	s.of[p.Credit].Add(s.of[p.Credit], amount)
 }
 
 // AddBody adds what an entry of a kind moves, by its body. Most kinds move nothing. Only
@@ -76,46 +83,77 @@ func (b *Balances) AddBody(kind Kind, body []byte) error {
 	}
 
 	var step struct {
-		To       State          `json:"toState"`
-		Currency money.Currency `json:"currency"`
-		Amount   string         `json:"amount"`
+		To       State      `json:"toState"`
+		Currency money.Code `json:"currency"`
+		Amount   string     `json:"amount"`
 	}
 	if err := json.Unmarshal(bytes.TrimSuffix(event, []byte("}")), &step); err != nil {
 		return fmt.Errorf("entry body: event: %w", err)
 	}
 
 	var reader storedReader
-	moved := PositionEvent{To: step.To, Currency: step.Currency, Amount: reader.optionalAmount(step.Amount)}
+	amount := reader.optionalMoney(step.Amount, step.Currency)
+	moved := PositionEvent{To: step.To, Currency: amount.Currency, Amount: amount.Amount}
 	if posting, moves := moved.Posting(); moves {
 		b.Add(posting)
 	}
 	return reader.err
 }
 
-func (b *Balances) of(c money.Currency) map[Account]*big.Int {
+// in returns the sums of a currency, with the currency's decimals at least.
+func (b *Balances) in(c money.Currency) *sums {
 	if b.sums == nil {
-		b.sums = make(map[money.Currency]map[Account]*big.Int)
+		b.sums = make(map[money.Code]*sums)
 	}
 
-	if b.sums[c] == nil {
-		b.sums[c] = make(map[Account]*big.Int, len(Accounts()))
+	s := b.sums[c.Code]
+	if s == nil {
+		s = &sums{decimals: c.Decimals, of: make(map[Account]*big.Int, len(Accounts()))}
 		for _, account := range Accounts() {
-			b.sums[c][account] = new(big.Int)
+			s.of[account] = new(big.Int)
 		}
+		b.sums[c.Code] = s
 	}
-	return b.sums[c]
+
+	if c.Decimals > s.decimals {
+		wider := &sums{decimals: c.Decimals, of: s.of}
+		for account, sum := range s.of {
+			s.of[account] = wider.minor(sum, s.decimals)
+		}
+		*s = *wider
+	}
+	return s
 }
 
-// Currencies lists the currencies that there are postings in, in order of code.
-func (b *Balances) Currencies() []money.Currency { return slices.Sorted(maps.Keys(b.sums)) }
-
-// Of returns an account's balance in a currency, in minor units.
-func (b *Balances) Of(c money.Currency, a Account) *big.Int {
-	sum := new(big.Int)
-	if balance, ok := b.sums[c][a]; ok {
-		sum.Set(balance)
+// minor returns minor units of a number of decimals, at most that of the sums, as minor units
+// of the sums.
+func (s *sums) minor(units *big.Int, decimals int) *big.Int {
+	if decimals == s.decimals {
+		return units
 	}
-	return sum
+	power := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(s.decimals-decimals)), nil)
+	return power.Mul(power, units)
+}
+
+// Currencies lists the currencies that there are postings in, in order of code, each with
+// the decimals of its balances.
+func (b *Balances) Currencies() []money.Currency {
+	currencies := make([]money.Currency, 0, len(b.sums))
+	for _, code := range slices.Sorted(maps.Keys(b.sums)) {
+		currencies = append(currencies, money.Currency{Code: code, Decimals: b.sums[code].decimals})
+	}
+	return currencies
+}
+
+// Of returns an account's balance in a currency, in minor units of its decimals, which must
+// be those of Currencies at least.
+func (b *Balances) Of(c money.Currency, a Account) *big.Int {
+	s, ok := b.sums[c.Code]
+	if !ok {
+		return new(big.Int)
+	}
+	wider := sums{decimals: c.Decimals}
+	return new(big.Int).Set(wider.minor(s.of[a], s.decimals))
 }
 
 // Total returns the sum over all accounts in a currency: zero, unless the balances
@@ -131,23 +169,23 @@ func (b *Balances) Total(c money.Currency) *big.Int {
 // Clone returns a copy that shares nothing.
 func (b *Balances) Clone() Balances {
 	var c Balances
-	for currency, sums := range b.sums {
-		of := c.of(currency)
-		for account, sum := range sums {
+	for _, currency := range b.Currencies() {
+		of := c.in(currency).of
+		for account, sum := range b.sums[currency.Code].of {
 			of[account].Set(sum)
 		}
 	}
 	return c
 }
 
-// MarshalJSON writes the balances as an object of currencies, each an object of
-// accounts with whole numbers of minor units as strings.
+// MarshalJSON writes the balances as an object of currencies, each an object of accounts
+// with amounts as strings, which have the currency's decimals.
 func (b *Balances) MarshalJSON() ([]byte, error) {
-	out := make(map[money.Currency]map[Account]string, len(b.sums))
-	for currency, sums := range b.sums {
-		out[currency] = make(map[Account]string, len(sums))
-		for account, sum := range sums {
-			out[currency][account] = sum.String()
+	out := make(map[money.Code]map[Account]string, len(b.sums))
+	for code, s := range b.sums {
+		out[code] = make(map[Account]string, len(s.of))
+		for account, sum := range s.of {
+			out[code][account] = money.FormatSum(sum, s.decimals)
 		}
 	}
 	return json.Marshal(out)
@@ -155,21 +193,23 @@ func (b *Balances) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON reads what MarshalJSON writes.
 func (b *Balances) UnmarshalJSON(text []byte) error {
-	var in map[money.Currency]map[Account]string
+	var in map[money.Code]map[Account]string
 	if err := json.Unmarshal(text, &in); err != nil {
 		return fmt.Errorf("balances: %w", err)
 	}
 
 	b.sums = nil
-	for currency, sums := range in {
-		of := b.of(currency)
-		for account, sum := range sums {
-			if of[account] == nil {
+	for code, accounts := range in {
+		for account, amount := range accounts {
+			if !slices.Contains(Accounts(), account) {
 				return fmt.Errorf("balances: account %q is not known", account)
 			}
-			if _, ok := of[account].SetString(sum, 10); !ok {
-				return fmt.Errorf("balances: %q is no whole number", sum)
+			sum, decimals, err := money.ParseSum(amount)
+			if err != nil {
+				return fmt.Errorf("balances: %w", err)
 			}
+			s := b.in(money.Currency{Code: code, Decimals: decimals})
+			s.of[account] = s.minor(sum, decimals)
 		}
 	}
 	return nil

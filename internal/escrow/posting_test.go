@@ -1,6 +1,7 @@
 package escrow_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"math/big"
 	"slices"
@@ -14,13 +15,13 @@ import (
 
 func TestStepsMoveMoneyBetweenAccounts(t *testing.T) {
 	for to, want := range map[escrow.State]escrow.Posting{
-		escrow.StateFunded:            {Debit: "HOLDER", Credit: "ESCROW", Currency: "USD", Amount: 5},
-		escrow.StatePartiallyReleased: {Debit: "ESCROW", Credit: "BENEFICIARY", Currency: "USD", Amount: 5},
-		escrow.StateReleased:          {Debit: "ESCROW", Credit: "BENEFICIARY", Currency: "USD", Amount: 5},
-		escrow.StateCancelled:         {Debit: "ESCROW", Credit: "REFUND", Currency: "USD", Amount: 5},
-		escrow.StateExpired:           {Debit: "ESCROW", Credit: "REFUND", Currency: "USD", Amount: 5},
+		escrow.StateFunded:            {Debit: "HOLDER", Credit: "ESCROW", Currency: usd, Amount: 5},
+		escrow.StatePartiallyReleased: {Debit: "ESCROW", Credit: "BENEFICIARY", Currency: usd, Amount: 5},
+		escrow.StateReleased:          {Debit: "ESCROW", Credit: "BENEFICIARY", Currency: usd, Amount: 5},
+		escrow.StateCancelled:         {Debit: "ESCROW", Credit: "REFUND", Currency: usd, Amount: 5},
+		escrow.StateExpired:           {Debit: "ESCROW", Credit: "REFUND", Currency: usd, Amount: 5},
 	} {
-		step := escrow.PositionEvent{To: to, Currency: "USD", Amount: 5}
+		step := escrow.PositionEvent{To: to, Currency: usd, Amount: 5}
 		if got, moves := step.Posting(); got != want || !moves {
 			t.Errorf("to %s moves %+v, %v, want %+v", to, got, moves, want)
 		}
@@ -30,7 +31,7 @@ func TestStepsMoveMoneyBetweenAccounts(t *testing.T) {
 		}
 	}
 	// What is promised at the creation has not moved yet.
-	if posting, moves := (escrow.PositionEvent{To: escrow.StateCreated, Currency: "USD", Amount: 5}).Posting(); moves {
+	if posting, moves := (escrow.PositionEvent{To: escrow.StateCreated, Currency: usd, Amount: 5}).Posting(); moves {
 		t.Errorf("the creation moves %+v", posting)
 	}
 }
@@ -45,13 +46,13 @@ func TestBalancesSumToZero(t *testing.T) {
 			posting := escrow.Posting{
 				Debit:    rapid.SampledFrom(escrow.Accounts()).Draw(t, "debit"),
 				Credit:   rapid.SampledFrom(escrow.Accounts()).Draw(t, "credit"),
-				Currency: rapid.SampledFrom([]money.Currency{"USD", "JPY", "KWD"}).Draw(t, "currency"),
+				Currency: rapid.SampledFrom([]money.Currency{usd, jpy, {Code: "KWD", Decimals: 3}}).Draw(t, "currency"),
 				// Some of the largest are more than 64 bits hold.
 				Amount: money.Amount(rapid.Int64Min(1).Draw(t, "amount")),
 			}
 			balances.Add(posting)
 			for account, sign := range map[escrow.Account]int64{posting.Debit: -1, posting.Credit: 1} {
-				key := string(posting.Currency) + string(account)
+				key := posting.Currency.String() + string(account)
 				if sums[key] == nil {
 					sums[key] = new(big.Int)
 				}
@@ -60,7 +61,7 @@ func TestBalancesSumToZero(t *testing.T) {
 				}
 			}
 		}
-		if !slices.IsSorted(balances.Currencies()) {
+		if !slices.IsSortedFunc(balances.Currencies(), byCode) {
 			t.Errorf("the currencies are %v", balances.Currencies())
 		}
 		for _, currency := range balances.Currencies() {
@@ -68,7 +69,7 @@ func TestBalancesSumToZero(t *testing.T) {
 				t.Errorf("%s sums to %s", currency, total)
 			}
 			for _, account := range escrow.Accounts() {
-				want := sums[string(currency)+string(account)]
+				want := sums[currency.String()+string(account)]
 				if want == nil {
 					want = new(big.Int)
 				}
@@ -83,7 +84,7 @@ func TestBalancesSumToZero(t *testing.T) {
 			t.Errorf("%s is read as %+v, %v", text, read, err)
 		}
 		clone := balances.Clone()
-		clone.Add(escrow.Posting{Debit: "HOLDER", Credit: "ESCROW", Currency: "USD", Amount: 1})
+		clone.Add(escrow.Posting{Debit: "HOLDER", Credit: "ESCROW", Currency: usd, Amount: 1})
 		if balancesText(t, &clone) == text || balancesText(t, &balances) != text {
 			t.Error("a copy shares what it has with the original")
 		}
@@ -101,17 +102,39 @@ func balancesText(t rapid.TB, balances *escrow.Balances) string {
 }
 
 func TestBalancesThatAreNoneAreRefused(t *testing.T) {
-	for _, text := range []string{`[]`, `{"USD": {"CASH": "1"}}`, `{"USD": {"ESCROW": "1.5"}}`, `{"USD": {"ESCROW": 1}}`} {
+	for _, text := range []string{`[]`, `{"USD": {"CASH": "1"}}`, `{"USD": {"ESCROW": "1.50000"}}`, `{"USD": {"ESCROW": "01"}}`, `{"USD": {"ESCROW": "x"}}`, `{"USD": {"ESCROW": 1}}`} {
 		var balances escrow.Balances
 		if err := json.Unmarshal([]byte(text), &balances); err == nil {
 			t.Errorf("%s is read as %+v", text, balances)
 		}
 	}
 	var balances escrow.Balances
-	if err := json.Unmarshal([]byte(`{"USD": {"ESCROW": "7"}}`), &balances); err != nil || balances.Total("USD").Int64() != 7 {
-		t.Errorf("balances that do not sum to zero hide it: %s, %v", balances.Total("USD"), err)
+	if err := json.Unmarshal([]byte(`{"USD": {"ESCROW": "0.07"}}`), &balances); err != nil || balances.Total(usd).Int64() != 7 {
+		t.Errorf("balances that do not sum to zero hide it: %s, %v", balances.Total(usd), err)
 	}
 }
+
+// A currency can get other decimals while money is held in it.
+func TestBalancesAreInUnitsWhateverTheDecimals(t *testing.T) {
+	old, now := money.Currency{Code: "ISK", Decimals: 2}, money.Currency{Code: "ISK"}
+	for _, order := range [][]money.Currency{{old, now}, {now, old}} {
+		var balances escrow.Balances
+		for _, currency := range order {
+			unit := must(money.ParseAmount("3", currency))
+			balances.Add(escrow.Posting{Debit: "HOLDER", Credit: "ESCROW", Currency: currency, Amount: unit})
+		}
+		if got := balances.Currencies(); !slices.Equal(got, []money.Currency{old}) || balances.Of(old, "ESCROW").Int64() != 600 {
+			t.Errorf("the balances of %v are %s", got, balancesText(t, &balances))
+		}
+		var read escrow.Balances
+		text := balancesText(t, &balances)
+		if err := json.Unmarshal([]byte(text), &read); err != nil || balancesText(t, &read) != text {
+			t.Errorf("%s is read as %s, %v", text, balancesText(t, &read), err)
+		}
+	}
+}
+
+func byCode(a, b money.Currency) int { return cmp.Compare(a.Code, b.Code) }
 
 // What the accounts have is what the positions have.
 func TestBalancesAgreeWithPositions(t *testing.T) {
@@ -121,17 +144,17 @@ func TestBalancesAgreeWithPositions(t *testing.T) {
 		end := rapid.SampledFrom([]escrow.State{escrow.StateReleased, escrow.StateCancelled, escrow.StateExpired}).Draw(t, "end")
 		var balances escrow.Balances
 		for _, step := range []escrow.PositionEvent{
-			{To: escrow.StateCreated, Currency: "EUR", Amount: promised},
-			{To: escrow.StateFunded, Currency: "EUR", Amount: promised},
-			{To: escrow.StatePartiallyReleased, Currency: "EUR", Amount: part},
-			{To: end, Currency: "EUR", Amount: promised - part},
+			{To: escrow.StateCreated, Currency: eur, Amount: promised},
+			{To: escrow.StateFunded, Currency: eur, Amount: promised},
+			{To: escrow.StatePartiallyReleased, Currency: eur, Amount: part},
+			{To: end, Currency: eur, Amount: promised - part},
 		} {
 			if posting, moves := step.Posting(); moves {
 				balances.Add(posting)
 			}
 		}
-		if balances.Of("EUR", "HOLDER").Int64() != -int64(promised) || balances.Of("EUR", "ESCROW").Sign() != 0 {
-			t.Errorf("after its end the accounts have %s and %s", balances.Of("EUR", "HOLDER"), balances.Of("EUR", "ESCROW"))
+		if balances.Of(eur, "HOLDER").Int64() != -int64(promised) || balances.Of(eur, "ESCROW").Sign() != 0 {
+			t.Errorf("after its end the accounts have %s and %s", balances.Of(eur, "HOLDER"), balances.Of(eur, "ESCROW"))
 		}
 	})
 }

@@ -2,6 +2,7 @@ package escrow
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/money"
@@ -16,6 +17,10 @@ const (
 	// MaxPageBytes is where a page ends whatever the items that it may have, as one can have
 	// 64 KiB of metadata: a page of 1000 would take the memory of ten thousand usual answers.
 	MaxPageBytes = 4 << 20
+	// MaxCount is up to where the items of a list are counted.
+	MaxCount = 10_000
+	// MaxFilterValues bounds the values that one filter can have.
+	MaxFilterValues = 30
 )
 
 // PageRequest asks for a part of a list that is ordered by creation.
@@ -26,6 +31,8 @@ type PageRequest struct {
 	After *Cursor
 	// Descending asks for the newest first.
 	Descending bool
+	// Count asks how many items there are on all pages.
+	Count bool
 }
 
 // Cursor is an item's place in a list: its id, or its sequence in a journal.
@@ -40,6 +47,10 @@ func SequenceCursor(sequence int64) (c Cursor) {
 	return c
 }
 
+// StepCursor returns the place of a position in a list by last steps, from the time of its last: no
+// two entries of a journal have the same.
+func StepCursor(at time.Time) Cursor { return SequenceCursor(at.UnixMicro()) }
+
 // Sequence returns the sequence that SequenceCursor was given.
 func (c Cursor) Sequence() int64 { return int64(binary.BigEndian.Uint64(c[8:])) }
 
@@ -48,6 +59,13 @@ type Page[T any] struct {
 	Items []T
 	// More says whether the list goes on.
 	More bool
+	// Next is where it goes on, where that is not behind the last of Items: after what was looked at
+	// and is not in the list. It is nil elsewhere.
+	Next *Cursor
+	// Count is how many items all pages have, where that was asked for, and one more than MaxCount
+	// where they have more than that. AtLeast says that not all was looked at, and there can be more.
+	Count   *int
+	AtLeast bool
 }
 
 // Period restricts a list to what was created from From on and before To. Nil
@@ -72,10 +90,29 @@ type PositionFilter struct {
 	Asset             *AssetID
 	HolderReference   string
 	ExternalReference string
-	State             State
-	Currency          money.Currency
+	// States and Currencies are alternatives, each once.
+	States     []State
+	Currencies []money.Code
+	// Updated restricts the list to positions whose last step was in it, and orders it by that
+	// step.
+	Updated Period
 	// WithEvents asks for each position's history too.
 	WithEvents bool
+}
+
+// Matches reports whether the filter chooses a position, whatever its Updated.
+func (f PositionFilter) Matches(p Position) bool {
+	return (f.Asset == nil || *f.Asset == p.AssetID) &&
+		(f.HolderReference == "" || f.HolderReference == p.HolderReference) &&
+		(f.ExternalReference == "" || f.ExternalReference == p.ExternalReference) &&
+		(len(f.States) == 0 || slices.Contains(f.States, p.State)) &&
+		(len(f.Currencies) == 0 || slices.Contains(f.Currencies, p.Currency.Code)) &&
+		f.Has(p.CreatedAt)
+}
+
+// Has reports whether a time is in the period.
+func (p Period) Has(at time.Time) bool {
+	return (p.From == nil || !at.Before(*p.From)) && (p.To == nil || at.Before(*p.To))
 }
 
 // EntryFilter chooses entries of a journal; an empty field does not restrict.
@@ -83,9 +120,10 @@ type EntryFilter struct {
 	Period
 	// LedgerOnly leaves out what is not of LedgerKinds.
 	LedgerOnly bool
-	Kind       Kind
-	Actor      *Actor
-	Subject    string
+	// Kinds are alternatives, each once.
+	Kinds   []Kind
+	Actor   *Actor
+	Subject string
 	// UpTo is the highest sequence that counts; 0 for all.
 	UpTo int64
 }

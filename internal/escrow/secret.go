@@ -35,16 +35,23 @@ func NewSecret(random [32]byte) string {
 	return body + secretCheck(body)
 }
 
-// DeriveSecret returns the random bits of a secret, derived from a parent secret and a
-// nonce (HKDF, RFC 5869): the same two give the same bits. So a repeated request for a
-// new key can be answered with the same secret although only its hash is kept: whoever
-// repeats it presents the parent again.
-func DeriveSecret(parent string, nonce []byte) (random [32]byte) {
-	bits, err := hkdf.Key(sha256.New, []byte(parent), nonce, "escrowgrid api key", len(random))
+// DeriveSecret returns the random bits of a secret, derived from a parent secret, a secret of
+// the servers' and a nonce (HKDF, RFC 5869): the same three give the same bits. So a repeated
+// request for a new key can be answered with the same secret although only its hash is kept:
+// whoever repeats it presents the parent again. The servers' secret is in no database, so the
+// parent and a copy of the database, with the nonce, are not enough.
+func DeriveSecret(servers, parent string, nonce []byte) (random [32]byte) {
+	// Of a fixed length, it cannot be confused with the beginning of a parent.
+	secrets := expand([]byte(servers), nil, "escrowgrid key derivation secret")
+	return expand(append(secrets[:], parent...), nonce, "escrowgrid api key")
+}
+
+func expand(secret, salt []byte, purpose string) (bits [32]byte) {
+	derived, err := hkdf.Key(sha256.New, secret, salt, purpose, len(bits))
 	if err != nil {
 		panic(err) // only for lengths that HKDF cannot give
 	}
-	return [32]byte(bits)
+	return [32]byte(derived)
 }
 
 // CheckSecret refuses a text that NewSecret cannot have made.

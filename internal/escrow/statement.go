@@ -18,16 +18,25 @@ type Movement struct {
 	At         time.Time
 	PositionID PositionID
 	From, To   State
+	// Reason is why, as the client gave it; it may be empty.
+	Reason string
 }
 
-// MovementOf returns what an entry of a kind moves, by its body; ok is false where
-// nothing moved. Most kinds move nothing, and their bodies are not read.
-func MovementOf(kind Kind, body []byte) (m Movement, ok bool, err error) {
+// Claim is whose money moves, and what it is for.
+type Claim struct {
+	HolderReference string
+	AssetID         AssetID
+	AssetLabel      string
+}
+
+// MovementOf returns what an entry of a kind moves, by its body and the private values beside
+// it; ok is false where nothing moved. Most kinds move nothing, and their bodies are not read.
+func MovementOf(kind Kind, body, stored []byte) (m Movement, ok bool, err error) {
 	if !kind.movesMoney() {
 		return Movement{}, false, nil
 	}
 
-	entry, err := ParseEntry(body)
+	entry, err := ParseEntry(body, stored)
 	if err != nil {
 		return Movement{}, false, err
 	}
@@ -50,6 +59,7 @@ func (e PositionEvent) movement(of PositionID) (m Movement, ok bool) {
 		PositionID: of,
 		From:       e.From,
 		To:         e.To,
+		Reason:     e.Reason,
 	}, ok
 }
 
@@ -78,7 +88,7 @@ func (s *Statement) Add(m Movement) {
 // moved yet.
 func (p Position) Statement() Statement {
 	var s Statement
-	s.Closing.of(p.Currency)
+	s.Closing.in(p.Currency)
 	for _, event := range p.Events {
 		if m, moves := event.movement(p.ID); moves {
 			s.Add(m)

@@ -37,7 +37,7 @@ func statementOf(t rapid.TB, opening escrow.Balances, entries []escrow.Entry) es
 	t.Helper()
 	statement := escrow.NewStatement(opening)
 	for _, entry := range entries {
-		m, moves, err := escrow.MovementOf(entry.Kind, entry.Body)
+		m, moves, err := escrow.MovementOf(entry.Kind, entry.Body, entry.Private)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,9 +123,9 @@ func TestAMovementNamesItsEntry(t *testing.T) {
 	d := openDesk(t)
 	id := d.in(escrow.StatePartiallyReleased)
 	entry := d.lastEntry()
-	m, moves, err := escrow.MovementOf(entry.Kind, entry.Body)
+	m, moves, err := escrow.MovementOf(entry.Kind, entry.Body, entry.Private)
 	want := escrow.Movement{
-		Posting:  escrow.Posting{Debit: "ESCROW", Credit: "BENEFICIARY", Currency: "USD", Amount: 3000},
+		Posting:  escrow.Posting{Debit: "ESCROW", Credit: "BENEFICIARY", Currency: usd, Amount: 3000},
 		Sequence: entry.Sequence, EntryID: entry.ID, At: entry.At, PositionID: id, From: "FUNDED", To: "PARTIALLY_RELEASED",
 	}
 	if m != want || !moves || err != nil {
@@ -134,12 +134,12 @@ func TestAMovementNamesItsEntry(t *testing.T) {
 	d.accept(transition(d.position(d.escrow(), "100", "USD"), escrow.StateCancelled, ""))
 	if cancelled := d.lastEntry(); cancelled.Kind != escrow.KindPositionStateChanged {
 		t.Errorf("the last entry is %s", cancelled.Body)
-	} else if m, moves, err := escrow.MovementOf(cancelled.Kind, cancelled.Body); moves || err != nil {
+	} else if m, moves, err := escrow.MovementOf(cancelled.Kind, cancelled.Body, cancelled.Private); moves || err != nil {
 		t.Errorf("to cancel what was not funded moves %+v, %v", m, err)
 	}
 	// Money whose amount cannot be read must not be passed over.
 	for _, body := range [][]byte{[]byte(`{}`), bytes.Replace(entry.Body, []byte(`"amount":"`), []byte(`"amount":"x`), 1)} {
-		if m, _, err := escrow.MovementOf(entry.Kind, body); err == nil {
+		if m, _, err := escrow.MovementOf(entry.Kind, body, nil); err == nil {
 			t.Errorf("%s moves %+v", body, m)
 		}
 	}

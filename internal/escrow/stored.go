@@ -19,7 +19,7 @@ func (r *storedReader) keep(err error) {
 }
 
 func (r *storedReader) time(text string) time.Time {
-	at, err := ParseTime(text)
+	at, err := ParseWrittenTime(text)
 	r.keep(err)
 	return at
 }
@@ -32,18 +32,19 @@ func (r *storedReader) optionalTime(text *string) *time.Time {
 	return &at
 }
 
-func (r *storedReader) amount(text string) money.Amount {
-	amount, err := money.ParseFormatted(text)
+// money reads an amount of a currency. The amount's text tells the currency's decimals.
+func (r *storedReader) money(text string, code money.Code) money.Money {
+	amount, decimals, err := money.ParseFormatted(text)
 	r.keep(err)
-	return amount
+	return money.Money{Amount: amount, Currency: money.Currency{Code: code, Decimals: decimals}}
 }
 
-// optionalAmount reads an amount whose absence means nothing.
-func (r *storedReader) optionalAmount(text string) money.Amount {
+// optionalMoney reads an amount whose absence means nothing.
+func (r *storedReader) optionalMoney(text string, code money.Code) money.Money {
 	if text == "" {
-		return 0
+		return money.Money{}
 	}
-	return r.amount(text)
+	return r.money(text, code)
 }
 
 func (r *storedReader) decimal(text string) *money.Decimal {
@@ -60,6 +61,9 @@ func (r *storedReader) hash(text string) (hash SecretHash) {
 	r.keep(err)
 	if copy(hash[:], bits) != len(hash) {
 		r.keep(errors.New("hash is too short"))
+	}
+	if hash.String() != text {
+		r.keep(errors.New("hash is not written as 64 hexadecimal digits"))
 	}
 	return hash
 }

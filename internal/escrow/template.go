@@ -24,22 +24,24 @@ var templateCodes = []templateCodeRules{
 	{
 		code:     ConstructionEscrow,
 		vertical: Construction,
-		config:   []configMember{currencyMember, regionMember.optional(), minAmountMember, maxAmountMember},
+		config: []configMember{
+			currencyMember, regionMember.optional(), minAmountMember, maxAmountMember, uniqueReferenceMember,
+		},
 	},
 	{
 		code:     ConstructionRetainage,
 		vertical: Construction,
-		config:   []configMember{currencyMember, retainageMember},
+		config:   []configMember{currencyMember, retainageMember, uniqueReferenceMember},
 	},
 	{
 		code:     TradeFinanceInvoice,
 		vertical: TradeFinance,
-		config:   []configMember{currencyMember, maxTenorMember, countryMember},
+		config:   []configMember{currencyMember, maxTenorMember, countryMember, uniqueReferenceMember},
 	},
 	{
 		code:     TradeFinanceLC,
 		vertical: TradeFinance,
-		config:   []configMember{currencyMember, maxTenorMember, issuingCountryMember},
+		config:   []configMember{currencyMember, maxTenorMember, issuingCountryMember, uniqueReferenceMember},
 	},
 }
 
@@ -70,7 +72,7 @@ func TemplateCodes() []TemplateCode {
 func (c TemplateCode) Vertical() Vertical { return c.rules().vertical }
 
 // AssetTemplate is an institution's kind of asset, with the rules that its
-// positions keep. It never changes.
+// positions keep. The rules never change.
 type AssetTemplate struct {
 	ID            TemplateID
 	InstitutionID InstitutionID
@@ -79,17 +81,17 @@ type AssetTemplate struct {
 	Vertical      Vertical
 	Region        Region
 	Config        TemplateConfig
-	CreatedAt     time.Time
+	Upkeep
 }
 
 // TemplateConfig holds a template's rules. Which of them a template has depends
 // on its code; the zero value of a rule asks nothing.
 type TemplateConfig struct {
-	Currency money.Currency
+	Currency money.Code
 	// Region repeats the template's own, where the client named it.
 	Region Region
-	// MinAmount and MaxAmount bound a position's amount; 0 is no bound.
-	MinAmount, MaxAmount money.Amount
+	// MinAmount and MaxAmount bound a position's amount; no money is no bound.
+	MinAmount, MaxAmount money.Money
 	// RetainagePercentage is the share, from 0 to 100, of a position's amount
 	// that stays held until the position is RELEASED.
 	RetainagePercentage *money.Decimal
@@ -97,26 +99,31 @@ type TemplateConfig struct {
 	MaxTenorDays int64
 	// Country and IssuingBankCountry are ISO 3166-1 alpha-2 codes.
 	Country, IssuingBankCountry string
+	// UniqueExternalReference refuses a position whose external reference another one of the
+	// template has.
+	UniqueExternalReference bool
 }
 
 // The members of configs.
 var (
-	currencyMember  = newCurrencyMember("currency", func(c *TemplateConfig) *money.Currency { return &c.Currency })
+	currencyMember  = newCurrencyMember("currency", func(c *TemplateConfig) *money.Code { return &c.Currency })
 	regionMember    = newRegionMember("region", func(c *TemplateConfig) *Region { return &c.Region })
-	minAmountMember = newAmountMember("minAmount", func(c *TemplateConfig) *money.Amount { return &c.MinAmount })
-	maxAmountMember = newAmountMember("maxAmount", func(c *TemplateConfig) *money.Amount { return &c.MaxAmount })
+	minAmountMember = newAmountMember("minAmount", func(c *TemplateConfig) *money.Money { return &c.MinAmount })
+	maxAmountMember = newAmountMember("maxAmount", func(c *TemplateConfig) *money.Money { return &c.MaxAmount })
 	retainageMember = newPercentageMember("retainagePercentage",
 		func(c *TemplateConfig) **money.Decimal { return &c.RetainagePercentage })
 	maxTenorMember       = newDaysMember("maxTenorDays", func(c *TemplateConfig) *int64 { return &c.MaxTenorDays })
 	countryMember        = newCountryMember("country", func(c *TemplateConfig) *string { return &c.Country })
 	issuingCountryMember = newCountryMember("issuingBankCountry",
 		func(c *TemplateConfig) *string { return &c.IssuingBankCountry })
+	uniqueReferenceMember = newSwitchMember("uniqueExternalReference",
+		func(c *TemplateConfig) *bool { return &c.UniqueExternalReference })
 )
 
 // configMembers lists the members in the order in which they are written.
 var configMembers = []configMember{
 	currencyMember, regionMember, minAmountMember, maxAmountMember, retainageMember, maxTenorMember, countryMember,
-	issuingCountryMember,
+	issuingCountryMember, uniqueReferenceMember,
 }
 
 // checkTogether notes what is wrong with members that are right by themselves.
@@ -124,7 +131,7 @@ func (c TemplateConfig) checkTogether(region Region, faults *Faults) {
 	if c.Region != "" && c.Region != region {
 		faults.Add("config.region", "must equal the template's region")
 	}
-	if c.MinAmount != 0 && c.MaxAmount != 0 && c.MinAmount > c.MaxAmount {
+	if !c.MinAmount.IsZero() && !c.MaxAmount.IsZero() && c.MinAmount.Compare(c.MaxAmount) > 0 {
 		faults.Add("config.minAmount", "must not be greater than maxAmount")
 	}
 }
@@ -132,15 +139,17 @@ func (c TemplateConfig) checkTogether(region Region, faults *Faults) {
 // check refuses a position that breaks the template's rules on currency and
 // amount.
 func (c TemplateConfig) check(currency money.Currency, amount money.Amount) *Error {
+	of := money.Money{Amount: amount, Currency: currency}
+
 	switch {
-	case currency != c.Currency:
+	case currency.Code != c.Currency:
 		return Errorf(CodeTemplateCurrency, "The asset's template asks for the currency %s.", c.Currency)
-	case c.MinAmount != 0 && amount < c.MinAmount:
+	case !c.MinAmount.IsZero() && of.Compare(c.MinAmount) < 0:
 		return Errorf(CodeTemplateMinAmount, "The asset's template asks for an amount of at least %s.",
-			c.MinAmount.Format(c.Currency))
-	case c.MaxAmount != 0 && amount > c.MaxAmount:
+			c.MinAmount.Format())
+	case !c.MaxAmount.IsZero() && of.Compare(c.MaxAmount) > 0:
 		return Errorf(CodeTemplateMaxAmount, "The asset's template allows an amount of at most %s.",
-			c.MaxAmount.Format(c.Currency))
+			c.MaxAmount.Format())
 	}
 	return nil
 }
@@ -224,45 +233,13 @@ func (c CreateTemplate) decide(b *Books, _ Request, s stamp) (event, *Error) {
 		faults.Add("vertical", "must be a vertical of the institution")
 	}
 
-	return templateCreated{
+	return templateCreated{newTemplateState(AssetTemplate{
 		ID:       TemplateID(s.id),
 		Code:     c.code,
 		Name:     c.name,
 		Vertical: c.code.Vertical(),
 		Region:   c.region,
 		Config:   c.config,
-	}, faults.refusal()
-}
-
-// KindTemplateCreated is the kind of an entry that records a new asset template.
-const KindTemplateCreated Kind = "ASSET_TEMPLATE_CREATED"
-
-var templateEventKinds = []eventKind{{kind: KindTemplateCreated, decode: decodeEvent[templateCreated]}}
-
-type templateCreated struct {
-	ID       TemplateID     `json:"id"`
-	Code     TemplateCode   `json:"code"`
-	Name     string         `json:"name"`
-	Vertical Vertical       `json:"vertical"`
-	Region   Region         `json:"region"`
-	Config   TemplateConfig `json:"config"`
-}
-
-func (e templateCreated) kind() Kind      { return KindTemplateCreated }
-func (e templateCreated) subject() string { return e.ID.String() }
-
-func (e templateCreated) resource(b *Books, _ Entry) Resource { return b.Templates.mustGet(e.ID) }
-
-func (e templateCreated) apply(b *Books, entry Entry) error {
-	b.Templates.Put(e.ID, AssetTemplate{
-		ID:            e.ID,
-		InstitutionID: entry.InstitutionID,
-		Code:          e.Code,
-		Name:          e.Name,
-		Vertical:      e.Vertical,
-		Region:        e.Region,
-		Config:        e.Config,
-		CreatedAt:     entry.At,
-	})
-	return nil
+		Upkeep:   createdAt(s.at),
+	})}, faults.refusal()
 }

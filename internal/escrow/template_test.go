@@ -49,6 +49,11 @@ func TestTemplateKeepsItsConfigAsGivenAndReplayed(t *testing.T) {
 		},
 		{"CONSTR_ESCROW", `{"currency":"JPY","minAmount":5,"maxAmount":5}`, `{"currency":"JPY","minAmount":"5","maxAmount":"5"}`},
 		{"CONSTR_ESCROW", `{"currency":"USD","region":null,"minAmount":null,"maxAmount":null}`, `{"currency":"USD"}`},
+		{
+			"CONSTR_ESCROW", `{"uniqueExternalReference":true,"currency":"USD"}`,
+			`{"currency":"USD","uniqueExternalReference":true}`,
+		},
+		{"CONSTR_ESCROW", `{"currency":"USD","uniqueExternalReference":false}`, `{"currency":"USD"}`},
 		{"CONSTR_RETAINAGE", `{"currency":"KWD","retainagePercentage":0}`, `{"currency":"KWD","retainagePercentage":0}`},
 		{"CONSTR_RETAINAGE", `{"currency":"KWD","retainagePercentage":"100.0"}`, `{"currency":"KWD","retainagePercentage":100}`},
 		{"CONSTR_RETAINAGE", `{"currency":"KWD","retainagePercentage":12.5}`, `{"currency":"KWD","retainagePercentage":12.5}`},
@@ -114,6 +119,9 @@ func TestTemplateConfigTellsEveryFault(t *testing.T) {
 		{"CONSTR_ESCROW", `{"currency":""}`, []string{"config.currency must not be empty"}},
 		{"CONSTR_ESCROW", `{"currency":"DOLLAR"}`, []string{noCurrency}},
 		{"CONSTR_ESCROW", `{"currency":840}`, []string{"config.currency must be a string"}},
+		{"CONSTR_ESCROW", `{"currency":"USD","uniqueExternalReference":"true"}`, []string{
+			"config.uniqueExternalReference must be true or false",
+		}},
 		{"CONSTR_ESCROW", `{"Currency":"USD"}`, []string{
 			"config.currency is required", "config.Currency is not a member of the config of CONSTR_ESCROW",
 		}},
@@ -176,6 +184,7 @@ func TestTemplateConfigTellsEveryFault(t *testing.T) {
 		{"TF_INVOICE", `{"currency":"USD","country":"DE","maxTenorDays":1e99}`, []string{noDays}},
 		{"TF_INVOICE", `{"currency":"USD","country":"DE","maxTenorDays":9223372036854775808}`, []string{noDays}},
 		{"TF_INVOICE", `{"currency":"USD","maxTenorDays":30,"country":"DEU"}`, []string{"config.country" + noCountry}},
+		{"TF_INVOICE", `{"currency":"USD","maxTenorDays":30,"country":"ıt"}`, []string{"config.country" + noCountry}},
 		{"TF_INVOICE", `{"currency":"USD","maxTenorDays":30,"country":""}`, []string{"config.country must not be empty"}},
 		{"TF_INVOICE", `{"currency":"USD","maxTenorDays":30,"country":276}`, []string{"config.country must be a string"}},
 		{"TF_INVOICE", `{$,"issuingBankCountry":"DE"}`, []string{
@@ -400,8 +409,8 @@ func TestRetainageIsTheShareRoundedUp(t *testing.T) {
 			d := openDesk(t)
 			asset := d.asset(d.template(escrow.ConstructionRetainage,
 				`{"currency":"`+test.currency+`","retainagePercentage":`+test.percentage+`}`))
-			if got := d.get(d.position(asset, test.amount, test.currency)).Retained; got.Format(money.Currency(test.currency)) != test.want {
-				t.Errorf("%s are retained, want %s", got.Format(money.Currency(test.currency)), test.want)
+			if got := d.get(d.position(asset, test.amount, test.currency)).Retained; got.Format(must(money.ParseCurrency(test.currency))) != test.want {
+				t.Errorf("%d are retained, want %s", got, test.want)
 			}
 		})
 	}
@@ -410,7 +419,7 @@ func TestRetainageIsTheShareRoundedUp(t *testing.T) {
 		amount := rapid.Int64Range(1, 100_000_000_000_000_000).Draw(t, "amount")
 		d := openDesk(t)
 		asset := d.asset(d.template(escrow.ConstructionRetainage, `{"currency":"USD","retainagePercentage":`+percentage+`}`))
-		got := d.get(d.position(asset, money.Amount(amount).Format("USD"), "USD")).Retained
+		got := d.get(d.position(asset, money.Amount(amount).Format(usd), "USD")).Retained
 		if want := ceilShare(amount, percentage); int64(got) != want {
 			t.Errorf("%s%% of %d are %d, want %d", percentage, amount, got, want)
 		}

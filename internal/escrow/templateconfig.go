@@ -37,7 +37,7 @@ func (m configMember) optional() configMember {
 // ConfigMember describes a member of the configs of a kind of asset.
 type ConfigMember struct {
 	Name string
-	// Type is that of JSON Schema: string, number or integer.
+	// Type is that of JSON Schema: string, number, integer or boolean.
 	Type     string
 	Required bool
 }
@@ -79,7 +79,11 @@ func (c *TemplateConfig) UnmarshalJSON(text []byte) error {
 }
 
 // configReader reads a client's config.
-type configReader struct{ faults *Faults }
+type configReader struct {
+	faults *Faults
+	// currency is the config's, once it was read.
+	currency money.Currency
+}
 
 func (r *configReader) check(member string, err error) { r.faults.check("config."+member, err) }
 
@@ -148,11 +152,12 @@ func newTextMember[T ~string](
 	}
 }
 
-func newCurrencyMember(name string, at func(*TemplateConfig) *money.Currency) configMember {
-	return newTextMember(name, at, func(r *configReader, text string) money.Currency {
+func newCurrencyMember(name string, at func(*TemplateConfig) *money.Code) configMember {
+	return newTextMember(name, at, func(r *configReader, text string) money.Code {
 		currency, err := money.ParseCurrency(text)
 		r.check(name, err)
-		return currency
+		r.currency = currency
+		return currency.Code
 	})
 }
 
@@ -163,7 +168,8 @@ func newRegionMember(name string, at func(*TemplateConfig) *Region) configMember
 func newCountryMember(name string, at func(*TemplateConfig) *string) configMember {
 	return newTextMember(name, at, func(r *configReader, text string) string {
 		code := strings.ToUpper(text)
-		if !isCountry(code) {
+		// Other alphabets have letters whose upper case is in ASCII, and shorter.
+		if len(code) != len(text) || !isCountry(code) {
 			r.check(name, errors.New("must be an ISO 3166-1 alpha-2 country code, like DE"))
 		}
 		return code
@@ -180,19 +186,20 @@ func isCountry(code string) bool {
 }
 
 // newAmountMember makes a member that is an amount in the config's currency.
-func newAmountMember(name string, at func(*TemplateConfig) *money.Amount) configMember {
+func newAmountMember(name string, at func(*TemplateConfig) *money.Money) configMember {
 	return configMember{
 		name:     name,
 		jsonType: "string",
 		read: func(r *configReader, c *TemplateConfig, value json.RawMessage) {
 			if digits := r.digits(name, value); digits != "" {
-				*at(c) = r.faults.amount("config."+name, digits, c.Currency)
+				amount := r.faults.amount("config."+name, digits, r.currency)
+				*at(c) = money.Money{Amount: amount, Currency: r.currency}
 			}
 		},
 
 		write: func(o *jsonwriter.Object, c TemplateConfig) {
-			if amount := *at(&c); amount != 0 {
-				o.Text(name, amount.Format(c.Currency))
+			if amount := *at(&c); !amount.IsZero() {
+				o.Text(name, amount.Format())
 			}
 		},
 
@@ -203,7 +210,7 @@ func newAmountMember(name string, at func(*TemplateConfig) *money.Amount) config
 			}
 
 			var reader storedReader
-			*at(c) = reader.optionalAmount(text)
+			*at(c) = reader.money(text, c.Currency)
 			return reader.err
 		},
 	}
@@ -256,6 +263,27 @@ func newDaysMember(name string, at func(*TemplateConfig) *int64) configMember {
 		write: func(o *jsonwriter.Object, c TemplateConfig) {
 			if days := *at(&c); days != 0 {
 				o.Number(name, days)
+			}
+		},
+
+		load: func(c *TemplateConfig, value json.RawMessage) error { return json.Unmarshal(value, at(c)) },
+	}
+}
+
+// newSwitchMember makes a member that is true or false; false is as if it were not there.
+func newSwitchMember(name string, at func(*TemplateConfig) *bool) configMember {
+	return configMember{
+		name:     name,
+		jsonType: "boolean",
+		read: func(r *configReader, c *TemplateConfig, value json.RawMessage) {
+			if json.Unmarshal(value, at(c)) != nil {
+				r.check(name, errors.New("must be true or false"))
+			}
+		},
+
+		write: func(o *jsonwriter.Object, c TemplateConfig) {
+			if *at(&c) {
+				o.Raw(name, []byte("true"))
 			}
 		},
 

@@ -43,6 +43,15 @@ func ParseTime(text string) (time.Time, error) {
 	return at.UTC().Truncate(time.Microsecond), nil
 }
 
+// ParseWrittenTime reads a time as FormatTime wrote it, and no other text of the same time.
+func ParseWrittenTime(text string) (time.Time, error) {
+	at, err := ParseTime(text)
+	if err == nil && FormatTime(at) != text {
+		err = errors.New("must have six decimals, in UTC, like 2027-01-31T12:00:00.000000Z")
+	}
+	return at, err
+}
+
 // moment is a time as FormatTime writes it.
 type moment time.Time
 

@@ -70,8 +70,8 @@ func (c TransitionPosition) decide(b *Books, _ Request, s stamp) (event, *Error)
 	if !ok {
 		return nil, Errorf(CodePositionNotFound, "There is no position %s.", c.position)
 	}
-	if c.ifVersion != nil && !slices.Contains(c.ifVersion, p.Version) {
-		return nil, Errorf(CodeVersionMismatch, "The position has the version %d by now.", p.Version)
+	if refusal := checkVersion(c.ifVersion, p.Version, "position"); refusal != nil {
+		return nil, refusal
 	}
 
 	if refusal := c.checkState(p, s.at); refusal != nil {
@@ -83,7 +83,8 @@ func (c TransitionPosition) decide(b *Books, _ Request, s stamp) (event, *Error)
 	}
 
 	e := positionStateChanged{
-		ID: c.position, From: p.State, To: c.to, Currency: p.Currency, Reason: c.reason, Metadata: c.metadata,
+		ID: c.position, From: p.State, To: c.to, Currency: p.Currency.Code,
+		Reason: textMember(c.reason), Metadata: objectMember(c.metadata),
 	}
 	if moved > 0 {
 		e.Amount = moved.Format(p.Currency)
@@ -112,7 +113,7 @@ func (c TransitionPosition) checkState(p Position, now time.Time) *Error {
 // checkHistory refuses a transition to a state that is not final where the position's
 // history would pass its bounds.
 func (c TransitionPosition) checkHistory(p Position) *Error {
-	after := p.HistoryBytes + historyBytes(c.reason, c.metadata)
+	after := p.HistoryBytes + historyBytes(c.reason, string(c.metadata))
 
 	switch {
 	case p.Version >= MaxPositionEvents:
@@ -128,7 +129,7 @@ func (c TransitionPosition) checkHistory(p Position) *Error {
 }
 
 // historyBytes is what an event adds to Position.HistoryBytes.
-func historyBytes(reason string, metadata Metadata) int64 { return int64(len(reason) + len(metadata)) }
+func historyBytes(reason, metadata string) int64 { return int64(len(reason) + len(metadata)) }
 
 // moved returns how much money the transition moves. Only a partial release
 // leaves that to the client; elsewhere an amount that was given must agree.
@@ -155,7 +156,10 @@ func (c TransitionPosition) moved(p Position) (money.Amount, *Error) {
 
 func checkPartial(p Position, amount money.Amount) *Error {
 	switch {
-	case amount >= p.Held:
+	case amount > p.Held:
+		return Errorf(CodeTransitionAmount, "The amount exceeds the %s %s that are held.",
+			p.Held.Format(p.Currency), p.Currency)
+	case amount == p.Held:
 		return Errorf(CodeTransitionAmount,
 			"A partial release must leave something of the %s %s that are held; to release all, go to %s.",
 			p.Held.Format(p.Currency), p.Currency, StateReleased)
@@ -167,17 +171,26 @@ func checkPartial(p Position, amount money.Amount) *Error {
 }
 
 type positionStateChanged struct {
-	ID       PositionID     `json:"id"`
-	From     State          `json:"fromState"`
-	To       State          `json:"toState"`
-	Currency money.Currency `json:"currency"`
-	Amount   string         `json:"amount,omitempty"`
-	Reason   string         `json:"reason,omitempty"`
-	Metadata Metadata       `json:"metadata,omitempty"`
+	ID       PositionID    `json:"id"`
+	From     State         `json:"fromState"`
+	To       State         `json:"toState"`
+	Currency money.Code    `json:"currency"`
+	Amount   string        `json:"amount,omitempty"`
+	Reason   privateText   `json:"reason,omitzero"`
+	Metadata privateObject `json:"metadata,omitzero"`
+}
+
+// withPrivate implements personal.
+func (e positionStateChanged) withPrivate(each func(name string, member *private)) event {
+	each("reason", &e.Reason.private)
+	each("metadata", &e.Metadata.private)
+	return e
 }
 
 func (e positionStateChanged) kind() Kind      { return KindPositionStateChanged }
 func (e positionStateChanged) subject() string { return e.ID.String() }
+
+func (e positionStateChanged) rewrites() Needs { return Needs{Positions: []PositionID{e.ID}} }
 
 func (e positionStateChanged) resource(b *Books, entry Entry) Resource {
 	return positionAfter(b, e.ID, entry)
@@ -188,17 +201,19 @@ func (e positionStateChanged) apply(b *Books, entry Entry) error {
 	if !ok || p.State != e.From {
 		return fmt.Errorf("position %s is not %s", e.ID, e.From)
 	}
-
 	step, err := e.step(entry)
 	if err != nil {
 		return err
+	}
+	if p.Currency.Code != e.Currency || e.Amount != "" && p.Currency != step.Currency {
+		return fmt.Errorf("position %s has no amounts like %q %s", e.ID, e.Amount, e.Currency)
 	}
 	if p, err = p.move(e.To, step.Amount); err != nil {
 		return err
 	}
 
 	p.Version++
-	p.HistoryBytes += historyBytes(e.Reason, e.Metadata)
+	p.HistoryBytes += historyBytes(e.Reason.value, e.Metadata.value)
 	p.UpdatedAt = entry.At
 	b.Positions.Put(e.ID, p)
 	return nil
@@ -207,6 +222,8 @@ func (e positionStateChanged) apply(b *Books, entry Entry) error {
 // step implements positionStep.
 func (e positionStateChanged) step(entry Entry) (PositionEvent, error) {
 	var reader storedReader
+	moved := reader.optionalMoney(e.Amount, e.Currency)
+
 	return PositionEvent{
 		ID:       entry.ID,
 		Sequence: entry.Sequence,
@@ -214,10 +231,11 @@ func (e positionStateChanged) step(entry Entry) (PositionEvent, error) {
 		At:       entry.At,
 		From:     e.From,
 		To:       e.To,
-		Currency: e.Currency,
-		Amount:   reader.optionalAmount(e.Amount),
-		Reason:   e.Reason,
-		Metadata: e.Metadata,
+		Currency: moved.Currency,
+		Amount:   moved.Amount,
+		Reason:   e.Reason.value,
+		Metadata: e.Metadata.metadata(),
+		Erased:   e.Reason.unknown() || e.Metadata.unknown(),
 	}, reader.err
 }
 
@@ -229,9 +247,7 @@ func (e positionStateChanged) AppendJSON(text []byte) []byte {
 	o.Text("toState", string(e.To))
 	o.Text("currency", string(e.Currency))
 	o.OptionalText("amount", e.Amount)
-	o.OptionalText("reason", e.Reason)
-	if len(e.Metadata) > 0 {
-		o.Raw("metadata", e.Metadata)
-	}
+	e.Reason.write(&o, "reason")
+	e.Metadata.write(&o, "metadata")
 	return o.End()
 }

@@ -22,12 +22,12 @@ type rotationBody struct {
 // keyQuery is the parameters of the list of keys.
 type keyQuery struct {
 	listQuery
-	IncludeRevoked string `query:"includeRevoked" doc:"true lists revoked keys too." enum:"true,false" default:"false"`
+	IncludeRevoked bool `query:"includeRevoked" doc:"true lists revoked keys too." default:"false"`
 }
 
-// KeyView is a key as the API shows it, without its secret, of which only a hash is kept.
+// APIKeyView is a key as the API shows it, without its secret, of which only a hash is kept.
 // The hash is not shown: it would let a reader test guesses at the secret.
-type KeyView struct {
+type APIKeyView struct {
 	ID            escrow.KeyID         `json:"id"`
 	InstitutionID escrow.InstitutionID `json:"institutionId"`
 	Label         string               `json:"label"`
@@ -35,17 +35,19 @@ type KeyView struct {
 	CreatedAt     timestamp            `json:"createdAt"`
 	ExpiresAt     *timestamp           `json:"expiresAt,omitempty"`
 	RevokedAt     *timestamp           `json:"revokedAt,omitempty"`
+	Version       int64                `json:"version" doc:"One more with each change." minimum:"1"`
+	RotatedTo     *escrow.KeyID        `json:"rotatedTo,omitempty" doc:"The key that takes its place."`
 }
 
-// newKeyView is a key with its secret, which is shown this once.
-type newKeyView struct {
-	KeyView
+// newAPIKeyView is a key with its secret, which is shown this once.
+type newAPIKeyView struct {
+	APIKeyView
 	APIKey string `json:"apiKey" doc:"The secret. It is shown this once; only its hash is kept." example:"egk_…"`
 }
 
 // viewKey shows a key, without its secret.
-func viewKey(k escrow.APIKey) KeyView {
-	return KeyView{
+func viewKey(k escrow.APIKey) APIKeyView {
+	view := APIKeyView{
 		ID:            k.ID,
 		InstitutionID: k.InstitutionID,
 		Label:         k.Label,
@@ -53,7 +55,12 @@ func viewKey(k escrow.APIKey) KeyView {
 		CreatedAt:     timestamp(k.CreatedAt),
 		ExpiresAt:     (*timestamp)(k.ExpiresAt),
 		RevokedAt:     (*timestamp)(k.RevokedAt),
+		Version:       k.Version,
 	}
+	if !k.RotatedTo.IsZero() {
+		view.RotatedTo = &k.RotatedTo
+	}
+	return view
 }
 
 // keyCursor is a key's place in a list.
@@ -62,8 +69,10 @@ func keyCursor(k escrow.APIKey) escrow.Cursor { return escrow.IDCursor(k.ID) }
 var createKeyOperation = operation{
 	Operation: web.Operation{
 		ID: "createApiKey", Tag: "API keys", Summary: "Create an API key",
-		Body: keyBody{}, Answer: newKeyView{}, Status: http.StatusCreated,
+		Body:        keyBody{},
+		BodyExample: createKeyExample, Answer: newAPIKeyView{}, Status: http.StatusCreated,
 	},
+	refusals: codes{escrow.CodeKeyLimit, escrow.CodeKeySecretGone},
 }
 
 // createKey makes a key for an institution, and shows its secret.
@@ -76,21 +85,22 @@ func (s *server) createKey(c *call) (reply, error) {
 var rotateKeyOperation = operation{
 	Operation: web.Operation{
 		ID: "rotateApiKey", Tag: "API keys", Summary: "Replace an API key",
-		Body: rotationBody{}, BodyOptional: true, Answer: newKeyView{}, Status: http.StatusCreated,
+		Body: rotationBody{}, BodyOptional: true,
+		BodyExample: rotateKeyExample, Answer: newAPIKeyView{}, Status: http.StatusCreated,
 	},
-	refusals: codes{escrow.CodeKeyNotFound, escrow.CodeKeyInactive},
+	refusals: codes{
+		escrow.CodeKeyNotFound, escrow.CodeKeyInactive, escrow.CodeKeyRotated, escrow.CodeKeyLimit,
+		escrow.CodeKeySecretGone,
+	},
 }
 
 // rotateKey makes a key that takes over label and role of another, which ends at once or
 // after an overlap.
 func (s *server) rotateKey(c *call) (reply, error) {
-	old, err := pathID[escrow.KeyID](c, "keyId", escrow.CodeKeyNotFound)
-	if err != nil {
-		return reply{}, err
-	}
-
+	old := subjectID[escrow.KeyID](c, "keyId", escrow.CodeKeyNotFound)
 	input := escrow.RotationInput(bodyOf[rotationBody](c))
 	command, faults := escrow.NewRotateKey(old, input, escrow.HashSecret(c.newSecret()))
+
 	return c.makeKey(command, faults)
 }
 
@@ -102,22 +112,42 @@ func (c *call) makeKey(command escrow.Command, faults escrow.Faults) (reply, err
 		return reply{}, err
 	}
 
-	secret := c.secret()
-	if escrow.HashSecret(secret) != key.Hash {
-		// The caller's own key is a part of the secret. It is another one than the first
-		// time: the operator's key was changed in between.
-		return reply{}, escrow.Errorf(escrow.CodeIdempotencyKeyReused,
-			"The secret can be shown again only to the key that asked for it first.")
+	secret, err := c.secretOf(key)
+	if err != nil {
+		return reply{}, err
 	}
 	// A key has no path of its own, only the list.
 	location := "/institutions/" + key.InstitutionID.String() + "/api-keys"
-	return created(location, newKeyView{KeyView: viewKey(key), APIKey: secret}), nil
+	return created(location, newAPIKeyView{APIKeyView: viewKey(key), APIKey: secret}), nil
+}
+
+// labelPatch changes what a key is called.
+type labelPatch struct {
+	Label *string `json:"label,omitempty" null:"refused" limit:"text" example:"payments service, Frankfurt"`
+}
+
+var updateKeyOperation = operation{
+	Operation: web.Operation{
+		ID: "updateApiKey", Tag: "API keys", Summary: "Change an API key's label",
+		Body:        labelPatch{},
+		BodyExample: updateKeyExample, Answer: APIKeyView{},
+		RequestHeaders: headers{ifMatchHeader}, AnswerHeaders: headers{etagHeader},
+	},
+	refusals: codes{escrow.CodeKeyNotFound, escrow.CodeVersionMismatch},
+}
+
+// updateKey changes what a key is called. What it may do stays: it was given out for that.
+func (s *server) updateKey(c *call) (reply, error) {
+	id := subjectID[escrow.KeyID](c, "keyId", escrow.CodeKeyNotFound)
+	command, faults := escrow.NewUpdateKey(id, bodyOf[labelPatch](c).Label, c.versions)
+	key, err := execute[escrow.APIKey](c, command, faults)
+	return ok(viewKey(key)).tagged(key.Version), err
 }
 
 var revokeKeyOperation = operation{
 	Operation: web.Operation{
 		ID: "revokeApiKey", Tag: "API keys", Summary: "Revoke an API key",
-		Answer: KeyView{},
+		Answer: APIKeyView{},
 	},
 	refusals: codes{escrow.CodeKeyNotFound},
 }
@@ -125,14 +155,7 @@ var revokeKeyOperation = operation{
 // revokeKey ends a key for good. For one that is revoked already nothing is done, and the
 // answer is the same.
 func (s *server) revokeKey(c *call) (reply, error) {
-	// Whose key it is comes first: of an id in another institution nothing is told.
-	if _, err := c.institution(); err != nil {
-		return reply{}, err
-	}
-	id, err := pathID[escrow.KeyID](c, "keyId", escrow.CodeKeyNotFound)
-	if err != nil {
-		return reply{}, err
-	}
+	id := subjectID[escrow.KeyID](c, "keyId", escrow.CodeKeyNotFound)
 
 	key, err := execute[escrow.APIKey](c, escrow.RevokeKey{Key: id}, nil)
 	if err != nil {
@@ -144,7 +167,7 @@ func (s *server) revokeKey(c *call) (reply, error) {
 var listKeysOperation = operation{
 	Operation: web.Operation{
 		ID: "listApiKeys", Tag: "API keys", Summary: "List API keys",
-		Query: keyQuery{}, Answer: listView[KeyView]{},
+		Query: keyQuery{}, Answer: listView[APIKeyView]{},
 	},
 }
 
@@ -152,16 +175,13 @@ var listKeysOperation = operation{
 // were revoked unless they are asked for.
 func (s *server) listKeys(c *call) (reply, error) {
 	query := queryOf[keyQuery](c)
-	list := query.read(&c.faults)
-	if query.IncludeRevoked != "" && query.IncludeRevoked != "true" && query.IncludeRevoked != "false" {
-		c.faults.Add("includeRevoked", "must be true or false")
-	}
+	list := query.read(&c.faults, "api-keys")
 	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
 
-	filter := escrow.KeyFilter{Period: list.period, IncludeRevoked: query.IncludeRevoked == "true"}
+	filter := escrow.KeyFilter{Period: list.period, IncludeRevoked: query.IncludeRevoked}
 	keys, err := s.engine.Keys(c.context(), institution, filter, list.page)
-	return listed(keys, list.page.Limit, viewKey, keyCursor), err
+	return listed(list, keys, viewKey, keyCursor), err
 }

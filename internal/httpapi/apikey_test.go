@@ -74,6 +74,16 @@ func TestRevocation(t *testing.T) {
 			t.Errorf("revoked again, the key is %s, and was %s", again, revoked)
 		}
 		b.Admin.Post(t, keys+"/"+id+"/rotate", "").Refused(t, 409, "api_key_inactive")
+		again := b.Admin.Post(t, keys, newKey(b).String()).Want(t, 201).Text("id")
+		successor := b.Admin.Post(t, keys+"/"+again+"/rotate", `{"overlapSeconds":60}`).Want(t, 201).Text("id")
+		refused := b.Admin.Post(t, keys+"/"+again+"/rotate", `{"overlapSeconds":60}`)
+		refused.Refused(t, 409, "api_key_rotated")
+		if !strings.Contains(refused.Problem(t).Detail, successor) {
+			t.Errorf("the refusal does not name the successor: %s", refused)
+		}
+		if list := b.Admin.Get(t, keys); !strings.Contains(string(list.Body), `"rotatedTo":"`+successor+`"`) {
+			t.Errorf("the list does not tell the successor: %s", list)
+		}
 		if slices.Contains(b.Admin.Get(t, keys).Texts(t, "id"), id) || slices.Contains(b.Admin.Get(t, keys+"?includeRevoked=false").Texts(t, "id"), id) {
 			t.Error("the list has a revoked key")
 		}

@@ -37,7 +37,7 @@ type assetView struct {
 	TemplateID    escrow.TemplateID    `json:"templateId"`
 	Label         string               `json:"label"`
 	Metadata      escrow.Metadata      `json:"metadata,omitempty"`
-	CreatedAt     timestamp            `json:"createdAt"`
+	UpkeepView
 }
 
 // viewAsset shows an asset.
@@ -48,7 +48,7 @@ func viewAsset(a escrow.Asset) assetView {
 		TemplateID:    a.TemplateID,
 		Label:         a.Label,
 		Metadata:      a.Metadata,
-		CreatedAt:     timestamp(a.CreatedAt),
+		UpkeepView:    viewUpkeep(a.Upkeep),
 	}
 }
 
@@ -58,9 +58,11 @@ func assetCursor(a escrow.Asset) escrow.Cursor { return escrow.IDCursor(a.ID) }
 var createAssetOperation = operation{
 	Operation: web.Operation{
 		ID: "createAsset", Tag: "Assets", Summary: "Create an asset",
-		Query: tenantQuery{}, Body: assetBody{}, Answer: assetView{}, Status: http.StatusCreated,
+		Query: tenantQuery{}, Body: assetBody{},
+		BodyExample: createAssetExample, Answer: assetView{}, Status: http.StatusCreated,
+		AnswerHeaders: headers{etagHeader},
 	},
-	refusals: codes{escrow.CodeTemplateNotFound},
+	refusals: codes{escrow.CodeTemplateNotFound, escrow.CodeTemplateClosed},
 }
 
 // createAsset makes an asset of one of the institution's templates, whose rules the
@@ -73,13 +75,13 @@ func (s *server) createAsset(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return created("/assets/"+asset.ID.String(), viewAsset(asset)), nil
+	return created("/assets/"+asset.ID.String(), viewAsset(asset)).tagged(asset.Version), nil
 }
 
 var getAssetOperation = operation{
 	Operation: web.Operation{
 		ID: "getAsset", Tag: "Assets", Summary: "Get an asset",
-		Query: tenantQuery{}, Answer: assetView{},
+		Query: tenantQuery{}, Answer: assetView{}, AnswerHeaders: headers{etagHeader},
 	},
 	refusals: codes{escrow.CodeAssetNotFound},
 }
@@ -97,7 +99,49 @@ func (s *server) getAsset(c *call) (reply, error) {
 	}
 
 	asset, err := s.engine.Asset(c.context(), institution, id)
-	return ok(viewAsset(asset)), err
+	if err != nil {
+		return reply{}, err
+	}
+	return c.conditional(asset.Version, func() (reply, error) { return ok(viewAsset(asset)), nil })
+}
+
+// assetPatch changes an asset.
+type assetPatch struct {
+	Label    *string              `json:"label,omitempty" null:"refused" limit:"text" example:"Harbour Tower, lot 4"`
+	Metadata escrow.MetadataPatch `json:"metadata,omitempty" null:"taken" doc:"Members to set, or with null to remove, in depth; null removes all."`
+}
+
+var updateAssetOperation = operation{
+	Operation: web.Operation{
+		ID: "updateAsset", Tag: "Assets", Summary: "Change an asset's label or metadata",
+		Query: tenantQuery{}, Body: assetPatch{},
+		BodyExample: updateAssetExample, Answer: assetView{},
+		RequestHeaders: headers{ifMatchHeader}, AnswerHeaders: headers{etagHeader},
+	},
+	refusals: codes{escrow.CodeAssetNotFound, escrow.CodeVersionMismatch},
+}
+
+// updateAsset changes what an asset is called, and what is noted of it.
+func (s *server) updateAsset(c *call) (reply, error) {
+	id := subjectID[escrow.AssetID](c, "id", escrow.CodeAssetNotFound)
+	command, faults := escrow.NewUpdateAsset(id, escrow.AssetChange(bodyOf[assetPatch](c)), c.versions)
+	asset, err := execute[escrow.Asset](c, command, faults)
+	return ok(viewAsset(asset)).tagged(asset.Version), err
+}
+
+var closeAssetOperation = operation{
+	Operation: web.Operation{
+		ID: "closeAsset", Tag: "Assets", Summary: "Close an asset, so that it takes no new positions",
+		Query: tenantQuery{}, Answer: assetView{}, AnswerHeaders: headers{etagHeader},
+	},
+	refusals: codes{escrow.CodeAssetNotFound},
+}
+
+// closeAsset ends an asset. The positions on it go on.
+func (s *server) closeAsset(c *call) (reply, error) {
+	id := subjectID[escrow.AssetID](c, "id", escrow.CodeAssetNotFound)
+	asset, err := execute[escrow.Asset](c, escrow.CloseAsset{Asset: id}, nil)
+	return ok(viewAsset(asset)).tagged(asset.Version), err
 }
 
 var listAssetsOperation = operation{
@@ -110,7 +154,7 @@ var listAssetsOperation = operation{
 // listAssets answers an institution's assets in the order of creation.
 func (s *server) listAssets(c *call) (reply, error) {
 	query := queryOf[assetQuery](c)
-	list := query.read(&c.faults)
+	list := query.read(&c.faults, "assets")
 	filter := escrow.AssetFilter{
 		Period:   list.period,
 		Template: optionalID[escrow.TemplateID](&c.faults, "templateId", query.TemplateID),
@@ -121,5 +165,5 @@ func (s *server) listAssets(c *call) (reply, error) {
 	}
 
 	assets, err := s.engine.Assets(c.context(), institution, filter, list.page)
-	return listed(assets, list.page.Limit, viewAsset, assetCursor), err
+	return listed(list, assets, viewAsset, assetCursor), err
 }

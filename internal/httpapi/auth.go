@@ -120,14 +120,24 @@ func (s *server) authenticate(c *call) error {
 
 // presentedKey reads the key from either of the headers that can carry it.
 func presentedKey(r *http.Request) (string, error) {
-	header := r.Header.Get("X-API-KEY")
-	scheme, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		bearer = ""
+	// X-Api-Key is what net/http makes of X-API-KEY; under any other name it makes it once more.
+	keys, credentials := r.Header["X-Api-Key"], r.Header["Authorization"]
+	// Of two headers, or of two keys that differ, it would be open whose request it is.
+	if len(keys) > 1 || len(credentials) > 1 {
+		return "", escrow.Errorf(codeUnauthorized, "Send X-API-KEY and Authorization at most once each.")
 	}
-	bearer = strings.TrimSpace(bearer)
 
-	// Two keys that differ would leave open whose request it is.
+	var header, bearer string
+	if len(keys) > 0 {
+		header = keys[0]
+	}
+	if len(credentials) > 0 {
+		scheme, token, _ := strings.Cut(credentials[0], " ")
+		if strings.EqualFold(scheme, "Bearer") {
+			bearer = strings.TrimSpace(token)
+		}
+	}
+
 	switch {
 	case header == "" && bearer == "":
 		return "", escrow.Errorf(codeUnauthorized,

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
+	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
 func TestHowAKeyIsSent(t *testing.T) {
@@ -33,6 +34,10 @@ func TestHowAKeyIsSent(t *testing.T) {
 		{"Authorization: " + key},
 		{"X-API-KEY: " + key, "Authorization: Bearer " + b.ReadOnly.Key},
 		{"Cookie: X-API-KEY=" + key},
+		{"X-API-KEY: " + key, "X-API-KEY: " + b.ReadOnly.Key},
+		{"X-API-KEY: " + key, "X-API-KEY: " + key},
+		{"Authorization: Bearer " + key, "Authorization: Bearer " + b.ReadOnly.Key},
+		{"Authorization: Basic YTpi", "Authorization: Bearer " + key},
 	} {
 		nobody.Get(t, "/positions", headers...).Refused(t, 401, "unauthorized")
 	}
@@ -78,6 +83,11 @@ func networks(list ...string) (read []netip.Prefix) {
 	return read
 }
 
+// proxies trusts those in the networks, which write X-Forwarded-For.
+func proxies(trusted ...string) web.Proxies {
+	return web.Proxies{Trusted: networks(trusted...), Header: web.XForwardedFor}
+}
+
 func TestTheRootKeysNetworks(t *testing.T) {
 	refused := serve(t, onSQLite(t), func(c *settings) { c.RootNetworks = networks("10.0.0.0/8", "::1/128") })
 	refused.Get(t, "/institutions").Refused(t, 403, "address_not_allowed")
@@ -90,12 +100,16 @@ func TestTheRootKeysNetworks(t *testing.T) {
 	b := allowed.bank(t)
 	t.Run("bind nobody else", func(t *testing.T) {
 		behind := serve(t, onSQLite(t), func(c *settings) {
-			c.RootNetworks, c.TrustedProxies = networks("10.0.0.0/8"), networks("127.0.0.0/8")
+			c.RootNetworks, c.Proxies = networks("10.0.0.0/8"), proxies("127.0.0.0/8")
 		})
 		_ = b
 		inside := behind.bankFrom(t, "X-Forwarded-For: 10.1.2.3")
 		inside.Admin.Get(t, "/positions").Want(t, 200)
 		behind.Get(t, "/institutions").Refused(t, 403, "address_not_allowed")
+		// The proxy itself is in no allow-list because of what it cannot tell.
+		behind.Get(t, "/institutions", "X-Forwarded-For: 10.1.2.3:51234").Want(t, 200)
+		behind.Get(t, "/institutions", "X-Forwarded-For: 198.51.100.1:51234").Refused(t, 403, "address_not_allowed")
+		behind.Get(t, "/institutions", "X-Forwarded-For: unknown").Refused(t, 403, "address_not_allowed")
 	})
 }
 
@@ -123,21 +137,43 @@ func TestTheClientsAddress(t *testing.T) {
 		{"in a header of its own neither", []string{"127.0.0.1/32"}, []string{"X-Forwarded-For: 10.0.0.1", "X-Forwarded-For: 192.0.2.7"}, "192.0.2.7"},
 		{"proxies in a row are passed", []string{"127.0.0.0/8", "192.0.2.0/24"}, []string{"X-Forwarded-For: 6.6.6.6, 10.0.0.1, 192.0.2.7"}, "10.0.0.1"},
 		{"the first of a chain of proxies is the client", []string{"127.0.0.0/8", "192.0.2.0/24"}, []string{"X-Forwarded-For: 192.0.2.9"}, "192.0.2.9"},
-		{"what is no address ends the chain", []string{"127.0.0.1/32"}, []string{"X-Forwarded-For: 10.0.0.1, unknown"}, "127.0.0.1"},
-		{"with a port neither", []string{"127.0.0.1/32"}, []string{"X-Forwarded-For: 10.0.0.1:80"}, "127.0.0.1"},
+		{"what is no address is nobody's", []string{"127.0.0.1/32"}, []string{"X-Forwarded-For: 10.0.0.1, unknown"}, "unknown"},
+		{"nor is nothing", []string{"127.0.0.1/32"}, []string{"X-Forwarded-For: 10.0.0.1,"}, "unknown"},
+		{"a port is left out", []string{"127.0.0.1/32"}, []string{"X-Forwarded-For: 198.51.100.1:51234"}, "198.51.100.1"},
+		{"brackets are", []string{"127.0.0.1/32"}, []string{"X-Forwarded-For: [2001:db8::1]"}, "2001:db8::1"},
+		{"brackets and a port are", []string{"127.0.0.1/32"}, []string{"X-Forwarded-For: [2001:db8::1%eth0]:80"}, "2001:db8::1"},
 		{"an IPv4 address in IPv6 is the IPv4 address", []string{"127.0.0.1/32"}, []string{"X-Forwarded-For: ::ffff:10.0.0.1"}, "10.0.0.1"},
 		{"a zone is left out", []string{"127.0.0.1/32"}, []string{"X-Forwarded-For: fe80::1%<\xff>"}, "fe80::1"},
 	} {
 		t.Run(test.behaviour, func(t *testing.T) {
-			s := serve(t, onSQLite(t), func(c *settings) { c.TrustedProxies = networks(test.trusted...) })
+			s := serve(t, onSQLite(t), func(c *settings) { c.Proxies = proxies(test.trusted...) })
 			s.As("").Get(t, "/positions", append(test.headers, "X-Request-Id: asked")...).Refused(t, 401, "unauthorized")
 			if got := s.logged(t, "asked")["client"]; got != test.want {
 				t.Errorf("the client is %v, want %s", got, test.want)
 			}
 		})
 	}
+	for header, want := range map[string]string{
+		"Forwarded: for=198.51.100.1":                                          "198.51.100.1",
+		`Forwarded: for="198.51.100.1:51234";proto=https;by=203.0.113.43`:      "198.51.100.1",
+		`Forwarded: proto=https; For="[2001:db8:cafe::17]:4711"`:               "2001:db8:cafe::17",
+		`Forwarded: for="a,b";by=",", for=10.0.0.1, for=198.51.100.2;host="x"`: "198.51.100.2",
+		`Forwarded: for=198.51.100.1, for=_hidden`:                             "unknown",
+		`Forwarded: for=198.51.100.1, proto=https`:                             "unknown",
+		"X-Forwarded-For: 198.51.100.1":                                        "127.0.0.1",
+	} {
+		t.Run(header, func(t *testing.T) {
+			s := serve(t, onSQLite(t), func(c *settings) {
+				c.Proxies = web.Proxies{Trusted: networks("127.0.0.1/32"), Header: web.Forwarded}
+			})
+			s.As("").Get(t, "/positions", header, "X-Request-Id: asked").Refused(t, 401, "unauthorized")
+			if got := s.logged(t, "asked")["client"]; got != want {
+				t.Errorf("the client is %v, want %s", got, want)
+			}
+		})
+	}
 	t.Run("what a proxy makes up does not spoil the log of refusals", func(t *testing.T) {
-		s := serve(t, pgtest.Shared(t).NewDatabase(t), func(c *settings) { c.TrustedProxies = networks("127.0.0.1/32") })
+		s := serve(t, pgtest.Shared(t).NewDatabase(t), func(c *settings) { c.Proxies = proxies("127.0.0.1/32") })
 		s.As("").Get(t, "/positions", "X-Forwarded-For: fe80::1%<\xff>").Refused(t, 401, "unauthorized")
 		eventually(t, "the refusal is written", func() bool {
 			return s.Get(t, "/audit-events?outcome=refused").Text("data.0.refusal.client") == "fe80::1"

@@ -15,12 +15,12 @@ type balancesView struct {
 
 // balanceView is what the four accounts of a currency have.
 type balanceView struct {
-	Currency    money.Currency `json:"currency"`
-	Holder      string         `json:"holder" doc:"What holders have paid in, as a negative amount." example:"-1000.00"`
-	Escrow      string         `json:"escrow" doc:"What is held." example:"750.00"`
-	Beneficiary string         `json:"beneficiary" doc:"What was released." example:"250.00"`
-	Refund      string         `json:"refund" doc:"What went back." example:"0.00"`
-	Total       string         `json:"total" doc:"The sum of the four: zero." example:"0.00"`
+	Currency    money.Code `json:"currency"`
+	Holder      string     `json:"holder" doc:"What holders have paid in, as a negative amount." example:"-1000.00"`
+	Escrow      string     `json:"escrow" doc:"What is held." example:"750.00"`
+	Beneficiary string     `json:"beneficiary" doc:"What was released." example:"250.00"`
+	Refund      string     `json:"refund" doc:"What went back." example:"0.00"`
+	Total       string     `json:"total" doc:"The sum of the four: zero." example:"0.00"`
 }
 
 // viewBalances shows balances in some currencies. A statement shows those of its end at its
@@ -28,14 +28,14 @@ type balanceView struct {
 func viewBalances(balances *escrow.Balances, currencies []money.Currency) []balanceView {
 	views := make([]balanceView, len(currencies))
 	for i, currency := range currencies {
-		balance := func(a escrow.Account) string { return money.FormatSum(balances.Of(currency, a), currency) }
+		balance := func(a escrow.Account) string { return money.FormatSum(balances.Of(currency, a), currency.Decimals) }
 		views[i] = balanceView{
-			Currency:    currency,
+			Currency:    currency.Code,
 			Holder:      balance(escrow.AccountHolder),
 			Escrow:      balance(escrow.AccountEscrow),
 			Beneficiary: balance(escrow.AccountBeneficiary),
 			Refund:      balance(escrow.AccountRefund),
-			Total:       money.FormatSum(balances.Total(currency), currency),
+			Total:       money.FormatSum(balances.Total(currency), currency.Decimals),
 		}
 	}
 	return views

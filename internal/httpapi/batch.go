@@ -10,39 +10,39 @@ import (
 
 // positionBatchBody makes positions. The tag's bound on items is escrow.MaxBatchItems.
 type positionBatchBody struct {
-	InstitutionID string             `json:"institutionId,omitempty" doc:"Whose positions; for the root key."`
-	Atomic        bool               `json:"atomic,omitempty" doc:"All items or none; otherwise each is accepted or refused by itself." default:"false"`
-	Items         []positionItemBody `json:"items" doc:"The positions. An item that is not valid is refused as an item; one of other members or types refuses the request." minItems:"1" maxItems:"1000" nullable:"false"`
+	InstitutionID string                `json:"institutionId,omitempty" doc:"Whose positions; for the root key."`
+	Atomic        bool                  `json:"atomic,omitempty" doc:"All items or none; otherwise, and when it is left out, each is accepted or refused by itself."`
+	Items         []createPositionsItem `json:"items" doc:"The positions. An item that is not valid is refused as an item; one of other members or types refuses the request." minItems:"1" maxItems:"1000" nullable:"false"`
 }
 
 func (b positionBatchBody) namedTenant() string { return b.InstitutionID }
 
-// positionItemBody is a type of its own for its name in the OpenAPI document.
-type positionItemBody struct{ PositionFields }
+// createPositionsItem is a type of its own for its name in the OpenAPI document.
+type createPositionsItem struct{ PositionFields }
 
 // transitionBatchBody moves positions. The tag's bound on items is escrow.MaxBatchItems.
 type transitionBatchBody struct {
-	InstitutionID string               `json:"institutionId,omitempty" doc:"Whose positions; for the root key."`
-	Atomic        bool                 `json:"atomic,omitempty" doc:"All items or none; otherwise each is accepted or refused by itself." default:"false"`
-	Items         []transitionItemBody `json:"items" doc:"The transitions, in their order; several may be of one position. An item that is not valid is refused as an item; one of other members or types refuses the request." minItems:"1" maxItems:"1000" nullable:"false"`
+	InstitutionID string                    `json:"institutionId,omitempty" doc:"Whose positions; for the root key."`
+	Atomic        bool                      `json:"atomic,omitempty" doc:"All items or none; otherwise, and when it is left out, each is accepted or refused by itself."`
+	Items         []transitionPositionsItem `json:"items" doc:"The transitions, in their order; several may be of one position. An item that is not valid is refused as an item; one of other members or types refuses the request." minItems:"1" maxItems:"1000" nullable:"false"`
 }
 
 func (b transitionBatchBody) namedTenant() string { return b.InstitutionID }
 
-// transitionItemBody is a transition with what the path and If-Match say of a single one.
-type transitionItemBody struct {
+// transitionPositionsItem is a transition with what the path and If-Match say of a single one.
+type transitionPositionsItem struct {
 	PositionID string `json:"positionId" doc:"Which position." example:"pos_01jd8m3q5yf7wbt0x4a2k9r6ce"`
 	TransitionFields
 	IfVersion *int64 `json:"ifVersion,omitempty" doc:"The version that the position must have at the item's turn, as If-Match of a single transition."`
 }
 
-// batchView is what became of the items of a batch, in their order.
-type batchView struct {
-	Results []batchItemView `json:"results" doc:"One for each item, in their order." nullable:"false"`
+// batchResultsView is what became of the items of a batch, in their order.
+type batchResultsView struct {
+	Results []batchResultView `json:"results" doc:"One for each item, in their order." nullable:"false"`
 }
 
-// batchItemView is what became of an item: Position or Error.
-type batchItemView struct {
+// batchResultView is what became of an item: Position or Error.
+type batchResultView struct {
 	Status   int           `json:"status" doc:"The status that the item would be answered with by itself; 424 for one that was not applied because others of an atomic batch are refused."`
 	Position *positionView `json:"position,omitempty" doc:"The position as it was right after the item, without its events; after a transition also without its metadata, which stay as they were."`
 	Error    *itemProblem  `json:"error,omitempty" doc:"Why the item was refused, with the code that it would have by itself; or not_applied."`
@@ -55,14 +55,14 @@ type itemProblem struct {
 }
 
 // AppendJSON implements jsonwriter.Value.
-func (v batchView) AppendJSON(text []byte) []byte {
+func (v batchResultsView) AppendJSON(text []byte) []byte {
 	o := jsonwriter.Begin(text)
 	jsonwriter.Array(&o, "results", v.Results)
 	return o.End()
 }
 
 // AppendJSON implements jsonwriter.Value.
-func (v batchItemView) AppendJSON(text []byte) []byte {
+func (v batchResultView) AppendJSON(text []byte) []byte {
 	o := jsonwriter.Begin(text)
 	o.Number("status", int64(v.Status))
 	if v.Position != nil {
@@ -92,8 +92,8 @@ func (p itemProblem) AppendJSON(text []byte) []byte {
 // was accepted. Positions are shown without events, which would make a thousand answers of
 // one; and moved ones without metadata, which the step has not changed: the request does not
 // bound it.
-func viewResults(results escrow.BatchResults, done int) batchView {
-	view := batchView{Results: make([]batchItemView, len(results))}
+func viewResults(results escrow.BatchResults, done int) batchResultsView {
+	view := batchResultsView{Results: make([]batchResultView, len(results))}
 	for i, result := range results {
 		if result.Refusal != nil {
 			view.Results[i] = viewItemRefusal(result.Refusal)
@@ -104,15 +104,15 @@ func viewResults(results escrow.BatchResults, done int) batchView {
 		if done != http.StatusCreated {
 			position.Metadata = nil
 		}
-		view.Results[i] = batchItemView{Status: done, Position: &position}
+		view.Results[i] = batchResultView{Status: done, Position: &position}
 	}
 	return view
 }
 
 // viewRefusals shows the items of a batch that was refused as a whole; nil for what is no
 // batch.
-func viewRefusals(items escrow.ItemRefusals) []batchItemView {
-	var views []batchItemView
+func viewRefusals(items escrow.ItemRefusals) []batchResultView {
+	var views []batchResultView
 	for _, refusal := range items {
 		// It is valid by itself, and was not applied because others are not.
 		if refusal == nil {
@@ -125,9 +125,9 @@ func viewRefusals(items escrow.ItemRefusals) []batchItemView {
 
 // viewItemRefusal shows an item that was refused, as its own problem document: a client
 // handles it with the code that it has for a single request.
-func viewItemRefusal(refusal *escrow.Error) batchItemView {
+func viewItemRefusal(refusal *escrow.Error) batchResultView {
 	kind := errorKind(refusal.Code)
-	return batchItemView{
+	return batchResultView{
 		Status: kind.Status,
 		Error:  &itemProblem{ProblemMembers: problemMembers(refusal, kind), Errors: refusal.Faults},
 	}
@@ -136,7 +136,8 @@ func viewItemRefusal(refusal *escrow.Error) batchItemView {
 var createPositionsOperation = operation{
 	Operation: web.Operation{
 		ID: "createPositions", Tag: "Positions", Summary: "Create up to 1000 positions",
-		Query: tenantQuery{}, Body: positionBatchBody{}, Answer: batchView{},
+		Query: tenantQuery{}, Body: positionBatchBody{},
+		BodyExample: createPositionsExample, Answer: batchResultsView{},
 	},
 	refusals: codes{escrow.CodeBatchRefused},
 }
@@ -158,7 +159,8 @@ func (s *server) createPositions(c *call) (reply, error) {
 var transitionPositionsOperation = operation{
 	Operation: web.Operation{
 		ID: "transitionPositions", Tag: "Positions", Summary: "Move up to 1000 positions to other states",
-		Query: tenantQuery{}, Body: transitionBatchBody{}, Answer: batchView{},
+		Query: tenantQuery{}, Body: transitionBatchBody{},
+		BodyExample: transitionPositionsExample, Answer: batchResultsView{},
 	},
 	refusals: codes{escrow.CodeBatchRefused},
 }

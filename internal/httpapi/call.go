@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/netip"
 	"time"
@@ -32,9 +33,13 @@ type call struct {
 	faults escrow.Faults
 	// query and body point to what was decoded, of the types that the route has.
 	query, body any
+	// versions are those that If-Match names; nil is any.
+	versions []int64
 	// rawBody is the body as it was sent.
 	rawBody []byte
 	tenant  tenant
+	// missing is the refusal of a command whose path names nothing; nil where it names something.
+	missing error
 
 	// nonce makes the secret in the answer; nil where there is none.
 	nonce []byte
@@ -70,12 +75,14 @@ func decoded[T any](c *call, value any) T {
 	return *read
 }
 
-// reply is what a handler answers. A body is encoded as JSON; raw is sent as it is, with
-// the content type. Other fields are headers, and empty where there is none.
+// reply is what a handler answers. A body is encoded as JSON; raw is sent as it is, and what
+// stream writes piece by piece, with the content type. Other fields are headers, and empty where
+// there is none.
 type reply struct {
 	status      int
 	body        any
 	raw         []byte
+	stream      func(io.Writer) error
 	contentType string
 	etag        string
 	location    string
@@ -86,6 +93,12 @@ type reply struct {
 
 // ok answers what was asked for.
 func ok(body any) reply { return reply{status: http.StatusOK, body: body} }
+
+// tagged gives an answer the entity tag of a version.
+func (r reply) tagged(version int64) reply {
+	r.etag = web.ETag(version)
+	return r
+}
 
 // created answers what a command has made, and where it is.
 func created(location string, body any) reply {
@@ -116,10 +129,9 @@ func (c *call) write(r reply) {
 
 // send sends the body of an answer. Where that fails, nothing was sent.
 func (c *call) send(r reply) (err error) {
-	if body, ok := r.body.(streamed); ok {
-		return c.writer.Stream(r.status, web.ContentTypeJSON, body.writeJSON)
+	if r.stream != nil {
+		return c.writer.Stream(r.status, r.contentType, r.stream)
 	}
-
 	if r.body != nil {
 		if r.raw, err = encode(r.body); err != nil {
 			return err

@@ -8,15 +8,29 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // execute carries out a command on a resource of the type R, on the institution that the
 // request concerns. Faults are those that were found when the command was made; the error
 // is all that is wrong with the request, or the command's refusal.
-func execute[R escrow.Resource](c *call, command escrow.Command, faults escrow.Faults) (resource R, err error) {
+func execute[R escrow.Resource](c *call, command escrow.Command, faults escrow.Faults) (R, error) {
+	return executeBy[R](c, faults, func(request escrow.Request) (engine.Answer, error) {
+		request.Command = command
+		return c.server.engine.Do(c.context(), request)
+	})
+}
+
+// executeBy has a function carry out the request, which has all but its command.
+func executeBy[R escrow.Resource](
+	c *call, faults escrow.Faults, do func(escrow.Request) (engine.Answer, error),
+) (resource R, err error) {
 	c.faults.Merge(faults)
 	institution, err := c.institution()
+	if err == nil {
+		err = c.missing
+	}
 	if err != nil {
 		return resource, err
 	}
@@ -25,11 +39,10 @@ func execute[R escrow.Resource](c *call, command escrow.Command, faults escrow.F
 	if err != nil {
 		return resource, err
 	}
-	done, err := c.server.engine.Do(c.context(), escrow.Request{
+	done, err := do(escrow.Request{
 		Institution: institution,
 		Actor:       c.caller.actor(),
 		RequestID:   c.requestID,
-		Command:     command,
 		Idempotency: idempotency,
 	})
 	if err != nil {
@@ -42,7 +55,7 @@ func execute[R escrow.Resource](c *call, command escrow.Command, faults escrow.F
 
 	resource, ok := done.Resource.(R)
 	if !ok {
-		return resource, fmt.Errorf("%T answered with a %T", command, done.Resource)
+		return resource, fmt.Errorf("a command for a %T answered with a %T", resource, done.Resource)
 	}
 	if done.Replayed {
 		c.replayed, c.nonce = true, done.Nonce
@@ -117,16 +130,29 @@ func visibleASCII(text string) bool {
 	return true
 }
 
-// newSecret makes the secret of a new key. It is derived from the caller's own,
-// so that a repeated request is answered with the same secret although only its
+// newSecret makes the secret of a new key. It is derived from the caller's own and one of the
+// servers', so that a repeated request is answered with the same secret although only its
 // hash is kept; the random nonce alone leads nowhere.
 func (c *call) newSecret() string {
 	c.nonce = make([]byte, 32)
 	_, _ = rand.Read(c.nonce) // It never fails.
-	return c.secret()
+	return c.derivedSecret(c.server.keySecrets[0])
 }
 
-// secret is that of the key in the answer: after a repeated request, the first one's.
-func (c *call) secret() string {
-	return escrow.NewSecret(escrow.DeriveSecret(c.caller.secret, c.nonce))
+func (c *call) derivedSecret(servers string) string {
+	return escrow.NewSecret(escrow.DeriveSecret(servers, c.caller.secret, c.nonce))
+}
+
+// secretOf returns the secret of the key in the answer: after a repeated request, the first
+// one's. It is an error where what that was derived from is there no longer.
+func (c *call) secretOf(key escrow.APIKey) (string, error) {
+	for _, servers := range c.server.keySecrets {
+		if secret := c.derivedSecret(servers); escrow.HashSecret(secret) == key.Hash {
+			return secret, nil
+		}
+	}
+	return "", escrow.Errorf(escrow.CodeKeySecretGone,
+		"The request made the API key %s, but its secret can no longer be shown: the key that asked for it or the "+
+			"servers' KEY_DERIVATION_SECRET has changed since, or the database comes from a backup. Revoke it and "+
+			"make another.", key.ID)
 }

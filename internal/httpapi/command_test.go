@@ -141,12 +141,14 @@ func TestAnIdempotencyKeyIsOfOneRequest(t *testing.T) {
 		claim := b.claim()
 		first := b.Admin.Post(t, "/positions", claim.String(), key).Want(t, 201)
 		position := "/positions/" + first.Text("id") + "/transition"
+		fund, once := step("FUNDED").String(), "Idempotency-Key: once"
+		b.Admin.Post(t, position, fund, once, `If-Match: "1"`).Want(t, 200)
+		b.Admin.Post(t, position, fund, once, `If-Match: "1", "2"`).Refused(t, 422, "idempotency_key_reused")
 		for name, r := range map[string]apitest.Request{
-			"another body":         {Path: "/positions", Body: claim.with("amount", "1000.01").String()},
-			"another form of it":   {Path: "/positions", Body: claim.with("amount", 1000.00).String()},
-			"another path":         {Path: position, Body: claim.String()},
-			"another command":      {Path: position, Body: step("FUNDED").String()},
-			"another precondition": {Path: "/positions", Body: claim.String(), Headers: []string{`If-Match: "1"`}},
+			"another body":       {Path: "/positions", Body: claim.with("amount", "1000.01").String()},
+			"another form of it": {Path: "/positions", Body: claim.with("amount", 1000.00).String()},
+			"another path":       {Path: position, Body: claim.String()},
+			"another command":    {Path: position, Body: step("FUNDED").String()},
 		} {
 			r.Method, r.Headers = http.MethodPost, append(r.Headers, key)
 			if answer := b.Admin.Send(t, r); answer.Problem(t).Code != "idempotency_key_reused" && name != "another path" {

@@ -18,6 +18,7 @@ import (
 	validation "github.com/pb33f/libopenapi-validator/errors"
 
 	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
 // Contract is an OpenAPI document that exchanges are compared with.
@@ -26,6 +27,9 @@ type Contract struct {
 	// operations are the document's, "GET /positions/{id}", with the form of their
 	// paths.
 	operations map[string]*regexp.Regexp
+	// headers are those of answers, "GET /positions/{id} 200", and whether they always have
+	// them.
+	headers map[string]map[string]bool
 	// literal are the paths without a part that stands for others.
 	literal map[string]bool
 	// mu keeps the validator to one exchange at a time.
@@ -49,12 +53,23 @@ func NewContract(document []byte) (*Contract, error) {
 	if _, faults := checks.ValidateDocument(); len(faults) > 0 {
 		return nil, fmt.Errorf("the document is not valid: %s", describe(faults))
 	}
-	c := &Contract{validator: checks, operations: make(map[string]*regexp.Regexp), literal: make(map[string]bool)}
+	c := &Contract{
+		validator: checks, operations: make(map[string]*regexp.Regexp), literal: make(map[string]bool),
+		headers: make(map[string]map[string]bool),
+	}
 	for path, item := range model.Model.Paths.PathItems.FromOldest() {
 		form := regexp.MustCompile("^" + regexp.MustCompile(`\\\{[^}]*\\\}`).ReplaceAllString(regexp.QuoteMeta(path), "[^/]+") + "$")
 		c.literal[path] = !strings.Contains(path, "{")
-		for method := range item.GetOperations().FromOldest() {
-			c.operations[strings.ToUpper(method)+" "+path] = form
+		for method, operation := range item.GetOperations().FromOldest() {
+			name := strings.ToUpper(method) + " " + path
+			c.operations[name] = form
+			for status, response := range operation.Responses.Codes.FromOldest() {
+				headers := make(map[string]bool)
+				for header, described := range response.Headers.FromOldest() {
+					headers[http.CanonicalHeaderKey(header)] = described.Required
+				}
+				c.headers[name+" "+status] = headers
+			}
 		}
 	}
 	return c, nil
@@ -91,8 +106,12 @@ func (c *Contract) Operation(method, path string) string {
 // Check compares an exchange with the document: every answer must be one that it
 // describes, and a request that is accepted must be one that it allows.
 func (c *Contract) Check(request *http.Request, requestBody []byte, answer *http.Response, answerBody []byte) error {
-	if c.Operation(request.Method, request.URL.EscapedPath()) == "" {
+	operation := c.Operation(request.Method, request.URL.EscapedPath())
+	if operation == "" {
 		return nil
+	}
+	if fault := headerFault(answer.Header, c.headers[fmt.Sprintf("%s %d", operation, answer.StatusCode)]); fault != "" {
+		return fmt.Errorf("the header %s", fault)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -117,15 +136,35 @@ func (c *Contract) Check(request *http.Request, requestBody []byte, answer *http
 	return nil
 }
 
+// headerFault says what is wrong with the headers of an answer beside those that any answer of
+// any server may have; documented are the others, and whether an answer always has them.
+func headerFault(answer http.Header, documented map[string]bool) string {
+	for name, always := range documented {
+		if always && answer.Get(name) == "" {
+			return name + " is missing"
+		}
+	}
+	usual := web.SecureHeader()
+	for _, name := range []string{"Connection", "Content-Length", "Content-Type", "Date", "Referrer-Policy", "Vary"} {
+		usual.Set(name, "")
+	}
+	for name := range answer {
+		if _, ok := documented[name]; !ok && usual[name] == nil && !strings.HasPrefix(name, "Access-Control-") {
+			return name + " is not documented"
+		}
+	}
+	return ""
+}
+
 // compare is Check of an exchange that did not take place.
-func (c *Contract) compare(r apitest.Request, status int, contentType, body string) error {
+func (c *Contract) compare(r apitest.Request, status int, header http.Header, body string) error {
 	request, err := http.NewRequestWithContext(context.Background(), r.Method, "http://localhost"+r.Path, http.NoBody)
 	if err != nil {
 		return err
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("X-API-KEY", "any")
-	answer := &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {contentType}}}
+	answer := &http.Response{StatusCode: status, Header: header}
 	return c.Check(request, []byte(r.Body), answer, []byte(body))
 }
 

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"net/http"
 
-	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
@@ -14,10 +13,10 @@ var openAPIOperation = operation{
 	},
 }
 
-// openAPI answers the document of the routes that this server has. It was made at the start,
-// where a route that cannot be described stops the server.
+// openAPI answers the document of the routes. It was made at the start, where a route that
+// cannot be described stops the server.
 func (s *server) openAPI(*call) (reply, error) {
-	return reply{status: http.StatusOK, raw: s.specJSON, contentType: web.ContentTypeJSON}, nil
+	return reply{status: http.StatusOK, raw: *s.document.Load(), contentType: web.ContentTypeJSON}, nil
 }
 
 var docsPageOperation = operation{
@@ -35,6 +34,18 @@ func (s *server) docsPage(c *call) (reply, error) {
 	return reply{status: http.StatusOK, raw: page, contentType: contentTypeHTML + "; charset=utf-8"}, err
 }
 
+// toDocs leads people who look for a page to the one there is.
+func (*server) toDocs(*call) (reply, error) {
+	return reply{status: http.StatusSeeOther, location: "/docs"}, nil
+}
+
+// icon answers the picture that browsers show beside the title of a page.
+func (*server) icon(c *call) (reply, error) {
+	content, contentType := web.Icon()
+	c.writer.Header().Set("Cache-Control", web.DocsCaching)
+	return reply{status: http.StatusOK, raw: content, contentType: contentType}, nil
+}
+
 var docsFileOperation = operation{
 	Operation: web.Operation{
 		ID: "getDocsFile", Tag: "Service", Summary: "A file of the page",
@@ -48,7 +59,7 @@ var docsFileOperation = operation{
 func (s *server) docsFile(c *call) (reply, error) {
 	content, contentType := web.DocsFile(c.request.PathValue("file"))
 	if contentType == "" {
-		return reply{}, escrow.Errorf(codeRouteNotFound, "There is nothing at this path.")
+		return reply{}, c.nothingHere()
 	}
 	c.writer.Header().Set("Cache-Control", web.DocsCaching)
 	return reply{status: http.StatusOK, raw: content, contentType: contentType}, nil

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"bytes"
-	"io"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -25,6 +24,8 @@ var answerOptions = json.JoinOptions(
 	jsontext.AllowDuplicateNames(true),
 	// As jsonwriter does.
 	jsontext.EscapeForJS(true),
+	// Metadata is answered in the bytes that its client wrote.
+	jsontext.PreserveRawStrings(true),
 )
 
 // encode returns a body as a line of JSON: its end is for those who read it in a
@@ -44,8 +45,12 @@ func appendJSON(text []byte, value any) ([]byte, error) {
 	return buffer.Bytes(), err
 }
 
-// streamed is a body that is written piece by piece, as JSON with an end of line.
-type streamed interface{ writeJSON(w io.Writer) error }
+// writeErased leaves false out.
+func writeErased(o *jsonwriter.Object, erased bool) {
+	if erased {
+		o.Raw("erased", []byte("true"))
+	}
+}
 
 // writeMetadata leaves an empty object out like one that is missing.
 func writeMetadata(o *jsonwriter.Object, metadata escrow.Metadata) {

@@ -72,7 +72,7 @@ func drawPosition(t *rapid.T) escrow.Position {
 	p := escrow.Position{
 		ID: escrow.PositionID(drawID(t)), InstitutionID: escrow.InstitutionID(drawID(t)), AssetID: escrow.AssetID(drawID(t)),
 		HolderReference: rapid.String().Draw(t, "holder"), ExternalReference: rapid.String().Draw(t, "external"),
-		Currency: rapid.SampledFrom([]money.Currency{"USD", "JPY", "BHD", "CLF"}).Draw(t, "currency"),
+		Currency: money.Currency{Code: "BHD", Decimals: rapid.IntRange(0, 4).Draw(t, "decimals")},
 		Amount:   amount("amount"), Funded: amount("funded"), Released: amount("released"), Refunded: amount("refunded"), Held: amount("held"),
 		State: state.Draw(t, "state"), Version: rapid.Int64Range(1, 1000).Draw(t, "version"), Metadata: metadata("metadata"),
 		CreatedAt: at("created"), UpdatedAt: at("updated"),

@@ -14,9 +14,9 @@ import (
 // request's id, see itemProblem.
 type problem struct {
 	web.ProblemMembers
-	RequestID string          `json:"requestId" doc:"Names the request in the server's log."`
-	Errors    []escrow.Fault  `json:"errors,omitempty" doc:"Each fault of an invalid input."`
-	Results   []batchItemView `json:"results,omitempty" doc:"What became of each item of an atomic batch that is refused." nullable:"false"`
+	RequestID string            `json:"requestId" doc:"Names the request in the server's log."`
+	Errors    []escrow.Fault    `json:"errors,omitempty" doc:"Each fault of an invalid input."`
+	Results   []batchResultView `json:"results,omitempty" doc:"What became of each item of an atomic batch that is refused." nullable:"false"`
 }
 
 // problemMembers tells a refusal in the members of any problem document.
@@ -87,7 +87,7 @@ func (c *call) noteSecurityEvent(code escrow.Code) {
 		Code:          code,
 		Method:        c.loggedMethod(),
 		Path:          c.pattern,
-		Client:        c.client.String(),
+		Client:        c.clientName(),
 		RequestID:     c.requestID,
 	})
 }

@@ -10,15 +10,22 @@ import (
 // The refusals that the API makes before a request reaches the domain. They are codes like
 // the domain's: clients need not know who refused.
 const (
+	codeMalformedRequest escrow.Code = "malformed_request"
 	codeMalformedBody    escrow.Code = web.CodeMalformedBody
 	codeUnauthorized     escrow.Code = "unauthorized"
 	codeAddressForbidden escrow.Code = "address_not_allowed"
 	codeRouteNotFound    escrow.Code = "route_not_found"
 	codeMethodNotAllowed escrow.Code = "method_not_allowed"
+	codeNotAcceptable    escrow.Code = "not_acceptable"
 	codeBodyTimeout      escrow.Code = web.CodeBodyTimeout
 	codeBodyTooLarge     escrow.Code = web.CodeBodyTooLarge
 	codeUnsupportedMedia escrow.Code = web.CodeUnsupportedMedia
 	codeRateLimited      escrow.Code = "rate_limited"
+
+	codeExpectationFailed   escrow.Code = "expectation_failed"
+	codeHeadersTooLarge     escrow.Code = "headers_too_large"
+	codeUnsupportedTransfer escrow.Code = "unsupported_transfer_encoding"
+	codeUnsupportedVersion  escrow.Code = "unsupported_http_version"
 )
 
 // ErrorKind is an entry of the table of errors: what a code means, and the status that it
@@ -34,6 +41,11 @@ type ErrorKind struct {
 // knows a code's status; docs/errors.md and the OpenAPI document are made from it.
 func ErrorKinds() []ErrorKind {
 	return []ErrorKind{
+		{
+			Code: codeMalformedRequest, Status: 400, Title: "Malformed request",
+			Meaning: "What was sent is no HTTP request: its first line, a header or its length cannot be read. " +
+				"The connection is closed.",
+		},
 		{
 			Code: codeMalformedBody, Status: 400, Title: "Malformed body",
 			Meaning: "The body is not JSON: a syntax error, a duplicate name, invalid UTF-8, text after the " +
@@ -85,6 +97,10 @@ func ErrorKinds() []ErrorKind {
 			Meaning: "The institution has no such position.",
 		},
 		{
+			Code: escrow.CodeErasureNotFound, Status: 404, Title: "Erasure not found",
+			Meaning: "The institution has no such erasure.",
+		},
+		{
 			Code: escrow.CodeCheckpointNotFound, Status: 404, Title: "Checkpoint not found",
 			Meaning: "The institution's journal has no checkpoint of the size, or none yet.",
 		},
@@ -95,6 +111,11 @@ func ErrorKinds() []ErrorKind {
 		{
 			Code: codeMethodNotAllowed, Status: 405, Title: "Method not allowed",
 			Meaning: "The path does not take this method; the Allow header lists those it takes.",
+		},
+		{
+			Code: codeNotAcceptable, Status: 406, Title: "Not acceptable",
+			Meaning: "The Accept header takes none of the formats that the list or statement is there in; detail " +
+				"names them.",
 		},
 		{
 			Code: codeBodyTimeout, Status: 408, Title: "Body timeout",
@@ -118,12 +139,61 @@ func ErrorKinds() []ErrorKind {
 			Meaning: "The position's events would have more than 1 MiB of metadata and reasons; only its end may.",
 		},
 		{
+			Code: escrow.CodePositionOpen, Status: 409, Title: "Position open",
+			Meaning: "The position is not final yet: what is private of it is still needed, and cannot be erased.",
+		},
+		{
+			Code: escrow.CodeRetentionPeriod, Status: 409, Title: "Retention period",
+			Meaning: "The position is kept for a time after its last change; the detail says until when.",
+		},
+		{
+			Code: escrow.CodeDataErased, Status: 409, Title: "Data erased",
+			Meaning: "A value that is to be disclosed was erased; the detail names its member.",
+		},
+		{
+			Code: escrow.CodeCheckpointPending, Status: 409, Title: "Checkpoint pending",
+			Meaning: "No checkpoint covers the entry yet; the detail says within what time one is signed.",
+		},
+		{
 			Code: escrow.CodeKeyInactive, Status: 409, Title: "API key inactive",
 			Meaning: "The API key is revoked or has expired and cannot be rotated.",
 		},
 		{
+			Code: escrow.CodeKeyRotated, Status: 409, Title: "API key rotated",
+			Meaning: "The API key was rotated before; detail names the key that takes its place.",
+		},
+		{
+			Code: escrow.CodeKeyLimit, Status: 409, Title: "Too many API keys",
+			Meaning: "The institution has as many active API keys as it can have.",
+		},
+		{
+			Code: escrow.CodeKeySecretGone, Status: 409, Title: "API key secret gone",
+			Meaning: "The repeated request has made an API key whose secret can no longer be shown; revoke the key.",
+		},
+		{
+			Code: escrow.CodeInstitutionClosed, Status: 409, Title: "Institution closed",
+			Meaning: "The institution was closed: it can be read, and what has begun there can end.",
+		},
+		{
+			Code: escrow.CodeInstitutionHoldsMoney, Status: 409, Title: "Institution holds money",
+			Meaning: "Positions of the institution hold money, or are moving: it cannot be closed yet.",
+		},
+		{
+			Code: escrow.CodeTemplateClosed, Status: 409, Title: "Asset template closed",
+			Meaning: "The asset template was closed and takes no new assets.",
+		},
+		{
+			Code: escrow.CodeAssetClosed, Status: 409, Title: "Asset closed",
+			Meaning: "The asset was closed and takes no new positions.",
+		},
+		{
+			Code: escrow.CodeExternalReference, Status: 409, Title: "External reference taken",
+			Meaning: "The asset's template has `uniqueExternalReference`, and another position of the template has " +
+				"the same externalReference; detail names it.",
+		},
+		{
 			Code: escrow.CodeVersionMismatch, Status: 412, Title: "Version mismatch",
-			Meaning: "The position no longer has the version that If-Match, or an item's ifVersion, names.",
+			Meaning: "The resource no longer has the version that If-Match, or an item's ifVersion, names.",
 		},
 		{
 			Code: codeBodyTooLarge, Status: 413, Title: "Body too large",
@@ -132,6 +202,10 @@ func ErrorKinds() []ErrorKind {
 		{
 			Code: codeUnsupportedMedia, Status: 415, Title: "Unsupported media type",
 			Meaning: "The body is not declared as application/json in UTF-8.",
+		},
+		{
+			Code: codeExpectationFailed, Status: 417, Title: "Expectation failed",
+			Meaning: "The request has an Expect header of another value than 100-continue. The connection is closed.",
 		},
 		{
 			Code: escrow.CodeInvalidInput, Status: 422, Title: "Invalid input",
@@ -191,11 +265,19 @@ func ErrorKinds() []ErrorKind {
 			Meaning: "The key, or the address, sends more than it may; Retry-After says when to go on. Nothing was " +
 				"done.",
 		},
+		{
+			Code: codeHeadersTooLarge, Status: 431, Title: "Headers too large",
+			Meaning: "The request's first line and headers have more than 36 KiB. The connection is closed.",
+		},
 
 		{
 			Code: escrow.CodeInternal, Status: 500, Title: "Internal error",
 			Meaning: "A fault of the server; its log has the request id. Whether a command was carried out can be " +
 				"found out by repeating it with its Idempotency-Key.",
+		},
+		{
+			Code: codeUnsupportedTransfer, Status: 501, Title: "Unsupported transfer encoding",
+			Meaning: "The request has a transfer encoding other than chunked. The connection is closed.",
 		},
 		{
 			Code: escrow.CodeOverloaded, Status: 503, Title: "Overloaded",
@@ -222,6 +304,10 @@ func ErrorKinds() []ErrorKind {
 			Code: escrow.CodeOutcomeUnknown, Status: 503, Title: "Outcome unknown",
 			Meaning: "The server lost the database in the middle of a commit. Repeat the request with the same " +
 				"Idempotency-Key to find out what became of it.",
+		},
+		{
+			Code: codeUnsupportedVersion, Status: 505, Title: "Unsupported HTTP version",
+			Meaning: "The request is of another version of HTTP than 1.0 and 1.1. The connection is closed.",
 		},
 	}
 }

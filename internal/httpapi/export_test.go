@@ -1,14 +1,12 @@
 package httpapi
 
-// Routes lists the table of routes, as "GET /positions/{id}".
+// Routes lists the routes of the API, as "GET /positions/{id}".
 func Routes() []string {
 	var routes []string
 	for _, r := range (&server{}).table() {
-		routes = append(routes, r.pattern)
+		if !r.unlisted {
+			routes = append(routes, r.pattern)
+		}
 	}
 	return routes
 }
-
-// PrivateSpecification is Specification of a server whose documentation takes a
-// key.
-func PrivateSpecification() ([]byte, error) { return specification(false) }

@@ -106,10 +106,12 @@ func serve(tb testing.TB, databaseURL string, change func(*settings)) *service {
 	if change != nil {
 		change(&changed)
 	}
-	listener.Config.Handler, err = httpapi.New(changed.Config)
+	api, err := httpapi.New(changed.Config)
 	if err != nil {
 		tb.Fatal(err)
 	}
+	listener.Config.Handler, listener.Listener = api, api.Listener(listener.Listener)
+	listener.Config.DisableGeneralOptionsHandler = true
 	listener.Config.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
 	listener.Start()
 	tb.Cleanup(func() {
@@ -132,7 +134,7 @@ func serve(tb testing.TB, databaseURL string, change func(*settings)) *service {
 	transport.MaxIdleConnsPerHost = 64
 	tb.Cleanup(transport.CloseIdleConnections)
 	s.Client = apitest.Client{
-		URL: listener.URL, Key: rootKey, Check: contract(changed.PublicDocs).Check,
+		URL: listener.URL, Key: rootKey, Check: contract().Check,
 		HTTP: &http.Client{
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -141,20 +143,9 @@ func serve(tb testing.TB, databaseURL string, change func(*settings)) *service {
 	return s
 }
 
-// contract is the OpenAPI document of a server, read once.
-func contract(publicDocs bool) *Contract {
-	if publicDocs {
-		return publicContract()
-	}
-	return privateContract()
-}
-
-var (
-	publicContract  = sync.OnceValue(func() *Contract { return readContract(httpapi.Specification()) })
-	privateContract = sync.OnceValue(func() *Contract { return readContract(httpapi.PrivateSpecification()) })
-)
-
-func readContract(document []byte, err error) *Contract {
+// contract is the OpenAPI document, read once.
+var contract = sync.OnceValue(func() *Contract {
+	document, err := httpapi.Specification()
 	if err != nil {
 		panic(err)
 	}
@@ -163,7 +154,7 @@ func readContract(document []byte, err error) *Contract {
 		panic(err)
 	}
 	return read
-}
+})
 
 // clock is the time as it is, moved ahead as far as a test says.
 type clock struct{ ahead atomic.Int64 }

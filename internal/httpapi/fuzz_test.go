@@ -163,14 +163,16 @@ func testRandomRequests(t *testing.T, s *service) {
 	known := []string{
 		b.ID, b.Template, b.Asset, b.position(t, "FUNDED").Text("id"), b.position(t).Text("id"), b.position(t, ways["RELEASED"]...).Text("id"), aKey(t, b)[0], "SG", "docs.js",
 	}
-	commands := slices.DeleteFunc(slices.Clone(contractTable), func(route agreed) bool { return route.body == nil })
+	// What is closed would take nothing of what the others make.
+	table := slices.DeleteFunc(slices.Clone(contractTable), func(route agreed) bool { return strings.HasSuffix(route.route, "/close") })
+	commands := slices.DeleteFunc(slices.Clone(table), func(route agreed) bool { return route.body == nil })
 	slices.Reverse(commands) // What comes first is drawn more often.
 	keys := []string{b.Admin.Key, b.Admin.Key, b.Admin.Key, b.Admin.Key, b.Admin.Key, b.Admin.Key, rootKey, rootKey, b.ReadOnly.Key, "x"}
 	statuses, sent := make(map[int]int), 0
 	rapid.Check(t, func(t *rapid.T) {
 		draw := drawing{t, known}
 		for range 10 {
-			routes := rapid.SampledFrom([][]agreed{commands, contractTable}).Draw(t, "routes")
+			routes := rapid.SampledFrom([][]agreed{commands, table}).Draw(t, "routes")
 			route := rapid.SampledFrom(routes).Draw(t, "route")
 			r := wire{key: rapid.SampledFrom(keys).Draw(t, "key")}
 			if route.takes == root && r.key == b.Admin.Key {
@@ -188,7 +190,7 @@ func testRandomRequests(t *testing.T, s *service) {
 			if route.body != nil {
 				r.body = draw.body(all, route.route)
 			}
-			for range rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "headers") {
+			for range rapid.SampledFrom([]int{0, 0, 0, 0, 0, 1, 2}).Draw(t, "headers") {
 				name := rapid.SampledFrom([]string{"Idempotency-Key", "If-Match", "If-None-Match", "X-Request-Id", "Content-Type", "Origin", "X-Forwarded-For"}).Draw(t, "header")
 				r.headers = append(r.headers, name+": "+draw.text("header"))
 			}
@@ -201,7 +203,7 @@ func testRandomRequests(t *testing.T, s *service) {
 	})
 	t.Logf("the answers by status: %v", statuses)
 	// Requests that are all refused at the door would show nothing.
-	if made := statuses[http.StatusCreated]; made < sent/25 {
+	if made := statuses[http.StatusCreated]; made < sent/40 {
 		t.Errorf("%d of %d requests made something, which is too few", made, sent)
 	}
 	for _, status := range []int{200, 400, 403, 404, 422} {
@@ -254,7 +256,7 @@ func (d drawing) id(part string, b bank) string {
 func (d drawing) query() string {
 	names := []string{
 		"limit", "cursor", "order", "createdFrom", "createdTo", "institutionId", "assetId", "holderReference", "externalReference", "state", "currency", "include",
-		"templateId", "positionId", "kind", "actor", "subject", "outcome", "includeRevoked", "from", "to", "format",
+		"templateId", "positionId", "kind", "actor", "subject", "outcome", "includeRevoked", "from", "to", "format", "sequence", "members",
 	}
 	parts := make([]string, rapid.SampledFrom([]int{0, 0, 0, 0, 1, 2, 5}).Draw(d.t, "parameters"))
 	for i := range parts {

@@ -1,8 +1,6 @@
 package httpapi
 
 import (
-	"slices"
-
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -14,18 +12,19 @@ import (
 type ledgerQuery struct {
 	listQuery
 	tenantQuery
-	PositionID string `query:"positionId" doc:"Only what happened to this position."`
-	Kind       string `query:"kind" doc:"Only this kind." words:"ledgerKinds"`
+	listFormatQuery
+	PositionID string   `query:"positionId" doc:"Only what happened to this position."`
+	Kind       []string `query:"kind" doc:"Only these kinds." words:"ledgerKinds" maxItems:"30"`
 }
 
 // auditQuery is the parameters of the audit trail, of which refused attempts have some.
 type auditQuery struct {
 	listQuery
 	tenantQuery
-	Actor   string `query:"actor" doc:"Only what this actor did: the id of an API key, root or system."`
-	Kind    string `query:"kind" doc:"Only this kind of entry."`
-	Subject string `query:"subject" doc:"Only what concerns this resource: its id, or policy/ and a region."`
-	Outcome string `query:"outcome" doc:"refused lists, to root, the latest attempts that were refused for reasons of security, over all institutions or those of one." enum:"accepted,refused" default:"accepted"`
+	Actor   string   `query:"actor" doc:"Only what this actor did: the id of an API key, root or system."`
+	Kind    []string `query:"kind" doc:"Only these kinds of entries." words:"kinds" maxItems:"30"`
+	Subject string   `query:"subject" doc:"Only what concerns this resource: its id, or policy/ and a region."`
+	Outcome string   `query:"outcome" doc:"refused lists, to root, the latest attempts that were refused for reasons of security, over all institutions or those of one." enum:"accepted,refused" default:"accepted"`
 }
 
 // ledgerEventView is an entry that concerns a position and its money, with the request that
@@ -37,7 +36,7 @@ type ledgerEventView struct {
 	PositionID escrow.PositionID `json:"positionId"`
 	FromState  *previousState    `json:"fromState" doc:"null for the creation."`
 	ToState    escrow.State      `json:"toState"`
-	Currency   money.Currency    `json:"currency"`
+	Currency   money.Code        `json:"currency"`
 	Amount     string            `json:"amount,omitempty" doc:"What moved; the promised amount for the creation."`
 	Reason     string            `json:"reason,omitempty"`
 	Metadata   escrow.Metadata   `json:"metadata,omitempty"`
@@ -85,7 +84,7 @@ func viewLedgerEvent(e escrow.Entry) ledgerEventView {
 		PositionID: position,
 		FromState:  event.FromState,
 		ToState:    event.ToState,
-		Currency:   step.Currency,
+		Currency:   step.Currency.Code,
 		Amount:     event.Amount,
 		Reason:     event.Reason,
 		Metadata:   event.Metadata,
@@ -150,18 +149,27 @@ var listLedgerEventsOperation = operation{
 	Operation: web.Operation{
 		ID: "listLedgerEvents", Tag: "Journal", Summary: "List what happened to positions",
 		Query: ledgerQuery{}, Answer: listView[ledgerEventView]{},
+		OtherTypes: []string{contentTypeCSV}, AnswerHeaders: headers{nextPageHeader, dispositionHeader},
 	},
+	refusals: codes{codeNotAcceptable},
 }
 
 // listLedgerEvents answers the entries that concern positions and their money, in the
 // order of the journal.
 func (s *server) listLedgerEvents(c *call) (reply, error) {
 	query := queryOf[ledgerQuery](c)
-	list := query.read(&c.faults)
+	format, err := c.listFormat(query.listFormatQuery)
+	if err != nil {
+		return reply{}, err
+	}
+	list := query.read(&c.faults, "ledger-events")
+	if format == contentTypeCSV {
+		list.checkCSV(&c.faults)
+	}
 	filter := escrow.EntryFilter{
 		Period:     list.period,
 		LedgerOnly: true,
-		Kind:       readKind(&c.faults, query.Kind, escrow.LedgerKinds()),
+		Kinds:      readKinds(&c.faults, query.Kind, escrow.LedgerKinds()),
 	}
 	// The journal is indexed by subject, whatever the kind.
 	if position := optionalID[escrow.PositionID](&c.faults, "positionId", query.PositionID); position != nil {
@@ -173,15 +181,15 @@ func (s *server) listLedgerEvents(c *call) (reply, error) {
 	}
 
 	entries, err := s.engine.Entries(c.context(), institution, filter, list.page)
-	return listed(entries, list.page.Limit, viewLedgerEvent, entryCursor), err
+	if err == nil && format == contentTypeCSV {
+		return listedCSV(c, list, entries, ledgerCSV, entryCursor), nil
+	}
+	return listed(list, entries, viewLedgerEvent, entryCursor), err
 }
 
-// readKind reads a kind of entry, one of those that a list has.
-func readKind(faults *escrow.Faults, kind string, known []escrow.Kind) escrow.Kind {
-	if kind != "" && !slices.Contains(known, escrow.Kind(kind)) {
-		faults.Add("kind", "must be a kind of entry that this list has")
-	}
-	return escrow.Kind(kind)
+// readKinds reads kinds of entries, of those that a list has.
+func readKinds(faults *escrow.Faults, kinds []string, known []escrow.Kind) []escrow.Kind {
+	return wordsOf(faults, "kind", kinds, known, "must be a kind of entry that this list has")
 }
 
 var listAuditEventsOperation = operation{
@@ -195,26 +203,21 @@ var listAuditEventsOperation = operation{
 // tables, of which only root may see the second.
 func (s *server) listAuditEvents(c *call) (reply, error) {
 	query := queryOf[auditQuery](c)
-	list := query.read(&c.faults)
-
-	switch query.Outcome {
-	case "", "accepted":
-		return s.listEntries(c, list, query)
-	case "refused":
-		return s.listSecurityEvents(c, list, query)
+	if query.Outcome == "refused" {
+		return s.listSecurityEvents(c, query)
 	}
-	c.faults.Add("outcome", "must be accepted or refused")
-	return reply{}, c.faults.Err()
+	return s.listEntries(c, query)
 }
 
 // listEntries answers all entries, in the order of the journal.
-func (s *server) listEntries(c *call, list listRequest, query auditQuery) (reply, error) {
+func (s *server) listEntries(c *call, query auditQuery) (reply, error) {
+	list := query.read(&c.faults, "audit-events")
 	// A subject is compared as it is, because its form differs by kind: one that nothing has
 	// finds nothing.
 	filter := escrow.EntryFilter{
 		Period:  list.period,
 		Subject: query.Subject,
-		Kind:    readKind(&c.faults, query.Kind, escrow.Kinds()),
+		Kinds:   readKinds(&c.faults, query.Kind, escrow.Kinds()),
 	}
 	if query.Actor != "" {
 		actor, err := escrow.ParseActor(query.Actor)
@@ -231,23 +234,24 @@ func (s *server) listEntries(c *call, list listRequest, query auditQuery) (reply
 		return reply{}, err
 	}
 	entries, err := s.engine.Entries(c.context(), institution, filter, list.page)
-	return listed(entries, list.page.Limit, viewAuditEvent, entryCursor), err
+	return listed(list, entries, viewAuditEvent, entryCursor), err
 }
 
 // listSecurityEvents lists the security events, over all institutions unless one is named: it may
 // be one that does not exist, as attempts are on such, too.
-func (s *server) listSecurityEvents(c *call, list listRequest, query auditQuery) (reply, error) {
+func (s *server) listSecurityEvents(c *call, query auditQuery) (reply, error) {
 	if err := rootKey.check(c); err != nil {
 		return reply{}, err
 	}
 
+	list := query.read(&c.faults, "audit-events refused")
 	filter := escrow.SecurityEventFilter{
 		Period:      list.period,
 		Actor:       query.Actor,
 		Institution: optionalID[escrow.InstitutionID](&c.faults, "institutionId", query.InstitutionID),
 	}
 	// To ignore them would list what nobody asked for.
-	if query.Kind != "" {
+	if query.Kind != nil {
 		c.faults.Add("kind", "is not a parameter of refused attempts")
 	}
 	if query.Subject != "" {
@@ -258,5 +262,5 @@ func (s *server) listSecurityEvents(c *call, list listRequest, query auditQuery)
 	}
 
 	attempts, err := s.engine.SecurityEvents(c.context(), filter, list.page)
-	return listed(attempts, list.page.Limit, viewSecurityEvent, securityEventCursor), err
+	return listed(list, attempts, viewSecurityEvent, securityEventCursor), err
 }

@@ -110,7 +110,7 @@ func TestCreationIsLimited(t *testing.T) {
 func TestFailedAuthenticationIsLimited(t *testing.T) {
 	s := serve(t, onSQLite(t), func(c *settings) {
 		c.RateLimit = httpapi.RateLimit{Enabled: true, RPS: 100_000, Burst: 100_000}
-		c.TrustedProxies = networks("127.0.0.1/32")
+		c.Proxies = proxies("127.0.0.1/32")
 	})
 	const here, elsewhere = "X-Forwarded-For: 192.0.2.1", "X-Forwarded-For: 192.0.2.2"
 	wrong := apitest.Request{Method: http.MethodGet, Path: "/positions", Headers: []string{here}}
@@ -177,7 +177,7 @@ func TestFailuresAreCountedByNetwork(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, onSQLite(t), func(c *settings) {
 				c.RateLimit = httpapi.RateLimit{Enabled: true, RPS: 100_000, Burst: 100_000}
-				c.TrustedProxies = networks("127.0.0.1/32")
+				c.Proxies = proxies("127.0.0.1/32")
 			})
 			wrong := apitest.Request{Method: http.MethodGet, Path: "/positions", Headers: []string{"X-Forwarded-For: " + test.here}}
 			exhaust(t, s.As("egk_wrong"), wrong, 20_000)

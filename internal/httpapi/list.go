@@ -1,20 +1,26 @@
 package httpapi
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"io"
+	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
-// pageQuery is the parameters that every list takes. All parameters are texts, so that each
-// that is not valid is noted as a fault beside the others.
+// pageQuery is the parameters that every list takes. The tag's bound on limit is
+// escrow.MaxPageSize, its default escrow.DefaultPageSize.
 type pageQuery struct {
-	Limit  string `query:"limit" doc:"The largest number of items to return, 1 to 1000." default:"100" pattern:"^[0-9]+$"`
+	Limit  int64  `query:"limit" doc:"The largest number of items to return." minimum:"1" maximum:"1000" default:"100"`
 	Cursor string `query:"cursor" doc:"Where to go on: the nextCursor of the page before."`
 	Order  string `query:"order" doc:"Order of creation; desc is newest first." enum:"asc,desc" default:"asc"`
+	Count  bool   `query:"count" doc:"true adds pagination.count, how many items all pages have." default:"false"`
 }
 
 // listQuery is the parameters of a list that has periods. A period includes its beginning
@@ -27,42 +33,61 @@ type listQuery struct {
 
 // listRequest is what a list is asked for.
 type listRequest struct {
+	// of is what is listed, as the path names it.
+	of     string
 	page   escrow.PageRequest
 	period escrow.Period
 }
 
-// read reads the parameters, and notes their faults.
-func (q listQuery) read(faults *escrow.Faults) listRequest {
-	return listRequest{
-		page: q.page(faults, escrow.MaxPageSize),
-		period: escrow.Period{
-			From: optionalTime(faults, "createdFrom", q.CreatedFrom),
-			To:   optionalTime(faults, "createdTo", q.CreatedTo),
-		},
+// read reads the parameters, and notes their faults. Of names what is listed.
+func (q listQuery) read(faults *escrow.Faults, of string) listRequest {
+	list := q.pageQuery.read(faults, of)
+	list.period = escrow.Period{
+		From: optionalTime(faults, "createdFrom", q.CreatedFrom),
+		To:   optionalTime(faults, "createdTo", q.CreatedTo),
 	}
+	return list
 }
 
-// page reads the parameters of a list whose pages have at most the largest number of
-// items.
-func (q pageQuery) page(faults *escrow.Faults, largest int) escrow.PageRequest {
-	page := escrow.PageRequest{
-		Limit:      readLimit(faults, q.Limit, min(escrow.DefaultPageSize, largest), largest),
+// read reads the parameters of a list without periods.
+func (q pageQuery) read(faults *escrow.Faults, of string) listRequest {
+	list := listRequest{of: of, page: escrow.PageRequest{
+		Limit:      int(q.Limit),
 		Descending: q.Order == "desc",
-	}
-	if q.Order != "" && q.Order != "asc" && q.Order != "desc" {
-		faults.Add("order", "must be asc or desc")
-	}
-
+		Count:      q.Count,
+	}}
 	if q.Cursor != "" {
-		// Clients give back what they got; what a cursor is made of is none of their business.
-		cursor, err := base64.RawURLEncoding.Strict().DecodeString(q.Cursor)
-		if err != nil || len(cursor) != len(escrow.Cursor{}) {
-			faults.Add("cursor", "must be the nextCursor of another page")
-			return page
+		if list.page.After = list.readCursor(q.Cursor); list.page.After == nil {
+			faults.Add("cursor", "must be the nextCursor of another page of this list")
 		}
-		page.After = (*escrow.Cursor)(cursor)
 	}
-	return page
+	return list
+}
+
+// A cursor is a sign of its list and a place in it: that of another list would begin
+// somewhere, and look like an answer. Clients give back what they got; what it is made of is
+// none of their business.
+
+// signLength is that of the sign, in bytes.
+const signLength = 2
+
+func (l listRequest) sign() []byte {
+	hash := sha256.Sum256([]byte(l.of))
+	return hash[:signLength]
+}
+
+func (l listRequest) cursorText(place escrow.Cursor) string {
+	return base64.RawURLEncoding.EncodeToString(append(l.sign(), place[:]...))
+}
+
+// readCursor returns the place of a cursor; nil for what is none of this list.
+func (l listRequest) readCursor(text string) *escrow.Cursor {
+	cursor, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	place, mine := bytes.CutPrefix(cursor, l.sign())
+	if err != nil || !mine || len(place) != len(escrow.Cursor{}) {
+		return nil
+	}
+	return (*escrow.Cursor)(place)
 }
 
 // pageOf cuts the page that was asked for out of a list that is short enough to be
@@ -76,20 +101,26 @@ func pageOf[T any](
 	}
 
 	// A cursor is an item's place. Where that item is gone, so is the rest of the list.
-	after, from, to := list.page.After, list.period.From, list.period.To
+	after, count := list.page.After, 0
 	for _, item := range whole {
-		at := createdAt(item)
+		inPeriod := list.period.Has(createdAt(item))
+		if inPeriod {
+			count++
+		}
 		switch {
 		case after != nil:
 			if *after == cursor(item) {
 				after = nil
 			}
-		case from != nil && at.Before(*from) || to != nil && !at.Before(*to):
+		case !inPeriod:
 		case len(page.Items) == list.page.Limit:
 			page.More = true
 		default:
 			page.Items = append(page.Items, item)
 		}
+	}
+	if list.page.Count {
+		page.Count = &count
 	}
 	return page
 }
@@ -106,23 +137,27 @@ type pagination struct {
 	// NextCursor is null on the last page.
 	NextCursor *string `json:"nextCursor" doc:"The cursor of the next page; null on the last."`
 	HasMore    bool    `json:"hasMore" doc:"Whether the list goes on."`
+	Count      string  `json:"count,omitempty" doc:"With count=true, how many items all pages have: a number up to 10000, or 10000+ for more. In lists by last steps a smaller number can have a + behind it, too, where not all steps were looked at." pattern:"^[0-9]+\\+?$" example:"42"`
 }
 
 // listed answers a page of a list; view shows an item, and cursor tells its place in the
 // list.
-func listed[T, V any](page escrow.Page[T], limit int, view func(T) V, cursor func(T) escrow.Cursor) reply {
-	return ok(list[T, V]{page: page, limit: limit, view: view, cursor: cursor})
+func listed[T, V any](
+	request listRequest, page escrow.Page[T], view func(T) V, cursor func(T) escrow.Cursor,
+) reply {
+	body := list[T, V]{request: request, page: page, view: view, cursor: cursor}
+	return reply{status: http.StatusOK, contentType: web.ContentTypeJSON, stream: body.writeJSON}
 }
 
 // list is a page of a list that is written item by item. In JSON it is a listView.
 type list[T, V any] struct {
-	page   escrow.Page[T]
-	limit  int
-	view   func(T) V
-	cursor func(T) escrow.Cursor
+	request listRequest
+	page    escrow.Page[T]
+	view    func(T) V
+	cursor  func(T) escrow.Cursor
 }
 
-// writeJSON implements streamed. The page ends before the item with which the answer would
+// writeJSON writes the page as JSON with an end of line. It ends before the item with which the answer would
 // pass escrow.MaxPageBytes: the JSON of an item may be larger than its row.
 func (l list[T, V]) writeJSON(w io.Writer) error {
 	if _, err := io.WriteString(w, `{"data":[`); err != nil {
@@ -158,12 +193,27 @@ func (l list[T, V]) writeJSON(w io.Writer) error {
 
 // pagination says where the list goes on after so many of the page's items.
 func (l list[T, V]) pagination(sent int) pagination {
-	p := pagination{Limit: l.limit, HasMore: l.page.More || sent < len(l.page.Items)}
-
-	// The place is that of the last item: what is created meanwhile moves no page.
-	if p.HasMore && sent > 0 {
-		last := l.cursor(l.page.Items[sent-1])
-		p.NextCursor = new(base64.RawURLEncoding.EncodeToString(last[:]))
+	p := pagination{Limit: l.request.page.Limit, HasMore: l.page.More || sent < len(l.page.Items)}
+	if count := l.page.Count; count != nil {
+		p.Count = strconv.Itoa(min(*count, escrow.MaxCount))
+		if l.page.AtLeast || *count > escrow.MaxCount {
+			p.Count += "+"
+		}
+	}
+	if next := nextCursor(l.page, sent, l.cursor); next != nil {
+		p.NextCursor = new(l.request.cursorText(*next))
 	}
 	return p
+}
+
+// nextCursor is where a list goes on after so many of a page's items; nil where it ends.
+func nextCursor[T any](page escrow.Page[T], sent int, cursor func(T) escrow.Cursor) *escrow.Cursor {
+	switch {
+	case sent == len(page.Items) && page.Next != nil:
+		return page.Next
+	case sent > 0 && (page.More || sent < len(page.Items)):
+		// The place is that of the last item: what is created meanwhile moves no page.
+		return new(cursor(page.Items[sent-1]))
+	}
+	return nil
 }

@@ -25,8 +25,11 @@ func (s *server) finish(c *call, duration time.Duration) {
 
 	// Below that level nothing is put together: a busy server logs no requests.
 	level := slog.LevelInfo
-	if status >= http.StatusInternalServerError {
+	switch {
+	case status >= http.StatusInternalServerError:
 		level = levelOf(c.failure)
+	case c.failure == nil && c.route != nil && c.route.probe:
+		level = slog.LevelDebug
 	}
 	if !s.log.Enabled(c.context(), level) {
 		return
@@ -35,8 +38,8 @@ func (s *server) finish(c *call, duration time.Duration) {
 	attributes := make([]slog.Attr, 0, 12)
 	attributes = append(attributes,
 		slog.String("request_id", c.requestID), slog.String("method", method), slog.String("route", c.pattern),
-		slog.Int("status", status), slog.Duration("duration", duration), slog.String("client", c.client.String()),
-		slog.String("actor", c.caller.name()))
+		slog.Int("status", status), slog.Float64("duration_ms", milliseconds(duration)),
+		slog.String("client", c.clientName()), slog.String("actor", c.caller.name()))
 	if !c.caller.institution.IsZero() {
 		attributes = append(attributes, slog.String("institution_id", c.caller.institution.String()))
 	}
@@ -51,6 +54,17 @@ func (s *server) finish(c *call, duration time.Duration) {
 	s.log.LogAttrs(c.context(), level, "request", attributes...)
 }
 
+// milliseconds returns a duration in milliseconds, to the microsecond.
+func milliseconds(duration time.Duration) float64 { return float64(duration.Microseconds()) / 1000 }
+
+// clientName is the client's address in logs; "unknown" where proxies tell none.
+func (c *call) clientName() string {
+	if !c.client.IsValid() {
+		return "unknown"
+	}
+	return c.client.String()
+}
+
 // levelOf is the level at which a failure of the server is logged. An overloaded server
 // has better things to do than to complain of each, and there is a metric; one that shuts
 // down was told to; a journal that has lost entries was logged when that was noticed.
@@ -62,7 +76,10 @@ func levelOf(failure error) slog.Level {
 	return slog.LevelError
 }
 
-// loggedMethod is the request's method, or "other": clients make up methods, and
+// methodOther stands for a method that is not known.
+const methodOther = "other"
+
+// loggedMethod is the request's method, or methodOther: clients make up methods, and
 // labels and logs must not grow with them.
 func (c *call) loggedMethod() string {
 	known := []string{
@@ -72,5 +89,5 @@ func (c *call) loggedMethod() string {
 	if slices.Contains(known, c.request.Method) {
 		return c.request.Method
 	}
-	return "other"
+	return methodOther
 }

@@ -43,13 +43,22 @@ func TestWhatIsLoggedOfARequest(t *testing.T) {
 	b.Admin.Get(t, "/assets/x", "X-Request-Id: missing").Want(t, 404)
 	s.As("").Get(t, "/assets/x", "X-Request-Id: nobody").Want(t, 401)
 	s.Get(t, "/nothing", "X-Request-Id: nowhere").Want(t, 404)
-	s.As(metricsKey).Get(t, "/metrics", "X-Request-Id: metrics").Want(t, 200)
 	want := map[string]map[string]any{
 		"found":   {"method": http.MethodGet, "route": "/assets/{id}", "status": 200.0, "actor": admin, "institution_id": b.ID, "client": "127.0.0.1"},
 		"missing": {"route": "/assets/{id}", "status": 404.0, "actor": admin, "code": "asset_not_found"},
 		"nobody":  {"route": "/assets/{id}", "status": 401.0, "actor": "unknown", "code": "unauthorized", "institution_id": nil},
 		"nowhere": {"route": "unmatched", "status": 404.0, "actor": "root", "code": "route_not_found", "institution_id": nil},
-		"metrics": {"route": "/metrics", "actor": "metrics"},
+	}
+	// What machines ask every few seconds is worth a line only where it fails.
+	for _, probe := range []string{"/health", "/ready", "/metrics"} {
+		s.Get(t, probe, "X-Request-Id: probe-"+probe[1:]).Want(t, 200)
+		if line := s.logged(t, "probe-"+probe[1:]); line["level"] != "DEBUG" || line["route"] != probe {
+			t.Errorf("%s is logged as %v", probe, line)
+		}
+	}
+	s.As("").Get(t, "/metrics", "X-Request-Id: refused").Want(t, 401)
+	if line := s.logged(t, "refused"); line["level"] != "INFO" {
+		t.Errorf("a refused probe is logged as %v", line)
 	}
 	for id, attributes := range want {
 		logged := s.logged(t, id)
@@ -58,7 +67,7 @@ func TestWhatIsLoggedOfARequest(t *testing.T) {
 				t.Errorf("of %s, %s is logged as %v, want %v", id, name, logged[name], value)
 			}
 		}
-		if duration, ok := logged["duration"].(float64); !ok || duration <= 0 || logged["level"] != "INFO" || logged["msg"] != "request" {
+		if duration, ok := logged["duration_ms"].(float64); !ok || duration <= 0 || logged["level"] != "INFO" || logged["msg"] != "request" {
 			t.Errorf("%s is logged as %v", id, logged)
 		}
 	}

@@ -80,7 +80,7 @@ func TestMetrics(t *testing.T) {
 
 func TestNewAddressesOfTheRootKeyAreCounted(t *testing.T) {
 	s := serve(t, onSQLite(t), func(c *settings) {
-		c.RootNetworks, c.TrustedProxies = networks("10.0.0.0/8"), networks("127.0.0.0/8")
+		c.RootNetworks, c.Proxies = networks("10.0.0.0/8"), proxies("127.0.0.0/8")
 	})
 	for _, step := range []struct {
 		from string

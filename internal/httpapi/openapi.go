@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 
@@ -14,36 +15,30 @@ import (
 // APIVersion is the version of the contract that this package answers.
 const APIVersion = "1.0.0"
 
-// Specification returns the OpenAPI 3.1 document of the API.
-func Specification() ([]byte, error) { return specification(true) }
+// Specification returns the OpenAPI 3.1 document of the API. A process that has many servers
+// makes it once.
+func Specification() ([]byte, error) { return specification() }
 
-// The documents of the two kinds of servers, whose documentation takes no key or takes
-// one. A process that has many servers makes each once.
-var (
-	publicDocument  = sync.OnceValues(func() ([]byte, error) { return describe(Config{PublicDocs: true}) })
-	privateDocument = sync.OnceValues(func() ([]byte, error) { return describe(Config{}) })
-)
+var specification = sync.OnceValues(describe)
 
-func specification(publicDocs bool) ([]byte, error) {
-	if publicDocs {
-		return publicDocument()
-	}
-	return privateDocument()
-}
-
-// describe makes the document of the routes of a server.
-func describe(config Config) ([]byte, error) {
+// describe makes the document.
+func describe() ([]byte, error) {
+	routes := (&server{}).table()
 	description := web.Description{
-		Document:   document(),
-		Schemas:    schemas(),
-		SchemaName: schemaName,
-		Words:      words(),
-		Limits:     inputLimits(),
-		Problem:    problem{},
+		Document:       document(),
+		PathParameters: pathParameters(),
+		Schemas:        schemas(),
+		SchemaName:     schemaNames(routes),
+		Words:          words(),
+		WordSchemas:    wordSchemas(),
+		Limits:         inputLimits(),
+		Problem:        problem{},
 	}
 
-	routes := (&server{config: config}).table()
 	for i := range routes {
+		if routes[i].unlisted {
+			continue
+		}
 		description.Add(routes[i].method(), routes[i].path(), routes[i].describe())
 	}
 	return description.JSON()
@@ -69,6 +64,7 @@ func document() *huma.OpenAPI {
 				Name:        "Transparency log",
 				Description: "Proof that a journal was not changed: its Merkle tree, and signed checkpoints of it.",
 			},
+			{Name: "Erasure", Description: "What is held about a holder, and how to erase it."},
 			{Name: "Assets", Description: "What positions are claims on."},
 			{Name: "Policies", Description: "An institution's own rules."},
 			{Name: "API keys", Description: "Who may act for an institution."},
@@ -103,19 +99,47 @@ var (
 	}
 	ifMatchHeader = web.Header{
 		Name:        "If-Match",
-		Description: "The versions that the position may have, as entity tags.",
+		Description: "The versions that the resource may have, as entity tags.",
 	}
 	ifNoneMatchHeader = web.Header{
 		Name:        "If-None-Match",
-		Description: "The versions that the client has; 304 when the position's is among them.",
+		Description: "The versions that the client has; 304 when the resource's is among them.",
 	}
 	etagHeader = web.Header{
 		Name:        "ETag",
-		Description: "The position's version.",
+		Description: "The resource's version.",
+		Always:      true,
 	}
 	linkHeader = web.Header{
 		Name:        "Link",
 		Description: "Where the period has more than the statement, the path of the next one, with rel=\"next\".",
+	}
+	dispositionHeader = web.Header{
+		Name:        "Content-Disposition",
+		Description: "Under what name a file is to be kept; JSON has none.",
+	}
+	fileHeader = web.Header{
+		Name:        "Content-Disposition",
+		Description: "Under what name the file is to be kept.",
+		Always:      true,
+	}
+	retryAfterHeader = web.Header{
+		Name:        "Retry-After",
+		Description: "In how many seconds to come again.",
+		Always:      true,
+	}
+	authenticateHeader = web.Header{
+		Name:        "WWW-Authenticate",
+		Description: "In which ways a key can be sent.",
+		Always:      true,
+	}
+	acceptEncodingHeader = web.Header{
+		Name:        "Accept-Encoding",
+		Description: "Which content codings a body may have, where it had another.",
+	}
+	nextPageHeader = web.Header{
+		Name:        "Link",
+		Description: "Of CSV that has more pages, the path of the next one, with rel=\"next\".",
 	}
 )
 
@@ -124,9 +148,28 @@ func (r *route) describe() web.Operation {
 	o := r.operation.Operation
 	o.Description = "Takes " + r.permission.String() + "."
 	o.Public = r.permission == public
+	if o.KeyOptional = r.keyOptional; o.KeyOptional {
+		o.Description = "Takes any key, or none where the operator has set PUBLIC_DOCS_ENABLED."
+	}
+	o.FailureHeaders = map[int][]web.Header{
+		http.StatusUnauthorized:         {authenticateHeader},
+		http.StatusUnsupportedMediaType: {acceptEncodingHeader},
+		http.StatusTooManyRequests:      {retryAfterHeader},
+		http.StatusServiceUnavailable:   {retryAfterHeader},
+	}
 	if r.isCommand() {
+		// The refusals of the domain are kept under the key as well.
+		for _, status := range []int{
+			http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed, http.StatusUnprocessableEntity,
+		} {
+			o.FailureHeaders[status] = headers{replayedHeader}
+		}
 		o.RequestHeaders = append(headers{idempotencyKeyHeader}, o.RequestHeaders...)
 		o.AnswerHeaders = append(headers{replayedHeader}, o.AnswerHeaders...)
+	}
+	if r.hasVersion() {
+		o.RequestHeaders = append(headers{ifMatchHeader, ifNoneMatchHeader}, o.RequestHeaders...)
+		o.NotModified = "The client has this version."
 	}
 
 	// In the order of the table, whatever the order of the route's own.
@@ -148,6 +191,7 @@ func (r *route) describe() web.Operation {
 func (r *route) codes() codes {
 	possible := append(codes{
 		codeRateLimited, escrow.CodeInternal, escrow.CodeStoreUnavailable, escrow.CodeRequestTimeout,
+		escrow.CodeInvalidInput,
 	}, r.operation.refusals...)
 
 	if r.permission != public {
@@ -156,8 +200,11 @@ func (r *route) codes() codes {
 	if r.tenant != noTenant {
 		possible = append(possible, escrow.CodeInstitutionNotFound)
 	}
-	if r.operation.Query != nil || r.isCommand() {
-		possible = append(possible, escrow.CodeInvalidInput)
+	if r.tenant != noTenant && r.isCommand() {
+		possible = append(possible, escrow.CodeInstitutionClosed)
+	}
+	if r.hasVersion() {
+		possible = append(possible, escrow.CodeVersionMismatch)
 	}
 	if r.isCommand() {
 		possible = append(possible, escrow.CodeIdempotencyKeyReused, escrow.CodeOverloaded, escrow.CodeShuttingDown,

@@ -50,7 +50,7 @@ func TestCrossOriginRequests(t *testing.T) {
 				if answer.Header.Get("Access-Control-Allow-Credentials") != "" {
 					t.Error("credentials are allowed")
 				}
-				for _, exposed := range []string{"ETag", "Retry-After", "X-Request-Id", "Location", "Idempotent-Replayed", "Link", "Content-Disposition"} {
+				for _, exposed := range []string{"ETag", "Retry-After", "X-Request-Id", "Location", "Idempotent-Replayed", "Link", "Content-Disposition", "Allow", "WWW-Authenticate"} {
 					if got := strings.Contains(answer.Header.Get("Access-Control-Expose-Headers"), exposed); got != (test.want != "") {
 						t.Errorf("%d exposes %q", answer.Status, answer.Header.Get("Access-Control-Expose-Headers"))
 					}
@@ -59,12 +59,12 @@ func TestCrossOriginRequests(t *testing.T) {
 					t.Errorf("%d: Cross-Origin-Resource-Policy is %q", answer.Status, answer.Header.Get("Cross-Origin-Resource-Policy"))
 				}
 			}
-			for _, name := range []string{"X-API-KEY", "Authorization", "Idempotency-Key", "If-Match", "Content-Type"} {
+			for _, name := range []string{"X-API-KEY", "Authorization", "Idempotency-Key", "If-Match", "Content-Type", "Traceparent", "Tracestate"} {
 				if got := strings.Contains(asked.Header.Get("Access-Control-Allow-Headers"), name); got != (test.want != "") {
 					t.Errorf("the headers %q are allowed", asked.Header.Get("Access-Control-Allow-Headers"))
 				}
 			}
-			if methods := asked.Header.Get("Access-Control-Allow-Methods"); methods != map[bool]string{true: "GET, HEAD, POST, PUT"}[test.want != ""] {
+			if methods := asked.Header.Get("Access-Control-Allow-Methods"); methods != map[bool]string{true: "GET, HEAD, PATCH, POST, PUT"}[test.want != ""] {
 				t.Errorf("the methods %q are allowed", methods)
 			}
 		})

@@ -2,27 +2,13 @@ package httpapi
 
 import (
 	"encoding"
-	"strconv"
+	"slices"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 // Readers of parameters note what is wrong with them; what they return then is of no use.
-
-// readLimit reads how many items are asked for, from 1 to the largest number; the
-// standard number when left out.
-func readLimit(faults *escrow.Faults, text string, standard, largest int) int {
-	if text == "" {
-		return standard
-	}
-	// ParseUint takes no sign.
-	limit, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || limit < 1 || int(limit) > largest {
-		faults.Add("limit", "must be a whole number from 1 to %d", largest)
-	}
-	return int(limit)
-}
 
 // optionalTime reads a time; it is nil where none is given.
 func optionalTime(faults *escrow.Faults, field, text string) *time.Time {
@@ -53,33 +39,32 @@ func pathID[ID any, P textReader[ID]](c *call, name string, missing escrow.Code)
 	return id, nil
 }
 
+// subjectID reads the id of what a command is about out of the path. What is not an id is told
+// by execute, after what is wrong with the request and whose it is: of what another
+// institution has nothing is told.
+func subjectID[ID any, P textReader[ID]](c *call, name string, missing escrow.Code) ID {
+	id, err := pathID[ID, P](c, name, missing)
+	c.missing = err
+	return id
+}
+
 // textReader is a pointer to what reads itself out of a text.
 type textReader[T any] interface {
 	*T
 	encoding.TextUnmarshaler
 }
 
-// wholeNumber reads a number; it is nil where none is given.
-func wholeNumber(faults *escrow.Faults, field, text string) *int64 {
-	if text == "" {
-		return nil
+// wordsOf reads values, each of which must be one of the known.
+func wordsOf[W ~string](faults *escrow.Faults, field string, values []string, known []W, fault string) []W {
+	var words []W
+	for _, value := range values {
+		if !slices.Contains(known, W(value)) {
+			faults.Add(field, "%s", fault)
+			return nil
+		}
+		words = append(words, W(value))
 	}
-	// ParseUint takes no sign.
-	const bits = 63
-	number, err := strconv.ParseUint(text, 10, bits)
-	if err != nil {
-		faults.Add(field, "must be a whole number")
-	}
-	return new(int64(number))
-}
-
-// requiredNumber is wholeNumber for a parameter that must be given.
-func requiredNumber(faults *escrow.Faults, field, text string) int64 {
-	if text == "" {
-		faults.Add(field, "is required")
-		return 0
-	}
-	return *wholeNumber(faults, field, text)
+	return words
 }
 
 func addFault(faults *escrow.Faults, field string, err error) {

@@ -11,12 +11,12 @@ import (
 // policyBody replaces the whole policy of a region. Position is a pointer to tell rules
 // that were left out from no rules.
 type policyBody struct {
-	Position *positionRules `json:"position" doc:"What is asked of a new position."`
+	Position *setPolicyRules `json:"position" doc:"What is asked of a new position."`
 }
 
-// positionRules are what a new position must keep. Its fields are those of
+// setPolicyRules are what a new position must keep. Its fields are those of
 // escrow.RulesInput.
-type positionRules struct {
+type setPolicyRules struct {
 	MinAmount         *money.Digits `json:"minAmount,omitempty" doc:"The least amount, in units of the position's currency."`
 	MaxAmount         *money.Digits `json:"maxAmount,omitempty" doc:"The largest amount, in units of the position's currency."`
 	AllowedCurrencies *[]string     `json:"allowedCurrencies,omitempty" doc:"ISO 4217 codes; any currency when left out." minItems:"1" uniqueItems:"true"`
@@ -26,16 +26,16 @@ type positionRules struct {
 type policyView struct {
 	InstitutionID escrow.InstitutionID `json:"institutionId"`
 	Region        escrow.Region        `json:"region"`
-	Position      rulesView            `json:"position"`
+	Position      policyRulesView      `json:"position"`
 	CreatedAt     timestamp            `json:"createdAt"`
 	UpdatedAt     timestamp            `json:"updatedAt"`
 }
 
-// rulesView are the rules as the API shows them: those that there are.
-type rulesView struct {
-	MinAmount         string           `json:"minAmount,omitempty"`
-	MaxAmount         string           `json:"maxAmount,omitempty"`
-	AllowedCurrencies []money.Currency `json:"allowedCurrencies,omitempty"`
+// policyRulesView are the rules as the API shows them: those that there are.
+type policyRulesView struct {
+	MinAmount         string       `json:"minAmount,omitempty"`
+	MaxAmount         string       `json:"maxAmount,omitempty"`
+	AllowedCurrencies []money.Code `json:"allowedCurrencies,omitempty"`
 }
 
 // viewPolicy shows a policy. Its bounds are for amounts of any currency, and so have no
@@ -44,7 +44,7 @@ func viewPolicy(p escrow.Policy) policyView {
 	view := policyView{
 		InstitutionID: p.InstitutionID,
 		Region:        p.Region,
-		Position:      rulesView{AllowedCurrencies: p.AllowedCurrencies},
+		Position:      policyRulesView{AllowedCurrencies: p.AllowedCurrencies},
 		CreatedAt:     timestamp(p.CreatedAt),
 		UpdatedAt:     timestamp(p.UpdatedAt),
 	}
@@ -62,7 +62,8 @@ func viewPolicy(p escrow.Policy) policyView {
 var setPolicyOperation = operation{
 	Operation: web.Operation{
 		ID: "setPolicy", Tag: "Policies", Summary: "Set the policy of a region",
-		Body: policyBody{}, Answer: policyView{},
+		Body:        policyBody{},
+		BodyExample: setPolicyExample, Answer: policyView{},
 	},
 }
 
@@ -73,7 +74,7 @@ func (s *server) setPolicy(c *call) (reply, error) {
 	if body.Position == nil {
 		// No rules at all are {}: what was forgotten must not take them away.
 		c.faults.Add("position", "is required")
-		body.Position = &positionRules{}
+		body.Position = &setPolicyRules{}
 	}
 	command, faults := escrow.NewSetPolicy(c.request.PathValue("region"),
 		escrow.PolicyInput{Position: escrow.RulesInput(*body.Position)})
@@ -115,7 +116,7 @@ var listPoliciesOperation = operation{
 // listPolicies answers an institution's policies in the order of creation. It reads all
 // of them: there is at most one for each region.
 func (s *server) listPolicies(c *call) (reply, error) {
-	list := queryOf[listQuery](c).read(&c.faults)
+	list := queryOf[listQuery](c).read(&c.faults, "policies")
 	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
@@ -123,7 +124,7 @@ func (s *server) listPolicies(c *call) (reply, error) {
 
 	policies, err := s.engine.Policies(c.context(), institution)
 	page := pageOf(policies, list, func(p escrow.Policy) time.Time { return p.CreatedAt }, policyCursor)
-	return listed(page, list.page.Limit, viewPolicy, policyCursor), err
+	return listed(list, page, viewPolicy, policyCursor), err
 }
 
 // policyCursor is a policy's place in a list: it has no id, but its region.

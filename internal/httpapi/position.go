@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"net/http"
-	"slices"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/jsonwriter"
@@ -25,7 +24,7 @@ type PositionFields struct {
 	HolderReference   string          `json:"holderReference" doc:"Whose claim it is, in the client's own terms." limit:"text" example:"ACME-4711"`
 	Currency          string          `json:"currency" doc:"ISO 4217, in any case." minLength:"3" maxLength:"3" example:"USD"`
 	Amount            money.Digits    `json:"amount" doc:"In units of the currency, with at most its decimals."`
-	ExternalReference *string         `json:"externalReference,omitempty" doc:"The client's own name for the position." limit:"text"`
+	ExternalReference *string         `json:"externalReference,omitempty" doc:"The client's own name for the position, which others can have too unless the template has uniqueExternalReference." limit:"text"`
 	ExpiresAt         *string         `json:"expiresAt,omitempty" doc:"When the position ends by itself." format:"date-time"`
 	Metadata          escrow.Metadata `json:"metadata,omitempty" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
 }
@@ -47,27 +46,15 @@ type TransitionFields struct {
 	Metadata escrow.Metadata `json:"metadata,omitempty" doc:"Anything of the client's, up to 64 KiB and 10 deep."`
 }
 
-// positionQuery is the parameters of the list of positions.
-type positionQuery struct {
-	listQuery
-	tenantQuery
-	AssetID           string `query:"assetId" doc:"Only positions on this asset."`
-	HolderReference   string `query:"holderReference" doc:"Only this holder's."`
-	ExternalReference string `query:"externalReference" doc:"Only those of this external reference."`
-	State             string `query:"state" doc:"Only those in this state." words:"states"`
-	Currency          string `query:"currency" doc:"Only those in this currency."`
-	Include           string `query:"include" doc:"events adds each position's events; limit is then at most 100." enum:"events"`
-}
-
 // positionView is a position as the API shows it. Its JSON is written by hand, see
 // AppendJSON: a field that is new here is new there.
 type positionView struct {
 	ID                escrow.PositionID    `json:"id"`
 	InstitutionID     escrow.InstitutionID `json:"institutionId"`
 	AssetID           escrow.AssetID       `json:"assetId"`
-	HolderReference   string               `json:"holderReference"`
+	HolderReference   string               `json:"holderReference,omitempty" doc:"Left out where it was erased."`
 	ExternalReference string               `json:"externalReference,omitempty"`
-	Currency          money.Currency       `json:"currency"`
+	Currency          money.Code           `json:"currency"`
 	Amount            string               `json:"amount" doc:"What was promised, in units of the currency." example:"1000.00"`
 	Funded            string               `json:"funded" doc:"What was paid in; released + refunded + held." example:"1000.00"`
 	Released          string               `json:"released" doc:"What went to the beneficiary." example:"250.00"`
@@ -79,6 +66,7 @@ type positionView struct {
 	Metadata          escrow.Metadata      `json:"metadata,omitempty"`
 	CreatedAt         timestamp            `json:"createdAt"`
 	UpdatedAt         timestamp            `json:"updatedAt"`
+	Erased            bool                 `json:"erased,omitzero" doc:"Whether what was private of the position was erased: the references, the metadata, and the reasons and metadata of its events."`
 	Events            *[]positionEventView `json:"events,omitempty" doc:"The position's history, oldest first; in the answer to a creation or a transition its own event alone. Left out of lists without include=events."`
 }
 
@@ -91,6 +79,7 @@ type positionEventView struct {
 	Amount    string          `json:"amount,omitempty" doc:"What moved; the promised amount for the creation."`
 	Reason    string          `json:"reason,omitempty"`
 	Metadata  escrow.Metadata `json:"metadata,omitempty"`
+	Erased    bool            `json:"erased,omitzero" doc:"Whether the event had a reason or metadata that were erased."`
 	Actor     escrow.Actor    `json:"actor" doc:"The id of an API key, root or system."`
 	At        timestamp       `json:"at"`
 }
@@ -106,7 +95,7 @@ func viewPosition(p escrow.Position) positionView {
 		AssetID:           p.AssetID,
 		HolderReference:   p.HolderReference,
 		ExternalReference: p.ExternalReference,
-		Currency:          p.Currency,
+		Currency:          p.Currency.Code,
 		Amount:            p.Amount.Format(p.Currency),
 		Funded:            p.Funded.Format(p.Currency),
 		Released:          p.Released.Format(p.Currency),
@@ -118,6 +107,7 @@ func viewPosition(p escrow.Position) positionView {
 		Metadata:          p.Metadata,
 		CreatedAt:         timestamp(p.CreatedAt),
 		UpdatedAt:         timestamp(p.UpdatedAt),
+		Erased:            p.Erased(),
 	}
 
 	if p.Events != nil {
@@ -138,6 +128,7 @@ func viewPositionEvent(e escrow.PositionEvent) positionEventView {
 		ToState:  e.To,
 		Reason:   e.Reason,
 		Metadata: e.Metadata,
+		Erased:   e.Erased,
 		Actor:    e.Actor,
 		At:       timestamp(e.At),
 	}
@@ -158,7 +149,7 @@ func (v positionView) AppendJSON(text []byte) []byte {
 	jsonwriter.Appender(&o, "id", v.ID)
 	jsonwriter.Appender(&o, "institutionId", v.InstitutionID)
 	jsonwriter.Appender(&o, "assetId", v.AssetID)
-	o.Text("holderReference", v.HolderReference)
+	o.OptionalText("holderReference", v.HolderReference)
 	o.OptionalText("externalReference", v.ExternalReference)
 	o.Word("currency", string(v.Currency))
 	o.Word("amount", v.Amount)
@@ -174,6 +165,7 @@ func (v positionView) AppendJSON(text []byte) []byte {
 	writeMetadata(&o, v.Metadata)
 	jsonwriter.Appender(&o, "createdAt", v.CreatedAt)
 	jsonwriter.Appender(&o, "updatedAt", v.UpdatedAt)
+	writeErased(&o, v.Erased)
 	if v.Events != nil {
 		jsonwriter.Array(&o, "events", *v.Events)
 	}
@@ -195,6 +187,7 @@ func (v positionEventView) AppendJSON(text []byte) []byte {
 	o.OptionalWord("amount", v.Amount)
 	o.OptionalText("reason", v.Reason)
 	writeMetadata(&o, v.Metadata)
+	writeErased(&o, v.Erased)
 	jsonwriter.Appender(&o, "actor", v.Actor)
 	jsonwriter.Appender(&o, "at", v.At)
 
@@ -207,7 +200,8 @@ func positionCursor(p escrow.Position) escrow.Cursor { return escrow.IDCursor(p.
 var createPositionOperation = operation{
 	Operation: web.Operation{
 		ID: "createPosition", Tag: "Positions", Summary: "Create a position",
-		Query: tenantQuery{}, Body: positionBody{}, Answer: positionView{}, Status: http.StatusCreated,
+		Query: tenantQuery{}, Body: positionBody{},
+		BodyExample: createPositionExample, Answer: positionView{}, Status: http.StatusCreated,
 		AnswerHeaders: headers{etagHeader},
 	},
 	refusals: append(codes{escrow.CodeAssetNotFound}, escrow.CreationRefusals()...),
@@ -224,15 +218,14 @@ func (s *server) createPosition(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	answer := created("/positions/"+position.ID.String(), viewPosition(position))
-	answer.etag = web.ETag(position.Version)
-	return answer, nil
+	return created("/positions/"+position.ID.String(), viewPosition(position)).tagged(position.Version), nil
 }
 
 var transitionPositionOperation = operation{
 	Operation: web.Operation{
 		ID: "transitionPosition", Tag: "Positions", Summary: "Move a position to another state",
-		Query: tenantQuery{}, Body: transitionBody{}, Answer: positionView{},
+		Query: tenantQuery{}, Body: transitionBody{},
+		BodyExample: transitionPositionExample, Answer: positionView{},
 		RequestHeaders: headers{ifMatchHeader}, AnswerHeaders: headers{etagHeader},
 	},
 	refusals: append(codes{escrow.CodePositionNotFound}, escrow.TransitionRefusals()...),
@@ -241,110 +234,50 @@ var transitionPositionOperation = operation{
 // transitionPosition moves a position to another state, and its money with it. With
 // If-Match it does so only from a version that the client has seen.
 func (s *server) transitionPosition(c *call) (reply, error) {
-	// What is not an id leaves it zero, and there is no such position.
-	var id escrow.PositionID
-	_ = id.UnmarshalText([]byte(c.request.PathValue("id")))
-
-	ifVersion, err := web.IfMatch(c.request.Header.Values("If-Match"))
-	addFault(&c.faults, "If-Match", err)
+	id := subjectID[escrow.PositionID](c, "id", escrow.CodePositionNotFound)
 	body := bodyOf[transitionBody](c)
-	command, faults := escrow.NewTransitionPosition(id, escrow.TransitionInput(body.TransitionFields), ifVersion)
+	command, faults := escrow.NewTransitionPosition(id, escrow.TransitionInput(body.TransitionFields), c.versions)
 
 	position, err := execute[escrow.Position](c, command, faults)
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{
-		status: http.StatusOK,
-		body:   viewPosition(position),
-		etag:   web.ETag(position.Version),
-	}, nil
+	return ok(viewPosition(position)).tagged(position.Version), nil
 }
 
 var getPositionOperation = operation{
 	Operation: web.Operation{
 		ID: "getPosition", Tag: "Positions", Summary: "Get a position with its events",
 		Query: tenantQuery{}, Answer: positionView{},
-		RequestHeaders: headers{ifNoneMatchHeader}, AnswerHeaders: headers{etagHeader},
-		NotModified: "The client has this version.",
+		AnswerHeaders: headers{etagHeader},
 	},
 	refusals: codes{escrow.CodePositionNotFound},
 }
 
 // getPosition answers a position with its events, or that the client has it already.
 func (s *server) getPosition(c *call) (reply, error) {
-	institution, err := c.institution()
+	position, err := s.positionInPath(c)
 	if err != nil {
 		return reply{}, err
+	}
+
+	// Each step of a position has a version of its own, so equal versions are equal answers.
+	return c.conditional(position.Version, func() (reply, error) {
+		// It is read more often than anything else, and most readers ask for one again.
+		content, err := s.positions.json(c, position)
+		return reply{status: http.StatusOK, raw: content, contentType: web.ContentTypeJSON}, err
+	})
+}
+
+// positionInPath reads the position that the path names, without its events.
+func (s *server) positionInPath(c *call) (escrow.Position, error) {
+	institution, err := c.institution()
+	if err != nil {
+		return escrow.Position{}, err
 	}
 	id, err := pathID[escrow.PositionID](c, "id", escrow.CodePositionNotFound)
 	if err != nil {
-		return reply{}, err
+		return escrow.Position{}, err
 	}
-
-	position, err := s.engine.Position(c.context(), institution, id)
-	if err != nil {
-		return reply{}, err
-	}
-	// Each step of a position has a version of its own, so equal versions are equal answers.
-	tag := web.ETag(position.Version)
-	if web.IfNoneMatch(c.request.Header.Values("If-None-Match"), position.Version) {
-		return reply{status: http.StatusNotModified, etag: tag}, nil
-	}
-
-	// It is read more often than anything else, and most readers ask for one again.
-	content, err := s.positions.json(c, position)
-	return reply{status: http.StatusOK, raw: content, contentType: web.ContentTypeJSON, etag: tag}, err
-}
-
-var listPositionsOperation = operation{
-	Operation: web.Operation{
-		ID: "listPositions", Tag: "Positions", Summary: "List positions",
-		Query: positionQuery{}, Answer: listView[positionView]{},
-	},
-}
-
-// listPositions answers an institution's positions in the order of creation. A page with
-// events is shorter: a position may have a thousand of them.
-func (s *server) listPositions(c *call) (reply, error) {
-	query := queryOf[positionQuery](c)
-	list := query.read(&c.faults)
-	filter := query.filter(&c.faults, list.period)
-	if filter.WithEvents {
-		// Read again, with the smaller bound.
-		list.page = query.page(&c.faults, escrow.MaxPageWithEvents)
-	}
-	institution, err := c.institution()
-	if err != nil {
-		return reply{}, err
-	}
-
-	positions, err := s.engine.Positions(c.context(), institution, filter, list.page)
-	return listed(positions, list.page.Limit, viewPosition, positionCursor), err
-}
-
-// filter reads what positions of a period must have to be listed.
-func (q positionQuery) filter(faults *escrow.Faults, period escrow.Period) escrow.PositionFilter {
-	filter := escrow.PositionFilter{
-		Period:            period,
-		Asset:             optionalID[escrow.AssetID](faults, "assetId", q.AssetID),
-		HolderReference:   q.HolderReference,
-		ExternalReference: q.ExternalReference,
-		State:             escrow.State(q.State),
-		WithEvents:        q.Include == "events",
-	}
-
-	// A filter that is not valid would choose nothing, and look like an answer.
-	if q.State != "" && !slices.Contains(escrow.States(), filter.State) {
-		faults.Add("state", "must be a state of a position")
-	}
-	if q.Currency != "" {
-		var err error
-		filter.Currency, err = money.ParseCurrency(q.Currency)
-		addFault(faults, "currency", err)
-	}
-	if q.Include != "" && !filter.WithEvents {
-		faults.Add("include", "must be events")
-	}
-	return filter
+	return s.engine.Position(c.context(), institution, id)
 }

@@ -480,21 +480,21 @@ func TestFiltersOfPositions(t *testing.T) {
 		third := b.Admin.Post(t, "/positions", b.claim().with("assetId", another).with("currency", "EUR").String()).Want(t, 201).Text("id")
 		b.transition(t, second, step("FUNDED")).Want(t, 200)
 		for query, want := range map[string][]string{
-			"":                                   {first, second, third},
-			"assetId=" + another:                 {third},
-			"holderReference=ACME-4711":          {first, third},
-			"holderReference=acme-4711":          nil,
-			"holderReference=ACME":               nil,
-			"holderReference=ACME-%25":           nil,
-			"externalReference=one":              {first},
-			"state=FUNDED":                       {second},
-			"state=CREATED":                      {first, third},
-			"currency=eur":                       {third},
-			"currency=USD&state=CREATED":         {first},
-			"order=desc":                         {third, second, first},
-			"order=desc&limit=1":                 {third, second, first},
-			"include=events&limit=2":             {first, second, third},
-			"holderReference=&externalReference": {first, second, third},
+			"":                           {first, second, third},
+			"assetId=" + another:         {third},
+			"holderReference=ACME-4711":  {first, third},
+			"holderReference=acme-4711":  nil,
+			"holderReference=ACME":       nil,
+			"holderReference=ACME-%25":   nil,
+			"externalReference=one":      {first},
+			"state=FUNDED":               {second},
+			"state=CREATED":              {first, third},
+			"currency=eur":               {third},
+			"currency=HRK":               nil, // A currency that was withdrawn can still be looked for.
+			"currency=USD&state=CREATED": {first},
+			"order=desc":                 {third, second, first},
+			"order=desc&limit=1":         {third, second, first},
+			"include=events&limit=2":     {first, second, third},
 		} {
 			got := s.Walk(t, "/positions?institutionId="+b.ID+"&"+query, "id")
 			if !slices.Equal(got, want) && len(got)+len(want) > 0 {
@@ -504,6 +504,29 @@ func TestFiltersOfPositions(t *testing.T) {
 		b.Admin.Get(t, "/positions?include=events&limit=101").Refused(t, 422, "invalid_input", "limit")
 		if limit := b.Admin.Get(t, "/positions?include=events").Text("pagination.limit"); limit != "100" {
 			t.Errorf("with events, the limit is %s", limit)
+		}
+	})
+}
+
+// A template can have the references of its positions unique.
+func TestAnExternalReferenceThatIsTaken(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *service) {
+		b := s.bank(t)
+		unique := fields{"currency": "USD", "uniqueExternalReference": true}
+		asset := b.asset(t, b.template(t, templateOf("CONSTR_ESCROW").with("config", unique)))
+		body := b.claim().with("assetId", asset).with("externalReference", "contract 88")
+
+		first := b.Admin.Post(t, "/positions", body.String()).Want(t, 201).Text("id")
+		second := b.Admin.Post(t, "/positions", body.String(), "Idempotency-Key: once").Refused(t, 409, "external_reference_taken")
+		if !strings.Contains(second.Text("detail"), first) {
+			t.Errorf("%s does not name %s", second, first)
+		}
+		b.Admin.Post(t, "/positions", body.String(), "Idempotency-Key: once").Refused(t, 409, "external_reference_taken")
+		if got := b.Admin.Get(t, "/positions?externalReference=contract%2088").Texts(t, "id"); !slices.Equal(got, []string{first}) {
+			t.Errorf("there are %v", got)
+		}
+		if config := b.Admin.Get(t, "/asset-templates?order=desc&limit=1").Text("data.0.config"); config != `{"currency":"USD","uniqueExternalReference":true}` {
+			t.Errorf("the config is %s", config)
 		}
 	})
 }

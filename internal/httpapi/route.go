@@ -3,6 +3,7 @@ package httpapi
 import (
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -18,6 +19,13 @@ type route struct {
 	pattern    string
 	permission permission
 	tenant     tenancy
+	// probe says that machines ask for it every few seconds, so that only its failures are
+	// worth a line in the log.
+	probe bool
+	// keyOptional says that the operator decides whether it takes a key.
+	keyOptional bool
+	// unlisted says that it leads people on, and is no part of the document of the API.
+	unlisted bool
 	// limited says that it has a stricter rate limit.
 	limited bool
 	// large says that its answer can have escrow.MaxPageBytes; see answerMemory.
@@ -53,6 +61,27 @@ func (r *route) path() string {
 
 // isCommand reports whether the route changes something.
 func (r *route) isCommand() bool { return web.IsCommand(r.method()) }
+
+// hasVersion reports whether the route is a query for what has a version, which its answer tells in
+// an ETag.
+func (r *route) hasVersion() bool {
+	return !r.isCommand() && hasHeader(r.operation.AnswerHeaders, etagHeader.Name)
+}
+
+// takesIfMatch reports whether a request can say which version it is for.
+func (r *route) takesIfMatch() bool {
+	return r.hasVersion() || hasHeader(r.operation.RequestHeaders, ifMatchHeader.Name)
+}
+
+// takesNothing reports whether the route's handler reads nothing of a request that can have a fault,
+// and so tells of none.
+func (r *route) takesNothing() bool {
+	return !r.isCommand() && r.tenant == noTenant && r.operation.Query == nil
+}
+
+func hasHeader(all headers, name string) bool {
+	return slices.ContainsFunc(all, func(h web.Header) bool { return h.Name == name })
+}
 
 // resource is a path with its routes by method. Nil is a path where nothing is.
 //
@@ -91,10 +120,22 @@ func (r resource) allowed() string {
 	return strings.Join(methods, ", ")
 }
 
+// nothingHere is the refusal of a path that is nothing's, with what may be meant.
+func (c *call) nothingHere() error {
+	asked := c.request.URL.Path
+	if path := strings.TrimRight(asked, "/"); path != asked && path != "" {
+		_, pattern := c.server.mux.Handler(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: path}})
+		if pattern != "/" && pattern != "" {
+			return escrow.Errorf(codeRouteNotFound, "There is nothing at this path; leave out the slash at its end.")
+		}
+	}
+	return escrow.Errorf(codeRouteNotFound, "There is nothing at this path; /openapi.json lists those that there are.")
+}
+
 // check refuses a request for what is not there.
 func (r resource) check(c *call) error {
 	if r == nil {
-		return escrow.Errorf(codeRouteNotFound, "There is nothing at this path.")
+		return c.nothingHere()
 	}
 	if c.route == nil {
 		c.writer.Header().Set("Allow", r.allowed())

@@ -10,12 +10,29 @@ func (s *server) table() []route {
 
 	return []route{
 		// The service itself. Probes ask without a key, and as often as they like.
-		{pattern: "GET /health", permission: public, handle: s.health, operation: healthOperation},
-		{pattern: "GET /ready", permission: public, handle: s.ready, operation: readyOperation},
-		{pattern: "GET /metrics", permission: metricsKey, handle: s.showMetrics, operation: showMetricsOperation},
-		{pattern: "GET /openapi.json", permission: docs, handle: s.openAPI, operation: openAPIOperation},
-		{pattern: "GET /docs", permission: docs, handle: s.docsPage, operation: docsPageOperation},
-		{pattern: "GET /docs/{file}", permission: docs, handle: s.docsFile, operation: docsFileOperation},
+		{pattern: "GET /health", permission: public, probe: true, handle: s.health, operation: healthOperation},
+		{pattern: "GET /ready", permission: public, probe: true, handle: s.ready, operation: readyOperation},
+		{
+			pattern: "GET /metrics", permission: metricsKey, probe: true,
+			handle: s.showMetrics, operation: showMetricsOperation,
+		},
+		// Some collectors are set up for this path.
+		{
+			pattern: "GET /metrics/prometheus", permission: metricsKey, probe: true, unlisted: true,
+			handle: s.showMetrics, operation: showMetricsOperation,
+		},
+		{
+			pattern: "GET /openapi.json", permission: docs, keyOptional: true,
+			handle: s.openAPI, operation: openAPIOperation,
+		},
+		{pattern: "GET /docs", permission: docs, keyOptional: true, handle: s.docsPage, operation: docsPageOperation},
+		{pattern: "GET /{$}", permission: public, unlisted: true, handle: s.toDocs},
+		{pattern: "GET /docs/{$}", permission: public, unlisted: true, handle: s.toDocs},
+		{pattern: "GET /favicon.ico", permission: public, unlisted: true, handle: s.icon},
+		{
+			pattern: "GET /docs/{file}", permission: docs, keyOptional: true,
+			handle: s.docsFile, operation: docsFileOperation,
+		},
 
 		// Tenants. Only the operator makes them; like keys, which stay for good, at a
 		// stricter rate.
@@ -32,6 +49,15 @@ func (s *server) table() []route {
 			handle: s.getInstitution, operation: getInstitutionOperation,
 		},
 
+		{
+			pattern: "PATCH /institutions/{id}", permission: rootKey, tenant: inPath,
+			handle: s.updateInstitution, operation: updateInstitutionOperation,
+		},
+		{
+			pattern: "POST /institutions/{id}/close", permission: rootKey, tenant: inPath,
+			handle: s.closeInstitution, operation: closeInstitutionOperation,
+		},
+
 		// Who may act for a tenant. A key that only reads does not see the others.
 		{
 			pattern: "POST /institutions/{id}/api-keys", permission: adminKey, tenant: inPath, limited: true,
@@ -40,6 +66,10 @@ func (s *server) table() []route {
 		{
 			pattern: "GET /institutions/{id}/api-keys", permission: adminKey, tenant: existingInPath, large: true,
 			handle: s.listKeys, operation: listKeysOperation,
+		},
+		{
+			pattern: "PATCH /institutions/{id}/api-keys/{keyId}", permission: adminKey, tenant: inPath,
+			handle: s.updateKey, operation: updateKeyOperation,
 		},
 		{
 			pattern: "POST /institutions/{id}/api-keys/{keyId}/revoke", permission: adminKey, tenant: inPath,
@@ -64,7 +94,7 @@ func (s *server) table() []route {
 			handle: s.listPolicies, operation: listPoliciesOperation,
 		},
 
-		// What positions are claims on. Nothing of it ever changes: there is no PUT.
+		// What positions are claims on. Its rules never change: there is no PUT.
 		{
 			pattern: "POST /asset-templates", permission: adminKey, tenant: named,
 			handle: s.createTemplate, operation: createTemplateOperation,
@@ -78,6 +108,14 @@ func (s *server) table() []route {
 			handle: s.getTemplate, operation: getTemplateOperation,
 		},
 		{
+			pattern: "PATCH /asset-templates/{id}", permission: adminKey, tenant: named,
+			handle: s.updateTemplate, operation: updateTemplateOperation,
+		},
+		{
+			pattern: "POST /asset-templates/{id}/close", permission: adminKey, tenant: named,
+			handle: s.closeTemplate, operation: closeTemplateOperation,
+		},
+		{
 			pattern: "POST /assets", permission: adminKey, tenant: named,
 			handle: s.createAsset, operation: createAssetOperation,
 		},
@@ -88,6 +126,14 @@ func (s *server) table() []route {
 		{
 			pattern: "GET /assets/{id}", permission: anyKey, tenant: named,
 			handle: s.getAsset, operation: getAssetOperation,
+		},
+		{
+			pattern: "PATCH /assets/{id}", permission: adminKey, tenant: named,
+			handle: s.updateAsset, operation: updateAssetOperation,
+		},
+		{
+			pattern: "POST /assets/{id}/close", permission: adminKey, tenant: named,
+			handle: s.closeAsset, operation: closeAssetOperation,
 		},
 
 		// Positions. A change of one is a transition, and each batch a command of its own.
@@ -108,6 +154,10 @@ func (s *server) table() []route {
 			handle: s.getPositionStatement, operation: getPositionStatementOperation,
 		},
 		{
+			pattern: "GET /positions/{id}/disclosure", permission: adminKey, tenant: named,
+			handle: s.disclosePositionEntry, operation: disclosePositionEntryOperation,
+		},
+		{
 			pattern: "POST /positions/{id}/transition", permission: adminKey, tenant: named,
 			handle: s.transitionPosition, operation: transitionPositionOperation,
 		},
@@ -118,6 +168,29 @@ func (s *server) table() []route {
 		{
 			pattern: "POST /positions/transitions/batch", permission: adminKey, tenant: named,
 			handle: s.transitionPositions, operation: transitionPositionsOperation,
+		},
+
+		// What is about persons can be erased once a position has come to its end.
+		{
+			pattern: "POST /positions/{id}/erase", permission: adminKey, tenant: named,
+			handle: s.erasePosition, operation: erasePositionOperation,
+		},
+		{
+			pattern: "POST /erasures", permission: adminKey, tenant: named,
+			handle: s.createErasure, operation: createErasureOperation,
+		},
+		{
+			pattern: "GET /erasures", permission: adminKey, tenant: existingNamed,
+			handle: s.listErasures, operation: listErasuresOperation,
+		},
+		{
+			pattern: "GET /erasures/{id}", permission: adminKey, tenant: named,
+			handle: s.getErasure, operation: getErasureOperation,
+		},
+
+		{
+			pattern: "GET /holders/{reference}/data", permission: adminKey, tenant: existingNamed, large: true,
+			handle: s.getHolderData, operation: getHolderDataOperation,
 		},
 
 		// Readings of the journal. Who did what is for admins.

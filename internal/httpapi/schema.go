@@ -12,6 +12,7 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/money"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
+	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
 // words are the lists of words that fields take, by the names that their tags use.
@@ -26,6 +27,21 @@ func words() map[string][]any {
 		"ledgerKinds":   anyOf(escrow.LedgerKinds()),
 		"roles":         anyOf(escrow.Roles()),
 		"algorithms":    {translog.Algorithm},
+		"members":       anyOf(escrow.PrivateMembersOfPositions()),
+	}
+}
+
+// wordSchemas are the names that clients know lists of words by.
+func wordSchemas() map[string]string {
+	return map[string]string{
+		"states":        "State",
+		"accounts":      "Account",
+		"regions":       "Region",
+		"verticals":     "Vertical",
+		"templateCodes": "TemplateCode",
+		"kinds":         "EntryKind",
+		"roles":         "Role",
+		"members":       "PrivateMember",
 	}
 }
 
@@ -54,28 +70,48 @@ func schemas() map[reflect.Type]reflect.Type {
 		reflect.TypeFor[escrow.AssetID]():       reflect.TypeFor[idSchema[escrow.AssetID]](),
 		reflect.TypeFor[escrow.PositionID]():    reflect.TypeFor[idSchema[escrow.PositionID]](),
 		reflect.TypeFor[escrow.EntryID]():       reflect.TypeFor[idSchema[escrow.EntryID]](),
+		reflect.TypeFor[escrow.ErasureID]():     reflect.TypeFor[idSchema[escrow.ErasureID]](),
 
 		reflect.TypeFor[escrow.Actor]():          reflect.TypeFor[textSchema](),
 		reflect.TypeFor[money.Digits]():          reflect.TypeFor[digitsSchema](),
 		reflect.TypeFor[escrow.Metadata]():       reflect.TypeFor[objectSchema](),
+		reflect.TypeFor[escrow.MetadataPatch]():  reflect.TypeFor[objectSchema](),
 		reflect.TypeFor[jsontext.Value]():        reflect.TypeFor[objectSchema](),
 		reflect.TypeFor[escrow.TemplateConfig](): reflect.TypeFor[templateConfigSchema](),
 
-		reflect.TypeFor[escrow.State]():    reflect.TypeFor[stateSchema](),
-		reflect.TypeFor[escrow.Account]():  reflect.TypeFor[accountSchema](),
-		reflect.TypeFor[escrow.Region]():   reflect.TypeFor[regionSchema](),
-		reflect.TypeFor[escrow.Vertical](): reflect.TypeFor[verticalSchema](),
-		reflect.TypeFor[escrow.Kind]():     reflect.TypeFor[kindSchema](),
+		reflect.TypeFor[escrow.State]():        reflect.TypeFor[stateSchema](),
+		reflect.TypeFor[escrow.Account]():      reflect.TypeFor[accountSchema](),
+		reflect.TypeFor[escrow.Region]():       reflect.TypeFor[regionSchema](),
+		reflect.TypeFor[escrow.Vertical]():     reflect.TypeFor[verticalSchema](),
+		reflect.TypeFor[escrow.Kind]():         reflect.TypeFor[kindSchema](),
+		reflect.TypeFor[escrow.Role]():         reflect.TypeFor[roleSchema](),
+		reflect.TypeFor[escrow.TemplateCode](): reflect.TypeFor[templateCodeSchema](),
 	}
 }
 
-// schemaName names a schema after its Go type, without what only tells the layers
-// apart.
-func schemaName(t reflect.Type, hint string) string {
-	return layerWords.Replace(huma.DefaultSchemaNamer(t, hint))
-}
+// schemaNames names a body's schema after its operation, and any other after its Go type:
+// without what only tells the layers apart, and as operations spell it.
+func schemaNames(routes []route) func(t reflect.Type, hint string) string {
+	bodies := make(map[reflect.Type]string)
+	for i := range routes {
+		operation := routes[i].operation
+		if operation.Body != nil {
+			bodies[reflect.TypeOf(operation.Body)] = strings.ToUpper(operation.ID[:1]) + operation.ID[1:]
+		}
+	}
 
-var layerWords = strings.NewReplacer("View", "", "Body", "Input")
+	words := strings.NewReplacer("View", "", "APIKey", "ApiKey")
+	return func(t reflect.Type, hint string) string {
+		if name, ok := bodies[t]; ok {
+			return name
+		}
+		name := words.Replace(huma.DefaultSchemaNamer(t, hint))
+		if item, ok := strings.CutPrefix(name, "List"); ok {
+			return item + "List"
+		}
+		return name
+	}
+}
 
 // What huma asks for a schema must be a type: these stand for one schema each.
 type (
@@ -89,13 +125,19 @@ type (
 	regionSchema              struct{}
 	verticalSchema            struct{}
 	kindSchema                struct{}
+	roleSchema                struct{}
+	templateCodeSchema        struct{}
 )
 
 // Schema implements huma.SchemaProvider.
 func (idSchema[ID]) Schema(huma.Registry) *huma.Schema {
 	var zero ID
 	prefix, _, _ := strings.Cut(zero.String(), "_")
-	return &huma.Schema{Type: "string", Pattern: "^" + prefix + "_[0-7][0-9a-hjkmnp-tv-z]{25}$"}
+	return &huma.Schema{
+		Type:     "string",
+		Pattern:  "^" + prefix + "_[0-7][0-9a-hjkmnp-tv-z]{25}$",
+		Examples: []any{prefix + exampleID},
+	}
 }
 
 // Schema implements huma.SchemaProvider.
@@ -111,6 +153,8 @@ func (digitsSchema) Schema(huma.Registry) *huma.Schema {
 			{Type: "number"},
 		},
 		Examples: []any{"1000.00"},
+		// oapi-codegen would make a float of 32 bits of the number.
+		Extensions: map[string]any{"x-go-type": "string"},
 	}
 }
 
@@ -154,33 +198,30 @@ func configSchema() *huma.Schema {
 	return schema
 }
 
-// wordSchema describes one word of a list.
-func wordSchema(list string) *huma.Schema {
-	return &huma.Schema{Type: "string", Enum: words()[list]}
-}
+// Schema implements huma.SchemaProvider.
+func (stateSchema) Schema(huma.Registry) *huma.Schema { return web.WordSchema("State") }
 
 // Schema implements huma.SchemaProvider.
-func (stateSchema) Schema(huma.Registry) *huma.Schema { return wordSchema("states") }
+func (accountSchema) Schema(huma.Registry) *huma.Schema { return web.WordSchema("Account") }
 
 // Schema implements huma.SchemaProvider.
-func (accountSchema) Schema(huma.Registry) *huma.Schema { return wordSchema("accounts") }
+func (regionSchema) Schema(huma.Registry) *huma.Schema { return web.WordSchema("Region") }
 
 // Schema implements huma.SchemaProvider.
-func (regionSchema) Schema(huma.Registry) *huma.Schema { return wordSchema("regions") }
+func (verticalSchema) Schema(huma.Registry) *huma.Schema { return web.WordSchema("Vertical") }
 
 // Schema implements huma.SchemaProvider.
-func (verticalSchema) Schema(huma.Registry) *huma.Schema { return wordSchema("verticals") }
+func (kindSchema) Schema(huma.Registry) *huma.Schema { return web.WordSchema("EntryKind") }
 
 // Schema implements huma.SchemaProvider.
-func (kindSchema) Schema(huma.Registry) *huma.Schema { return wordSchema("kinds") }
+func (roleSchema) Schema(huma.Registry) *huma.Schema { return web.WordSchema("Role") }
 
-// Schema implements huma.SchemaProvider. Null, which huma has as a second type, must be
-// among the words as well.
+// Schema implements huma.SchemaProvider.
+func (templateCodeSchema) Schema(huma.Registry) *huma.Schema { return web.WordSchema("TemplateCode") }
+
+// Schema implements huma.SchemaProvider.
 func (previousState) Schema(huma.Registry) *huma.Schema {
-	schema := wordSchema("states")
-	schema.Nullable = true
-	schema.Enum = append(schema.Enum, nil)
-	return schema
+	return &huma.Schema{OneOf: []*huma.Schema{web.WordSchema("State"), {Type: "null"}}}
 }
 
 // Schema implements huma.SchemaProvider.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"reflect"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/engine"
@@ -25,7 +26,7 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, pattern string, 
 		request:   r,
 		writer:    web.NewWriter(w, r),
 		requestID: web.RequestID(r),
-		client:    web.ClientAddress(r, s.config.TrustedProxies),
+		client:    s.config.Proxies.Client(r),
 		pattern:   pattern,
 		span:      span,
 	}
@@ -122,6 +123,45 @@ func (s *server) serve(c *call, found resource) (reply, error) {
 	return answer, err
 }
 
+// readPreconditions reads the versions that the request asks for, and notes the preconditions that
+// the route does not look at: a client that sends one believes that it is answered, and that things
+// are done, only where it holds. A query that has no version to compare is answered whatever
+// If-None-Match says, which promises no more than to save an answer.
+func (c *call) readPreconditions() {
+	header := c.request.Header
+	switch headers := header["If-Match"]; {
+	case len(headers) == 0:
+	case c.route.takesIfMatch():
+		var err error
+		c.versions, err = web.IfMatch(headers)
+		addFault(&c.faults, "If-Match", err)
+	default:
+		c.faults.Add("If-Match", "is not taken here: no version can be asked for")
+	}
+
+	if c.route.isCommand() && len(header["If-None-Match"]) > 0 {
+		c.faults.Add("If-None-Match", "is not taken here: no version can be asked for")
+	}
+	if len(header["If-Unmodified-Since"]) > 0 {
+		c.faults.Add("If-Unmodified-Since", "is not taken: versions can be asked for, and times cannot")
+	}
+}
+
+// conditional is the answer to a query for what has a version, as its preconditions have it; whole
+// makes that of a client that has another version, or none. The order is that of RFC 9110, 13.2.2.
+func (c *call) conditional(version int64, whole func() (reply, error)) (reply, error) {
+	if c.versions != nil && !slices.Contains(c.versions, version) {
+		return reply{}, escrow.Errorf(escrow.CodeVersionMismatch,
+			"The resource's version is %d, which the request does not name.", version)
+	}
+	if web.IfNoneMatch(c.request.Header["If-None-Match"], version) {
+		return reply{status: http.StatusNotModified}.tagged(version), nil
+	}
+
+	answer, err := whole()
+	return answer.tagged(version), err
+}
+
 // admit refuses a command for which the queue has no room, before reading it. A command of
 // root's is let through: only its body can name the institution.
 func (s *server) admit(c *call) error {
@@ -142,13 +182,17 @@ func (c *call) readInput() error {
 	case takes.Query != nil:
 		c.query = reflect.New(reflect.TypeOf(takes.Query)).Interface()
 		web.DecodeQuery(c.request.URL.RawQuery, c.query, report)
-	case c.route.isCommand():
+	case c.route.isCommand() && c.request.URL.RawQuery != "":
 		web.DecodeQuery(c.request.URL.RawQuery, &struct{}{}, report)
 	}
 	if c.route.isCommand() {
 		c.checkIdempotencyKey()
 	}
+	c.readPreconditions()
 
+	if c.route.takesNothing() {
+		return c.faults.Err()
+	}
 	if takes.Body == nil {
 		return nil
 	}

@@ -7,11 +7,13 @@ package httpapi
 import (
 	"crypto/sha256"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"path"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,10 +41,14 @@ type Config struct {
 	// RootKey acts for the operator, and so does PreviousRootKey, which is being replaced;
 	// MetricsKey reads /metrics alone. An empty key is no key.
 	RootKey, PreviousRootKey, MetricsKey string
+	// KeySecrets are what the secrets of new API keys are derived from, beside the secret of the
+	// key that asks: the first of them, or RootKey without any. A repeated request is answered
+	// with the secret that was derived from any of these.
+	KeySecrets []string
 	// RootNetworks are where the root key may come from; none means anywhere.
 	RootNetworks []netip.Prefix
-	// TrustedProxies are the peers whose X-Forwarded-For is believed.
-	TrustedProxies []netip.Prefix
+	// Proxies are those whose word about a client's address is taken.
+	Proxies web.Proxies
 	// AllowedOrigins are the web origins that browsers may call from; "*" is any.
 	AllowedOrigins []string
 	PublicDocs     bool
@@ -52,6 +58,9 @@ type Config struct {
 	AnswerMemory int64
 	// RequestTimeout bounds the handling of one request.
 	RequestTimeout time.Duration
+	// RetentionPeriod is how long a position is kept after its last change, before what is
+	// private of it can be erased.
+	RetentionPeriod time.Duration
 	// Stopping is closed when the server is about to stop: it serves on, but says that it
 	// is not ready.
 	Stopping <-chan struct{}
@@ -68,14 +77,17 @@ type server struct {
 	crossOrigin web.CrossOrigin
 	positions   positionAnswers
 	mux         *http.ServeMux
-	specJSON    []byte
-	rootSeen    seenAddresses
+	// document is that of the API, as it is served.
+	document atomic.Pointer[[]byte]
+	rootSeen seenAddresses
+	// keySecrets are Config.KeySecrets, and the root keys after them.
+	keySecrets []string
 	// rootHashes and metricsHashes are those of the keys that are set.
 	rootHashes, metricsHashes [][sha256.Size]byte
 }
 
 // New returns the handler of the whole API.
-func New(config Config) (http.Handler, error) {
+func New(config Config) (*API, error) {
 	s := &server{
 		config:        config,
 		engine:        config.Engine,
@@ -87,6 +99,10 @@ func New(config Config) (http.Handler, error) {
 		mux:           http.NewServeMux(),
 		rootHashes:    hashes(config.RootKey, config.PreviousRootKey),
 		metricsHashes: hashes(config.MetricsKey),
+		keySecrets:    append(slices.Clone(config.KeySecrets), config.RootKey),
+	}
+	if config.PreviousRootKey != "" {
+		s.keySecrets = append(s.keySecrets, config.PreviousRootKey)
 	}
 	if config.Traces != nil {
 		s.tracer = config.Traces.Tracer(tracing.Scope)
@@ -95,16 +111,17 @@ func New(config Config) (http.Handler, error) {
 	routes := s.table()
 	s.crossOrigin = newCrossOrigin(config.AllowedOrigins, routes)
 	s.metrics.declareSeries(routes)
-	var err error
-	if s.specJSON, err = specification(config.PublicDocs); err != nil {
+	document, err := Specification()
+	if err != nil {
 		return nil, err
 	}
+	s.document.Store(&document)
 
 	for path, found := range resources(routes) {
 		s.mux.Handle(path, s.handler(path, found))
 	}
 	s.mux.Handle("/", s.nothing())
-	return s, nil
+	return &API{s}, nil
 }
 
 // ServeHTTP implements http.Handler.
@@ -138,14 +155,19 @@ func (s *server) nothing() http.Handler { return s.handler("unmatched", nil) }
 func newCrossOrigin(origins []string, routes []route) web.CrossOrigin {
 	// GET routes answer HEAD too. The headers are those that no operation names.
 	methods := []string{http.MethodHead}
-	taken := []string{"Authorization", "Content-Type", "X-API-KEY", "X-Correlation-Id", "X-Request-Id"}
-	given := []string{"Content-Disposition", "Location", "Retry-After", "X-Request-Id"}
+	taken := []string{
+		"Authorization", "Content-Type", "Traceparent", "Tracestate", "X-API-KEY", "X-Correlation-Id", "X-Request-Id",
+	}
+	given := []string{"Allow", "Location", "X-Request-Id"}
 
 	for i := range routes {
 		methods = append(methods, routes[i].method())
 		described := routes[i].describe()
 		for _, header := range described.RequestHeaders {
 			taken = append(taken, header.Name)
+		}
+		for _, header := range slices.Concat(slices.Collect(maps.Values(described.FailureHeaders))...) {
+			given = append(given, header.Name)
 		}
 		for _, header := range described.AnswerHeaders {
 			given = append(given, header.Name)

@@ -18,14 +18,14 @@ type healthView struct {
 	Store   string `json:"store" enum:"sqlite,postgres"`
 }
 
-// readyView says that everything which requests need is there.
-type readyView struct {
-	Status string       `json:"status" enum:"ready"`
-	Checks []checkState `json:"checks" nullable:"false"`
+// readinessView says that everything which requests need is there.
+type readinessView struct {
+	Status string           `json:"status" enum:"ready"`
+	Checks []readinessCheck `json:"checks" nullable:"false"`
 }
 
-// checkState is something that requests need, and whether it is there.
-type checkState struct {
+// readinessCheck is something that requests need, and whether it is there.
+type readinessCheck struct {
 	Name   string `json:"name" enum:"store"`
 	Status string `json:"status" enum:"ok"`
 }
@@ -51,7 +51,7 @@ func (s *server) health(*call) (reply, error) {
 var readyOperation = operation{
 	Operation: web.Operation{
 		ID: "getReady", Tag: "Service", Summary: "Whether the service can serve",
-		Answer: readyView{},
+		Answer: readinessView{},
 	},
 }
 
@@ -68,7 +68,7 @@ func (s *server) ready(c *call) (reply, error) {
 	if err := s.engine.Ready(c.context()); err != nil {
 		return reply{}, escrow.Wrap(escrow.CodeStoreUnavailable, err, "The check of the store failed: "+detailOf(err))
 	}
-	return ok(readyView{Status: "ready", Checks: []checkState{{Name: "store", Status: "ok"}}}), nil
+	return ok(readinessView{Status: "ready", Checks: []readinessCheck{{Name: "store", Status: "ok"}}}), nil
 }
 
 var showMetricsOperation = operation{

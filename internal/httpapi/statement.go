@@ -4,27 +4,31 @@ import (
 	"context"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/journallog"
 	"github.com/escrowgrid/escrowgrid/internal/money"
 	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
-// formatQuery is the parameter that chooses a statement's format.
-type formatQuery struct {
-	Format string `query:"format" doc:"The format of the answer. When left out, the Accept header chooses, and JSON is the default." enum:"json,csv,html"`
+// zoneQuery is the parameter of a page.
+type zoneQuery struct {
+	TimeZone string `query:"timeZone" doc:"An IANA time zone, such as Asia/Dubai, in which the page shows times, with UTC beside them." example:"Europe/Berlin"`
 }
 
 // positionStatementQuery asks for all of a position's life: its events are bounded.
 type positionStatementQuery struct {
 	tenantQuery
-	formatQuery
+	zoneQuery
+	Format string `query:"format" doc:"The format of the answer. When left out, the Accept header chooses, and JSON is the default." enum:"json,csv,html"`
 }
 
-// statementQuery asks for a period of a journal.
+// statementQuery asks for a period of a journal. The tag's bound on limit is
+// escrow.MaxMovements.
 type statementQuery struct {
-	formatQuery
-	From  string `query:"from" doc:"Only movements at or after this time; all from the journal's beginning when left out." format:"date-time"`
-	To    string `query:"to" doc:"Only movements before this time; up to the last entry when left out." format:"date-time"`
-	Limit string `query:"limit" doc:"The largest number of movements to return, 1 to 10000." default:"10000" pattern:"^[0-9]+$"`
+	zoneQuery
+	Format string `query:"format" doc:"The format of the answer. When left out, the Accept header chooses, and JSON is the default." enum:"json,csv,html,camt053"`
+	From   string `query:"from" doc:"Only movements at or after this time; all from the journal's beginning when left out." format:"date-time"`
+	To     string `query:"to" doc:"Only movements before this time; up to the last entry when left out." format:"date-time"`
+	Limit  int64  `query:"limit" doc:"The largest number of movements to return." minimum:"1" maximum:"10000" default:"10000"`
 }
 
 // StatementFields is what the statements of positions and of institutions both have. Opening
@@ -47,7 +51,7 @@ type positionStatementView struct {
 	AssetID           escrow.AssetID       `json:"assetId"`
 	HolderReference   string               `json:"holderReference"`
 	ExternalReference string               `json:"externalReference,omitempty"`
-	Currency          money.Currency       `json:"currency"`
+	Currency          money.Code           `json:"currency"`
 	State             escrow.State         `json:"state"`
 	StatementFields
 }
@@ -72,13 +76,18 @@ type movementView struct {
 	ToState    escrow.State      `json:"toState"`
 	Debit      escrow.Account    `json:"debit" doc:"The account that the amount comes from."`
 	Credit     escrow.Account    `json:"credit" doc:"The account that it goes to."`
-	Currency   money.Currency    `json:"currency"`
+	Currency   money.Code        `json:"currency"`
 	Amount     string            `json:"amount" example:"250.00"`
+
+	HolderReference string         `json:"holderReference" doc:"Whose claim the position is."`
+	AssetID         escrow.AssetID `json:"assetId"`
+	AssetLabel      string         `json:"assetLabel" doc:"What the position is a claim on."`
+	Reason          string         `json:"reason,omitempty" doc:"Why, as the step of the position gave it."`
 }
 
 // viewMovement shows a movement, from the account that is debited to the one that is
 // credited.
-func viewMovement(m escrow.Movement) movementView {
+func viewMovement(m escrow.Movement, of escrow.Claim) movementView {
 	return movementView{
 		Sequence:   m.Sequence,
 		EntryID:    m.EntryID,
@@ -88,30 +97,35 @@ func viewMovement(m escrow.Movement) movementView {
 		ToState:    m.To,
 		Debit:      m.Debit,
 		Credit:     m.Credit,
-		Currency:   m.Currency,
+		Currency:   m.Currency.Code,
 		Amount:     m.Amount.Format(m.Currency),
+
+		HolderReference: of.HolderReference,
+		AssetID:         of.AssetID,
+		AssetLabel:      of.AssetLabel,
+		Reason:          m.Reason,
 	}
 }
 
 // statementFields shows a statement that ends with the entry of a sequence, with the
 // checkpoint that it rests on.
 func (s *server) statementFields(
-	ctx context.Context, institution escrow.InstitutionID, statement escrow.Statement, sequence int64,
+	ctx context.Context, institution escrow.InstitutionID, statement journallog.Statement,
 ) (StatementFields, error) {
 	currencies := statement.Closing.Currencies()
 	fields := StatementFields{
-		Sequence:  sequence,
+		Sequence:  statement.Sequence,
 		Opening:   viewBalances(&statement.Opening, currencies),
 		Movements: make([]movementView, len(statement.Movements)),
 		Closing:   viewBalances(&statement.Closing, currencies),
 	}
 	for i, m := range statement.Movements {
-		fields.Movements[i] = viewMovement(m)
+		fields.Movements[i] = viewMovement(m, statement.Claims[m.PositionID])
 	}
 
 	// The checkpoint lets whoever keeps the statement prove later that the journal still says
 	// the same. Until the next one is signed there may be none.
-	checkpoint, found, err := s.config.TransparencyLog.CoveringCheckpoint(ctx, institution, sequence)
+	checkpoint, found, err := s.config.TransparencyLog.CoveringCheckpoint(ctx, institution, statement.Sequence)
 	if found {
 		fields.Checkpoint = new(coveringCheckpoint(viewCheckpoint(checkpoint)))
 	}
@@ -122,57 +136,60 @@ var getPositionStatementOperation = operation{
 	Operation: web.Operation{
 		ID: "getPositionStatement", Tag: "Positions", Summary: "Get the account statement of a position",
 		Query: positionStatementQuery{}, Answer: positionStatementView{},
-		OtherTypes: []string{contentTypeCSV, contentTypeHTML},
+		OtherTypes: []string{contentTypeCSV, contentTypeHTML}, AnswerHeaders: headers{dispositionHeader},
 	},
-	refusals: codes{escrow.CodePositionNotFound},
+	refusals: codes{codeNotAcceptable, escrow.CodePositionNotFound},
 }
 
 // getPositionStatement answers what a position's steps have moved, and between which
 // accounts.
 func (s *server) getPositionStatement(c *call) (reply, error) {
 	query := queryOf[positionStatementQuery](c)
-	format := c.statementFormat(query.Format)
-	institution, err := c.institution()
+	format, err := c.statementFormat(query.Format, query.TimeZone, false)
 	if err != nil {
 		return reply{}, err
 	}
-	id, err := pathID[escrow.PositionID](c, "id", escrow.CodePositionNotFound)
-	if err != nil {
-		return reply{}, err
-	}
-
-	p, err := s.engine.Position(c.context(), institution, id)
+	p, err := s.positionInPath(c)
 	if err != nil {
 		return reply{}, err
 	}
 	if p, err = s.engine.WithEvents(c.context(), p); err != nil {
 		return reply{}, err
 	}
-	// A position has at least the event of its creation.
-	last := p.Events[len(p.Events)-1].Sequence
-	fields, err := s.statementFields(c.context(), institution, p.Statement(), last)
+	asset, err := s.engine.Asset(c.context(), p.InstitutionID, p.AssetID)
+	if err != nil {
+		return reply{}, err
+	}
+	claim := escrow.Claim{HolderReference: p.HolderReference, AssetID: asset.ID, AssetLabel: asset.Label}
+	fields, err := s.statementFields(c.context(), p.InstitutionID, journallog.Statement{
+		Statement: p.Statement(),
+		// A position has at least the event of its creation.
+		Sequence: p.Events[len(p.Events)-1].Sequence,
+		Claims:   map[escrow.PositionID]escrow.Claim{p.ID: claim},
+	})
 	if err != nil {
 		return reply{}, err
 	}
 
 	return s.answerStatement(c, format, statementDocument{
 		json: positionStatementView{
-			InstitutionID:     institution,
-			PositionID:        id,
+			InstitutionID:     p.InstitutionID,
+			PositionID:        p.ID,
 			AssetID:           p.AssetID,
 			HolderReference:   p.HolderReference,
 			ExternalReference: p.ExternalReference,
-			Currency:          p.Currency,
+			Currency:          p.Currency.Code,
 			State:             p.State,
 			StatementFields:   fields,
 		},
-		of:          id,
-		institution: institution,
+		of:          p.ID,
+		institution: p.InstitutionID,
 		Title:       "Statement of a position",
 		About: []particular{
-			{Name: "Position", Value: id.String()},
-			{Name: "Asset", Value: p.AssetID.String()},
-			{Name: "Holder reference", Value: p.HolderReference},
+			{Name: "Position", Value: p.ID.String()},
+			{Name: "Asset", Value: asset.Label},
+			{Name: "Asset id", Value: asset.ID.String()},
+			{Name: "Holder", Value: p.HolderReference},
 			{Name: "External reference", Value: p.ExternalReference},
 			{Name: "State", Value: string(p.State)},
 		},
@@ -184,8 +201,10 @@ var getStatementOperation = operation{
 	Operation: web.Operation{
 		ID: "getStatement", Tag: "Journal", Summary: "Get the account statement of a period",
 		Query: statementQuery{}, Answer: statementView{},
-		OtherTypes: []string{contentTypeCSV, contentTypeHTML}, AnswerHeaders: headers{linkHeader},
+		OtherTypes:    []string{contentTypeCSV, contentTypeHTML, contentTypeXML},
+		AnswerHeaders: headers{linkHeader, dispositionHeader},
 	},
+	refusals: codes{codeNotAcceptable},
 }
 
 // getStatement answers what a period of the journal has moved. A period with more than the
@@ -193,7 +212,10 @@ var getStatementOperation = operation{
 // path is in the Link header.
 func (s *server) getStatement(c *call) (reply, error) {
 	query := queryOf[statementQuery](c)
-	format := c.statementFormat(query.Format)
+	format, err := c.statementFormat(query.Format, query.TimeZone, true)
+	if err != nil {
+		return reply{}, err
+	}
 	period, limit := query.read(&c.faults)
 	institution, err := c.institution()
 	if err != nil {
@@ -204,7 +226,7 @@ func (s *server) getStatement(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	fields, err := s.statementFields(c.context(), institution, statement.Statement, statement.Sequence)
+	fields, err := s.statementFields(c.context(), institution, statement)
 	if err != nil {
 		return reply{}, err
 	}
@@ -230,9 +252,7 @@ func (s *server) getStatement(c *call) (reply, error) {
 	})
 	// The next statement keeps the format and the end that were asked for.
 	if view.ContinuesAt != nil {
-		rest := c.request.URL.Query()
-		rest.Set("from", view.ContinuesAt.String())
-		answer.next = c.request.URL.EscapedPath() + "?" + rest.Encode()
+		answer.next = c.pathWith("from", view.ContinuesAt.String())
 	}
 	return answer, err
 }
@@ -247,5 +267,5 @@ func (q statementQuery) read(faults *escrow.Faults) (period escrow.Period, limit
 	if len(*faults) == 0 && period.From != nil && period.To != nil && !period.From.Before(*period.To) {
 		faults.Add("from", "must be before to")
 	}
-	return period, readLimit(faults, q.Limit, escrow.MaxMovements, escrow.MaxMovements)
+	return period, int(q.Limit)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/csv"
 	"fmt"
+	"html"
 	"net/http"
 	"regexp"
 	"slices"
@@ -38,6 +39,7 @@ type balance struct{ Currency, Holder, Escrow, Beneficiary, Refund, Total string
 type movement struct {
 	Sequence                                                                     int
 	EntryID, At, PositionID, FromState, ToState, Debit, Credit, Currency, Amount string
+	HolderReference, AssetID, AssetLabel, Reason                                 string
 }
 
 func (b balance) String() string {
@@ -279,33 +281,51 @@ func TestFormatsOfStatements(t *testing.T) {
 	const (
 		json = "application/json"
 		csv  = "text/csv; charset=utf-8"
-		html = "text/html; charset=utf-8"
+		page = "text/html; charset=utf-8"
+		xml  = "application/xml; charset=utf-8"
 	)
 	for _, test := range []struct{ query, accept, want string }{
 		{"", "", json},
 		{"?format=json", "text/csv", json},
 		{"?format=csv", "", csv},
-		{"?format=html", "application/json", html},
+		{"?format=html", "application/json", page},
 		{"", "text/csv", csv},
-		{"", "Text/HTML", html},
+		{"", "Text/HTML", page},
 		{"", "*/*", json},
-		{"", "application/xml", json},
+		{"?format=camt053", "text/html", xml},
+		{"", "application/xml", xml},
+		{"", "text/csv;q=0.5, Application/XML", xml},
 		{"", "application/json, text/csv", json},
-		{"", "text/csv;q=0.5, text/html;q=0.9", html},
-		{"", "text/csv;q=0, text/html;q=0", json},
-		{"", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", html},
+		{"", "text/csv;q=0.5, text/html;q=0.9", page},
+		{"", "application/json;q=0, */*", csv},
+		{"", "text/html;q=0.1, application/json", json},
+		{"", "text/html, application/xml", page},
+		{"", "text/*;q=0.5, text/html", page},
+		{"", "*/*;q=0.1, text/csv;q=0, application/*;q=0", page},
+		{"", "image/gif, *; q=.2, */*; q=.2", json},
+		{"?format=json", "application/json;q=0", json},
+		{"", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", page},
 	} {
 		for _, path := range []string{"/institutions/" + b.ID + "/statements", "/positions/" + position + "/statement"} {
+			if test.want == xml && strings.HasPrefix(path, "/positions/") {
+				continue // A position is no account.
+			}
 			answer := b.ReadOnly.Get(t, path+test.query, "Accept: "+test.accept).Want(t, 200)
 			if got := answer.Header.Get("Content-Type"); got != test.want {
 				t.Errorf("%s of the Accept %q is answered with %q, want %q", path+test.query, test.accept, got, test.want)
 			}
 			file := answer.Header.Get("Content-Disposition")
-			if isFile := regexp.MustCompile(`^attachment; filename="statement-(inst|pos)_[0-9a-z]{26}-\d+\.csv"$`).MatchString(file); isFile != (test.want == csv) || !isFile && file != "" {
+			if isFile := regexp.MustCompile(`^attachment; filename="statement-(inst|pos)_[0-9a-z]{26}-\d+\.(csv|xml)"$`).MatchString(file); isFile != (test.want == csv || test.want == xml) || !isFile && file != "" {
 				t.Errorf("%s as %s is the file %q", path, test.want, file)
 			}
 		}
 	}
+	for _, accept := range []string{"application/json;q=0", "*/*;q=0", "text/csv;q=0, text/html;q=0", "image/png", "json"} {
+		for _, path := range []string{"/institutions/" + b.ID + "/statements", "/positions/" + position + "/statement"} {
+			b.ReadOnly.Get(t, path, "Accept: "+accept).Refused(t, 406, "not_acceptable")
+		}
+	}
+	b.ReadOnly.Get(t, "/positions/"+position+"/statement", "Accept: application/xml").Refused(t, 406, "not_acceptable")
 	head := b.ReadOnly.Send(t, apitest.Request{Method: http.MethodHead, Path: "/positions/" + position + "/statement", Headers: []string{"Accept: text/csv"}}).Want(t, 200)
 	if head.Header.Get("Content-Type") != csv || len(head.Body) != 0 {
 		t.Errorf("HEAD is answered with %q, %q", head.Header.Get("Content-Type"), head.Body)
@@ -325,22 +345,25 @@ func TestAStatementAsCSV(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := [][]string{{"record", "currency", "account", "sequence", "entryId", "at", "positionId", "fromState", "toState", "debit", "credit", "amount"}}
+			want := [][]string{{"record", "currency", "account", "sequence", "entryId", "at", "positionId", "fromState", "toState", "debit", "credit", "amount", "holderReference", "assetId", "assetLabel", "reason"}}
 			balances := func(record, sequence, at string, all []balance) {
 				for _, b := range all {
 					for i, account := range []string{"HOLDER", "ESCROW", "BENEFICIARY", "REFUND"} {
 						amount := []string{b.Holder, b.Escrow, b.Beneficiary, b.Refund}[i]
-						want = append(want, []string{record, b.Currency, account, sequence, "", at, "", "", "", "", "", amount})
+						want = append(want, []string{record, b.Currency, account, sequence, "", at, "", "", "", "", "", amount, "", "", "", ""})
 					}
 				}
 			}
 			balances("opening", "", from, of.Opening)
 			for _, m := range of.Movements {
-				want = append(want, []string{"movement", m.Currency, "", fmt.Sprint(m.Sequence), m.EntryID, m.At, m.PositionID, m.FromState, m.ToState, m.Debit, m.Credit, m.Amount})
+				want = append(want, []string{"movement", m.Currency, "", fmt.Sprint(m.Sequence), m.EntryID, m.At, m.PositionID, m.FromState, m.ToState, m.Debit, m.Credit, m.Amount, m.HolderReference, m.AssetID, m.AssetLabel, m.Reason})
+				if m.HolderReference != "ACME-4711" || m.AssetLabel != "Harbour Tower" {
+					t.Errorf("the movement is %+v", m)
+				}
 			}
 			balances("closing", fmt.Sprint(of.Sequence), of.To, of.Closing)
 			if of.ContinuesAt != nil {
-				want = append(want, []string{"continues", "", "", "", "", *of.ContinuesAt, "", "", "", "", "", ""})
+				want = append(want, []string{"continues", "", "", "", "", *of.ContinuesAt, "", "", "", "", "", "", "", "", "", ""})
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("%s: wanted (-) and given (+):\n%s", query, diff)
@@ -350,13 +373,67 @@ func TestAStatementAsCSV(t *testing.T) {
 				t.Errorf("%s is followed by %s", query, following)
 			}
 		}
-		// What a client has written is not in it: a spreadsheet could take it for a formula.
-		formula := b.Admin.Post(t, "/positions", b.claim().with("holderReference", "=HYPERLINK(1)").with("externalReference", "@SUM(1)").String()).Want(t, 201).Text("id")
-		answer := b.ReadOnly.Get(t, "/positions/"+formula+"/statement?format=csv").Want(t, 200)
-		if bytes.ContainsAny(answer.Body, "=@") || !bytes.Contains(answer.Body, []byte("closing,USD,ESCROW,")) {
-			t.Errorf("the CSV is %s", answer)
+		// What a client has written is text, which a spreadsheet must not take for a formula.
+		for _, text := range []string{"=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "＝1", "plain, \"text\""} {
+			position := b.Admin.Post(t, "/positions", b.claim().with("holderReference", text).String()).Want(t, 201).Text("id")
+			b.transition(t, position, step("FUNDED").with("reason", text)).Want(t, 200)
+			answer := b.ReadOnly.Get(t, "/positions/"+position+"/statement?format=csv").Want(t, 200)
+			rows, err := csv.NewReader(bytes.NewReader(answer.Body)).ReadAll()
+			want := strings.TrimPrefix("'"+text, "'p")
+			if strings.HasPrefix(text, "p") {
+				want = text
+			}
+			if err != nil || rows[5][12] != want || rows[5][15] != want || rows[6][11] != "-1000.00" {
+				t.Errorf("the rows of %q are %q, %v", text, rows, err)
+			}
 		}
 	})
+}
+
+// figure is an amount as a page shows it, with its thousands apart.
+func figure(amount string) string {
+	whole, decimals, found := strings.Cut(strings.Replace(amount, "-", "\u2212", 1), ".")
+	if digits := strings.TrimLeft(whole, "\u2212"); len(digits) > 3 {
+		whole = strings.TrimSuffix(whole, digits) + digits[:len(digits)-3] + "," + digits[len(digits)-3:]
+	}
+	if found {
+		whole += "." + decimals
+	}
+	return regexp.QuoteMeta(whole)
+}
+
+// A page shows times as they are where its reader is, with UTC beside them.
+func TestAPageShowsTimesOfAZone(t *testing.T) {
+	s := serve(t, onSQLite(t), nil)
+	b := s.bank(t)
+	b.position(t, "FUNDED")
+	at, err := time.Parse(time.RFC3339, b.statement(t, "").Movements[0].At)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(b.ReadOnly.Get(t, "/institutions/"+b.ID+"/statements?format=html&timeZone=Asia/Kolkata").Want(t, 200).Body)
+	local := at.In(time.FixedZone("IST", 5*3600+1800))
+	want := local.Format(time.DateOnly) + `<span class="small">` + local.Format("15:04:05 MST") + `</span><span class="small">` + at.Format("2006-01-02 15:04:05 UTC</span>")
+	if !strings.Contains(page, want) || !strings.Contains(page, "<dt>Times are in</dt><dd>Asia/Kolkata</dd>") {
+		t.Errorf("the page does not have %q: %s", want, page)
+	}
+}
+
+// pageOf is the text of a page, which has its own style and nothing active.
+func pageOf(t *testing.T, answer apitest.Answer) string {
+	t.Helper()
+	text := string(answer.Body)
+	_, style, _ := strings.Cut(text, "<style>")
+	style, _, _ = strings.Cut(style, "</style>")
+	hash := sha256.Sum256([]byte(style))
+	policy := answer.Header.Get("Content-Security-Policy")
+	if !strings.Contains(policy, "default-src 'none'; style-src 'sha256-"+base64.StdEncoding.EncodeToString(hash[:])+"'") {
+		t.Errorf("%s: the policy %q forbids the page's own style", answer.Request.Path, policy)
+	}
+	if active := regexp.MustCompile(`<(script|img|link|iframe|object)|(?i:javascript:)| on\w+=| style=`).FindString(text); active != "" {
+		t.Errorf("%s has %q", answer.Request.Path, active)
+	}
+	return text
 }
 
 func TestAStatementAsAPage(t *testing.T) {
@@ -366,38 +443,24 @@ func TestAStatementAsAPage(t *testing.T) {
 		s.signCheckpoints()
 		claim := b.claim().with("holderReference", "<script>alert(1)</script>").with("externalReference", `"><img src=x>`)
 		position := b.Admin.Post(t, "/positions", claim.String()).Want(t, 201).Text("id")
-		b.transition(t, position, step("FUNDED")).Want(t, 200)
+		b.transition(t, position, step("FUNDED").with("reason", "as agreed")).Want(t, 200)
 		of := b.statement(t, "")
-		page := func(path string) string {
-			answer := b.ReadOnly.Get(t, path).Want(t, 200)
-			text := string(answer.Body)
-			_, style, _ := strings.Cut(text, "<style>")
-			style, _, _ = strings.Cut(style, "</style>")
-			hash := sha256.Sum256([]byte(style))
-			policy := answer.Header.Get("Content-Security-Policy")
-			if !strings.Contains(policy, "default-src 'none'; style-src 'sha256-"+base64.StdEncoding.EncodeToString(hash[:])+"'") {
-				t.Errorf("%s: the policy %q forbids the page's own style", path, policy)
-			}
-			if active := regexp.MustCompile(`<(script|img|link|iframe|object)|(?i:javascript:)| on\w+=| style=`).FindString(text); active != "" {
-				t.Errorf("%s has %q", path, active)
-			}
-			return text
-		}
+		page := func(path string) string { return pageOf(t, b.ReadOnly.Get(t, path).Want(t, 200)) }
 		whole := page("/institutions/" + b.ID + "/statements?format=html")
 		for _, m := range of.Movements {
-			if !regexp.MustCompile(fmt.Sprintf(`(?s)<tr><td><time[^>]*>%s</time></td><td[^>]*>%d</td><td>%s</td><td>%s</td><td>%s</td><td[^>]*>%s</td></tr>`,
-				m.At, m.Sequence, m.PositionID, m.Debit, m.Credit, regexp.QuoteMeta(m.Amount))).MatchString(whole) {
+			if !regexp.MustCompile(fmt.Sprintf(`<tr><td><time datetime=%q>[^<]{10}<span class="small">[^<]{12}</span></time></td><td[^>]*>%d</td><td>%s<span[^>]*>%s</span><span[^>]*>%s</span></td><td[^>]*>%s</td><td[^>]*>%s</td><td>%s</td><td[^>]*>%s</td></tr>`,
+				m.At, m.Sequence, regexp.QuoteMeta(html.EscapeString(m.HolderReference)), m.AssetLabel, m.PositionID, m.Debit, m.Credit, m.Reason, figure(m.Amount))).MatchString(whole) {
 				t.Errorf("the page does not have the movement %+v", m)
 			}
 		}
 		for _, b := range of.Closing {
 			for account, amount := range map[string]string{"HOLDER": b.Holder, "ESCROW": b.Escrow, "BENEFICIARY": b.Beneficiary, "REFUND": b.Refund} {
-				if !regexp.MustCompile(`<tr><th scope="row">` + account + `</th><td[^>]*>[0.]+</td><td[^>]*>` + regexp.QuoteMeta(amount) + `</td></tr>`).MatchString(whole) {
+				if !regexp.MustCompile(`<tr><th scope="row">` + account + `</th><td[^>]*>[0.]+</td><td[^>]*>` + figure(amount) + `</td></tr>`).MatchString(whole) {
 					t.Errorf("the page does not have that %s %s closes with %s", b.Currency, account, amount)
 				}
 			}
 		}
-		for _, want := range []string{"Meridian Bank", b.ID, of.To, "No checkpoint of the journal covers this statement yet"} {
+		for _, want := range []string{"Meridian Bank", b.ID, `datetime="` + of.To, "<dt>Issued by</dt><dd>Meridian Bank</dd>", "<dt>Currencies</dt><dd>JPY, KWD, USD</dd>", "<dt>Times are in</dt><dd>UTC</dd>", "No checkpoint of the journal covers this statement yet"} {
 			if !strings.Contains(whole, want) {
 				t.Errorf("the page does not have %q", want)
 			}
@@ -406,7 +469,7 @@ func TestAStatementAsAPage(t *testing.T) {
 		checkpoint := s.auditor(t, b).checkpoint(t, "")
 		own := page("/positions/" + position + "/statement?format=html")
 		for _, want := range []string{
-			"&lt;script&gt;alert(1)&lt;/script&gt;", "&gt;&lt;img src=x&gt;", position, b.Asset, "Meridian Bank", "1000.00",
+			"&lt;script&gt;alert(1)&lt;/script&gt;", "&gt;&lt;img src=x&gt;", position, b.Asset, "Meridian Bank", "1,000.00", "<dt>Asset</dt><dd>Harbour Tower</dd>",
 			fmt.Sprintf("the first %d entries", checkpoint.Size), strings.ReplaceAll(checkpoint.Root.String(), "+", "&#43;"),
 		} {
 			if !strings.Contains(own, want) {
@@ -414,7 +477,7 @@ func TestAStatementAsAPage(t *testing.T) {
 			}
 		}
 		first := b.statement(t, "?limit=1")
-		if cut := page("/institutions/" + b.ID + "/statements?format=html&limit=1"); strings.Count(cut, *first.ContinuesAt) < 3 {
+		if cut := page("/institutions/" + b.ID + "/statements?format=html&limit=1"); strings.Count(cut, `datetime="`+*first.ContinuesAt) < 2 {
 			t.Errorf("the page does not tell that it continues at %s", *first.ContinuesAt)
 		}
 		const notFinal = "This statement is not final"
@@ -445,7 +508,7 @@ func TestQueriesOfStatementsAreChecked(t *testing.T) {
 		b.Admin.Get(t, "/institutions/"+b.ID+"/statements"+query).Refused(t, 422, "invalid_input", want...)
 	}
 	for query, want := range map[string][]string{
-		"?format=pdf": {"format"}, "?from=" + noon: {"from"}, "?limit=1": {"limit"}, "?institutionId=x&format=pdf": {"institutionId", "format"},
+		"?format=pdf": {"format"}, "?format=camt053": {"format"}, "?timeZone=Local": {"timeZone"}, "?timeZone=../etc/passwd": {"timeZone"}, "?timeZone=Mars": {"timeZone"}, "?from=" + noon: {"from"}, "?limit=1": {"limit"}, "?institutionId=x&format=pdf": {"institutionId", "format"},
 	} {
 		b.Admin.Get(t, "/positions/"+position+"/statement"+query).Refused(t, 422, "invalid_input", want...)
 	}

@@ -2,46 +2,57 @@ package httpapi
 
 import (
 	"bytes"
-	"crypto/sha256"
-	_ "embed" // for the page
-	"encoding/base64"
-	"encoding/csv"
 	"fmt"
-	"html/template"
 	"net/http"
 	"strconv"
 	"strings"
-
-	"github.com/danielgtaylor/huma/v2/negotiation"
+	"time"
+	_ "time/tzdata" // for machines that have no time zones, such as a container
+	"unicode/utf8"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
-	"github.com/escrowgrid/escrowgrid/internal/money"
 	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
-// The formats of statements beside JSON: CSV for spreadsheets, and a page for people
-// and their printers.
+// The formats of statements beside JSON: CSV for spreadsheets, a page for people and their
+// printers, and ISO 20022's camt.053 for the bookkeeping of others.
 const (
 	contentTypeCSV  = "text/csv"
 	contentTypeHTML = "text/html"
+	contentTypeXML  = "application/xml"
 )
 
-// statementFormat returns the content type of the format that a statement is asked for in,
-// by the parameter, or else by the Accept header; empty where that has none of the three.
-func (c *call) statementFormat(format string) string {
-	switch format {
-	case "":
-		accept := strings.ToLower(strings.Join(c.request.Header.Values("Accept"), ","))
-		return negotiation.SelectQValue(accept, []string{web.ContentTypeJSON, contentTypeCSV, contentTypeHTML})
-	case "csv":
-		return contentTypeCSV
-	case "html":
-		return contentTypeHTML
-	case "json":
-	default:
-		c.faults.Add("format", "must be json, csv or html")
+// statementFormat is how a statement is asked for.
+type statementFormat struct {
+	contentType string
+	// zone is nil where times are to be in UTC alone.
+	zone *time.Location
+}
+
+// statementFormat reads how a statement is asked for, by the parameters, or else by the Accept
+// header. A statement of an account, which that of a position is not, is there as XML, too.
+func (c *call) statementFormat(name, timeZone string, account bool) (format statementFormat, err error) {
+	format.zone = readZone(&c.faults, timeZone)
+
+	// XML is the last: a browser takes it as well as a page.
+	offered := []string{web.ContentTypeJSON, contentTypeCSV, contentTypeHTML}
+	if account {
+		offered = append(offered, contentTypeXML)
 	}
-	return web.ContentTypeJSON
+	format.contentType, err = c.format(name, offered...)
+	return format, err
+}
+
+// readZone reads the zone of a page's times; nil where none is given.
+func readZone(faults *escrow.Faults, name string) *time.Location {
+	if name == "" {
+		return nil
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil || zone == time.Local {
+		faults.Add("timeZone", "must be an IANA time zone, such as Europe/Berlin")
+	}
+	return zone
 }
 
 // statementDocument is a statement in all of its formats.
@@ -60,47 +71,65 @@ type statementDocument struct {
 	StatementFields
 }
 
-// particular is a line at the head of a page; one without a value is left out.
-type particular struct{ Name, Value string }
-
-// answerStatement answers a statement in the format of a content type; in JSON where it is
-// empty.
-func (s *server) answerStatement(c *call, contentType string, document statementDocument) (reply, error) {
-	switch contentType {
-	case contentTypeCSV:
-		// The sequence in the name tells two statements of one period apart.
-		content, err := document.csv()
-		c.writer.Header().Set("Content-Disposition",
-			fmt.Sprintf(`attachment; filename="statement-%s-%d.csv"`, document.of, document.Sequence))
-		return reply{status: http.StatusOK, raw: content, contentType: "text/csv; charset=utf-8"}, err
-
-	case contentTypeHTML:
-		// The other formats name the institution by its id, which programs know.
-		institution, err := s.engine.Institution(c.context(), document.institution)
-		if err != nil {
+// answerStatement answers a statement in a format.
+func (s *server) answerStatement(c *call, format statementFormat, document statementDocument) (reply, error) {
+	// JSON and CSV name the institution by its id, which programs know.
+	var institution escrow.Institution
+	if format.contentType == contentTypeHTML || format.contentType == contentTypeXML {
+		var err error
+		if institution, err = s.engine.Institution(c.context(), document.institution); err != nil {
 			return reply{}, err
 		}
-		content, err := document.page(institution)
-		c.writer.SecurePage(statementPolicy)
-		return reply{status: http.StatusOK, raw: content, contentType: "text/html; charset=utf-8"}, err
 	}
-	return ok(document.json), nil
+
+	var content []byte
+	var err error
+	switch format.contentType {
+	case contentTypeCSV:
+		content, err = document.csv()
+		c.offerStatement(document, "csv")
+	case contentTypeXML:
+		content, err = document.camt053(institution, time.Now())
+		c.offerStatement(document, "xml")
+	case contentTypeHTML:
+		content, err = document.page(institution, format.zone, time.Now())
+		c.writer.SecurePage(pagePolicy)
+	default:
+		return ok(document.json), nil
+	}
+	return reply{status: http.StatusOK, raw: content, contentType: format.contentType + "; charset=utf-8"}, err
 }
 
-// csv writes the document as RFC 4180 has it. No text that a client chose is in it, such as
-// a holder's reference: a spreadsheet would carry out one that begins like a formula.
+// offerStatement has a browser keep the answer as a file. The sequence in its name tells two
+// statements of one period apart.
+func (c *call) offerStatement(document statementDocument, extension string) {
+	c.offer(fmt.Sprintf("statement-%s-%d.%s", document.of, document.Sequence, extension))
+}
+
+// plainCell is a text that a client has chosen, as a cell of CSV. A spreadsheet takes one that begins
+// like a formula for one, and carries it out; behind an apostrophe it is text (OWASP, CSV Injection).
+func plainCell(text string) string {
+	first, _ := utf8.DecodeRuneInString(text)
+	if strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) && text != "" {
+		return "'" + text
+	}
+	return text
+}
+
+// csv writes the document as RFC 4180 has it.
 func (d statementDocument) csv() ([]byte, error) {
 	rows := [][]string{{
 		"record", "currency", "account", "sequence", "entryId", "at", "positionId", "fromState", "toState",
-		"debit", "credit", "amount",
+		"debit", "credit", "amount", "holderReference", "assetId", "assetLabel", "reason",
 	}}
+	empty := []string{"", "", "", ""}
 	balances := func(record, sequence string, at *timestamp, all []balanceView) {
 		for _, of := range all {
 			for _, b := range of.accounts() {
-				rows = append(rows, []string{
+				rows = append(rows, append([]string{
 					record, string(of.Currency), string(b.account), sequence, "", orNone(at),
 					"", "", "", "", "", b.balance,
-				})
+				}, empty...))
 			}
 		}
 	}
@@ -111,18 +140,18 @@ func (d statementDocument) csv() ([]byte, error) {
 			"movement", string(m.Currency), "", strconv.FormatInt(m.Sequence, 10), m.EntryID.String(),
 			m.At.String(), m.PositionID.String(), string(m.FromState), string(m.ToState),
 			string(m.Debit), string(m.Credit), m.Amount,
+			plainCell(m.HolderReference), m.AssetID.String(), plainCell(m.AssetLabel), plainCell(m.Reason),
 		})
 	}
 	balances("closing", strconv.FormatInt(d.Sequence, 10), d.To, d.Closing)
 	if d.ContinuesAt != nil {
-		rows = append(rows, []string{"continues", "", "", "", "", d.ContinuesAt.String(), "", "", "", "", "", ""})
+		rows = append(rows, append([]string{
+			"continues", "", "", "", "", d.ContinuesAt.String(), "", "", "", "", "", "",
+		}, empty...))
 	}
 
-	// RFC 4180 ends lines with both characters, and some spreadsheets insist on it.
 	var content bytes.Buffer
-	writer := csv.NewWriter(&content)
-	writer.UseCRLF = true
-	err := writer.WriteAll(rows)
+	err := newCSV(&content).WriteAll(rows)
 	return content.Bytes(), err
 }
 
@@ -148,69 +177,4 @@ func (v balanceView) accounts() []accountBalance {
 		{account: escrow.AccountBeneficiary, balance: v.Beneficiary},
 		{account: escrow.AccountRefund, balance: v.Refund},
 	}
-}
-
-//go:embed assets/statement.html.tmpl
-var statementText string
-
-var statementPage = template.Must(template.New("statement").Parse(statementText))
-
-// statementPolicy lets the page have its own style, which stands in it, and nothing else.
-var statementPolicy = func() string {
-	_, rest, _ := strings.Cut(statementText, "<style>")
-	style, _, _ := strings.Cut(rest, "</style>")
-	hash := sha256.Sum256([]byte(style))
-	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'; " +
-		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-}()
-
-// currencySection is the part of a page about one currency.
-type currencySection struct {
-	Currency                   money.Currency
-	Balances                   []balanceLine
-	OpeningTotal, ClosingTotal string
-	Movements                  []movementView
-}
-
-// balanceLine is a row of the table of balances.
-type balanceLine struct {
-	Account          escrow.Account
-	Opening, Closing string
-}
-
-// page makes a page that needs no other file, with a section for each currency.
-func (d statementDocument) page(institution escrow.Institution) ([]byte, error) {
-	movements := make(map[money.Currency][]movementView)
-	for _, m := range d.Movements {
-		movements[m.Currency] = append(movements[m.Currency], m)
-	}
-
-	sections := make([]currencySection, len(d.Closing))
-	for i, closing := range d.Closing {
-		opening := d.Opening[i]
-		section := currencySection{
-			Currency:     closing.Currency,
-			OpeningTotal: opening.Total,
-			ClosingTotal: closing.Total,
-			Movements:    movements[closing.Currency],
-		}
-		// Opening and closing balances are of the same currencies, in the same order.
-		after := closing.accounts()
-		for j, before := range opening.accounts() {
-			section.Balances = append(section.Balances, balanceLine{
-				Account: before.account,
-				Opening: before.balance,
-				Closing: after[j].balance,
-			})
-		}
-		sections[i] = section
-	}
-
-	var page bytes.Buffer
-	err := statementPage.Execute(&page, struct {
-		statementDocument
-		Institution escrow.Institution
-		Sections    []currencySection
-	}{statementDocument: d, Institution: institution, Sections: sections})
-	return page.Bytes(), err
 }

@@ -32,8 +32,8 @@ type templateQuery struct {
 	tenantQuery
 }
 
-// templateView is a template as the API shows it.
-type templateView struct {
+// assetTemplateView is a template as the API shows it.
+type assetTemplateView struct {
 	ID            escrow.TemplateID     `json:"id"`
 	InstitutionID escrow.InstitutionID  `json:"institutionId"`
 	Code          escrow.TemplateCode   `json:"code"`
@@ -41,12 +41,12 @@ type templateView struct {
 	Vertical      escrow.Vertical       `json:"vertical"`
 	Region        escrow.Region         `json:"region"`
 	Config        escrow.TemplateConfig `json:"config"`
-	CreatedAt     timestamp             `json:"createdAt"`
+	UpkeepView
 }
 
 // viewTemplate shows a template.
-func viewTemplate(t escrow.AssetTemplate) templateView {
-	return templateView{
+func viewTemplate(t escrow.AssetTemplate) assetTemplateView {
+	return assetTemplateView{
 		ID:            t.ID,
 		InstitutionID: t.InstitutionID,
 		Code:          t.Code,
@@ -54,7 +54,7 @@ func viewTemplate(t escrow.AssetTemplate) templateView {
 		Vertical:      t.Vertical,
 		Region:        t.Region,
 		Config:        t.Config,
-		CreatedAt:     timestamp(t.CreatedAt),
+		UpkeepView:    viewUpkeep(t.Upkeep),
 	}
 }
 
@@ -64,7 +64,9 @@ func templateCursor(t escrow.AssetTemplate) escrow.Cursor { return escrow.IDCurs
 var createTemplateOperation = operation{
 	Operation: web.Operation{
 		ID: "createAssetTemplate", Tag: "Assets", Summary: "Create an asset template",
-		Query: tenantQuery{}, Body: templateBody{}, Answer: templateView{}, Status: http.StatusCreated,
+		Query: tenantQuery{}, Body: templateBody{},
+		BodyExample: createTemplateExample, Answer: assetTemplateView{}, Status: http.StatusCreated,
+		AnswerHeaders: headers{etagHeader},
 	},
 }
 
@@ -84,13 +86,13 @@ func (s *server) createTemplate(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return created("/asset-templates/"+template.ID.String(), viewTemplate(template)), nil
+	return created("/asset-templates/"+template.ID.String(), viewTemplate(template)).tagged(template.Version), nil
 }
 
 var getTemplateOperation = operation{
 	Operation: web.Operation{
 		ID: "getAssetTemplate", Tag: "Assets", Summary: "Get an asset template",
-		Query: tenantQuery{}, Answer: templateView{},
+		Query: tenantQuery{}, Answer: assetTemplateView{}, AnswerHeaders: headers{etagHeader},
 	},
 	refusals: codes{escrow.CodeTemplateNotFound},
 }
@@ -108,24 +110,66 @@ func (s *server) getTemplate(c *call) (reply, error) {
 	}
 
 	template, err := s.engine.Template(c.context(), institution, id)
-	return ok(viewTemplate(template)), err
+	if err != nil {
+		return reply{}, err
+	}
+	return c.conditional(template.Version, func() (reply, error) { return ok(viewTemplate(template)), nil })
+}
+
+// templatePatch changes what an asset template is called.
+type templatePatch struct {
+	Name *string `json:"name,omitempty" null:"refused" limit:"text" example:"Tower escrow, second phase"`
+}
+
+var updateTemplateOperation = operation{
+	Operation: web.Operation{
+		ID: "updateAssetTemplate", Tag: "Assets", Summary: "Change an asset template's name",
+		Query: tenantQuery{}, Body: templatePatch{},
+		BodyExample: updateTemplateExample, Answer: assetTemplateView{},
+		RequestHeaders: headers{ifMatchHeader}, AnswerHeaders: headers{etagHeader},
+	},
+	refusals: codes{escrow.CodeTemplateNotFound, escrow.CodeVersionMismatch},
+}
+
+// updateTemplate changes what a template is called. Its rules stay: positions were made
+// under them.
+func (s *server) updateTemplate(c *call) (reply, error) {
+	id := subjectID[escrow.TemplateID](c, "id", escrow.CodeTemplateNotFound)
+	command, faults := escrow.NewUpdateTemplate(id, bodyOf[templatePatch](c).Name, c.versions)
+	template, err := execute[escrow.AssetTemplate](c, command, faults)
+	return ok(viewTemplate(template)).tagged(template.Version), err
+}
+
+var closeTemplateOperation = operation{
+	Operation: web.Operation{
+		ID: "closeAssetTemplate", Tag: "Assets", Summary: "Close an asset template, so that it takes no new assets",
+		Query: tenantQuery{}, Answer: assetTemplateView{}, AnswerHeaders: headers{etagHeader},
+	},
+	refusals: codes{escrow.CodeTemplateNotFound},
+}
+
+// closeTemplate ends a template. Its assets go on.
+func (s *server) closeTemplate(c *call) (reply, error) {
+	id := subjectID[escrow.TemplateID](c, "id", escrow.CodeTemplateNotFound)
+	template, err := execute[escrow.AssetTemplate](c, escrow.CloseTemplate{Template: id}, nil)
+	return ok(viewTemplate(template)).tagged(template.Version), err
 }
 
 var listTemplatesOperation = operation{
 	Operation: web.Operation{
 		ID: "listAssetTemplates", Tag: "Assets", Summary: "List asset templates",
-		Query: templateQuery{}, Answer: listView[templateView]{},
+		Query: templateQuery{}, Answer: listView[assetTemplateView]{},
 	},
 }
 
 // listTemplates answers an institution's templates in the order of creation.
 func (s *server) listTemplates(c *call) (reply, error) {
-	list := queryOf[templateQuery](c).read(&c.faults)
+	list := queryOf[templateQuery](c).read(&c.faults, "asset-templates")
 	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
 
 	templates, err := s.engine.Templates(c.context(), institution, list.period, list.page)
-	return listed(templates, list.page.Limit, viewTemplate, templateCursor), err
+	return listed(list, templates, viewTemplate, templateCursor), err
 }

@@ -41,7 +41,7 @@ func (c *call) endSpan(method string, status int) {
 	c.span.SetName(method + " " + c.pattern)
 	c.span.SetAttributes(
 		attribute.String("http.request.method", method), attribute.String("http.route", c.pattern),
-		attribute.String("url.path", c.tracedPath()), attribute.String("client.address", c.client.String()),
+		attribute.String("url.path", c.tracedPath()), attribute.String("client.address", c.clientName()),
 		attribute.Int("http.response.status_code", status), attribute.String("escrowgrid.request_id", c.requestID),
 		attribute.String("escrowgrid.actor", c.caller.name()))
 	if !c.caller.institution.IsZero() {

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -26,6 +27,20 @@ type journalEntryView struct {
 	At       timestamp      `json:"at"`
 	Body     string         `json:"body" doc:"The entry as it is stored: a JSON object, whose bytes in UTF-8 are hashed as they are."`
 	LeafHash translog.Hash  `json:"leafHash" doc:"SHA-256 of a zero byte and the body (RFC 6962), in base64."`
+	// Private is nil where it was not asked for.
+	Private map[string]openingView `json:"private,omitempty" doc:"With include=private, the values that the body has commitments to, by member; those that were erased are left out."`
+}
+
+// openingView is a private value with what shows that it is the one that was committed to.
+type openingView struct {
+	Salt  string `json:"salt" doc:"32 bytes in base64url."`
+	Value string `json:"value" doc:"A text; of metadata, the JSON as it was sent. The commitment is the SHA-256 of a byte 2, the salt and this text in UTF-8."`
+}
+
+// journalQuery is the parameters of the list of a journal.
+type journalQuery struct {
+	listQuery
+	Include string `query:"include" doc:"private adds the private values to the entries." enum:"private"`
 }
 
 // checkpointView is a checkpoint with what a client would read out of its note.
@@ -37,8 +52,8 @@ type checkpointView struct {
 	Note     string        `json:"note" doc:"The checkpoint as it was signed: a C2SP signed note. The other members repeat parts of it."`
 }
 
-// inclusionView is the proof that an entry is in a tree.
-type inclusionView struct {
+// inclusionProofView is the proof that an entry is in a tree.
+type inclusionProofView struct {
 	Sequence int64           `json:"sequence"`
 	Size     int64           `json:"size"`
 	LeafHash translog.Hash   `json:"leafHash" doc:"Of the entry, in base64."`
@@ -46,8 +61,8 @@ type inclusionView struct {
 	Proof    []translog.Hash `json:"proof" nullable:"false" doc:"The audit path of RFC 6962, 2.1.1, from the leaf's neighbour up, in base64."`
 }
 
-// consistencyView is the proof that a tree is the beginning of another.
-type consistencyView struct {
+// consistencyProofView is the proof that a tree is the beginning of another.
+type consistencyProofView struct {
 	From         int64           `json:"from"`
 	To           int64           `json:"to"`
 	FromRootHash translog.Hash   `json:"fromRootHash" doc:"Of the tree of the size from, in base64."`
@@ -57,17 +72,17 @@ type consistencyView struct {
 
 // checkpointQuery, and the queries of proofs, name trees by their size.
 type checkpointQuery struct {
-	Size string `query:"size" doc:"The checkpoint of this many entries; the latest when left out." pattern:"^[0-9]+$"`
+	Size *int64 `query:"size" doc:"The checkpoint of this many entries; the latest when left out." minimum:"0"`
 }
 
 type inclusionQuery struct {
-	Sequence string `query:"sequence" doc:"Of the entry." pattern:"^[0-9]+$"`
-	Size     string `query:"size" doc:"Of the tree; that of the latest checkpoint when left out." pattern:"^[0-9]+$"`
+	Sequence int64  `query:"sequence" doc:"Of the entry." minimum:"0" required:"true" example:"1"`
+	Size     *int64 `query:"size" doc:"Of the tree; that of the latest checkpoint when left out." minimum:"0"`
 }
 
 type consistencyQuery struct {
-	From string `query:"from" doc:"The size of the earlier tree." pattern:"^[0-9]+$"`
-	To   string `query:"to" doc:"The size of the later tree; that of the latest checkpoint when left out." pattern:"^[0-9]+$"`
+	From int64  `query:"from" doc:"The size of the earlier tree." minimum:"0" required:"true" example:"1"`
+	To   *int64 `query:"to" doc:"The size of the later tree; that of the latest checkpoint when left out." minimum:"0"`
 }
 
 // viewCheckpoint shows a checkpoint.
@@ -96,6 +111,18 @@ func viewJournalEntry(e escrow.Entry) journalEntryView {
 	}
 }
 
+// viewOpenedEntry is viewJournalEntry with the private values.
+func viewOpenedEntry(e escrow.Entry) journalEntryView {
+	view := viewJournalEntry(e)
+	for member, opening := range e.Openings() {
+		if view.Private == nil {
+			view.Private = make(map[string]openingView)
+		}
+		view.Private[member] = openingView{base64.RawURLEncoding.EncodeToString(opening.Salt[:]), opening.Value}
+	}
+	return view
+}
+
 // viewCheckpointKey shows a key that checkpoints are verified with.
 func viewCheckpointKey(k journallog.Key) checkpointKeyView {
 	return checkpointKeyView{
@@ -122,7 +149,7 @@ var listCheckpointKeysOperation = operation{
 // listCheckpointKeys answers the public keys that have signed checkpoints. It takes no key:
 // auditors are no callers of ours.
 func (s *server) listCheckpointKeys(c *call) (reply, error) {
-	list := queryOf[listQuery](c).read(&c.faults)
+	list := queryOf[listQuery](c).read(&c.faults, "keys")
 	// No tenant is asked for, which elsewhere reports the faults.
 	if err := c.faults.Err(); err != nil {
 		return reply{}, err
@@ -131,13 +158,13 @@ func (s *server) listCheckpointKeys(c *call) (reply, error) {
 	// There are as many keys as there ever were: few enough to be read at once.
 	keys, err := s.config.TransparencyLog.Keys(c.context())
 	page := pageOf(keys, list, func(k journallog.Key) time.Time { return k.CreatedAt }, checkpointKeyCursor)
-	return listed(page, list.page.Limit, viewCheckpointKey, checkpointKeyCursor), err
+	return listed(list, page, viewCheckpointKey, checkpointKeyCursor), err
 }
 
 var listJournalOperation = operation{
 	Operation: web.Operation{
 		ID: "listJournal", Tag: "Transparency log", Summary: "List the journal as it is hashed",
-		Query: listQuery{}, Answer: listView[journalEntryView]{},
+		Query: journalQuery{}, Answer: listView[journalEntryView]{},
 	},
 }
 
@@ -145,14 +172,22 @@ var listJournalOperation = operation{
 // itself. The body is a string of JSON in JSON: as an object, a client's parser could change
 // its bytes.
 func (s *server) listJournal(c *call) (reply, error) {
-	list := queryOf[listQuery](c).read(&c.faults)
+	query := queryOf[journalQuery](c)
+	list, view := query.read(&c.faults, "journal"), viewJournalEntry
+	switch query.Include {
+	case "":
+	case "private":
+		view = viewOpenedEntry
+	default:
+		c.faults.Add("include", "must be private")
+	}
 	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
 
 	entries, err := s.engine.Entries(c.context(), institution, escrow.EntryFilter{Period: list.period}, list.page)
-	return listed(entries, list.page.Limit, viewJournalEntry, entryCursor), err
+	return listed(list, entries, view, entryCursor), err
 }
 
 var listCheckpointsOperation = operation{
@@ -164,14 +199,14 @@ var listCheckpointsOperation = operation{
 
 // listCheckpoints answers the checkpoints of a journal, by size.
 func (s *server) listCheckpoints(c *call) (reply, error) {
-	page := queryOf[pageQuery](c).page(&c.faults, escrow.MaxPageSize)
+	list := queryOf[pageQuery](c).read(&c.faults, "checkpoints")
 	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
 
-	checkpoints, err := s.config.TransparencyLog.Checkpoints(c.context(), institution, page)
-	return listed(checkpoints, page.Limit, viewCheckpoint, checkpointCursor), err
+	checkpoints, err := s.config.TransparencyLog.Checkpoints(c.context(), institution, list.page)
+	return listed(list, checkpoints, viewCheckpoint, checkpointCursor), err
 }
 
 var getCheckpointOperation = operation{
@@ -184,20 +219,19 @@ var getCheckpointOperation = operation{
 
 // getCheckpoint answers the checkpoint of a size, or the latest.
 func (s *server) getCheckpoint(c *call) (reply, error) {
-	size := wholeNumber(&c.faults, "size", queryOf[checkpointQuery](c).Size)
 	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
 
-	checkpoint, err := s.config.TransparencyLog.Checkpoint(c.context(), institution, size)
+	checkpoint, err := s.config.TransparencyLog.Checkpoint(c.context(), institution, queryOf[checkpointQuery](c).Size)
 	return ok(viewCheckpoint(checkpoint)), err
 }
 
 var proveInclusionOperation = operation{
 	Operation: web.Operation{
 		ID: "proveInclusion", Tag: "Transparency log", Summary: "Prove that an entry is in the journal",
-		Query: inclusionQuery{}, Answer: inclusionView{},
+		Query: inclusionQuery{}, Answer: inclusionProofView{},
 	},
 	refusals: codes{escrow.CodeCheckpointNotFound, escrow.CodeEntryNotFound},
 }
@@ -206,15 +240,13 @@ var proveInclusionOperation = operation{
 // the latest checkpoint.
 func (s *server) proveInclusion(c *call) (reply, error) {
 	query := queryOf[inclusionQuery](c)
-	sequence := requiredNumber(&c.faults, "sequence", query.Sequence)
-	size := wholeNumber(&c.faults, "size", query.Size)
 	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
 
-	p, err := s.config.TransparencyLog.Inclusion(c.context(), institution, sequence, size)
-	return ok(inclusionView{
+	p, err := s.config.TransparencyLog.Inclusion(c.context(), institution, query.Sequence, query.Size)
+	return ok(inclusionProofView{
 		Sequence: p.Sequence,
 		Size:     p.Size,
 		LeafHash: p.Leaf,
@@ -226,7 +258,7 @@ func (s *server) proveInclusion(c *call) (reply, error) {
 var proveConsistencyOperation = operation{
 	Operation: web.Operation{
 		ID: "proveConsistency", Tag: "Transparency log", Summary: "Prove that the journal has only grown",
-		Query: consistencyQuery{}, Answer: consistencyView{},
+		Query: consistencyQuery{}, Answer: consistencyProofView{},
 	},
 	refusals: codes{escrow.CodeCheckpointNotFound},
 }
@@ -235,15 +267,13 @@ var proveConsistencyOperation = operation{
 // another, or of the latest checkpoint's.
 func (s *server) proveConsistency(c *call) (reply, error) {
 	query := queryOf[consistencyQuery](c)
-	from := requiredNumber(&c.faults, "from", query.From)
-	to := wholeNumber(&c.faults, "to", query.To)
 	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
 
-	p, err := s.config.TransparencyLog.Consistency(c.context(), institution, from, to)
-	return ok(consistencyView{
+	p, err := s.config.TransparencyLog.Consistency(c.context(), institution, query.From, query.To)
+	return ok(consistencyProofView{
 		From:         p.From,
 		To:           p.To,
 		FromRootHash: p.FromRoot,

@@ -103,7 +103,11 @@ func (l *Log) Checkpoints(
 		return escrow.Page[Checkpoint]{}, store.Failure(err)
 	}
 
-	checkpoints := escrow.Page[Checkpoint]{More: stored.More, Items: make([]Checkpoint, len(stored.Items))}
+	checkpoints := escrow.Page[Checkpoint]{
+		More:  stored.More,
+		Count: stored.Count,
+		Items: make([]Checkpoint, len(stored.Items)),
+	}
 	for i, c := range stored.Items {
 		if checkpoints.Items[i], err = parseStored(c); err != nil {
 			return escrow.Page[Checkpoint]{}, err
@@ -157,6 +161,23 @@ func (l *Log) Inclusion(
 	}
 	p.Leaf = translog.LeafHash(entries[0].Body)
 	return p, nil
+}
+
+// Covered returns the first checkpoint that covers the entry of a sequence, and the proof that the
+// entry is in its tree. Where none covers it yet, the error has CodeCheckpointPending.
+func (l *Log) Covered(
+	ctx context.Context, institution escrow.InstitutionID, sequence int64,
+) (c Checkpoint, proof Inclusion, err error) {
+	c, found, err := l.CoveringCheckpoint(ctx, institution, sequence)
+	if err == nil && !found {
+		err = escrow.Errorf(escrow.CodeCheckpointPending,
+			"No checkpoint covers entry %d yet; one is signed within %s.", sequence, l.config.Interval)
+	}
+	if err != nil {
+		return c, Inclusion{}, err
+	}
+	proof, err = l.Inclusion(ctx, institution, sequence, &c.Size)
+	return c, proof, err
 }
 
 // Consistency is the proof that the tree of a journal's first To entries begins with that

@@ -82,6 +82,9 @@ func (l *Log) generatedSigner(ctx context.Context) (signer translog.Signer, row 
 			continue
 		}
 		signer, err := translog.NewSigner(row.SigningKey)
+		if err == nil && signer.VerifierKey() != row.VerifierKey {
+			err = errForeignKey
+		}
 		if err != nil || signer.Name() == l.config.Origin {
 			return signer, row, err
 		}
@@ -104,6 +107,9 @@ func (l *Log) generatedSigner(ctx context.Context) (signer translog.Signer, row 
 
 var errKeyGone = errors.New("the key that signed the checkpoints is no longer in the database; " +
 	"set CHECKPOINT_SIGNING_KEY to the one that is to sign from now on")
+
+var errForeignKey = errors.New("a private key in checkpoint_keys is not that of the public key beside it; " +
+	"escrowgrid verify names it")
 
 // now is the time in the precision of the database.
 func (l *Log) now() time.Time { return l.config.Now().UTC().Truncate(time.Microsecond) }
@@ -160,7 +166,7 @@ func (l *Log) nextSize(ctx context.Context, last store.Checkpoint, head int64) (
 // closeUnlessAccepted closes a journal that a checkpoint was signed of and that has not
 // come from there, unless the operator has accepted that.
 func (l *Log) closeUnlessAccepted(ctx context.Context, signed SignedCheckpoint) (accepted bool, err error) {
-	lost, err := l.config.Store.CloseIfLost(
+	lost, err := l.config.Store.HaltIfLost(
 		ctx, signed.Institution, escrow.Head{Sequence: signed.Size, At: signed.At})
 	if err != nil || lost {
 		return false, err
@@ -179,6 +185,8 @@ type grownTree struct {
 
 	root  translog.Hash
 	tiles []translog.Tile
+	// lastAt is the time of the last entry.
+	lastAt time.Time
 }
 
 // grow returns the tree of a journal's first entries up to a size, built on that of the last
@@ -193,6 +201,7 @@ func (l *Log) grow(ctx context.Context, last store.Checkpoint, size int64) (*gro
 	if err != nil {
 		return nil, err
 	}
+	next.lastAt = lastAt
 	next.root, next.tiles, err = l.tree(ctx, last.Institution, last.Size).Append(leaves)
 
 	// The clocks of servers differ, but no checkpoint may be older than its entries.
@@ -203,8 +212,13 @@ func (l *Log) grow(ctx context.Context, last store.Checkpoint, size int64) (*gro
 }
 
 // sign signs a checkpoint and stores it, with the keys: a database that has gone back may
-// have lost them.
+// have lost them. What no standby has confirmed is not signed: a primary that was cut off shows
+// it, and another tree of the same size may grow elsewhere.
 func (l *Log) sign(ctx context.Context, next *grownTree, keys *signers) (err error) {
+	last := escrow.Head{Sequence: next.Size, At: next.lastAt}
+	if err := l.config.Store.Confirm(ctx, next.Institution, last); err != nil {
+		return err
+	}
 	noted := SignedCheckpoint{Institution: next.Institution, Size: next.Size, Root: next.root, At: next.At}
 	if err := l.signed.Note(noted); err != nil {
 		return err
@@ -261,7 +275,7 @@ func (l *Log) compare(ctx context.Context, signed SignedCheckpoint) error {
 	// One with as many entries is compared when it is signed.
 	head, _, err := l.config.Store.Head(ctx, signed.Institution)
 	if err == nil && head.Sequence < signed.Size {
-		_, err = l.config.Store.CloseIfLost(
+		_, err = l.config.Store.HaltIfLost(
 			ctx, signed.Institution, escrow.Head{Sequence: signed.Size, At: signed.At})
 	}
 	return err

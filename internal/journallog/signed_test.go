@@ -170,6 +170,38 @@ func TestAKeyThatIsGone(t *testing.T) {
 	})
 }
 
+// Whoever swaps the generated key has servers sign with one that nobody can look up, so none does.
+func TestAForeignKeySignsNothing(t *testing.T) {
+	t.Parallel()
+	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
+		t.Parallel()
+		w := open(t, databaseURL)
+		of := w.Institution()
+		start(t, w.Store, nil).round(t)
+		own := must(w.CheckpointKeys(t.Context()))[0]
+		foreign, _, err := translog.GenerateKey("escrowgrid.test")
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		w.Tamper("UPDATE checkpoint_keys SET signing_key = $1", foreign)
+		w.Policies(of, 1)
+		l := start(t, w.Store, nil)
+		if err := l.Round(t.Context()); err == nil || !strings.Contains(err.Error(), "is not that of the public key beside it") {
+			t.Errorf("the round ends with %v", err)
+		}
+		if signed := l.check(t, w.Store, of); len(signed) != 1 {
+			t.Errorf("there are %d checkpoints, want the one that the server's own key has signed", len(signed))
+		}
+
+		w.Tamper("UPDATE checkpoint_keys SET signing_key = $1", own.SigningKey)
+		l.round(t)
+		if signed := l.check(t, w.Store, of); len(signed) != 2 {
+			t.Errorf("with its own key again, there are %d checkpoints", len(signed))
+		}
+	})
+}
+
 // Any server can be the next to sign: what one has signed, the others remember.
 func TestServersRememberWhatOthersHaveSigned(t *testing.T) {
 	w := open(t, pgtest.Shared(t).NewDatabase(t))
@@ -190,7 +222,7 @@ func (w *writer) refusal(of escrow.InstitutionID) escrow.Code {
 	request := escrow.Request{Institution: of, Actor: escrow.ActorRoot(), RequestID: "r", Command: command}
 	tx := must(w.Begin(w.t.Context(), map[escrow.InstitutionID]escrow.Needs{of: request.Needs()}))
 	defer tx.Rollback(w.t.Context())
-	outcome := must(tx.Books(of).Execute(request, escrow.Stamp{Now: time.Now()}))
+	outcome := must(tx.Books(of).Execute(request, escrow.Stamp{Now: time.Now(), Secret: escrow.Secret{1}}))
 	if outcome.Refusal == nil {
 		return ""
 	}

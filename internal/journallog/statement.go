@@ -2,6 +2,7 @@ package journallog
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -24,6 +25,8 @@ type Statement struct {
 	Final bool
 	// Sequence is that of the last entry before To; 0 where there is none.
 	Sequence int64
+	// Claims is what the positions of the movements are claims on.
+	Claims map[escrow.PositionID]escrow.Claim
 }
 
 // Statement returns the statement of a period of an institution's journal. A period
@@ -66,7 +69,7 @@ func (l *Log) Statement(
 	}
 	s.Statement, s.Sequence = escrow.NewStatement(opening), first-1
 	err = l.eachEntry(ctx, institution, first-1, end-1, func(e store.StoredEntry) (more bool, err error) {
-		m, moves, err := escrow.MovementOf(e.Kind, e.Body)
+		m, moves, err := escrow.MovementOf(e.Kind, e.Body, e.Private)
 		if err != nil {
 			return false, err
 		}
@@ -84,7 +87,30 @@ func (l *Log) Statement(
 
 	// The time of a later entry is at least earliestNext.
 	s.Final = !s.To.After(earliestNext)
+	if err == nil {
+		err = l.addClaims(ctx, institution, &s)
+	}
 	return s, store.Failure(err)
+}
+
+// addClaims adds what the positions of a statement's movements are claims on.
+func (l *Log) addClaims(ctx context.Context, institution escrow.InstitutionID, s *Statement) error {
+	var positions []escrow.PositionID
+	seen := make(map[escrow.PositionID]bool)
+	for _, m := range s.Movements {
+		if !seen[m.PositionID] {
+			seen[m.PositionID] = true
+			positions = append(positions, m.PositionID)
+		}
+	}
+
+	s.Claims = make(map[escrow.PositionID]escrow.Claim, len(positions))
+	for some := range slices.Chunk(positions, store.MaxClaims) {
+		if err := l.config.Store.Claims(ctx, institution, some, s.Claims); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // firstSequence returns the sequence of the first entry at or after a time, among the

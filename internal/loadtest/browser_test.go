@@ -68,12 +68,14 @@ func TestTheReportInABrowser(t *testing.T) {
 			P95:     2,
 			P99:     float64(i),
 		})
-		run.resources = append(run.resources, Sample{
-			At:         at,
-			CPU:        1,
-			Memory:     1 << 26,
-			PoolLimit:  5,
-			Processors: 2,
+		run.Samples = append(run.Samples, Sample{
+			At:          at,
+			CPU:         1,
+			Generator:   1,
+			Memory:      1 << 26,
+			MemoryLimit: 1 << 28,
+			PoolLimit:   5,
+			Processors:  2,
 		})
 	}
 	run.Objectives[0].Passed = false
@@ -95,8 +97,8 @@ func TestTheReportInABrowser(t *testing.T) {
 			if shown.Title != "Load test load: failed" || shown.Verdict != "failed" || shown.Missed != 1 {
 				t.Errorf("%s, %d wide: it shows %+v", scheme, width, shown)
 			}
-			if shown.Lines != 14 {
-				t.Errorf("%s, %d wide: %d lines are drawn, want 14", scheme, width, shown.Lines)
+			if shown.Lines != 15 {
+				t.Errorf("%s, %d wide: %d lines are drawn, want 15", scheme, width, shown.Lines)
 			}
 			if len(shown.Outside) > 0 {
 				t.Errorf("%s, %d wide: these do not fit: %s", scheme, width, strings.Join(shown.Outside, "\n"))
@@ -106,5 +108,14 @@ func TestTheReportInABrowser(t *testing.T) {
 	}
 	if len(backgrounds) != 2 {
 		t.Errorf("the backgrounds of light and dark are %v", backgrounds)
+	}
+
+	if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Media: "print"}); err != nil {
+		t.Fatal(err)
+	}
+	room, err := chromedp.Run(ctx, chromedp.Evaluate[float64](`
+		document.querySelector(".sign span").getBoundingClientRect().top - document.querySelector(".sign").getBoundingClientRect().top`))
+	if err != nil || room < 30 {
+		t.Errorf("on paper there are %v pixels to sign in, %v", room, err)
 	}
 }

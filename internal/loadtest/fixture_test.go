@@ -45,15 +45,16 @@ func eachStore(t *testing.T, test func(*bank)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "escrowgrid.db")
-		test(openBank(t, "sqlite:"+path, "sqlite3", "file:"+path))
+		test(openBank(t, "sqlite:"+path, "sqlite3", "file:"+path, 0))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		databaseURL := pgtest.Shared(t).NewDatabase(t)
-		test(openBank(t, databaseURL, "pgx", databaseURL))
+		test(openBank(t, databaseURL, "pgx", databaseURL, 0))
 	})
 }
 
-func openBank(t *testing.T, databaseURL, driver, dsn string) *bank {
+// openBank opens a bank on a database. The retention is its RETENTION_PERIOD.
+func openBank(t *testing.T, databaseURL, driver, dsn string, retention time.Duration) *bank {
 	t.Helper()
 	database, err := store.Open(t.Context(), databaseURL, 0)
 	if err != nil {
@@ -80,13 +81,14 @@ func openBank(t *testing.T, databaseURL, driver, dsn string) *bank {
 	}
 	const rootKey = "root-key-0123456789abcdefghijklmnopqrstuvwxyz"
 	handler, err := httpapi.New(httpapi.Config{
-		Engine:         running,
-		Logger:         slog.New(slog.DiscardHandler),
-		Version:        "1.2.3",
-		Metrics:        registry,
-		Gatherer:       registry,
-		RootKey:        rootKey,
-		RequestTimeout: time.Minute,
+		Engine:          running,
+		Logger:          slog.New(slog.DiscardHandler),
+		Version:         "1.2.3",
+		Metrics:         registry,
+		Gatherer:        registry,
+		RootKey:         rootKey,
+		RequestTimeout:  time.Minute,
+		RetentionPeriod: retention,
 	})
 	if err != nil {
 		t.Fatal(err)

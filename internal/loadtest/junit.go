@@ -1,6 +1,7 @@
 package loadtest
 
 import (
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"strings"
@@ -47,11 +48,15 @@ func (s *Summary) junit() ([]byte, error) {
 		suites.Suites = append(suites.Suites, suite)
 	}
 
+	if len(s.Problems) > 0 {
+		add("runs", []Check{finished(s.Problems)})
+	}
 	for i, run := range s.Runs {
 		part := ""
 		if len(s.Runs) > 1 {
 			part = fmt.Sprintf(" of run %d", i+1)
 		}
+		add("run"+part, []Check{finished(run.Problems)})
 		add("objectives"+part, run.Objectives)
 		add("resources"+part, run.Resources)
 		add("correctness"+part, []Check{run.Correctness.check()})
@@ -67,12 +72,26 @@ func (s *Summary) junit() ([]byte, error) {
 	return append([]byte(xml.Header), append(content, '\n')...), err
 }
 
-// check returns the correctness as one check: any difference fails it.
-func (c *Correctness) check() Check {
+// finished returns as a check that nothing kept a run from its end.
+func finished(problems []string) Check {
 	return Check{
+		Name:   "the test was carried out to its end",
+		Limit:  "no problem",
+		Value:  cmp.Or(strings.Join(problems, "; "), "no problem"),
+		Passed: len(problems) == 0,
+	}
+}
+
+// check returns the correctness as one check: any difference fails it, and so does not to know.
+func (c *Correctness) check() Check {
+	check := Check{
 		Name:   "every acknowledged write is there once, and the money adds up",
 		Limit:  "no difference",
 		Value:  fmt.Sprintf("%d differences in %d entries of %d journals", c.DifferenceCount, c.Entries, c.Journals),
 		Passed: c.Passed,
 	}
+	if c.NotEstablished != "" {
+		check.Value = "not established: " + c.NotEstablished
+	}
+	return check
 }

@@ -21,6 +21,8 @@ type operation struct {
 	outcome string
 	// code is the server's code of a refusal.
 	code string
+	// ended says that the client came to an end with it; otherwise k6 cut it off.
+	ended bool
 }
 
 // The outcomes of operations.
@@ -39,6 +41,9 @@ type operations struct {
 	byID map[string]*operation
 	// latency has the latencies of all answers, in microseconds.
 	latency *hdrhistogram.Histogram
+	// byKind has the answers to each kind of operation and read, statuses counts answers by status.
+	byKind   map[string]*tally
+	statuses map[int]int
 	// first and last are the times of the first and of the last answer.
 	first, last time.Time
 	seconds     []Second
@@ -67,12 +72,35 @@ type Second struct {
 // this one.
 const maxLatency = int64(10 * time.Minute / time.Microsecond)
 
+// newHistogram returns a histogram of latencies in microseconds.
+func newHistogram() *hdrhistogram.Histogram {
+	return hdrhistogram.New(1, maxLatency, 3) // With three significant digits.
+}
+
+// tally counts the answers to one kind of operation.
+type tally struct {
+	answers, refused, failed int
+	latency                  *hdrhistogram.Histogram
+}
+
+func (t *tally) count(outcome string) {
+	t.answers++
+	switch outcome {
+	case outcomeRefused:
+		t.refused++
+	case outcomeUnknown:
+		t.failed++
+	}
+}
+
 // newOperations returns an empty collection that reports its progress every few seconds.
 func newOperations(progress io.Writer) *operations {
 	return &operations{
 		progress:   progress,
 		byID:       make(map[string]*operation),
-		latency:    hdrhistogram.New(1, maxLatency, 3), // With three significant digits.
+		latency:    newHistogram(),
+		byKind:     make(map[string]*tally),
+		statuses:   make(map[int]int),
 		reportedAt: time.Now(),
 	}
 }
@@ -101,14 +129,17 @@ func (o *operations) addLine(line string) bool {
 		if !ok {
 			return false
 		}
-		known.outcome, known.code = fields[3], undash(fields[5])
+		known.outcome, known.code, known.ended = fields[3], undash(fields[5]), true
 		if subject := undash(fields[7]); subject != "" {
 			known.subject = subject
 		}
-		o.countAnswer(fields[6], fields[8], known.outcome == outcomeUnknown)
+		o.countAnswer(answer{known.kind, known.outcome, toStatus(fields[4]), fields[6], fields[8]})
 	case kind == "read" && len(fields) == 6:
-		status, err := strconv.Atoi(fields[3])
-		o.countAnswer(fields[4], fields[5], err != nil || status >= 400 || status == 0)
+		status, outcome := toStatus(fields[3]), outcomeOK
+		if status >= 400 || status == 0 {
+			outcome = outcomeUnknown
+		}
+		o.countAnswer(answer{fields[2], outcome, status, fields[4], fields[5]})
 	default:
 		return false
 	}
@@ -123,27 +154,53 @@ func undash(field string) string {
 	return field
 }
 
+// answer is an answer to a client, as the operations log has it. A read that failed has the
+// outcome unknown.
+type answer struct {
+	kind, outcome     string
+	status            int
+	milliseconds, vus string
+}
+
+// toStatus returns a status of the operations log, or 0 where no answer came.
+func toStatus(field string) int {
+	status, err := strconv.Atoi(field)
+	if err != nil {
+		return 0
+	}
+	return status
+}
+
 // countAnswer counts an answer now. The line of the log has no time of its own. The caller
 // holds o.mu.
-func (o *operations) countAnswer(milliseconds, vus string, failed bool) {
+func (o *operations) countAnswer(a answer) {
 	o.last = time.Now().UTC()
 	if o.first.IsZero() {
 		o.first = o.last
+		fmt.Fprintln(o.progress, "the load has begun")
 	}
 	if second := o.last.Truncate(time.Second); !o.current.At.Equal(second) {
 		o.closeSecond()
 		o.current = Second{At: second}
 	}
 
+	o.statuses[a.status]++
+	if o.byKind[a.kind] == nil {
+		o.byKind[a.kind] = &tally{latency: newHistogram()}
+	}
+	o.byKind[a.kind].count(a.outcome)
 	o.current.Answers++
-	if failed {
+	if a.outcome == outcomeUnknown {
 		o.current.Errors++
 	}
-	if active, err := strconv.Atoi(vus); err == nil {
+	if active, err := strconv.Atoi(a.vus); err == nil {
 		o.current.VUs = max(o.current.VUs, active)
 	}
-	if ms, err := strconv.ParseFloat(milliseconds, 64); err == nil {
-		_ = o.latency.RecordValue(min(max(int64(ms*1000), 1), maxLatency)) // It is in range.
+
+	if ms, err := strconv.ParseFloat(a.milliseconds, 64); err == nil {
+		microseconds := min(max(int64(ms*1000), 1), maxLatency)
+		_ = o.latency.RecordValue(microseconds) // It is in range.
+		_ = o.byKind[a.kind].latency.RecordValue(microseconds)
 		o.currentLatencies = append(o.currentLatencies, ms)
 	}
 }

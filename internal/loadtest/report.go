@@ -5,9 +5,9 @@ import (
 	_ "embed" // for the page
 	"fmt"
 	"html/template"
-	"math"
+	"maps"
+	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -16,164 +16,174 @@ import (
 var reportText string
 
 var reportPage = template.Must(template.New("report").Funcs(template.FuncMap{
-	"charts":  drawCharts,
-	"ms":      formatMS,
-	"number":  formatNumber,
-	"inc":     func(i int) int { return i + 1 },
-	"seconds": func(d time.Duration) string { return d.Round(time.Second).String() },
-	"time":    func(at time.Time) string { return at.Format("2006-01-02 15:04:05 MST") },
+	"charts":   drawCharts,
+	"facts":    facts,
+	"runFacts": runFacts,
+	"bars":     latencyBars,
+	"statuses": statusBars,
+	"ms":       formatMS,
+	"number":   formatNumber,
+	"grouped":  grouped,
+	"plural":   plural,
+	"inc":      func(i int) int { return i + 1 },
+	"add":      func(a, b int) int { return a + b },
 }).Parse(reportText))
 
 // page returns the report for people, an HTML page that needs no other file.
 func (s *Summary) page() ([]byte, error) {
 	var page bytes.Buffer
-	err := reportPage.Execute(&page, s)
+	err := reportPage.Execute(&page, reportData{
+		Summary:        s,
+		AtKnee:         len(s.Runs) > 0 && s.Runs[0].Breakpoint.kneeStep() != nil,
+		PairsPerSecond: s.pairsPerSecond(),
+	})
 	return page.Bytes(), err
 }
 
-// chart is a drawing of values over time.
-type chart struct {
-	Title string
-	Lines []line
-	// Ticks are those of the value axis, from 0 upwards.
-	Ticks []tick
-	// Last is the time at the right end of the time axis, since its start.
-	Last string
+// reportData is what the page shows.
+type reportData struct {
+	*Summary
+	// AtKnee says that the figures are those of the knee.
+	AtKnee         bool
+	PairsPerSecond float64
 }
 
-// line is a series that is drawn.
-type line struct {
-	Name string
-	// Points are those of an SVG polyline.
-	Points string
-	// Highest is the highest value, with the unit.
-	Highest string
-	// Class is the number of the line's CSS class, which determines its colour.
-	Class int
+// fact is a row of the table that says what was tested.
+type fact struct{ Name, Value string }
+
+// facts returns what was tested, with what, and on what.
+func facts(s *Summary) []fact {
+	list := []fact{
+		{"profile", fmt.Sprintf("%s: %s", s.Profile, s.does())},
+		{"planned load", strings.Join(s.Plan.Text, "; ")},
+		{"variables that were set", strings.Join(s.Variables, ", ")},
+	}
+	if len(s.Runs) > 0 {
+		list = append(list, serverFacts(s.Runs[0])...)
+	}
+	list = append(list,
+		fact{"load generator", fmt.Sprintf("k6 %s, with the scripts of this program", s.K6)},
+		fact{"its machine", s.Machine.String()})
+	if len(s.Runs) == 1 {
+		list = append(list, runFacts(s.Runs[0])...)
+	}
+	if b := s.Baseline; b != nil {
+		list = append(list, fact{"baseline", fmt.Sprintf("run %s of EscrowGrid %s, begun %s",
+			b.RunID, b.Version, formatTime(b.StartedAt))})
+	}
+	list = append(list, fact{"exit code", fmt.Sprintf("%d, %s", s.ExitCode, exitMeanings[s.ExitCode])})
+	return slices.DeleteFunc(list, func(f fact) bool { return f.Value == "" })
 }
 
-// tick is a labelled height of the value axis, in the units of the SVG.
-type tick struct {
-	Y     float64
-	Label string
+// exitMeanings says in words what the exit codes of a verdict mean.
+var exitMeanings = map[int]string{
+	0:                  "passed",
+	ExitIncorrect:      "acknowledged writes or money are lost or doubled",
+	ExitNotEstablished: "it is not known whether acknowledged writes are lost",
+	ExitUnfinished:     "the test was not carried out to its end",
+	ExitObjectives:     "an objective was missed",
+	ExitRegression:     "slower than the baseline, or not comparable with it",
 }
 
-// The size of a chart's area, in the units of the SVG.
-const (
-	chartWidth  = 360
-	chartHeight = 140
-)
-
-// series is a line before it is drawn: values, each with its time, in order.
-type series struct {
-	name   string
-	at     []time.Time
-	values []float64
+// does says what the profile does.
+func (s *Summary) does() string {
+	profile, err := profileNamed(s.Profile)
+	if err != nil {
+		return "unknown"
+	}
+	return profile.Does
 }
 
-// drawCharts draws a run's charts, without those that have no values.
-func drawCharts(r *RunResult) []chart {
-	ofSeconds := func(name string, value func(Second) float64) series {
-		s := series{name: name}
-		for _, second := range r.Seconds {
-			s.at, s.values = append(s.at, second.At), append(s.values, value(second))
-		}
-		return s
+// String says what machine it is.
+func (m Machine) String() string { return fmt.Sprintf("%d × %s", m.Processors, m.model()) }
+
+// serverFacts says what server was tested.
+func serverFacts(r *RunResult) []fact {
+	where := "a target, " + r.Server.URL
+	if r.Server.Private {
+		where = "a private server of the test"
+	}
+	if r.Server.isHere() {
+		where += ", on the machine of the load generator"
 	}
 
-	ofSamples := func(name string, value func(Sample) float64) series {
-		s := series{name: name}
-		for _, sample := range r.Samples {
-			s.at, s.values = append(s.at, sample.At), append(s.values, value(sample))
-		}
-		return s
+	list := []fact{
+		{"server", fmt.Sprintf("EscrowGrid %s, %s", r.Server.Version, where)},
+		{"database", r.Server.Store},
 	}
-
-	const mega = 1 << 20
-	drawn := []chart{
-		draw("Answers per second", "",
-			ofSeconds("answers", func(s Second) float64 { return float64(s.Answers) }),
-			ofSeconds("errors", func(s Second) float64 { return float64(s.Errors) })),
-		draw("Latency", " ms",
-			ofSeconds("p50", func(s Second) float64 { return s.P50 }),
-			ofSeconds("p95", func(s Second) float64 { return s.P95 }),
-			ofSeconds("p99", func(s Second) float64 { return s.P99 })),
-		draw("Virtual users", "", ofSeconds("VUs", func(s Second) float64 { return float64(s.VUs) })),
-		draw("Processors in use by the server", "", ofSamples("CPU", func(s Sample) float64 { return s.CPU })),
-		draw("The server's memory", " MB", ofSamples("resident", func(s Sample) float64 { return s.Memory / mega })),
-		draw("Commands waiting, and in a group", "",
-			ofSamples("queue", func(s Sample) float64 { return s.Queue }),
-			ofSamples("group", func(s Sample) float64 { return s.BatchCommands })),
-		draw("Duration of a group", " ms", ofSamples("group", func(s Sample) float64 { return s.BatchMS })),
-		draw("Database connections", "",
-			ofSamples("in use", func(s Sample) float64 { return s.PoolUsed }),
-			ofSamples("limit", func(s Sample) float64 { return s.PoolLimit })),
-		draw("Goroutines", "", ofSamples("goroutines", func(s Sample) float64 { return s.Goroutines })),
+	if len(r.Samples) == 0 {
+		return list
 	}
-	return slices.DeleteFunc(drawn, func(c chart) bool { return len(c.Lines) == 0 })
+	last := r.Samples[len(r.Samples)-1]
+	memory := "no limit of memory of its own"
+	if last.MemoryLimit > 0 {
+		memory = "at most " + formatBytes(last.MemoryLimit) + " of memory"
+	}
+	return append(list, fact{"server's resources", fmt.Sprintf("%s processors, %s, %s database connections",
+		formatNumber(last.Processors), memory, formatNumber(last.PoolLimit))})
 }
 
-// draw draws series in one chart, whose value axis begins at 0. It leaves out a series with
-// fewer than two values.
-func draw(title, unit string, all ...series) chart {
-	c := chart{Title: title}
-	all = slices.DeleteFunc(all, func(s series) bool { return len(s.values) < 2 })
-	if len(all) == 0 {
-		return c
+// runFacts says when a run was, and what it sent.
+func runFacts(r *RunResult) []fact {
+	end := r.StartedAt.Add(r.Duration)
+	facts := []fact{
+		{"run", r.RunID},
+		{"began", formatTime(r.StartedAt)},
+		{"ended", fmt.Sprintf("%s, after %s", formatTime(end), shortDuration(r.Duration.Round(time.Second)))},
+		{"load sent", fmt.Sprintf("%s iterations, %s dropped, %s requests, for %s", grouped(r.Counts.Iterations),
+			grouped(r.Counts.DroppedIterations), grouped(r.Counts.Requests), shortDuration(r.LoadDuration.Round(time.Second)))},
 	}
-
-	first, last, highest := all[0].at[0], all[0].at[0], 0.0
-	for _, s := range all {
-		if s.at[0].Before(first) {
-			first = s.at[0]
-		}
-		if end := s.at[len(s.at)-1]; end.After(last) {
-			last = end
-		}
-		highest = max(highest, slices.Max(s.values))
+	if r.Cleanup != nil {
+		facts = append(facts, fact{"institutions on the target", r.Cleanup.String()})
 	}
+	return facts
+}
 
-	// Neither axis may have the length 0, by which x and y divide.
-	span := max(last.Sub(first).Seconds(), 1)
-	step := tickStep(highest)
-	top := max(math.Ceil(highest/step)*step, step)
-	x := func(at time.Time) float64 { return round(at.Sub(first).Seconds() / span * chartWidth) }
-	y := func(value float64) float64 { return round(chartHeight - value/top*chartHeight) }
+func formatTime(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05 MST") }
 
-	for value := 0.0; value <= top+step/2; value += step {
-		label := strconv.FormatFloat(round(value*100)/100, 'g', -1, 64) + unit
-		c.Ticks = append(c.Ticks, tick{Y: y(value), Label: label})
+// bar is a row of a table that counts answers.
+type bar struct {
+	UpTo, Share string
+	Count       int
+	// Width is the length of the bar, in percent of the longest.
+	Width float64
+}
+
+// latencyBars returns the distribution of a run's latencies.
+func latencyBars(r *RunResult) (bars []bar) {
+	most, all := 1, 0
+	for _, bucket := range r.Latencies {
+		most, all = max(most, bucket.Answers), all+bucket.Answers
 	}
-	for i, s := range all {
-		var points strings.Builder
-		for j, value := range s.values {
-			fmt.Fprintf(&points, "%g,%g ", x(s.at[j]), y(value))
-		}
-		c.Lines = append(c.Lines, line{
-			Name:    s.name,
-			Points:  strings.TrimSpace(points.String()),
-			Highest: "highest " + formatNumber(slices.Max(s.values)) + unit,
-			Class:   i,
+	for _, bucket := range r.Latencies {
+		bars = append(bars, bar{
+			UpTo:  formatMS(bucket.UpTo),
+			Count: bucket.Answers,
+			Share: formatShare(bucket.Answers, all),
+			Width: round(100 * float64(bucket.Answers) / float64(most)),
 		})
 	}
-	c.Last = last.Sub(first).Round(time.Second).String()
-	return c
+	return bars
 }
 
-// tickStep returns a step of 1, 2 or 5 times a power of ten that divides the range from 0
-// to highest into at most five.
-func tickStep(highest float64) float64 {
-	if highest <= 0 {
-		return 1
+// statusBars returns how many answers of a run had which status.
+func statusBars(r *RunResult) (bars []bar) {
+	all := 0
+	for _, count := range r.Statuses {
+		all += count
 	}
-	power := math.Pow(10, math.Floor(math.Log10(highest)))
-	for _, factor := range []float64{0.1, 0.2, 0.5, 1, 2, 5} {
-		if highest/(power*factor) <= 5 {
-			return power * factor
+	for _, status := range slices.Sorted(maps.Keys(r.Statuses)) {
+		name := "no answer"
+		if status != 0 {
+			name = strings.TrimSpace(fmt.Sprintf("%d %s", status, http.StatusText(status)))
 		}
+		count := r.Statuses[status]
+		bars = append(bars, bar{UpTo: name, Count: count, Share: formatShare(count, all)})
 	}
-	return power * 10
+	return bars
 }
 
-// round rounds to one decimal, which is enough for a drawing and keeps the page small.
-func round(value float64) float64 { return math.Round(value*10) / 10 }
+// formatShare formats a part of a whole that is not 0.
+func formatShare(part, whole int) string {
+	return formatNumber(100*float64(part)/float64(whole)) + " %"
+}

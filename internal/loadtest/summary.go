@@ -2,16 +2,18 @@ package loadtest
 
 import (
 	"bufio"
-	"cmp"
 	"encoding/json"
 	"fmt"
+	"math"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/apiclient"
 )
 
 // Summary is the verdict of a load test with everything that it rests on, as in
@@ -19,16 +21,33 @@ import (
 type Summary struct {
 	Passed bool `json:"passed"`
 	// ExitCode is 0 or one of the exit codes of a verdict.
-	ExitCode  int       `json:"exitCode"`
+	ExitCode int `json:"exitCode"`
+	// Headline says in a sentence what came of it.
+	Headline  string    `json:"headline"`
 	Profile   string    `json:"profile"`
 	StartedAt time.Time `json:"startedAt"`
 	Variables []string  `json:"variables,omitempty"`
+	Plan      Plan      `json:"plan"`
 	Machine   Machine   `json:"machine"`
+	// K6 is the version of the load generator.
+	K6 string `json:"k6"`
 	// Figures are the medians of the runs.
 	Figures Figures `json:"figures"`
-	// Regression compares the figures with a baseline's.
-	Regression []Check      `json:"regression,omitempty"`
-	Runs       []*RunResult `json:"runs"`
+	// Baseline is what the figures are compared with, and Regression how they compare.
+	Baseline   *BaselineInfo `json:"baseline,omitempty"`
+	Regression []Check       `json:"regression,omitempty"`
+	// Problems says which runs could not be begun, and Interrupted that somebody ended the test.
+	Problems    []string     `json:"problems,omitempty"`
+	Interrupted bool         `json:"interrupted,omitempty"`
+	Runs        []*RunResult `json:"runs"`
+}
+
+// BaselineInfo identifies the test that another is compared with.
+type BaselineInfo struct {
+	// RunID is that of its first run, and Version that of its server.
+	RunID     string    `json:"runId"`
+	Version   string    `json:"version"`
+	StartedAt time.Time `json:"startedAt"`
 }
 
 // RunResult is the result of one run of the profile.
@@ -37,21 +56,36 @@ type RunResult struct {
 	RunID     string        `json:"runId"`
 	StartedAt time.Time     `json:"startedAt"`
 	Duration  time.Duration `json:"durationNanoseconds"`
-	Server    ServerInfo    `json:"server"`
+	// LoadAt is when the load began, and LoadDuration how long it lasted.
+	LoadAt       time.Time     `json:"loadAt"`
+	LoadDuration time.Duration `json:"loadDurationNanoseconds"`
+	Server       ServerInfo    `json:"server"`
+	// Problems says what kept the run from its end, or what it left behind.
+	Problems []string `json:"problems,omitempty"`
 	// Outcomes counts the operations by ok, refused and unknown.
 	Outcomes map[string]int `json:"outcomes"`
-	Figures  Figures        `json:"figures"`
+	Counts   Counts         `json:"counts"`
+	// PairsPerSecond is 0 where the profile does more than to create and fund.
+	PairsPerSecond float64 `json:"pairsPerSecond,omitempty"`
+	Figures        Figures `json:"figures"`
+	// Operations has a row for each kind of operation and read, Statuses the number of answers
+	// by status, 0 for none, and Latencies how many took how long.
+	Operations []OperationFigures `json:"operations"`
+	Statuses   map[int]int        `json:"statuses"`
+	Latencies  []Bucket           `json:"latencies"`
 	// Objectives are the script's own, as k6 judged them.
 	Objectives []Check `json:"objectives"`
 	// Breakpoint is nil unless the profile looks for one.
 	Breakpoint  *Breakpoint `json:"breakpoint,omitempty"`
 	Correctness Correctness `json:"correctness"`
-	Resources   []Check     `json:"resources"`
-	Seconds     []Second    `json:"seconds"`
-	Samples     []Sample    `json:"samples"`
+	// Cleanup is nil where nothing had to be cleaned up: on a private server, or with Keep.
+	Cleanup   *Cleanup `json:"cleanup,omitempty"`
+	Resources []Check  `json:"resources"`
+	Seconds   []Second `json:"seconds"`
+	Samples   []Sample `json:"samples"`
 
-	// resources are the samples before they are judged.
-	resources []Sample
+	// generator is how k6 ended.
+	generator outcome
 }
 
 // ServerInfo identifies the tested server.
@@ -60,10 +94,19 @@ type ServerInfo struct {
 	Version string `json:"version"`
 	Store   string `json:"store"`
 	Private bool   `json:"private"`
+	// EndedAt is when a private server ended in the middle of the test, if it did.
+	EndedAt *time.Time `json:"endedAt,omitempty"`
+}
+
+// isHere reports whether the server is on this machine.
+func (s ServerInfo) isHere() bool {
+	address, err := url.Parse(s.URL)
+	return err == nil && apiclient.IsLoopback(address.Hostname())
 }
 
 // Figures are compared with a baseline's. Throughput is in answers per second, from the
-// first answer to the last; the others are latencies in milliseconds.
+// first answer to the last; the others are latencies in milliseconds. Those of a breakpoint run
+// are its knee's.
 type Figures struct {
 	Throughput float64 `json:"throughput"`
 	P50        float64 `json:"p50"`
@@ -73,12 +116,37 @@ type Figures struct {
 	Max        float64 `json:"max"`
 }
 
+// OperationFigures are those of one kind of operation or read. Latencies are in milliseconds, of
+// the last attempt.
+type OperationFigures struct {
+	Kind      string  `json:"kind"`
+	Endpoint  string  `json:"endpoint"`
+	Answers   int     `json:"answers"`
+	PerSecond float64 `json:"perSecond"`
+	Refused   int     `json:"refused"`
+	Failed    int     `json:"failed"`
+	P50       float64 `json:"p50"`
+	P95       float64 `json:"p95"`
+	P99       float64 `json:"p99"`
+	Max       float64 `json:"max"`
+}
+
+// Bucket counts the answers that took longer than the bucket before allows, and at most UpTo
+// milliseconds.
+type Bucket struct {
+	UpTo    float64 `json:"upToMs"`
+	Answers int     `json:"answers"`
+}
+
 // Check is a condition of a passed test, with the measured value.
 type Check struct {
 	Name string `json:"name"`
-	// Limit and Value are for people, with their units.
+	// Limit and Value are for people, with their units. Was and Change are the baseline's value
+	// and how far this one's is from it.
 	Limit  string `json:"limit"`
 	Value  string `json:"value"`
+	Was    string `json:"was,omitempty"`
+	Change string `json:"change,omitempty"`
 	Passed bool   `json:"passed"`
 }
 
@@ -109,167 +177,6 @@ func thisMachine() Machine {
 	return m
 }
 
-// summarize computes the outcomes and the figures of a run from its operations.
-func (r *RunResult) summarize(o *operations) {
-	r.Outcomes, r.Seconds = o.outcomes(), o.seconds
-	answers := 0
-	for _, second := range o.seconds {
-		answers += second.Answers
-	}
-
-	ms := func(q float64) float64 { return float64(o.latency.ValueAtQuantile(q)) / 1000 }
-	r.Figures = Figures{
-		P50:  ms(50),
-		P95:  ms(95),
-		P99:  ms(99),
-		P999: ms(99.9),
-		Max:  float64(o.latency.Max()) / 1000,
-	}
-	if span := o.last.Sub(o.first); span > 0 {
-		r.Figures.Throughput = float64(answers-1) / span.Seconds()
-	}
-}
-
-// maxUtilisation is the objective for the use of the server's processors and connections,
-// as a share. Above it, queues grow faster than the load.
-const maxUtilisation = 0.8
-
-// judgeResources compares the average use of processors and connections with the
-// objective, which a profile that saturates the server does not have.
-func (r *RunResult) judgeResources(saturates bool) {
-	r.Samples = r.resources
-	r.Resources = []Check{}
-	if len(r.Samples) == 0 || saturates {
-		return
-	}
-
-	var cpu, processors, used, limit float64
-	for _, sample := range r.Samples {
-		cpu += sample.CPU
-		processors += sample.Processors
-		used += sample.PoolUsed
-		limit += sample.PoolLimit
-	}
-
-	judge := func(name string, used, limit float64) {
-		if limit > 0 {
-			r.Resources = append(r.Resources, Check{
-				Name:   name,
-				Limit:  "< 80 %",
-				Value:  formatNumber(100*used/limit) + " %",
-				Passed: used/limit < maxUtilisation,
-			})
-		}
-	}
-	judge("the server's processors in use, on average", cpu, processors)
-	judge("database connections in use, on average", used, limit)
-}
-
-// Tolerances are how much worse than the baseline a run may be, as shares: 0.1 is 10 %.
-type Tolerances struct{ Throughput, Latency float64 }
-
-// judge reaches the verdict. The baseline may be nil.
-func (s *Summary) judge(profile Profile, baseline *Summary, tolerances Tolerances) {
-	objectives, correct := true, true
-	for _, run := range s.Runs {
-		run.judgeResources(profile.saturates)
-		for _, check := range slices.Concat(run.Objectives, run.Resources) {
-			objectives = objectives && check.Passed
-		}
-		correct = correct && run.Correctness.Passed
-	}
-
-	s.Figures = medians(s.Runs)
-	if baseline != nil {
-		s.compare(baseline, tolerances)
-	}
-
-	regressed := slices.ContainsFunc(s.Regression, func(c Check) bool { return !c.Passed })
-
-	// Lost money matters more than a missed objective, and that more than a regression.
-	switch {
-	case !correct:
-		s.ExitCode = ExitIncorrect
-	case !objectives:
-		s.ExitCode = ExitObjectives
-	case regressed:
-		s.ExitCode = ExitRegression
-	}
-	s.Passed = s.ExitCode == 0
-}
-
-// compare compares the figures with a baseline's.
-func (s *Summary) compare(baseline *Summary, tolerances Tolerances) {
-	if s.Machine != baseline.Machine || s.Profile != baseline.Profile {
-		s.Regression = []Check{{
-			Name:   "the baseline is of the same profile and machine",
-			Limit:  describe(baseline.Profile, baseline.Machine),
-			Value:  describe(s.Profile, s.Machine),
-			Passed: false,
-		}}
-		return
-	}
-
-	was, is := baseline.Figures, s.Figures
-	slowest := was.Throughput * (1 - tolerances.Throughput)
-	s.Regression = []Check{{
-		Name:   "answers per second",
-		Limit:  "≥ " + formatNumber(slowest),
-		Value:  formatNumber(is.Throughput),
-		Passed: is.Throughput >= slowest,
-	}}
-
-	for _, latency := range []struct {
-		name    string
-		was, is float64
-	}{{"p50", was.P50, is.P50}, {"p95", was.P95, is.P95}, {"p99", was.P99, is.P99}} {
-		longest := latency.was * (1 + tolerances.Latency)
-		s.Regression = append(s.Regression, Check{
-			Name:   latency.name,
-			Limit:  "≤ " + formatMS(longest),
-			Value:  formatMS(latency.is),
-			Passed: latency.is <= longest,
-		})
-	}
-}
-
-// describe returns a profile and a machine in words, for the check that they are those of
-// the baseline.
-func describe(profile string, m Machine) string {
-	return fmt.Sprintf("%s on %s/%s, %d × %s", profile, m.OS, m.Arch, m.Processors, cmp.Or(m.Processor, "unknown"))
-}
-
-// medians returns the median of each figure over the runs. With an even number of runs it is
-// the mean of the two in the middle.
-func medians(runs []*RunResult) (f Figures) {
-	median := func(figure func(Figures) float64) float64 {
-		values := make([]float64, len(runs))
-		for i, run := range runs {
-			values[i] = figure(run.Figures)
-		}
-		slices.Sort(values)
-		return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
-	}
-
-	f.Throughput = median(func(f Figures) float64 { return f.Throughput })
-	f.P50 = median(func(f Figures) float64 { return f.P50 })
-	f.P95 = median(func(f Figures) float64 { return f.P95 })
-	f.P99 = median(func(f Figures) float64 { return f.P99 })
-	f.P999 = median(func(f Figures) float64 { return f.P999 })
-	f.Max = median(func(f Figures) float64 { return f.Max })
-	return f
-}
-
-// percentile returns the value that a share q of the values does not exceed, by nearest
-// rank; 0 where there are no values. It sorts them.
-func percentile(values []float64, q float64) float64 {
-	if len(values) == 0 {
-		return 0
-	}
-	slices.Sort(values)
-	return values[min(int(q*float64(len(values))), len(values)-1)]
-}
-
 // readBaseline reads the summary of an earlier test. A file without figures is an error.
 func readBaseline(path string) (*Summary, error) {
 	content, err := os.ReadFile(path) //nolint:gosec // The operator says which.
@@ -290,9 +197,9 @@ func readBaseline(path string) (*Summary, error) {
 // write writes the report: report.html, summary.json and junit.xml.
 func (s *Summary) write(directory string) error {
 	for name, encode := range map[string]func() ([]byte, error){
-		"summary.json": s.json,
-		"junit.xml":    s.junit,
-		"report.html":  s.page,
+		summaryFile: s.json,
+		junitFile:   s.junit,
+		pageFile:    s.page,
 	} {
 		content, err := encode()
 		if err != nil {
@@ -320,14 +227,11 @@ func (s *Summary) json() ([]byte, error) {
 	return append(content, '\n'), err
 }
 
-// formatNumber formats a value with three significant digits, or with all of the integer
+// formatNumber formats a value with at most three significant digits, or with all of the integer
 // part where that has more.
 func formatNumber(value float64) string {
-	switch {
-	case value >= 100:
-		return strconv.FormatFloat(value, 'f', 0, 64)
-	case value >= 10:
-		return strconv.FormatFloat(value, 'f', 1, 64)
+	if value >= 100 {
+		return grouped(int(math.Round(value)))
 	}
 	return strconv.FormatFloat(value, 'g', 3, 64)
 }

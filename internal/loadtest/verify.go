@@ -19,12 +19,18 @@ import (
 // Correctness is the result of reading back everything that a run left.
 type Correctness struct {
 	Passed bool `json:"passed"`
+	// NotEstablished says why it is not known whether anything is lost; "" says that it is known.
+	NotEstablished string `json:"notEstablished,omitempty"`
 	// Acknowledged and Refused count the operations that the server answered. UnknownDone
-	// and UnknownNotDone count those without an answer, by whether they were carried out.
+	// and UnknownNotDone count those that no attempt got an answer to, and CutOffDone and
+	// CutOffNotDone those that k6 did not let come to an end when the load ended, both by
+	// whether they were carried out.
 	Acknowledged   int `json:"acknowledged"`
 	Refused        int `json:"refused"`
 	UnknownDone    int `json:"unknownDone"`
 	UnknownNotDone int `json:"unknownNotDone"`
+	CutOffDone     int `json:"cutOffDone"`
+	CutOffNotDone  int `json:"cutOffNotDone"`
 	Journals       int `json:"journals"`
 	Entries        int `json:"entries"`
 	Positions      int `json:"positions"`
@@ -45,6 +51,11 @@ func (c *Correctness) addDifference(format string, args ...any) {
 	}
 }
 
+// deny says why it is not known whether anything is lost.
+func (c *Correctness) deny(format string, args ...any) {
+	c.NotEstablished, c.Passed = fmt.Sprintf(format, args...), false
+}
+
 // journalEntry is an entry as the audit trail shows it.
 type journalEntry struct {
 	Sequence  int64
@@ -57,7 +68,7 @@ type journalEntry struct {
 // positionDetails is the part of an entry's details that concerns a position.
 type positionDetails struct {
 	ToState  escrow.State
-	Currency money.Currency
+	Currency money.Code
 	Amount   string
 }
 
@@ -65,7 +76,7 @@ type positionDetails struct {
 type shownPosition struct {
 	ID                                       string
 	State                                    escrow.State
-	Currency                                 money.Currency
+	Currency                                 money.Code
 	Version                                  int64
 	Amount, Funded, Released, Refunded, Held string
 }
@@ -95,6 +106,9 @@ func verify(
 
 	slices.Sort(v.Differences)
 	v.Passed = v.DifferenceCount == 0
+	if v.Acknowledged == 0 {
+		v.deny("nothing was acknowledged, so nothing could be looked for")
+	}
 	return v.Correctness, nil
 }
 
@@ -229,11 +243,7 @@ func (v *verification) checkOperation(id string, o *operation) {
 			v.addDifference("operation %s (%s) was refused with %s, but is in the journal", id, o.kind, o.code)
 		}
 	default:
-		if done {
-			v.UnknownDone++
-		} else {
-			v.UnknownNotDone++
-		}
+		v.countUnanswered(o.ended, done)
 	}
 	if !done {
 		return
@@ -251,8 +261,23 @@ func (v *verification) checkOperation(id string, o *operation) {
 	}
 }
 
+// countUnanswered counts an operation whose outcome its client did not learn.
+func (v *verification) countUnanswered(ended, done bool) {
+	switch {
+	case ended && done:
+		v.UnknownDone++
+	case ended:
+		v.UnknownNotDone++
+	case done:
+		v.CutOffDone++
+	default:
+		v.CutOffNotDone++
+	}
+}
+
 // rebuiltPosition is a position as its entries make it.
 type rebuiltPosition struct {
+	currency                                 money.Currency
 	state                                    escrow.State
 	amount, funded, released, refunded, held money.Amount
 	entries                                  int64
@@ -266,17 +291,22 @@ func (r *rebuiltPosition) apply(e journalEntry) error {
 		return fmt.Errorf("details: %w", err)
 	}
 	var moved money.Amount
+	currency := r.currency
 	if d.Amount != "" {
 		var err error
-		if moved, err = money.ParseAmount(d.Amount, d.Currency); err != nil {
-			return fmt.Errorf("amount %q: %w", d.Amount, err)
+		if moved, currency.Decimals, err = money.ParseFormatted(d.Amount); err != nil {
+			return err
 		}
+		currency.Code = d.Currency
 	}
 
 	r.entries++
 	if e.Kind == escrow.KindPositionCreated {
-		r.state, r.amount = escrow.StateCreated, moved
+		r.state, r.amount, r.currency = escrow.StateCreated, moved, currency
 		return nil
+	}
+	if currency != r.currency {
+		return fmt.Errorf("amount %q is not in the decimals of %s", d.Amount, r.currency)
 	}
 	switch r.state = d.ToState; d.ToState {
 	case escrow.StateFunded:
@@ -290,7 +320,7 @@ func (r *rebuiltPosition) apply(e journalEntry) error {
 	}
 
 	if r.held < 0 {
-		return fmt.Errorf("%s is negative", r.held.Format(d.Currency))
+		return fmt.Errorf("%s is negative", r.held.Format(r.currency))
 	}
 	return nil
 }
@@ -300,6 +330,10 @@ func (r *rebuiltPosition) compare(p shownPosition) error {
 	if p.State != r.state || p.Version != r.entries {
 		return fmt.Errorf("it is %s, version %d; its entries make it %s, version %d",
 			p.State, p.Version, r.state, r.entries)
+	}
+
+	if p.Currency != r.currency.Code {
+		return fmt.Errorf("it is of %s; its entries make it of %s", p.Currency, r.currency)
 	}
 
 	for _, figure := range []struct {
@@ -314,7 +348,7 @@ func (r *rebuiltPosition) compare(p shownPosition) error {
 		{"held", p.Held, r.held},
 		{"funded less released and refunded", p.Held, r.funded - r.released - r.refunded},
 	} {
-		if rebuilt := figure.rebuilt.Format(p.Currency); rebuilt != figure.shown {
+		if rebuilt := figure.rebuilt.Format(r.currency); rebuilt != figure.shown {
 			return fmt.Errorf("%s is %s; its entries make it %s", figure.name, figure.shown, rebuilt)
 		}
 	}

@@ -15,6 +15,10 @@ func TestAcknowledgedOperationsAreFound(t *testing.T) {
 		if !b.operations.addLine("EG begin cut-off create -") {
 			b.t.Fatal("an operation without an end is not taken for one")
 		}
+		b.create("cut-off-and-done")
+		if !b.operations.addLine("EG begin cut-off-and-done create -") {
+			b.t.Fatal("an operation without an end is not taken for one")
+		}
 		b.tell("refused", "create", "-", outcomeRefused, "-")
 
 		want := Correctness{
@@ -22,10 +26,12 @@ func TestAcknowledgedOperationsAreFound(t *testing.T) {
 			Acknowledged:   4,
 			Refused:        1,
 			UnknownDone:    1,
-			UnknownNotDone: 2,
+			UnknownNotDone: 1,
+			CutOffDone:     1,
+			CutOffNotDone:  1,
 			Journals:       1,
 			Entries:        b.sent + 4, // The institution, its key, template and asset have entries, too.
-			Positions:      3,
+			Positions:      4,
 		}
 		got := b.verify()
 		if !equalCounts(got, want) {
@@ -37,8 +43,19 @@ func TestAcknowledgedOperationsAreFound(t *testing.T) {
 func equalCounts(a, b Correctness) bool {
 	return a.Passed == b.Passed && a.Acknowledged == b.Acknowledged && a.Refused == b.Refused &&
 		a.UnknownDone == b.UnknownDone && a.UnknownNotDone == b.UnknownNotDone &&
-		a.Journals == b.Journals && a.Entries == b.Entries && a.Positions == b.Positions &&
+		a.CutOffDone == b.CutOffDone && a.CutOffNotDone == b.CutOffNotDone && a.Journals == b.Journals && a.Entries == b.Entries && a.Positions == b.Positions &&
 		a.DifferenceCount == b.DifferenceCount
+}
+
+// A run that acknowledged nothing has nothing that could be found, and does not pass.
+func TestNothingAcknowledgedIsNotEstablished(t *testing.T) {
+	eachStore(t, func(b *bank) {
+		b.tell("refused", "create", "-", outcomeRefused, "-")
+		found := b.verify()
+		if found.Passed || !strings.Contains(found.NotEstablished, "nothing was acknowledged") {
+			b.t.Errorf("found %+v", found)
+		}
+	})
 }
 
 // Each way in which the journals can differ from the answers is one difference.

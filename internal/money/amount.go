@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"math/big"
-	"math/bits"
 	"strconv"
 	"strings"
 )
@@ -28,12 +27,11 @@ func ParseAmount(text string, c Currency) (Amount, error) {
 	if err != nil {
 		return 0, err
 	}
-	decimals := c.Decimals()
-	if len(number.fraction) > decimals {
-		return 0, fmt.Errorf("has more decimals than the %d of %s", decimals, c)
+	if len(number.fraction) > c.Decimals {
+		return 0, fmt.Errorf("has more decimals than the %d of %s", c.Decimals, c)
 	}
 
-	minor, err := number.scaled(decimals)
+	minor, err := number.scaled(c.Decimals)
 	switch {
 	case err != nil:
 		return 0, err
@@ -45,20 +43,24 @@ func ParseAmount(text string, c Currency) (Amount, error) {
 	return Amount(minor), nil
 }
 
-// ParseFormatted reads an amount as Format wrote it, 0 included. The text's own
-// decimals say what its minor units are, so an amount stays readable when a
-// currency's number of decimals changes.
-func ParseFormatted(text string) (Amount, error) {
-	minor, err := strconv.ParseInt(strings.Replace(text, ".", "", 1), 10, 64)
-	if err != nil || minor < 0 {
-		return 0, fmt.Errorf("amount %q is not a plain decimal number", text)
+// ParseFormatted reads an amount as Format wrote it, 0 included, with the number of
+// decimals that it was written with.
+func ParseFormatted(text string) (amount Amount, decimals int, err error) {
+	whole, fraction, _ := strings.Cut(text, ".")
+	minor, err := strconv.ParseInt(whole+fraction, 10, 64)
+	// One number has one text: two readers could take another for different amounts.
+	if err != nil || minor < 0 || len(fraction) > maxDecimals || formatScaled(minor, len(fraction)) != text {
+		return 0, 0, fmt.Errorf("amount %q is not a plain decimal number", text)
 	}
-	return Amount(minor), nil
+	return Amount(minor), len(fraction), nil
 }
+
+// maxDecimals is how many decimals the currencies of ISO 4217 have at most.
+const maxDecimals = 4
 
 // Format returns the amount in units of its currency, with all of its decimals:
 // 100050 is "1000.50" in USD and "100050" in JPY.
-func (a Amount) Format(c Currency) string { return formatScaled(int64(a), c.Decimals()) }
+func (a Amount) Format(c Currency) string { return formatScaled(int64(a), c.Decimals) }
 
 func formatScaled(value int64, decimals int) string {
 	var text [28]byte // The longest number has 20 characters, and 4 decimals.
@@ -81,10 +83,9 @@ func formatScaled(value int64, decimals int) string {
 	return string(digits[start:])
 }
 
-// FormatSum writes a sum of minor units with the currency's own number of
-// decimals, like Amount.Format, of any size and sign.
-func FormatSum(sum *big.Int, c Currency) string {
-	decimals := c.Decimals()
+// FormatSum writes a sum of minor units with a number of decimals, like Amount.Format, of
+// any size and sign.
+func FormatSum(sum *big.Int, decimals int) string {
 	digits := new(big.Int).Abs(sum).String()
 	for len(digits) <= decimals {
 		digits = "0" + digits
@@ -100,10 +101,19 @@ func FormatSum(sum *big.Int, c Currency) string {
 	return text
 }
 
+// ParseSum reads a sum as FormatSum wrote it, with its number of decimals.
+func ParseSum(text string) (sum *big.Int, decimals int, err error) {
+	whole, fraction, _ := strings.Cut(text, ".")
+	sum, ok := new(big.Int).SetString(whole+fraction, 10)
+	if !ok || len(fraction) > maxDecimals || FormatSum(sum, len(fraction)) != text {
+		return nil, 0, fmt.Errorf("sum %q is not a plain decimal number", text)
+	}
+	return sum, len(fraction), nil
+}
+
 // Compare orders the amount, taken in units of its currency, and a number.
 func (a Amount) Compare(c Currency, d Decimal) int {
-	// An amount's minor units times 10^(4-decimals) can pass 64 bits.
-	high, low := bits.Mul64(uint64(a), pow10(decimalScale-c.Decimals()))
+	high, low := Money{a, c}.scaled()
 	if high != 0 {
 		return 1
 	}

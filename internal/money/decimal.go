@@ -9,7 +9,7 @@ import (
 
 // decimalScale is the number of decimals a Decimal keeps: that of the currencies
 // with the most.
-const decimalScale = 4
+const decimalScale = maxDecimals
 
 // Decimal is an exact number without a currency, from 0 to MaxUnits with up to
 // four decimals: a policy's bound or a percentage.

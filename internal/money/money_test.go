@@ -23,7 +23,7 @@ func TestCurrenciesHaveTheDecimalsOfISO4217(t *testing.T) {
 			if err != nil {
 				t.Errorf("ParseCurrency(%s): %v", code, err)
 			}
-			if got := c.Decimals(); got != decimals {
+			if got := c.Decimals; got != decimals {
 				t.Errorf("%s has %d decimals, want %d", code, got, decimals)
 			}
 		}
@@ -33,8 +33,8 @@ func TestCurrenciesHaveTheDecimalsOfISO4217(t *testing.T) {
 func TestParseCurrencyReadsAnyCase(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"usd", "Usd", "USD", " usd\t"} {
-		if c, err := money.ParseCurrency(text); c != "USD" || err != nil {
-			t.Errorf("ParseCurrency(%q) = %q, %v; want USD", text, c, err)
+		if c, err := money.ParseCurrency(text); c != of("USD") || err != nil {
+			t.Errorf("ParseCurrency(%q) = %v, %v; want USD", text, c, err)
 		}
 	}
 }
@@ -54,9 +54,11 @@ func TestParseCurrencyRefuses(t *testing.T) {
 		"the code for tests":             "XTS",
 		"the code for no currency":       "XXX",
 		"a space within":                 "U D",
+		"a letter that becomes ASCII":    "u\u017fd",
+		"another that does":              "\u0131nr",
 		"three runes that are no ASCII":  "ÜŚĎ",
 	} {
-		if c, err := money.ParseCurrency(text); c != "" || err == nil {
+		if c, err := money.ParseCurrency(text); c != (money.Currency{}) || err == nil {
 			t.Errorf("%s: ParseCurrency(%q) = %q, %v; want an error", name, text, c, err)
 		}
 	}
@@ -66,7 +68,7 @@ func TestParseAmountReadsMinorUnitsDigitByDigit(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		text     string
-		currency money.Currency
+		currency string
 		want     money.Amount
 		format   string
 	}{
@@ -90,11 +92,11 @@ func TestParseAmountReadsMinorUnitsDigitByDigit(t *testing.T) {
 		// With four decimals int64 ends first.
 		{"922337203685477.5807", "CLF", 9_223_372_036_854_775_807, "922337203685477.5807"},
 	} {
-		got, err := money.ParseAmount(test.text, test.currency)
+		got, err := money.ParseAmount(test.text, of(test.currency))
 		if got != test.want || err != nil {
 			t.Errorf("ParseAmount(%q, %s) = %d, %v; want %d", test.text, test.currency, got, err, test.want)
 		}
-		if got := test.want.Format(test.currency); got != test.format {
+		if got := test.want.Format(of(test.currency)); got != test.format {
 			t.Errorf("%d of %s is written %q, want %q", test.want, test.currency, got, test.format)
 		}
 	}
@@ -113,7 +115,7 @@ func notDecimals() []string {
 func TestParseAmountRefusesEveryOtherNotation(t *testing.T) {
 	t.Parallel()
 	for _, text := range notDecimals() {
-		checkAmountRefused(t, text, "USD", "must be a plain decimal number, like 1000 or 1000.50, without sign or exponent")
+		checkAmountRefused(t, text, of("USD"), "must be a plain decimal number, like 1000 or 1000.50, without sign or exponent")
 	}
 }
 
@@ -125,7 +127,7 @@ func TestParseAmountRefusesWhatIsNoAmountOfTheCurrency(t *testing.T) {
 	)
 	for _, test := range []struct {
 		text     string
-		currency money.Currency
+		currency string
 		want     string
 	}{
 		{"0", "USD", isZero},
@@ -147,7 +149,7 @@ func TestParseAmountRefusesWhatIsNoAmountOfTheCurrency(t *testing.T) {
 		{strings.Repeat("9", 41), "USD", "must have at most 40 digits"},
 		{"1." + strings.Repeat("0", 41), "USD", "must have at most 40 digits"},
 	} {
-		checkAmountRefused(t, test.text, test.currency, test.want)
+		checkAmountRefused(t, test.text, of(test.currency), test.want)
 	}
 }
 
@@ -162,10 +164,10 @@ func checkAmountRefused(t *testing.T, text string, c money.Currency, want string
 func TestFormatAndParseAmountAreInverse(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		c := rapid.SampledFrom([]money.Currency{"USD", "JPY", "KWD", "CLF"}).Draw(t, "currency")
-		limit := map[money.Currency]int64{
+		c := of(rapid.SampledFrom([]string{"USD", "JPY", "KWD", "CLF"}).Draw(t, "currency"))
+		limit := map[money.Code]int64{
 			"USD": 100_000_000_000_000_000, "JPY": 1_000_000_000_000_000, "KWD": 1_000_000_000_000_000_000, "CLF": 1<<63 - 1,
-		}[c]
+		}[c.Code]
 		amount := money.Amount(rapid.Int64Range(1, limit).Draw(t, "amount"))
 		if got, err := money.ParseAmount(amount.Format(c), c); got != amount || err != nil {
 			t.Errorf("%s %s is read as %d, %v; want %d", amount.Format(c), c, got, err, amount)
@@ -244,7 +246,7 @@ func FuzzParseAmount(f *testing.F) {
 	for _, text := range append(notDecimals(), "1000", "1000.50", "0.01", "1000000000000000", "922337203685477.5807") {
 		f.Add(text, uint8(len(text)))
 	}
-	currencies := []money.Currency{"USD", "JPY", "KWD", "CLF"}
+	currencies := []money.Currency{of("USD"), of("JPY"), of("KWD"), of("CLF")}
 	f.Fuzz(func(t *testing.T, text string, choice uint8) {
 		c := currencies[int(choice)%len(currencies)]
 		amount, err := money.ParseAmount(text, c)
@@ -293,23 +295,71 @@ func TestASumIsWrittenInUnits(t *testing.T) {
 	beyond, _ := new(big.Int).SetString("-123456789012345678901234567890", 10)
 	for _, test := range []struct {
 		sum      *big.Int
-		currency money.Currency
+		decimals int
 		want     string
 	}{
-		{big.NewInt(0), "USD", "0.00"},
-		{big.NewInt(5), "USD", "0.05"},
-		{big.NewInt(-5), "USD", "-0.05"},
-		{big.NewInt(-123456), "USD", "-1234.56"},
-		{big.NewInt(0), "JPY", "0"},
-		{big.NewInt(-7), "JPY", "-7"},
-		{big.NewInt(1), "KWD", "0.001"},
-		{beyond, "USD", "-1234567890123456789012345678.90"},
+		{big.NewInt(0), 2, "0.00"},
+		{big.NewInt(5), 2, "0.05"},
+		{big.NewInt(-5), 2, "-0.05"},
+		{big.NewInt(-123456), 2, "-1234.56"},
+		{big.NewInt(0), 0, "0"},
+		{big.NewInt(-7), 0, "-7"},
+		{big.NewInt(1), 3, "0.001"},
+		{beyond, 2, "-1234567890123456789012345678.90"},
 	} {
-		if got := money.FormatSum(test.sum, test.currency); got != test.want {
-			t.Errorf("%s %s is written %q, want %q", test.sum, test.currency, got, test.want)
+		if got := money.FormatSum(test.sum, test.decimals); got != test.want {
+			t.Errorf("%s with %d decimals is written %q, want %q", test.sum, test.decimals, got, test.want)
+		}
+		if sum, decimals, err := money.ParseSum(test.want); err != nil || sum.Cmp(test.sum) != 0 || decimals != test.decimals {
+			t.Errorf("%q is read as %s with %d decimals, %v", test.want, sum, decimals, err)
 		}
 	}
 }
+
+// What is stored keeps its decimals, whatever becomes of its currency.
+func TestMoneyOfACurrencyThatWasWithdrawn(t *testing.T) {
+	t.Parallel()
+	if c, err := money.ParseCurrency("HRK"); err == nil {
+		t.Errorf("a withdrawn currency is %+v", c)
+	}
+	if code, err := money.ParseCode(" hrk"); code != "HRK" || err != nil {
+		t.Errorf("the code of a withdrawn currency is %q, %v", code, err)
+	}
+	for _, text := range []string{"", "HR", "HRKN", "HR1", "H K", "hr\u212a"} {
+		if code, err := money.ParseCode(text); err == nil {
+			t.Errorf("%q is the code %q", text, code)
+		}
+	}
+
+	amount, decimals, err := money.ParseFormatted("1000.00")
+	stored := money.Currency{Code: "HRK", Decimals: decimals}
+	if err != nil || amount.Format(stored) != "1000.00" {
+		t.Errorf("1000.00 is read as %d of %d decimals, %v", amount, decimals, err)
+	}
+	if part, err := money.ParseAmount("100", stored); err != nil || part != amount/10 {
+		t.Errorf("100 of %s are %d, %v", stored, part, err)
+	}
+}
+
+// Of one currency are compared what was written with different decimals, too.
+func TestMoneyComparesInUnits(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(name string) money.Money {
+			return money.Money{
+				Amount:   money.Amount(rapid.Int64Min(1).Draw(t, name)),
+				Currency: money.Currency{Code: "ISK", Decimals: rapid.IntRange(0, 4).Draw(t, name+" decimals")},
+			}
+		}
+		a, b := draw("a"), draw("b")
+		if got, want := a.Compare(b), rational(a.Format()).Cmp(rational(b.Format())); got != want {
+			t.Errorf("%s compared with %s is %d, want %d", a.Format(), b.Format(), got, want)
+		}
+	})
+}
+
+// of returns a currency in use.
+func of(code string) money.Currency { return must(money.ParseCurrency(code)) }
 
 // must returns a value that a test knows to be valid.
 func must[T any](value T, err error) T {

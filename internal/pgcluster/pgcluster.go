@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
@@ -75,7 +76,7 @@ type Cluster struct {
 	binDir string
 	// dir is the temporary directory of the data, the log and the socket.
 	dir     string
-	account *account
+	account *Account
 	// settings are parameters of postgresql.conf.
 	settings map[string]string
 	password string
@@ -88,10 +89,25 @@ type Cluster struct {
 }
 
 // CreateDatabase creates an empty database and returns its URL. The name must be an SQL
-// identifier.
-func (c *Cluster) CreateDatabase(name string) (string, error) {
-	err := c.exec("CREATE DATABASE " + name + " TEMPLATE template0")
+// identifier; options are those of CREATE DATABASE.
+func (c *Cluster) CreateDatabase(name, options string) (string, error) {
+	err := c.exec("CREATE DATABASE " + name + " TEMPLATE template0 " + options)
 	return c.URL(name), err
+}
+
+// CopyDatabase creates a database with everything that another one has, and returns its URL. It
+// waits until nobody is connected to the other. The names must be SQL identifiers.
+func (c *Cluster) CopyDatabase(name, from string) (string, error) {
+	const objectInUse = "55006"
+	started := time.Now()
+	for {
+		err := c.exec("CREATE DATABASE " + name + " TEMPLATE " + from)
+		var answer *pgconn.PgError
+		// PostgreSQL itself waits for some seconds before it answers so.
+		if !errors.As(err, &answer) || answer.Code != objectInUse || time.Since(started) > commandTimeout {
+			return c.URL(name), err
+		}
+	}
 }
 
 // DropDatabase drops a database and closes connections to it that are still open. If the
@@ -135,11 +151,11 @@ func Start(opts ...Option) (_ *Cluster, err error) {
 	if c.binDir, err = Find(); err != nil {
 		return nil, err
 	}
-	if c.account, err = serverAccount(); err != nil {
+	if c.account, err = ServerAccount(); err != nil {
 		return nil, err
 	}
 
-	if c.dir, err = os.MkdirTemp(tempBase(c.account), "escrowgrid-postgres-"); err != nil {
+	if c.dir, err = os.MkdirTemp(c.account.TempBase(), "escrowgrid-postgres-"); err != nil {
 		return nil, err
 	}
 	if c.reaper, err = startReaper(c.dir); err != nil {
@@ -153,18 +169,18 @@ func Start(opts ...Option) (_ *Cluster, err error) {
 
 // initialize creates the cluster and starts it on a free port.
 func (c *Cluster) initialize() error {
-	if err := c.account.own(c.dir); err != nil {
+	if err := c.account.Own(c.dir); err != nil {
 		return err
 	}
 	passwordFile := filepath.Join(c.dir, "password")
 	if err := os.WriteFile(passwordFile, []byte(c.password), 0o600); err != nil {
 		return err
 	}
-	if err := c.account.own(passwordFile); err != nil {
+	if err := c.account.Own(passwordFile); err != nil {
 		return err
 	}
 
-	initdb := c.account.command(c.dir, filepath.Join(c.binDir, "initdb"),
+	initdb := c.account.Command(c.dir, filepath.Join(c.binDir, "initdb"),
 		"--pgdata="+c.dataDir(), "--no-sync", "--encoding=UTF8", "--locale=C",
 		"--username="+superuser, "--auth=scram-sha-256", "--pwfile="+passwordFile)
 	// initdb is launched like the server, so that it, too, ends with this process.
@@ -178,7 +194,7 @@ func (c *Cluster) initialize() error {
 
 	for attempts := 5; ; attempts-- {
 		var err error
-		if c.port, err = freePort(); err != nil {
+		if c.port, err = FreePort(); err != nil {
 			return err
 		}
 		err = c.boot()
@@ -189,10 +205,10 @@ func (c *Cluster) initialize() error {
 	}
 }
 
-// freePort picks a port outside the range that systems draw the ports of
+// FreePort picks a port outside the range that systems draw the ports of
 // outgoing connections from: nothing else is likely to take it while the server
 // is down, not even a client that tries to connect to it again and again.
-func freePort() (int, error) {
+func FreePort() (int, error) {
 	const first, last = 15000, 32000
 	var err error
 	for range 100 {
@@ -223,7 +239,7 @@ func (c *Cluster) boot() error {
 	for _, name := range slices.Sorted(maps.Keys(c.settings)) {
 		args = append(args, "-c", name+"="+c.settings[name])
 	}
-	cmd := c.account.command(c.dir, filepath.Join(c.binDir, "postgres"), args...)
+	cmd := c.account.Command(c.dir, filepath.Join(c.binDir, "postgres"), args...)
 	if err := c.launch(cmd); err != nil {
 		return fmt.Errorf("start the server: %w", err)
 	}

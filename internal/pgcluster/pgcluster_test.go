@@ -39,7 +39,7 @@ func open(t *testing.T, options ...Option) *Cluster {
 // create creates a database and returns its URL.
 func create(t *testing.T, c *Cluster) string {
 	t.Helper()
-	databaseURL, err := c.CreateDatabase("made")
+	databaseURL, err := c.CreateDatabase("made", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,14 +18,14 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/subprocess"
 )
 
-// account is an unprivileged user to run the server as. PostgreSQL refuses to run as root,
-// and tests in a container often run as root.
-type account struct {
+// Account is an unprivileged user to run the server as. PostgreSQL refuses to run as root,
+// and tests in a container often run as root. A nil Account is the current user.
+type Account struct {
 	uid, gid uint32
 }
 
-// serverAccount returns nil when the server can run as the current user.
-func serverAccount() (*account, error) {
+// ServerAccount returns nil when the server can run as the current user.
+func ServerAccount() (*Account, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil //nolint:nilnil // No account means that of this process, which is not an error.
 	}
@@ -43,22 +43,22 @@ func serverAccount() (*account, error) {
 		if err != nil {
 			return nil, fmt.Errorf("group id of %s: %w", name, err)
 		}
-		return &account{uid: uint32(uid), gid: uint32(gid)}, nil
+		return &Account{uid: uint32(uid), gid: uint32(gid)}, nil
 	}
 
 	return nil, errors.New("PostgreSQL does not run as root, and there is no user postgres or nobody to run it as")
 }
 
-// own makes the account the owner of path.
-func (a *account) own(path string) error {
+// Own makes the account the owner of a path.
+func (a *Account) Own(path string) error {
 	if a == nil {
 		return nil
 	}
 	return os.Chown(path, int(a.uid), int(a.gid))
 }
 
-// command prepares a PostgreSQL program to run as the account.
-func (a *account) command(dir, program string, args ...string) *exec.Cmd {
+// Command prepares a program to run as the account, without the variables of PostgreSQL.
+func (a *Account) Command(dir, program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(program, args...) //nolint:noctx // A shared server outlives the test that starts it.
 
 	// The working directory of the tests may be closed to the account.
@@ -86,9 +86,9 @@ func serverEnv(environ []string) []string {
 	return kept
 }
 
-// tempBase returns a directory for temporary files that account can reach:
+// TempBase returns a directory for temporary files that the account can reach:
 // TMPDIR is often inside a home directory that is closed to others.
-func tempBase(a *account) string {
+func (a *Account) TempBase() string {
 	base := os.TempDir()
 	if a == nil {
 		return base

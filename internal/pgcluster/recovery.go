@@ -34,18 +34,18 @@ func (c *Cluster) BaseBackup() (_ *Cluster, err error) {
 		password: c.password,
 	}
 	delete(b.settings, "archive_mode") // A recovered cluster must not write into the archive.
-	if b.dir, err = os.MkdirTemp(tempBase(b.account), "escrowgrid-postgres-"); err != nil {
+	if b.dir, err = os.MkdirTemp(b.account.TempBase(), "escrowgrid-postgres-"); err != nil {
 		return nil, err
 	}
 	// From here on the reaper removes the directory, even if this process is killed.
 	if b.reaper, err = startReaper(b.dir); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(b.dir))
 	}
-	if err := b.account.own(b.dir); err != nil {
+	if err := b.account.Own(b.dir); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 
-	command := b.account.command(b.dir, program,
+	command := b.account.Command(b.dir, program,
 		"--dbname="+c.URL("postgres"), "--pgdata="+b.dataDir(), "--checkpoint=fast", "--no-sync")
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, &output
@@ -76,12 +76,12 @@ func (c *Cluster) bootAs(signalName string, settings map[string]string) (err err
 	if err := os.WriteFile(signal, nil, 0o600); err != nil {
 		return err
 	}
-	if err := c.account.own(signal); err != nil {
+	if err := c.account.Own(signal); err != nil {
 		return err
 	}
 
 	maps.Copy(c.settings, settings)
-	if c.port, err = freePort(); err != nil {
+	if c.port, err = FreePort(); err != nil {
 		return err
 	}
 	return c.boot()

@@ -10,26 +10,40 @@ var keyTable = newTable("api_keys", func(k *escrow.APIKey) []column {
 	return []column{
 		key("institution_id", uuidColumn(&k.InstitutionID)),
 		key("id", uuidColumn(&k.ID)),
-		fixed("label", textColumn(&k.Label)),
+		changing("label", textColumn(&k.Label)),
 		fixed("role", textColumn(&k.Role)),
 		fixed("hash", hashColumn((*[32]byte)(&k.Hash))),
 		fixed("created_at", timeColumn(&k.CreatedAt)),
 		changing("expires_at", optionalTimeColumn(&k.ExpiresAt)),
 		changing("revoked_at", optionalTimeColumn(&k.RevokedAt)),
+		changing("rotated_to", optionalIDColumn(&k.RotatedTo)),
+		changing("version", bigintColumn(&k.Version)),
 	}
 })
 
 var keyRows = newRows(rowsOf[escrow.KeyID, escrow.APIKey, escrow.APIKey]{
-	table:   keyTable,
-	in:      func(b *escrow.Books) *escrow.Rows[escrow.KeyID, escrow.APIKey] { return &b.Keys },
-	key:     func(k escrow.APIKey) escrow.KeyID { return k.ID },
-	pack:    asIs[escrow.APIKey],
-	unpack:  func(k escrow.APIKey) (escrow.InstitutionID, escrow.APIKey) { return k.InstitutionID, k },
-	named:   func(n *escrow.Needs) *[]escrow.KeyID { return &n.Keys },
+	table:  keyTable,
+	in:     func(b *escrow.Books) *escrow.Rows[escrow.KeyID, escrow.APIKey] { return &b.Keys },
+	key:    func(k escrow.APIKey) escrow.KeyID { return k.ID },
+	pack:   asIs[escrow.APIKey],
+	unpack: func(k escrow.APIKey) (escrow.InstitutionID, escrow.APIKey) { return k.InstitutionID, k },
+	named:  func(n *escrow.Needs) *[]escrow.KeyID { return &n.Keys },
+	also: &furtherRows{
+		needed: func(n *escrow.Needs) bool { return n.ActiveKeys },
+		each:   activeKeys("FROM api_keys WHERE institution_id = $1"),
+		all: activeKeys("FROM unnest($1::uuid[]) AS n (institution_id) " +
+			"JOIN api_keys USING (institution_id) WHERE TRUE"),
+	},
 	keys:    idKeysOf(escrow.KeyID{}),
 	cached:  remembersAll[escrow.APIKey],
 	subject: func(k escrow.APIKey) string { return k.ID.String() },
 })
+
+// activeKeys reads the keys of some institutions that are active at their journals' heads.
+func activeKeys(of string) string {
+	return "SELECT " + keyTable.list + " " + of + " AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > " +
+		"(SELECT last_at FROM journal_heads WHERE journal_heads.institution_id = api_keys.institution_id))"
+}
 
 // KeyByHash returns the API key of a secret, or CodeInvalidKey. Whoever asks shares one query
 // at a time with all others: secrets that nobody was given, however many are tried, keep one
@@ -37,7 +51,7 @@ var keyRows = newRows(rowsOf[escrow.KeyID, escrow.APIKey, escrow.APIKey]{
 func (s *Store) KeyByHash(ctx context.Context, hash escrow.SecretHash) (escrow.APIKey, error) {
 	k, found, err := s.secrets.read(ctx, hash)
 	if err == nil && !found {
-		err = escrow.Errorf(escrow.CodeInvalidKey, "The API key is not valid.")
+		err = escrow.InvalidKey()
 	}
 	return k, Failure(err)
 }

@@ -11,9 +11,11 @@ var assetTable = newTable("assets", func(a *escrow.Asset) []column {
 		key("institution_id", uuidColumn(&a.InstitutionID)),
 		key("id", uuidColumn(&a.ID)),
 		fixed("template_id", uuidColumn(&a.TemplateID)),
-		fixed("label", textColumn(&a.Label)),
-		fixed("metadata", bytesColumn((*[]byte)(&a.Metadata))),
+		changing("label", textColumn(&a.Label)),
+		changing("metadata", bytesColumn((*[]byte)(&a.Metadata))),
 		fixed("created_at", timeColumn(&a.CreatedAt)),
+		changing("version", bigintColumn(&a.Version)),
+		changing("closed_at", optionalTimeColumn(&a.ClosedAt)),
 	}
 }, large("metadata"))
 

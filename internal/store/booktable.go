@@ -10,7 +10,7 @@ import (
 // rows are written: those before which others refer to come first. Writing, loading, the
 // row cache, grants, verification and the conformance suite go through it.
 var bookTables = []bookTable{
-	institutionRows, keyRows, policyRows, templateRows, assetRows, positionRows, recordRows,
+	institutionRows, keyRows, policyRows, templateRows, assetRows, positionRows, erasureRows, recordRows,
 }
 
 // bookTable is a table of the books, whatever its rows are.
@@ -63,6 +63,9 @@ type rowsOf[K comparable, V, R any] struct {
 	allNamed string
 	// with is what comes with each row.
 	with []companion[K]
+	// also is further rows that a command can need beside those that it names; nil where there
+	// are none.
+	also *furtherRows
 
 	// cached tells whether a row is small enough to be remembered. It is nil for a table
 	// whose rows change without a move of the journal's head.
@@ -81,6 +84,14 @@ type companion[K comparable] struct {
 	each, all string
 	keys      keysOf[K]
 	load      func(groupBooks) func(row) error
+}
+
+// furtherRows are rows of an institution that nobody names. They are read each time: the row
+// cache does not know which of them there are.
+type furtherRows struct {
+	needed func(*escrow.Needs) bool
+	// each reads those of one institution, all those of any number.
+	each, all string
 }
 
 // keysOf is how keys are given to statements, and places in lists.
@@ -171,15 +182,21 @@ func (t *rowsOf[K, V, R]) loadEach(read rowReader, needs *booksNeeds, group grou
 		}
 		return
 	}
+
 	for _, key := range *t.named(&needs.rows) {
 		read(t.byKey, []any{institution, t.keys.one(key)}, load)
 		for _, c := range t.with {
 			read(c.each, []any{institution, c.keys.one(key)}, c.load(group))
 		}
 	}
+	if t.also != nil && t.also.needed(&needs.rows) {
+		read(t.also.each, []any{institution}, load)
+	}
 }
 
 func (t *rowsOf[K, V, R]) loadAll(read rowReader, needs []booksNeeds, group groupBooks) {
+	t.loadFurther(read, needs, group)
+
 	// The key at each place belongs to the institution at the same place.
 	var owners [][16]byte
 	var keys []K
@@ -209,6 +226,22 @@ func (t *rowsOf[K, V, R]) loadAll(read rowReader, needs []booksNeeds, group grou
 	}
 }
 
+// loadFurther loads the further rows of those institutions of a group that need them.
+func (t *rowsOf[K, V, R]) loadFurther(read rowReader, needs []booksNeeds, group groupBooks) {
+	if t.also == nil {
+		return
+	}
+	var owners [][16]byte
+	for i := range needs {
+		if t.also.needed(&needs[i].rows) {
+			owners = append(owners, idArg(needs[i].of))
+		}
+	}
+	if len(owners) > 0 {
+		read(t.also.all, []any{owners}, t.load(group))
+	}
+}
+
 // tableInfo is what grants and searches by institution take of a table.
 type tableInfo interface {
 	Name() string
@@ -223,5 +256,5 @@ func (t *table[T]) privileges() string  { return t.grant }
 
 // otherTables are those that are not the books'.
 var otherTables = []tableInfo{
-	headTable, entryTable, checkpointTable, tileTable, checkpointKeyTable, securityEventTable, leaseTable,
+	headTable, entryTable, checkpointTable, tileTable, checkpointKeyTable, securityEventTable, leaseTable, copyTable,
 }

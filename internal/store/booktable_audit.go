@@ -30,7 +30,8 @@ type Row struct {
 	Subject string
 	// Cursor is the row's place in a list, nil where the table has too few for one.
 	Cursor *escrow.Cursor
-	// Columns are all that the table has.
+	// Columns are all that the table has, as they stand in it; of a resource that was made a
+	// row, as they would be written.
 	Columns []Column
 	// Fault is why the row cannot be read. Then there are no columns, and of a table of few
 	// rows it stands for all of them, without a subject.
@@ -71,24 +72,50 @@ func (t *rowsOf[K, V, R]) Rows(
 ) (escrow.Page[Row], error) {
 	rows, err := t.readable(ctx, s, of, page)
 	switch {
-	case !IsUnreadable(ctx, err):
-		return rows, err
-	case t.whole != nil:
+	case t.whole != nil && IsUnreadable(ctx, err):
 		return escrow.Page[Row]{Items: []Row{{Fault: err}}}, nil
+	case t.whole != nil || err != nil && !IsUnreadable(ctx, err):
+		return rows, err
 	}
 
-	rows = escrow.Page[Row]{More: true}
+	var before []Row
+	if page.After == nil {
+		var failed error
+		if before, failed = t.beforeAll(ctx, s, of); failed != nil {
+			return rows, failed
+		}
+	}
+	if err == nil {
+		rows.Items = append(before, rows.Items...)
+		return rows, nil
+	}
+
+	rows = escrow.Page[Row]{Items: before, More: true}
 	for len(rows.Items) < page.Limit && rows.More {
 		row, found, err := t.next(ctx, s, of, page.After)
 		if err != nil {
 			return rows, err
 		}
-		if rows.More = found; found {
+		if found {
 			rows.Items = append(rows.Items, row)
 			page.After = row.Cursor
 		}
+		rows.More = found && row.Cursor != nil
 	}
 	return rows, nil
+}
+
+// beforeAll returns a row for those whose id is none because it comes before all that are, if
+// there are any.
+func (t *rowsOf[K, V, R]) beforeAll(ctx context.Context, s *Store, of escrow.InstitutionID) ([]Row, error) {
+	column := partsOf(t.layout, keyPart)[1].name
+	_, found, err := one(ctx, s.database,
+		"SELECT "+column+" FROM "+t.name+" WHERE institution_id = $1 AND "+column+" <= $2 LIMIT 1",
+		[]any{idArg(of), [16]byte{}}, func(row) (none struct{}, _ error) { return none, nil })
+	if err != nil || !found {
+		return nil, err
+	}
+	return []Row{{Fault: ErrNoID}}, nil
 }
 
 // next reads the row after a cursor, whatever it has in it.
@@ -117,16 +144,18 @@ func (t *rowsOf[K, V, R]) next(
 
 	named := t.keys.of(id)
 	next = Row{Subject: fmt.Sprint(named), Cursor: new(t.keys.cursor(named)), Fault: fault}
+	if id == ([16]byte{}) {
+		next.Cursor = nil // It is longer than the last of all, and nothing follows.
+	}
 	if fault != nil {
 		return next, true, nil //nolint:nilerr // It is the row's.
 	}
-	read, found, err := one(ctx, s.database, t.byKey, []any{idArg(of), t.keys.one(named)}, t.scan)
+	read, found, err := one(ctx, s.database, t.byKey, []any{idArg(of), t.keys.one(named)}, t.scanStored)
 	if IsUnreadable(ctx, err) {
 		next.Fault = err
 		return next, true, nil
 	}
-	_, value := t.unpack(read)
-	return t.row(read, value), found, err
+	return t.asRow(read), found, err
 }
 
 // IsUnreadable reports whether an error is that of what was read, which it is again, and not
@@ -139,27 +168,32 @@ func IsUnreadable(ctx context.Context, err error) bool {
 func (t *rowsOf[K, V, R]) readable(
 	ctx context.Context, s *Store, of escrow.InstitutionID, page escrow.PageRequest,
 ) (escrow.Page[Row], error) {
-	var found escrow.Page[R]
+	var found escrow.Page[storedRow[R]]
 	var err error
 	if t.whole != nil {
-		found.Items, err = all(ctx, s.database, t.byOwner, []any{idArg(of)}, t.scan)
+		found.Items, err = all(ctx, s.database, t.byOwner, []any{idArg(of)}, t.scanStored)
 	} else {
 		key := partsOf(t.layout, keyPart)[1].name
 		l := listOf(t.table, key)
 		l.where("institution_id = %s", idArg(of))
-		found, err = idPage(ctx, s.database, l, escrow.Period{}, page, t.scan)
+		found, err = idPage(ctx, s.database, l, escrow.Period{}, page, t.scanStored)
 	}
 
 	rows := escrow.Page[Row]{Items: make([]Row, len(found.Items)), More: found.More}
 	for i, item := range found.Items {
-		_, value := t.unpack(item)
-		rows.Items[i] = t.row(item, value)
+		rows.Items[i] = t.asRow(item)
 	}
 	return rows, err
 }
 
-func (t *rowsOf[K, V, R]) row(packed R, value V) Row {
-	row := Row{Resource: value, Subject: t.subject(value), Columns: t.shown(packed)}
+// asRow is a row as it was read.
+func (t *rowsOf[K, V, R]) asRow(read storedRow[R]) Row {
+	_, value := t.unpack(read.row)
+	return t.row(value, read.columns)
+}
+
+func (t *rowsOf[K, V, R]) row(value V, columns []Column) Row {
+	row := Row{Resource: value, Subject: t.subject(value), Columns: columns}
 	if t.whole == nil {
 		row.Cursor = new(t.keys.cursor(t.key(value)))
 	}
@@ -172,7 +206,7 @@ func (t *rowsOf[K, V, R]) Row(resource escrow.Resource) (Row, bool) {
 	if !ok {
 		return Row{}, false
 	}
-	return t.row(t.pack(escrow.InstitutionID{}, value), value), true
+	return t.row(value, t.shown(t.pack(escrow.InstitutionID{}, value))), true
 }
 
 // Has implements BookTable.
@@ -199,4 +233,37 @@ func (t *rowsOf[K, V, R]) Has(
 		_, value := t.unpack(r)
 		return t.subject(value) == subject
 	}), err
+}
+
+// ExactCheckpoints is Checkpoints, with an *InexactError where a checkpoint of the page is not
+// stored as the server writes it.
+func (s *Store) ExactCheckpoints(
+	ctx context.Context, institution escrow.InstitutionID, page escrow.PageRequest,
+) (escrow.Page[Checkpoint], error) {
+	return s.checkpoints(ctx, institution, page, func(r row) (Checkpoint, error) {
+		stored, err := checkpointTable.scanStored(r)
+		if err == nil {
+			err = checkpointTable.inexact(stored)
+		}
+		return stored.row, err
+	})
+}
+
+// ExactCheckpointKey is a key that checkpoints were signed with, as it is stored.
+type ExactCheckpointKey struct {
+	CheckpointKey
+
+	// Fault is an *InexactError where it is not stored as the server writes it.
+	Fault error
+}
+
+// ExactCheckpointKeys returns the keys that checkpoints were signed with.
+func (s *Store) ExactCheckpointKeys(ctx context.Context) ([]ExactCheckpointKey, error) {
+	return all(ctx, s.database, allCheckpointKeys, nil, func(r row) (ExactCheckpointKey, error) {
+		stored, err := checkpointKeyTable.scanStored(r)
+		if err != nil {
+			return ExactCheckpointKey{}, err
+		}
+		return ExactCheckpointKey{CheckpointKey: stored.row, Fault: checkpointKeyTable.inexact(stored)}, nil
+	})
 }

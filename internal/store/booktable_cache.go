@@ -11,7 +11,7 @@ func (t *rowsOf[K, V, R]) isMissed(needs *escrow.Needs) bool {
 	case t.whole != nil:
 		return *t.whole(needs)
 	}
-	return len(*t.named(needs)) > 0
+	return len(*t.named(needs)) > 0 || t.also != nil && t.also.needed(needs)
 }
 
 // wholeTable is the id of an institution's whole table in the row cache.

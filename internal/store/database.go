@@ -16,21 +16,32 @@ type database interface {
 	ifLeader(ctx context.Context, duty Duty, work func(context.Context) error) (ran bool, err error)
 	// endAbandoned ends sessions that others wait for; see Store.EndAbandoned.
 	endAbandoned(ctx context.Context, after time.Duration) (ended int, err error)
+	// others counts the sessions of other processes; see Store.Servers.
+	others(ctx context.Context) (int64, error)
 	migrate(ctx context.Context) error
 	// checkWritable returns nil where the database can be written to.
 	checkWritable(ctx context.Context) error
 	// schema returns what the schema has, and what the migrations up to a level make.
-	schema(ctx context.Context, level int) (there, expected schemaObjects, err error)
+	schema(ctx context.Context, level int) (comparedSchema, error)
 	connections() (open, used, limit int)
 	space() (size, free int64, ok bool)
 	close() error
+	// hasMoved is closed when the database is no longer where it was opened; see ErrMoved.
+	hasMoved() <-chan struct{}
 	// sendsWhole reports whether a statement's rows all come, also when scan wants no more.
 	sendsWhole() bool
+
+	// rescrub takes what was erased out of files that still have it, as far as it was not done with
+	// the erasure.
+	rescrub(ctx context.Context) error
 
 	// identify notes in the history which database there is; behind returns the journals that
 	// have not come from a head, as far as one statement tells.
 	identify(ctx context.Context) error
 	behind(ctx context.Context, seen []head) ([]escrow.InstitutionID, error)
+	// confirm waits until the journals as they are outlive the loss of the primary, and returns
+	// those that have not come from a head that was read.
+	confirm(ctx context.Context, read []head) (missing []escrow.InstitutionID, err error)
 
 	// snapshot tells where a journal stands at some time after the call.
 	snapshot(ctx context.Context, institution escrow.InstitutionID) (snapshot, error)
@@ -52,7 +63,7 @@ var errEnough = errors.New("no more rows are wanted")
 // row is one row of a result.
 type row interface {
 	// Scan copies the columns in order. Destinations are pointers to string,
-	// int64, []byte, [16]byte, time.Time, *time.Time and *string.
+	// int64, []byte, [16]byte, time.Time, *[16]byte, *time.Time and *string.
 	Scan(destinations ...any) error
 }
 

@@ -13,7 +13,7 @@ import (
 func TestCommitsAreDurable(t *testing.T) {
 	for _, test := range []struct{ databaseURL, setting, want string }{
 		{"sqlite:" + filepath.Join(t.TempDir(), "e.db"), "PRAGMA journal_mode", "wal"},
-		{"sqlite:" + filepath.Join(t.TempDir(), "e.db"), "PRAGMA synchronous", "2"}, // FULL
+		{"sqlite:" + filepath.Join(t.TempDir(), "e.db"), "SELECT CAST(synchronous AS text) FROM pragma_synchronous", "2"}, // FULL
 		{pgtest.Shared(t).NewDatabase(t), "SELECT current_setting('synchronous_commit')", "on"},
 	} {
 		s, err := Open(t.Context(), test.databaseURL, 0)

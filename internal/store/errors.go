@@ -3,8 +3,10 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -34,8 +36,42 @@ var (
 // to errors.Is.
 type kinded struct{ kind, err error }
 
-func (k kinded) Error() string   { return k.kind.Error() + ": " + k.err.Error() }
+func (k kinded) Error() string   { return k.kind.Error() + ": " + told(k.err) }
 func (k kinded) Unwrap() []error { return []error{k.kind, k.err} }
+
+// told is the text of an error in one line, with each cause once. pgconn has a line for each attempt
+// to connect, of which there are two where it tries with TLS and then without, and names the address
+// three times in it.
+func told(err error) string {
+	failed, ok := errors.AsType[*pgconn.ConnectError](err)
+	if !ok {
+		return err.Error()
+	}
+
+	var causes []string
+	add := func(text string) {
+		if !slices.Contains(causes, text) {
+			causes = append(causes, text)
+		}
+	}
+	attempts := []error{failed.Unwrap()}
+	if several, ok := errors.AsType[interface {
+		error
+		Unwrap() []error
+	}](attempts[0]); ok {
+		attempts = several.Unwrap()
+	}
+	for _, attempt := range attempts {
+		if dial, ok := errors.AsType[*net.OpError](attempt); ok && dial.Addr != nil {
+			add(dial.Addr.String() + ": " + dial.Err.Error())
+		} else {
+			add(attempt.Error())
+		}
+	}
+
+	to := fmt.Sprintf("failed to connect to `user=%s database=%s`: ", failed.Config.User, failed.Config.Database)
+	return strings.Replace(err.Error(), failed.Error(), to+strings.Join(causes, "; "), 1)
+}
 
 // classify marks a driver's error by its code. Unknown errors pass as they are:
 // they concern the statement.
@@ -95,11 +131,15 @@ func classifyPostgres(server *pgconn.PgError, err error) error {
 // ended it, or has gone.
 func isLostConnection(err error) bool {
 	if server, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return strings.HasPrefix(server.Code, "57P") // operator intervention: shutdown, crash
+		// Operator intervention: shutdown, crash; or a pooler's word that it lost the server.
+		return strings.HasPrefix(server.Code, "57P") || server.Code == poolerCode
 	}
 	return err != nil && isConnectionError(err) && !errors.As(err, new(*pgconn.ConnectError)) &&
 		!errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
 }
+
+// poolerCode is the SQLSTATE of what pgbouncer says itself, a protocol violation.
+const poolerCode = "08P01"
 
 func isConnectionError(err error) bool {
 	var network net.Error
@@ -127,6 +167,8 @@ func Failure(err error) error {
 		return escrow.UnknownOutcome(err)
 	case errors.Is(err, ErrSchemaBehind):
 		return escrow.Wrap(escrow.CodeStoreUnavailable, err, "The database is not migrated to this version's schema.")
+	case errors.Is(err, ErrUnfinishedCopy):
+		return escrow.Wrap(escrow.CodeStoreUnavailable, err, "The database is a copy that is not finished.")
 	case errors.Is(err, errReadOnly):
 		return escrow.Wrap(escrow.CodeStoreUnavailable, err, "The database is read-only.")
 	case errors.Is(err, ErrUnavailable):

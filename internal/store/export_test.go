@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/stdlib"
@@ -35,9 +37,9 @@ func MigrateTo(ctx context.Context, s *Store, level int64) error {
 }
 
 var (
-	// limit and place are what differs between statements of a list.
-	limit = regexp.MustCompile(`LIMIT \d+`)
-	place = regexp.MustCompile(`\$\d+`)
+	// limit and placeholder are what differs between statements of a list.
+	limit       = regexp.MustCompile(`LIMIT \d+`)
+	placeholder = regexp.MustCompile(`\$\d+`)
 )
 
 // StatementsOf returns the statements that connections to SQLite have prepared, laid out
@@ -61,14 +63,34 @@ func StatementsOf(s *Store) (issued []string) {
 	return issued
 }
 
+// composed are statements that count a list, or merge several: they are made of the conditions of
+// lists, from parts like this.
+var (
+	composed = regexp.MustCompile(` AS (counted|lists)\b`)
+	listPart = regexp.MustCompile(`FROM (\w+) WHERE ((?:[^()]|\([^()]*\))*?) ORDER BY`)
+)
+
+// conditionsOf are the conditions on each table in the parts of a statement.
+func conditionsOf(sql string) (all []string) {
+	for _, part := range listPart.FindAllStringSubmatch(sql, -1) {
+		for condition := range strings.SplitSeq(part[2], " AND ") {
+			if among, ok := strings.CutSuffix(condition, ") IS TRUE"); ok {
+				condition, _, _ = strings.Cut(strings.TrimPrefix(among, "("), " OR ")
+			}
+			all = append(all, part[1]+": "+condition)
+		}
+	}
+	return all
+}
+
 // InStatements returns a function that reports whether a statement is in a file of them:
 // as it is, or, for that of a list, each of its conditions.
 func InStatements(file string) func(sql string) bool {
 	normal := func(sql string) string {
-		return place.ReplaceAllString(limit.ReplaceAllString(strings.Join(strings.Fields(sql), " "), "LIMIT"), "$$")
+		return placeholder.ReplaceAllString(limit.ReplaceAllString(strings.Join(strings.Fields(sql), " "), "LIMIT"), "$$")
 	}
 	known := make(map[string]bool)
-	conditions := make(map[string]bool)
+	conditions, parts := make(map[string]bool), make(map[string]bool)
 	split := func(sql string) (from string, where []string) {
 		sql = normal(sql)
 		// The rows of a page that the database ends by their size stand within.
@@ -88,6 +110,9 @@ func InStatements(file string) func(sql string) bool {
 		}
 		sql = strings.Join(lines, " ")
 		known[normal(sql)] = true
+		for _, part := range conditionsOf(normal(sql)) {
+			parts[part] = true
+		}
 		from, where := split(sql)
 		for _, condition := range where {
 			conditions[from+": "+condition] = true
@@ -97,6 +122,10 @@ func InStatements(file string) func(sql string) bool {
 		if known[normal(sql)] {
 			return true
 		}
+		if composed.MatchString(normal(sql)) {
+			isUnknown := func(part string) bool { return !parts[part] }
+			return !slices.ContainsFunc(conditionsOf(normal(sql)), isUnknown)
+		}
 		from, where := split(sql)
 		for _, condition := range where {
 			if !conditions[from+": "+condition] {
@@ -105,4 +134,51 @@ func InStatements(file string) func(sql string) bool {
 		}
 		return limit.MatchString(sql)
 	}
+}
+
+// Contents returns the rows of every table as text, in order of their keys, but for those that a
+// copy leaves out.
+func Contents(ctx context.Context, s *Store) (map[string][]string, error) {
+	contents := make(map[string][]string)
+	tables := []tableInfo{headTable, entryTable}
+	for _, t := range bookTables {
+		tables = append(tables, t)
+	}
+	for _, t := range copiedTables {
+		tables = append(tables, t)
+	}
+	for _, t := range tables {
+		rows, err := t.(interface {
+			contents(ctx context.Context, s *Store) ([]string, error)
+		}).contents(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		contents[t.Name()] = rows
+	}
+	return contents, nil
+}
+
+func (t *table[T]) contents(ctx context.Context, s *Store) (rows []string, err error) {
+	order := names(partsOf(t.layout, keyPart), "")
+	read, err := all(ctx, s.database, "SELECT "+t.list+" FROM "+t.name+" ORDER BY "+order, nil, t.scan)
+	for _, row := range read {
+		rows = append(rows, fmt.Sprint(t.shown(row)))
+	}
+	return rows, err
+}
+
+// NotCopied are the tables that a copy neither copies nor makes anew.
+func NotCopied() (names []string) {
+	for table := range grants() {
+		names = append(names, table)
+	}
+	known := map[string]bool{headTable.name: true, entryTable.name: true}
+	for _, t := range bookTables {
+		known[t.Name()] = t.audited()
+	}
+	for _, t := range copiedTables {
+		known[t.Name()] = true
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return known[name] })
 }

@@ -79,13 +79,13 @@ func TestAServersRoleCannotChangeWhatIsWritten(t *testing.T) {
 	for _, statement := range []string{
 		"UPDATE journal_entries SET body = body", "DELETE FROM journal_entries", "TRUNCATE journal_entries",
 		"UPDATE journal_checkpoints SET note = note", "DELETE FROM journal_checkpoints", "TRUNCATE journal_checkpoints",
-		"ALTER TABLE journal_entries DISABLE TRIGGER ALL", "DROP TRIGGER journal_entries_append_only ON journal_entries",
+		"ALTER TABLE journal_entries DISABLE TRIGGER ALL", "DROP TRIGGER journal_entries_append_only ON journal_entries", "DROP TRIGGER journal_entries_erasure ON journal_entries",
 		"ALTER TABLE journal_checkpoints DISABLE TRIGGER ALL", "DROP TABLE journal_entries", "SET session_replication_role = replica",
 		"CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$",
 		"DELETE FROM journal_heads", "DELETE FROM journal_tiles", "DELETE FROM checkpoint_keys", "UPDATE checkpoint_keys SET verifier_key = ''",
-		"UPDATE positions SET amount = amount", "UPDATE positions SET holder_reference = ''", "DELETE FROM positions",
-		"UPDATE institutions SET name = ''", "DELETE FROM institutions", "UPDATE api_keys SET role = 'admin'", "UPDATE api_keys SET hash = hash",
-		"DELETE FROM api_keys", "UPDATE assets SET label = ''", "UPDATE asset_templates SET config = config", "DELETE FROM policies",
+		"UPDATE positions SET amount = amount", "UPDATE positions SET asset_id = id", "DELETE FROM positions",
+		"UPDATE institutions SET regions = ''", "DELETE FROM institutions", "UPDATE api_keys SET role = 'admin'", "UPDATE api_keys SET hash = hash",
+		"DELETE FROM api_keys", "UPDATE assets SET template_id = id", "UPDATE asset_templates SET config = config", "DELETE FROM policies",
 		"UPDATE goose_db_version SET version_id = 0", "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, true)",
 	} {
 		_, err := conn.Exec(t.Context(), statement)

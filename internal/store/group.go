@@ -84,5 +84,10 @@ func writeGroup(sink changeSink, group []*escrow.Books, checkHeads bool) error {
 			return err
 		}
 	}
-	return nil
+
+	clearings, err := clearingsOf(group)
+	if err != nil {
+		return err
+	}
+	return clearPrivate(sink, clearings)
 }

@@ -20,6 +20,7 @@ var headTable = newTable("journal_heads", func(h *head) []column {
 		changing("sequence", bigintColumn(&h.Sequence)),
 		changing("last_at", timeColumn(&h.At)),
 		changing("lost_sequence", bigintColumn(&h.Lost)),
+		changing("closed_sequence", bigintColumn(&h.Closed)),
 	}
 })
 
@@ -42,17 +43,18 @@ var headMoves = func() *table[headMove] {
 			changing("to_sequence", bigintColumn(&m.To.Sequence)),
 			changing("to_at", timeColumn(&m.To.At)),
 			changing("to_lost_sequence", bigintColumn(&m.To.Lost)),
+			changing("to_closed_sequence", bigintColumn(&m.To.Closed)),
 		}
 	})
 	t.updates = statement{
 		perRow: `UPDATE journal_heads SET
 		sequence = CASE WHEN sequence = $2 AND last_at = $3 AND lost_sequence = $4 THEN $5 ELSE -1 END, last_at = $6,
-		lost_sequence = $7
+		lost_sequence = $7, closed_sequence = $8
 		WHERE institution_id = $1`,
 		perSet: `UPDATE journal_heads AS t SET
 		sequence = CASE WHEN t.sequence = n.from_sequence AND t.last_at = n.from_at AND t.lost_sequence = n.from_lost_sequence
 			THEN n.to_sequence ELSE -1 END,
-		last_at = n.to_at, lost_sequence = n.to_lost_sequence
+		last_at = n.to_at, lost_sequence = n.to_lost_sequence, closed_sequence = n.to_closed_sequence
 		FROM unnest(` + arrays(t.layout) + `) AS n (` + t.list + `)
 		WHERE t.institution_id = n.institution_id`,
 	}
@@ -94,14 +96,7 @@ func (s *Store) NextTenant(
 	ctx context.Context, after escrow.InstitutionID,
 ) (next escrow.InstitutionID, found bool, err error) {
 	var unreadable error
-	tables := []tableInfo{headTable, entryTable, checkpointTable}
-	for _, t := range bookTables {
-		if t.audited() {
-			tables = append(tables, t)
-		}
-	}
-
-	for _, t := range tables {
+	for _, t := range tablesByOwner() {
 		id, has, err := one(ctx, s.database, nextOwner(t),
 			[]any{idArg(after)}, func(r row) (id escrow.InstitutionID, err error) {
 				if err = r.Scan((*[16]byte)(&id)); err != nil {
@@ -115,7 +110,9 @@ func (s *Store) NextTenant(
 
 		// A longer id follows on the one that it begins with.
 		if has && id.Compare(after) <= 0 {
-			id = escrow.InstitutionID(following(after))
+			if id = following(after); id.IsZero() {
+				continue // It is longer than the last of all, and nothing follows.
+			}
 		}
 		if has && (!found || id.Compare(next) < 0) {
 			next, found = id, true
@@ -124,7 +121,41 @@ func (s *Store) NextTenant(
 	return next, found, unreadable
 }
 
-// following is the id after another, in the order of ids.
+// tablesByOwner are those whose rows are an institution's, and of which the journals tell.
+func tablesByOwner() []tableInfo {
+	tables := []tableInfo{headTable, entryTable, checkpointTable, tileTable}
+	for _, t := range bookTables {
+		if t.audited() {
+			tables = append(tables, t)
+		}
+	}
+	return tables
+}
+
+// TablesOfNobody returns the tables that have rows of no institution: of the zero id, which is
+// the operator's, or of a shorter one, as SQLite can have it. The operator has a head alone, and
+// idempotency records.
+func (s *Store) TablesOfNobody(ctx context.Context) (names []string, err error) {
+	for _, t := range tablesByOwner() {
+		compared := " <= $1"
+		if t == tableInfo(headTable) {
+			compared = " < $1"
+		}
+		owner := t.ownerColumn()
+		_, found, err := one(ctx, s.database, "SELECT "+owner+" FROM "+t.Name()+" WHERE "+owner+compared+" LIMIT 1",
+			[]any{idArg(escrow.InstitutionID{})}, func(row) (none struct{}, _ error) { return none, nil })
+		if err != nil {
+			return nil, err
+		}
+
+		if found {
+			names = append(names, t.Name())
+		}
+	}
+	return names, nil
+}
+
+// following is the id after another, in the order of ids, and zero after the last.
 func following(id [16]byte) [16]byte {
 	for i := len(id) - 1; i >= 0; i-- {
 		id[i]++

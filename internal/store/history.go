@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -43,19 +44,17 @@ type history struct {
 }
 
 // noteIdentity notes which database a connection leads to: a text that changes with the
-// cluster, its timeline and the database in it, or is empty where none can be told.
-func (s *Store) noteIdentity(identity string) {
-	if identity == "" {
-		return
-	}
+// cluster, its timeline and the database in it. It reports whether it is another than before.
+func (s *Store) noteIdentity(identity string) (changed bool) {
 	h := &s.history
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.identity != "" && h.identity != identity {
+	if changed = h.identity != "" && h.identity != identity; changed {
 		h.changed.Store(time.Now().UnixNano())
 		h.unsettled.Store(true)
 	}
 	h.identity = identity
+	return changed
 }
 
 // OnHistoryLost has a function called with each journal that is found to have lost entries,
@@ -77,7 +76,7 @@ func (s *Store) IdentityChangedAt() (at time.Time, ok bool) {
 const comparedAtOnce = 1000
 
 // CheckHistory compares a page of the heads that this process has seen with those in the
-// database, and closes the institutions that have lost entries. It returns how many are
+// database, and halts the institutions that have lost entries. It returns how many are
 // closed or gone.
 func (s *Store) CheckHistory(ctx context.Context) (lost int, err error) {
 	if err := s.database.identify(ctx); err != nil {
@@ -99,14 +98,48 @@ func (s *Store) CheckHistory(ctx context.Context) (lost int, err error) {
 	s.history.next = next
 	gone := len(s.history.gone)
 	s.history.mu.Unlock()
+	s.confirmRead(ctx)
 	closed, _, err := one(ctx, s.database, "SELECT COUNT(*) FROM journal_heads WHERE lost_sequence > 0", nil,
 		scanValue[int64])
 	return int(closed) + gone, err
 }
 
-// ClosedJournals returns the institutions that are closed because their journals have lost
+// confirmTimeout bounds a wait for a standby that may be away.
+const confirmTimeout = 2 * time.Second
+
+// confirmRead has the heads that were read from a database with synchronous standbys be seen,
+// once one of these has them. Until it can be done, they are kept apart.
+func (s *Store) confirmRead(ctx context.Context) {
+	read := s.cache.unconfirmed(comparedAtOnce)
+	if len(read) == 0 {
+		return
+	}
+	ctx, done := context.WithTimeout(ctx, confirmTimeout)
+	defer done()
+	if missing, err := s.database.confirm(ctx, read); err == nil {
+		s.cache.settle(read, missing)
+	}
+}
+
+// Confirm waits until an entry of a journal, and all before it, outlive the loss of the
+// primary, where the database has synchronous standbys. It is an error if the entry with that
+// sequence and time is not there.
+func (s *Store) Confirm(ctx context.Context, institution escrow.InstitutionID, entry escrow.Head) error {
+	if !s.cache.isSynchronous() {
+		return nil
+	}
+	ctx, done := context.WithTimeout(ctx, confirmTimeout)
+	defer done()
+	missing, err := s.database.confirm(ctx, []head{{institution, entry}})
+	if err == nil && len(missing) > 0 {
+		err = kinded{ErrUnavailable, fmt.Errorf("entry %d is there no more", entry.Sequence)}
+	}
+	return err
+}
+
+// HaltedJournals returns the institutions that are halted because their journals have lost
 // entries, with their heads, at most limit after an institution, in order of id.
-func (s *Store) ClosedJournals(
+func (s *Store) HaltedJournals(
 	ctx context.Context, after escrow.InstitutionID, limit int,
 ) ([]LostHistory, error) {
 	return all(ctx, s.database, "SELECT "+headTable.list+` FROM journal_heads
@@ -155,7 +188,7 @@ func (s *Store) compareHeads(ctx context.Context, start int) (next int, err erro
 
 	for _, institution := range suspects {
 		at := slices.IndexFunc(seen, func(h head) bool { return h.InstitutionID == institution })
-		if _, err := s.CloseIfLost(ctx, institution, seen[at].Head); err != nil {
+		if _, err := s.HaltIfLost(ctx, institution, seen[at].Head); err != nil {
 			return start, err
 		}
 	}
@@ -165,10 +198,10 @@ func (s *Store) compareHeads(ctx context.Context, start int) (next int, err erro
 	return start + len(seen), nil
 }
 
-// CloseIfLost closes an institution whose journal has been at a head that is no longer
+// HaltIfLost halts an institution whose journal has been at a head that is no longer
 // there, unless the operator has accepted that; lost says whether it is not there. The head's
 // time is that of its entry or later.
-func (s *Store) CloseIfLost(
+func (s *Store) HaltIfLost(
 	ctx context.Context, institution escrow.InstitutionID, seen escrow.Head,
 ) (lost bool, err error) {
 	s.cache.forget(institution)
@@ -244,10 +277,11 @@ func (s *Store) isLost(ctx context.Context, tx Tx, books *escrow.Books, seen esc
 // IsLossAccepted reports whether the operator has accepted that a journal has lost an
 // entry.
 func (s *Store) IsLossAccepted(ctx context.Context, institution escrow.InstitutionID, sequence int64) (bool, error) {
+	acceptances := escrow.EntryFilter{Kinds: []escrow.Kind{escrow.KindHistoryAccepted}}
 	page := escrow.PageRequest{Limit: escrow.MaxPageSize, Descending: true}
 
 	for {
-		accepted, err := s.Entries(ctx, institution, escrow.EntryFilter{Kind: escrow.KindHistoryAccepted}, page)
+		accepted, err := s.Entries(ctx, institution, acceptances, page)
 		if err != nil {
 			return false, err
 		}

@@ -42,10 +42,21 @@ var recordRows = newRows(rowsOf[string, escrow.Record, ownedRecord]{
 	keys:   textKeys(),
 })
 
+// Record returns the record under an idempotency key; found is false where there is none.
+func (s *Store) Record(
+	ctx context.Context, institution escrow.InstitutionID, key string,
+) (_ escrow.Record, found bool, err error) {
+	record, found, err := one(ctx, s.database, recordTable.byKey, []any{idArg(institution), key}, recordTable.scan)
+	return record.Record, found, Failure(err)
+}
+
 // Purge removes what has outlived its retention: idempotency records, and
 // security events beyond MaxSecurityEvents. It removes at most limit of each, so that
 // no purge holds locks for long, and returns how many went.
 func (s *Store) Purge(ctx context.Context, now time.Time, limit int) (int64, error) {
+	if err := s.database.rescrub(ctx); err != nil {
+		return 0, err
+	}
 	records, err := s.database.exec(ctx, `DELETE FROM idempotency_records WHERE (institution_id, key) IN (
 		SELECT institution_id, key FROM idempotency_records WHERE created_at < $1 ORDER BY created_at LIMIT $2)`,
 		[]any{now.Add(-escrow.RecordRetention), int64(limit)})

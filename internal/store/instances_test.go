@@ -79,7 +79,7 @@ func execute(books *escrow.Books, random *rand.Rand) error {
 	}
 	outcome, err := books.Execute(
 		escrow.Request{Institution: id, Actor: escrow.ActorRoot(), RequestID: "r", Command: command},
-		escrow.Stamp{Now: time.Now(), Random: [2]uint64{random.Uint64(), random.Uint64()}})
+		escrow.Stamp{Now: time.Now(), Random: [2]uint64{random.Uint64(), random.Uint64()}, Secret: escrow.Secret{1}})
 	if err == nil && outcome.Refusal != nil {
 		err = outcome.Refusal
 	}

@@ -9,10 +9,12 @@ import (
 var institutionTable = newTable("institutions", func(i *escrow.Institution) []column {
 	return []column{
 		key("id", uuidColumn(&i.ID)),
-		fixed("name", textColumn(&i.Name)),
+		changing("name", textColumn(&i.Name)),
 		fixed("regions", wordsColumn(&i.Regions)),
 		fixed("verticals", wordsColumn(&i.Verticals)),
 		fixed("created_at", timeColumn(&i.CreatedAt)),
+		changing("version", bigintColumn(&i.Version)),
+		changing("closed_at", optionalTimeColumn(&i.ClosedAt)),
 	}
 })
 

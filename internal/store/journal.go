@@ -23,6 +23,18 @@ type StoredEntry struct {
 	Kind          escrow.Kind
 	Subject       string
 	Body          []byte
+	// Private is the secret and the private values of the entry, nil where there are none or
+	// they were erased. Where the entry was not read from a database, Openings has the values.
+	Private  []byte
+	Openings escrow.Openings
+}
+
+// Entry reads the entry from its body and what is beside it.
+func (e StoredEntry) Entry() (escrow.Entry, error) {
+	if e.Openings != nil {
+		return escrow.ParseOpened(e.Body, e.Openings)
+	}
+	return escrow.ParseEntry(e.Body, e.Private)
 }
 
 var entryTable = newTable("journal_entries", func(e *StoredEntry) []column {
@@ -34,8 +46,9 @@ var entryTable = newTable("journal_entries", func(e *StoredEntry) []column {
 		fixed("kind", textColumn(&e.Kind)),
 		fixed("subject", textColumn(&e.Subject)),
 		fixed("body", bytesColumn(&e.Body)),
+		erasable("private", bytesColumn(&e.Private)),
 	}
-}, large("body"))
+}, large("body", "private"))
 
 func asStored(e escrow.Entry) StoredEntry {
 	return StoredEntry{
@@ -46,16 +59,20 @@ func asStored(e escrow.Entry) StoredEntry {
 		Kind:          e.Kind,
 		Subject:       e.Subject,
 		Body:          e.Body,
+		Private:       e.Private,
 	}
 }
 
-// scanEntry reads an entry from its body, which has all of it.
+// wholeEntry is the columns that have all of an entry.
+const wholeEntry = "body, private"
+
+// scanEntry reads an entry from the columns of wholeEntry.
 func scanEntry(r row) (escrow.Entry, error) {
-	var body []byte
-	if err := r.Scan(&body); err != nil {
+	var body, private []byte
+	if err := r.Scan(&body, &private); err != nil {
 		return escrow.Entry{}, err
 	}
-	return escrow.ParseEntry(body)
+	return escrow.ParseEntry(body, private)
 }
 
 // The conditions on kinds. That on the other kinds is the one of a partial index, to the
@@ -79,17 +96,19 @@ func (s *Store) Entries(
 	ctx context.Context, institution escrow.InstitutionID, filter escrow.EntryFilter, page escrow.PageRequest,
 ) (escrow.Page[escrow.Entry], error) {
 	l := listOf(entryTable, "sequence")
-	l.columns = "body"
+	l.columns = wholeEntry
 	l.where("institution_id = %s", idArg(institution))
 	if filter.LedgerOnly {
 		l.where(ledgerKinds)
 	}
-	if kind := filter.Kind; kind != "" {
-		l.where("kind = %s", string(kind))
+	kinds := make([]string, len(filter.Kinds))
+	for i, kind := range filter.Kinds {
+		kinds[i] = l.expression("kind = %s", string(kind))
 		if !slices.Contains(escrow.LedgerKinds(), kind) {
-			l.where(otherKinds)
+			kinds[i] += " AND " + otherKinds
 		}
 	}
+	l.whereAny(kinds)
 	if filter.Actor != nil {
 		l.where("actor = %s", filter.Actor.String())
 	}
@@ -160,6 +179,17 @@ func (s *Store) StoredEntries(
 		[]any{idArg(institution), from, to}, entryTable.scan)
 }
 
+// EntryBytes returns how many bytes the bodies of entries have together, from one sequence to
+// another, both included.
+func (s *Store) EntryBytes(
+	ctx context.Context, institution escrow.InstitutionID, from, to int64,
+) (total int64, err error) {
+	total, _, err = one(ctx, s.database, `SELECT coalesce(sum(octet_length(body)), 0) FROM journal_entries
+		WHERE institution_id = $1 AND sequence BETWEEN $2 AND $3`,
+		[]any{idArg(institution), from, to}, scanValue[int64])
+	return total, err
+}
+
 // StoredPage returns the entries of a journal after one sequence up to another, as far as a
 // page has room for them: at least one where there is one.
 func (s *Store) StoredPage(
@@ -178,7 +208,7 @@ func (s *Store) StoredPage(
 const MaxHistories = 64
 
 // Histories returns all entries of at most MaxHistories subjects, those of each in order,
-// with their sequence, subject and body.
+// with their sequence, subject, body and private values.
 func (s *Store) Histories(
 	ctx context.Context, institution escrow.InstitutionID, subjects []string,
 ) ([]StoredEntry, error) {
@@ -195,7 +225,7 @@ func (s *Store) Histories(
 	// Planned once, while the table was small, it would read whole journals ever after.
 	entries := []StoredEntry{}
 	err := s.database.list(ctx, historiesQuery, args, appendRow(&entries, func(r row) (e StoredEntry, err error) {
-		err = r.Scan(&e.Sequence, &e.Subject, &e.Body)
+		err = r.Scan(&e.Sequence, &e.Subject, &e.Body, &e.Private)
 		return e, err
 	}))
 
@@ -206,7 +236,8 @@ func (s *Store) Histories(
 	return entries, Failure(err)
 }
 
-var historiesQuery = "SELECT sequence, subject, body FROM journal_entries WHERE institution_id = $1 AND subject IN (" +
+var historiesQuery = "SELECT sequence, subject, " + wholeEntry +
+	" FROM journal_entries WHERE institution_id = $1 AND subject IN (" +
 	places(2, MaxHistories) + ")"
 
 // places lists so many parameters, beginning with one of this number.
@@ -276,7 +307,11 @@ func (s *Store) Committed(ctx context.Context, entry escrow.Entry) (bool, error)
 
 	found := false
 	err = tx.read(ctx, bodyOfEntry, []any{idArg(entry.InstitutionID), entry.Sequence}, func(r row) error {
-		stored, err := scanEntry(r)
+		body, err := scanValue[[]byte](r)
+		if err != nil {
+			return err
+		}
+		stored, err := escrow.ParseEntry(body, nil)
 		found = stored.ID == entry.ID
 		return err
 	})

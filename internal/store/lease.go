@@ -77,14 +77,8 @@ func leaseIn(ctx context.Context) (lease, bool) {
 // ifLeader runs work under a lease, which is renewed for as long as the work takes, and
 // ended after it. The work's context ends where the lease is lost.
 func (p *postgres) ifLeader(ctx context.Context, duty Duty, work func(context.Context) error) (bool, error) {
-	held := lease{duty: duty}
-	err := p.commit(ctx, func(conn *pgxpool.Conn) error {
-		return conn.QueryRow(ctx, leaseTaken, int64(duty), leaseTime.Microseconds()).Scan(&held.fence)
-	})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return false, nil
-	}
-	if err != nil {
+	held, taken, err := p.takeLease(ctx, duty)
+	if err != nil || !taken {
 		return false, err
 	}
 
@@ -103,6 +97,19 @@ func (p *postgres) ifLeader(ctx context.Context, duty Duty, work func(context.Co
 	defer done()
 	_, endErr := p.exec(ending, leaseRenewed, []any{int64(duty), held.fence, int64(0)})
 	return true, errors.Join(err, endErr)
+}
+
+// takeLease takes a duty, unless another process has it.
+func (p *postgres) takeLease(ctx context.Context, duty Duty) (held lease, taken bool, err error) {
+	held.duty = duty
+	err = p.commit(ctx, func(conn *pgxpool.Conn) error {
+		var pipeline pgx.Batch
+		pipeline.Queue(leaseTaken, int64(duty), leaseTime.Microseconds()).Query(func(rows pgx.Rows) error {
+			return scanRows(rows, func(r row) error { taken = true; return r.Scan(&held.fence) })
+		})
+		return p.send(ctx, conn, &pipeline)
+	})
+	return held, taken, err
 }
 
 // renew renews a lease until the context ends. It stops the work when the lease is

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 
@@ -32,14 +33,37 @@ func newProvider(dialect goose.Dialect, db *sql.DB, directory string) (*goose.Pr
 	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
 	if dialect == goose.DialectPostgres {
 		// Servers that start together migrate one after the other.
-		locker, err := lock.NewPostgresSessionLocker()
-		if err != nil {
-			return nil, err
-		}
-		options = append(options, goose.WithSessionLocker(locker))
+		options = append(options, goose.WithSessionLocker(&migrationLock{db: db}))
 	}
 	return goose.NewProvider(dialect, db, files, options...)
 }
+
+// migrationLock keeps others from migrating while a transaction of its own is open. goose's own
+// lock is the session's that migrates, and would be left in any session behind a pooler.
+type migrationLock struct {
+	db *sql.DB
+	tx *sql.Tx
+}
+
+// SessionLock implements lock.SessionLocker.
+func (l *migrationLock) SessionLock(ctx context.Context, _ *sql.Conn) (err error) {
+	// The context's end must leave the rollback to SessionUnlock.
+	if l.tx, err = l.db.BeginTx(context.WithoutCancel(ctx), nil); err != nil {
+		return err
+	}
+	// While others migrate, or this process does, the transaction has nothing to do.
+	_, err = l.tx.ExecContext(ctx, "SET LOCAL idle_in_transaction_session_timeout = 0")
+	if err == nil {
+		_, err = l.tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", lock.DefaultLockID)
+	}
+	if err != nil {
+		return errors.Join(err, l.tx.Rollback())
+	}
+	return nil
+}
+
+// SessionUnlock implements lock.SessionLocker.
+func (l *migrationLock) SessionUnlock(context.Context, *sql.Conn) error { return l.tx.Rollback() }
 
 // CheckSchema returns nil when the database answers and its schema is at the
 // level that this program needs, or above it.

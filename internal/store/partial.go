@@ -21,8 +21,8 @@ type Partial struct {
 // which was killed is replaced; while another process writes it, and where it is none that
 // such a process leaves, NewPartial fails. The file must be closed.
 func NewPartial(final string) (_ *Partial, err error) {
-	if _, err := os.Lstat(final); !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%s exists already", final)
+	if err := checkVacant(final); err != nil {
+		return nil, err
 	}
 
 	p := &Partial{final: final}
@@ -83,6 +83,10 @@ func (p *Partial) Path() string { return p.final + ".partial" }
 
 // Finish puts the complete file on the disk and at its path. Nobody may have it open.
 func (p *Partial) Finish() error {
+	// Another process may have made them meanwhile.
+	if err := checkVacant(p.final); err != nil {
+		return err
+	}
 	if err := p.file.Sync(); err != nil {
 		return err
 	}
@@ -107,8 +111,26 @@ func (p *Partial) Close() error {
 	return errors.Join(err, p.file.Close())
 }
 
+// companions are what SQLite puts behind the name of a database, for the files beside it.
+func companions() []string { return []string{"-journal", "-wal", "-shm"} }
+
+// checkVacant returns an error where there is a file at a path, or one beside it that SQLite
+// would take for the new database's own: it would play another's log or journal into it.
+func checkVacant(path string) error {
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%s exists already", path)
+	}
+	for _, suffix := range companions() {
+		if _, err := os.Lstat(path + suffix); !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("%s is there without its database: move it away, it may have what a server wrote last",
+				path+suffix)
+		}
+	}
+	return nil
+}
+
 func (p *Partial) removeCompanions() (err error) {
-	for _, suffix := range []string{"-journal", "-wal", "-shm", ".lock"} {
+	for _, suffix := range companions() {
 		if removed := os.Remove(p.Path() + suffix); !errors.Is(removed, os.ErrNotExist) {
 			err = errors.Join(err, removed)
 		}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
@@ -19,13 +21,15 @@ type postgres struct {
 	cache   *rowCache
 	history pastHeads
 	heads   sharedReader[escrow.InstitutionID, escrow.Head]
+	// pooled says that connections lead through a pooler.
+	pooled atomic.Bool
 }
 
 // pastHeads is what a Store does where a journal may have gone back.
 type pastHeads interface {
-	noteIdentity(identity string)
+	noteIdentity(identity string) (changed bool)
 	settleHistory(ctx context.Context) error
-	CloseIfLost(ctx context.Context, institution escrow.InstitutionID, seen escrow.Head) (lost bool, err error)
+	HaltIfLost(ctx context.Context, institution escrow.InstitutionID, seen escrow.Head) (lost bool, err error)
 }
 
 // MinConnections is the least size of a pool of connections: enough for every
@@ -61,6 +65,9 @@ func (p *postgres) name() string      { return "postgres" }
 func (p *postgres) isExclusive() bool { return false }
 func (p *postgres) sendsWhole() bool  { return true }
 
+// hasMoved never tells: behind its URL, the database is the server's to find.
+func (p *postgres) hasMoved() <-chan struct{} { return nil }
+
 func (p *postgres) close() error {
 	p.pool.Close()
 	return nil
@@ -93,42 +100,46 @@ func (p *postgres) readHeads(
 	ctx context.Context, institutions []escrow.InstitutionID,
 ) (map[escrow.InstitutionID]escrow.Head, error) {
 	// What was seen before the query began cannot be missing from its answer.
-	seen := p.cache.seenOf(institutions)
+	seen, unconfirmed := p.cache.seenOf(institutions)
 	heads := make(map[escrow.InstitutionID]escrow.Head, len(institutions))
 	err := p.query(ctx, headsOf, []any{idArgs(institutions)}, func(r row) error {
 		h, err := headTable.scan(r)
 		heads[h.InstitutionID] = h.Head
 		return err
 	})
+
+	for _, before := range unconfirmed {
+		if err == nil && isBefore(heads[before.InstitutionID], before.Head) {
+			p.cache.dropUnconfirmed(before)
+		}
+	}
 	for _, before := range seen {
 		if err == nil && isBefore(heads[before.InstitutionID], before.Head) {
-			_, err = p.history.CloseIfLost(ctx, before.InstitutionID, before.Head)
+			_, err = p.history.HaltIfLost(ctx, before.InstitutionID, before.Head)
 		}
 	}
 	return heads, err
 }
 
 func (p *postgres) query(ctx context.Context, sql string, args []any, scan func(row) error) error {
-	return p.read(ctx, sql, args, scan)
+	return p.read(ctx, pgx.QueryExecModeCacheStatement, sql, args, scan)
 }
 
 // list has the statement planned anew: planned while the tables were empty, when
 // all indexes cost the same, it would keep an index that is not its best.
 func (p *postgres) list(ctx context.Context, sql string, args []any, scan func(row) error) error {
-	return p.read(ctx, sql, append([]any{pgx.QueryExecModeCacheDescribe}, args...), scan)
+	return p.read(ctx, pgx.QueryExecModeCacheDescribe, sql, args, scan)
 }
 
 // read runs a reading statement. A connection that waited in the pool while the database
 // went away shows it only when it is used: the statement is then run once more on another
 // one, which is made anew.
-func (p *postgres) read(ctx context.Context, sql string, args []any, scan func(row) error) error {
+func (p *postgres) read(
+	ctx context.Context, mode pgx.QueryExecMode, sql string, args []any, scan func(row) error,
+) error {
 	scanned := false
 	once := func() error {
-		rows, err := p.pool.Query(ctx, sql, args...)
-		if err != nil {
-			return err
-		}
-		return scanRows(rows, func(r row) error { scanned = true; return scan(r) })
+		return p.readOnce(ctx, mode, sql, args, func(r row) error { scanned = true; return scan(r) })
 	}
 
 	err := once()
@@ -137,6 +148,30 @@ func (p *postgres) read(ctx context.Context, sql string, args []any, scan func(r
 		err = once()
 	}
 	return classify(err)
+}
+
+func (p *postgres) readOnce(
+	ctx context.Context, mode pgx.QueryExecMode, sql string, args []any, scan func(row) error,
+) error {
+	conn, err := p.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+
+	if isPooled(conn) {
+		var pipeline pgx.Batch
+		pipeline.Queue(sql, args...).Query(func(rows pgx.Rows) error { return scanRows(rows, scan) })
+		return p.send(ctx, conn, &pipeline)
+	}
+	if mode != pgx.QueryExecModeCacheStatement { // Most reads are in pgx's default mode.
+		args = append([]any{mode}, args...)
+	}
+	rows, err := conn.Query(ctx, sql, args...)
+	if err != nil {
+		return err
+	}
+	return scanRows(rows, scan)
 }
 
 func scanRows(rows pgx.Rows, scan func(row) error) error {
@@ -162,14 +197,17 @@ func (p *postgres) transact(ctx context.Context, fill func(changeSink) error) er
 		return err
 	}
 	// The statements of a pipeline are one transaction.
-	return p.commit(ctx, func(conn *pgxpool.Conn) error { return conn.SendBatch(ctx, &sink.batch).Close() })
+	return p.commit(ctx, func(conn *pgxpool.Conn) error { return p.send(ctx, conn, &sink.batch) })
 }
 
 func (p *postgres) exec(ctx context.Context, sql string, args []any) (affected int64, err error) {
 	err = p.commit(ctx, func(conn *pgxpool.Conn) error {
-		tag, err := conn.Exec(ctx, sql, args...)
-		affected = tag.RowsAffected()
-		return err
+		var pipeline pgx.Batch
+		pipeline.Queue(sql, args...).Exec(func(tag pgconn.CommandTag) error {
+			affected = tag.RowsAffected()
+			return nil
+		})
+		return p.send(ctx, conn, &pipeline)
 	})
 	return affected, err
 }
@@ -178,3 +216,6 @@ func (p *postgres) migrate(ctx context.Context) error {
 	db := stdlib.OpenDBFromPool(p.pool)
 	return errors.Join(migrateUp(ctx, goose.DialectPostgres, db, "migrations/postgres"), db.Close())
 }
+
+// rescrub has nothing to do: VACUUM and the recycling of the log are the database's own.
+func (p *postgres) rescrub(context.Context) error { return nil }

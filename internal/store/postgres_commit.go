@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -31,11 +30,6 @@ func confirmed(conn *pgxpool.Conn, work func() error) error {
 		return kinded{ErrOutcomeUnknown, (*pgconn.PgError)(warning)}
 	}
 	return nil
-}
-
-// commitPipeline runs a pipeline that commits.
-func commitPipeline(ctx context.Context, conn *pgxpool.Conn, pipeline *pgx.Batch) error {
-	return confirmed(conn, func() error { return conn.SendBatch(ctx, pipeline).Close() })
 }
 
 // commit takes a connection for work that is a transaction of its own.

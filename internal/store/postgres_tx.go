@@ -54,13 +54,23 @@ func (tx *postgresTx) load(ctx context.Context, assumption assumption) error {
 	pipeline.Queue(beginReadCommitted)
 	tx.queueLock(&pipeline).Query(func(rows pgx.Rows) error { return scanRows(rows, tx.books.loadHead) })
 	tx.queueLoads(&pipeline, assumption.missing)
-	if err := tx.conn.SendBatch(ctx, &pipeline).Close(); err != nil {
+	assumed := tx.books.references(tx.needs)
+	tx.queueReferences(&pipeline, assumed)
+	if err := tx.store.send(ctx, tx.conn, &pipeline); err != nil {
 		return err
 	}
 
-	// Under the lock it shows whether what was assumed holds.
+	if err := tx.loadMoved(ctx, known, assumption.assumed); err != nil {
+		return err
+	}
+	return tx.loadReferences(ctx, assumed)
+}
+
+// loadMoved reads what was assumed of journals that turn out to have moved. Under the lock it
+// shows whether an assumption holds.
+func (tx *postgresTx) loadMoved(ctx context.Context, known groupBooks, assumed []escrow.InstitutionID) error {
 	moved := make(groupNeeds)
-	for _, id := range assumption.assumed {
+	for _, id := range assumed {
 		if tx.books[id] != known[id] {
 			moved[id] = tx.needs[id]
 		}
@@ -68,9 +78,28 @@ func (tx *postgresTx) load(ctx context.Context, assumption assumption) error {
 	if len(moved) == 0 {
 		return nil
 	}
-	pipeline = pgx.Batch{}
+	var pipeline pgx.Batch
 	tx.queueLoads(&pipeline, moved)
 	return tx.conn.SendBatch(ctx, &pipeline).Close()
+}
+
+// loadReferences reads by references, unless those that were assumed are all. No template or
+// asset changes what it asks of references, so there are more of them or the same.
+func (tx *postgresTx) loadReferences(ctx context.Context, assumed referencesToRead) error {
+	found := tx.books.references(tx.needs)
+	if len(found.texts) == len(assumed.texts) {
+		return nil
+	}
+	var pipeline pgx.Batch
+	tx.queueReferences(&pipeline, found)
+	return tx.conn.SendBatch(ctx, &pipeline).Close()
+}
+
+func (tx *postgresTx) queueReferences(pipeline *pgx.Batch, read referencesToRead) {
+	if len(read.texts) > 0 {
+		pipeline.Queue(positionsByReference, read.owners, read.templates, read.texts).
+			Query(func(rows pgx.Rows) error { return scanRows(rows, tx.books.loadReferenced) })
+	}
 }
 
 // Reading after the lock must see what was committed before it, which a snapshot
@@ -124,7 +153,13 @@ func (tx *postgresTx) Commit(ctx context.Context) error {
 			return classify(err)
 		}
 	}
-	if err := commitPipeline(ctx, tx.conn, &pipeline.batch); err != nil {
+	err := confirmed(tx.conn, func() error {
+		if locked {
+			return tx.conn.SendBatch(ctx, &pipeline.batch).Close()
+		}
+		return tx.store.send(ctx, tx.conn, &pipeline.batch)
+	})
+	if err != nil {
 		tx.store.cache.forget(inLockOrder(tx.needs)...)
 		return classifyCommit(err, locked)
 	}

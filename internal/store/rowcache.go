@@ -77,8 +77,12 @@ type (
 func newRowCache() *rowCache {
 	c := &rowCache{
 		writing: make(map[escrow.InstitutionID]int),
-		seen:    seenHeads{heads: make(map[escrow.InstitutionID]escrow.Head)},
+		seen: seenHeads{
+			heads:       make(map[escrow.InstitutionID]escrow.Head),
+			unconfirmed: make(map[escrow.InstitutionID]escrow.Head),
+		},
 	}
+
 	var err error
 	c.heads, err = simplelru.NewLRU(maxCachedHeads, func(escrow.InstitutionID, *knownHead) { c.evictions++ })
 	if err != nil {
@@ -108,7 +112,8 @@ func (c *rowCache) assume(needs groupNeeds) (groupBooks, assumption) {
 
 	group := make(groupBooks, len(needs))
 	a := assumption{missing: make(groupNeeds, len(needs)), optimistic: true}
-	for institution, missing := range needs {
+	for institution, needed := range needs {
+		missing := needed
 		known, ok := c.heads.Get(institution)
 		if !ok {
 			known = &knownHead{}
@@ -118,7 +123,8 @@ func (c *rowCache) assume(needs groupNeeds) (groupBooks, assumption) {
 			c.fillLocked(group[institution], &missing)
 			a.assumed = append(a.assumed, institution)
 		}
-		a.optimistic = a.optimistic && known.streak >= streakForHead && !isMissed(&missing)
+		a.optimistic = a.optimistic && known.streak >= streakForHead && !isMissed(&missing) &&
+			len(group[institution].UniqueReferences(&needed)) == 0
 		a.missing[institution] = missing
 	}
 	return group, a
@@ -201,8 +207,8 @@ func (c *rowCache) keepBooks(books *escrow.Books, needs *escrow.Needs) {
 	} else {
 		known.streak++
 		known.head = books.Head
-		c.seen.note(institution, books.Head)
 	}
+	c.seen.note(institution, books.Head)
 
 	remember := func(id, value any, small bool) {
 		key := rowKey{institution, known.generation, id}
@@ -222,7 +228,6 @@ func (c *rowCache) addHead(institution escrow.InstitutionID, head escrow.Head) *
 	c.generations++
 	known := &knownHead{generation: c.generations, head: head}
 	c.heads.Add(institution, known)
-	c.seen.note(institution, head)
 	return known
 }
 

@@ -102,26 +102,37 @@ func TestTheDatabaseItselfRefuses(t *testing.T) {
 func testAppendOnly(t *testing.T, r raw) {
 	t.Helper()
 	const (
-		into  = "INTO journal_entries (institution_id, sequence, at, actor, kind, subject, body) "
-		entry = into + "VALUES ({id}, 1, {time}, 'root', 'k', 's', {hash})"
-		other = into + "VALUES ({id}, 1, {time}, 'nobody', 'k', 's', {hash})"
+		into  = "INTO journal_entries (institution_id, sequence, at, actor, kind, subject, body, private) "
+		entry = into + "VALUES ({id}, 1, {time}, 'root', 'k', 's', {hash}, {hash})"
+		other = into + "VALUES ({id}, 1, {time}, 'nobody', 'k', 's', {hash}, {hash})"
 	)
 	r.accept(t, "INSERT "+entry)
 	attempts := map[string][]string{
 		"": {
 			"UPDATE journal_entries SET actor = 'nobody'",
 			"UPDATE journal_entries SET sequence = 2 WHERE institution_id = {id}",
+			"UPDATE journal_entries SET private = NULL, body = {hash}, actor = 'nobody'",
+			"UPDATE journal_entries SET private = NULL, kind = 'K'",
+			"UPDATE journal_entries SET private = NULL, subject = 'S'",
+			"UPDATE journal_entries SET private = NULL, institution_id = {other}",
+			"UPDATE journal_entries SET private = private",
+			"UPDATE journal_entries SET private = {short}",
 			"DELETE FROM journal_entries",
 			"DELETE FROM journal_entries WHERE institution_id = {id} AND sequence = 1",
 			"INSERT " + other + " ON CONFLICT (institution_id, sequence) DO UPDATE SET actor = 'nobody'",
 		},
-		"sqlite":   {"INSERT OR REPLACE " + other, "REPLACE " + other, "UPDATE OR REPLACE journal_entries SET sequence = 2"},
-		"postgres": {"TRUNCATE journal_entries", "TRUNCATE journal_entries CASCADE"},
+		"sqlite": {
+			"INSERT OR REPLACE " + other, "REPLACE " + other, "UPDATE OR REPLACE journal_entries SET sequence = 2",
+			"UPDATE journal_entries SET private = NULL, rowid = 99", "UPDATE journal_entries SET private = NULL, at = at + 1",
+		},
+		"postgres": {"UPDATE journal_entries SET private = NULL, at = at + interval '1 microsecond'", "TRUNCATE journal_entries", "TRUNCATE journal_entries CASCADE"},
 	}
 	for _, attempt := range append(attempts[""], attempts[r.name]...) {
 		r.refuse(t, attempt, "journal_entries is append-only")
 	}
 	r.refuse(t, "INSERT "+other, "append-only", "journal_entries_pkey")
+	r.accept(t, "UPDATE journal_entries SET private = NULL")
+	r.refuse(t, "UPDATE journal_entries SET private = body", "journal_entries is append-only")
 	var entries int
 	err := r.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM journal_entries WHERE actor = 'root' AND sequence = 1").Scan(&entries)
 	if err != nil || entries != 1 {
@@ -196,9 +207,9 @@ func testMoney(t *testing.T, r raw) {
 		{"EXPIRED", 9, 9, 4, 4, 1, 0, inState},
 		{"LOST", 9, 9, 0, 0, 9, 0, inState},
 	} {
-		statement := fmt.Sprintf(`INSERT INTO positions (institution_id, id, asset_id, holder_reference, currency, version, created_at,
+		statement := fmt.Sprintf(`INSERT INTO positions (institution_id, id, asset_id, holder_reference, currency, decimals, version, created_at,
 			updated_at, history_bytes, state, amount, funded, released, refunded, held, retained)
-			VALUES ({id}, {id}, {id}, 'h', 'USD', 1, {time}, {time}, 0, '%s', %d, %d, %d, %d, %d, %d)`,
+			VALUES ({id}, {id}, {id}, 'h', 'USD', 2, 1, {time}, {time}, 0, '%s', %d, %d, %d, %d, %d, %d)`,
 			test.state, test.amount, test.funded, test.released, test.refunded, test.held, test.retains)
 		if test.constraint == accepted {
 			r.accept(t, statement, "DELETE FROM positions")
@@ -207,8 +218,8 @@ func testMoney(t *testing.T, r raw) {
 		r.refuse(t, statement, test.constraint)
 	}
 	// What 64 bits cannot add up does not come out right by chance.
-	r.accept(t, `INSERT INTO positions (institution_id, id, asset_id, holder_reference, currency, version, created_at, updated_at, history_bytes,
-		state, amount, funded, released, refunded, held, retained) VALUES ({id}, {id}, {id}, 'h', 'USD', 1, {time}, {time}, 0, 'CREATED', 9, 0, 0, 0, 0, 0)`)
+	r.accept(t, `INSERT INTO positions (institution_id, id, asset_id, holder_reference, currency, decimals, version, created_at, updated_at, history_bytes,
+		state, amount, funded, released, refunded, held, retained) VALUES ({id}, {id}, {id}, 'h', 'USD', 2, 1, {time}, {time}, 0, 'CREATED', 9, 0, 0, 0, 0, 0)`)
 	r.refuse(t, "UPDATE positions SET released = 9223372036854775807, refunded = 9223372036854775807, held = 2", conserved, "out of range")
 	r.accept(t, "DELETE FROM positions")
 }
@@ -218,15 +229,15 @@ func testOtherRows(t *testing.T, r raw) {
 	const (
 		head     = "INSERT INTO journal_heads (institution_id, last_at, sequence) VALUES ({id}, {time}, "
 		entry    = "INSERT INTO journal_entries (institution_id, at, actor, kind, subject, body, sequence) VALUES ({id}, {time}, 'a', 'k', 's', {hash}, "
-		key      = "INSERT INTO api_keys (id, label, created_at, institution_id, role, hash) VALUES ({id}, 'l', {time}, "
+		key      = "INSERT INTO api_keys (id, label, created_at, version, institution_id, role, hash) VALUES ({id}, 'l', {time}, 1, "
 		policy   = "INSERT INTO policies (region, allowed_currencies, created_at, updated_at, institution_id) VALUES ('US', '[]', {time}, {time}, "
-		template = `INSERT INTO asset_templates (id, code, name, vertical, region, config, created_at, institution_id)
-			VALUES ({id}, 'c', 'n', 'v', 'r', '{}', {time}, `
-		asset    = "INSERT INTO assets (id, label, created_at, institution_id, template_id) VALUES ({id}, 'l', {time}, "
+		template = `INSERT INTO asset_templates (id, code, name, vertical, region, config, created_at, version, institution_id)
+			VALUES ({id}, 'c', 'n', 'v', 'r', '{}', {time}, 1, `
+		asset    = "INSERT INTO assets (id, label, created_at, version, institution_id, template_id) VALUES ({id}, 'l', {time}, 1, "
 		position = `INSERT INTO positions (institution_id, id, asset_id, holder_reference, state, amount, funded, released, refunded, held,
-			retained, history_bytes, created_at, updated_at, currency, version) VALUES ({id}, {id}, {id}, 'h', 'CREATED', 9, 0, 0, 0, 0, 0, 0, {time}, {time}, `
+			retained, history_bytes, created_at, updated_at, currency, decimals, version) VALUES ({id}, {id}, {id}, 'h', 'CREATED', 9, 0, 0, 0, 0, 0, 0, {time}, {time}, `
 	)
-	r.accept(t, "INSERT INTO institutions (id, name, regions, verticals, created_at) VALUES ({id}, 'n', '[]', '[]', {time})")
+	r.accept(t, "INSERT INTO institutions (id, name, regions, verticals, created_at, version) VALUES ({id}, 'n', '[]', '[]', {time}, 1)")
 	for _, test := range []struct{ insert, bad, good string }{
 		{head, "-1)", "0)"},
 		{entry, "0)", "2)"},
@@ -237,9 +248,10 @@ func testOtherRows(t *testing.T, r raw) {
 		{template, "{other})", "{id})"},
 		{asset, "{id}, {other})", "{id}, {id})"}, // There is no such template.
 		{asset, "{other}, {id})", ""},            // It is not this institution's template.
-		{position, "'US', 1)", "'USD', 1)"},
-		{position, "'EURO', 1)", ""},
-		{position, "'USD', 0)", ""},
+		{position, "'US', 2, 1)", "'USD', 2, 1)"},
+		{position, "'EURO', 2, 1)", ""},
+		{position, "'USD', 5, 1)", ""},
+		{position, "'USD', 2, 0)", ""},
 	} {
 		r.refuse(t, test.insert+test.bad, "constraint failed", "check constraint", "foreign key constraint")
 		if test.good != "" {

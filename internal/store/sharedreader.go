@@ -45,6 +45,10 @@ func (r *sharedReader[K, V]) read(ctx context.Context, key K) (value V, found bo
 	_, span := tracing.Start(ctx, r.name)
 	defer func() { endSpan(span, err) }()
 
+	// Of a query that ends at once and a context that has ended, select takes any.
+	if err := ctx.Err(); err != nil {
+		return value, false, kinded{ErrUnavailable, err}
+	}
 	query := r.join(key)
 	select {
 	case <-query.done:

@@ -129,6 +129,7 @@ func (c *rowCache) observeLocked(institution escrow.InstitutionID, head escrow.H
 		return snapshot{}
 	default:
 		known = c.addHead(institution, head)
+		c.seen.noteRead(institution, head)
 	}
 	return snapshot{institution, known.generation, known.head}
 }

@@ -2,5 +2,5 @@
 
 package store
 
-// freeSpace is not known here.
-func freeSpace(string) (free int64, ok bool) { return 0, false }
+// FreeSpace is not known here.
+func FreeSpace(string) (free int64, ok bool) { return 0, false }

@@ -4,9 +4,9 @@ package store
 
 import "syscall"
 
-// freeSpace is how many bytes of a directory's file system can be written without
+// FreeSpace is how many bytes of a directory's file system can be written without
 // privileges.
-func freeSpace(directory string) (free int64, ok bool) {
+func FreeSpace(directory string) (free int64, ok bool) {
 	var system syscall.Statfs_t
 	if err := syscall.Statfs(directory, &system); err != nil {
 		return 0, false

@@ -11,9 +11,10 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
-	"github.com/gofrs/flock"
+	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/driver"
 	_ "github.com/ncruces/go-sqlite3/vfs/memdb" // the file system behind sqlite::memory:
 	"github.com/pressly/goose/v3"
@@ -27,13 +28,15 @@ type sqlite struct {
 	dsn string
 	// path is the file's; "" in memory.
 	path string
-	// lock keeps a second process away; nil in memory.
-	lock *flock.Flock
+	// place keeps a second process away, and tells when the file has moved; nil in memory.
+	place *place
 	// writer and readers hold the connections that are not in use. A reader that
 	// was not opened yet is nil.
 	writer  chan *sqliteConn
 	readers chan *sqliteConn
 	cache   *rowCache
+	// unscrubbed says that the log can still have what was erased; see scrub.
+	unscrubbed atomic.Bool
 }
 
 // maxIdleLog is how large the write-ahead log stays when it is begun again, in bytes: twice
@@ -41,8 +44,8 @@ type sqlite struct {
 // measure.
 const maxIdleLog = 32 << 20
 
-// ErrInUse means that another process has the database file open.
-var ErrInUse = errors.New("the database is in use by another EscrowGrid process")
+// busyTimeout is how long a connection waits for another, in milliseconds.
+const busyTimeout = "10000"
 
 // openSQLite opens the file at a path, or, for ":memory:", a database that ends
 // with the process.
@@ -57,16 +60,22 @@ func openSQLite(ctx context.Context, path string, connections int, cache *rowCac
 	} else if err := s.openFile(path); err != nil {
 		return nil, err
 	}
+	// Whoever had the file before may have been killed between an erasure and its scrub.
+	s.unscrubbed.Store(true)
 
 	s.dsn += "&_pragma=foreign_keys(on)&_pragma=recursive_triggers(on)"
 	writer, err := openSQLiteConn(ctx, s.dsn)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), s.unlock())
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), s.place.release())
 	}
 	// From its first read on, the connection keeps the files beside the database there: without
 	// it, another that closes, such as a migration's, would be the last and remove them.
-	if err := writer.db.Exec("SELECT COUNT(*) FROM sqlite_schema"); err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), writer.close(), s.unlock())
+	err = writer.db.Exec("SELECT COUNT(*) FROM sqlite_schema")
+	if err == nil {
+		err = s.noteCompanions()
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), writer.close(), s.place.release())
 	}
 
 	s.writer <- writer
@@ -76,8 +85,7 @@ func openSQLite(ctx context.Context, path string, connections int, cache *rowCac
 	return s, nil
 }
 
-// openFile makes the file where there is none, readable by its owner alone, and
-// takes the lock beside it.
+// openFile makes the file where there is none, and takes it for this process.
 func (s *sqlite) openFile(path string) error {
 	if path == "" {
 		return errors.New("the database URL has no path: write sqlite:escrowgrid.db")
@@ -91,16 +99,11 @@ func (s *sqlite) openFile(path string) error {
 	if err := registerGatheringVFS(); err != nil {
 		return err
 	}
-	s.lock = flock.New(path+".lock", flock.SetPermissions(0o600))
-	locked, err := s.lock.TryLock()
-	if err != nil {
-		return fmt.Errorf("lock %s: %w", path, err)
+	if s.place, err = claimPlace(path); err != nil {
+		return err
 	}
-	if !locked {
-		return fmt.Errorf("%w: %s", ErrInUse, path)
-	}
-	if err := errors.Join(makePrivate(path), makeShared(path)); err != nil {
-		return errors.Join(err, s.unlock())
+	if err := makeShared(path); err != nil {
+		return errors.Join(err, s.place.release())
 	}
 
 	// modeof gives the log beside the database the permissions of the database.
@@ -109,18 +112,18 @@ func (s *sqlite) openFile(path string) error {
 	// again, such as a backup; behind it, journal_size_limit gives the space back.
 	s.dsn = "file:" + (&url.URL{Path: path}).EscapedPath() + "?vfs=" + gatheringVFSName +
 		"&modeof=" + strings.ReplaceAll(url.QueryEscape(path), "+", "%20") +
-		"&_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)" +
-		"&_pragma=wal_autocheckpoint(4000)&_pragma=journal_size_limit(" + strconv.Itoa(maxIdleLog) + ")"
+		"&_pragma=busy_timeout(" + busyTimeout + ")&_pragma=journal_mode(wal)&_pragma=synchronous(full)" +
+		"&_pragma=secure_delete(on)&_pragma=wal_autocheckpoint(4000)" +
+		"&_pragma=journal_size_limit(" + strconv.Itoa(maxIdleLog) + ")"
 	return nil
 }
 
-// makePrivate makes a file that its owner alone can read, where there is none.
-func makePrivate(path string) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // The operator says where.
-	if err != nil {
-		return err
+// noteCompanions remembers the files that SQLite keeps beside the database while it is open.
+func (s *sqlite) noteCompanions() error {
+	if s.place == nil {
+		return nil
 	}
-	return file.Close()
+	return errors.Join(s.place.note(s.path+"-wal"), s.place.note(s.path+"-shm"), s.place.check())
 }
 
 // makeShared makes the memory that the connections to a file share, with the permissions of
@@ -140,13 +143,6 @@ func makeShared(path string) error {
 	return errors.Join(file.Chmod(about.Mode().Perm()), file.Close())
 }
 
-func (s *sqlite) unlock() error {
-	if s.lock == nil {
-		return nil
-	}
-	return s.lock.Close()
-}
-
 func (s *sqlite) name() string      { return "sqlite" }
 func (s *sqlite) isExclusive() bool { return true }
 func (s *sqlite) sendsWhole() bool  { return false }
@@ -154,13 +150,22 @@ func (s *sqlite) sendsWhole() bool  { return false }
 // close waits for the connections that are in use.
 func (s *sqlite) close() error {
 	var errs []error
+	closing := func(conn *sqliteConn) {
+		// The last one removes what is beside the database, by name: another database's by now.
+		if s.place.check() != nil {
+			_, err := conn.db.FileControl("main", sqlite3.FCNTL_PERSIST_WAL, true)
+			errs = append(errs, err)
+		}
+		errs = append(errs, conn.close())
+	}
+
 	for range cap(s.readers) {
 		if reader := <-s.readers; reader != nil {
-			errs = append(errs, reader.close())
+			closing(reader)
 		}
 	}
-	errs = append(errs, (<-s.writer).close(), s.unlock())
-	return errors.Join(errs...)
+	closing(<-s.writer)
+	return errors.Join(append(errs, s.place.release())...)
 }
 
 func (s *sqlite) connections() (open, used, limit int) {
@@ -179,7 +184,7 @@ func (s *sqlite) space() (size, free int64, ok bool) {
 			size += file.Size()
 		}
 	}
-	free, ok = freeSpace(filepath.Dir(s.path))
+	free, ok = FreeSpace(filepath.Dir(s.path))
 	return size, free, ok
 }
 
@@ -221,7 +226,7 @@ func (s *sqlite) query(ctx context.Context, sql string, args []any, scan func(ro
 		return err
 	}
 	if conn == nil {
-		if conn, err = openSQLiteConn(ctx, s.dsn+"&_pragma=query_only(on)"); err != nil {
+		if conn, err = s.openReader(ctx); err != nil {
 			s.readers <- nil
 			return classify(err)
 		}
@@ -230,13 +235,34 @@ func (s *sqlite) query(ctx context.Context, sql string, args []any, scan func(ro
 	return classify(conn.traced(ctx, sql, args, scan))
 }
 
+// openReader opens a connection that reads, by the names of the files.
+func (s *sqlite) openReader(ctx context.Context) (*sqliteConn, error) {
+	if err := s.place.check(); err != nil {
+		return nil, err
+	}
+	conn, err := openSQLiteConn(ctx, s.dsn+"&_pragma=query_only(on)")
+	if err != nil {
+		return nil, err
+	}
+	// It leads to another database where that has taken the place meanwhile.
+	if err := s.place.check(); err != nil {
+		return nil, errors.Join(err, conn.close())
+	}
+	return conn, nil
+}
+
 // list is query: the migration tells the planner how large the tables will be.
 func (s *sqlite) list(ctx context.Context, sql string, args []any, scan func(row) error) error {
 	return s.query(ctx, sql, args, scan)
 }
 
-// checkWritable has nothing to ask: a file that cannot be written to is not opened.
-func (s *sqlite) checkWritable(context.Context) error { return nil }
+// checkWritable has no more to ask: a file that cannot be written to is not opened.
+func (s *sqlite) checkWritable(context.Context) error { return s.place.check() }
+
+func (s *sqlite) hasMoved() <-chan struct{} { return s.place.hasMoved() }
+
+// others finds nothing: the file has this process alone.
+func (s *sqlite) others(context.Context) (int64, error) { return 0, nil }
 
 // endAbandoned finds nothing: the file has this process alone.
 func (s *sqlite) endAbandoned(context.Context, time.Duration) (int, error) { return 0, nil }
@@ -248,6 +274,9 @@ func (s *sqlite) transact(ctx context.Context, fill func(changeSink) error) erro
 	}
 	defer func() { s.writer <- conn }()
 
+	if err := s.place.check(); err != nil {
+		return err
+	}
 	err = conn.run(ctx, "BEGIN IMMEDIATE", nil, nil)
 	if err == nil {
 		err = fill(sqliteSink{ctx, conn})
@@ -255,7 +284,10 @@ func (s *sqlite) transact(ctx context.Context, fill func(changeSink) error) erro
 	if err == nil {
 		err = conn.run(ctx, "COMMIT", nil, nil)
 	}
-	if err != nil && !conn.db.GetAutocommit() {
+	if err == nil {
+		return s.place.check()
+	}
+	if !conn.db.GetAutocommit() {
 		_ = conn.run(context.WithoutCancel(ctx), "ROLLBACK", nil, nil)
 	}
 	return classify(err)
@@ -267,10 +299,13 @@ func (s *sqlite) exec(ctx context.Context, sql string, args []any) (int64, error
 		return 0, err
 	}
 	defer func() { s.writer <- conn }()
+	if err := s.place.check(); err != nil {
+		return 0, err
+	}
 	if err := conn.traced(ctx, sql, args, nil); err != nil {
 		return 0, classify(err)
 	}
-	return conn.db.Changes(), nil
+	return conn.db.Changes(), s.place.check()
 }
 
 // ifLeader runs the work: no other process shares the database.
@@ -286,8 +321,11 @@ func (s *sqlite) migrate(ctx context.Context) error {
 	return errors.Join(migrateUp(ctx, goose.DialectSQLite3, db, "migrations/sqlite"), db.Close())
 }
 
-// identify has nothing to note: while a process has the file, it is the same.
-func (s *sqlite) identify(context.Context) error { return nil }
+// identify has nothing to note: the database is the same, or has moved.
+func (s *sqlite) identify(context.Context) error { return s.place.check() }
 
 // behind is empty, as nobody else writes to the file.
 func (s *sqlite) behind(context.Context, []head) ([]escrow.InstitutionID, error) { return nil, nil }
+
+// confirm has nothing to wait for: what can be read is on the disk.
+func (s *sqlite) confirm(context.Context, []head) ([]escrow.InstitutionID, error) { return nil, nil }

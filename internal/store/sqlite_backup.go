@@ -14,8 +14,8 @@ import (
 const copiedPages = 1000
 
 // CopySQLite copies an SQLite database as it is at one moment, while others may write to
-// it, to a file that is empty. It checks the copy's structure. Progress, which may be nil, is
-// told the pages that are copied of how many.
+// it, to a file that is empty, all but the nonces of new API keys. It checks the copy's
+// structure. Progress, which may be nil, is told the pages that are copied of how many.
 func CopySQLite(ctx context.Context, from string, to *Partial, progress func(done, total int64)) (err error) {
 	source, err := openSQLiteConn(ctx, fileURI(from)+"?mode=ro&_pragma=busy_timeout(10000)")
 	if err != nil {
@@ -33,7 +33,36 @@ func CopySQLite(ctx context.Context, from string, to *Partial, progress func(don
 	if err := copyPages(ctx, source.db, to.Path(), progress); err != nil {
 		return fmt.Errorf("copy %s: %w", from, err)
 	}
+	if err := forgetNonces(ctx, to.Path()); err != nil {
+		return fmt.Errorf("leave the nonces of API keys out of the copy: %w", err)
+	}
 	return checkStructure(ctx, to.Path())
+}
+
+// forgetNonces removes what the secrets of new API keys are derived from, beside secrets that
+// are in no database. A request that is repeated after a restoration is told that its key's
+// secret is gone.
+func forgetNonces(ctx context.Context, path string) (err error) {
+	conn, err := openSQLiteConn(ctx, fileURI(path))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.close()) }()
+
+	// What a file from elsewhere brings along must not run before it is verified.
+	if _, err := conn.db.Config(sqlite3.DBCONFIG_ENABLE_TRIGGER, false); err != nil {
+		return err
+	}
+	for _, statement := range []string{
+		"PRAGMA journal_mode = delete",
+		"PRAGMA secure_delete = on", // Bytes that are free do not keep them either.
+		"UPDATE idempotency_records SET nonce = NULL WHERE nonce IS NOT NULL",
+	} {
+		if err := conn.run(ctx, statement, nil, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // SealSQLite leaves of a database that nobody has open one file that needs no other beside it,

@@ -144,45 +144,84 @@ func bind(statement *sqlite3.Stmt, place int, arg any) error {
 
 type sqliteRow struct{ statement *sqlite3.Stmt }
 
-// Scan implements row.
+// Scan implements row. SQLite reads a value of any storage class as one of any other, so two that
+// are stored in other ways would look alike: each must be of the class that is written.
 func (r sqliteRow) Scan(destinations ...any) error {
 	for column, destination := range destinations {
-		null := r.statement.ColumnType(column) == sqlite3.NULL
-
-		switch d := destination.(type) {
-		case *string:
-			*d = r.statement.ColumnText(column)
-		case **string:
-			if *d = nil; !null {
-				text := r.statement.ColumnText(column)
-				*d = &text
-			}
-
-		case *int64:
-			*d = r.statement.ColumnInt64(column)
-
-		case *[]byte:
-			if *d = nil; !null {
-				*d = r.statement.ColumnBlob(column, nil)
-			}
-		case *[16]byte:
-			id := r.statement.ColumnRawBlob(column)
-			copy(d[:], id)
-			if len(id) != len(d) {
-				return fmt.Errorf("sqlite: column %d is not an id", column)
-			}
-
-		case *time.Time:
-			*d = time.UnixMicro(r.statement.ColumnInt64(column)).UTC()
-		case **time.Time:
-			if *d = nil; !null {
-				at := time.UnixMicro(r.statement.ColumnInt64(column)).UTC()
-				*d = &at
-			}
-
-		default:
-			return fmt.Errorf("sqlite: no way to scan into a %T", destination)
+		class := r.statement.ColumnType(column)
+		expected, optional := storageClassOf(destination)
+		if class != expected && (class != sqlite3.NULL || !optional) {
+			return fmt.Errorf("sqlite: %s is stored as %s, not as %s", r.statement.ColumnName(column), class, expected)
+		}
+		if err := r.scanColumn(column, destination, class == sqlite3.NULL); err != nil {
+			return err
 		}
 	}
 	return r.statement.Err()
+}
+
+// storageClassOf is the class of what a destination takes; optional says that NULL is taken, too.
+func storageClassOf(destination any) (class sqlite3.Datatype, optional bool) {
+	switch destination.(type) {
+	case *string:
+		return sqlite3.TEXT, false
+	case **string:
+		return sqlite3.TEXT, true
+	case *[]byte:
+		return sqlite3.BLOB, true
+	case *[16]byte:
+		return sqlite3.BLOB, false
+	case **[16]byte:
+		return sqlite3.BLOB, true
+	case **time.Time:
+		return sqlite3.INTEGER, true
+	}
+
+	return sqlite3.INTEGER, false
+}
+
+func (r sqliteRow) scanColumn(column int, destination any, null bool) error {
+	switch d := destination.(type) {
+	case *string:
+		*d = r.statement.ColumnText(column)
+	case **string:
+		if *d = nil; !null {
+			*d = new(r.statement.ColumnText(column))
+		}
+
+	case *int64:
+		*d = r.statement.ColumnInt64(column)
+
+	case *[]byte:
+		if *d = nil; !null {
+			*d = r.statement.ColumnBlob(column, []byte{})
+		}
+	case *[16]byte:
+		return r.scanID(column, d)
+	case **[16]byte:
+		if *d = nil; !null {
+			*d = new([16]byte)
+			return r.scanID(column, *d)
+		}
+
+	case *time.Time:
+		*d = time.UnixMicro(r.statement.ColumnInt64(column)).UTC()
+	case **time.Time:
+		if *d = nil; !null {
+			*d = new(time.UnixMicro(r.statement.ColumnInt64(column)).UTC())
+		}
+
+	default:
+		return fmt.Errorf("sqlite: no way to scan into a %T", destination)
+	}
+	return nil
+}
+
+func (r sqliteRow) scanID(column int, id *[16]byte) error {
+	stored := r.statement.ColumnRawBlob(column)
+	copy(id[:], stored)
+	if len(stored) != len(id) {
+		return fmt.Errorf("sqlite: %s is not an id", r.statement.ColumnName(column))
+	}
+	return nil
 }

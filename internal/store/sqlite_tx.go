@@ -25,7 +25,11 @@ func (s *sqlite) begin(ctx context.Context, needs groupNeeds) (Tx, error) {
 		return nil, err
 	}
 	tx := &sqliteTx{store: s, conn: conn, needs: needs, books: make(groupBooks, len(needs))}
-	err = conn.traced(ctx, "BEGIN IMMEDIATE", nil, nil)
+
+	err = s.place.check()
+	if err == nil {
+		err = conn.traced(ctx, "BEGIN IMMEDIATE", nil, nil)
+	}
 	if err == nil {
 		err = tx.load(ctx)
 	}
@@ -64,6 +68,9 @@ func (tx *sqliteTx) loadBooks(ctx context.Context, id escrow.InstitutionID, need
 	for _, t := range bookTables {
 		t.loadEach(read, &missing, tx.books)
 	}
+	for _, unique := range tx.books[id].UniqueReferences(&needs) {
+		read(positionByReference, []any{idArg(id), idArg(unique.Template), unique.Text}, tx.books.loadReferenced)
+	}
 	return failed
 }
 
@@ -90,8 +97,18 @@ func (tx *sqliteTx) Commit(ctx context.Context) error {
 		}
 		return kinded{ErrOutcomeUnknown, err}
 	}
+	// What was committed may be in a file that nobody finds any more. It is not acknowledged, and
+	// who brings the file back has it.
+	if err := tx.store.place.check(); err != nil {
+		tx.store.cache.forget(inLockOrder(tx.needs)...)
+		return kinded{ErrOutcomeUnknown, err}
+	}
 
 	tx.store.cache.keepGroup(tx.books, tx.needs)
+	// What was committed stays so, whatever becomes of this; see scrub.
+	if erases(tx.books) {
+		_ = tx.store.scrub(ctx, tx.conn)
+	}
 	return nil
 }
 

@@ -9,10 +9,10 @@ import (
 	"github.com/ncruces/go-sqlite3/vfs"
 )
 
-// gatheringVFS is the operating system's files, except that it gathers what SQLite appends
-// to its write-ahead log until that must be on the disk. SQLite makes two system calls for
-// each page of a transaction, a hundred for a group; gathered, they are one. No
-// commit is known to anybody before its Sync.
+// gatheringVFS is the operating system's files, except that it writes pages clean, see
+// cleanFile, and gathers what SQLite appends to its write-ahead log until that must be on the
+// disk. SQLite makes two system calls for each page of a transaction, a hundred for a group;
+// gathered, they are one. No commit is known to anybody before its Sync.
 type gatheringVFS struct{ vfs.VFSFilename }
 
 // gatheringVFSName is the name by which SQLite opens a gatheringVFS.
@@ -30,8 +30,12 @@ var registerGatheringVFS = sync.OnceValue(func() error {
 // OpenFilename implements vfs.VFSFilename.
 func (v gatheringVFS) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
 	file, opened, err := v.VFSFilename.OpenFilename(name, flags)
-	if err == nil && flags&vfs.OPEN_WAL != 0 {
+	switch {
+	case err != nil:
+	case flags&vfs.OPEN_WAL != 0:
 		file = &gatheringFile{File: file}
+	case flags&vfs.OPEN_MAIN_DB != 0:
+		file = &cleanFile{File: file}
 	}
 	return file, opened, err
 }

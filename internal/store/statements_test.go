@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
@@ -170,9 +171,9 @@ func allStatements(t *testing.T) *statements {
 	of := escrow.InstitutionID{15: 1}
 	rows := errors.Join(
 		insertOne(t, s, headTable, head{of, escrow.Head{Sequence: 1}}),
-		insertOne(t, s, institutionTable, escrow.Institution{ID: of}),
+		insertOne(t, s, institutionTable, escrow.Institution{ID: of, Upkeep: escrow.Upkeep{Version: 1}}),
 		insertOne(t, s, positionTable, escrow.Position{
-			InstitutionID: of, Currency: "USD", Amount: 1, State: escrow.StateCreated, Version: 1,
+			InstitutionID: of, Currency: money.Currency{Code: "USD", Decimals: 2}, Amount: 1, State: escrow.StateCreated, Version: 1,
 		}),
 	)
 	if rows != nil {
@@ -196,8 +197,8 @@ func addTransactions(t *testing.T, found *statements) {
 	t.Helper()
 	of := escrow.InstitutionID{15: 1}
 	needs := booksNeeds{of: of, rows: escrow.Needs{
-		Institution: true, Policies: true, Keys: []escrow.KeyID{{}}, Templates: []escrow.TemplateID{{}}, Assets: []escrow.AssetID{{}},
-		Positions: []escrow.PositionID{{}}, Records: []string{""},
+		Institution: true, ActiveKeys: true, HoldingPosition: true, Policies: true, Keys: []escrow.KeyID{{}}, Templates: []escrow.TemplateID{{}}, Assets: []escrow.AssetID{{}},
+		Positions: []escrow.PositionID{{}}, Erasures: []escrow.ErasureID{{}}, Records: []string{""},
 	}}
 	found.add("Begin on SQLite", "BEGIN IMMEDIATE")
 	found.add("Begin or Commit on PostgreSQL", beginReadCommitted)
@@ -208,21 +209,29 @@ func addTransactions(t *testing.T, found *statements) {
 		table.loadAll(func(sql string, _ []any, _ func(row) error) { found.add("Begin on PostgreSQL, "+table.Name(), sql) }, []booksNeeds{needs}, nil)
 	}
 
+	found.add("Begin on SQLite, for templates with uniqueExternalReference", positionByReference)
+	found.add("Begin on PostgreSQL, for templates with uniqueExternalReference", positionsByReference)
+
 	sink := recordingSink{"Commit", found}
 	books := escrow.NewBooks(of, escrow.Head{}, true)
 	books.Entries = make([]escrow.Entry, 1)
 	books.Institutions.Put(of, escrow.Institution{})
-	books.Keys.Put(escrow.KeyID{}, escrow.APIKey{})
+	books.Keys.Put(escrow.KeyID{}, escrow.APIKey{Version: 1})
 	books.Policies.Put("", escrow.Policy{})
 	books.Templates.Put(escrow.TemplateID{}, escrow.AssetTemplate{})
 	books.Assets.Put(escrow.AssetID{}, escrow.Asset{})
 	books.Positions.Put(escrow.PositionID{}, escrow.Position{})
+	books.Erasures.Put(escrow.ErasureID{}, escrow.Erasure{})
 	books.Records.Put("", escrow.Record{})
 	err := errors.Join(
 		writeGroup(sink, []*escrow.Books{books}, true),
+		update(sink, institutionTable, []escrow.Institution{{}}),
 		update(sink, keyTable, []escrow.APIKey{{}}),
+		update(sink, templateTable, []escrow.AssetTemplate{{}}),
+		update(sink, assetTable, []escrow.Asset{{}}),
 		update(sink, policyTable, []escrow.Policy{{}}),
 		update(sink, positionTable, []escrow.Position{{}}),
+		clearPrivate(sink, []clearing{{}}),
 	)
 	if err != nil {
 		t.Fatal(err)
@@ -230,12 +239,23 @@ func addTransactions(t *testing.T, found *statements) {
 	found.add("Commit", "COMMIT")
 	found.add("Rollback", "ROLLBACK")
 	found.add("Position, Key and their like on PostgreSQL, before they count on what is remembered", headsOf)
-	found.add("each connection to PostgreSQL; CheckWritable on PostgreSQL", isReadOnly)
-	found.add("each connection to PostgreSQL", sessionSettings)
-	found.add("each connection to PostgreSQL", commitsWait)
+	found.add("CheckWritable on PostgreSQL", isReadOnly)
+	found.add("each connection to PostgreSQL", sessionState)
+	found.add("each connection to PostgreSQL", settingsOfSession)
+	found.add("each transaction on PostgreSQL behind a pooler", settingsOfTransaction(true))
 	found.add("a new connection on PostgreSQL", identityQuery)
 	found.add("CheckHistory on PostgreSQL", journalsBehind)
-	found.add("each connection to PostgreSQL", clientWatched)
+	found.add("Confirm on PostgreSQL", waited)
+	found.add("each connection to PostgreSQL", watchClient(forSession))
+	found.add("each connection to PostgreSQL behind a pooler", watchClient(forTransaction))
+	for _, table := range copiedTables {
+		sql := table.copyStatements()
+		found.add("CopyFrom, rows of "+table.Name(), sql.first)
+		found.add("CopyFrom, later rows of "+table.Name(), sql.later)
+		found.add("CopyFrom on SQLite, for each row of "+table.Name(), sql.inserts.perRow)
+		found.add("CopyFrom on PostgreSQL, rows of "+table.Name(), sql.inserts.perSet)
+	}
+	found.add("Servers on PostgreSQL", otherSessions)
 	found.add("EndAbandoned on PostgreSQL", abandonedEnded)
 	found.add("IfLeader on PostgreSQL", leaseTaken)
 	found.add("IfLeader on PostgreSQL", leaseRenewed)
@@ -260,6 +280,8 @@ func calls(ctx context.Context, of escrow.InstitutionID) []storeCall {
 		{"Template", func(s *Store) error { _, err := s.Template(ctx, of, escrow.TemplateID{}); return err }},
 		{"Asset", func(s *Store) error { _, err := s.Asset(ctx, of, escrow.AssetID{}); return err }},
 		{"Position", func(s *Store) error { _, err := s.Position(ctx, of, escrow.PositionID{}); return err }},
+		{"HolderTotals", func(s *Store) error { _, err := s.HolderTotals(ctx, of, "h"); return err }},
+		{"Erasure", func(s *Store) error { _, err := s.Erasure(ctx, of, escrow.ErasureID{}); return err }},
 		{"WithEvents", func(s *Store) error {
 			_, err := s.WithEvents(ctx, escrow.Position{InstitutionID: of, Version: 2})
 			return err
@@ -274,18 +296,23 @@ func calls(ctx context.Context, of escrow.InstitutionID) []storeCall {
 		{"Purge", func(s *Store) error { _, err := s.Purge(ctx, time.Now(), 1); return err }},
 		{"AddSecurityEvents", func(s *Store) error { return s.AddSecurityEvents(ctx, []escrow.SecurityEvent{{Count: 1}}) }},
 		{"CheckHistory", func(s *Store) error { _, err := s.CheckHistory(ctx); return err }},
-		{"ClosedJournals", func(s *Store) error { _, err := s.ClosedJournals(ctx, of, 1); return err }},
-		{"CloseIfLost", func(s *Store) error {
-			_, err := s.CloseIfLost(ctx, of, escrow.Head{Sequence: 1})
+		{"HaltedJournals", func(s *Store) error { _, err := s.HaltedJournals(ctx, of, 1); return err }},
+		{"HaltIfLost", func(s *Store) error {
+			_, err := s.HaltIfLost(ctx, of, escrow.Head{Sequence: 1})
 			return err
 		}},
 		{"StoredEntries", func(s *Store) error { _, err := s.StoredEntries(ctx, of, 1, 2); return err }},
 		{"StoredPage", func(s *Store) error { _, err := s.StoredPage(ctx, of, 1, 2); return err }},
 		{"NextSequence", func(s *Store) error { _, _, err := s.NextSequence(ctx, of, 1); return err }},
 		{"Histories", func(s *Store) error { _, err := s.Histories(ctx, of, []string{""}); return err }},
+		{"Claims", func(s *Store) error {
+			return s.Claims(ctx, of, []escrow.PositionID{{}}, map[escrow.PositionID]escrow.Claim{})
+		}},
 		{"Range", func(s *Store) error { _, _, err := s.Range(ctx, of); return err }},
 		{"CountEntries", func(s *Store) error { _, err := s.CountEntries(ctx); return err }},
 		{"NextTenant", func(s *Store) error { _, _, err := s.NextTenant(ctx, of); return err }},
+		{"TablesOfNobody", func(s *Store) error { _, err := s.TablesOfNobody(ctx); return err }},
+		{"EachTile", func(s *Store) error { return s.EachTile(ctx, of, func(_, _, _ int64) {}) }},
 		{"Tile", func(s *Store) error { _, _, err := s.Tile(ctx, of, translog.TileID{}); return err }},
 		{"AddCheckpoint", func(s *Store) error {
 			return s.AddCheckpoint(ctx, Checkpoint{}, make([]translog.Tile, 1), make([]CheckpointKey, 1))
@@ -296,6 +323,9 @@ func calls(ctx context.Context, of escrow.InstitutionID) []storeCall {
 		{"FirstCheckpoint", func(s *Store) error { _, _, err := s.FirstCheckpoint(ctx, of, 1); return err }},
 		{"UnsignedJournals", func(s *Store) error { _, err := s.UnsignedJournals(ctx, of, 1); return err }},
 		{"CheckpointKeys", func(s *Store) error { _, err := s.CheckpointKeys(ctx); return err }},
+		{"CheckCopy and BeginCopy", func(s *Store) error { return s.CheckCopy(ctx) }},
+		{"FinishCopy", func(s *Store) error { return s.FinishCopy(ctx) }},
+		{"CopyFrom", func(s *Store) error { _, err := s.allHeads(ctx); return err }},
 		{"AddCheckpointKey", func(s *Store) error { return s.AddCheckpointKey(ctx, CheckpointKey{}) }},
 	}
 	for _, table := range BookTables() {
@@ -360,14 +390,19 @@ func lists(ctx context.Context, of escrow.InstitutionID) (lists []storeCall) {
 		return err
 	}
 	add("Positions", func(s *Store, page escrow.PageRequest) error { return positions(s, escrow.PositionFilter{}, page) })
+	filtered("Positions, counted", func(s *Store) error {
+		return positions(s, escrow.PositionFilter{}, escrow.PageRequest{Limit: 100, Count: true})
+	})
 	for name, filter := range inOrderOf([]named[escrow.PositionFilter]{
 		{"with events", escrow.PositionFilter{WithEvents: true}},
 		{"of a period", escrow.PositionFilter{Period: period}},
 		{"on an asset", escrow.PositionFilter{Asset: &escrow.AssetID{}}},
 		{"of a holder", escrow.PositionFilter{HolderReference: "h"}},
 		{"under a reference", escrow.PositionFilter{ExternalReference: "x"}},
-		{"in a state", escrow.PositionFilter{State: escrow.StateFunded}},
-		{"in a currency", escrow.PositionFilter{Currency: "USD"}},
+		{"in one of some states", escrow.PositionFilter{States: []escrow.State{escrow.StateFunded, escrow.StateReleased}}},
+		{"by their last steps", escrow.PositionFilter{Updated: period}},
+		{"in a state", escrow.PositionFilter{States: []escrow.State{escrow.StateFunded}}},
+		{"in a currency", escrow.PositionFilter{Currencies: []money.Code{"USD"}}},
 	}) {
 		filtered("Positions, "+name, func(s *Store) error { return positions(s, filter, first) })
 	}
@@ -379,8 +414,9 @@ func lists(ctx context.Context, of escrow.InstitutionID) (lists []storeCall) {
 	add("Entries", func(s *Store, page escrow.PageRequest) error { return entries(s, escrow.EntryFilter{}, page) })
 	for name, filter := range inOrderOf([]named[escrow.EntryFilter]{
 		{"of the ledger", escrow.EntryFilter{LedgerOnly: true}},
-		{"of a kind of the ledger's", escrow.EntryFilter{Kind: escrow.KindPositionCreated}},
-		{"of another kind", escrow.EntryFilter{Kind: escrow.KindKeyCreated}},
+		{"of a kind of the ledger's", escrow.EntryFilter{Kinds: []escrow.Kind{escrow.KindPositionCreated}}},
+		{"of some kinds", escrow.EntryFilter{Kinds: []escrow.Kind{escrow.KindPositionCreated, escrow.KindKeyCreated}}},
+		{"of another kind", escrow.EntryFilter{Kinds: []escrow.Kind{escrow.KindKeyCreated}}},
 		{"of an actor", escrow.EntryFilter{Actor: new(escrow.ActorRoot())}},
 		{"on a subject", escrow.EntryFilter{Subject: "s"}},
 		{"up to a sequence", escrow.EntryFilter{UpTo: 1}},
@@ -389,6 +425,7 @@ func lists(ctx context.Context, of escrow.InstitutionID) (lists []storeCall) {
 		filtered("Entries, "+name, func(s *Store) error { return entries(s, filter, first) })
 	}
 
+	add("Erasures", func(s *Store, page escrow.PageRequest) error { _, err := s.Erasures(ctx, of, page); return err })
 	add("Checkpoints", func(s *Store, page escrow.PageRequest) error { _, err := s.Checkpoints(ctx, of, page); return err })
 	refusals := func(s *Store, filter escrow.SecurityEventFilter, page escrow.PageRequest) error {
 		_, err := s.SecurityEvents(ctx, filter, page)

@@ -77,6 +77,11 @@ func newStore(database database, cache *rowCache) *Store {
 // Close waits for the connections that are in use, and closes all.
 func (s *Store) Close() error { return s.database.close() }
 
+// Moved returns a channel that is closed when an SQLite database turns out to be no longer where
+// it was opened: from then on everything fails with ErrMoved, as of a database that is not
+// available. Each transaction looks, and so does CheckHistory.
+func (s *Store) Moved() <-chan struct{} { return s.database.hasMoved() }
+
 // Name is "sqlite" or "postgres".
 func (s *Store) Name() string { return s.database.name() }
 
@@ -102,7 +107,7 @@ func (s *Store) Begin(ctx context.Context, needs map[escrow.InstitutionID]escrow
 	// The journals have gone back, or seem to: what is begun again sees what has become of them.
 	tx.Rollback(ctx)
 	for _, seen := range further {
-		if _, err := s.CloseIfLost(ctx, seen.InstitutionID, seen.Head); err != nil {
+		if _, err := s.HaltIfLost(ctx, seen.InstitutionID, seen.Head); err != nil {
 			return nil, err
 		}
 	}

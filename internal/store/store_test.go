@@ -122,7 +122,7 @@ func TestASQLiteFileIsOpenOnce(t *testing.T) {
 	if err := open(t, "sqlite:"+path).Migrate(t.Context()); err != nil {
 		t.Errorf("after it was closed: %v", err)
 	}
-	for _, file := range []string{path, path + ".lock", path + "-wal", path + "-shm"} {
+	for _, file := range []string{path, path + "-wal", path + "-shm"} {
 		if status, err := os.Stat(file); err != nil || status.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v; want a file that its owner alone can read", file, status, err)
 		}

@@ -18,8 +18,10 @@ type table[T any] struct {
 	layout []column
 	// list is the names of the columns, separated by commas.
 	list string
-	// large is the column that most of a row's bytes are in; empty where rows are small.
-	large string
+	// large are the columns that most of a row's bytes are in; nil where rows are small.
+	large []string
+	// conflict is what becomes of a row whose key is there already; empty where that fails.
+	conflict string
 	// inserts and updates write rows; a table without changing columns has no updates.
 	inserts, updates statement
 	// byKey reads the row of a key, byOwner those whose key begins alike.
@@ -43,7 +45,7 @@ func newTable[T any](name string, columnsOf func(*T) []column, options ...tableO
 	for _, option := range options {
 		option(&extras)
 	}
-	t.list, t.large = names(t.layout, ""), extras.large
+	t.list, t.large, t.conflict = names(t.layout, ""), extras.large, extras.conflict
 	t.inserts = insertOf(name, t.layout, extras.conflict)
 	t.updates = updateOf(name, t.layout)
 	t.grant = grantOf(t.layout, extras.purged)
@@ -58,7 +60,7 @@ func newTable[T any](name string, columnsOf func(*T) []column, options ...tableO
 type tableExtras struct {
 	conflict string
 	purged   bool
-	large    string
+	large    []string
 }
 
 type tableOption func(*tableExtras)
@@ -71,10 +73,10 @@ func onConflict(clause string) tableOption {
 // purged says that serving deletes rows that are old.
 func purged() tableOption { return func(e *tableExtras) { e.purged = true } }
 
-// large names the column that most of a row's bytes are in, where rows can be so large that
+// large names the columns that most of a row's bytes are in, where rows can be so large that
 // a page of them ends early.
-func large(column string) tableOption {
-	return func(e *tableExtras) { e.large = column }
+func large(columns ...string) tableOption {
+	return func(e *tableExtras) { e.large = columns }
 }
 
 // names lists the names of columns, each behind a prefix.
@@ -151,10 +153,10 @@ func updateOf(name string, columns []column) statement {
 }
 
 // grantOf is the privileges that serving takes: what a row was made with cannot be
-// changed with them.
+// changed with them, but for what can be erased.
 func grantOf(columns []column, purged bool) string {
 	grant := "SELECT, INSERT"
-	if changing := partsOf(columns, changingPart); len(changing) > 0 {
+	if changing := partsOf(columns, changingPart, erasablePart); len(changing) > 0 {
 		grant += ", UPDATE (" + names(changing, "") + ")"
 	}
 	if purged {
@@ -193,26 +195,51 @@ func (t *table[T]) release(b *binding[T]) {
 	t.bindings.Put(b)
 }
 
+// read reads a row of the table's columns.
+func (b *binding[T]) read(table string, r row) error {
+	if err := r.Scan(b.destinations...); err != nil {
+		return err
+	}
+	for _, c := range b.columns {
+		if err := c.scanned(); err != nil {
+			return fmt.Errorf("%s: %w", table, &columnError{c.name, err})
+		}
+	}
+	return nil
+}
+
+// columnError is why a column cannot be read.
+type columnError struct {
+	column string
+	fault  error
+}
+
+func (e *columnError) Error() string { return e.column + ": " + e.fault.Error() }
+
 // scan reads a row of the table's columns.
 func (t *table[T]) scan(r row) (read T, err error) {
 	b := t.bind()
 	defer t.release(b)
 
-	if err := r.Scan(b.destinations...); err != nil {
+	if err := b.read(t.name, r); err != nil {
 		return read, err
-	}
-	for _, c := range b.columns {
-		if err := c.scanned(); err != nil {
-			return read, fmt.Errorf("%s.%s: %w", t.name, c.name, err)
-		}
 	}
 	return *b.row, nil
 }
 
-// Column is a column of a row, with its value as text.
-type Column struct{ Name, Value string }
+// Column is a column of a row, with its content as text: that of two is alike where the same
+// bytes stand there.
+type Column struct {
+	Name, Value string
+	// Null says that the column holds NULL; then there is no value.
+	Null bool
+}
 
-// shown returns the columns of a row as text.
+func shownColumn(c column, holds content) Column {
+	return Column{Name: c.name, Value: holds.text, Null: holds.null}
+}
+
+// shown returns the columns of a row as they would be written.
 func (t *table[T]) shown(row T) []Column {
 	b := t.bind()
 	defer t.release(b)
@@ -220,9 +247,49 @@ func (t *table[T]) shown(row T) []Column {
 	*b.row = row
 	shown := make([]Column, len(b.columns))
 	for i, c := range b.columns {
-		shown[i] = Column{Name: c.name, Value: c.String()}
+		shown[i] = shownColumn(c, c.written())
 	}
 	return shown
+}
+
+// storedRow is a row with its columns as they stand in the table.
+type storedRow[T any] struct {
+	row     T
+	columns []Column
+}
+
+// scanStored reads a row of the table's columns, and keeps how they stand there.
+func (t *table[T]) scanStored(r row) (stored storedRow[T], err error) {
+	b := t.bind()
+	defer t.release(b)
+
+	if err := b.read(t.name, r); err != nil {
+		return stored, err
+	}
+	stored = storedRow[T]{row: *b.row, columns: make([]Column, len(b.columns))}
+	for i, c := range b.columns {
+		stored.columns[i] = shownColumn(c, storedIn(c))
+	}
+	return stored, nil
+}
+
+// InexactError is a column in which the right value stands otherwise than the store writes it.
+type InexactError struct{ Stored, Written Column }
+
+func (e *InexactError) Error() string {
+	return fmt.Sprintf("%s is not as the server writes it: %q instead of %q",
+		e.Stored.Name, e.Stored.Value, e.Written.Value)
+}
+
+// inexact returns an *InexactError for the first column of a row that is not as the store writes
+// it, or nil.
+func (t *table[T]) inexact(stored storedRow[T]) error {
+	for i, written := range t.shown(stored.row) {
+		if there := stored.columns[i]; there != written {
+			return &InexactError{Stored: there, Written: written}
+		}
+	}
+	return nil
 }
 
 // changeSink takes what is written in one transaction, table by table.
@@ -244,10 +311,15 @@ func insert[T any](sink changeSink, t *table[T], rows []T) error {
 	if len(rows) == 0 {
 		return nil
 	}
+	return t.insertAs(sink, t.inserts, rows)
+}
+
+// insertAs is insert with a statement that says otherwise what becomes of a row that is there.
+func (t *table[T]) insertAs(sink changeSink, inserts statement, rows []T) error {
 	b := t.bind()
 	defer t.release(b)
 	return sink.write(change{
-		statement: t.inserts,
+		statement: inserts,
 		columns:   b.columns,
 		rows:      len(rows),
 		take:      func(place int) { *b.row = rows[place] },

@@ -11,11 +11,13 @@ var templateTable = newTable("asset_templates", func(t *escrow.AssetTemplate) []
 		key("institution_id", uuidColumn(&t.InstitutionID)),
 		key("id", uuidColumn(&t.ID)),
 		fixed("code", textColumn(&t.Code)),
-		fixed("name", textColumn(&t.Name)),
+		changing("name", textColumn(&t.Name)),
 		fixed("vertical", textColumn(&t.Vertical)),
 		fixed("region", textColumn(&t.Region)),
 		fixed("config", jsonColumn(&t.Config)),
 		fixed("created_at", timeColumn(&t.CreatedAt)),
+		changing("version", bigintColumn(&t.Version)),
+		changing("closed_at", optionalTimeColumn(&t.ClosedAt)),
 	}
 })
 

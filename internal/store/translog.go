@@ -57,6 +57,21 @@ func (s *Store) Tile(
 	return tile.Hashes, found, err
 }
 
+// EachTile calls each for every tile of the tree over an institution's journal, with its bytes.
+func (s *Store) EachTile(
+	ctx context.Context, institution escrow.InstitutionID, each func(level, number, bytes int64),
+) error {
+	const tiles = "SELECT level, number, CAST(length(hashes) AS bigint) FROM journal_tiles WHERE institution_id = $1"
+	return s.database.query(ctx, tiles, []any{idArg(institution)}, func(r row) error {
+		var level, number, bytes int64
+		err := r.Scan(&level, &number, &bytes)
+		if err == nil {
+			each(level, number, bytes)
+		}
+		return err
+	})
+}
+
 // Tiles reads tiles of the tree over an institution's journal, all of which must be there.
 func (s *Store) Tiles(
 	ctx context.Context, institution escrow.InstitutionID, ids []translog.TileID,
@@ -118,12 +133,18 @@ func (s *Store) FirstCheckpoint(
 func (s *Store) Checkpoints(
 	ctx context.Context, institution escrow.InstitutionID, page escrow.PageRequest,
 ) (escrow.Page[Checkpoint], error) {
+	return s.checkpoints(ctx, institution, page, checkpointTable.scan)
+}
+
+func (s *Store) checkpoints(
+	ctx context.Context, institution escrow.InstitutionID, page escrow.PageRequest, scan func(row) (Checkpoint, error),
+) (escrow.Page[Checkpoint], error) {
 	l := listOf(checkpointTable, "size")
 	l.where("institution_id = %s", idArg(institution))
 	if page.After != nil {
 		l.after(page, page.After.Sequence())
 	}
-	return pageOf(ctx, s.database, l, page, checkpointTable.scan)
+	return pageOf(ctx, s.database, l, page, scan)
 }
 
 // CheckpointsSince returns the first checkpoints of all journals that were signed at a time
@@ -202,11 +223,11 @@ var checkpointKeyTable = newTable("checkpoint_keys", func(k *CheckpointKey) []co
 	}
 }, onConflict("ON CONFLICT (verifier_key) DO NOTHING"))
 
+var allCheckpointKeys = "SELECT " + checkpointKeyTable.list + " FROM checkpoint_keys ORDER BY created_at, verifier_key"
+
 // CheckpointKeys returns the keys that checkpoints were signed with, the oldest first.
 func (s *Store) CheckpointKeys(ctx context.Context) ([]CheckpointKey, error) {
-	return all(ctx, s.database,
-		"SELECT "+checkpointKeyTable.list+" FROM checkpoint_keys ORDER BY created_at, verifier_key", nil,
-		checkpointKeyTable.scan)
+	return all(ctx, s.database, allCheckpointKeys, nil, checkpointKeyTable.scan)
 }
 
 // AddCheckpointKey keeps a key, unless it is there.

@@ -9,10 +9,13 @@ import (
 
 // Start starts a command to which the kernel sends a signal when this process dies, where
 // the kernel can do so. The command gets a process group of its own, so that Ctrl-C in a
-// terminal does not reach it. The channel is closed once the command has ended and its
-// ProcessState is set.
+// terminal does not reach it; other attributes that it has stay. The channel is closed once
+// the command has ended and its ProcessState is set.
 func Start(command *exec.Cmd, signal syscall.Signal) (ended <-chan struct{}, err error) {
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if command.SysProcAttr == nil {
+		command.SysProcAttr = new(syscall.SysProcAttr)
+	}
+	command.SysProcAttr.Setpgid = true
 	DieWithParent(command.SysProcAttr, signal)
 
 	started, done := make(chan error), make(chan struct{})

@@ -192,6 +192,19 @@ func (s *Server) checkReady(ctx context.Context) error {
 // Private reports whether the server is a process of this test.
 func (s *Server) Private() bool { return s.program != nil }
 
+// Ended is closed once a private server has ended. It is nil, and so never closed, for a server
+// that runs elsewhere.
+func (s *Server) Ended() <-chan struct{} { return s.ended }
+
+// HowEnded says how a private server ended, like "by signal killed" or "with exit code 1". It is
+// only valid once Ended is closed.
+func (s *Server) HowEnded() string {
+	if status, ok := s.program.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return "by signal " + status.Signal().String()
+	}
+	return fmt.Sprintf("with exit code %d", s.program.ProcessState.ExitCode())
+}
+
 // stopTimeout bounds how long a private server may take to shut down.
 const stopTimeout = 5 * time.Minute
 
@@ -200,6 +213,7 @@ const stopTimeout = 5 * time.Minute
 func (s *Server) Close() error {
 	var errs []error
 	if s.program != nil {
+		s.HTTP.CloseIdleConnections()                 // The server would wait for them.
 		_ = s.program.Process.Signal(syscall.SIGTERM) // It may have ended.
 		select {
 		case <-s.ended:

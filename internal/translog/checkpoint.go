@@ -3,9 +3,12 @@ package translog
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,7 +66,10 @@ func ParseCheckpoint(text string) (Checkpoint, error) {
 			return Checkpoint{}, errors.New("checkpoint: a line is empty")
 		}
 		if at, isTime := strings.CutPrefix(line, timePrefix); isTime {
-			if c.At, err = escrow.ParseTime(at); err != nil {
+			if !c.At.IsZero() {
+				return Checkpoint{}, errors.New("checkpoint: two times")
+			}
+			if c.At, err = escrow.ParseWrittenTime(at); err != nil {
 				return Checkpoint{}, fmt.Errorf("checkpoint: time %w", err)
 			}
 		}
@@ -74,6 +80,9 @@ func ParseCheckpoint(text string) (Checkpoint, error) {
 // keyParts is the number of a signing key's parts, which plus signs separate: PRIVATE,
 // KEY, a name, a hash, and base64. Only the last one may contain plus signs itself.
 const keyParts = 5
+
+// verifierKeyParts is the number of a public key's parts: a name, a hash, and base64.
+const verifierKeyParts = 3
 
 // Algorithm is that of all signatures.
 const Algorithm = "Ed25519"
@@ -139,7 +148,10 @@ func (c Checkpoint) Sign(signers ...Signer) ([]byte, error) {
 }
 
 // Verifiers are trusted public keys.
-type Verifiers struct{ known note.Verifiers }
+type Verifiers struct {
+	known note.Verifiers
+	keys  []string
+}
 
 // NewVerifiers parses public keys, as name+hash+base64.
 func NewVerifiers(keys ...string) (Verifiers, error) {
@@ -150,18 +162,54 @@ func NewVerifiers(keys ...string) (Verifiers, error) {
 			return Verifiers{}, fmt.Errorf("%q is not a public key of the form name+hash+base64", key)
 		}
 	}
-	return Verifiers{note.VerifierList(all...)}, nil
+	return Verifiers{known: note.VerifierList(all...), keys: keys}, nil
 }
 
 // Open verifies a signed note and returns its checkpoint. The note must have a signature
 // of at least one trusted key and no wrong signature of one; Open ignores signatures of
 // other keys.
 func (v Verifiers) Open(signed []byte) (Checkpoint, error) {
+	checkpoint, _, err := v.OpenSigned(signed)
+	return checkpoint, err
+}
+
+// OpenSigned is Open, and returns the trusted keys that have signed, in the order of their
+// signatures.
+func (v Verifiers) OpenSigned(signed []byte) (checkpoint Checkpoint, keys []string, err error) {
 	opened, err := note.Open(signed, v.known)
 	if err != nil {
-		return Checkpoint{}, fmt.Errorf("checkpoint: %w", err)
+		return Checkpoint{}, nil, fmt.Errorf("checkpoint: %w", err)
 	}
-	return ParseCheckpoint(opened.Text)
+	// Bits that no byte has would let one signature be written in several ways.
+	for _, signature := range slices.Concat(opened.Sigs, opened.UnverifiedSigs) {
+		if _, err := base64.StdEncoding.Strict().DecodeString(signature.Base64); err != nil {
+			return Checkpoint{}, nil, fmt.Errorf("checkpoint: a signature of %s: %w", signature.Name, err)
+		}
+	}
+
+	for _, signature := range opened.Sigs {
+		keys = append(keys, v.key(signature))
+	}
+	checkpoint, err = ParseCheckpoint(opened.Text)
+	return checkpoint, keys, err
+}
+
+// key returns the public key that a signature names.
+func (v Verifiers) key(signature note.Signature) string {
+	named := fmt.Sprintf("%s+%08x+", signature.Name, signature.Hash)
+	return v.keys[slices.IndexFunc(v.keys, func(key string) bool { return strings.HasPrefix(key, named) })]
+}
+
+// Fingerprint returns what a public key, name+hash+base64, can be compared by: the SHA-256 of its
+// name, a newline and its bytes, in hexadecimal digits, of which the key's hash is the first eight.
+func Fingerprint(verifierKey string) (string, error) {
+	parts := strings.SplitN(verifierKey, "+", verifierKeyParts)
+	key, err := base64.StdEncoding.DecodeString(parts[len(parts)-1])
+	if err != nil || len(parts) != verifierKeyParts {
+		return "", fmt.Errorf("%q is not a public key", verifierKey)
+	}
+	hash := sha256.Sum256(append([]byte(parts[0]+"\n"), key...))
+	return hex.EncodeToString(hash[:]), nil
 }
 
 // Unverified returns the checkpoint of a signed note without verifying its signatures. It
@@ -179,4 +227,17 @@ func Unverified(signed []byte) (Checkpoint, error) {
 // and the institution's id.
 func Origin(operator string, institution escrow.InstitutionID) string {
 	return operator + "/" + institution.String()
+}
+
+// Institution returns whose log the checkpoint is of, by its origin.
+func (c Checkpoint) Institution() (of escrow.InstitutionID, err error) {
+	operator := strings.LastIndex(c.Origin, "/")
+	err = of.UnmarshalText([]byte(c.Origin[operator+1:]))
+	if err == nil && operator < 1 {
+		err = errors.New("no operator stands before it")
+	}
+	if err != nil {
+		return of, fmt.Errorf("the origin of a checkpoint, %q, ends with no institution's id: %w", c.Origin, err)
+	}
+	return of, nil
 }

@@ -22,7 +22,11 @@ func Bundle(ctx context.Context, b *bundle.Bundle, config Config) (Report, error
 	}
 	v.total = 2 * b.Last
 	chain, err := v.readBundledChain(ctx, b)
-	if err != nil {
+	if err == nil && chain.broken {
+		v.findKeptOfNoJournal()
+		v.judgeTails(false)
+	}
+	if err != nil || chain.broken {
 		return v.report, err
 	}
 
@@ -37,8 +41,8 @@ func Bundle(ctx context.Context, b *bundle.Bundle, config Config) (Report, error
 			return p, err
 		},
 	})
-	if err == nil && accounted != chain.positionEntries && !chain.broken {
-		err = v.findStrayTransition(ctx, b)
+	if err == nil {
+		err = v.compareReads(ctx, b, accounted, chain.ofPositions)
 	}
 	v.findKeptOfNoJournal()
 	v.judgeTails(false)
@@ -48,11 +52,24 @@ func Bundle(ctx context.Context, b *bundle.Bundle, config Config) (Report, error
 // readBundledChain verifies the journal in a bundle, entry after entry.
 func (v *verification) readBundledChain(ctx context.Context, b *bundle.Bundle) (*chain, error) {
 	v.report.Institutions++
+	v.redacted = b.Redacted
 	return v.readChain(ctx, chainSource{
 		of:      b.Institution,
 		last:    b.Last,
 		lastNow: func(context.Context) (int64, error) { return b.Last, nil },
 	})
+}
+
+// compareReads compares the entries that the positions account for with those that the journal had
+// of them before.
+func (v *verification) compareReads(ctx context.Context, b *bundle.Bundle, accounted, expected multiset) error {
+	switch {
+	case accounted.count != expected.count:
+		return v.findStrayTransition(ctx, b)
+	case accounted != expected:
+		v.differ(b.Institution, "the file", "other entries than when it was read before", "the same")
+	}
+	return nil
 }
 
 // createdPosition is a position by the entry that created it.
@@ -73,12 +90,11 @@ func (v *verification) positionsCreated(
 		if err != nil || !more {
 			return page, err
 		}
-		stored, err := v.storedEntries(ctx, b.Institution, entries.from, entries.to, nil)
-		if err != nil {
-			return page, err
-		}
 
-		for _, entry := range stored {
+		for entry, err := range v.pageEntries(ctx, b.Institution, entries.from, entries.to, nil) {
+			if err != nil {
+				return page, err
+			}
 			if entry.Kind == escrow.KindPositionCreated {
 				page.Items = append(page.Items, createdPosition{subject: entry.Subject, sequence: entry.Sequence})
 			}
@@ -90,7 +106,7 @@ func (v *verification) positionsCreated(
 
 // creates reports whether an entry creates a position.
 func creates(stored store.StoredEntry) bool {
-	entry, err := escrow.ParseEntry(stored.Body)
+	entry, err := escrow.ParseEntry(stored.Body, nil)
 	return err == nil && entry.Kind == escrow.KindPositionCreated
 }
 
@@ -100,7 +116,7 @@ func (v *verification) findStrayTransition(ctx context.Context, b *bundle.Bundle
 		if err != nil {
 			return err
 		}
-		if entry.Kind != escrow.KindPositionStateChanged {
+		if !entry.Kind.OfPosition() || entry.Kind == escrow.KindPositionCreated {
 			continue
 		}
 
@@ -109,7 +125,7 @@ func (v *verification) findStrayTransition(ctx context.Context, b *bundle.Bundle
 			return err
 		}
 		if len(history) == 0 || !creates(history[0]) {
-			v.differ(b.Institution, entryName(entry.Sequence), "a transition of "+entry.Subject,
+			v.differAt(b.Institution, entry.Sequence, "an entry on "+entry.Subject,
 				"one of a position that an entry created")
 			return nil
 		}

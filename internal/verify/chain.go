@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"slices"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
@@ -31,20 +32,27 @@ type chain struct {
 	// head is what the journal's head must be, by the last entry that could be read.
 	head escrow.Head
 	// broken says that the entries are not those of the tree that was signed: nothing
-	// that follows can be compared with it.
-	broken bool
+	// that follows can be compared with it. brokenAt is the last of the entries of which one is
+	// the first that is another, or missing; 0 where that is not known.
+	broken   bool
+	brokenAt int64
 	// signed is how many entries the last checkpoint that they match covers, one that was
 	// kept elsewhere as well; lastSigned is the last of those beside them.
 	signed     int64
 	lastSigned translog.Checkpoint
-	// seen is the size of the last checkpoint that an earlier verification has found.
-	seen int64
+	// seen is the size of the last checkpoint that an earlier verification has found; forgotten
+	// says that the loss of one was accepted.
+	seen      int64
+	forgotten bool
 
 	checkpoints checkpointReader
 	kept        []keptCheckpoint
 
-	rotations       rotations
-	positionEntries int64
+	// acceptances are the entries that accept a loss.
+	acceptances []escrow.Entry
+	rotations   rotations
+	// all are the entries that were read, ofPositions those of positions.
+	all, ofPositions multiset
 }
 
 // readChain reads a journal from its first entry, and compares it with its checkpoints,
@@ -76,6 +84,9 @@ func (v *verification) readChain(ctx context.Context, source chainSource) (*chai
 		return c, err
 	}
 
+	if c.brokenAt > 0 {
+		v.forgetBehind(c.of, c.brokenAt)
+	}
 	c.compareSeen()
 	return c, v.noteCoverage(ctx, c)
 }
@@ -86,13 +97,17 @@ func (c *chain) addPage(ctx context.Context, read entriesRead) error {
 		c.v.differLate(c.of, c.roots.Size()+1, read.first, c.head.At)
 	}
 	if !read.last.At.IsZero() {
+		read.last.Closed = max(read.last.Closed, c.head.Closed)
 		c.head = read.last
 	}
 
-	c.positionEntries += read.positionEntries
+	c.all.merge(read.all)
+	c.ofPositions.merge(read.ofPositions)
 	for _, rotation := range read.rotations {
 		c.rotations.add(rotation)
 	}
+
+	c.acceptances = append(c.acceptances, read.acceptances...)
 
 	for place, leaf := range read.leaves {
 		if c.broken {
@@ -109,7 +124,9 @@ func (c *chain) addPage(ctx context.Context, read entriesRead) error {
 			return err
 		}
 	}
-	c.broken = c.broken || read.broken
+	if read.broken && !c.broken {
+		c.broken, c.brokenAt = true, c.roots.Size()+1
+	}
 	return nil
 }
 
@@ -126,4 +143,18 @@ func (c *chain) compareCheckpoints(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// forgets reports whether the operator has accepted the loss of a checkpoint that this
+// installation remembers. Whoever else has kept one is told of the loss all the same.
+func (c *chain) forgets(kept keptCheckpoint) bool {
+	if !kept.seen && !kept.signed {
+		return false
+	}
+	accepted := slices.ContainsFunc(c.acceptances, func(entry escrow.Entry) bool {
+		lost, _ := entry.AcceptedLoss()
+		return entry.Sequence <= kept.Size && kept.Size <= lost
+	})
+	c.forgotten = c.forgotten || accepted && kept.seen
+	return accepted
 }

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -24,6 +23,8 @@ type keptCheckpoint struct {
 	// seen says that an earlier verification has found it in the database, so it must still
 	// be there, or one of more entries.
 	seen bool
+	// signed says that a server remembers to have signed it.
+	signed bool
 }
 
 // openKept opens checkpoints that were kept elsewhere, and orders those of each
@@ -35,7 +36,7 @@ func openKept(notes [][]byte, trusted translog.Verifiers) (map[escrow.Institutio
 		if err != nil {
 			return nil, err
 		}
-		of, err := institutionOf(checkpoint)
+		of, err := checkpoint.Institution()
 		if err != nil {
 			return nil, err
 		}
@@ -44,27 +45,22 @@ func openKept(notes [][]byte, trusted translog.Verifiers) (map[escrow.Institutio
 	return kept, nil
 }
 
-// addSeen adds what an earlier verification has found to what was kept.
-func (v *verification) addSeen() {
+// addRemembered adds what an earlier verification has found, and what a server has signed, to
+// what was kept.
+func (v *verification) addRemembered() {
 	if v.config.Seen != nil {
 		v.report.Seen = maps.Clone(v.config.Seen)
 	}
 	for of, checkpoint := range v.config.Seen {
 		v.kept[of] = append(v.kept[of], keptCheckpoint{Checkpoint: checkpoint, seen: true})
 	}
+	for of, checkpoint := range v.config.Signed {
+		v.kept[of] = append(v.kept[of], keptCheckpoint{Checkpoint: checkpoint, signed: true})
+	}
 
 	for _, ofOne := range v.kept {
 		slices.SortFunc(ofOne, func(a, b keptCheckpoint) int { return cmp.Compare(a.Size, b.Size) })
 	}
-}
-
-// institutionOf returns whose journal a checkpoint is of, by its origin.
-func institutionOf(c translog.Checkpoint) (escrow.InstitutionID, error) {
-	var of escrow.InstitutionID
-	if err := of.UnmarshalText([]byte(c.Origin[strings.LastIndex(c.Origin, "/")+1:])); err != nil {
-		return of, fmt.Errorf("the origin of a checkpoint, %q, ends with no institution's id: %w", c.Origin, err)
-	}
-	return of, nil
 }
 
 // openedCheckpoint is a stored checkpoint with what its note says.
@@ -134,7 +130,7 @@ func (r *checkpointReader) nextAlone(ctx context.Context) (page escrow.Page[stor
 		after = r.after.Sequence()
 	}
 	next, found, err := r.v.journal.NextNote(ctx, r.of, after)
-	if err != nil || !found {
+	if err != nil && !store.IsUnreadable(ctx, err) || !found || next.Size <= after {
 		return page, errors.Join(fault, err)
 	}
 	r.v.differUnreadable(r.of, checkpointName(next.Size), fault)
@@ -166,7 +162,7 @@ func (v *verification) open(stored store.Checkpoint) openedCheckpoint {
 		return c
 	}
 
-	if of, err := institutionOf(c.opened); err != nil || of != stored.Institution || c.opened.Size != stored.Size {
+	if of, err := c.opened.Institution(); err != nil || of != stored.Institution || c.opened.Size != stored.Size {
 		c.fault = fmt.Sprintf("one of %d entries of %s", c.opened.Size, c.opened.Origin)
 	}
 	return c
@@ -175,8 +171,11 @@ func (v *verification) open(stored store.Checkpoint) openedCheckpoint {
 func checkpointName(size int64) string { return fmt.Sprintf("checkpoint of %d entries", size) }
 
 func (k keptCheckpoint) name() string {
-	if k.seen {
+	switch {
+	case k.seen:
 		return checkpointName(k.Size) + " that an earlier verification has found"
+	case k.signed:
+		return checkpointName(k.Size) + " that the server has signed"
 	}
 	return checkpointName(k.Size) + " that was kept elsewhere"
 }
@@ -209,8 +208,8 @@ func (c *chain) findBreak(ctx context.Context, stored openedCheckpoint, root tra
 		}
 	}
 
-	c.broken = true
-	c.v.differ(c.of, fmt.Sprintf("entries %d to %d", c.signed+1, stored.Size), "the root "+root.String(),
+	c.broken, c.brokenAt = true, stored.Size
+	c.v.differIn(c.of, c.signed+1, stored.Size, "the root "+root.String(),
 		stored.opened.Root.String()+", as it was signed")
 	return nil
 }
@@ -253,11 +252,13 @@ func (c *chain) compareKept() {
 		root := c.roots.Root()
 		switch {
 		case kept.Size != c.roots.Size():
+		case root != kept.Root && c.forgets(kept):
 		case root != kept.Root:
 			c.v.differ(c.of, fmt.Sprintf("entries 1 to %d", kept.Size), "the root "+root.String(),
 				kept.Root.String()+", as the "+kept.name()+" says")
 		case kept.seen:
 			c.seen = kept.Size
+		case kept.signed: // The file has no signature, so it covers nothing.
 		default:
 			c.signed = max(c.signed, kept.Size)
 		}
@@ -274,7 +275,7 @@ func (c *chain) compareSeen() {
 
 	c.v.mu.Lock()
 	defer c.v.mu.Unlock()
-	if c.v.report.Seen != nil && c.lastSigned.Size > c.v.report.Seen[c.of].Size {
+	if c.v.report.Seen != nil && (c.forgotten || c.lastSigned.Size > c.v.report.Seen[c.of].Size) {
 		c.v.report.Seen[c.of] = c.lastSigned
 	}
 	c.v.newest = later(c.v.newest, c.lastSigned.At)
@@ -283,6 +284,9 @@ func (c *chain) compareSeen() {
 // findCheckpointsBeyond finds checkpoints of more entries than there are.
 func (c *chain) findCheckpointsBeyond(ctx context.Context) error {
 	const all = "all of the entries"
+	if !c.broken {
+		c.kept = slices.DeleteFunc(c.kept, c.forgets)
+	}
 	if len(c.kept) > 0 && !c.broken {
 		c.v.differ(c.of, c.kept[len(c.kept)-1].name(), journalOf(c.roots.Size()), all)
 	}
@@ -315,6 +319,9 @@ func journalOf(entries int64) string { return fmt.Sprintf("a journal of %d entri
 func (v *verification) findKeptOfNoJournal() {
 	for of, kept := range v.kept {
 		for _, checkpoint := range kept {
+			if checkpoint.signed && !v.whole {
+				continue
+			}
 			v.differ(of, checkpoint.name(), "no journal", "all of the entries")
 		}
 	}

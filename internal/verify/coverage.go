@@ -90,7 +90,7 @@ func (v *verification) noteCoverage(ctx context.Context, c *chain) error {
 			return err
 		}
 		for _, stored := range entries {
-			if entry, err := escrow.ParseEntry(stored.Body); err == nil {
+			if entry, err := escrow.ParseEntry(stored.Body, nil); err == nil {
 				t.from = entry.At
 			}
 		}

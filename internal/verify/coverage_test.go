@@ -19,8 +19,8 @@ func unsigned(c *verify.Config) { c.Keys = nil }
 
 // What no trusted key has signed, whoever can write to the database could have made up.
 func TestWhatIsNotSignedIsNotVerified(t *testing.T) {
-	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
-		f := newFixture(t, databaseURL)
+	journaltest.EachKind(t, func(t *testing.T, kind string) {
+		f := newFixture(t, kind)
 		of := f.Example.Institution
 		note := f.checkpoint(lastSigned).Note
 
@@ -73,7 +73,7 @@ func TestNothingIsNotVerified(t *testing.T) {
 		if err := report.Err(); !errors.Is(err, verify.ErrNothing) {
 			t.Errorf("an empty database: %v, and the report is %+v", err, report)
 		}
-		w.Tamper("INSERT INTO journal_heads SELECT $1, 0, last_at, 0 FROM journal_heads", escrow.InstitutionID{15: 1})
+		w.Tamper("INSERT INTO journal_heads SELECT $1, 0, last_at, 0, 0 FROM journal_heads", escrow.InstitutionID{15: 1})
 		report = must(verify.Database(t.Context(), w.Store, verify.Config{}))
 		if !strings.Contains(fmt.Sprint(report.Differences), "the journal: there is no entry") {
 			t.Errorf("a journal without an entry: the report is %+v", report)
@@ -82,7 +82,7 @@ func TestNothingIsNotVerified(t *testing.T) {
 }
 
 func TestBundlesThatAreNotSignedAreNotVerified(t *testing.T) {
-	f := newFixture(t, "sqlite:"+t.TempDir()+"/escrowgrid.db")
+	f := newFixture(t, "sqlite")
 	stranger := "INSERT INTO keys VALUES ('" + stranger.VerifierKey() + "')"
 	for _, test := range []struct {
 		name       string
@@ -120,8 +120,8 @@ func TestBundlesThatAreNotSignedAreNotVerified(t *testing.T) {
 // A server that goes on verifying knows what it has found before: those who delete checkpoints,
 // or write history anew and have it signed again, contradict it.
 func TestWhatWasSeenMustStillBeThere(t *testing.T) {
-	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
-		f := newFixture(t, databaseURL)
+	journaltest.EachKind(t, func(t *testing.T, kind string) {
+		f := newFixture(t, kind)
 		of := f.Example.Institution
 		seen := verify.Checkpoints{}
 		again := func() verify.Report {
@@ -161,10 +161,61 @@ func TestWhatWasSeenMustStillBeThere(t *testing.T) {
 	})
 }
 
+// What a server remembers to have signed must still be there, until the operator has accepted
+// that it is lost; an earlier verification's memory ends then, too.
+func TestWhatAServerHasSignedMustStillBeThere(t *testing.T) {
+	journaltest.EachKind(t, func(t *testing.T, kind string) {
+		f := newFixture(t, kind)
+		of, stranger := f.Example.Institution, escrow.InstitutionID{15: 1}
+		known := must(translog.Unverified(f.checkpoint(lastSigned).Note))
+		changed, beyond := known, known
+		changed.Root[0]++
+		beyond.Size = lastEntry + 5
+		with := func(signed verify.Checkpoints) verify.Report {
+			return f.verify(func(c *verify.Config) { c.Keys, c.Signed = nil, signed })
+		}
+
+		if report := with(verify.Checkpoints{of: known}); report.Err() != nil {
+			t.Errorf("what is there: %+v", report)
+		}
+		for want, signed := range map[string]verify.Checkpoints{
+			"that the server has signed says":                         {of: changed},
+			"that the server has signed: there is a journal of":       {of: beyond},
+			"that the server has signed: there is no journal, and sh": {stranger: known},
+		} {
+			if report := with(signed); report.DifferenceCount != 1 || !strings.Contains(fmt.Sprint(report.Differences), want) {
+				t.Errorf("no difference has %q, the report is %+v", want, report)
+			}
+		}
+
+		// A bundle is of one journal, and says nothing of others.
+		b := must(bundle.Open(t.Context(), f.export()))
+		defer b.Close()
+		report := must(verify.Bundle(t.Context(), b, verify.Config{Signed: verify.Checkpoints{of: beyond, stranger: known}, AllowUnsigned: lastEntry}))
+		if report.DifferenceCount != 1 || report.Differences[0].Institution != of {
+			t.Errorf("the bundle's report is %+v", report)
+		}
+
+		lost := escrow.Head{Sequence: beyond.Size, At: time.Now()}
+		if closed := must(f.HaltIfLost(t.Context(), of, lost)); !closed {
+			t.Fatal("the journal is not closed")
+		}
+		f.Do(of, escrow.AcceptHistory{})
+		if report := with(verify.Checkpoints{of: beyond}); report.Err() != nil {
+			t.Errorf("the loss was accepted: %+v", report)
+		}
+		seen := verify.Checkpoints{of: beyond}
+		report = f.verify(func(c *verify.Config) { c.Keys, c.Seen = nil, seen })
+		if report.Err() != nil || report.Seen[of].Size != lastSigned {
+			t.Errorf("what was seen is not forgotten: %+v", report)
+		}
+	})
+}
+
 // SQLite itself knows of a file whose rows its constraints do not allow, or whose indexes have
 // what no row has.
 func TestADamagedFileIsFound(t *testing.T) {
-	f := newFixture(t, "sqlite:"+t.TempDir()+"/escrowgrid.db")
+	f := newFixture(t, "sqlite")
 	journaltest.Execute(t, f.URL, "PRAGMA ignore_check_constraints = on; UPDATE api_keys SET role = 'root'")
 	want := "the database: the file: there is CHECK constraint failed in api_keys, and should be one without damage"
 	if report := f.verify(nil); !strings.Contains(fmt.Sprint(report.Differences), want) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
@@ -17,7 +18,7 @@ import (
 // Idempotency records and security events are not verified: they are deleted after a
 // while, and no journal tells of them.
 func Database(ctx context.Context, s *store.Store, config Config) (Report, error) {
-	v, err := newVerification(ctx, config, s, func(ctx context.Context) ([]string, error) {
+	v, err := newVerification(ctx, config, storedJournals{s}, func(ctx context.Context) ([]string, error) {
 		stored, err := s.CheckpointKeys(ctx)
 		keys := make([]string, len(stored))
 		for i, key := range stored {
@@ -34,23 +35,33 @@ func Database(ctx context.Context, s *store.Store, config Config) (Report, error
 	}
 	v.total *= 2 // Once in the order of the journal, once in that of the rows.
 
+	v.whole = true
 	d := &database{verification: v, store: s}
 	if err := d.verifySchema(ctx); err != nil {
 		return v.report, err
 	}
-	if err := d.verifyOperator(ctx); err != nil {
+	if err := d.verifyKeys(ctx); err != nil {
+		return v.report, err
+	}
+	operator, err := d.verifyOperator(ctx)
+	if err != nil {
 		return v.report, err
 	}
 
 	var of escrow.InstitutionID
 	for {
 		next, found, err := s.NextTenant(ctx, of)
-		if errors.Is(err, store.ErrNoID) {
+		isNone := errors.Is(err, store.ErrNoID)
+		if isNone {
 			d.differUnreadable(next, "an institution", err)
+			err = nil
+		}
+		if isNone && found {
 			of = next
 			continue
 		}
 		if err != nil || !found {
+			d.compareOperator(operator)
 			v.findKeptOfNoJournal()
 			v.judgeTails(true)
 			return v.report, err
@@ -60,6 +71,16 @@ func Database(ctx context.Context, s *store.Store, config Config) (Report, error
 			return v.report, err
 		}
 	}
+}
+
+// storedJournals reads the journals of a database as they are stored.
+type storedJournals struct{ *store.Store }
+
+// Checkpoints implements journal.
+func (j storedJournals) Checkpoints(
+	ctx context.Context, of escrow.InstitutionID, page escrow.PageRequest,
+) (escrow.Page[store.Checkpoint], error) {
+	return j.ExactCheckpoints(ctx, of, page)
 }
 
 // database is the verification of a database.
@@ -96,14 +117,77 @@ func (d *database) verifySchema(ctx context.Context) error {
 	return err
 }
 
-// verifyOperator looks at the operator's own journal, which has no entries.
-func (d *database) verifyOperator(ctx context.Context) error {
-	var operator escrow.InstitutionID
-	first, _, err := d.store.Range(ctx, operator)
-	if err == nil && first != 0 {
-		d.differ(operator, entryName(first), "an entry", nothing+", as the operator has no journal")
+// verifyKeys looks at the keys that sign checkpoints: each private key must be that of its public
+// key, or servers would sign with one that nobody can look up.
+func (d *database) verifyKeys(ctx context.Context) error {
+	keys, err := d.store.ExactCheckpointKeys(ctx)
+	if store.IsUnreadable(ctx, err) {
+		d.differUnreadable(escrow.InstitutionID{}, "checkpoint_keys", err)
+		return nil
+	}
+	for _, key := range keys {
+		name := "checkpoint_keys " + excerpt(key.VerifierKey)
+		if key.Fault != nil {
+			d.differUnreadable(escrow.InstitutionID{}, name, key.Fault)
+			continue
+		}
+		if key.SigningKey == "" {
+			continue
+		}
+
+		const own = "the private key of this public key"
+		signer, err := translog.NewSigner(key.SigningKey)
+		switch {
+		case err != nil:
+			d.differ(escrow.InstitutionID{}, name+", column signing_key", "what "+err.Error(), own)
+		case signer.VerifierKey() != key.VerifierKey:
+			d.differ(escrow.InstitutionID{}, name+", column signing_key", "that of "+signer.VerifierKey(), own)
+		}
 	}
 	return err
+}
+
+// verifyOperator looks at what the operator has, who is no institution: a head, which is
+// returned, and nothing else that a journal tells of.
+func (d *database) verifyOperator(ctx context.Context) (escrow.Head, error) {
+	var operator escrow.InstitutionID
+	names, err := d.store.TablesOfNobody(ctx)
+	if err != nil {
+		return escrow.Head{}, err
+	}
+	for _, name := range names {
+		d.differ(operator, name, "a row of no institution", nothing)
+	}
+
+	head, found, err := d.store.Head(ctx, operator)
+	switch {
+	case store.IsUnreadable(ctx, err):
+		d.differUnreadable(operator, "journal_heads", err)
+		return escrow.Head{}, nil
+	case err != nil:
+		return head, err
+	case !found:
+		d.differ(operator, "journal_heads", nothing, "a row, with which institutions are made")
+	case head.Sequence != 0 || head.Lost != 0:
+		d.differ(operator, "journal_heads", fmt.Sprintf("the sequence %d", max(head.Sequence, head.Lost)),
+			"0, as the operator has no journal")
+	}
+	return head, nil
+}
+
+// headMoves is how far a head can be after its last entry: it is moved on by a microsecond,
+// without an entry, where a group must not be committed any more, and when an institution is
+// closed.
+const headMoves = time.Millisecond
+
+// compareOperator compares the operator's head with the newest of all journals: one in the
+// future would date every institution to come.
+func (d *database) compareOperator(head escrow.Head) {
+	newest := later(d.newest, time.Unix(0, 0))
+	if head.At.After(newest.Add(headMoves)) {
+		d.differ(escrow.InstitutionID{}, "journal_heads, column last_at",
+			escrow.FormatTime(head.At), "at most "+escrow.FormatTime(newest))
+	}
 }
 
 // verifyInstitution verifies one institution's journal and rows.
@@ -129,6 +213,9 @@ func (d *database) verifyInstitution(ctx context.Context, of escrow.InstitutionI
 			tile: func(ctx context.Context, id translog.TileID) (hashes []byte, found bool, err error) {
 				return d.store.Tile(ctx, of, id)
 			},
+			each: func(ctx context.Context, each func(level, number, bytes int64)) error {
+				return d.store.EachTile(ctx, of, each)
+			},
 		},
 		lastNow: func(ctx context.Context) (int64, error) {
 			now, _, err := d.store.Head(ctx, of)
@@ -139,9 +226,17 @@ func (d *database) verifyInstitution(ctx context.Context, of escrow.InstitutionI
 		return err
 	}
 
+	if head.Lost != 0 {
+		d.differ(of, "journal_heads, column lost_sequence", fmt.Sprint(head.Lost),
+			"0, unless the journal has lost this entry, which is then for the operator to accept")
+	}
 	// A head in the future would date every entry to come.
 	isLast := chain.head.Sequence == head.Sequence
-	if found && (isLast && !head.At.Equal(chain.head.At) || head.At.Before(chain.head.At)) {
+	if isLast && head.Closed != chain.head.Closed {
+		d.differ(of, "journal_heads, column closed_sequence", fmt.Sprint(head.Closed), fmt.Sprint(chain.head.Closed))
+	}
+	inFuture := isLast && head.At.After(chain.head.At.Add(headMoves))
+	if found && (inFuture || head.At.Before(chain.head.At)) {
 		d.differ(of, "journal_heads, column last_at", escrow.FormatTime(head.At), escrow.FormatTime(chain.head.At))
 	}
 	return d.compareTables(ctx, of, head.Sequence, chain)
@@ -168,7 +263,7 @@ func (d *database) readHead(ctx context.Context, of escrow.InstitutionID) (head 
 		d.differ(of, "journal_heads", nothing, "a row")
 		head.Sequence = last
 	case last > head.Sequence:
-		d.differ(of, entryName(head.Sequence+1), fmt.Sprintf("more entries, up to %d", last),
+		d.differAt(of, head.Sequence+1, fmt.Sprintf("more entries, up to %d", last),
 			nothing+", as the journal ends before it")
 	}
 	return head, found, nil
@@ -177,7 +272,7 @@ func (d *database) readHead(ctx context.Context, of escrow.InstitutionID) (head 
 // compareTables compares an institution's rows with its journal, of which each entry must
 // have made or changed one. The journal had the entries up to known before.
 func (d *database) compareTables(ctx context.Context, of escrow.InstitutionID, known int64, chain *chain) error {
-	var accounted int64
+	var accounted multiset
 	for _, table := range store.BookTables() {
 		c := tableRows(d.store, table, of)
 		c.addOthers = addRotations(d.store, of, known, chain.rotations)
@@ -185,13 +280,17 @@ func (d *database) compareTables(ctx context.Context, of escrow.InstitutionID, k
 		if err != nil {
 			return err
 		}
-		accounted += entries
+		accounted.merge(entries)
 	}
 
-	if accounted == known || chain.broken {
-		return nil
+	switch {
+	case chain.broken || accounted == chain.all:
+	case accounted.count != known:
+		return d.findMissingRow(ctx, of, known)
+	case chain.all.count == known: // Where not, an entry was noted that cannot be read.
+		d.differ(of, "the journal", "other entries than when it was read before", "the same")
 	}
-	return d.findMissingRow(ctx, of, known)
+	return nil
 }
 
 // findMissingRow names the first entry whose row is not there.

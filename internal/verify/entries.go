@@ -12,7 +12,8 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
 
-// entryPage is how many entries a worker reads at once.
+// entryPage is how many entries a worker has at once, of which it reads as many together as
+// have escrow.MaxPageBytes.
 const entryPage = 512
 
 // entriesRead is what a worker found in a page of a journal.
@@ -29,8 +30,10 @@ type entriesRead struct {
 	last  escrow.Head
 	// rotations are the entries that put an API key in the place of another.
 	rotations []escrow.Entry
-	// positionEntries counts the entries of positions.
-	positionEntries int64
+	// acceptances are the entries that accept that others were lost.
+	acceptances []escrow.Entry
+	// all are the entries, ofPositions those of positions.
+	all, ofPositions multiset
 }
 
 // postingAt is a posting with the place of its entry in a page.
@@ -40,6 +43,13 @@ type postingAt struct {
 }
 
 func entryName(sequence int64) string { return fmt.Sprintf("entry %d", sequence) }
+
+func rangeName(first, last int64) string {
+	if first == last {
+		return entryName(first)
+	}
+	return fmt.Sprintf("entries %d to %d", first, last)
+}
 
 // entryRange is the sequences of a page of a journal.
 type entryRange struct {
@@ -87,15 +97,57 @@ func (v *verification) entriesUpTo(
 			if err == nil && !ok {
 				return
 			}
-			var entries []store.StoredEntry
-			if err == nil {
-				entries, err = v.storedEntries(ctx, of, page.from, page.to, nil)
-			}
 			if err != nil {
 				yield(store.StoredEntry{}, err)
 				return
 			}
 
+			for entry, err := range v.pageEntries(ctx, of, page.from, page.to, nil) {
+				if !yield(entry, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// noteFault is told of an entry that cannot be read.
+type noteFault func(of escrow.InstitutionID, what string, fault error)
+
+// errTooLarge means that an entry has more bytes than any that a server writes.
+var errTooLarge = errors.New("it is larger than any entry")
+
+// pageEntries returns the entries from one sequence to another, of which it has at most
+// escrow.MaxPageBytes at once. An entry that alone is larger is not read; note, unless it is nil,
+// is told of it, and its body is empty. It ends with the first error.
+func (v *verification) pageEntries(
+	ctx context.Context, of escrow.InstitutionID, from, to int64, note noteFault,
+) iter.Seq2[store.StoredEntry, error] {
+	return func(yield func(store.StoredEntry, error) bool) {
+		parts := []entryRange{{from: from, to: to}}
+		for len(parts) > 0 {
+			part := parts[len(parts)-1]
+			parts = parts[:len(parts)-1]
+			size, err := v.journal.EntryBytes(ctx, of, part.from, part.to)
+			var entries []store.StoredEntry
+			switch {
+			case err != nil:
+			case size <= escrow.MaxPageBytes:
+				entries, err = v.storedEntries(ctx, of, part.from, part.to, note)
+			case part.from == part.to:
+				if note != nil {
+					note(of, entryName(part.from), errTooLarge)
+				}
+				entries = []store.StoredEntry{{InstitutionID: of, Sequence: part.from}}
+			default:
+				half := part.from + (part.to-part.from)/2
+				parts = append(parts, entryRange{from: half + 1, to: part.to}, entryRange{from: part.from, to: half})
+			}
+
+			if err != nil {
+				yield(store.StoredEntry{}, err)
+				return
+			}
 			for _, entry := range entries {
 				if !yield(entry, nil) {
 					return
@@ -109,8 +161,7 @@ func (v *verification) entriesUpTo(
 // those beside it, so it is looked for; note, unless it is nil, is told of it, and its body
 // stands alone.
 func (v *verification) storedEntries(
-	ctx context.Context, of escrow.InstitutionID, from, to int64,
-	note func(of escrow.InstitutionID, what string, fault error),
+	ctx context.Context, of escrow.InstitutionID, from, to int64, note noteFault,
 ) ([]store.StoredEntry, error) {
 	entries, err := v.journal.StoredEntries(ctx, of, from, to)
 	if !store.IsUnreadable(ctx, err) {
@@ -127,13 +178,13 @@ func (v *verification) storedEntries(
 	}
 
 	body, found, failed := v.journal.EntryBody(ctx, of, from)
-	if failed != nil || !found {
+	if failed != nil && !store.IsUnreadable(ctx, failed) || !found {
 		return nil, errors.Join(err, failed)
 	}
 	if note != nil {
 		note(of, entryName(from), err)
 	}
-	entry, _ := escrow.ParseEntry(body)
+	entry, _ := escrow.ParseEntry(body, nil)
 	return []store.StoredEntry{{
 		InstitutionID: of,
 		Sequence:      from,
@@ -149,19 +200,19 @@ func (v *verification) storedEntries(
 func (v *verification) readEntries(
 	ctx context.Context, of escrow.InstitutionID, page entryRange,
 ) (entriesRead, error) {
-	entries, err := v.storedEntries(ctx, of, page.from, page.to, v.differUnreadable)
-	if err != nil {
-		return entriesRead{}, fmt.Errorf("entries %d to %d of %s: %w", page.from, page.to, of, err)
-	}
-
-	read := entriesRead{leaves: make([]translog.Hash, 0, len(entries))}
-	expected := page.expected
-	for _, stored := range entries {
+	read := entriesRead{leaves: make([]translog.Hash, 0, entryPage)}
+	expected, count := page.expected, 0
+	for stored, err := range v.pageEntries(ctx, of, page.from, page.to, v.differUnreadable) {
+		if err != nil {
+			return entriesRead{}, fmt.Errorf("entries %d to %d of %s: %w", page.from, page.to, of, err)
+		}
+		count++
 		if stored.Sequence != expected && !read.broken {
-			v.differ(of, entryName(expected), nothing, "an entry")
+			v.differAt(of, expected, nothing, "an entry")
 			read.broken = true
 		}
 		expected = stored.Sequence + 1
+		read.broken = read.broken || len(stored.Body) == 0 // What was not read makes no leaf.
 		if !read.broken {
 			read.leaves = append(read.leaves, translog.LeafHash(stored.Body))
 		}
@@ -169,41 +220,50 @@ func (v *verification) readEntries(
 	}
 
 	if expected <= page.to && !read.broken {
-		v.differ(of, entryName(expected), nothing, "an entry")
+		v.differAt(of, expected, nothing, "an entry")
 		read.broken = true
 	}
-	v.proceed(len(entries))
+	v.proceed(count)
 	return read, nil
 }
 
 // readEntry looks at one entry, and adds to what was read what follows from it.
 func (v *verification) readEntry(of escrow.InstitutionID, stored store.StoredEntry, read *entriesRead) {
-	name := entryName(stored.Sequence)
-	entry, err := escrow.ParseEntry(stored.Body)
+	entry, err := stored.Entry()
 	if err == nil {
 		err = entry.Check()
 	}
 	if err != nil {
-		v.differ(of, name, excerpt(string(stored.Body))+" ("+err.Error()+")", "an entry as it is written")
+		v.differAt(of, stored.Sequence, excerpt(string(stored.Body))+" ("+err.Error()+")", "an entry as it is written")
 		return
 	}
 
 	v.compareParts(of, stored, entry)
+	v.comparePrivate(of, entry)
 	if read.first.IsZero() {
 		read.first = entry.At
 	} else if !entry.At.After(read.last.At) {
 		v.differLate(of, entry.Sequence, entry.At, read.last.At)
 	}
-	read.last = escrow.Head{Sequence: stored.Sequence, At: entry.At}
+	read.last.Sequence, read.last.At = stored.Sequence, entry.At
+	if entry.Kind == escrow.KindInstitutionClosed {
+		read.last.Closed = stored.Sequence
+	}
 
+	read.all.add(v.secret, entry.Body)
+	if entry.Kind.OfPosition() {
+		read.ofPositions.add(v.secret, entry.Body)
+	}
 	if _, transition, ok := entry.PositionEvent(); ok {
-		read.positionEntries++
 		if posting, moves := transition.Posting(); moves {
 			read.postings = append(read.postings, postingAt{place: len(read.leaves) - 1, posting: posting})
 		}
 	}
 	if _, rotates := entry.ReplacedKey(); rotates {
 		read.rotations = append(read.rotations, entry)
+	}
+	if _, accepts := entry.AcceptedLoss(); accepts {
+		read.acceptances = append(read.acceptances, entry)
 	}
 }
 
@@ -227,10 +287,10 @@ func (v *verification) compareParts(of escrow.InstitutionID, stored store.Stored
 		{Name: "column subject", Value: entry.Subject},
 	}
 
-	v.compare(of, entryName(stored.Sequence), there, expected)
+	v.compareEntry(of, stored.Sequence, there, expected)
 }
 
 // differLate notes that an entry is not later than the one before it.
 func (v *verification) differLate(of escrow.InstitutionID, sequence int64, at, before time.Time) {
-	v.differ(of, entryName(sequence), "the time "+escrow.FormatTime(at), "one after "+escrow.FormatTime(before))
+	v.differAt(of, sequence, "the time "+escrow.FormatTime(at), "one after "+escrow.FormatTime(before))
 }

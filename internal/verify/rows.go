@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
@@ -55,28 +54,21 @@ func rebuildPosition(history []escrow.Entry) (escrow.Position, error) {
 }
 
 // compareRows compares an institution's rows with what the journal makes of each. The
-// journal had the entries up to known before the first row was read. It returns how many
-// of those the rows account for.
+// journal had the entries up to known before the first row was read. It returns those of
+// these that the rows account for.
 func compareRows[T any](
 	ctx context.Context, v *verification, of escrow.InstitutionID, known int64, c comparison[T],
-) (int64, error) {
-	var accounted atomic.Int64
+) (multiset, error) {
+	var accounted multiset
 	compare := func(ctx context.Context, rows []T) (int, error) {
-		histories, err := historiesOf(ctx, v, of, c, rows)
-		if err != nil {
-			return 0, err
-		}
-		for _, history := range histories {
-			accounted.Add(int64(countUpTo(history, known)))
-		}
-
-		if c.addOthers != nil {
-			if err := c.addOthers(ctx, rows, histories); err != nil {
+		for some := range slices.Chunk(rows, store.MaxHistories) {
+			read, err := compareSome(ctx, v, of, known, c, some)
+			if err != nil {
 				return 0, err
 			}
-		}
-		for _, row := range rows {
-			compareRow(v, of, known, c, row, histories[c.subject(row)])
+			v.mu.Lock()
+			accounted.merge(read)
+			v.mu.Unlock()
 		}
 		return len(rows), nil
 	}
@@ -88,7 +80,34 @@ func compareRows[T any](
 	}
 
 	err := inOrder(ctx, v.config, pagesOf(v, of, c), compare, count)
-	return accounted.Load(), err
+	return accounted, err
+}
+
+// compareSome compares at most store.MaxHistories rows, and returns the entries that they account
+// for.
+func compareSome[T any](
+	ctx context.Context, v *verification, of escrow.InstitutionID, known int64, c comparison[T], rows []T,
+) (read multiset, err error) {
+	histories, err := historiesOf(ctx, v, of, c, rows)
+	if err != nil {
+		return read, err
+	}
+	for _, history := range histories {
+		for _, entry := range history[:countUpTo(history, known)] {
+			read.add(v.secret, entry.Body)
+		}
+		v.compareErasures(of, history)
+	}
+
+	if c.addOthers != nil {
+		if err := c.addOthers(ctx, rows, histories); err != nil {
+			return read, err
+		}
+	}
+	for _, row := range rows {
+		compareRow(v, of, known, c, row, histories[c.subject(row)])
+	}
+	return read, nil
 }
 
 // pagesOf reads rows page by page, and checks their order.
@@ -123,7 +142,7 @@ func pagesOf[T any](
 	}
 }
 
-// historiesOf reads the entries on rows, by subject.
+// historiesOf reads all entries on at most store.MaxHistories rows, by subject.
 func historiesOf[T any](
 	ctx context.Context, v *verification, of escrow.InstitutionID, c comparison[T], rows []T,
 ) (map[string][]escrow.Entry, error) {
@@ -131,38 +150,29 @@ func historiesOf[T any](
 	for i, row := range rows {
 		subjects[i] = c.subject(row)
 	}
-	histories, err := v.histories(ctx, of, subjects)
+	entries, err := v.journal.Histories(ctx, of, subjects)
 	if err != nil {
 		return nil, fmt.Errorf("entries on %s of %s: %w", c.name, of, err)
 	}
-	return histories, nil
-}
 
-// histories reads all entries on some subjects, by subject.
-func (v *verification) histories(
-	ctx context.Context, of escrow.InstitutionID, subjects []string,
-) (map[string][]escrow.Entry, error) {
-	histories := make(map[string][]escrow.Entry, len(subjects))
-	for some := range slices.Chunk(subjects, store.MaxHistories) {
-		entries, err := v.journal.Histories(ctx, of, some)
+	histories := make(map[string][]escrow.Entry, len(rows))
+	for _, stored := range entries {
+		entry, err := stored.Entry()
 		if err != nil {
-			return nil, err
+			continue // It was noted where the journal was read.
 		}
-
-		for _, stored := range entries {
-			entry, err := escrow.ParseEntry(stored.Body)
-			if err != nil {
-				continue // It was noted where the journal was read.
-			}
-			histories[stored.Subject] = append(histories[stored.Subject], entry)
-		}
-		v.proceed(len(entries))
+		histories[stored.Subject] = append(histories[stored.Subject], entry)
 	}
+	v.proceed(len(entries))
 	return histories, nil
 }
 
-// differUnreadable notes that something cannot be read.
+// differUnreadable notes that something cannot be read, or not as it is stored.
 func (v *verification) differUnreadable(of escrow.InstitutionID, what string, fault error) {
+	if inexact, ok := errors.AsType[*store.InexactError](fault); ok {
+		v.differ(of, what+", column "+inexact.Stored.Name, shown(inexact.Stored), shown(inexact.Written))
+		return
+	}
 	v.differ(of, what, "what cannot be read ("+excerpt(causeOf(fault).Error())+")", "what the server writes")
 }
 
@@ -209,12 +219,17 @@ func compareRow[T any](
 		}
 	}
 
+	// A row that was read before an erasure has what its entries no longer tell.
+	if slices.ContainsFunc(history[last:], escrow.Entry.Erases) {
+		return
+	}
 	there := c.fields(row)
 	var expected []field
 	for length := first; length <= last; length++ {
 		made, err := c.rebuild(row, history[:length])
 		if err != nil {
-			v.differ(of, entryName(history[length-1].Sequence),
+			length = firstRefused(c, row, history[:length])
+			v.differAt(of, history[length-1].Sequence,
 				fmt.Sprintf("an entry that cannot be applied (%s)", err),
 				"one that can follow those before it on "+c.subject(row))
 			return
@@ -224,4 +239,15 @@ func compareRow[T any](
 		}
 	}
 	v.compare(of, name, there, expected)
+}
+
+// firstRefused is the length of the shortest beginning of a history that no row can be made of, where
+// there is none of the whole: its last entry is the one at fault.
+func firstRefused[T any](c comparison[T], row T, history []escrow.Entry) int {
+	for length := 1; length < len(history); length++ {
+		if _, err := c.rebuild(row, history[:length]); err != nil {
+			return length
+		}
+	}
+	return len(history)
 }

@@ -83,7 +83,7 @@ func (v *verification) verifyShown(
 		return err
 	}
 	entries, err := b.CountPositionEntries(ctx, known)
-	if err == nil && accounted != entries {
+	if err == nil && accounted.count != entries {
 		err = v.findUnshown(ctx, s, b, known)
 	}
 	return err
@@ -96,7 +96,7 @@ func (v *verification) readBundle(
 ) (*bundle.Bundle, error) {
 	// Each entry is worked on thrice: here, in order of the journal, and of the positions.
 	before := v.done.Load()
-	err := bundle.FromServer(ctx, s, of, path, time.Now(), func(done, total int64) {
+	err := bundle.FromServer(ctx, s, of, path, time.Now(), nil, func(done, total int64) {
 		if v.config.Progress != nil {
 			v.config.Progress(before+done, before+3*total)
 		}
@@ -122,9 +122,10 @@ type shownPosition struct {
 }
 
 // notShown are the columns of positions that the API does not show: the request names the
-// institution, the retained amount follows from the asset's template, and the size of the
-// history from the events.
-var notShown = []string{"institution_id", "retained", "history_bytes"}
+// institution, the retained amount and where the reference is unique follow from the asset's
+// template, the size of the history from the events, and the decimals are those of the amounts'
+// texts.
+var notShown = []string{"institution_id", "retained", "unique_in", "history_bytes", "decimals"}
 
 // UnmarshalJSON reads the columns of a position out of the members of the same names.
 func (p *shownPosition) UnmarshalJSON(text []byte) error {
@@ -142,7 +143,10 @@ func (p *shownPosition) UnmarshalJSON(text []byte) error {
 		column := &p.columns[i]
 		member := members[memberName(column.Name)]
 
-		column.Value = ""
+		column.Value, column.Null = "", member == nil
+		if member == nil {
+			continue
+		}
 		if json.Unmarshal(member, &column.Value) != nil {
 			column.Value = string(member) // No string: a number, or metadata.
 		}

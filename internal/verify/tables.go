@@ -100,7 +100,7 @@ func rotationsAfter(ctx context.Context, s *store.Store, of escrow.InstitutionID
 	later := make(rotations)
 	page := escrow.PageRequest{Limit: escrow.MaxPageSize, After: new(escrow.SequenceCursor(after))}
 	for {
-		entries, err := s.Entries(ctx, of, escrow.EntryFilter{Kind: escrow.KindKeyRotated}, page)
+		entries, err := s.Entries(ctx, of, escrow.EntryFilter{Kinds: []escrow.Kind{escrow.KindKeyRotated}}, page)
 		if err != nil {
 			return nil, err
 		}

@@ -3,7 +3,9 @@ package verify
 import (
 	"context"
 	"fmt"
+	"math"
 
+	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/translog"
 )
 
@@ -12,6 +14,8 @@ type storedTree struct {
 	// size is that of the last checkpoint: of so many leaves all hashes must be there.
 	size int64
 	tile func(ctx context.Context, id translog.TileID) (hashes []byte, found bool, err error)
+	// each calls a function for every tile that is stored, with its bytes.
+	each func(context.Context, func(level, number, bytes int64)) error
 }
 
 // tileInMaking is a tile that is being made anew.
@@ -58,8 +62,8 @@ func (c *chain) compareTile(ctx context.Context, level int) error {
 		return nil
 	}
 	tile := c.tiles[level]
-	stored, _, err := c.tree.tile(ctx, translog.TileID{Level: level, Number: tile.number})
-	if err != nil {
+	stored, err := c.readTile(ctx, translog.TileID{Level: level, Number: tile.number})
+	if err != nil || c.broken {
 		return err
 	}
 
@@ -69,8 +73,9 @@ func (c *chain) compareTile(ctx context.Context, level int) error {
 			break
 		}
 		if inTree := translog.Hash(stored[i*size : (i+1)*size]); inTree != hash {
-			c.broken = true
-			c.v.differ(c.of, hashName(level, tile.number, i), "the hash "+hash.String(),
+			first, last := entriesOfHash(level, tile.number, i)
+			c.broken, c.brokenAt = true, last
+			c.v.differIn(c.of, first, last, "the hash "+hash.String(),
 				inTree.String()+", as the tree has it")
 			return nil
 		}
@@ -86,15 +91,22 @@ func (c *chain) compareTile(ctx context.Context, level int) error {
 	return nil
 }
 
-// hashName says which entries the hash at a place of a tile is of.
-func hashName(level int, number int64, place int) string {
-	const width = translog.TileWidth
-	subtree := int64(1) << (translog.TileHeight * level)
-	first := (number*width + int64(place)) * subtree
-	if level == 0 {
-		return entryName(first + 1)
+// readTile reads a tile. One that cannot be read breaks the chain.
+func (c *chain) readTile(ctx context.Context, id translog.TileID) (hashes []byte, err error) {
+	hashes, _, err = c.tree.tile(ctx, id)
+	if store.IsUnreadable(ctx, err) {
+		c.broken = true
+		c.v.differUnreadable(c.of, fmt.Sprintf("tile %d of level %d", id.Number, id.Level), err)
+		return nil, nil
 	}
-	return fmt.Sprintf("entries %d to %d", first+1, first+subtree)
+	return hashes, err
+}
+
+// entriesOfHash are the entries that the hash at a place of a tile is of.
+func entriesOfHash(level int, number int64, place int) (first, last int64) {
+	subtree := int64(1) << (translog.TileHeight * level)
+	before := (number*translog.TileWidth + int64(place)) * subtree
+	return before + 1, before + subtree
 }
 
 // compareLastTiles compares the tiles that are not full, and finds leaves of entries that
@@ -110,19 +122,56 @@ func (c *chain) compareLastTiles(ctx context.Context) error {
 	}
 
 	number := c.roots.Size() / translog.TileWidth
-	stored, _, err := c.tree.tile(ctx, translog.TileID{Number: number})
-	if err != nil {
+	stored, err := c.readTile(ctx, translog.TileID{Number: number})
+	if err != nil || c.broken {
 		return err
 	}
 	leaves := number*translog.TileWidth + int64(len(stored)/len(translog.Hash{}))
 	if leaves <= c.roots.Size() {
-		return nil
+		return c.findStrayTiles(ctx)
 	}
 
 	// The journal may have grown meanwhile, and its tree with it.
 	if last, err := c.lastNow(ctx); err != nil || leaves <= last {
 		return err
 	}
-	c.v.differ(c.of, entryName(c.roots.Size()+1), nothing, fmt.Sprintf("an entry, as the tree has %d", leaves))
+	c.v.differAt(c.of, c.roots.Size()+1, nothing, fmt.Sprintf("an entry, as the tree has %d", leaves))
 	return nil
+}
+
+// findStrayTiles finds a tile that the tree has no place for, or that ends within a hash. The
+// tree would grow into it: a tile that is longer than the one that is due is kept.
+func (c *chain) findStrayTiles(ctx context.Context) error {
+	var farthest struct{ level, number, bytes, leaves int64 }
+	err := c.tree.each(ctx, func(level, number, bytes int64) {
+		if leaves := leavesOf(level, number, bytes); leaves > farthest.leaves {
+			farthest.level, farthest.number, farthest.bytes, farthest.leaves = level, number, bytes, leaves
+		}
+	})
+	if err != nil || farthest.leaves <= c.roots.Size() {
+		return err
+	}
+
+	// The journal may have grown meanwhile, and its tree with it.
+	last, err := c.lastNow(ctx)
+	if err != nil || farthest.leaves <= last {
+		return err
+	}
+	c.v.differ(c.of, fmt.Sprintf("tile %d of level %d", farthest.number, farthest.level),
+		fmt.Sprintf("%d bytes", farthest.bytes), fmt.Sprintf("what the tree of %d entries has", last))
+	return nil
+}
+
+// leavesOf is how many leaves a tree has at least that has a tile of so many bytes; more than
+// any has for what is none of its tiles.
+func leavesOf(level, number, bytes int64) int64 {
+	const size, most = int64(len(translog.Hash{})), math.MaxInt64
+	if level < 0 || level > 6 || number < 0 || bytes == 0 || bytes%size != 0 || bytes > translog.TileWidth*size {
+		return most
+	}
+	shift := translog.TileHeight * level
+	if number >= most>>shift/translog.TileWidth-1 {
+		return most
+	}
+	return (number*translog.TileWidth + bytes/size) << shift
 }

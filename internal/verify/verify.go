@@ -2,13 +2,16 @@
 // state beside them is what they make of it. It trusts nothing that is stored: it makes
 // every hash, sum and row anew from the entries' bytes, and compares.
 //
-// The memory that it needs does not grow with a journal: entries are read in pages, each
-// by one of several workers, and a row is made anew from its own entries alone. It reads
+// The memory that it needs does not grow with a journal: each of several workers reads at most
+// escrow.MaxPageBytes of entries at once, or the histories of store.MaxHistories rows, and a row
+// is made anew from its own entries alone. It reads
 // while the server writes: what has changed meanwhile is no difference.
 package verify
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"fmt"
 	"runtime"
 	"slices"
@@ -38,8 +41,13 @@ type Config struct {
 	SignedWithin time.Duration
 	// Seen are the last checkpoints that an earlier verification of the same database has
 	// found, Report.Seen: those who delete checkpoints, or write history anew and sign it
-	// again, contradict them. Report.Seen is nil where this is.
+	// again, contradict them. One whose loss the operator has accepted is forgotten. Report.Seen
+	// is nil where this is.
 	Seen Checkpoints
+	// Signed are the last checkpoints that a server remembers to have signed, of any number of
+	// journals: each must be one of its journal as it is now, unless the operator has accepted
+	// its loss. Of a bundle and at a server, those of journals that are not shown do not count.
+	Signed Checkpoints
 	// AllowForeignSchema leaves out the comparison of a database's schema with what the
 	// migrations make.
 	AllowForeignSchema bool
@@ -64,6 +72,9 @@ type Report struct {
 	// Institutions, Entries, Checkpoints and Rows count what was looked at; rows are
 	// those of the tables of state.
 	Institutions, Entries, Checkpoints, Rows int64
+	// Erased counts the entries whose private values were erased, Redacted those of which some
+	// were left out of a bundle.
+	Erased, Redacted int64
 	// Unsigned counts the entries that no checkpoint of a trusted key covers.
 	Unsigned int64
 	// Tails are the first MaxDifferences of TailCount ends of journals that are not signed
@@ -77,7 +88,9 @@ type Report struct {
 	// they came with the journals that they verify.
 	Keys        []string
 	KeysBrought bool
-	// Differences are the first MaxDifferences of DifferenceCount.
+	// Differences are the first MaxDifferences of DifferenceCount, those of a journal's entries in
+	// their order. What follows on entries that are not those that were signed is left out: it
+	// tells of the first difference once more.
 	Differences     []Difference
 	DifferenceCount int64
 }
@@ -91,6 +104,9 @@ type Difference struct {
 	What string
 	// There is what was found, Expected what should be there.
 	There, Expected string
+	// FirstEntry and LastEntry are the sequences of the entries of which one differs, the same
+	// where it is known which; 0 where it concerns none, or all.
+	FirstEntry, LastEntry int64
 }
 
 // String describes the difference in a line.
@@ -103,6 +119,11 @@ func (d Difference) String() string {
 	return visible.Line(line)
 }
 
+// isBehind reports whether it concerns later entries of the same journal.
+func (d Difference) isBehind(other Difference) bool {
+	return d.Institution == other.Institution && d.FirstEntry > other.FirstEntry
+}
+
 // nothing stands for what is missing, and for what should not be there.
 const nothing = "nothing"
 
@@ -110,6 +131,8 @@ const nothing = "nothing"
 type journal interface {
 	// StoredEntries returns the entries from one sequence to another, both included.
 	StoredEntries(ctx context.Context, of escrow.InstitutionID, from, to int64) ([]store.StoredEntry, error)
+	// EntryBytes returns how many bytes the bodies of these have together.
+	EntryBytes(ctx context.Context, of escrow.InstitutionID, from, to int64) (int64, error)
 	// EntryBody returns the body of an entry, whatever is beside it.
 	EntryBody(ctx context.Context, of escrow.InstitutionID, sequence int64) (body []byte, found bool, err error)
 	// NextNote returns the size and the note of the first checkpoint above a size, whatever
@@ -131,14 +154,21 @@ type readKeys func(context.Context) ([]string, error)
 
 // verification is one that is under way.
 type verification struct {
-	config   Config
-	journal  journal
+	config  Config
+	journal journal
+	// secret is the key of multisets.
+	secret   [sha256.Size]byte
 	readKeys readKeys
 	trusted  translog.Verifiers
 	// noKeys are keys that came with the journals and are none.
 	noKeys []string
+	// whole says that all journals are read, so that one that is not there is missing.
+	whole bool
 	// kept are the checkpoints that were kept elsewhere of journals not yet read.
 	kept map[escrow.InstitutionID][]keptCheckpoint
+
+	// redacted are the private members whose values were left out of the bundle.
+	redacted []string
 
 	// tails are the journals' ends that are not signed, newest is the time of the newest
 	// entry or checkpoint of all.
@@ -163,6 +193,7 @@ func newVerification(ctx context.Context, config Config, from journal, keys read
 		readKeys: keys,
 		report:   Report{Keys: config.Keys, KeysBrought: len(config.Keys) == 0},
 	}
+	_, _ = rand.Read(v.secret[:]) // It never fails.
 
 	var err error
 	if v.trusted, err = translog.NewVerifiers(config.Keys...); err != nil {
@@ -174,7 +205,7 @@ func newVerification(ctx context.Context, config Config, from journal, keys read
 	if v.kept, err = openKept(config.Kept, v.trusted); err != nil {
 		return nil, err
 	}
-	v.addSeen()
+	v.addRemembered()
 	return v, nil
 }
 
@@ -203,6 +234,23 @@ func (v *verification) renewKeys(ctx context.Context) (err error) {
 	return err
 }
 
+// differAt notes a difference of an entry.
+func (v *verification) differAt(of escrow.InstitutionID, sequence int64, there, expected string) {
+	v.differIn(of, sequence, sequence, there, expected)
+}
+
+// differIn notes a difference of entries from one to another.
+func (v *verification) differIn(of escrow.InstitutionID, first, last int64, there, expected string) {
+	v.note(Difference{
+		Institution: of,
+		What:        rangeName(first, last),
+		There:       there,
+		Expected:    expected,
+		FirstEntry:  first,
+		LastEntry:   last,
+	})
+}
+
 // differ notes a difference.
 func (v *verification) differ(of escrow.InstitutionID, what, there, expected string) {
 	v.note(Difference{
@@ -218,9 +266,27 @@ func (v *verification) note(d Difference) {
 	defer v.mu.Unlock()
 
 	v.report.DifferenceCount++
-	if len(v.report.Differences) < MaxDifferences {
-		v.report.Differences = append(v.report.Differences, d)
+	all := v.report.Differences
+	place := len(all)
+	// Pages are read by several workers, so a later entry may be looked at before an earlier one.
+	for d.FirstEntry > 0 && place > 0 && all[place-1].isBehind(d) {
+		place--
 	}
+	if place < MaxDifferences {
+		all = slices.Insert(all, place, d)
+		v.report.Differences = all[:min(len(all), MaxDifferences)]
+	}
+}
+
+// forgetBehind takes back what was noted of the entries of a journal behind a sequence.
+func (v *verification) forgetBehind(of escrow.InstitutionID, sequence int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	noted := int64(len(v.report.Differences))
+	v.report.Differences = slices.DeleteFunc(v.report.Differences, func(d Difference) bool {
+		return d.Institution == of && d.FirstEntry > sequence
+	})
+	v.report.DifferenceCount -= noted - int64(len(v.report.Differences))
 }
 
 // proceed notes that entries were worked on.

@@ -65,20 +65,6 @@ const (
 	anEntry        = 150 // POSITION_STATE_CHANGED to FUNDED
 )
 
-func newFixture(t *testing.T, databaseURL string) *fixture {
-	t.Helper()
-	w := journaltest.Open(t, databaseURL)
-	f := &fixture{Writer: w, t: t, Example: w.Example()}
-	f.forget()
-	for _, count := range []int{firstPositions, 3} {
-		f.positions = append(f.positions, w.Positions(f.Example, count)...)
-		f.sign()
-	}
-	f.positions = append(f.positions, w.Positions(f.Example, 1)...)
-	w.Institution() // A neighbour, without a checkpoint.
-	return f
-}
-
 // forget starts a log that remembers nothing of what was signed.
 func (f *fixture) forget() {
 	f.log = journallog.Start(journallog.Config{
@@ -116,8 +102,8 @@ func (f *fixture) checkpoint(size int64) store.Checkpoint {
 }
 
 func TestWhatIsAsItShouldBePasses(t *testing.T) {
-	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
-		f := newFixture(t, databaseURL)
+	journaltest.EachKind(t, func(t *testing.T, kind string) {
+		f := newFixture(t, kind)
 		var done, total atomic.Int64
 		report := f.verify(func(c *verify.Config) {
 			c.Kept = [][]byte{f.checkpoint(firstSigned).Note}
@@ -159,9 +145,9 @@ func tamperings() []tampering {
 	entry := fmt.Sprintf("entry %d: ", anEntry)
 	return []tampering{
 		{"an entry altered", func(f *fixture) { f.Rewrite(f.Example.Institution, anEntry, `"900000.00"`, `"800000.00"`) }, []string{entry + "there is the hash "}},
-		{"an entry altered within the same meaning", func(f *fixture) { f.Rewrite(f.Example.Institution, anEntry, `"v":1,`, `"v":1, `) }, []string{entry + "there is {", entry + "there is the hash "}},
+		{"an entry altered within the same meaning", func(f *fixture) { f.Rewrite(f.Example.Institution, anEntry, `"v":2,`, `"v":2, `) }, []string{entry + "there is {", entry + "there is the hash "}},
 		{"an entry altered that no checkpoint covers, within the same meaning", func(f *fixture) {
-			f.Rewrite(f.Example.Institution, lastEntry, `"v":1,`, `"v":1, `)
+			f.Rewrite(f.Example.Institution, lastEntry, `"v":2,`, `"v":2, `)
 		}, []string{fmt.Sprintf("entry %d: there is {", lastEntry)}},
 		{"an entry altered that no checkpoint covers", func(f *fixture) {
 			f.Rewrite(f.Example.Institution, lastEntry, `"125.50"`, `"125.60"`)
@@ -200,7 +186,7 @@ func tamperings() []tampering {
 			f.Rewrite(f.Example.Institution, anEntry, fmt.Sprintf(`"sequence":%d,`, anEntry+1), fmt.Sprintf(`"sequence":%d,`, anEntry))
 			f.Rewrite(f.Example.Institution, anEntry, `"requestId":"test"`, `"requestId":"best"`)
 			f.tamper("UPDATE journal_heads SET sequence = sequence + 1 WHERE institution_id = $1", f.Example.Institution)
-		}, []string{entry + "there is the hash ", fmt.Sprintf("entry %d: there is the time ", anEntry+1)}},
+		}, []string{entry + "there is the hash "}},
 		{"an entry far away", func(f *fixture) {
 			f.Move(f.Example.Institution, lastEntry, math.MaxInt64)
 			f.tamper("UPDATE journal_heads SET sequence = $1 WHERE institution_id = $2", int64(math.MaxInt64), f.Example.Institution)
@@ -220,7 +206,7 @@ func tamperings() []tampering {
 			f.Move(f.Example.Institution, anEntry, 1_000_000)
 			f.Move(f.Example.Institution, anEntry+1, anEntry)
 			f.Move(f.Example.Institution, 1_000_000, anEntry+1)
-		}, []string{entry + "there is the hash ", fmt.Sprintf("entry %d: there is the time ", anEntry+1)}},
+		}, []string{entry + "there is the hash "}},
 		{"entries reordered by their numbers alone", func(f *fixture) {
 			for _, move := range [][2]int64{{anEntry, 1_000_000}, {anEntry + 1, anEntry}, {1_000_000, anEntry + 1}} {
 				f.tamper("UPDATE journal_entries SET sequence = $1 WHERE institution_id = $2 AND sequence = $3", move[1], f.Example.Institution, move[0])
@@ -260,16 +246,16 @@ func tamperings() []tampering {
 			f.tamper("DELETE FROM positions"+ofPosition, f.Example.Institution, f.positions[7])
 		}, []string{": there is nothing, and should be a row, as entry 17 tells of it"}},
 		{"a position added", func(f *fixture) {
-			f.tamper(`INSERT INTO positions SELECT institution_id, $3, asset_id, holder_reference, external_reference, currency, amount, funded, released,
+			f.tamper(`INSERT INTO positions SELECT institution_id, $3, asset_id, holder_reference, external_reference, NULL, currency, decimals, amount, funded, released,
 				refunded, held, retained, state, version, history_bytes, expires_at, metadata, created_at, updated_at FROM positions`+ofPosition,
 				f.Example.Institution, f.positions[7], escrow.PositionID{15: 7})
 		}, []string{"positions pos_00000000000000000000000007: there is a row, and should be nothing"}},
 		{"a key brought back", func(f *fixture) {
 			f.tamper("UPDATE api_keys SET revoked_at = NULL"+ofPosition, f.Example.Institution, f.Keys[2])
-		}, []string{"revoked_at (empty), and should be 2"}},
+		}, []string{"revoked_at NULL, and should be 2"}},
 		{"a key that lives on after its rotation", func(f *fixture) {
 			f.tamper("UPDATE api_keys SET expires_at = NULL"+ofPosition, f.Example.Institution, f.Keys[0])
-		}, []string{"expires_at (empty), and should be 2"}},
+		}, []string{"expires_at NULL, and should be 2"}},
 		{"a key removed", func(f *fixture) { f.tamper("DELETE FROM api_keys"+ofPosition, f.Example.Institution, f.Keys[0]) }, []string{
 			"there is nothing, and should be a row, as entry 2 tells of it",
 		}},
@@ -281,7 +267,7 @@ func tamperings() []tampering {
 		}},
 		{"a template changed", func(f *fixture) {
 			f.tamper(`UPDATE asset_templates SET config = '{"currency":"JPY"}' WHERE institution_id = $1`, f.Example.Institution)
-		}, []string{`config {"currency":"JPY"}, and should be {"currency":"USD"}`}},
+		}, []string{`config {"currency":"JPY"}, and should be {"currency":"USD","uniqueExternalReference":true}`}},
 		{"an asset changed", func(f *fixture) {
 			f.tamper("UPDATE assets SET label = 'Pier 8' WHERE institution_id = $1", f.Example.Institution)
 		}, []string{
@@ -303,13 +289,14 @@ func tamperings() []tampering {
 				WHERE institution_id = $1`, f.Example.Institution)
 		}, []string{"journal_heads, column last_at: there is "}},
 		{"the end of a journal set forward in time", func(f *fixture) {
-			f.tamper(`UPDATE journal_heads SET last_at = (SELECT MAX(last_at) FROM journal_heads) WHERE institution_id = $1`, f.Example.Institution)
+			second := map[string]string{"sqlite": "1000000", "postgres": "interval '1 second'"}[f.Store.Name()]
+			f.tamper("UPDATE journal_heads SET last_at = last_at + "+second+" WHERE institution_id = $1", f.Example.Institution)
 		}, []string{"journal_heads, column last_at: there is "}},
 		{"an entry of the operator's", func(f *fixture) {
 			f.tamper(`INSERT INTO journal_entries (institution_id, sequence, at, actor, kind, subject, body)
 				SELECT $1, sequence, at, actor, kind, subject, body FROM journal_entries WHERE institution_id = $2 AND sequence = 1`,
 				escrow.InstitutionID{}, f.Example.Institution)
-		}, []string{"inst_00000000000000000000000000: entry 1: there is an entry, and should be nothing"}},
+		}, []string{"inst_00000000000000000000000000: journal_entries: there is a row of no institution, and should be nothing"}},
 		{"a checkpoint signed by somebody else", func(f *fixture) {
 			f.forge(lastSigned, f.opened(lastSigned), stranger)
 		}, []string{fmt.Sprintf("checkpoint of %d entries: there is checkpoint: note has no verifiable signatures", lastSigned)}},
@@ -352,9 +339,9 @@ func (f *fixture) forge(size int64, forged translog.Checkpoint, by translog.Sign
 func TestTamperingIsFound(t *testing.T) {
 	for _, test := range tamperings() {
 		t.Run(test.name, func(t *testing.T) {
-			journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
+			journaltest.EachKind(t, func(t *testing.T, kind string) {
 				t.Parallel()
-				f := newFixture(t, databaseURL)
+				f := newFixture(t, kind)
 				test.do(f)
 				report := f.verify(nil)
 				for _, want := range test.wants {
@@ -418,19 +405,19 @@ func TestWhatCannotBeReadIsFound(t *testing.T) {
 			f.tamper("UPDATE positions SET id = substr(id, 1, 15)"+ofPosition, f.Example.Institution, f.positions[7])
 		}, "there is what cannot be read ("},
 		{"a journal of an institution whose id is longer", "sqlite", func(f *fixture) {
-			f.tamper("INSERT INTO journal_heads SELECT CAST(institution_id || x'00' AS blob), 1, last_at, 0 FROM journal_heads WHERE institution_id = $1", f.Example.Institution)
+			f.tamper("INSERT INTO journal_heads SELECT CAST(institution_id || x'00' AS blob), 1, last_at, 0, 0 FROM journal_heads WHERE institution_id = $1", f.Example.Institution)
 		}, unreadable("an institution")},
 		{"a journal of an institution whose id is shorter", "sqlite", func(f *fixture) {
-			f.tamper("INSERT INTO journal_heads SELECT x'07', 1, last_at, 0 FROM journal_heads LIMIT 1")
+			f.tamper("INSERT INTO journal_heads SELECT x'07', 1, last_at, 0, 0 FROM journal_heads LIMIT 1")
 		}, unreadable("an institution")},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
+			journaltest.EachKind(t, func(t *testing.T, kind string) {
 				t.Parallel()
-				if !strings.HasPrefix(databaseURL, test.store) {
+				if !strings.HasPrefix(kind, test.store) {
 					return // The other store cannot have such a row.
 				}
-				f := newFixture(t, databaseURL)
+				f := newFixture(t, kind)
 				test.do(f)
 				f.tamper("UPDATE positions SET holder_reference = 'me'"+ofPosition, f.Example.Institution, f.positions[9])
 				report := must(verify.Database(t.Context(), f.Store, verify.Config{}))
@@ -446,8 +433,8 @@ func TestWhatCannotBeReadIsFound(t *testing.T) {
 // An operator who writes history anew, and signs all of it again, has a database without
 // a contradiction. Whoever has kept a checkpoint finds out.
 func TestAForkedHistoryIsFoundByAKeptCheckpoint(t *testing.T) {
-	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
-		f := newFixture(t, databaseURL)
+	journaltest.EachKind(t, func(t *testing.T, kind string) {
+		f := newFixture(t, kind)
 		of := f.Example.Institution
 		first, last := f.checkpoint(firstSigned), f.checkpoint(lastSigned)
 		f.Rewrite(of, anEntry, `"requestId":"test"`, `"requestId":"best"`)
@@ -481,7 +468,7 @@ func TestAForkedHistoryIsFoundByAKeptCheckpoint(t *testing.T) {
 }
 
 func TestKeptCheckpointsOfNoJournalAreFound(t *testing.T) {
-	f := newFixture(t, "sqlite:"+t.TempDir()+"/escrowgrid.db")
+	f := newFixture(t, "sqlite")
 	gone := f.opened(lastSigned)
 	gone.Origin = "escrowgrid.test/" + escrow.InstitutionID{15: 1}.String()
 	report := f.verify(func(c *verify.Config) { c.Kept = [][]byte{must(gone.Sign(signer))} })
@@ -503,12 +490,13 @@ func TestKeptCheckpointsOfNoJournalAreFound(t *testing.T) {
 
 // While others write, what changes meanwhile is no difference.
 func TestAServerMayWriteMeanwhile(t *testing.T) {
-	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
-		f := newFixture(t, databaseURL)
+	journaltest.EachKind(t, func(t *testing.T, kind string) {
+		f := newFixture(t, kind)
 		ctx, stop := context.WithCancel(t.Context())
 		writing := make(chan int)
 		go func() {
 			written := 0
+			defer func() { writing <- written }() // Also where a write fails, which ends the goroutine.
 			for ; ctx.Err() == nil; written++ {
 				f.positions = append(f.positions, f.Writer.Positions(f.Example, 2)...)
 				for _, state := range []string{"PARTIALLY_RELEASED", "CANCELLED"} {
@@ -523,7 +511,6 @@ func TestAServerMayWriteMeanwhile(t *testing.T) {
 				f.Policies(f.Example.Institution, 1)
 				f.sign()
 			}
-			writing <- written
 		}()
 		for range 5 {
 			if report := f.verify(nil); report.DifferenceCount != 0 {
@@ -540,14 +527,10 @@ func TestAServerMayWriteMeanwhile(t *testing.T) {
 	})
 }
 
-// A key that is rotated twice while a verification is under way was read between the two.
-func TestAKeyMayBeRotatedTwiceMeanwhile(t *testing.T) {
-	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
-		f := newFixture(t, databaseURL)
-		rotate := func(overlap int64) {
-			f.Do(f.Example.Institution, valid(escrow.NewRotateKey(
-				f.Keys[1], escrow.RotationInput{OverlapSeconds: &overlap}, escrow.HashSecret(fmt.Sprint(overlap)))))
-		}
+// A key that changes twice while a verification is under way was read between the two.
+func TestAKeyMayChangeTwiceMeanwhile(t *testing.T) {
+	journaltest.EachKind(t, func(t *testing.T, kind string) {
+		f := newFixture(t, kind)
 		calls := 0
 		report := f.verify(func(c *verify.Config) {
 			c.Workers = 1
@@ -555,9 +538,10 @@ func TestAKeyMayBeRotatedTwiceMeanwhile(t *testing.T) {
 				calls++
 				switch calls {
 				case 1: // The entries were read.
-					rotate(3600)
+					f.Do(f.Example.Institution, valid(escrow.NewUpdateKey(f.Keys[1], new("again"), nil)))
 				case 3: // The keys were read, after the institution.
-					rotate(60)
+					f.Do(f.Example.Institution, valid(escrow.NewRotateKey(
+						f.Keys[1], escrow.RotationInput{OverlapSeconds: new(int64(60))}, escrow.HashSecret("twice"))))
 				}
 			}
 		})
@@ -570,8 +554,8 @@ func TestAKeyMayBeRotatedTwiceMeanwhile(t *testing.T) {
 // A key that comes while a verification is under way, with what it signs, is one of those
 // that come with the journals.
 func TestAKeyMayComeMeanwhile(t *testing.T) {
-	journaltest.EachStore(t, func(t *testing.T, databaseURL string) {
-		f := newFixture(t, databaseURL)
+	journaltest.EachKind(t, func(t *testing.T, kind string) {
+		f := newFixture(t, kind)
 		sign := sync.OnceFunc(func() {
 			rotated := journallog.Start(journallog.Config{
 				Store: f.Store, Logger: slog.New(slog.DiscardHandler), Now: time.Now, Metrics: prometheus.NewRegistry(),
@@ -594,7 +578,7 @@ func TestAKeyMayComeMeanwhile(t *testing.T) {
 }
 
 func TestAVerificationCanBeStopped(t *testing.T) {
-	f := newFixture(t, "sqlite:"+t.TempDir()+"/escrowgrid.db")
+	f := newFixture(t, "sqlite")
 	ctx, stop := context.WithCancel(t.Context())
 	_, err := verify.Database(ctx, f.Store, verify.Config{Progress: func(done, _ int64) {
 		if done > math.MinInt64 {

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -45,8 +46,15 @@ func (e *BodyError) Unwrap() error { return e.cause }
 // *BodyError: the body is of another type, has more than MaxBodySize bytes, or did not
 // arrive whole or in time.
 func ReadBody(w *Writer, r *http.Request) ([]byte, error) {
-	if !isJSON(r.Header.Get("Content-Type")) {
-		return nil, &BodyError{Code: CodeUnsupportedMedia, Detail: "The body must be application/json."}
+	// Of two types it would be open which one the body has.
+	if types := r.Header.Values("Content-Type"); len(types) != 1 || !isTaken(types[0], r.Method) {
+		return nil, &BodyError{Code: CodeUnsupportedMedia, Detail: "The body must be " + takenType(r.Method) + "."}
+	}
+	if isEncoded(r.Header.Values("Content-Encoding")) {
+		// RFC 9110, section 15.5.16: the answer says which codings are taken.
+		w.Header().Set("Accept-Encoding", "identity")
+		detail := "The body must have no content coding, such as gzip."
+		return nil, &BodyError{Code: CodeUnsupportedMedia, Detail: detail}
 	}
 	if r.ContentLength > MaxBodySize {
 		return nil, bodyTooLarge()
@@ -69,13 +77,31 @@ func ReadBody(w *Writer, r *http.Request) ([]byte, error) {
 	return body.Bytes(), nil
 }
 
-func isJSON(contentType string) bool {
+// takenType is the media type of the bodies that a method takes. A PATCH is JSON Merge Patch
+// (RFC 7396), which many clients declare as plain JSON.
+func takenType(method string) string {
+	if method == http.MethodPatch {
+		return ContentTypeMergePatch
+	}
+	return ContentTypeJSON
+}
+
+// isTaken reports whether a content type is one that a method takes.
+func isTaken(contentType, method string) bool {
 	if contentType == ContentTypeJSON {
 		return true
 	}
 	mediaType, parameters, err := mime.ParseMediaType(contentType)
 	charset, hasCharset := parameters["charset"]
-	return err == nil && mediaType == ContentTypeJSON && (!hasCharset || strings.EqualFold(charset, "utf-8"))
+	return err == nil && (mediaType == ContentTypeJSON || mediaType == takenType(method)) &&
+		(!hasCharset || strings.EqualFold(charset, "utf-8"))
+}
+
+// isEncoded reports whether Content-Encoding names a coding; identity is none.
+func isEncoded(codings []string) bool {
+	return slices.ContainsFunc(codings, func(coding string) bool {
+		return !strings.EqualFold(strings.TrimSpace(coding), "identity")
+	})
 }
 
 func bodyTooLarge() error {

@@ -77,7 +77,9 @@ func (d decoding) object(prefix string, into reflect.Value) error {
 		switch {
 		case !known:
 			d.report(prefix+shortened(member), "is not a known field")
-		case value.Kind() != 'n':
+		case value.Kind() == 'n' && field.null == nullRefused:
+			d.report(prefix+member, "must not be null: it can be changed, and not removed")
+		case value.Kind() != 'n' || field.null == nullTaken:
 			if err := d.field(value, prefix+member, field, into.FieldByIndex(field.index)); err != nil {
 				return err
 			}
@@ -213,7 +215,15 @@ type bodyField struct {
 	index []int
 	// maxItems bounds a list of structs.
 	maxItems int
+	// null is what becomes of a null, which counts as no value otherwise.
+	null string
 }
+
+// The values of the tag null, for bodies in which a null is something else than no value.
+const (
+	nullRefused = "refused"
+	nullTaken   = "taken" // by the field's own json.Unmarshaler
+)
 
 // knownFields keeps the fields of each body's type by their names in JSON: there are as
 // many types as there are in the program.
@@ -227,7 +237,9 @@ func fieldsOf(structure reflect.Type) map[string]bodyField {
 	fields := make(map[string]bodyField)
 	for _, field := range reflect.VisibleFields(structure) {
 		if tag := field.Tag.Get("json"); tag != "" {
-			fields[jsonName(tag)] = bodyField{index: field.Index, maxItems: maxItems(field)}
+			fields[jsonName(tag)] = bodyField{
+				index: field.Index, maxItems: maxItems(field), null: field.Tag.Get("null"),
+			}
 		}
 	}
 

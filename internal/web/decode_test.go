@@ -3,6 +3,7 @@ package web_test
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -137,20 +138,31 @@ func TestWhatIsNotJSONIsAnError(t *testing.T) {
 func TestQueries(t *testing.T) {
 	type query struct {
 		common
-		Limit string `query:"limit"`
-		Order string `query:"order"`
+		Limit    int64  `query:"limit" minimum:"1" maximum:"10" default:"5"`
+		Size     *int64 `query:"size" minimum:"2"`
+		Order    string `query:"order"`
+		Sort     string `query:"sort" enum:"up,down,none" default:"up"`
+		All      bool   `query:"all"`
+		Required int64  `query:"required" minimum:"0" required:"true"`
 	}
 	for text, want := range map[string][]string{
-		"":                      nil,
 		"limit=1&order=%C3%A9":  nil,
 		"limit=1&limit=1":       {"limit: must be given once"},
+		"limit=0":               {"limit: must be a whole number from 1 to 10"},
+		"limit=11":              {"limit: must be a whole number from 1 to 10"},
+		"limit=%2B1":            {"limit: must be a whole number from 1 to 10"},
+		"size=1":                {"size: must be a whole number of at least 2"},
+		"size=-1":               {"size: must be a whole number of at least 2"},
+		"size=":                 {"size: must not be empty: leave it out instead"},
+		"sort=left":             {"sort: must be up, down or none"},
+		"all=1":                 {"all: must be true or false"},
 		"order=%00":             {"order: must be valid UTF-8 without control characters"},
 		"order=%FF":             {"order: must be valid UTF-8 without control characters"},
 		"z=1&limit=1&a=2&name=": {"a: is not a known parameter", "name: is not a known parameter", "z: is not a known parameter"},
 		"limit=%zz":             {"query: must be pairs like name=value, joined by &, in percent-encoding"},
 	} {
 		var reported []string
-		web.DecodeQuery(text, &query{}, func(field, format string, args ...any) {
+		web.DecodeQuery("required=0&"+text, &query{}, func(field, format string, args ...any) {
 			reported = append(reported, field+": "+fmt.Sprintf(format, args...))
 		})
 		if !slices.Equal(reported, want) {
@@ -158,9 +170,21 @@ func TestQueries(t *testing.T) {
 		}
 	}
 
-	var read query
-	web.DecodeQuery("limit=1&order=%C3%A9", &read, func(field, _ string, _ ...any) { t.Errorf("%s is reported", field) })
-	if read.Limit != "1" || read.Order != "é" {
-		t.Errorf("it is read as %+v", read)
+	for text, want := range map[string]query{
+		"required=9": {Limit: 5, Sort: "up", Required: 9},
+		"limit=10&size=2&order=%C3%A9&sort=none&all=true&required=0": {Limit: 10, Size: new(int64(2)), Order: "é", Sort: "none", All: true},
+	} {
+		var read query
+		web.DecodeQuery(text, &read, func(field, _ string, _ ...any) { t.Errorf("%s is reported", field) })
+		if !reflect.DeepEqual(read, want) {
+			t.Errorf("%s is read as %+v", text, read)
+		}
+	}
+	for _, none := range []string{"", "order=a"} {
+		var reported []string
+		web.DecodeQuery(none, &query{}, func(field, format string, _ ...any) { reported = append(reported, field+" "+format) })
+		if !slices.Equal(reported, []string{"required is required"}) {
+			t.Errorf("%q: reported is %q", none, reported)
+		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 // The page of the OpenAPI document. It is drawn by Swagger UI, which stands in
 // static as its makers publish it, so that the page asks nothing of another host.
 
-//go:embed static/docs.html static/docs.js static/swagger-ui.css static/swagger-ui-bundle.js
+//go:embed static/docs.html static/docs.js static/icon.svg static/swagger-ui.css static/swagger-ui-bundle.js
 var static embed.FS
 
 // The page expects the document at /openapi.json and its files below /docs/.
@@ -23,6 +23,12 @@ const (
 
 // DocsPage returns the page, in HTML.
 func DocsPage() ([]byte, error) { return static.ReadFile("static/docs.html") }
+
+// Icon returns the picture of the product, and its content type.
+func Icon() (content []byte, contentType string) {
+	content, _ = static.ReadFile("static/icon.svg") // It is built in.
+	return content, "image/svg+xml"
+}
 
 // DocsFile returns a file of the page and its content type, which is empty where the page
 // has no such file.

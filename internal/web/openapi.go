@@ -11,60 +11,23 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// Operation describes a method on a path.
-type Operation struct {
-	// ID names the operation in clients' code, Summary for people; Tag is the group that
-	// it is shown in.
-	ID, Tag, Summary, Description string
-	// Query, Body and Answer are zero values of what it takes and gives; nil is nothing.
-	// The fields of a query have a query tag, the others json tags.
-	Query, Body, Answer any
-	// BodyOptional says that the body may be left out.
-	BodyOptional bool
-	// Status is that of an answer that is no error; 0 is 200.
-	Status int
-	// OtherTypes are the answer's content types where it is not JSON, or not only.
-	OtherTypes []string
-	// RequestHeaders and AnswerHeaders are those beside X-Request-Id and, where something
-	// was created, Location.
-	RequestHeaders, AnswerHeaders []Header
-	// NotModified says when the answer is 304; empty is never.
-	NotModified string
-	// Public says that it takes no key.
-	Public bool
-	// Failures are the errors that it can answer, in the order in which they are told.
-	Failures []Failure
-}
-
-// Header is a header with what it says.
-type Header struct{ Name, Description string }
-
-// Failure is an error that an operation can answer.
-type Failure struct {
-	Status        int
-	Code, Meaning string
-}
-
-// AnswerStatus returns the status of an answer that is no error.
-func (o Operation) AnswerStatus() int {
-	if o.Status == 0 {
-		return http.StatusOK
-	}
-	return o.Status
-}
-
 // Description is an OpenAPI 3.1 document in the making. Beside the tags that huma knows,
 // fields of queries and bodies may have a tag words, which names one of Words, or a tag
 // limit, which names one of Limits.
 type Description struct {
 	// Document has everything but operations and schemas.
 	Document *huma.OpenAPI
+	// PathParameters are the parameters of paths, by what stands before them, themselves
+	// included: "/positions/{id}".
+	PathParameters map[string]PathParameter
 	// Schemas are the types whose schema another type provides.
 	Schemas map[reflect.Type]reflect.Type
 	// SchemaName names a schema after its type.
 	SchemaName func(t reflect.Type, hint string) string
 	// Words are the lists of words that a field can be one of.
 	Words map[string][]any
+	// WordSchemas names the schemas of lists of words that clients know by a name.
+	WordSchemas map[string]string
 	// Limits are the most characters that a text can have which has at least one.
 	Limits map[string]int
 	// Problem is the zero value of a problem document.
@@ -82,12 +45,21 @@ func (d *Description) begin() {
 	}
 
 	d.annotated = make(map[reflect.Type]bool)
-	d.registry = huma.NewMapRegistry("#/components/schemas/", d.SchemaName)
+	d.registry = huma.NewMapRegistry(schemaPrefix, d.SchemaName)
 	for of, schema := range d.Schemas {
 		d.registry.RegisterTypeAlias(of, schema)
 	}
 	d.Document.Components.Schemas = d.registry
+	for list, name := range d.WordSchemas {
+		d.registry.Map()[name] = &huma.Schema{Type: "string", Enum: d.Words[list]}
+	}
 }
+
+// WordSchema returns the reference to a list of words that has a name.
+func WordSchema(name string) *huma.Schema { return &huma.Schema{Ref: schemaPrefix + name} }
+
+// schemaPrefix is what references to schemas begin with.
+const schemaPrefix = "#/components/schemas/"
 
 // JSON returns the document.
 func (d *Description) JSON() ([]byte, error) { return json.MarshalIndent(d.Document, "", "  ") }
@@ -106,22 +78,27 @@ func (d *Description) Add(method, path string, o Operation) {
 		Security:    []map[string][]string{},
 	}
 
+	if o.KeyOptional {
+		described.Security = append(described.Security, map[string][]string{})
+	}
 	if !o.Public {
 		for _, scheme := range []string{"apiKey", "bearer"} {
 			described.Security = append(described.Security, map[string][]string{scheme: {}})
 		}
 	}
-	described.Parameters = append(pathParameters(path), d.queryParameters(o.Query)...)
+	described.Parameters = append(d.pathParameters(path), d.queryParameters(o.Query)...)
 	described.Parameters = append(described.Parameters, headerParameters(o.RequestHeaders)...)
 	if o.Body != nil {
+		body := &huma.MediaType{Schema: d.schema(o.Body), Example: json.RawMessage(o.BodyExample)}
 		described.RequestBody = &huma.RequestBody{
-			Required: !o.BodyOptional, Content: map[string]*huma.MediaType{ContentTypeJSON: {Schema: d.schema(o.Body)}},
+			Required: !o.BodyOptional,
+			Content:  map[string]*huma.MediaType{takenType(method): body, ContentTypeJSON: body},
 		}
 	}
 	if o.NotModified != "" {
-		described.Responses["304"] = &huma.Response{Description: o.NotModified}
+		described.Responses["304"] = &huma.Response{Description: o.NotModified, Headers: answerHeaders(o.AnswerHeaders)}
 	}
-	d.addFailures(described, o.Failures)
+	d.addFailures(described, o)
 
 	d.Document.AddOperation(described)
 }
@@ -131,7 +108,7 @@ func (d *Description) answer(o Operation) *huma.Response {
 	answer := &huma.Response{
 		Description: http.StatusText(status),
 		Content:     make(map[string]*huma.MediaType),
-		Headers:     map[string]*huma.Param{"X-Request-Id": textHeader("Names the request in the server's log.")},
+		Headers:     answerHeaders(o.AnswerHeaders),
 	}
 
 	if o.Answer != nil {
@@ -146,16 +123,22 @@ func (d *Description) answer(o Operation) *huma.Response {
 	}
 
 	if status == http.StatusCreated {
-		answer.Headers["Location"] = textHeader("The path of what was created.")
-	}
-	for _, header := range o.AnswerHeaders {
-		answer.Headers[header.Name] = textHeader(header.Description)
+		answer.Headers["Location"] = answerHeader("The path of what was created.", true)
 	}
 	return answer
 }
 
-func textHeader(description string) *huma.Param {
-	return &huma.Param{Description: description, Schema: &huma.Schema{Type: "string"}}
+// answerHeaders are those of an answer, and the one that every answer has.
+func answerHeaders(headers []Header) map[string]*huma.Param {
+	described := map[string]*huma.Param{"X-Request-Id": answerHeader("Names the request in the server's log.", true)}
+	for _, header := range headers {
+		described[header.Name] = answerHeader(header.Description, header.Always)
+	}
+	return described
+}
+
+func answerHeader(description string, always bool) *huma.Param {
+	return &huma.Param{Description: description, Required: always, Schema: &huma.Schema{Type: "string"}}
 }
 
 // requestIDHeader is a header of every request; RequestID reads it.
@@ -174,13 +157,28 @@ func headerParameters(headers []Header) (params []*huma.Param) {
 	return params
 }
 
-func pathParameters(path string) (params []*huma.Param) {
+// pathParameters describes the parameters of a path. It panics where one is not known.
+func (d *Description) pathParameters(path string) (params []*huma.Param) {
+	read := 0
 	for part := range strings.SplitSeq(path, "/") {
-		if name, ok := strings.CutPrefix(part, "{"); ok {
-			params = append(params, &huma.Param{
-				Name: strings.TrimSuffix(name, "}"), In: "path", Required: true, Schema: &huma.Schema{Type: "string"},
-			})
+		read += len(part) + len("/")
+		name, ok := strings.CutPrefix(part, "{")
+		if !ok {
+			continue
 		}
+
+		known, ok := d.PathParameters[path[:read-len("/")]]
+		if !ok {
+			panic("the document does not know the parameter at the end of " + path[:read-len("/")])
+		}
+		params = append(params, &huma.Param{
+			Name:        strings.TrimSuffix(name, "}"),
+			In:          "path",
+			Description: known.Description,
+			Required:    true,
+			Schema:      d.registry.Schema(reflect.TypeOf(known.Of), true, ""),
+			Example:     known.Example,
+		})
 	}
 	return params
 }
@@ -197,18 +195,32 @@ func (d *Description) queryParameters(query any) (params []*huma.Param) {
 		}
 		schema := huma.SchemaFromField(d.registry, field, "")
 		d.annotate(schema, field)
-		description := schema.Description
-		schema.Description = ""
-		params = append(params, &huma.Param{Name: name, In: "query", Description: description, Schema: schema})
+		param := &huma.Param{
+			Name:        name,
+			In:          "query",
+			Description: schema.Description,
+			Required:    parameterOf(field).required,
+			Schema:      schema,
+		}
+		schema.Description, schema.Nullable = "", false
+		// A page of the document fills in the examples of parameters, which those that may be
+		// left out must not be.
+		if param.Required && len(schema.Examples) > 0 {
+			param.Example = schema.Examples[0]
+		}
+		if schema.Type == huma.TypeArray {
+			param.Explode = new(false) // One parameter, with commas between the values.
+		}
+		params = append(params, param)
 	}
 	return params
 }
 
 // addFailures lists the errors by status.
-func (d *Description) addFailures(described *huma.Operation, failures []Failure) {
+func (d *Description) addFailures(described *huma.Operation, o Operation) {
 	problem := d.schema(d.Problem)
 	meanings := make(map[int][]string)
-	for _, f := range failures {
+	for _, f := range o.Failures {
 		meanings[f.Status] = append(meanings[f.Status], "`"+f.Code+"`: "+f.Meaning)
 	}
 
@@ -216,6 +228,7 @@ func (d *Description) addFailures(described *huma.Operation, failures []Failure)
 		described.Responses[strconv.Itoa(status)] = &huma.Response{
 			Description: strings.Join(all, "\n\n"),
 			Content:     map[string]*huma.MediaType{ContentTypeProblem: {Schema: problem}},
+			Headers:     answerHeaders(o.FailureHeaders[status]),
 		}
 	}
 }
@@ -255,10 +268,14 @@ func (d *Description) annotateStruct(t reflect.Type) {
 // annotate adds to a field's schema what its tags words and limit refer to.
 func (d *Description) annotate(schema *huma.Schema, field reflect.StructField) {
 	if words, ok := named(d.Words, field, "words"); ok {
+		of := schema
 		if schema.Items != nil {
-			schema.Items.Enum = words
+			of = schema.Items
+		}
+		if name, ok := d.WordSchemas[field.Tag.Get("words")]; ok {
+			of.Type, of.Ref = "", WordSchema(name).Ref
 		} else {
-			schema.Enum = words
+			of.Enum = words
 		}
 	}
 

@@ -12,11 +12,12 @@ import (
 func ETag(version int64) string { return strconv.Quote(strconv.FormatInt(version, 10)) }
 
 // IfMatch reads the values of If-Match and returns the versions that they name. Nil means
-// that any version will do; a tag that is not a version, a weak one included, matches
-// none. The error is of a header that has no such form.
+// that any version will do: there is no such header, or it is *. A tag that is not a
+// version matches none, nor does a weak one: the comparison is the strong one (section
+// 13.1.1). The error is of a header that has no such form; an empty one has not.
 func IfMatch(headers []string) ([]int64, error) {
 	header := strings.Join(headers, ",")
-	if strings.TrimSpace(header) == "" || strings.TrimSpace(header) == "*" {
+	if len(headers) == 0 || strings.TrimSpace(header) == "*" {
 		return nil, nil
 	}
 

@@ -10,6 +10,8 @@ import "net/http"
 const (
 	ContentTypeJSON    = "application/json"
 	ContentTypeProblem = "application/problem+json"
+	// ContentTypeMergePatch is that of the bodies of PATCH (RFC 7396).
+	ContentTypeMergePatch = "application/merge-patch+json"
 )
 
 // Report notes what is wrong with a value: field is its path in the body, like

@@ -46,6 +46,9 @@ var securityHeaders = http.Header{
 // asked to: to guess its type, keep it, run it or show it within another page.
 func (w *Writer) Secure() { maps.Copy(w.Header(), securityHeaders) }
 
+// SecureHeader returns the headers that Secure sets.
+func SecureHeader() http.Header { return securityHeaders.Clone() }
+
 // SecurePage lets the browser show the answer as a page within a policy, and tell no
 // other host about it.
 func (w *Writer) SecurePage(policy string) {

@@ -40,7 +40,10 @@ const policyRejections = new Counter('policy_rejections');
 const POLICY_CODE = /^(policy|template)_/;
 
 // A request without an answer within this time counts as one without an answer.
-const TIMEOUT = '30s';
+const TIMEOUT_MS = 30 * 1000;
+
+// The code of k6's error for it.
+const TIMEOUT_CODE = 1050;
 
 // The waits between attempts, in seconds: the first, the longest, and the longest
 // Retry-After that the client obeys.
@@ -79,7 +82,7 @@ export class Client {
     // which the journal has: an entry with it proves that the operation was carried out.
     const operationID = `${RUN_ID}-${exec.vu.idInTest}-${++begun}`;
     log('begin', operationID, kind, subject);
-    const { response, lastMs, ms } = send('POST', path, JSON.stringify(operation.body(operationID)), {
+    const { response, lastMs, ms, cutOff } = send('POST', path, JSON.stringify(operation.body(operationID)), {
       headers: Object.assign(
         { 'Idempotency-Key': operationID, 'X-Request-Id': operationID },
         this.headers,
@@ -88,6 +91,10 @@ export class Client {
       tags: { name: endpoint, operation: kind },
       expected: expectations(refusal ? [refusal.status] : mayBeRefused ? [status, 422] : [status]),
     });
+
+    if (cutOff) {
+      return { outcome: 'unknown', id: '', response };
+    }
 
     const outcome = outcomeOf(response);
     const code = outcome === 'ok' ? '' : member(response, 'code');
@@ -113,11 +120,14 @@ export class Client {
   // read sends a GET request and returns { ok, response }. name is its name in metrics
   // and in the log.
   read({ name, endpoint, path }) {
-    const { response, lastMs, ms } = send('GET', path, null, {
+    const { response, lastMs, ms, cutOff } = send('GET', path, null, {
       headers: this.headers,
       tags: { name: endpoint, operation: name },
       expected: expectations([200]),
     });
+    if (cutOff) {
+      return { ok: false, response };
+    }
     log('read', name, response.status, lastMs.toFixed(3), activeVUs());
     abortUnlessAuthenticated(response);
     const ok = response.status === 200 && outcomeOf(response) === 'ok';
@@ -158,7 +168,8 @@ function abortUnlessAuthenticated(response) {
 }
 
 // send sends a request until its answer is final or the retries are used up. It returns
-// the last answer, the duration of its attempt, and the duration of all attempts.
+// the last answer, the duration of its attempt, the duration of all attempts, and whether k6
+// cut it off.
 function send(method, path, body, { headers, tags, expected }) {
   const began = Date.now();
   for (let retry = 0; ; retry++) {
@@ -167,15 +178,16 @@ function send(method, path, body, { headers, tags, expected }) {
     const response = http.request(method, `${API_URL}${path}`, body, {
       headers,
       tags,
-      timeout: TIMEOUT,
+      timeout: TIMEOUT_MS,
       // A redirection would send the key to another server.
       redirects: 0,
       responseCallback: last ? expected.last : expected.earlier,
     });
     const reason = retryReason(response);
-    if (reason === undefined || last) {
+    const cutOff = isCutOff(response, attempted);
+    if (reason === undefined || last || cutOff) {
       const lastMs = isAnswer(response) ? response.timings.blocked + response.timings.duration : Date.now() - attempted;
-      return { response, lastMs, ms: attempted - began + lastMs };
+      return { response, lastMs, ms: attempted - began + lastMs, cutOff };
     }
     retries[reason].add(1, { operation: tags.operation || tags.name });
     sleep(waitBefore(retry, response));
@@ -186,6 +198,14 @@ function send(method, path, body, { headers, tags, expected }) {
 // status 0.
 function isAnswer(response) {
   return response.status !== 0;
+}
+
+// isCutOff reports whether k6 took back a request, sent at that time, because the load has
+// ended. Nobody waits for an answer then, so it says nothing of the service: the operation has
+// no end. At the end of a scenario k6 calls this a timeout, before its time.
+function isCutOff(response, attempted) {
+  const early = response.error_code === TIMEOUT_CODE && Date.now() - attempted < TIMEOUT_MS;
+  return !isAnswer(response) && (early || /context cancell?ed/.test(response.error));
 }
 
 function retryReason(response) {

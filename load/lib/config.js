@@ -21,9 +21,23 @@ export function wrong(name, value, expected) {
   fail(`${name}: "${value}" is not ${expected}`);
 }
 
+// The names of the variables that were read.
+const known = new Set();
+
 // given returns a variable's value, or '' where it is not set.
 export function given(name) {
+  known.add(name);
   return (__ENV[name] || '').trim();
+}
+
+// checkUsed ends the run if MUST_USE names a variable that was not read by now. Otherwise a
+// typing error in the name of an objective would leave that objective as it was.
+export function checkUsed(script) {
+  const names = given('MUST_USE').split(',');
+  const unused = names.find((name) => name !== '' && !known.has(name));
+  if (unused) {
+    fail(`${unused} is not a variable of ${script}`);
+  }
 }
 
 export function required(name) {
@@ -156,13 +170,24 @@ export const OPERATIONS_LOG = flag('OPERATIONS_LOG');
 
 export const OUT_DIR = directory('OUT_DIR');
 
-// The bounds of the objectives, which are in objectives.js.
+// SUMMARY_FILE is a path for the summary alone, or ''.
+export const SUMMARY_FILE = given('SUMMARY_FILE');
+
+// The bounds of the objectives, which are in objectives.js. Those on the server's and k6's
+// resources are for escrowgrid loadtest, which measures them.
 export const BOUNDS = {
   averageMs: decimal('MAX_AVG_MS', 300, 0, Infinity),
   p95Ms: decimal('MAX_P95_MS', 300, 0, Infinity),
   p99Ms: decimal('MAX_P99_MS', 1000, 0, Infinity),
   checks: decimal('MIN_CHECKS', 0.999, 0, 1),
   failed: decimal('MAX_FAILED', 0.001, 0, 1),
+  cpu: decimal('MAX_CPU_SHARE', 0.8, 0, 1),
+  memory: decimal('MAX_MEMORY_SHARE', 0.8, 0, 1),
 };
+
+// leastRate returns the bound of the requests per second; 0 is none.
+export function leastRate(byDefault) {
+  return decimal('MIN_RPS', byDefault, 0, Infinity);
+}
 
 export const EXPECT_REJECTIONS = flag('EXPECT_REJECTIONS');

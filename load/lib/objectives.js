@@ -38,9 +38,9 @@ export function dropped(of, arrivals, filter = '') {
 
 // objectives returns the objectives of every run. endpoints are the names of the endpoints
 // that are judged separately, arrivals is the number of iterations that a run with an
-// arrival rate starts, and floor is the counter that must not be 0: without it, a run that
-// did nothing would pass.
-export function objectives({ endpoints, arrivals, floor }) {
+// arrival rate starts, requestRate is the least number of requests per second, 0 for none,
+// and floor is the counter that must not be 0: without it, a run that did nothing would pass.
+export function objectives({ endpoints, arrivals, requestRate, floor }) {
   return [
     { name: 'checks', metric: 'checks', threshold: above(BOUNDS.checks) },
     failures('operations'),
@@ -49,6 +49,9 @@ export function objectives({ endpoints, arrivals, floor }) {
     ...latency('all requests', 'http_req_duration'),
     ...endpoints.flatMap((endpoint) => latency(endpoint, `http_req_duration{name:${endpoint}}`)),
     ...(arrivals === undefined ? [] : [dropped('iterations', arrivals)]),
+    ...(requestRate > 0
+      ? [{ name: 'requests per second', metric: 'http_reqs', threshold: `rate>${requestRate}` }]
+      : []),
     least(floor),
     authenticated(),
   ];

@@ -3,7 +3,7 @@
 // less load. An open model has arrivals at a rate, like users who know nothing of each
 // other. Objectives are judged by an open model.
 
-import { duration, fail, given, integer, stages } from './config.js';
+import { checkUsed, duration, fail, given, integer, leastRate, stages } from './config.js';
 import {
   authenticated,
   dropped,
@@ -32,6 +32,7 @@ const STEP_OVERLAP_MS = 10 * 1000;
 export const COMPARED = { rate: 200, length: '1m' };
 
 function options(name, list, shape) {
+  checkUsed(name);
   profile.name = name;
   profile.objectives = list;
   return Object.assign(
@@ -51,7 +52,7 @@ export function closedModel(name, { stages: byDefault, endpoints, floor }) {
   const shape = constant
     ? { vus: integer('VUS', 50), duration: ms(duration('DURATION', '2m')) }
     : { stages: own || byDefault };
-  return options(name, objectives({ endpoints, floor }), shape);
+  return options(name, objectives({ endpoints, requestRate: leastRate(0), floor }), shape);
 }
 
 // openModel returns the options of a run in which iterations start at a rate per second,
@@ -62,10 +63,13 @@ export function closedModel(name, { stages: byDefault, endpoints, floor }) {
 //   shape     a list of [share of the length, share of the rate at its end]; without it,
 //             the rate is constant. The targets of STAGES are rates
 //   seconds   how long an iteration may take
-export function openModel(name, { rate, length, shape, seconds = 2, endpoints, floor }) {
+//   requests  the least number of requests per second that must be answered, unless MIN_RPS
+//             sets it or RATE or STAGES make the load another than the profile's own
+export function openModel(name, { rate, length, shape, seconds = 2, requests = 0, endpoints, floor }) {
   const own = stages();
-  if (own && given('DURATION') !== '') {
-    fail('STAGES cannot be combined with DURATION');
+  const isOther = own !== undefined || given('RATE') !== '';
+  if (own && (given('DURATION') !== '' || given('RATE') !== '')) {
+    fail('STAGES cannot be combined with DURATION or RATE');
   }
 
   const full = integer('RATE', rate);
@@ -80,7 +84,8 @@ export function openModel(name, { rate, length, shape, seconds = 2, endpoints, f
       ? { executor: 'ramping-arrival-rate', startRate: 0, timeUnit: '1s', stages: ramp }
       : { executor: 'constant-arrival-rate', rate: full, timeUnit: '1s', duration: ms(total) },
   );
-  return options(name, objectives({ endpoints, arrivals, floor }), { scenarios: { [name]: scenario } });
+  const requestRate = leastRate(isOther ? 0 : requests);
+  return options(name, objectives({ endpoints, arrivals, requestRate, floor }), { scenarios: { [name]: scenario } });
 }
 
 // risingModel returns the options of a run whose rate rises in steps and which ends when a
@@ -89,6 +94,11 @@ export function openModel(name, { rate, length, shape, seconds = 2, endpoints, f
 export function risingModel(name, { rate, length, steps, seconds = 2, floor }) {
   if (given('STAGES') !== '') {
     fail('STAGES: this script rises to RATE in STEPS steps over DURATION');
+  }
+  for (const variable of ['MIN_RPS', 'MIN_CHECKS']) {
+    if (given(variable) !== '') {
+      fail(`${variable}: this script judges each step by its latencies, failures and dropped iterations`);
+    }
   }
 
   const highest = integer('RATE', rate);

@@ -134,20 +134,24 @@ function kneeOf({ knee, steps }) {
 }
 
 // measured formats an objective's value.
-function measured({ threshold, value }) {
+export function measured({ metric, threshold, value }) {
   if (value === null) {
     return 'nothing measured';
   }
-  return quantity(threshold, value);
+  return quantity(metric, threshold, value);
 }
 
 // bound formats the bound of an objective's value, like < 300 ms.
-function bound({ threshold }) {
+export function bound({ metric, threshold }) {
   const [, comparison, limit] = /([<>=]+)(.+)$/.exec(threshold);
-  return `${comparison === '==' ? '' : `${comparison} `}${quantity(threshold, Number(limit))}`;
+  const sign = { '==': '', '<=': '≤ ', '>=': '≥ ' }[comparison];
+  return `${sign === undefined ? `${comparison} ` : sign}${quantity(metric, threshold, Number(limit))}`;
 }
 
-function quantity(threshold, value) {
+function quantity(metric, threshold, value) {
+  if (metric === 'http_reqs') {
+    return `${number(value)}/s`;
+  }
   if (threshold.startsWith('rate')) {
     // Enough decimals to distinguish 99.95 % from 100 %.
     return `${Number((value * 100).toFixed(4))} %`;

@@ -10,9 +10,10 @@
 //   startedAt        RFC 3339, in UTC
 //   durationSeconds  the duration of the load
 //   passed           whether all objectives were reached
-//   objectives       [{ name, metric, threshold, ok, value }]: a name for people, k6's
-//                    metric and threshold, and the value that the threshold bounds, or
-//                    null where nothing was measured
+//   objectives       [{ name, metric, threshold, ok, value, bound, measured }]: a name for
+//                    people, k6's metric and threshold, and the value that the threshold
+//                    bounds, or null where nothing was measured; bound and measured are
+//                    texts for people, with units
 //   throughput       { operationsPerSecond, positionsFundedPerSecond }: acknowledged
 //                    writes, and funded positions
 //   latency          { avg, p50, p95, p99, p999, max }: the duration of operations, writes
@@ -25,19 +26,24 @@
 //   breakpoint       of the script breakpoint only, { knee, steps }: knee is the rate of
 //                    the last step before an objective was missed, 0 where the first step
 //                    missed one; steps are
-//                    [{ rate, ok, reached, fundedPerSecond, p95, p99 }], rates in
-//                    iterations per second. ok is false for a step that was not reached
-//                    or did not last to its end
+//                    [{ rate, ok, reached, operationsPerSecond, fundedPerSecond, p50, p95,
+//                    p99, p999, max }], rates in iterations per second, latencies in
+//                    milliseconds. ok is false for a step that was not reached or did not
+//                    last to its end
 
-import { OUT_DIR, RUN_ID } from './config.js';
+import { OUT_DIR, RUN_ID, SUMMARY_FILE } from './config.js';
 import { profile } from './profile.js';
-import { html, junit, text } from './report.js';
+import { bound, html, junit, measured, text } from './report.js';
 
 export function handleSummary(data) {
   const outcome = outcomeOf(data);
   const files = { stdout: text(outcome) };
+  const json = `${JSON.stringify(Object.assign({}, outcome, data), null, 2)}\n`;
+  if (SUMMARY_FILE !== '') {
+    files[SUMMARY_FILE] = json;
+  }
   if (OUT_DIR !== '') {
-    files[`${OUT_DIR}/summary.json`] = `${JSON.stringify(Object.assign({}, outcome, data), null, 2)}\n`;
+    files[`${OUT_DIR}/summary.json`] = json;
     files[`${OUT_DIR}/junit.xml`] = junit(outcome);
     files[`${OUT_DIR}/report.html`] = html(outcome);
   }
@@ -102,14 +108,16 @@ function judged({ name, metric, threshold }, metrics) {
   const { values = {}, thresholds = {} } = metrics[metric] || {};
   // The statistic precedes the comparison in a threshold: p(95)<300.
   const [about] = threshold.split(/[<>=]/);
-  const samples = about === 'rate' ? values.passes + values.fails : values.count;
-  return {
+  // A rate of shares counts what passed; one of a counter is per second.
+  const samples = values.passes === undefined ? values.count : values.passes + values.fails;
+  const objective = {
     name,
     metric,
     threshold,
     ok: (thresholds[threshold] || {}).ok === true,
     value: samples > 0 || about === 'count' ? values[about] : null,
   };
+  return Object.assign(objective, { bound: bound(objective), measured: measured(objective) });
 }
 
 // breakpoint returns the result of a rising rate. A step is ok if it lasted to its end,
@@ -132,9 +140,13 @@ function breakpoint(metrics, durationMs) {
       rate: step.rate,
       ok,
       reached,
+      operationsPerSecond: of('operation_duration', 'count') / step.seconds,
       fundedPerSecond: of('positions_funded', 'count') / step.seconds,
+      p50: of('operation_duration', 'med'),
       p95: of('operation_duration', 'p(95)'),
       p99: of('operation_duration', 'p(99)'),
+      p999: of('operation_duration', 'p(99.9)'),
+      max: of('operation_duration', 'max'),
     };
   });
   return { knee, steps };

@@ -107,6 +107,15 @@ require_postgres() {
 	export POSTGRES_BIN
 }
 
+# require_pgbouncer makes pgbouncer available, through which servers are tested, installing it
+# if need be.
+require_pgbouncer() {
+	if command -v pgbouncer >/dev/null 2>&1 || [ -x /usr/sbin/pgbouncer ]; then
+		return
+	fi
+	install_packages pgbouncer pgbouncer pgbouncer pgbouncer pgbouncer pgbouncer pgbouncer
+}
+
 # require_curl makes curl available, with which the documentation's commands are
 # run, installing it if need be.
 require_curl() {
@@ -175,6 +184,16 @@ require_node() {
 # need be.
 require_haproxy() {
 	command -v haproxy >/dev/null 2>&1 || install_packages HAProxy haproxy haproxy haproxy haproxy haproxy haproxy
+}
+
+# require_patroni makes Patroni available, which fails PostgreSQL over, and etcd, in which its
+# nodes agree, installing them if need be.
+require_patroni() {
+	if command -v patroni >/dev/null 2>&1 && command -v etcd >/dev/null 2>&1; then
+		return
+	fi
+	install_packages "Patroni and etcd" "patroni python3-etcd etcd-server" "patroni patroni-etcd etcd" "patroni etcd" \
+		"patroni etcd" "patroni etcd" "patroni etcd"
 }
 
 # require_cc makes the C compiler available that the race detector links with,

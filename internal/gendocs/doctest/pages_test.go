@@ -110,7 +110,7 @@ func TestLoadScriptsAreDocumented(t *testing.T) {
 func TestDependenciesAreDocumented(t *testing.T) {
 	modules := []string{"go.mod", "load/k6.mod"}
 
-	for _, pattern := range []string{"tools/*/go.mod", "e2e/*/go.mod"} {
+	for _, pattern := range []string{"tools/*/go.mod", "e2e/*/go.mod", "e2e/*/testdata/*/go.mod"} {
 		found, err := fs.Glob(os.DirFS(root), pattern)
 		if err != nil || len(found) == 0 {
 			t.Fatalf("there is no %s (%v)", pattern, err)
@@ -118,7 +118,8 @@ func TestDependenciesAreDocumented(t *testing.T) {
 		modules = append(modules, found...)
 	}
 
-	direct := directPackages(t, "tools/openapi/package.json")
+	direct := append(directPackages(t, "tools/openapi/package.json"),
+		directPackages(t, "e2e/clients/testdata/typescript/package.json")...)
 	for _, path := range modules {
 		direct = append(direct, directModules(t, path)...)
 	}

@@ -65,12 +65,14 @@ func (c Client) Try(ctx context.Context, r Request) (Answer, error) {
 	if r.Body != "" {
 		request.Header.Set("Content-Type", "application/json")
 	}
+	given := make(http.Header)
 	for _, header := range r.Headers {
 		name, value, _ := strings.Cut(header, ":")
-		// Other headers may be sent twice, to test that, too.
-		if name == "Content-Type" {
+		// A media type takes the place of the usual one. Any header may be sent twice.
+		if name == "Content-Type" && given[name] == nil {
 			request.Header.Del(name)
 		}
+		given.Add(name, value)
 		request.Header.Add(name, strings.TrimPrefix(value, " "))
 	}
 

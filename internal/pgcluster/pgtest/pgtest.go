@@ -33,6 +33,16 @@ type Server struct {
 	cluster *pgcluster.Cluster
 	// databases counts the databases created so far, to name the next one.
 	databases atomic.Int64
+
+	// mu guards originals, the databases that tests get copies of, by name.
+	mu        sync.Mutex
+	originals map[string]*original
+}
+
+// original is a database that is filled once.
+type original struct {
+	once sync.Once
+	err  error
 }
 
 // Start starts a server for one test and removes it when the test ends.
@@ -96,10 +106,55 @@ func Run(m *testing.M) int {
 
 // NewDatabase creates an empty database and returns its URL. It drops the database when
 // the test ends and closes connections that are still open.
-func (s *Server) NewDatabase(tb testing.TB) string {
+func (s *Server) NewDatabase(tb testing.TB) string { return s.NewDatabaseWith(tb, "") }
+
+// NewDatabaseWith is NewDatabase with options of CREATE DATABASE.
+func (s *Server) NewDatabaseWith(tb testing.TB, options string) string {
+	tb.Helper()
+	return s.newDatabase(tb, func(name string) (string, error) { return s.cluster.CreateDatabase(name, options) })
+}
+
+// CopyOf is NewDatabase where many tests begin with the same: it creates a copy of the database
+// of a name, which is an SQL identifier. The function fill fills the original at the first call, and
+// must have closed its connections when it returns. The original stays as long as the server.
+func (s *Server) CopyOf(tb testing.TB, name string, fill func(databaseURL string)) string {
+	tb.Helper()
+	o := s.original(name)
+	o.once.Do(func() {
+		var databaseURL string
+		if databaseURL, o.err = s.cluster.CreateDatabase(name, ""); o.err != nil {
+			return
+		}
+		o.err = errors.New("the test that filled it has failed")
+		fill(databaseURL)
+		o.err = nil
+	})
+	if o.err != nil {
+		tb.Fatalf("pgtest: database %s: %v", name, o.err)
+	}
+	return s.newDatabase(tb, func(copied string) (string, error) { return s.cluster.CopyDatabase(copied, name) })
+}
+
+// original returns the original of a name.
+func (s *Server) original(name string) *original {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o, ok := s.originals[name]
+	if !ok {
+		o = &original{}
+		if s.originals == nil {
+			s.originals = make(map[string]*original)
+		}
+		s.originals[name] = o
+	}
+	return o
+}
+
+// newDatabase creates a database and drops it when the test ends.
+func (s *Server) newDatabase(tb testing.TB, create func(name string) (databaseURL string, err error)) string {
 	tb.Helper()
 	name := "test_" + strconv.FormatInt(s.databases.Add(1), 10)
-	databaseURL, err := s.cluster.CreateDatabase(name)
+	databaseURL, err := create(name)
 	if err != nil {
 		tb.Fatalf("pgtest: create database: %v", err)
 	}

@@ -3,6 +3,7 @@
 package journaltest
 
 import (
+	"crypto/rand"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -18,6 +19,13 @@ import (
 func EachStore(t *testing.T, test func(t *testing.T, databaseURL string)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite:"+filepath.Join(t.TempDir(), "escrowgrid.db")) })
 	t.Run("postgres", func(t *testing.T) { test(t, pgtest.Shared(t).NewDatabase(t)) })
+}
+
+// EachKind runs a test on both stores, with the name of one: "sqlite" or "postgres".
+func EachKind(t *testing.T, test func(t *testing.T, kind string)) {
+	for _, kind := range []string{"sqlite", "postgres"} {
+		t.Run(kind, func(t *testing.T) { test(t, kind) })
+	}
 }
 
 // Must returns a value that a test cannot do without.
@@ -79,7 +87,9 @@ func (w *Writer) Do(of escrow.InstitutionID, commands ...escrow.Command) (made [
 	}
 	for _, request := range requests {
 		w.count += 2
-		outcome, err := tx.Books(of).Execute(request, escrow.Stamp{Now: time.Now(), Random: [2]uint64{w.count, w.count + 1}})
+		outcome, err := tx.Books(of).Execute(request, escrow.Stamp{
+			Now: time.Now(), Random: [2]uint64{w.count, w.count + 1}, Secret: escrow.Secret{1}.OfItem(int(w.count)),
+		})
 		if err != nil || outcome.Refusal != nil {
 			w.tb.Fatal(err, outcome.Refusal)
 		}
@@ -142,7 +152,8 @@ func (w *Writer) Example() Example {
 func (w *Writer) Asset(of escrow.InstitutionID, currency string) escrow.AssetID {
 	w.tb.Helper()
 	template := Made[escrow.AssetTemplate](w.Do(of, Valid(escrow.NewCreateTemplate(escrow.TemplateInput{
-		Code: "CONSTR_ESCROW", Name: "Escrow", Vertical: "CONSTRUCTION", Region: "US", Config: []byte(`{"currency":"` + currency + `"}`),
+		Code: "CONSTR_ESCROW", Name: "Escrow", Vertical: "CONSTRUCTION", Region: "US",
+		Config: fmt.Appendf(nil, `{"currency":%q,"uniqueExternalReference":true}`, currency),
 	})))).ID
 	return Made[escrow.Asset](w.Do(of, Valid(escrow.NewCreateAsset(escrow.AssetInput{
 		TemplateID: template.String(), Label: "Pier 7", Metadata: []byte(`{"site":"north"}`),
@@ -159,7 +170,9 @@ func (w *Writer) Positions(e Example, count int) (ids []escrow.PositionID) {
 		for i := range create {
 			create[i] = Valid(escrow.NewCreatePosition(escrow.PositionInput{
 				AssetID: e.Asset.String(), HolderReference: fmt.Sprintf("holder-%d", i), Currency: "USD", Amount: "900000.00",
-				Metadata: []byte(`{"contract":"C-17"}`),
+				// Another one for each, whoever has written to the database before.
+				ExternalReference: new("contract " + rand.Text()),
+				Metadata:          []byte(`{"contract":"C-17"}`),
 			}))
 		}
 		var made []escrow.PositionID

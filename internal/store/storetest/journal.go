@@ -31,6 +31,15 @@ func (f *fixture) journal() (escrow.InstitutionID, []escrow.Entry) {
 			f.execute(b, transition(position, escrow.StateFunded, ""), transition(position, escrow.StateReleased, ""))
 		})
 	}
+	last := must(f.Positions(f.t.Context(), of, escrow.PositionFilter{}, everything())).Items[7].ID
+	f.do(of, erase(last, "asked for"), escrow.RecordErasure{Erasure: escrow.Erasure{Erased: 1, Complete: true}})
+	template, again := must(f.Asset(f.t.Context(), of, asset)).TemplateID, new("again")
+	f.do(of,
+		valid(escrow.NewUpdateKey(key, again, nil)),
+		valid(escrow.NewUpdateTemplate(template, again, nil)), escrow.CloseTemplate{Template: template},
+		valid(escrow.NewUpdateAsset(asset, escrow.AssetChange{Label: again}, nil)), escrow.CloseAsset{Asset: asset},
+		valid(escrow.NewUpdateInstitution(again, nil)), escrow.CloseInstitution{},
+	)
 	f.write(of, escrow.AcceptHistory{}.Needs(), func(b *escrow.Books) {
 		b.Head.Lost = b.Head.Sequence + 1
 		f.execute(b, escrow.AcceptHistory{})
@@ -50,11 +59,14 @@ func testEntryList(f *fixture) {
 	last := entries[len(entries)-1]
 	period := inPeriod(func(e escrow.Entry) time.Time { return e.At }, entries[2], entries[24],
 		func(filter *escrow.EntryFilter) *escrow.Period { return &filter.Period })
+	kinds := []escrow.Kind{last.Kind, entries[3].Kind, escrow.KindPositionCreated}
+	slices.Sort(kinds)
+	kinds = slices.Compact(kinds)
 	restrictions := append(
 		slices.Clone(period),
 		restricted{
-			"kind", func(filter *escrow.EntryFilter) { filter.Kind = last.Kind },
-			func(e escrow.Entry) bool { return e.Kind == last.Kind },
+			"kinds", func(filter *escrow.EntryFilter) { filter.Kinds = kinds },
+			func(e escrow.Entry) bool { return slices.Contains(kinds, e.Kind) },
 		},
 		restricted{
 			"ledger only", func(filter *escrow.EntryFilter) { filter.LedgerOnly = true },
@@ -84,7 +96,7 @@ func testEntryList(f *fixture) {
 		}
 		checkList(f.t, ofKind, period, entryCursor,
 			func(filter escrow.EntryFilter, page escrow.PageRequest) (escrow.Page[escrow.Entry], error) {
-				filter.Kind = kind
+				filter.Kinds = []escrow.Kind{kind}
 				return list(filter, page)
 			})
 	}
@@ -263,7 +275,7 @@ func testPositionWhileItChanges(f *fixture) {
 			}
 			books := tx.Books(of)
 			_, executeErr := books.Execute(request(of, transition(id, escrow.StatePartiallyReleased, "1")), escrow.Stamp{
-				Now: f.now, Random: [2]uint64{1, 2},
+				Now: f.now, Random: [2]uint64{1, 2}, Secret: escrow.Secret{1},
 			})
 			if err := tx.Commit(ctx); err != nil || executeErr != nil {
 				f.t.Errorf("step: %v, %v", executeErr, err)

@@ -52,6 +52,10 @@ func checkList[F, T any](
 			}
 			slices.Reverse(want)
 		}
+		counted, err := list(filter, escrow.PageRequest{Limit: 1, Count: true})
+		if err != nil || counted.Count == nil || *counted.Count != len(want) {
+			t.Errorf("list by %s: %d items are counted as %v, %v", strings.Join(names, ", "), len(want), counted.Count, err)
+		}
 		if t.Failed() {
 			return // The other combinations fail alike.
 		}
@@ -110,20 +114,20 @@ func (f *fixture) listed(of escrow.InstitutionID) (s samples) {
 	for i := range 23 {
 		at := f.moment()
 		s.keys = append(s.keys, escrow.APIKey{
-			ID: escrow.KeyID(f.uuid()), InstitutionID: of, Label: "k", Role: escrow.RoleAdmin, CreatedAt: at,
+			ID: escrow.KeyID(f.uuid()), InstitutionID: of, Label: "k", Role: escrow.RoleAdmin, CreatedAt: at, Version: 1,
 			RevokedAt: optional(moments(), f.random.IntN(3)),
 		})
 		s.templates = append(s.templates, escrow.AssetTemplate{
-			ID: escrow.TemplateID(f.uuid()), InstitutionID: of, Name: "t", Config: configs()[0], CreatedAt: at,
+			ID: escrow.TemplateID(f.uuid()), InstitutionID: of, Name: "t", Config: configs()[0], Upkeep: escrow.Upkeep{Version: 1, CreatedAt: at},
 		})
 		s.assets = append(s.assets, escrow.Asset{
-			ID: escrow.AssetID(f.uuid()), InstitutionID: of, TemplateID: s.templates[i/2].ID, Label: "a", CreatedAt: at,
+			ID: escrow.AssetID(f.uuid()), InstitutionID: of, TemplateID: s.templates[i/2].ID, Label: "a", Upkeep: escrow.Upkeep{Version: 1, CreatedAt: at},
 		})
 		s.positions = append(s.positions, withMoney(escrow.Position{
 			ID: escrow.PositionID(f.uuid()), InstitutionID: of, AssetID: s.assets[f.random.IntN(min(i+1, 2))].ID,
 			HolderReference: pick(texts(), f.random.IntN(2)), ExternalReference: pick([]string{"", "x", "y"}, f.random.IntN(3)),
-			Currency: pick([]money.Currency{"USD", "JPY"}, f.random.IntN(2)), Version: 1, CreatedAt: at, UpdatedAt: at,
-		}, pick(escrow.States(), f.random.IntN(2)), 1000))
+			Currency: pick(currencies(), f.random.IntN(3)), Version: 1, CreatedAt: at, UpdatedAt: at,
+		}, pick(escrow.States(), f.random.IntN(3)), 1000))
 	}
 	return s
 }
@@ -211,7 +215,9 @@ func testPageBytes(f *fixture) {
 			return f.Positions(ctx, of, escrow.PositionFilter{}, page)
 		})
 	checkPageBytes(f.t, "entries", small+large,
-		func(e escrow.Entry) (escrow.Cursor, int) { return escrow.SequenceCursor(e.Sequence), len(e.Body) },
+		func(e escrow.Entry) (escrow.Cursor, int) {
+			return escrow.SequenceCursor(e.Sequence), len(e.Body) + len(e.Private)
+		},
 		func(page escrow.PageRequest) (escrow.Page[escrow.Entry], error) {
 			return f.Entries(ctx, of, escrow.EntryFilter{LedgerOnly: true}, page)
 		})
@@ -228,7 +234,7 @@ func testPageBytes(f *fixture) {
 			if e.Sequence != after {
 				f.t.Fatalf("entry %d stands where %d should", e.Sequence, after)
 			}
-			size += len(e.Body)
+			size += len(e.Body) + len(e.Private)
 		}
 		if len(entries) == 0 || size > escrow.MaxPageBytes+2*escrow.MaxMetadataSize {
 			f.t.Fatalf("a page of stored entries has %d, of %d bytes", len(entries), size)
@@ -283,19 +289,31 @@ func (f *fixture) checkPositions(t *testing.T, of escrow.InstitutionID, s sample
 			func(p escrow.Position) bool { return p.ExternalReference == "x" },
 		},
 		restricted{
-			"state", func(filter *escrow.PositionFilter) { filter.State = escrow.StateFunded },
+			"state", func(filter *escrow.PositionFilter) { filter.States = []escrow.State{escrow.StateFunded} },
 			func(p escrow.Position) bool { return p.State == escrow.StateFunded },
 		},
 		restricted{
-			"currency", func(filter *escrow.PositionFilter) { filter.Currency = "JPY" },
-			func(p escrow.Position) bool { return p.Currency == "JPY" },
+			"currency", func(filter *escrow.PositionFilter) { filter.Currencies = []money.Code{"JPY"} },
+			func(p escrow.Position) bool { return p.Currency.Code == "JPY" },
 		},
 	)
-	checkList(t, s.positions, restrictions,
-		func(p escrow.Position) escrow.Cursor { return escrow.IDCursor(p.ID) },
-		func(filter escrow.PositionFilter, page escrow.PageRequest) (escrow.Page[escrow.Position], error) {
-			return f.Positions(t.Context(), of, filter, page)
-		})
+	cursor := func(p escrow.Position) escrow.Cursor { return escrow.IDCursor(p.ID) }
+	list := func(filter escrow.PositionFilter, page escrow.PageRequest) (escrow.Page[escrow.Position], error) {
+		return f.Positions(t.Context(), of, filter, page)
+	}
+	checkList(t, s.positions, restrictions, cursor, list)
+
+	states, words := []escrow.State{escrow.StateFunded, escrow.StateReleased, escrow.StateCreated}, []money.Code{"JPY", "USD"}
+	checkList(t, s.positions, append(restrictions[:4],
+		restricted{
+			"states", func(filter *escrow.PositionFilter) { filter.States = states },
+			func(p escrow.Position) bool { return slices.Contains(states, p.State) },
+		},
+		restricted{
+			"currencies", func(filter *escrow.PositionFilter) { filter.Currencies = words },
+			func(p escrow.Position) bool { return slices.Contains(words, p.Currency.Code) },
+		},
+	), cursor, list)
 }
 
 func (f *fixture) checkRefusals(t *testing.T) {

@@ -61,6 +61,7 @@ type samples struct {
 	templates    []escrow.AssetTemplate
 	assets       []escrow.Asset
 	positions    []escrow.Position
+	erasures     []escrow.Erasure
 	records      []escrow.Record
 }
 
@@ -68,22 +69,27 @@ func (f *fixture) samples(of escrow.InstitutionID) (s samples) {
 	for i := range 10 {
 		f.moment()
 		s.institutions = append(s.institutions, escrow.Institution{
-			ID: f.uuid(), Name: pick(texts(), i), CreatedAt: pick(moments(), i),
+			ID: f.uuid(), Name: pick(texts(), i), Upkeep: upkeep(i),
 			Regions: escrow.Regions()[i%4:], Verticals: escrow.Verticals()[:1+i%2],
 		})
 		s.keys = append(s.keys, escrow.APIKey{
 			ID: f.uuid(), InstitutionID: of, Label: pick(texts(), i), Role: pick(escrow.Roles(), i),
 			Hash: escrow.HashSecret(fmt.Sprint(of, i)), CreatedAt: pick(moments(), i),
 			ExpiresAt: optional(moments(), i), RevokedAt: optional(moments(), i+2),
+			RotatedTo: pick([]escrow.KeyID{{}, f.uuid()}, i), Version: pick([]int64{1, 2, math.MaxInt64}, i),
 		})
 		s.templates = append(s.templates, escrow.AssetTemplate{
 			ID: f.uuid(), InstitutionID: of, Code: pick(escrow.TemplateCodes(), i), Name: pick(texts(), i),
 			Vertical: pick(escrow.TemplateCodes(), i).Vertical(), Region: pick(escrow.Regions(), i),
-			Config: pick(configs(), i), CreatedAt: pick(moments(), i),
+			Config: pick(configs(), i), Upkeep: upkeep(i),
 		})
 		s.assets = append(s.assets, escrow.Asset{
 			ID: f.uuid(), InstitutionID: of, TemplateID: s.templates[i].ID, Label: pick(texts(), i),
-			Metadata: pick(metadata(), i), CreatedAt: pick(moments(), i),
+			Metadata: pick(metadata(), i), Upkeep: upkeep(i),
+		})
+		s.erasures = append(s.erasures, escrow.Erasure{
+			ID: f.uuid(), InstitutionID: of, Erased: pick([]int64{0, 1, math.MaxInt64}, i), Open: int64(i), Retained: pick([]int64{math.MaxInt64, 0}, i),
+			RetainedUntil: optional(moments(), i), Complete: i%2 == 0, CreatedAt: pick(moments(), i),
 		})
 		s.records = append(s.records, escrow.Record{
 			Key: pick(texts(), i) + fmt.Sprint(i), Fingerprint: escrow.Fingerprint(bytes.Repeat([]byte{byte(i)}, 32)),
@@ -96,7 +102,7 @@ func (f *fixture) samples(of escrow.InstitutionID) (s samples) {
 			InstitutionID: of, Region: region, CreatedAt: pick(moments(), i), UpdatedAt: pick(moments(), i+1),
 			PositionRules: escrow.PositionRules{
 				MinAmount: optional(decimals(), i), MaxAmount: optional(decimals(), i+2),
-				AllowedCurrencies: pick([][]money.Currency{nil, {"JPY"}, {"USD", "EUR", "KWD"}}, i),
+				AllowedCurrencies: pick([][]money.Code{nil, {"JPY"}, {"USD", "EUR", "KWD"}}, i),
 			},
 		})
 	}
@@ -104,7 +110,7 @@ func (f *fixture) samples(of escrow.InstitutionID) (s samples) {
 		f.moment()
 		p := escrow.Position{
 			ID: f.uuid(), InstitutionID: of, AssetID: pick(s.assets, i).ID, HolderReference: pick(texts(), i),
-			ExternalReference: pick(append(texts(), ""), i), Currency: pick([]money.Currency{"USD", "JPY", "CLF"}, i),
+			ExternalReference: pick(append(texts(), ""), i), Currency: pick(currencies(), i),
 			Version: pick([]int64{1, 2, math.MaxInt64}, i), HistoryBytes: pick([]int64{0, math.MaxInt64, 7}, i), ExpiresAt: optional(moments(), i), Metadata: pick(metadata(), i),
 			CreatedAt: pick(moments(), i), UpdatedAt: pick(moments(), i+1),
 		}
@@ -136,10 +142,27 @@ func withMoney(p escrow.Position, state escrow.State, amount money.Amount) escro
 	return p
 }
 
+// upkeep is a different one for each of some numbers.
+func upkeep(i int) escrow.Upkeep {
+	return escrow.Upkeep{
+		Version: pick([]int64{1, 2, math.MaxInt64}, i), CreatedAt: pick(moments(), i), ClosedAt: optional(moments(), i),
+	}
+}
+
+// currencies are of different decimals; the last is no longer in use.
+func currencies() []money.Currency {
+	return []money.Currency{
+		{Code: "USD", Decimals: 2}, {Code: "JPY"}, {Code: "CLF", Decimals: 4}, {Code: "HRK", Decimals: 2},
+	}
+}
+
 func configs() []escrow.TemplateConfig {
+	clf := func(amount money.Amount) money.Money {
+		return money.Money{Amount: amount, Currency: money.Currency{Code: "CLF", Decimals: 4}}
+	}
 	return []escrow.TemplateConfig{
 		{Currency: "USD"},
-		{Currency: "CLF", Region: "US", MinAmount: 1, MaxAmount: math.MaxInt64},
+		{Currency: "CLF", Region: "US", MinAmount: clf(1), MaxAmount: clf(math.MaxInt64)},
 		{Currency: "JPY", RetainagePercentage: new(must(money.ParseDecimal("12.5")))},
 		{Currency: "KWD", RetainagePercentage: new(must(money.ParseDecimal("0")))},
 		{Currency: "EUR", MaxTenorDays: escrow.MaxTenorDays, Country: "DE"},
@@ -202,6 +225,9 @@ func putSamples(b *escrow.Books, s samples) {
 	for _, position := range s.positions {
 		b.Positions.Put(position.ID, position)
 	}
+	for _, erasure := range s.erasures {
+		b.Erasures.Put(erasure.ID, erasure)
+	}
 	for _, record := range s.records {
 		b.Records.Put(record.Key, record)
 	}
@@ -248,6 +274,14 @@ func (f *fixture) checkSamples(of escrow.InstitutionID, s samples) {
 		got, ok = books.Positions.Get(want.ID)
 		f.compare("position in the books", want, got, ok, nil)
 	}
+	erasures, err := f.Erasures(ctx, of, everything())
+	f.compare("list of erasures", s.erasures, erasures.Items, true, err)
+	for _, want := range s.erasures {
+		got, ok, err := found(f.Erasure(ctx, of, want.ID))
+		f.compare("erasure", want, got, ok, err)
+		got, ok = books.Erasures.Get(want.ID)
+		f.compare("erasure in the books", want, got, ok, nil)
+	}
 	for _, want := range s.records {
 		got, ok := books.Records.Get(want.Key)
 		f.compare("record in the books", want, got, ok, nil)
@@ -290,6 +324,9 @@ func needsOf(s samples) escrow.Needs {
 	for _, position := range s.positions {
 		n.Positions = append(n.Positions, position.ID)
 	}
+	for _, erasure := range s.erasures {
+		n.Erasures = append(n.Erasures, erasure.ID)
+	}
 	for _, record := range s.records {
 		n.Records = append(n.Records, record.Key)
 	}
@@ -316,11 +353,20 @@ func testUpdates(f *fixture) {
 	changed := all.changed()
 	f.write(of, needsOf(older), func(b *escrow.Books) {
 		putSamples(b, newer)
-		putSamples(b, samples{keys: changed.keys[1:], policies: changed.policies[1:], positions: changed.positions[1:]})
+		putSamples(b, samples{
+			keys: changed.keys[1:], policies: changed.policies[1:], templates: changed.templates[1:],
+			assets: changed.assets[1:], positions: changed.positions[1:],
+		})
 	})
 	changed.keys[0], changed.policies[0], changed.positions[0] = all.keys[0], all.policies[0], all.positions[0]
+	changed.templates[0], changed.assets[0] = all.templates[0], all.assets[0]
 	changed.institutions = older.institutions
 	f.checkSamples(of, changed)
+
+	own := must(f.Institution(f.t.Context(), of))
+	own.Name, own.Version, own.ClosedAt = texts()[0], 17, &moments()[0]
+	f.write(of, escrow.Needs{Institution: true}, func(b *escrow.Books) { b.Institutions.Put(of, own) })
+	equal(f.t, "the institution", own, must(f.Institution(f.t.Context(), of)))
 }
 
 func (s samples) halves() (first, second samples) {
@@ -331,6 +377,7 @@ func (s samples) halves() (first, second samples) {
 	first.templates, second.templates = halve(s.templates)
 	first.assets, second.assets = halve(s.assets)
 	first.positions, second.positions = halve(s.positions)
+	first.erasures, second.erasures = halve(s.erasures)
 	first.records, second.records = halve(s.records)
 	return first, second
 }
@@ -342,13 +389,23 @@ func halve[T any](values []T) (first, second []T) {
 // changed returns the samples with other values in the columns that can change.
 func (s samples) changed() samples {
 	s.keys, s.policies, s.positions = slices.Clone(s.keys), slices.Clone(s.policies), slices.Clone(s.positions)
+	s.templates, s.assets = slices.Clone(s.templates), slices.Clone(s.assets)
+	for i := range s.templates {
+		name, after := pick(texts(), i+1), upkeep(i+1)
+		after.CreatedAt = s.templates[i].CreatedAt
+		s.templates[i].Name, s.templates[i].Upkeep = name, after
+		after.CreatedAt = s.assets[i].CreatedAt
+		s.assets[i].Label, s.assets[i].Metadata, s.assets[i].Upkeep = name, pick(metadata(), i+1), after
+	}
 	for i := range s.keys {
 		s.keys[i].ExpiresAt, s.keys[i].RevokedAt = optional(moments(), i+1), optional(moments(), i)
+		s.keys[i].Label, s.keys[i].Version = pick(texts(), i+1), 17
+		s.keys[i].RotatedTo = pick([]escrow.KeyID{{7}, {}}, i)
 	}
 	for i := range s.policies {
 		p := &s.policies[i]
 		p.MinAmount, p.MaxAmount = optional(decimals(), i+1), optional(decimals(), i)
-		p.AllowedCurrencies = pick([][]money.Currency{{"CHF"}, nil}, i)
+		p.AllowedCurrencies = pick([][]money.Code{{"CHF"}, nil}, i)
 		p.UpdatedAt = pick(moments(), i+2)
 	}
 	for i, p := range s.positions {
@@ -379,6 +436,7 @@ func testSameIDs(f *fixture) {
 // of returns the samples as another institution's.
 func (s samples) of(institution escrow.InstitutionID) samples {
 	s.templates, s.assets, s.records = slices.Clone(s.templates), slices.Clone(s.assets), slices.Clone(s.records)
+	s.erasures = slices.Clone(s.erasures)
 	for i := range s.keys {
 		s.keys[i].InstitutionID = institution
 	}
@@ -394,6 +452,9 @@ func (s samples) of(institution escrow.InstitutionID) samples {
 	for i := range s.positions {
 		s.positions[i].InstitutionID = institution
 	}
+	for i := range s.erasures {
+		s.erasures[i].InstitutionID, s.erasures[i].Open = institution, 77
+	}
 	for i := range s.records {
 		s.records[i].Subject = "Of the other institution"
 	}
@@ -406,10 +467,10 @@ func testEntryBodies(f *fixture) {
 	f.asset(of)
 	written := must(f.Entries(f.t.Context(), of, escrow.EntryFilter{}, everything())).Items
 	f.moment()
-	entry := must(escrow.ParseEntry(fmt.Appendf(nil, `{ "later" : "\u00fc <&> 🏦", "v":1,
+	entry := must(escrow.ParseEntry(fmt.Appendf(nil, `{ "later" : "\u00fc <&> 🏦", "v":2,
 		"institutionId": %q, "sequence" : 4, "id": %q, "at": "2027-03-01T10:00:00.000001Z", "actor": "system", "requestId": "r",
 		"kind": "POLICY_SET", "subject": "policy/US", "event": {"region": "US", "position": {"maxAmount": "1.5000"}, "createdAt": "2027-03-01T10:00:00.000001Z"}}`,
-		of, escrow.EntryID(f.uuid()))))
+		of, escrow.EntryID(f.uuid())), nil))
 	f.write(of, escrow.Needs{}, func(b *escrow.Books) {
 		if err := b.Reapply(entry); err != nil {
 			f.t.Fatal(err)

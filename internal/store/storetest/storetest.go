@@ -62,6 +62,8 @@ func RunMigrated(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"a context that ends never shortens an answer", testEndedContext, false},
 		{"a row that cannot change fails its transaction", testUnchangeable, false},
 		{"every table is read whole", testTables, false},
+		{"the money of a holder is added up", testHolderTotals, false},
+		{"what is erased is gone from its rows alone", testErasure, false},
 	} {
 		t.Run(test.behaviour, func(t *testing.T) {
 			s := shared
@@ -170,7 +172,7 @@ func operator() escrow.InstitutionID { return escrow.InstitutionID{} }
 func (f *fixture) institution() escrow.InstitutionID {
 	f.t.Helper()
 	institution := escrow.Institution{
-		Name: "Meridian Bank", Regions: escrow.Regions(), Verticals: escrow.Verticals(), CreatedAt: f.moment(),
+		Name: "Meridian Bank", Regions: escrow.Regions(), Verticals: escrow.Verticals(), Upkeep: escrow.Upkeep{Version: 1, CreatedAt: f.moment()},
 	}
 	institution.ID = f.uuid()
 	f.write(operator(), escrow.Needs{}, func(b *escrow.Books) {
@@ -201,7 +203,7 @@ func (f *fixture) execute(books *escrow.Books, commands ...escrow.Command) []esc
 func (f *fixture) executeRequest(books *escrow.Books, r escrow.Request) escrow.Outcome {
 	f.t.Helper()
 	outcome, err := books.Execute(r, escrow.Stamp{
-		Now: f.now, Random: [2]uint64{f.random.Uint64(), f.random.Uint64()},
+		Now: f.now, Random: [2]uint64{f.random.Uint64(), f.random.Uint64()}, Secret: escrow.Secret{1},
 	})
 	if err != nil {
 		f.t.Fatalf("the books contradict themselves: %v", err)

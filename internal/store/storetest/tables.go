@@ -9,7 +9,7 @@ import (
 
 // resources returns all samples that the journals tell of.
 func (s samples) resources() (all []escrow.Resource) {
-	lists := reflect.ValueOf([]any{s.institutions, s.keys, s.policies, s.templates, s.assets, s.positions})
+	lists := reflect.ValueOf([]any{s.institutions, s.keys, s.policies, s.templates, s.assets, s.positions, s.erasures})
 	for i := range lists.Len() {
 		list := lists.Index(i).Elem()
 		for j := range list.Len() {

@@ -22,7 +22,7 @@ func testDuePositions(f *fixture) {
 			f.moment()
 			p := withMoney(escrow.Position{
 				ID: escrow.PositionID(f.uuid()), InstitutionID: pick([]escrow.InstitutionID{one, other}, i), HolderReference: "h",
-				Currency: "USD", Version: 1, CreatedAt: f.now, UpdatedAt: f.now,
+				Currency: currencies()[0], Version: 1, CreatedAt: f.now, UpdatedAt: f.now,
 				// States apart, so that the order is one.
 				ExpiresAt: new(now.Add(-overdue - time.Duration(slices.Index(escrow.States(), state))*time.Minute)),
 			}, state, 1000)

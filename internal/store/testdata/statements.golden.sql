@@ -13,34 +13,47 @@ BEGIN IMMEDIATE;
 -- Begin or Commit on PostgreSQL
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
--- Begin on SQLite, journal_heads; Head; FirstSequence, and lists of entries in a period; Entries, of a period
-SELECT institution_id, sequence, last_at, lost_sequence
+-- Begin on SQLite, journal_heads; Head; FirstSequence, and lists of entries in a period; Positions, by their last steps; Entries, of a period
+SELECT institution_id, sequence, last_at, lost_sequence, closed_sequence
     FROM journal_heads
     WHERE institution_id = $1;
 
 -- Begin or Commit on PostgreSQL, journal_heads
-SELECT institution_id, sequence, last_at, lost_sequence
+SELECT institution_id, sequence, last_at, lost_sequence, closed_sequence
     FROM journal_heads
     WHERE institution_id = ANY ($1::uuid[])
     ORDER BY institution_id FOR UPDATE;
 
 -- Begin on SQLite, institutions; Institution; BookTables, rows of institutions; BookTables, rows of institutions after a cursor
-SELECT id, name, regions, verticals, created_at
+SELECT id, name, regions, verticals, created_at, version, closed_at
     FROM institutions
     WHERE id = $1;
 
 -- Begin on PostgreSQL, institutions
-SELECT id, name, regions, verticals, created_at
+SELECT id, name, regions, verticals, created_at, version, closed_at
     FROM institutions
     WHERE id = ANY ($1::uuid[]);
 
 -- Begin on SQLite, api_keys; Key
-SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
+SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
     FROM api_keys
     WHERE institution_id = $1 AND id = $2;
 
+-- Begin on SQLite, api_keys
+SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
+    FROM api_keys
+    WHERE institution_id = $1 AND revoked_at IS NULL
+        AND (expires_at IS NULL OR expires_at > (SELECT last_at FROM journal_heads WHERE journal_heads.institution_id = api_keys.institution_id));
+
 -- Begin on PostgreSQL, api_keys
-SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
+SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
+    FROM unnest($1::uuid[]) AS n (institution_id)
+    JOIN api_keys USING (institution_id)
+    WHERE TRUE AND revoked_at IS NULL
+        AND (expires_at IS NULL OR expires_at > (SELECT last_at FROM journal_heads WHERE journal_heads.institution_id = api_keys.institution_id));
+
+-- Begin on PostgreSQL, api_keys
+SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
     FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
     JOIN api_keys USING (institution_id, id);
 
@@ -55,49 +68,76 @@ SELECT institution_id, region, min_amount, max_amount, allowed_currencies, creat
     WHERE institution_id = ANY ($1::uuid[]);
 
 -- Begin on SQLite, asset_templates; Template
-SELECT institution_id, id, code, name, vertical, region, config, created_at
+SELECT institution_id, id, code, name, vertical, region, config, created_at, version, closed_at
     FROM asset_templates
     WHERE institution_id = $1 AND id = $2;
 
 -- Begin on PostgreSQL, asset_templates
-SELECT institution_id, id, code, name, vertical, region, config, created_at
+SELECT institution_id, id, code, name, vertical, region, config, created_at, version, closed_at
     FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
     JOIN asset_templates USING (institution_id, id);
 
 -- Begin on SQLite, assets; Asset
-SELECT institution_id, id, template_id, label, metadata, created_at
+SELECT institution_id, id, template_id, label, metadata, created_at, version, closed_at
     FROM assets
     WHERE institution_id = $1 AND id = $2;
 
 -- Begin on SQLite, assets
-SELECT institution_id, id, code, name, vertical, region, config, created_at
+SELECT institution_id, id, code, name, vertical, region, config, created_at, version, closed_at
     FROM asset_templates
     WHERE institution_id = $1 AND id = (SELECT template_id FROM assets WHERE institution_id = $1 AND id = $2);
 
 -- Begin on PostgreSQL, assets
-SELECT institution_id, id, template_id, label, metadata, created_at
+SELECT institution_id, id, template_id, label, metadata, created_at, version, closed_at
     FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
     JOIN assets USING (institution_id, id);
 
 -- Begin on PostgreSQL, assets
-SELECT t.institution_id, t.id, t.code, t.name, t.vertical, t.region, t.config, t.created_at
+SELECT t.institution_id, t.id, t.code, t.name, t.vertical, t.region, t.config, t.created_at, t.version,
+        t.closed_at
     FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
     JOIN assets AS a ON a.institution_id = n.institution_id AND a.id = n.id
     JOIN asset_templates AS t ON t.institution_id = a.institution_id AND t.id = a.template_id;
 
 -- Begin on SQLite, positions; Position
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
-        updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
+        metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1 AND id = $2;
 
+-- Begin on SQLite, positions
+SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
+        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
+        metadata, created_at, updated_at
+    FROM positions
+    WHERE institution_id = $1 AND state IN ('FUNDED', 'PARTIALLY_RELEASED') LIMIT 1;
+
+-- Begin on PostgreSQL, positions
+SELECT p.*
+    FROM unnest($1::uuid[]) AS n (institution_id) CROSS
+    JOIN LATERAL (SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference,
+        external_reference, unique_in, currency, decimals, amount, funded, released, refunded, held,
+        retained, expires_at, metadata, created_at,
+        updated_at FROM positions WHERE institution_id = n.institution_id AND state IN ('FUNDED',
+        'PARTIALLY_RELEASED') LIMIT 1) AS p;
+
 -- Begin on PostgreSQL, positions
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
-        updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
+        metadata, created_at, updated_at
     FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
     JOIN positions USING (institution_id, id);
+
+-- Begin on SQLite, erasures; Erasure
+SELECT institution_id, id, erased, open, retained, retained_until, complete, created_at
+    FROM erasures
+    WHERE institution_id = $1 AND id = $2;
+
+-- Begin on PostgreSQL, erasures
+SELECT institution_id, id, erased, open, retained, retained_until, complete, created_at
+    FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
+    JOIN erasures USING (institution_id, id);
 
 -- Begin on SQLite, idempotency_records
 SELECT institution_id, key, fingerprint, subject, sequence, refusal, nonce, request_id, created_at, items
@@ -109,55 +149,72 @@ SELECT institution_id, key, fingerprint, subject, sequence, refusal, nonce, requ
     FROM unnest($1::uuid[], $2::text[]) AS n (institution_id, key)
     JOIN idempotency_records USING (institution_id, key);
 
+-- Begin on SQLite, for templates with uniqueExternalReference
+SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
+        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
+        metadata, created_at, updated_at
+    FROM positions
+    WHERE institution_id = $1 AND unique_in = $2 AND external_reference = $3;
+
+-- Begin on PostgreSQL, for templates with uniqueExternalReference
+SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
+        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
+        metadata, created_at, updated_at
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS n (institution_id, unique_in, external_reference)
+    JOIN positions USING (institution_id, unique_in, external_reference);
+
 -- Commit on SQLite, for each row
 UPDATE journal_heads
     SET sequence = CASE WHEN sequence = $2 AND last_at = $3 AND lost_sequence = $4 THEN $5 ELSE -1 END,
-        last_at = $6, lost_sequence = $7
+        last_at = $6, lost_sequence = $7, closed_sequence = $8
     WHERE institution_id = $1;
 
 -- Commit on PostgreSQL
 UPDATE journal_heads AS t
     SET sequence = CASE WHEN t.sequence = n.from_sequence AND t.last_at = n.from_at
         AND t.lost_sequence = n.from_lost_sequence THEN n.to_sequence ELSE -1 END, last_at = n.to_at,
-        lost_sequence = n.to_lost_sequence
+        lost_sequence = n.to_lost_sequence, closed_sequence = n.to_closed_sequence
     FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::timestamptz[],
-        $7::bigint[]) AS n (institution_id, from_sequence, from_at, from_lost_sequence, to_sequence, to_at,
-        to_lost_sequence)
+        $7::bigint[], $8::bigint[]) AS n (institution_id, from_sequence, from_at, from_lost_sequence,
+        to_sequence, to_at, to_lost_sequence, to_closed_sequence)
     WHERE t.institution_id = n.institution_id;
 
 -- Commit on SQLite, for each row
-INSERT INTO journal_heads (institution_id, sequence, last_at, lost_sequence)
-    VALUES ($1, $2, $3, $4);
-
--- Commit on PostgreSQL
-INSERT INTO journal_heads (institution_id, sequence, last_at, lost_sequence) SELECT * FROM unnest($1::uuid[],
-        $2::bigint[], $3::timestamptz[], $4::bigint[]);
-
--- Commit on SQLite, for each row
-INSERT INTO journal_entries (institution_id, sequence, at, actor, kind, subject, body)
-    VALUES ($1, $2, $3, $4, $5, $6, $7);
-
--- Commit on PostgreSQL
-INSERT INTO journal_entries (institution_id, sequence, at, actor, kind, subject,
-        body) SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[],
-        $6::text[], $7::bytea[]);
-
--- Commit on SQLite, for each row
-INSERT INTO institutions (id, name, regions, verticals, created_at)
+INSERT INTO journal_heads (institution_id, sequence, last_at, lost_sequence, closed_sequence)
     VALUES ($1, $2, $3, $4, $5);
 
 -- Commit on PostgreSQL
-INSERT INTO institutions (id, name, regions, verticals, created_at) SELECT * FROM unnest($1::uuid[],
-        $2::text[], $3::text[], $4::text[], $5::timestamptz[]);
+INSERT INTO journal_heads (institution_id, sequence, last_at, lost_sequence,
+        closed_sequence) SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::bigint[],
+        $5::bigint[]);
 
 -- Commit on SQLite, for each row
-INSERT INTO api_keys (institution_id, id, label, role, hash, created_at, expires_at, revoked_at)
+INSERT INTO journal_entries (institution_id, sequence, at, actor, kind, subject, body, private)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- Commit on PostgreSQL
-INSERT INTO api_keys (institution_id, id, label, role, hash, created_at, expires_at,
-        revoked_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[],
-        $6::timestamptz[], $7::timestamptz[], $8::timestamptz[]);
+INSERT INTO journal_entries (institution_id, sequence, at, actor, kind, subject, body,
+        private) SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::text[],
+        $6::text[], $7::bytea[], $8::bytea[]);
+
+-- Commit on SQLite, for each row
+INSERT INTO institutions (id, name, regions, verticals, created_at, version, closed_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+-- Commit on PostgreSQL
+INSERT INTO institutions (id, name, regions, verticals, created_at, version,
+        closed_at) SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[],
+        $6::bigint[], $7::timestamptz[]);
+
+-- Commit on SQLite, for each row
+INSERT INTO api_keys (institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to,
+        version)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- Commit on PostgreSQL
+INSERT INTO api_keys (institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to,
+        version) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[],
+        $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], $9::uuid[], $10::bigint[]);
 
 -- Commit on SQLite, for each row
 INSERT INTO policies (institution_id, region, min_amount, max_amount, allowed_currencies, created_at,
@@ -170,36 +227,46 @@ INSERT INTO policies (institution_id, region, min_amount, max_amount, allowed_cu
         $6::timestamptz[], $7::timestamptz[]);
 
 -- Commit on SQLite, for each row
-INSERT INTO asset_templates (institution_id, id, code, name, vertical, region, config, created_at)
+INSERT INTO asset_templates (institution_id, id, code, name, vertical, region, config, created_at, version,
+        closed_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- Commit on PostgreSQL
+INSERT INTO asset_templates (institution_id, id, code, name, vertical, region, config, created_at, version,
+        closed_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[],
+        $6::text[], $7::text[], $8::timestamptz[], $9::bigint[], $10::timestamptz[]);
+
+-- Commit on SQLite, for each row
+INSERT INTO assets (institution_id, id, template_id, label, metadata, created_at, version, closed_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- Commit on PostgreSQL
-INSERT INTO asset_templates (institution_id, id, code, name, vertical, region, config,
-        created_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[],
-        $6::text[], $7::text[], $8::timestamptz[]);
-
--- Commit on SQLite, for each row
-INSERT INTO assets (institution_id, id, template_id, label, metadata, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6);
-
--- Commit on PostgreSQL
-INSERT INTO assets (institution_id, id, template_id, label, metadata,
-        created_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bytea[],
-        $6::timestamptz[]);
+INSERT INTO assets (institution_id, id, template_id, label, metadata, created_at, version,
+        closed_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bytea[],
+        $6::timestamptz[], $7::bigint[], $8::timestamptz[]);
 
 -- Commit on SQLite, for each row
 INSERT INTO positions (institution_id, id, version, state, history_bytes, asset_id, holder_reference,
-        external_reference, currency, amount, funded, released, refunded, held, retained, expires_at,
-        metadata, created_at, updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19);
+        external_reference, unique_in, currency, decimals, amount, funded, released, refunded, held,
+        retained, expires_at, metadata, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21);
 
 -- Commit on PostgreSQL
 INSERT INTO positions (institution_id, id, version, state, history_bytes, asset_id, holder_reference,
-        external_reference, currency, amount, funded, released, refunded, held, retained, expires_at,
-        metadata, created_at, updated_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[],
-        $4::text[], $5::bigint[], $6::uuid[], $7::text[], $8::text[], $9::text[], $10::bigint[],
-        $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::timestamptz[],
-        $17::bytea[], $18::timestamptz[], $19::timestamptz[]);
+        external_reference, unique_in, currency, decimals, amount, funded, released, refunded, held,
+        retained, expires_at, metadata, created_at, updated_at) SELECT * FROM unnest($1::uuid[], $2::uuid[],
+        $3::bigint[], $4::text[], $5::bigint[], $6::uuid[], $7::text[], $8::text[], $9::uuid[], $10::text[],
+        $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[],
+        $17::bigint[], $18::timestamptz[], $19::bytea[], $20::timestamptz[], $21::timestamptz[]);
+
+-- Commit on SQLite, for each row
+INSERT INTO erasures (institution_id, id, erased, open, retained, retained_until, complete, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
+
+-- Commit on PostgreSQL
+INSERT INTO erasures (institution_id, id, erased, open, retained, retained_until, complete,
+        created_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[],
+        $6::timestamptz[], $7::bigint[], $8::timestamptz[]);
 
 -- Commit on SQLite, for each row
 INSERT INTO idempotency_records (institution_id, key, fingerprint, subject, sequence, refusal, nonce,
@@ -212,15 +279,51 @@ INSERT INTO idempotency_records (institution_id, key, fingerprint, subject, sequ
         $5::bigint[], $6::text[], $7::bytea[], $8::text[], $9::timestamptz[], $10::text[]);
 
 -- Commit on SQLite, for each row
+UPDATE institutions
+    SET name = $2, version = $3, closed_at = $4
+    WHERE id = $1;
+
+-- Commit on PostgreSQL
+UPDATE institutions AS t
+    SET name = n.name, version = n.version, closed_at = n.closed_at
+    FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::timestamptz[]) AS n (id, name, version, closed_at)
+    WHERE t.id = n.id;
+
+-- Commit on SQLite, for each row
 UPDATE api_keys
-    SET expires_at = $3, revoked_at = $4
+    SET label = $3, expires_at = $4, revoked_at = $5, rotated_to = $6, version = $7
     WHERE institution_id = $1 AND id = $2;
 
 -- Commit on PostgreSQL
 UPDATE api_keys AS t
-    SET expires_at = n.expires_at, revoked_at = n.revoked_at
-    FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[]) AS n (institution_id, id,
-        expires_at, revoked_at)
+    SET label = n.label, expires_at = n.expires_at, revoked_at = n.revoked_at, rotated_to = n.rotated_to,
+        version = n.version
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::uuid[],
+        $7::bigint[]) AS n (institution_id, id, label, expires_at, revoked_at, rotated_to, version)
+    WHERE t.institution_id = n.institution_id AND t.id = n.id;
+
+-- Commit on SQLite, for each row
+UPDATE asset_templates
+    SET name = $3, version = $4, closed_at = $5
+    WHERE institution_id = $1 AND id = $2;
+
+-- Commit on PostgreSQL
+UPDATE asset_templates AS t
+    SET name = n.name, version = n.version, closed_at = n.closed_at
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::timestamptz[]) AS n (institution_id,
+        id, name, version, closed_at)
+    WHERE t.institution_id = n.institution_id AND t.id = n.id;
+
+-- Commit on SQLite, for each row
+UPDATE assets
+    SET label = $3, metadata = $4, version = $5, closed_at = $6
+    WHERE institution_id = $1 AND id = $2;
+
+-- Commit on PostgreSQL
+UPDATE assets AS t
+    SET label = n.label, metadata = n.metadata, version = n.version, closed_at = n.closed_at
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::bigint[],
+        $6::timestamptz[]) AS n (institution_id, id, label, metadata, version, closed_at)
     WHERE t.institution_id = n.institution_id AND t.id = n.id;
 
 -- Commit on SQLite, for each row
@@ -252,6 +355,29 @@ UPDATE positions AS t
         history_bytes, funded, released, refunded, held, updated_at)
     WHERE t.institution_id = n.institution_id AND t.id = n.id;
 
+-- Commit on SQLite, for each row
+UPDATE journal_entries
+    SET private = NULL
+    WHERE institution_id = $1 AND subject = $2 AND sequence < $3 AND private IS NOT NULL;
+
+-- Commit on PostgreSQL
+UPDATE journal_entries AS t
+    SET private = NULL
+    FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS n (institution_id, subject, sequence)
+    WHERE t.institution_id = n.institution_id AND t.subject = n.subject AND t.sequence < n.sequence
+        AND t.private IS NOT NULL;
+
+-- Commit on SQLite, for each row
+UPDATE positions
+    SET holder_reference = NULL, external_reference = NULL, metadata = NULL
+    WHERE institution_id = $1 AND id = $2;
+
+-- Commit on PostgreSQL
+UPDATE positions AS t
+    SET holder_reference = NULL, external_reference = NULL, metadata = NULL
+    FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
+    WHERE t.institution_id = n.institution_id AND t.id = n.id;
+
 -- Commit
 COMMIT;
 
@@ -259,27 +385,41 @@ COMMIT;
 ROLLBACK;
 
 -- Position, Key and their like on PostgreSQL, before they count on what is remembered
-SELECT institution_id, sequence, last_at, lost_sequence
+SELECT institution_id, sequence, last_at, lost_sequence, closed_sequence
     FROM journal_heads
     WHERE institution_id = ANY ($1::uuid[]);
 
--- each connection to PostgreSQL; CheckWritable on PostgreSQL
+-- CheckWritable on PostgreSQL
 SELECT current_setting('transaction_read_only') = 'on';
 
 -- each connection to PostgreSQL
-SELECT set_config(name, value, false)
-    FROM (VALUES ('timezone', 'UTC'), ('client_min_messages', 'warning'), ('plan_cache_mode',
-        'force_generic_plan'), ('enable_seqscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin',
-        'off'), ('enable_bitmapscan', 'off'), ('jit', 'off'), ('idle_in_transaction_session_timeout',
-        '15000'), ('tcp_keepalives_idle', '5'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count',
-        '2'), ('tcp_user_timeout', '15000')) AS settings (name, value);
+SELECT current_setting('transaction_read_only') = 'on', pg_backend_pid();
 
 -- each connection to PostgreSQL
-SELECT set_config('synchronous_commit', 'on', false)
-    WHERE current_setting('synchronous_commit') = 'off';
+SELECT set_config(name, value, false)
+    FROM (SELECT current_setting('synchronous_commit') AS now) AS c, LATERAL (VALUES ('timezone', 'UTC'),
+        ('client_min_messages', 'warning'), ('plan_cache_mode', 'force_generic_plan'), ('enable_seqscan',
+        'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'), ('enable_bitmapscan', 'off'),
+        ('jit', 'off'), ('idle_in_transaction_session_timeout', '15000'), ('tcp_keepalives_idle', '5'),
+        ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '2'), ('tcp_user_timeout', '15000'),
+        ('synchronous_commit', CASE c.now WHEN 'off' THEN 'on' ELSE c.now END)) AS settings (name, value);
+
+-- each transaction on PostgreSQL behind a pooler
+SELECT count(set_config(name, value, true)), current_setting('synchronous_standby_names') <> '',
+        CASE WHEN pg_is_in_recovery() THEN '' ELSE concat_ws('/',
+        (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8),
+        (SELECT oid FROM pg_database WHERE datname = current_database())) END
+    FROM (SELECT current_setting('synchronous_commit') AS now) AS c, LATERAL (VALUES ('timezone', 'UTC'),
+        ('client_min_messages', 'warning'), ('plan_cache_mode', 'force_generic_plan'), ('enable_seqscan',
+        'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'), ('enable_bitmapscan', 'off'),
+        ('jit', 'off'), ('idle_in_transaction_session_timeout', '15000'), ('tcp_keepalives_idle', '5'),
+        ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '2'), ('tcp_user_timeout', '15000'),
+        ('synchronous_commit', CASE c.now WHEN 'off' THEN 'on' ELSE c.now END),
+        ('client_connection_check_interval', '5s')) AS settings (name, value);
 
 -- a new connection on PostgreSQL
-SELECT CASE WHEN pg_is_in_recovery() THEN '' ELSE concat_ws('/',
+SELECT current_setting('synchronous_standby_names') <> '',
+        CASE WHEN pg_is_in_recovery() THEN '' ELSE concat_ws('/',
         (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8),
         (SELECT oid FROM pg_database WHERE datname = current_database())) END;
 
@@ -290,10 +430,141 @@ SELECT n.institution_id
     WHERE n.sequence > 0
         AND (h.sequence IS NULL OR h.sequence < n.sequence OR EXISTS (SELECT FROM journal_entries AS e WHERE e.institution_id = n.institution_id AND e.sequence = n.sequence AND e.at > n.at));
 
+-- Confirm on PostgreSQL
+SELECT pg_logical_emit_message(true, 'escrowgrid', '');
+
 -- each connection to PostgreSQL
 SELECT set_config(name, '5s', false)
     FROM pg_settings
     WHERE name = 'client_connection_check_interval';
+
+-- each connection to PostgreSQL behind a pooler
+SELECT set_config(name, '5s', true)
+    FROM pg_settings
+    WHERE name = 'client_connection_check_interval';
+
+-- CopyFrom, rows of idempotency_records
+SELECT institution_id, key, fingerprint, subject, sequence, refusal, nonce, request_id, created_at, items
+    FROM idempotency_records
+    ORDER BY institution_id, key LIMIT 512;
+
+-- CopyFrom, later rows of idempotency_records
+SELECT institution_id, key, fingerprint, subject, sequence, refusal, nonce, request_id, created_at, items
+    FROM idempotency_records
+    WHERE (institution_id, key) > ($1, $2)
+    ORDER BY institution_id, key LIMIT 512;
+
+-- CopyFrom on SQLite, for each row of idempotency_records
+INSERT INTO idempotency_records (institution_id, key, fingerprint, subject, sequence, refusal, nonce,
+        request_id, created_at, items) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10
+    WHERE NOT EXISTS (SELECT 1 FROM idempotency_records WHERE institution_id = $1 AND key = $2);
+
+-- CopyFrom on PostgreSQL, rows of idempotency_records
+INSERT INTO idempotency_records (institution_id, key, fingerprint, subject, sequence, refusal, nonce,
+        request_id, created_at, items) SELECT n.*
+    FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::bigint[], $6::text[], $7::bytea[],
+        $8::text[], $9::timestamptz[], $10::text[]) AS n (institution_id, key, fingerprint, subject,
+        sequence, refusal, nonce, request_id, created_at, items)
+    WHERE NOT EXISTS (SELECT 1 FROM idempotency_records AS t WHERE t.institution_id = n.institution_id
+        AND t.key = n.key);
+
+-- CopyFrom, rows of checkpoint_keys
+SELECT verifier_key, signing_key, created_at
+    FROM checkpoint_keys
+    ORDER BY verifier_key LIMIT 512;
+
+-- CopyFrom, later rows of checkpoint_keys
+SELECT verifier_key, signing_key, created_at
+    FROM checkpoint_keys
+    WHERE (verifier_key) > ($1)
+    ORDER BY verifier_key LIMIT 512;
+
+-- CopyFrom on SQLite, for each row of checkpoint_keys; AddCheckpoint on SQLite, for each row; AddCheckpointKey on SQLite, for each row
+INSERT INTO checkpoint_keys (verifier_key, signing_key, created_at)
+    VALUES ($1, $2, $3)
+    ON CONFLICT (verifier_key) DO NOTHING;
+
+-- CopyFrom on PostgreSQL, rows of checkpoint_keys; AddCheckpoint on PostgreSQL; AddCheckpointKey on PostgreSQL
+INSERT INTO checkpoint_keys (verifier_key, signing_key, created_at) SELECT * FROM unnest($1::text[],
+        $2::text[], $3::timestamptz[])
+    ON CONFLICT (verifier_key) DO NOTHING;
+
+-- CopyFrom, rows of journal_checkpoints
+SELECT institution_id, size, at, note, balances
+    FROM journal_checkpoints
+    ORDER BY institution_id, size LIMIT 512;
+
+-- CopyFrom, later rows of journal_checkpoints
+SELECT institution_id, size, at, note, balances
+    FROM journal_checkpoints
+    WHERE (institution_id, size) > ($1, $2)
+    ORDER BY institution_id, size LIMIT 512;
+
+-- CopyFrom on SQLite, for each row of journal_checkpoints
+INSERT INTO journal_checkpoints (institution_id, size, at, note, balances) SELECT $1, $2, $3, $4, $5
+    WHERE NOT EXISTS (SELECT 1 FROM journal_checkpoints WHERE institution_id = $1 AND size = $2);
+
+-- CopyFrom on PostgreSQL, rows of journal_checkpoints
+INSERT INTO journal_checkpoints (institution_id, size, at, note, balances) SELECT n.*
+    FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::bytea[], $5::text[]) AS n (institution_id,
+        size, at, note, balances)
+    WHERE NOT EXISTS (SELECT 1 FROM journal_checkpoints AS t WHERE t.institution_id = n.institution_id
+        AND t.size = n.size);
+
+-- CopyFrom, rows of journal_tiles
+SELECT institution_id, level, number, hashes
+    FROM journal_tiles
+    ORDER BY institution_id, level, number LIMIT 512;
+
+-- CopyFrom, later rows of journal_tiles
+SELECT institution_id, level, number, hashes
+    FROM journal_tiles
+    WHERE (institution_id, level, number) > ($1, $2, $3)
+    ORDER BY institution_id, level, number LIMIT 512;
+
+-- CopyFrom on SQLite, for each row of journal_tiles; AddCheckpoint on SQLite, for each row
+INSERT INTO journal_tiles (institution_id, level, number, hashes)
+    VALUES ($1, $2, $3, $4)
+    ON CONFLICT (institution_id, level, number) DO UPDATE
+    SET hashes = excluded.hashes
+    WHERE length(excluded.hashes) > length(journal_tiles.hashes);
+
+-- CopyFrom on PostgreSQL, rows of journal_tiles; AddCheckpoint on PostgreSQL
+INSERT INTO journal_tiles (institution_id, level, number, hashes) SELECT * FROM unnest($1::uuid[],
+        $2::bigint[], $3::bigint[], $4::bytea[])
+    ON CONFLICT (institution_id, level, number) DO UPDATE
+    SET hashes = excluded.hashes
+    WHERE length(excluded.hashes) > length(journal_tiles.hashes);
+
+-- CopyFrom, rows of security_events
+SELECT id, at, institution_id, actor, code, method, path, client, request_id, last_at, count
+    FROM security_events
+    ORDER BY id LIMIT 512;
+
+-- CopyFrom, later rows of security_events
+SELECT id, at, institution_id, actor, code, method, path, client, request_id, last_at, count
+    FROM security_events
+    WHERE (id) > ($1)
+    ORDER BY id LIMIT 512;
+
+-- CopyFrom on SQLite, for each row of security_events; AddSecurityEvents on SQLite, for each row
+INSERT INTO security_events (id, at, institution_id, actor, code, method, path, client, request_id, last_at,
+        count)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    ON CONFLICT (id) DO UPDATE
+    SET last_at = excluded.last_at, count = excluded.count;
+
+-- CopyFrom on PostgreSQL, rows of security_events; AddSecurityEvents on PostgreSQL
+INSERT INTO security_events (id, at, institution_id, actor, code, method, path, client, request_id, last_at,
+        count) SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[],
+        $6::text[], $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::bigint[])
+    ON CONFLICT (id) DO UPDATE
+    SET last_at = excluded.last_at, count = excluded.count;
+
+-- Servers on PostgreSQL
+SELECT count(*)
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = $1 AND pid <> ALL ($2::bigint[]);
 
 -- EndAbandoned on PostgreSQL
 SELECT pg_terminate_backend(holder.pid)
@@ -324,7 +595,7 @@ SELECT COALESCE(MAX(version_id), 0)
     WHERE is_applied;
 
 -- KeyByHash
-SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
+SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
     FROM api_keys
     WHERE hash IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
         $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40,
@@ -337,8 +608,13 @@ SELECT institution_id, region, min_amount, max_amount, allowed_currencies, creat
     WHERE institution_id = $1
     ORDER BY region;
 
+-- HolderTotals
+SELECT currency, decimals, funded, released, refunded
+    FROM positions
+    WHERE institution_id = $1 AND holder_reference = $2;
+
 -- WithEvents; Positions, with events
-SELECT body
+SELECT body, private
     FROM journal_entries
     WHERE institution_id = $1 AND subject = $2
     ORDER BY sequence LIMIT $3;
@@ -349,7 +625,7 @@ SELECT institution_id, id
     WHERE expires_at <= $1 AND state IN ('CREATED', 'FUNDED', 'PARTIALLY_RELEASED')
     ORDER BY expires_at LIMIT $2;
 
--- FirstSequence, and lists of entries in a period; CloseIfLost; Entries, of a period
+-- FirstSequence, and lists of entries in a period; HaltIfLost; Positions, by their last steps; Entries, of a period
 SELECT at
     FROM journal_entries
     WHERE institution_id = $1 AND sequence = $2;
@@ -375,45 +651,31 @@ DELETE
     FROM security_events
     WHERE id IN (SELECT id FROM security_events WHERE actor <> $1 ORDER BY id DESC LIMIT $2 OFFSET $3);
 
--- AddSecurityEvents on SQLite, for each row
-INSERT INTO security_events (id, at, institution_id, actor, code, method, path, client, request_id, last_at,
-        count)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-    ON CONFLICT (id) DO UPDATE
-    SET last_at = excluded.last_at, count = excluded.count;
-
--- AddSecurityEvents on PostgreSQL
-INSERT INTO security_events (id, at, institution_id, actor, code, method, path, client, request_id, last_at,
-        count) SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[],
-        $6::text[], $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::bigint[])
-    ON CONFLICT (id) DO UPDATE
-    SET last_at = excluded.last_at, count = excluded.count;
-
 -- CheckHistory
 SELECT COUNT(*)
     FROM journal_heads
     WHERE lost_sequence > 0;
 
--- ClosedJournals
-SELECT institution_id, sequence, last_at, lost_sequence
+-- HaltedJournals
+SELECT institution_id, sequence, last_at, lost_sequence, closed_sequence
     FROM journal_heads
     WHERE lost_sequence > 0 AND institution_id > $1
     ORDER BY institution_id LIMIT $2;
 
--- CloseIfLost
-SELECT body
+-- HaltIfLost
+SELECT body, private
     FROM journal_entries
     WHERE institution_id = $1 AND kind = $2 AND kind NOT IN ('POSITION_CREATED', 'POSITION_STATE_CHANGED')
     ORDER BY sequence DESC LIMIT 1001;
 
 -- StoredEntries
-SELECT institution_id, sequence, at, actor, kind, subject, body
+SELECT institution_id, sequence, at, actor, kind, subject, body, private
     FROM journal_entries
     WHERE institution_id = $1 AND sequence BETWEEN $2 AND $3
     ORDER BY sequence;
 
 -- StoredPage
-SELECT institution_id, sequence, at, actor, kind, subject, body
+SELECT institution_id, sequence, at, actor, kind, subject, body, private
     FROM journal_entries
     WHERE institution_id = $1 AND sequence <= $2 AND sequence > $3
     ORDER BY sequence ASC LIMIT 1001;
@@ -425,12 +687,19 @@ SELECT sequence
     ORDER BY sequence LIMIT 1;
 
 -- Histories
-SELECT sequence, subject, body
+SELECT sequence, subject, body, private
     FROM journal_entries
     WHERE institution_id = $1 AND subject IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
         $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35,
         $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55,
         $56, $57, $58, $59, $60, $61, $62, $63, $64, $65);
+
+-- Claims
+SELECT p.id, COALESCE(holder_reference, ''), asset_id,
+        COALESCE((SELECT label FROM assets AS a WHERE a.institution_id = p.institution_id
+        AND a.id = p.asset_id), '')
+    FROM positions AS p
+    WHERE institution_id = $1 AND id = $2;
 
 -- Range
 SELECT sequence
@@ -464,6 +733,12 @@ SELECT institution_id
 -- NextTenant
 SELECT institution_id
     FROM journal_checkpoints
+    WHERE institution_id > $1
+    ORDER BY institution_id LIMIT 1;
+
+-- NextTenant
+SELECT institution_id
+    FROM journal_tiles
     WHERE institution_id > $1
     ORDER BY institution_id LIMIT 1;
 
@@ -503,20 +778,76 @@ SELECT institution_id
     WHERE institution_id > $1
     ORDER BY institution_id LIMIT 1;
 
+-- NextTenant
+SELECT institution_id
+    FROM erasures
+    WHERE institution_id > $1
+    ORDER BY institution_id LIMIT 1;
+
+-- TablesOfNobody
+SELECT institution_id
+    FROM journal_heads
+    WHERE institution_id < $1 LIMIT 1;
+
+-- TablesOfNobody
+SELECT institution_id
+    FROM journal_entries
+    WHERE institution_id <= $1 LIMIT 1;
+
+-- TablesOfNobody
+SELECT institution_id
+    FROM journal_checkpoints
+    WHERE institution_id <= $1 LIMIT 1;
+
+-- TablesOfNobody
+SELECT institution_id
+    FROM journal_tiles
+    WHERE institution_id <= $1 LIMIT 1;
+
+-- TablesOfNobody
+SELECT id
+    FROM institutions
+    WHERE id <= $1 LIMIT 1;
+
+-- TablesOfNobody
+SELECT institution_id
+    FROM api_keys
+    WHERE institution_id <= $1 LIMIT 1;
+
+-- TablesOfNobody
+SELECT institution_id
+    FROM policies
+    WHERE institution_id <= $1 LIMIT 1;
+
+-- TablesOfNobody
+SELECT institution_id
+    FROM asset_templates
+    WHERE institution_id <= $1 LIMIT 1;
+
+-- TablesOfNobody
+SELECT institution_id
+    FROM assets
+    WHERE institution_id <= $1 LIMIT 1;
+
+-- TablesOfNobody
+SELECT institution_id
+    FROM positions
+    WHERE institution_id <= $1 LIMIT 1;
+
+-- TablesOfNobody
+SELECT institution_id
+    FROM erasures
+    WHERE institution_id <= $1 LIMIT 1;
+
+-- EachTile
+SELECT level, number, CAST(length(hashes) AS bigint)
+    FROM journal_tiles
+    WHERE institution_id = $1;
+
 -- Tile
 SELECT institution_id, level, number, hashes
     FROM journal_tiles
     WHERE institution_id = $1 AND level = $2 AND number = $3;
-
--- AddCheckpoint on SQLite, for each row; AddCheckpointKey on SQLite, for each row
-INSERT INTO checkpoint_keys (verifier_key, signing_key, created_at)
-    VALUES ($1, $2, $3)
-    ON CONFLICT (verifier_key) DO NOTHING;
-
--- AddCheckpoint on PostgreSQL; AddCheckpointKey on PostgreSQL
-INSERT INTO checkpoint_keys (verifier_key, signing_key, created_at) SELECT * FROM unnest($1::text[],
-        $2::text[], $3::timestamptz[])
-    ON CONFLICT (verifier_key) DO NOTHING;
 
 -- AddCheckpoint on SQLite, for each row
 INSERT INTO journal_checkpoints (institution_id, size, at, note, balances)
@@ -525,20 +856,6 @@ INSERT INTO journal_checkpoints (institution_id, size, at, note, balances)
 -- AddCheckpoint on PostgreSQL
 INSERT INTO journal_checkpoints (institution_id, size, at, note, balances) SELECT * FROM unnest($1::uuid[],
         $2::bigint[], $3::timestamptz[], $4::bytea[], $5::text[]);
-
--- AddCheckpoint on SQLite, for each row
-INSERT INTO journal_tiles (institution_id, level, number, hashes)
-    VALUES ($1, $2, $3, $4)
-    ON CONFLICT (institution_id, level, number) DO UPDATE
-    SET hashes = excluded.hashes
-    WHERE length(excluded.hashes) > length(journal_tiles.hashes);
-
--- AddCheckpoint on PostgreSQL
-INSERT INTO journal_tiles (institution_id, level, number, hashes) SELECT * FROM unnest($1::uuid[],
-        $2::bigint[], $3::bigint[], $4::bytea[])
-    ON CONFLICT (institution_id, level, number) DO UPDATE
-    SET hashes = excluded.hashes
-    WHERE length(excluded.hashes) > length(journal_tiles.hashes);
 
 -- CheckpointsSince
 SELECT institution_id, size, at, note, balances
@@ -574,296 +891,399 @@ SELECT verifier_key, signing_key, created_at
     FROM checkpoint_keys
     ORDER BY created_at, verifier_key;
 
+-- CheckCopy and BeginCopy
+SELECT source, begun_at
+    FROM unfinished_copies LIMIT 1;
+
+-- FinishCopy
+DELETE
+    FROM unfinished_copies;
+
+-- CopyFrom
+SELECT institution_id, sequence, last_at, lost_sequence, closed_sequence
+    FROM journal_heads
+    ORDER BY institution_id;
+
 -- BookTables, rows of api_keys
-SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
+SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
     FROM api_keys
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 257;
 
+-- BookTables, rows of api_keys
+SELECT id
+    FROM api_keys
+    WHERE institution_id = $1 AND id <= $2 LIMIT 1;
+
 -- BookTables, rows of api_keys after a cursor
-SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
+SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
     FROM api_keys
     WHERE institution_id = $1 AND id > $2
     ORDER BY id ASC LIMIT 257;
 
 -- BookTables, rows of asset_templates
-SELECT institution_id, id, code, name, vertical, region, config, created_at
+SELECT institution_id, id, code, name, vertical, region, config, created_at, version, closed_at
     FROM asset_templates
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 257;
 
+-- BookTables, rows of asset_templates
+SELECT id
+    FROM asset_templates
+    WHERE institution_id = $1 AND id <= $2 LIMIT 1;
+
 -- BookTables, rows of asset_templates after a cursor
-SELECT institution_id, id, code, name, vertical, region, config, created_at
+SELECT institution_id, id, code, name, vertical, region, config, created_at, version, closed_at
     FROM asset_templates
     WHERE institution_id = $1 AND id > $2
     ORDER BY id ASC LIMIT 257;
 
 -- BookTables, rows of assets
-SELECT institution_id, id, template_id, label, metadata, created_at
+SELECT institution_id, id, template_id, label, metadata, created_at, version, closed_at
     FROM assets
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 257;
 
+-- BookTables, rows of assets
+SELECT id
+    FROM assets
+    WHERE institution_id = $1 AND id <= $2 LIMIT 1;
+
 -- BookTables, rows of assets after a cursor
-SELECT institution_id, id, template_id, label, metadata, created_at
+SELECT institution_id, id, template_id, label, metadata, created_at, version, closed_at
     FROM assets
     WHERE institution_id = $1 AND id > $2
     ORDER BY id ASC LIMIT 257;
 
 -- BookTables, rows of positions
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
-        updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
+        metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 257;
 
+-- BookTables, rows of positions
+SELECT id
+    FROM positions
+    WHERE institution_id = $1 AND id <= $2 LIMIT 1;
+
 -- BookTables, rows of positions after a cursor
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
-        updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
+        metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1 AND id > $2
     ORDER BY id ASC LIMIT 257;
 
+-- BookTables, rows of erasures
+SELECT institution_id, id, erased, open, retained, retained_until, complete, created_at
+    FROM erasures
+    WHERE institution_id = $1
+    ORDER BY id ASC LIMIT 257;
+
+-- BookTables, rows of erasures
+SELECT id
+    FROM erasures
+    WHERE institution_id = $1 AND id <= $2 LIMIT 1;
+
+-- BookTables, rows of erasures after a cursor
+SELECT institution_id, id, erased, open, retained, retained_until, complete, created_at
+    FROM erasures
+    WHERE institution_id = $1 AND id > $2
+    ORDER BY id ASC LIMIT 257;
+
 -- Institutions
-SELECT id, name, regions, verticals, created_at
+SELECT id, name, regions, verticals, created_at, version, closed_at
     FROM institutions
     ORDER BY id ASC LIMIT 101;
 
 -- Institutions, after a cursor
-SELECT id, name, regions, verticals, created_at
+SELECT id, name, regions, verticals, created_at, version, closed_at
     FROM institutions
     WHERE id > $1
     ORDER BY id ASC LIMIT 101;
 
 -- Institutions, before a cursor
-SELECT id, name, regions, verticals, created_at
+SELECT id, name, regions, verticals, created_at, version, closed_at
     FROM institutions
     WHERE id < $1
     ORDER BY id DESC LIMIT 101;
 
 -- Institutions, of a period
-SELECT id, name, regions, verticals, created_at
+SELECT id, name, regions, verticals, created_at, version, closed_at
     FROM institutions
     WHERE id >= $1 AND id < $2
     ORDER BY id ASC LIMIT 101;
 
 -- Keys
-SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
+SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
     FROM api_keys
     WHERE institution_id = $1 AND revoked_at IS NULL
     ORDER BY id ASC LIMIT 101;
 
 -- Keys, after a cursor
-SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
+SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
     FROM api_keys
     WHERE institution_id = $1 AND revoked_at IS NULL AND id > $2
     ORDER BY id ASC LIMIT 101;
 
 -- Keys, before a cursor
-SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
+SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
     FROM api_keys
     WHERE institution_id = $1 AND revoked_at IS NULL AND id < $2
     ORDER BY id DESC LIMIT 101;
 
 -- Keys, of a period
-SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
+SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
     FROM api_keys
     WHERE institution_id = $1 AND revoked_at IS NULL AND id >= $2 AND id < $3
     ORDER BY id ASC LIMIT 101;
 
 -- Keys, also revoked ones
-SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at
+SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
     FROM api_keys
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 101;
 
 -- Templates
-SELECT institution_id, id, code, name, vertical, region, config, created_at
+SELECT institution_id, id, code, name, vertical, region, config, created_at, version, closed_at
     FROM asset_templates
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 101;
 
 -- Templates, after a cursor
-SELECT institution_id, id, code, name, vertical, region, config, created_at
+SELECT institution_id, id, code, name, vertical, region, config, created_at, version, closed_at
     FROM asset_templates
     WHERE institution_id = $1 AND id > $2
     ORDER BY id ASC LIMIT 101;
 
 -- Templates, before a cursor
-SELECT institution_id, id, code, name, vertical, region, config, created_at
+SELECT institution_id, id, code, name, vertical, region, config, created_at, version, closed_at
     FROM asset_templates
     WHERE institution_id = $1 AND id < $2
     ORDER BY id DESC LIMIT 101;
 
 -- Templates, of a period
-SELECT institution_id, id, code, name, vertical, region, config, created_at
+SELECT institution_id, id, code, name, vertical, region, config, created_at, version, closed_at
     FROM asset_templates
     WHERE institution_id = $1 AND id >= $2 AND id < $3
     ORDER BY id ASC LIMIT 101;
 
 -- Assets
-SELECT institution_id, id, template_id, label, metadata, created_at
+SELECT institution_id, id, template_id, label, metadata, created_at, version, closed_at
     FROM assets
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 101;
 
 -- Assets, after a cursor
-SELECT institution_id, id, template_id, label, metadata, created_at
+SELECT institution_id, id, template_id, label, metadata, created_at, version, closed_at
     FROM assets
     WHERE institution_id = $1 AND id > $2
     ORDER BY id ASC LIMIT 101;
 
 -- Assets, before a cursor
-SELECT institution_id, id, template_id, label, metadata, created_at
+SELECT institution_id, id, template_id, label, metadata, created_at, version, closed_at
     FROM assets
     WHERE institution_id = $1 AND id < $2
     ORDER BY id DESC LIMIT 101;
 
 -- Assets, of a period
-SELECT institution_id, id, template_id, label, metadata, created_at
+SELECT institution_id, id, template_id, label, metadata, created_at, version, closed_at
     FROM assets
     WHERE institution_id = $1 AND id >= $2 AND id < $3
     ORDER BY id ASC LIMIT 101;
 
 -- Assets, of a template
-SELECT institution_id, id, template_id, label, metadata, created_at
+SELECT institution_id, id, template_id, label, metadata, created_at, version, closed_at
     FROM assets
     WHERE institution_id = $1 AND template_id = $2
     ORDER BY id ASC LIMIT 101;
 
--- Positions; Positions, with events
+-- Positions; Positions, counted; Positions, with events
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
-        updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
+        metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, after a cursor
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
-        updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
+        metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1 AND id > $2
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, before a cursor
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
-        updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
+        metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1 AND id < $2
     ORDER BY id DESC LIMIT 101;
 
+-- Positions, counted
+SELECT count(*)
+    FROM (SELECT id FROM positions WHERE institution_id = $1 ORDER BY id LIMIT 10001) AS counted;
+
 -- Positions, of a period
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
-        updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
+        metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1 AND id >= $2 AND id < $3
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, on an asset
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
-        updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
+        metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1 AND asset_id = $2
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, of a holder
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
-        updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
+        metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1 AND holder_reference = $2
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, under a reference
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
-        updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
+        metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1 AND external_reference = $2
     ORDER BY id ASC LIMIT 101;
 
+-- Positions, in one of some states
+SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
+        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
+        metadata, created_at, updated_at
+    FROM (SELECT * FROM (SELECT institution_id, id, version, state, history_bytes, asset_id,
+        holder_reference, external_reference, unique_in, currency, decimals, amount, funded, released,
+        refunded, held, retained, expires_at, metadata, created_at,
+        updated_at FROM positions WHERE institution_id = $1
+        AND state = $2 ORDER BY id ASC LIMIT 101) AS list_1 UNION ALL SELECT * FROM (SELECT institution_id,
+        id, version, state, history_bytes, asset_id, holder_reference, external_reference, unique_in,
+        currency, decimals, amount, funded, released, refunded, held, retained, expires_at, metadata,
+        created_at, updated_at FROM positions WHERE institution_id = $1
+        AND state = $3 ORDER BY id ASC LIMIT 101) AS list_2) AS lists
+    ORDER BY id ASC LIMIT 101;
+
+-- Positions, by their last steps
+SELECT sequence, at, subject
+    FROM journal_entries
+    WHERE institution_id = $1 AND sequence > $2 AND sequence < $3 AND kind IN ('POSITION_CREATED',
+        'POSITION_STATE_CHANGED')
+    ORDER BY sequence ASC LIMIT $4;
+
 -- Positions, in a state
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
-        updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
+        metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1 AND state = $2
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, in a currency
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        currency, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at,
-        updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
+        metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1 AND currency = $2
     ORDER BY id ASC LIMIT 101;
 
 -- Entries
-SELECT body
+SELECT body, private
     FROM journal_entries
     WHERE institution_id = $1
     ORDER BY sequence ASC LIMIT 101;
 
 -- Entries, after a cursor
-SELECT body
+SELECT body, private
     FROM journal_entries
     WHERE institution_id = $1 AND sequence > $2
     ORDER BY sequence ASC LIMIT 101;
 
 -- Entries, before a cursor
-SELECT body
+SELECT body, private
     FROM journal_entries
     WHERE institution_id = $1 AND sequence < $2
     ORDER BY sequence DESC LIMIT 101;
 
 -- Entries, of the ledger
-SELECT body
+SELECT body, private
     FROM journal_entries
     WHERE institution_id = $1 AND kind IN ('POSITION_CREATED', 'POSITION_STATE_CHANGED')
     ORDER BY sequence ASC LIMIT 101;
 
 -- Entries, of a kind of the ledger's
-SELECT body
+SELECT body, private
     FROM journal_entries
     WHERE institution_id = $1 AND kind = $2
     ORDER BY sequence ASC LIMIT 101;
 
+-- Entries, of some kinds
+SELECT body, private
+    FROM (SELECT * FROM (SELECT sequence, body, private FROM journal_entries WHERE institution_id = $1
+        AND kind = $2 ORDER BY sequence ASC LIMIT 101) AS list_1 UNION ALL SELECT * FROM (SELECT sequence,
+        body, private FROM journal_entries WHERE institution_id = $1 AND kind = $3
+        AND kind NOT IN ('POSITION_CREATED',
+        'POSITION_STATE_CHANGED') ORDER BY sequence ASC LIMIT 101) AS list_2) AS lists
+    ORDER BY sequence ASC LIMIT 101;
+
 -- Entries, of another kind
-SELECT body
+SELECT body, private
     FROM journal_entries
     WHERE institution_id = $1 AND kind = $2 AND kind NOT IN ('POSITION_CREATED', 'POSITION_STATE_CHANGED')
     ORDER BY sequence ASC LIMIT 101;
 
 -- Entries, of an actor
-SELECT body
+SELECT body, private
     FROM journal_entries
     WHERE institution_id = $1 AND actor = $2
     ORDER BY sequence ASC LIMIT 101;
 
 -- Entries, on a subject
-SELECT body
+SELECT body, private
     FROM journal_entries
     WHERE institution_id = $1 AND subject = $2
     ORDER BY sequence ASC LIMIT 101;
 
 -- Entries, up to a sequence
-SELECT body
+SELECT body, private
     FROM journal_entries
     WHERE institution_id = $1 AND sequence <= $2
     ORDER BY sequence ASC LIMIT 101;
 
 -- Entries, of a period
-SELECT body
+SELECT body, private
     FROM journal_entries
     WHERE institution_id = $1 AND sequence >= $2 AND sequence < $3
     ORDER BY sequence ASC LIMIT 101;
+
+-- Erasures
+SELECT institution_id, id, erased, open, retained, retained_until, complete, created_at
+    FROM erasures
+    WHERE institution_id = $1
+    ORDER BY id ASC LIMIT 101;
+
+-- Erasures, after a cursor
+SELECT institution_id, id, erased, open, retained, retained_until, complete, created_at
+    FROM erasures
+    WHERE institution_id = $1 AND id > $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Erasures, before a cursor
+SELECT institution_id, id, erased, open, retained, retained_until, complete, created_at
+    FROM erasures
+    WHERE institution_id = $1 AND id < $2
+    ORDER BY id DESC LIMIT 101;
 
 -- Checkpoints
 SELECT institution_id, size, at, note, balances

@@ -7,6 +7,7 @@ package bundle
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -23,15 +24,15 @@ import (
 // schema is all that a bundle is made of, statement by statement. A file with anything
 // else in it is not one: a view or a trigger could show one thing now and another later.
 var schema = []string{
-	`CREATE TABLE bundle (format INTEGER NOT NULL, institution TEXT NOT NULL, exported_at TEXT NOT NULL) STRICT`,
+	`CREATE TABLE bundle (format INTEGER NOT NULL, institution TEXT NOT NULL, exported_at TEXT NOT NULL, redacted TEXT NOT NULL) STRICT`,
 	`CREATE TABLE keys (verifier_key TEXT PRIMARY KEY) STRICT, WITHOUT ROWID`,
-	`CREATE TABLE entries (sequence INTEGER PRIMARY KEY, at TEXT NOT NULL, actor TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, body TEXT NOT NULL) STRICT`,
+	`CREATE TABLE entries (sequence INTEGER PRIMARY KEY, at TEXT NOT NULL, actor TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, body TEXT NOT NULL, private TEXT) STRICT`,
 	`CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, at TEXT NOT NULL, note TEXT NOT NULL) STRICT`,
 	`CREATE INDEX entries_subject ON entries (subject, sequence)`,
 }
 
 // Format is the version of the schema.
-const Format = 1
+const Format = 2
 
 // ErrNoBundle means that a file is not a bundle, or one of a format that is not known.
 var ErrNoBundle = errors.New("is no bundle of a journal")
@@ -43,6 +44,8 @@ type Bundle struct {
 	ExportedAt  time.Time
 	// Keys are the public keys in it, as name+hash+base64.
 	Keys []string
+	// Redacted are the private members whose values were left out.
+	Redacted []string
 	// Last is the sequence of the last entry; 0 where there is none.
 	Last int64
 
@@ -62,6 +65,14 @@ func open(path, parameters string) (*sql.DB, error) {
 
 // Open opens a bundle for reading. Only the form of the file is checked, not what is in it.
 func Open(ctx context.Context, path string) (*Bundle, error) {
+	// A pipe would have this wait for ever, and a link can lead to another file at any time.
+	about, err := os.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !about.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: %w: it is not a file as such, but a link, a pipe or the like", path, ErrNoBundle)
+	}
 	// SQLite would read these as parts of the file, which whoever gave it need not have signed.
 	for _, suffix := range []string{"-wal", "-journal"} {
 		if _, err := os.Lstat(path + suffix); !errors.Is(err, os.ErrNotExist) {
@@ -108,18 +119,21 @@ func (b *Bundle) read(ctx context.Context) error {
 	}
 
 	var format int
-	var institution, exportedAt string
+	var institution, exportedAt, redacted string
 	row := b.db.QueryRowContext(ctx,
-		"SELECT format, institution, exported_at FROM bundle WHERE (SELECT COUNT(*) FROM bundle) = 1")
-	err = row.Scan(&format, &institution, &exportedAt)
+		"SELECT format, institution, exported_at, redacted FROM bundle WHERE (SELECT COUNT(*) FROM bundle) = 1")
+	err = row.Scan(&format, &institution, &exportedAt, &redacted)
 	if err != nil || format != Format {
 		return fmt.Errorf("%w of format %d", ErrNoBundle, Format)
 	}
 	if err := b.Institution.UnmarshalText([]byte(institution)); err != nil {
 		return fmt.Errorf("%w: its institution %q %w", ErrNoBundle, institution, err)
 	}
-	if b.ExportedAt, err = escrow.ParseTime(exportedAt); err != nil {
+	if b.ExportedAt, err = escrow.ParseWrittenTime(exportedAt); err != nil {
 		return fmt.Errorf("%w: its time %w", ErrNoBundle, err)
+	}
+	if b.Redacted, err = parseRedacted(redacted); err != nil {
+		return fmt.Errorf("%w: what is redacted %w", ErrNoBundle, err)
 	}
 
 	rows, err = b.db.QueryContext(ctx, "SELECT verifier_key FROM keys ORDER BY verifier_key")
@@ -127,12 +141,12 @@ func (b *Bundle) read(ctx context.Context) error {
 		return err
 	}
 
-	const selectEntries = "SELECT sequence, at, actor, kind, subject, body FROM entries "
+	const selectEntries = "SELECT sequence, at, actor, kind, subject, body, private FROM entries "
 	b.bySequence, err = b.db.PrepareContext(ctx, selectEntries+"WHERE sequence BETWEEN ? AND ? ORDER BY sequence")
 	if err != nil {
 		return err
 	}
-	const selectHistory = "SELECT sequence, subject, body FROM entries WHERE subject = ? ORDER BY sequence"
+	const selectHistory = "SELECT sequence, subject, body, private FROM entries WHERE subject = ? ORDER BY sequence"
 	b.bySubject, err = b.db.PrepareContext(ctx, selectHistory)
 	if err != nil {
 		return err
@@ -195,11 +209,32 @@ func (b *Bundle) NextNote(
 
 func scanEntry(rows *sql.Rows, e *store.StoredEntry) error {
 	var at string
-	if err := rows.Scan(&e.Sequence, &at, &e.Actor, &e.Kind, &e.Subject, &e.Body); err != nil {
+	var private sql.RawBytes
+	if err := rows.Scan(&e.Sequence, &at, &e.Actor, &e.Kind, &e.Subject, &e.Body, &private); err != nil {
 		return err
 	}
 	var err error
-	e.At, err = escrow.ParseTime(at)
+	if e.At, err = escrow.ParseWrittenTime(at); err != nil {
+		return err
+	}
+	return readPrivate(e, private)
+}
+
+func scanHistory(rows *sql.Rows, e *store.StoredEntry) error {
+	var private sql.RawBytes
+	if err := rows.Scan(&e.Sequence, &e.Subject, &e.Body, &private); err != nil {
+		return err
+	}
+	_ = readPrivate(e, private) // Whoever reads the journal in its order is told.
+	return nil
+}
+
+// readPrivate reads the private values of an entry.
+func readPrivate(e *store.StoredEntry, private []byte) (err error) {
+	e.Openings = escrow.Openings{}
+	if private != nil {
+		e.Openings, err = escrow.ParseOpenings(private)
+	}
 	return err
 }
 
@@ -211,16 +246,22 @@ func (b *Bundle) StoredEntries(
 	return all(rows, err, scanEntry)
 }
 
+// EntryBytes returns how many bytes the bodies of entries have together, from one sequence to
+// another, both included.
+func (b *Bundle) EntryBytes(ctx context.Context, _ escrow.InstitutionID, from, to int64) (total int64, err error) {
+	const sum = "SELECT COALESCE(SUM(octet_length(body)), 0) FROM entries WHERE sequence BETWEEN ? AND ?"
+	err = b.db.QueryRowContext(ctx, sum, from, to).Scan(&total)
+	return total, err
+}
+
 // Histories returns all entries of at most store.MaxHistories subjects, those of each in
-// order, with their sequence, subject and body.
+// order, with their sequence, subject, body and private values.
 func (b *Bundle) Histories(
 	ctx context.Context, _ escrow.InstitutionID, subjects []string,
 ) (entries []store.StoredEntry, err error) {
 	for _, subject := range subjects {
 		rows, err := b.bySubject.QueryContext(ctx, subject)
-		history, err := all(rows, err, func(rows *sql.Rows, e *store.StoredEntry) error {
-			return rows.Scan(&e.Sequence, &e.Subject, &e.Body)
-		})
+		history, err := all(rows, err, scanHistory)
 		if err != nil {
 			return nil, err
 		}
@@ -231,8 +272,13 @@ func (b *Bundle) Histories(
 
 // CountPositionEntries returns how many of the entries up to a sequence are of positions.
 func (b *Bundle) CountPositionEntries(ctx context.Context, upTo int64) (count int64, err error) {
-	row := b.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM entries WHERE sequence <= ? AND kind IN (?, ?)",
-		upTo, string(escrow.KindPositionCreated), string(escrow.KindPositionStateChanged))
+	kinds, err := json.Marshal(escrow.PositionKinds())
+	if err != nil {
+		return 0, err
+	}
+	row := b.db.QueryRowContext(ctx,
+		"SELECT COUNT(*) FROM entries WHERE sequence <= ? AND kind IN (SELECT value FROM json_each(?))",
+		upTo, string(kinds))
 	err = row.Scan(&count)
 	return count, err
 }
@@ -260,7 +306,7 @@ func (b *Bundle) Checkpoints(
 			return err
 		}
 		c.Institution = of
-		c.At, err = escrow.ParseTime(at)
+		c.At, err = escrow.ParseWrittenTime(at)
 		return err
 	})
 

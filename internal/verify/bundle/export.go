@@ -24,13 +24,12 @@ func (p Progress) tell(done, total int64) {
 	}
 }
 
-// exportPage is how many entries are read at once from a database.
-const exportPage = 512
-
 // FromStore writes the bundle of an institution's journal in a database. A server may
-// write to it meanwhile: the bundle ends where the journal ended at the beginning.
+// write to it meanwhile: the bundle ends where the journal ended at the beginning. The values of the
+// private members that are redacted are left out.
 func FromStore(
-	ctx context.Context, s *store.Store, of escrow.InstitutionID, path string, now time.Time, progress Progress,
+	ctx context.Context, s *store.Store, of escrow.InstitutionID, path string, now time.Time,
+	redacted []string, progress Progress,
 ) (err error) {
 	head, found, err := s.Head(ctx, of)
 	if err != nil {
@@ -40,7 +39,7 @@ func FromStore(
 		return fmt.Errorf("there is no institution %s", of)
 	}
 
-	w, err := Create(ctx, path, of, now)
+	w, err := Create(ctx, path, of, now, redacted)
 	if err != nil {
 		return err
 	}
@@ -72,7 +71,7 @@ func FromStore(
 func addStoredEntries(
 	ctx context.Context, w *Writer, s *store.Store, of escrow.InstitutionID, upTo int64,
 ) error {
-	entries, err := s.StoredEntries(ctx, of, w.last+1, min(upTo, w.last+exportPage))
+	entries, err := s.StoredPage(ctx, of, w.last, upTo)
 	if err != nil {
 		return err
 	}
@@ -125,6 +124,8 @@ type listedEntry struct {
 	Kind     escrow.Kind `json:"kind"`
 	At       time.Time   `json:"at"`
 	Body     string      `json:"body"`
+	// Private has the openings of private members, where they were asked for.
+	Private escrow.Openings `json:"private"`
 }
 
 // stored is the entry as a database stores it: some parts are in its body alone.
@@ -144,7 +145,16 @@ func (e listedEntry) stored() (store.StoredEntry, error) {
 		Kind:     e.Kind,
 		Subject:  parts.Subject,
 		Body:     []byte(e.Body),
+		Openings: e.openings(),
 	}, nil
+}
+
+// openings are those of the entry; none, where it has none.
+func (e listedEntry) openings() escrow.Openings {
+	if e.Private == nil {
+		return escrow.Openings{}
+	}
+	return e.Private
 }
 
 // listedCheckpoint is a checkpoint as a server lists it.
@@ -158,11 +168,14 @@ type listedCheckpoint struct {
 func (s Server) LastSequence(ctx context.Context, of escrow.InstitutionID) (int64, error) {
 	var page struct{ Data []listedEntry }
 	err := s.Call(ctx, s.Key, http.MethodGet, journalPath(of, "?order=desc&limit=1"), nil, &page)
-	if err == nil && len(page.Data) == 0 {
-		err = fmt.Errorf("the journal of %s is empty", of)
-	}
 	if err != nil {
 		return 0, err
+	}
+	if len(page.Data) == 0 {
+		return 0, fmt.Errorf("the journal of %s is empty", of)
+	}
+	if last := page.Data[0].Sequence; last < 1 || last > maxEntries {
+		return 0, fmt.Errorf("the server says that the last entry of %s is %d, as of no journal", of, last)
 	}
 	return page.Data[0].Sequence, nil
 }
@@ -172,6 +185,7 @@ func (s Server) LastSequence(ctx context.Context, of escrow.InstitutionID) (int6
 const (
 	maxKeys         = 10_000
 	maxInstitutions = 1_000_000
+	maxEntries      = 1_000_000_000_000
 )
 
 // CheckpointKeys returns the public keys that the server says sign checkpoints.
@@ -203,16 +217,18 @@ func (s Server) Institutions(ctx context.Context) (ids []escrow.InstitutionID, e
 }
 
 // FromServer writes the bundle of an institution's journal as a server shows it to the
-// root key, or to an admin's. It ends where the journal ended at the beginning.
+// root key, or to an admin's. It ends where the journal ended at the beginning. The values of the
+// private members that are redacted are left out; where all are, the server is not asked for any.
 func FromServer(
-	ctx context.Context, s Server, of escrow.InstitutionID, path string, now time.Time, progress Progress,
+	ctx context.Context, s Server, of escrow.InstitutionID, path string, now time.Time,
+	redacted []string, progress Progress,
 ) (err error) {
 	last, err := s.LastSequence(ctx, of)
 	if err != nil {
 		return err
 	}
 
-	w, err := Create(ctx, path, of, now)
+	w, err := Create(ctx, path, of, now, redacted)
 	if err != nil {
 		return err
 	}
@@ -244,8 +260,11 @@ var errEnough = errors.New("the rest is not needed")
 func (s Server) writeEntries(
 	ctx context.Context, w *Writer, of escrow.InstitutionID, last int64, progress Progress,
 ) error {
-	path := journalPath(of, "")
-	err := apiclient.List(ctx, s.Client, s.Key, path, url.Values{}, math.MaxInt64, func(e listedEntry) error {
+	path, query := journalPath(of, ""), url.Values{}
+	if len(w.redacted) < len(escrow.PrivateMembers()) {
+		query.Set("include", "private")
+	}
+	err := apiclient.List(ctx, s.Client, s.Key, path, query, math.MaxInt64, func(e listedEntry) error {
 		stored, err := e.stored()
 		if err != nil {
 			return err

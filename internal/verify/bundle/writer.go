@@ -3,6 +3,7 @@ package bundle
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -19,18 +20,23 @@ type Writer struct {
 	tx    *sql.Tx
 	entry *sql.Stmt
 	last  int64
+	// redacted are the private members whose values are left out.
+	redacted []string
 }
 
 // Create begins a bundle of an institution's journal. It fails where there is a file at
-// the path; until the bundle is finished, there is none.
-func Create(ctx context.Context, path string, of escrow.InstitutionID, now time.Time) (*Writer, error) {
+// the path; until the bundle is finished, there is none. The values of the private members that
+// are redacted are left out.
+func Create(
+	ctx context.Context, path string, of escrow.InstitutionID, now time.Time, redacted []string,
+) (*Writer, error) {
 	// It has the hashes of API keys, so nobody else may read it.
 	file, err := store.NewPartial(path)
 	if err != nil {
 		return nil, err
 	}
 
-	w := &Writer{file: file}
+	w := &Writer{file: file, redacted: redacted}
 	// A file that is not finished is of no use, so nothing has to survive a crash.
 	const pragmas = "_pragma=journal_mode(off)&_pragma=synchronous(off)&_pragma=locking_mode(exclusive)"
 	if w.db, err = open(file.Path(), pragmas); err != nil {
@@ -54,11 +60,16 @@ func (w *Writer) begin(ctx context.Context, of escrow.InstitutionID, now time.Ti
 	if w.tx, err = w.db.BeginTx(ctx, nil); err != nil {
 		return err
 	}
-	_, err = w.tx.ExecContext(ctx, "INSERT INTO bundle VALUES (?, ?, ?)", Format, of.String(), escrow.FormatTime(now))
+	redacted, err := json.Marshal(append([]string{}, w.redacted...))
 	if err != nil {
 		return err
 	}
-	w.entry, err = w.tx.PrepareContext(ctx, "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)")
+	_, err = w.tx.ExecContext(ctx, "INSERT INTO bundle VALUES (?, ?, ?, ?)",
+		Format, of.String(), escrow.FormatTime(now), string(redacted))
+	if err != nil {
+		return err
+	}
+	w.entry, err = w.tx.PrepareContext(ctx, "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)")
 	return err
 }
 
@@ -74,9 +85,28 @@ func (w *Writer) AddEntry(ctx context.Context, e store.StoredEntry) error {
 		return fmt.Errorf("entry %d is missing in the journal", w.last+1)
 	}
 	w.last = e.Sequence
-	_, err := w.entry.ExecContext(ctx,
-		e.Sequence, escrow.FormatTime(e.At), e.Actor, string(e.Kind), e.Subject, string(e.Body))
+	private, err := w.private(e)
+	if err != nil {
+		return err
+	}
+	_, err = w.entry.ExecContext(ctx,
+		e.Sequence, escrow.FormatTime(e.At), e.Actor, string(e.Kind), e.Subject, string(e.Body), private)
 	return err
+}
+
+// private returns the openings of an entry's private members, as text, but for those that are
+// redacted. An entry that cannot be read has none: whoever verifies the bundle is told.
+func (w *Writer) private(e store.StoredEntry) (sql.NullString, error) {
+	entry, err := e.Entry()
+	if err != nil {
+		return sql.NullString{}, nil //nolint:nilerr // See above.
+	}
+	openings := entry.Openings().Without(w.redacted)
+	if len(openings) == 0 {
+		return sql.NullString{}, nil
+	}
+	text, err := openings.Text()
+	return sql.NullString{String: string(text), Valid: true}, err
 }
 
 // AddCheckpoint adds a checkpoint, unless it is of more entries than were added.

@@ -11,7 +11,9 @@ CREATE TABLE institutions (
     name       text NOT NULL,
     regions    text NOT NULL, -- JSON array
     verticals  text NOT NULL, -- JSON array
-    created_at timestamptz NOT NULL
+    created_at timestamptz NOT NULL,
+    version    bigint NOT NULL CHECK (version > 0),
+    closed_at  timestamptz
 );
 
 -- The end of each journal. A group locks its institutions' rows here, in order
@@ -23,15 +25,18 @@ CREATE TABLE journal_heads (
     sequence       bigint NOT NULL CHECK (sequence >= 0),
     last_at        timestamptz NOT NULL,
     -- An entry that was acknowledged and is no longer there; 0 where none is known.
-    lost_sequence  bigint NOT NULL DEFAULT 0 CHECK (lost_sequence >= 0)
+    lost_sequence  bigint NOT NULL DEFAULT 0 CHECK (lost_sequence >= 0),
+    -- The entry that closed the institution; 0 while it is open.
+    closed_sequence bigint NOT NULL DEFAULT 0 CHECK (closed_sequence >= 0)
 ) WITH (fillfactor = 10);
 
 CREATE INDEX journal_heads_lost ON journal_heads (institution_id) WHERE lost_sequence > 0;
 
 INSERT INTO journal_heads VALUES ('00000000-0000-0000-0000-000000000000', 0, '1970-01-01Z');
 
--- body holds the entry in the exact bytes that are hashed. The other columns
--- repeat parts of it for the indexes.
+-- body holds the entry in the exact bytes that are hashed. private holds the secret and the
+-- private values that the body has commitments to; it can become NULL, and nothing else can
+-- change. The other columns repeat parts of the body for the indexes.
 CREATE TABLE journal_entries (
     institution_id uuid   NOT NULL,
     sequence       bigint NOT NULL CHECK (sequence > 0),
@@ -39,7 +44,8 @@ CREATE TABLE journal_entries (
     actor          text COLLATE "C" NOT NULL,
     kind           text COLLATE "C" NOT NULL,
     subject        text COLLATE "C" NOT NULL,
-    body           bytea  NOT NULL
+    body           bytea  NOT NULL,
+    private        bytea
 );
 
 CREATE INDEX journal_entries_subject ON journal_entries (institution_id, subject, sequence);
@@ -62,8 +68,25 @@ $$;
 -- +goose StatementEnd
 
 CREATE TRIGGER journal_entries_append_only
-    BEFORE UPDATE OR DELETE OR TRUNCATE ON journal_entries
+    BEFORE DELETE OR TRUNCATE ON journal_entries
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- +goose StatementBegin
+CREATE FUNCTION allow_erasure() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    OLD.private := NULL;
+    IF NEW *<> OLD THEN
+        RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+-- +goose StatementEnd
+
+CREATE TRIGGER journal_entries_erasure
+    BEFORE UPDATE ON journal_entries
+    FOR EACH ROW EXECUTE FUNCTION allow_erasure();
 
 CREATE TABLE api_keys (
     institution_id uuid NOT NULL REFERENCES institutions,
@@ -74,12 +97,17 @@ CREATE TABLE api_keys (
     created_at     timestamptz NOT NULL,
     expires_at     timestamptz,
     revoked_at     timestamptz,
+    rotated_to     uuid, -- the key that takes its place
+    version        bigint NOT NULL CHECK (version > 0),
     PRIMARY KEY (institution_id, id)
 );
 
 -- Not unique: a unique index without institution_id cannot be sharded, and two
 -- secrets of 256 random bits do not meet.
 CREATE INDEX api_keys_hash ON api_keys (hash);
+
+-- An institution's active keys are listed, and counted with each new one.
+CREATE INDEX api_keys_active ON api_keys (institution_id, id) WHERE revoked_at IS NULL;
 
 CREATE TABLE policies (
     institution_id     uuid NOT NULL REFERENCES institutions,
@@ -101,6 +129,8 @@ CREATE TABLE asset_templates (
     region         text NOT NULL,
     config         text NOT NULL, -- JSON object
     created_at     timestamptz NOT NULL,
+    version        bigint NOT NULL CHECK (version > 0),
+    closed_at      timestamptz,
     PRIMARY KEY (institution_id, id)
 );
 
@@ -111,6 +141,8 @@ CREATE TABLE assets (
     label          text NOT NULL,
     metadata       bytea, -- JSON object as the client wrote it
     created_at     timestamptz NOT NULL,
+    version        bigint NOT NULL CHECK (version > 0),
+    closed_at      timestamptz,
     FOREIGN KEY (institution_id, template_id) REFERENCES asset_templates
 );
 
@@ -124,9 +156,11 @@ CREATE TABLE positions (
     institution_id     uuid NOT NULL,
     id                 uuid NOT NULL,
     asset_id           uuid NOT NULL,
-    holder_reference   text COLLATE "C" NOT NULL,
+    holder_reference   text COLLATE "C", -- this, the next and the metadata are NULL once they were erased
     external_reference text COLLATE "C",
+    unique_in          uuid, -- the template in which no other position has the external reference
     currency           text COLLATE "C" NOT NULL CHECK (length(currency) = 3),
+    decimals           bigint NOT NULL CHECK (decimals BETWEEN 0 AND 4), -- of the amounts
     amount             bigint NOT NULL, -- all amounts in minor units
     funded             bigint NOT NULL,
     released           bigint NOT NULL,
@@ -160,11 +194,26 @@ CREATE INDEX positions_asset ON positions (institution_id, asset_id, id);
 CREATE INDEX positions_holder ON positions (institution_id, holder_reference, id);
 CREATE INDEX positions_external ON positions (institution_id, external_reference, id)
     WHERE external_reference IS NOT NULL;
+CREATE UNIQUE INDEX positions_reference ON positions (institution_id, unique_in, external_reference)
+    WHERE unique_in IS NOT NULL;
 CREATE INDEX positions_state ON positions (institution_id, state, id);
 CREATE INDEX positions_currency ON positions (institution_id, currency, id);
 CREATE INDEX positions_due ON positions (expires_at)
     WHERE expires_at IS NOT NULL AND state IN ('CREATED', 'FUNDED', 'PARTIALLY_RELEASED');
 ALTER TABLE positions ADD PRIMARY KEY (institution_id, id);
+
+-- What became of the positions of one holder whose data were to be erased; not whose.
+CREATE TABLE erasures (
+    institution_id uuid NOT NULL,
+    id             uuid NOT NULL,
+    erased         bigint NOT NULL CHECK (erased >= 0),
+    open           bigint NOT NULL CHECK (open >= 0),
+    retained       bigint NOT NULL CHECK (retained >= 0),
+    retained_until timestamptz,
+    complete       bigint NOT NULL CHECK (complete IN (0, 1)),
+    created_at     timestamptz NOT NULL,
+    PRIMARY KEY (institution_id, id)
+);
 
 -- The outcome of the first request under an idempotency key: a subject of the
 -- journal and the sequence at which it is the answer, or a refusal.
@@ -197,4 +246,11 @@ CREATE TABLE security_events (
     request_id     text NOT NULL,
     last_at        timestamptz NOT NULL,
     count          bigint NOT NULL CHECK (count > 0)
+);
+
+-- A row is here for as long as another database is being copied into this one, which nobody
+-- may serve until then.
+CREATE TABLE unfinished_copies (
+    source   text COLLATE "C" PRIMARY KEY, -- without a password
+    begun_at timestamptz NOT NULL
 );

@@ -1,0 +1,141 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+)
+
+// HolderErasure asks for the data of a holder to be erased.
+type HolderErasure struct {
+	// Request is who asks, on which institution, and under which idempotency key; it has no
+	// command yet.
+	Request         escrow.Request
+	HolderReference string
+	// Retention is how long positions are kept after their last change.
+	Retention time.Duration
+	// DryRun looks at the positions and changes nothing.
+	DryRun bool
+}
+
+const (
+	// erasedAtOnce is how many positions are erased in one transaction.
+	erasedAtOnce = 100
+	// maxErasedPositions bounds the positions that one request erases. Those that are kept do not
+	// count: another request meets them again, and must come beyond them.
+	maxErasedPositions = 10_000
+)
+
+// EraseHolder erases what is private of a holder's positions, a hundred at a time, and keeps
+// what became of them as an Erasure, which does not say whose it is. It ends early, with an Erasure
+// that is not complete, after maxErasedPositions or half of the time that the context leaves. Where
+// it fails in the middle, each position is whole or erased, and another one goes on. Errors are
+// those of Do. A dry run answers with an Erasure that has no id.
+func (e *Engine) EraseHolder(ctx context.Context, h HolderErasure) (Answer, error) {
+	answer, repeated, err := e.repeated(ctx, h.Request)
+	if err != nil || repeated {
+		return answer, err
+	}
+
+	found, err := e.eraseAll(ctx, h)
+	if err != nil {
+		return Answer{}, err
+	}
+	if h.DryRun {
+		return Answer{Resource: found, RequestID: h.Request.RequestID}, nil
+	}
+	h.Request.Command = escrow.RecordErasure{Erasure: found}
+	return e.Do(ctx, h.Request)
+}
+
+// repeated returns the answer to a request that was made before under its idempotency key.
+func (e *Engine) repeated(ctx context.Context, request escrow.Request) (answer Answer, repeated bool, err error) {
+	if request.Idempotency == nil {
+		return Answer{}, false, nil
+	}
+	record, found, err := e.store.Record(ctx, request.Institution, request.Idempotency.Key)
+	if err != nil || !found {
+		return Answer{}, false, err
+	}
+	if err := record.CheckRepeated(*request.Idempotency); err != nil {
+		return Answer{}, false, err
+	}
+	answer, err = e.replay(ctx, request.Institution, record)
+	return answer, true, err
+}
+
+// eraseAll goes through a holder's positions.
+func (e *Engine) eraseAll(ctx context.Context, h HolderErasure) (found escrow.Erasure, err error) {
+	started, page := time.Now(), escrow.PageRequest{Limit: erasedAtOnce}
+	filter := escrow.PositionFilter{HolderReference: h.HolderReference}
+
+	for found.Erased < maxErasedPositions && !IsHalfOver(ctx, started) {
+		positions, err := e.Positions(ctx, h.Request.Institution, filter, page)
+		if err != nil {
+			return found, err
+		}
+		if err := e.erasePage(ctx, h, positions.Items, &found); err != nil {
+			return found, err
+		}
+
+		if !positions.More {
+			found.Complete = true
+			return found, nil
+		}
+		page.After = new(escrow.IDCursor(positions.Items[len(positions.Items)-1].ID))
+	}
+	return found, nil
+}
+
+// IsHalfOver reports whether half of the time that a context left is over.
+func IsHalfOver(ctx context.Context, started time.Time) bool {
+	deadline, limited := ctx.Deadline()
+	return limited && time.Since(started) > deadline.Sub(started)/2
+}
+
+// erasePage erases those of some positions that can be, and counts what became of all.
+func (e *Engine) erasePage(
+	ctx context.Context, h HolderErasure, positions []escrow.Position, found *escrow.Erasure,
+) error {
+	now := e.config.Now()
+	var erasable []escrow.Position
+	for _, p := range positions {
+		switch until := p.ErasableFrom(h.Retention); {
+		case !p.State.Final():
+			found.Open++
+		case now.Before(until):
+			found.Retain(until)
+		default:
+			erasable = append(erasable, p)
+		}
+	}
+	if h.DryRun || len(erasable) == 0 {
+		found.Erased += int64(len(erasable))
+		return nil
+	}
+
+	ids := make([]escrow.PositionID, len(erasable))
+	for i, p := range erasable {
+		ids[i] = p.ID
+	}
+	request := h.Request
+	request.Command, request.Idempotency = escrow.NewErasureBatch(ids, h.Retention), nil
+	answer, err := e.Do(ctx, request)
+	if err != nil {
+		return err
+	}
+
+	results, _ := answer.Resource.(escrow.BatchResults)
+	for i, result := range results {
+		switch {
+		case result.Refusal == nil:
+			found.Erased++
+		case result.Refusal.Code == escrow.CodeRetentionPeriod:
+			found.Retain(erasable[i].ErasableFrom(h.Retention))
+		default:
+			return result.Refusal
+		}
+	}
+	return nil
+}
