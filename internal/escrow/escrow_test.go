@@ -129,12 +129,14 @@ type rows struct {
 	Templates    []escrow.AssetTemplate
 	Assets       []escrow.Asset
 	Positions    []escrow.Position
+	Erasures     []escrow.Erasure
 }
 
 func rowsOf(b *escrow.Books) rows {
 	return rows{
 		Institutions: b.Institutions.Created(), Keys: b.Keys.Created(), Policies: b.Policies.Created(),
 		Templates: b.Templates.Created(), Assets: b.Assets.Created(), Positions: b.Positions.Created(),
+		Erasures: b.Erasures.Created(),
 	}
 }
 

@@ -63,6 +63,14 @@ func textFields() []textField {
 			)
 			return faults
 		}},
+		{"erasure of a position", "reason", 1000, false, func(text string) escrow.Faults {
+			_, faults := escrow.NewErasePosition(escrow.PositionID{}, &text, nil, 0)
+			return faults
+		}},
+		{"erasure of a holder", "holderReference", 255, true, func(text string) escrow.Faults {
+			_, faults := escrow.ReadHolderReference(text)
+			return faults
+		}},
 	}
 }
 
@@ -240,6 +248,19 @@ func TestMetadataStandsInJSONAsItIs(t *testing.T) {
 	}
 }
 
+func TestMetadataInJSONIsAnObject(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{`[]`, `"a"`, `1`, `true`} {
+		var read escrow.Metadata
+		if err := json.Unmarshal([]byte(text), &read); err == nil || read != nil {
+			t.Errorf("%s is read as %q, %v", text, read, err)
+		}
+	}
+	if err := new(escrow.Metadata).UnmarshalJSON(nil); err == nil {
+		t.Error("nothing is read as metadata")
+	}
+}
+
 func FuzzMetadata(f *testing.F) {
 	for _, object := range []string{
 		`{}`, `null`, ` {"a" : [1, "b", {"c":null}]} `, `{"a":"\u0000"}`, `{"a":"\ud800"}`, "{\"a\":\"\xff\"}", `{"a":1e999}`,
@@ -376,4 +397,30 @@ func TestFormatTimeAndParseTimeAreInverse(t *testing.T) {
 			t.Errorf("%s is read as %s, %v; want %s", escrow.FormatTime(at), got, err, at)
 		}
 	})
+}
+
+// In what is signed or hashed, a time has one text.
+func TestAWrittenTimeIsReadAsItWasWrittenAlone(t *testing.T) {
+	t.Parallel()
+	const written = "2027-01-31T12:00:00.500000Z"
+	if at, err := escrow.ParseWrittenTime(written); err != nil || escrow.FormatTime(at) != written {
+		t.Errorf("%s is read as %s, %v", written, at, err)
+	}
+	const (
+		form     = "must be an RFC 3339 time, like 2027-01-31T12:00:00Z"
+		decimals = "must have six decimals, in UTC, like 2027-01-31T12:00:00.000000Z"
+	)
+	for text, want := range map[string]string{
+		"":                                 form,
+		"2027-01-31":                       form,
+		"2027-01-31T12:00:00Z":             decimals,
+		"2027-01-31T12:00:00.5Z":           decimals,
+		"2027-01-31T12:00:00.5000000Z":     decimals,
+		"2027-01-31T12:00:00.500000+00:00": decimals,
+		"2027-01-31T13:00:00.500000+01:00": decimals,
+	} {
+		if _, err := escrow.ParseWrittenTime(text); err == nil || err.Error() != want {
+			t.Errorf("%q: the error is %v, want %q", text, err, want)
+		}
+	}
 }

@@ -120,11 +120,11 @@ func goldenLine(entry escrow.Entry) string {
 	return hex.EncodeToString(hash[:]) + " " + stored + " " + string(entry.Body)
 }
 
-func readGolden(t *testing.T) (lines []string) {
-	t.Helper()
+func readGolden(tb testing.TB) (lines []string) {
+	tb.Helper()
 	text, err := os.ReadFile(goldenJournal)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for scanner := bufio.NewScanner(bytes.NewReader(text)); scanner.Scan(); {
 		lines = append(lines, scanner.Text())
@@ -133,9 +133,9 @@ func readGolden(t *testing.T) (lines []string) {
 }
 
 // goldenEntries reads the entries of the golden journal, in order of sequence.
-func goldenEntries(t *testing.T) (entries []escrow.Entry) {
-	t.Helper()
-	for i, line := range readGolden(t) {
+func goldenEntries(tb testing.TB) (entries []escrow.Entry) {
+	tb.Helper()
+	for i, line := range readGolden(tb) {
 		parts := strings.SplitN(line, " ", 3)
 		var stored []byte
 		if parts[1] != "-" {
@@ -143,7 +143,7 @@ func goldenEntries(t *testing.T) (entries []escrow.Entry) {
 		}
 		entry, err := escrow.ParseEntry([]byte(parts[2]), stored)
 		if err != nil {
-			t.Fatalf("line %d: %v", i+1, err)
+			tb.Fatalf("line %d: %v", i+1, err)
 		}
 		entries = append(entries, entry)
 	}
@@ -151,9 +151,9 @@ func goldenEntries(t *testing.T) (entries []escrow.Entry) {
 }
 
 // goldenBodies returns the bodies of the golden journal, in order of sequence.
-func goldenBodies(t *testing.T) (bodies [][]byte) {
-	t.Helper()
-	for _, entry := range goldenEntries(t) {
+func goldenBodies(tb testing.TB) (bodies [][]byte) {
+	tb.Helper()
+	for _, entry := range goldenEntries(tb) {
 		bodies = append(bodies, entry.Body)
 	}
 	return bodies
@@ -205,6 +205,19 @@ func TestLedgerKindsConcernPositions(t *testing.T) {
 	want := []escrow.Kind{"POSITION_CREATED", "POSITION_STATE_CHANGED"}
 	if diff := cmp.Diff(want, escrow.LedgerKinds()); diff != "" {
 		t.Errorf("kinds wanted (-) and given (+):\n%s", diff)
+	}
+}
+
+func TestPositionKindsHaveAPositionForTheirSubject(t *testing.T) {
+	t.Parallel()
+	want := []escrow.Kind{"POSITION_CREATED", "POSITION_STATE_CHANGED", "POSITION_DATA_ERASED"}
+	if diff := cmp.Diff(want, escrow.PositionKinds()); diff != "" {
+		t.Errorf("kinds wanted (-) and given (+):\n%s", diff)
+	}
+	for _, entry := range goldenEntries(t) {
+		if err := new(escrow.PositionID).UnmarshalText([]byte(entry.Subject)); entry.Kind.OfPosition() != (err == nil) {
+			t.Errorf("a %s on %s is one on a position: %t", entry.Kind, entry.Subject, entry.Kind.OfPosition())
+		}
 	}
 }
 
@@ -267,6 +280,17 @@ func TestReplayRefusesContradictions(t *testing.T) {
 		{"a rotation of a broken time", `"API_KEY_ROTATED"`, `"replacedExpiresAt":"2`, `"replacedExpiresAt":"x`, "must be an RFC 3339 time"},
 		{"a policy of a broken bound", `"POLICY_SET"`, `"minAmount":"0.5"`, `"minAmount":"-1"`, "must be a plain decimal number"},
 		{"a policy of a broken time", `"POLICY_SET"`, `"createdAt":"2`, `"createdAt":"x`, "must be an RFC 3339 time"},
+		{"an institution of a broken time", `"INSTITUTION_CREATED"`, `"createdAt":"2`, `"createdAt":"x`, "must be an RFC 3339 time"},
+		{"a template of a broken time", `"ASSET_TEMPLATE_CREATED"`, `"createdAt":"2`, `"createdAt":"x`, "must be an RFC 3339 time"},
+		{"a template of a code that is none", `"ASSET_TEMPLATE_CREATED"`, `"code":"CONSTR_ESCROW"`, `"code":"PARTY"`, `no template code "PARTY"`},
+		{"an asset of a broken time", `"ASSET_CREATED"`, `"createdAt":"2`, `"createdAt":"x`, "must be an RFC 3339 time"},
+		{"an asset that was closed at a broken time", `"ASSET_CLOSED"`, `"closedAt":"2`, `"closedAt":"x`, "must be an RFC 3339 time"},
+		{"less decimals retained", `"retained":`, `"retained":"0.125"`, `"retained":"0.12"`, `retains "0.12" of "1.000" KWD`},
+		{"a step in another currency", `"toState":"FUNDED"`, `"currency":"KWD"`, `"currency":"USD"`, `has no amounts like "1.000" USD`},
+		{"a step with less decimals", `"toState":"FUNDED"`, `"amount":"1.000"`, `"amount":"1.00"`, `has no amounts like "1.00" KWD`},
+		{"an erasure of fewer entries", `"POSITION_DATA_ERASED"`, `"entries":3`, `"entries":2`, "has not come to an end with 2 entries"},
+		{"an erasure of a position that is not there", `"POSITION_DATA_ERASED"`, `"event":{"id":"pos_0`, `"event":{"id":"pos_7`, "has not come to an end"},
+		{"a holder's erasure of a broken time", `"HOLDER_DATA_ERASED"`, `"retainedUntil":"2`, `"retainedUntil":"x`, "must be an RFC 3339 time"},
 		{"a sequence that was there", `"sequence":5,`, `"sequence":5,`, `"sequence":4,`, "cannot follow entry 4"},
 		{"a gap", `"sequence":5,`, `"sequence":5,`, `"sequence":6,`, "cannot follow entry 4"},
 		{
@@ -475,12 +499,8 @@ func TestActorsAreWrittenAsTheyAreRead(t *testing.T) {
 }
 
 func FuzzParseEntry(f *testing.F) {
-	text, err := os.ReadFile(goldenJournal)
-	if err != nil {
-		f.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		f.Add([]byte(strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 3)[2]))
+	for _, body := range goldenBodies(f) {
+		f.Add(body)
 	}
 	for _, kind := range escrow.Kinds() {
 		f.Add(fmt.Appendf(nil, `{"v":2,"at":"2027-03-01T09:00:00Z","kind":%q,"event":null}`, kind))

@@ -108,6 +108,35 @@ func merged(target any, patch map[string]any) map[string]any {
 	return object
 }
 
+// Where a member stands twice, nobody can say which of the two is meant; and what is cut off is no
+// object.
+func TestWhatHasNoOneMeaningIsNotMerged(t *testing.T) {
+	t.Parallel()
+	const twice = `{"a":{"b":1,"b":2}}`
+	for name, test := range map[string]struct{ before, patch string }{
+		"in the patch":               {`{"a":1}`, `{"c":1,"c":2}`},
+		"within a member of it":      {`{"a":1}`, twice},
+		"in what it is merged with":  {`{"c":1,"c":2}`, `{"a":1}`},
+		"within a member that stays": {twice, `{"a":{"c":1}}`},
+		"in a name that is escaped":  {`{"a":1}`, `{"c":1,"\u0063":2}`},
+		"which is cut off":           {`{"a":1}`, `{"a":`},
+		"whose name is cut off":      {`{"a":1}`, `{"a`},
+		"without its end":            {`{"a":1}`, `{"a":1`},
+	} {
+		d := openDesk(t)
+		asset := d.noted(test.before)
+		refusal := d.refusal(valid(escrow.NewUpdateAsset(asset, escrow.AssetChange{Metadata: escrow.MetadataPatch(test.patch)}, nil)), escrow.CodeInvalidInput)
+		if len(refusal.Faults) != 1 || refusal.Faults[0].Field != "metadata" {
+			t.Errorf("%s: the faults are %v", name, refusal.Faults)
+		}
+		// It can be removed whole.
+		d.accept(valid(escrow.NewUpdateAsset(asset, escrow.AssetChange{Metadata: escrow.MetadataPatch("null")}, nil)))
+		if got, _ := d.books.Assets.Get(asset); got.Metadata != nil {
+			t.Errorf("%s: removed, it is %s", name, got.Metadata)
+		}
+	}
+}
+
 // noted makes an asset that has metadata; an empty text is none.
 func (d *desk) noted(metadata string) escrow.AssetID {
 	d.t.Helper()

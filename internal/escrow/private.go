@@ -199,7 +199,8 @@ func unseal(e event, stored []byte) (event, error) {
 			return
 		}
 		length, size := binary.Uvarint(rest)
-		if size <= 0 || length == 0 || length > uint64(len(rest)-size) {
+		// A last byte of 0 is that of an empty value, or of a length in more bytes than seal takes.
+		if size <= 0 || rest[size-1] == 0 || length > uint64(len(rest)-size) {
 			failed = true
 			return
 		}

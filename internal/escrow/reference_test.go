@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
@@ -91,4 +93,38 @@ func TestAJournalWithAReferenceTwiceIsNotRebuilt(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "has the external reference of") {
 		t.Errorf("rebuilding it gives %v", err)
 	}
+}
+
+// Only where a template asks for it does the store have to look for what others have.
+func TestReferencesAreLookedForWhereTheyMustBeUnique(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	template := d.template(escrow.ConstructionEscrow, `{"currency":"USD","uniqueExternalReference":true}`)
+	unique, free := d.asset(template), d.escrow()
+	needs := escrow.MergeNeeds([]escrow.Request{
+		{Command: withReference(unique, "a")},
+		{Command: withReference(free, "a")},
+		{Command: withReference(escrow.AssetID{1}, "a")},
+		{Command: newPosition(unique, "10", "USD", nil)},
+		{Command: withReference(unique, "b")},
+	})
+	want := []escrow.UniqueReference{{Template: template, Text: "a"}, {Template: template, Text: "b"}}
+	if diff := cmp.Diff(want, d.books.UniqueReferences(&needs)); diff != "" {
+		t.Errorf("references wanted (-) and looked for (+):\n%s", diff)
+	}
+}
+
+// What the database has counts as what the books have made.
+func TestAReferenceThatIsStoredIsTaken(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	template := d.template(escrow.ConstructionEscrow, `{"currency":"USD","uniqueExternalReference":true}`)
+	asset, stored := d.asset(template), escrow.PositionID{1}
+	d.books.LoadReferenced(escrow.Position{ID: stored, UniqueIn: template, ExternalReference: "invoice 1"})
+	d.books.LoadReferenced(escrow.Position{ID: escrow.PositionID{2}, ExternalReference: "invoice 2"}) // Not unique.
+	refusal := d.refusal(withReference(asset, "invoice 1"), escrow.CodeExternalReference)
+	if !strings.Contains(refusal.Detail, stored.String()) {
+		t.Errorf("the refusal says %q, and does not name %s", refusal.Detail, stored)
+	}
+	d.accept(withReference(asset, "invoice 2"))
 }

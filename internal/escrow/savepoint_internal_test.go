@@ -88,6 +88,7 @@ func (s *scribble) load(n byte) {
 	b.Templates.Load(TemplateID{n}, AssetTemplate{Name: text})
 	b.Assets.Load(AssetID{n}, Asset{Label: text})
 	b.Positions.Load(PositionID{n}, Position{HolderReference: text})
+	b.Erasures.Load(ErasureID{n}, Erasure{Open: int64(len(text))})
 	b.Records.Load(fmt.Sprint(n), Record{Subject: text})
 }
 
@@ -100,7 +101,7 @@ type scribbled struct {
 
 func drawPuts(t *rapid.T, label string) []scribbled {
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) scribbled {
-		return scribbled{rapid.IntRange(0, 7).Draw(t, "table"), byte(rapid.IntRange(0, 5).Draw(t, "key")), rapid.StringN(0, 3, 3).Draw(t, "text")}
+		return scribbled{rapid.IntRange(0, 8).Draw(t, "table"), byte(rapid.IntRange(0, 5).Draw(t, "key")), rapid.StringN(0, 3, 3).Draw(t, "text")}
 	}), 0, 30).Draw(t, label)
 }
 
@@ -122,6 +123,8 @@ func (s *scribble) put(change scribbled) {
 	case 6:
 		b.Records.Put(fmt.Sprint(n), Record{Subject: text})
 	case 7:
+		b.Erasures.Put(ErasureID{n}, Erasure{Open: int64(len(text))})
+	case 8:
 		s.moves++
 		b.Head = Head{Sequence: s.moves, At: time.UnixMicro(s.moves)}
 		b.Entries = append(b.Entries, Entry{Sequence: s.moves, Subject: text})
