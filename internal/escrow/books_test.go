@@ -3,6 +3,7 @@ package escrow_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -661,6 +662,32 @@ func TestExecuteOnContradictoryRowsIsAnError(t *testing.T) {
 	}
 }
 
+// Without a secret, whoever has a body could try values until one fits.
+func TestNothingIsExecutedWithoutASecret(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	stamp := d.stamp()
+	stamp.Secret = escrow.Secret{}
+	entries := len(d.books.Entries)
+	if outcome, err := d.books.Execute(d.request(escrow.RecordErasure{}), stamp); err == nil || len(d.books.Entries) != entries {
+		t.Errorf("the outcome is %+v, with %d entries", outcome, len(d.books.Entries)-entries)
+	}
+}
+
+func TestBooksKeepTheHeadThatTheyWereOpenedAt(t *testing.T) {
+	t.Parallel()
+	head := escrow.Head{Sequence: 7, At: opening()}
+	books := escrow.NewBooks(escrow.InstitutionID{1}, head, true)
+	if outcome, err := books.Execute(escrow.Request{
+		Institution: escrow.InstitutionID{1}, Actor: escrow.ActorRoot(), Command: escrow.RecordErasure{},
+	}, escrow.Stamp{Now: opening(), Secret: escrow.Secret{1}}); err != nil || outcome.Refusal != nil {
+		t.Fatalf("the outcome is %+v, %v", outcome, err)
+	}
+	if books.Opened() != head || books.Head.Sequence != 8 || !books.Exists() {
+		t.Errorf("opened at %v, the books are at %v", books.Opened(), books.Head)
+	}
+}
+
 func TestNeedsNameWhatACommandReads(t *testing.T) {
 	t.Parallel()
 	var (
@@ -687,6 +714,19 @@ func TestNeedsNameWhatACommandReads(t *testing.T) {
 		{newPosition(asset, "1", "USD", nil), escrow.Needs{Policies: true, Assets: []escrow.AssetID{asset}}},
 		{transition(position, escrow.StateFunded, ""), escrow.Needs{Positions: []escrow.PositionID{position}}},
 		{escrow.ExpirePosition(position), escrow.Needs{Positions: []escrow.PositionID{position}}},
+		{withReference(asset, "invoice 1"), escrow.Needs{
+			Policies: true, Assets: []escrow.AssetID{asset}, References: []escrow.AssetReference{{Asset: asset, Text: "invoice 1"}},
+		}},
+		{valid(escrow.NewUpdateInstitution(nil, nil)), escrow.Needs{Institution: true}},
+		{escrow.CloseInstitution{}, escrow.Needs{Institution: true, HoldingPosition: true}},
+		{escrow.AcceptHistory{}, escrow.Needs{Institution: true}},
+		{valid(escrow.NewUpdateKey(key, nil, nil)), escrow.Needs{Keys: []escrow.KeyID{key}}},
+		{valid(escrow.NewUpdateTemplate(template, nil, nil)), escrow.Needs{Templates: []escrow.TemplateID{template}}},
+		{escrow.CloseTemplate{Template: template}, escrow.Needs{Templates: []escrow.TemplateID{template}}},
+		{valid(escrow.NewUpdateAsset(asset, escrow.AssetChange{}, nil)), escrow.Needs{Assets: []escrow.AssetID{asset}}},
+		{escrow.CloseAsset{Asset: asset}, escrow.Needs{Assets: []escrow.AssetID{asset}}},
+		{erasure(position, ""), escrow.Needs{Positions: []escrow.PositionID{position}}},
+		{escrow.RecordErasure{}, escrow.Needs{}},
 	} {
 		t.Run(fmt.Sprintf("%T", test.command), func(t *testing.T) {
 			t.Parallel()
@@ -703,6 +743,68 @@ func TestNeedsNameWhatACommandReads(t *testing.T) {
 				t.Errorf("a key's request: needs wanted (-) and given (+):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A journal is copied in parts: books with the rows that a part changes go on as those that have
+// them all, and know which of them are stored.
+func TestBooksGoOnWithTheRowsThatEntriesChange(t *testing.T) {
+	t.Parallel()
+	entries := goldenEntries(t)
+	institution := entries[0].InstitutionID
+	for cut := range entries {
+		whole, stored := rebuild(t, institution, entries), rebuild(t, institution, entries[:cut])
+		needs := escrow.ReapplyNeeds(entries[cut:])
+		part := escrow.NewBooks(institution, stored.Head, true)
+		if needs.Institution {
+			loadNeeded(&part.Institutions, &stored.Institutions, institution)
+		}
+		if needs.Policies {
+			loadNeeded(&part.Policies, &stored.Policies, escrow.Regions()...)
+		}
+		loadNeeded(&part.Keys, &stored.Keys, needs.Keys...)
+		loadNeeded(&part.Templates, &stored.Templates, needs.Templates...)
+		loadNeeded(&part.Assets, &stored.Assets, needs.Assets...)
+		loadNeeded(&part.Positions, &stored.Positions, needs.Positions...)
+		for _, entry := range entries[cut:] {
+			if err := part.Reapply(entry); err != nil {
+				t.Fatalf("after %d entries: %v", cut, err)
+			}
+		}
+
+		compareRows(t, cut, &stored.Institutions, &part.Institutions, &whole.Institutions)
+		compareRows(t, cut, &stored.Policies, &part.Policies, &whole.Policies)
+		compareRows(t, cut, &stored.Keys, &part.Keys, &whole.Keys)
+		compareRows(t, cut, &stored.Templates, &part.Templates, &whole.Templates)
+		compareRows(t, cut, &stored.Assets, &part.Assets, &whole.Assets)
+		compareRows(t, cut, &stored.Positions, &part.Positions, &whole.Positions)
+		compareRows(t, cut, &stored.Erasures, &part.Erasures, &whole.Erasures)
+		if part.Head != whole.Head {
+			t.Errorf("after %d entries the head becomes %v, want %v", cut, part.Head, whole.Head)
+		}
+	}
+}
+
+// loadNeeded loads those of some rows that are stored.
+func loadNeeded[K comparable, V any](into, stored *escrow.Rows[K, V], keys ...K) {
+	for _, key := range keys {
+		if value, ok := stored.Get(key); ok {
+			into.Load(key, value)
+		}
+	}
+}
+
+// compareRows writes what has changed in a part of a table over what was stored, and compares that with
+// the whole table.
+func compareRows[K comparable, V any](t *testing.T, cut int, stored, part, whole *escrow.Rows[K, V]) {
+	t.Helper()
+	written := maps.Collect(stored.All())
+	maps.Copy(written, maps.Collect(part.All()))
+	if diff := cmp.Diff(maps.Collect(whole.All()), written, exactly()); diff != "" {
+		t.Errorf("rows of the whole journal (-) and of the part after %d entries (+):\n%s", cut, diff)
+	}
+	if made := len(written) - len(stored.Created()); len(part.Created()) != made {
+		t.Errorf("the part after %d entries makes %d rows, want %d", cut, len(part.Created()), made)
 	}
 }
 

@@ -108,3 +108,14 @@ func TestFaultsKeepTheFirstOfEachField(t *testing.T) {
 		t.Error("Has does not tell which fields are faulty")
 	}
 }
+
+func TestAnUnknownOutcomeSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	err := escrow.UnknownOutcome(io.EOF)
+	if err.Code != escrow.CodeOutcomeUnknown || !errors.Is(err, io.EOF) {
+		t.Errorf("the error is %v", err)
+	}
+	if want := "Whether the request was carried out is not known; repeat it with the same Idempotency-Key to find out."; err.Detail != want {
+		t.Errorf("people read %q, want %q", err.Detail, want)
+	}
+}

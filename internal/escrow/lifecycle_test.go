@@ -3,6 +3,7 @@ package escrow_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,14 @@ func (d *desk) in(state escrow.State) escrow.PositionID {
 
 // Every state with every other: what moves where, or the refusal that names both
 // states and the allowed ones.
+func TestOpenStatesAreThoseThatAPositionLeaves(t *testing.T) {
+	t.Parallel()
+	want := []escrow.State{"CREATED", "FUNDED", "PARTIALLY_RELEASED"}
+	if diff := cmp.Diff(want, escrow.OpenStates()); diff != "" {
+		t.Errorf("states wanted (-) and given (+):\n%s", diff)
+	}
+}
+
 func TestTransitionsMoveMoneyAsDocumented(t *testing.T) {
 	t.Parallel()
 	type sums struct{ Funded, Released, Refunded, Held money.Amount }
@@ -456,11 +465,17 @@ func TestTransitionRefusesInItsDocumentedOrder(t *testing.T) {
 		d.accept(transition(id, escrow.StateFunded, ""))
 		return id
 	}
-	unknown, young, full := escrow.PositionID{1}, fund(), fund()
+	unknown, young, wordy, full := escrow.PositionID{1}, fund(), fund(), fund()
 	for d.get(full).Version < escrow.MaxPositionEvents {
 		d.accept(transition(full, escrow.StatePartiallyReleased, "1"))
 	}
+	for _, id := range []escrow.PositionID{wordy, full} {
+		p := d.get(id)
+		p.HistoryBytes = escrow.MaxHistoryBytes + 1
+		d.books.Positions.Load(id, p)
+	}
 	const partial = escrow.StatePartiallyReleased
+	var met []escrow.Code
 	for _, step := range []struct {
 		now     time.Time
 		command escrow.Command
@@ -471,14 +486,22 @@ func TestTransitionRefusesInItsDocumentedOrder(t *testing.T) {
 		{expiresAt, transition(full, escrow.StateFunded, "0.001"), escrow.CodeInvalidTransition},
 		{expiresAt, transition(full, partial, "0.001"), escrow.CodePositionExpired},
 		{opening(), transition(full, partial, "0.001"), escrow.CodePositionEventLimit},
+		{opening(), transition(wordy, partial, "0.001"), escrow.CodePositionHistoryLimit},
 		{opening(), transition(young, partial, "0.001"), escrow.CodeInvalidInput},
 		{opening(), transition(young, partial, "2000"), escrow.CodeTransitionAmount},
 		{opening(), transition(young, partial, "1999"), escrow.CodeTemplateRetainage},
 	} {
 		d.now = step.now
 		_ = d.refusal(step.command, step.want)
+		met = append(met, step.want)
 	}
 	d.accept(transition(young, partial, "1000"))
+
+	// The API's description lists them so; any command can be refused for its input.
+	met = slices.DeleteFunc(met[1:], func(code escrow.Code) bool { return code == escrow.CodeInvalidInput })
+	if diff := cmp.Diff(met, escrow.TransitionRefusals()); diff != "" {
+		t.Errorf("refusals met (-) and listed (+):\n%s", diff)
+	}
 }
 
 func TestAPositionsEventsAreBoundedButItsEndIsNot(t *testing.T) {

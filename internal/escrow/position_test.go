@@ -1,12 +1,14 @@
 package escrow_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 )
 
 func TestCreatePositionMakesAClaimWithoutMoney(t *testing.T) {
@@ -150,4 +152,75 @@ func TestCreatePositionRefusesInItsDocumentedOrder(t *testing.T) {
 		d.refuse(newPosition(asset, "1", "USD", nil), escrow.CodePolicyMinAmount)
 		d.refuse(newPosition(asset, "150", "USD", nil), escrow.CodePolicyCurrency)
 	})
+}
+
+// The API's description lists the refusals in the order in which they are met, each by a position
+// that all of the later ones would refuse, too.
+func TestRefusalsOfANewPositionAreListedInTheirOrder(t *testing.T) {
+	t.Parallel()
+	met := make(map[escrow.Code]bool)
+	for name, test := range map[string]struct {
+		code   escrow.TemplateCode
+		config string
+		steps  []creationStep
+	}{
+		"with bounds on the amount": {escrow.ConstructionEscrow, `"minAmount":100,"maxAmount":200`, []creationStep{
+			{"1", "EUR", escrow.CodeTemplateCurrency},
+			{"1", "USD", escrow.CodeTemplateMinAmount},
+			{"201", "USD", escrow.CodeTemplateMaxAmount},
+			{"100", "USD", escrow.CodePolicyMinAmount},
+			{"200", "USD", escrow.CodePolicyMaxAmount},
+			{"155", "USD", escrow.CodePolicyCurrency},
+		}},
+		"with a tenor": {escrow.TradeFinanceInvoice, `"maxTenorDays":1,"country":"DE"`, []creationStep{
+			{"1", "EUR", escrow.CodeTemplateCurrency}, {"1", "USD", escrow.CodeTemplateTenor},
+		}},
+	} {
+		d := openDesk(t)
+		template := d.template(test.code, `{"currency":"USD","uniqueExternalReference":true,`+test.config+`}`)
+		asset, closed := d.asset(template), d.asset(template)
+		d.accept(escrow.CloseAsset{Asset: closed})
+		create := func(asset escrow.AssetID, amount, currency string) escrow.Command {
+			in := referenced(asset, "taken")
+			in.Amount, in.Currency = money.Digits(amount), currency
+			if amount == "1" {
+				in.ExpiresAt = new(escrow.FormatTime(opening().Add(48 * time.Hour)))
+			}
+			return valid(escrow.NewCreatePosition(in))
+		}
+		d.accept(create(asset, "155", "USD"))
+		d.policy("US", rules("150", "160", "EUR"))
+
+		codes := []escrow.Code{escrow.CodeAssetClosed}
+		_ = d.refusal(create(closed, "1", "EUR"), escrow.CodeAssetClosed)
+		for _, step := range test.steps {
+			_ = d.refusal(create(asset, step.amount, step.currency), step.want)
+			codes = append(codes, step.want)
+		}
+		d.policy("US", rules("", ""))
+		_ = d.refusal(create(asset, "155", "USD"), escrow.CodeExternalReference)
+		codes = append(codes, escrow.CodeExternalReference)
+
+		place := func(code escrow.Code) int { return slices.Index(escrow.CreationRefusals(), code) }
+		if !slices.IsSortedFunc(codes, func(a, b escrow.Code) int { return place(a) - place(b) }) {
+			t.Errorf("%s: met are %v, listed are %v", name, codes, escrow.CreationRefusals())
+		}
+		for _, code := range codes {
+			met[code] = true
+		}
+	}
+	for _, code := range escrow.CreationRefusals() {
+		if !met[code] {
+			t.Errorf("%s is listed and was not met", code)
+		}
+	}
+	if len(met) != len(escrow.CreationRefusals()) {
+		t.Errorf("met were %v, listed are %v", met, escrow.CreationRefusals())
+	}
+}
+
+// creationStep is a new position and its refusal.
+type creationStep struct {
+	amount, currency string
+	want             escrow.Code
 }

@@ -180,6 +180,9 @@ func TestBodiesAddWhatTheirEntriesSay(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if of := whole.Of(eur, escrow.AccountEscrow); of.Sign() != 0 {
+		t.Errorf("in a currency that nothing was posted in, the balance is %s", of)
+	}
 	if balancesText(t, &alone) != balancesText(t, &whole) || len(whole.Currencies()) != 1 {
 		t.Errorf("the bodies add up to %+v, and the entries to %+v", alone, whole)
 	}

@@ -13,6 +13,13 @@ func TestRowsTellWhatAStoreHasToWrite(t *testing.T) {
 	var rows escrow.Rows[string, int]
 	rows.Load("stored and left alone", 1)
 	rows.Load("stored and changed", 2)
+	if rows.Changed() {
+		t.Error("rows that were loaded have changed")
+	}
+	rows.Put("stored and changed", 3)
+	if !rows.Changed() {
+		t.Error("a row that was put has not changed")
+	}
 	rows.Put("made", 3)
 	rows.Put("stored and changed", 4)
 	rows.Put("made and changed", 5)

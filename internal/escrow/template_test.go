@@ -36,6 +36,37 @@ func TestEveryTemplateCodeHasItsVertical(t *testing.T) {
 	}
 }
 
+// A schema that is made of these says what a config of the code is: these members, and no others.
+func TestEveryTemplateCodeDescribesItsConfig(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[escrow.TemplateCode]string{
+		escrow.ConstructionEscrow:    "currency string! region string minAmount string maxAmount string uniqueExternalReference boolean",
+		escrow.ConstructionRetainage: "currency string! retainagePercentage number! uniqueExternalReference boolean",
+		escrow.TradeFinanceInvoice:   "currency string! maxTenorDays integer! country string! uniqueExternalReference boolean",
+		escrow.TradeFinanceLC:        "currency string! maxTenorDays integer! issuingBankCountry string! uniqueExternalReference boolean",
+		"PARTY":                      "",
+	} {
+		var described []string
+		var required []string
+		for _, member := range code.ConfigMembers() {
+			text := member.Name + " " + member.Type
+			if member.Required {
+				text += "!"
+				required = append(required, "config."+member.Name+" is required")
+			}
+			described = append(described, text)
+		}
+		if got := strings.Join(described, " "); got != want {
+			t.Errorf("the config of %s is %s, want %s", code, got, want)
+		}
+		if code.Vertical() == "" {
+			continue
+		}
+		_, faults := escrow.NewCreateTemplate(templateInput(code, `{}`))
+		checkFaults(t, faults, required...)
+	}
+}
+
 func TestTemplateKeepsItsConfigAsGivenAndReplayed(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -439,7 +470,7 @@ func ceilShare(amount int64, percentage string) int64 {
 func TestConfigThatIsStoredBrokenIsAnError(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
-		`[]`, `{"minAmount":"ten"}`, `{"maxAmount":"-1"}`, `{"retainagePercentage":-1}`, `{"retainagePercentage":"a"}`,
+		`[]`, `{"minAmount":"ten"}`, `{"minAmount":10}`, `{"maxAmount":"-1"}`, `{"retainagePercentage":-1}`, `{"retainagePercentage":"a"}`,
 	} {
 		var config escrow.TemplateConfig
 		if err := json.Unmarshal([]byte(text), &config); err == nil {

@@ -2,6 +2,7 @@ package money_test
 
 import (
 	"math/big"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -354,6 +355,23 @@ func TestMoneyComparesInUnits(t *testing.T) {
 		a, b := draw("a"), draw("b")
 		if got, want := a.Compare(b), rational(a.Format()).Cmp(rational(b.Format())); got != want {
 			t.Errorf("%s compared with %s is %d, want %d", a.Format(), b.Format(), got, want)
+		}
+	})
+}
+
+// A bound holds for amounts of any currency, also for those that pass it in units times 10^4.
+func TestAmountsCompareWithNumbersInUnits(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		amount := money.Amount(rapid.Int64Min(0).Draw(t, "amount"))
+		currency := money.Currency{Code: "ISK", Decimals: rapid.IntRange(0, 4).Draw(t, "decimals")}
+		bound := strconv.FormatInt(rapid.Int64Range(0, money.MaxUnits).Draw(t, "bound"), 10)
+		if near, err := money.ParseDecimal(amount.Format(currency)); err == nil && rapid.Bool().Draw(t, "near") {
+			bound = near.String()
+		}
+		number := must(money.ParseDecimal(bound))
+		if got, want := amount.Compare(currency, number), rational(amount.Format(currency)).Cmp(rational(bound)); got != want {
+			t.Errorf("%s compared with %s is %d, want %d", amount.Format(currency), bound, got, want)
 		}
 	})
 }
