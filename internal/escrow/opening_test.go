@@ -3,6 +3,7 @@ package escrow_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -178,6 +179,18 @@ func TestOpeningsAreWrittenInOneWay(t *testing.T) {
 	} {
 		if openings, err := escrow.ParseOpenings([]byte(text)); err == nil {
 			t.Errorf("%s: %s is read as %v", name, text, openings)
+		}
+	}
+}
+
+// Also where nobody compares an opening with what would be written, nothing of a salt is left out.
+func TestASaltHas32Bytes(t *testing.T) {
+	t.Parallel()
+	for length := range 65 {
+		text := fmt.Sprintf(`{"salt":%q,"value":"a"}`, base64.RawURLEncoding.EncodeToString(make([]byte, length)))
+		var opening escrow.Opening
+		if err := json.Unmarshal([]byte(text), &opening); (err == nil) != (length == 32) {
+			t.Errorf("a salt of %d bytes is read as %v, %v", length, opening, err)
 		}
 	}
 }
