@@ -149,8 +149,10 @@ func TestABodyHasCommitmentsOfOneForm(t *testing.T) {
 func TestWhatStandsBesideABodyIsReadAsItWasWrittenAlone(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
-	d.position(d.escrow(), "10", "USD")
+	position := d.position(d.escrow(), "10", "USD")
 	first, entry := openingEntry(d), d.lastEntry()
+	d.accept(transition(position, escrow.StateFunded, ""))
+	step := d.lastEntry() // It could have a reason, and has none.
 	secret := entry.Private[:32]
 	for name, test := range map[string]struct {
 		entry  escrow.Entry
@@ -167,6 +169,7 @@ func TestWhatStandsBesideABodyIsReadAsItWasWrittenAlone(t *testing.T) {
 		"a length of more than 64 bits":  {entry, append(slices.Clone(secret), bytes.Repeat([]byte{0xff}, 11)...)},
 		"a length of all bits":           {entry, binary.AppendUvarint(slices.Clone(secret), 1<<64-1)},
 		"a length in more than it needs": {entry, append(append(slices.Clone(secret), 0x81, 0x00), 'x')},
+		"a secret of nothing":            {step, secret},
 		"a value beside one without any": {first, append(slices.Clone(secret), 1, 'x')},
 	} {
 		read, err := escrow.ParseEntry(test.entry.Body, test.stored)
