@@ -27,13 +27,14 @@ func newGuard(allowed []netip.Prefix) guard {
 }
 
 // isAllowed reports whether an address may be connected to: it is in an allowed network, or public.
-// An IPv4 address that is mapped into IPv6 is taken for what it is.
+// An IPv4 address that is mapped into IPv6 is taken for what it is. One with a zone, which is an interface
+// of this machine, is in no network.
 func (g guard) isAllowed(address netip.Addr) bool {
 	address = address.Unmap()
-	if !address.IsValid() || address.Zone() != "" {
-		return false // A zone is an interface of this machine.
+	if !address.IsValid() {
+		return false // It is in no network that is not public, either.
 	}
-	if g.isInAllowedNetwork(address) {
+	if slices.ContainsFunc(g.allowed, func(n netip.Prefix) bool { return n.Contains(address) }) {
 		return true
 	}
 
@@ -44,10 +45,6 @@ func (g guard) isAllowed(address netip.Addr) bool {
 		address = netip.AddrFrom4([4]byte(bytes[12:]))
 	}
 	return g.public.SafeAddr(address) == nil
-}
-
-func (g guard) isInAllowedNetwork(address netip.Addr) bool {
-	return slices.ContainsFunc(g.allowed, func(n netip.Prefix) bool { return n.Contains(address) })
 }
 
 // loopbackNetworks are those of the machine itself.

@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
-	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 
@@ -253,15 +252,20 @@ func TestAPlaceThatIsDownIsNoRefusal(t *testing.T) {
 }
 
 func TestANameServerThatDoesNotAnswerIsWaitedForNoLongerThanTheBound(t *testing.T) {
+	names := newNameServer(t, func(int) []netip.Addr { return nil })
 	s := newSender(t, egress.Config{
-		Bounds:   egress.Bounds{Connect: 50 * time.Millisecond, Exchange: time.Hour},
-		Resolver: newNameServer(t, func(int) []netip.Addr { return nil }).resolver(),
+		Bounds:   egress.Bounds{Connect: short, Exchange: long},
+		Resolver: names.resolver(),
 	})
 
 	_, _, err := s.get(t, "https://silent.example.com/")
 	var unresolved *net.DNSError
 	if !errors.As(err, &unresolved) || !unresolved.IsTimeout {
 		t.Errorf("the error is %v", err)
+	}
+	// The resolver itself would ask again, and then give up, too.
+	if asked := names.questions(); asked > 1 {
+		t.Errorf("the name server was asked %d times", asked)
 	}
 	s.wantOutcomes(t, map[string]float64{"timed_out": 1})
 }

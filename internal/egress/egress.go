@@ -71,7 +71,8 @@ type Bounds struct {
 
 // The defaults. A place that is well answers in a fraction of them, from the other end of the world, too.
 const (
-	// connectTime lets a lost packet be sent twice again, after one second and after two more.
+	// connectTime lets a lost packet be sent twice again, after one second and after two more. The addresses
+	// of a name share it.
 	connectTime = 5 * time.Second
 	// handshakeTime is for two round trips and the other side's arithmetic, on a bad line.
 	handshakeTime = 5 * time.Second

@@ -179,6 +179,20 @@ func TestARequestIsLeftAsItWas(t *testing.T) {
 	}
 }
 
+// A library can make a URL that no text says: with a target for the request that its host is not asked for.
+func TestAnOpaqueURLIsRefused(t *testing.T) {
+	asked := false
+	p := newPlace(t, func(http.ResponseWriter, *http.Request) { asked = true })
+	s := newSender(t, p.config())
+	opaque := &url.URL{Scheme: "https", Host: p.Listener.Addr().String(), Opaque: "//elsewhere.example/"}
+
+	_, err := s.For(egress.IdentityProvider).Do(&http.Request{Method: http.MethodGet, URL: opaque})
+	wantRefusal(t, err)
+	if asked {
+		t.Error("the place was asked")
+	}
+}
+
 func TestAServerThatNobodyKnowsIsNotAsked(t *testing.T) {
 	asked := false
 	p := newPlace(t, func(http.ResponseWriter, *http.Request) { asked = true })

@@ -24,7 +24,7 @@ func (g guard) whyNot(u *url.URL) string {
 	host := u.Hostname()
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http":
-		return "the URL has to begin with https://"
+		return onlyHTTPS
 	case u.Opaque != "" || host == "":
 		return "the URL names no host"
 	case u.User != nil:
@@ -40,11 +40,13 @@ func (g guard) whyNot(u *url.URL) string {
 		return notPublic
 	case !isAddress && !isName(host):
 		return "the host is neither a domain name, in ASCII, nor an address"
-	case u.Scheme == "http" && (!isAddress || !address.Unmap().IsLoopback() || !g.isInAllowedNetwork(address.Unmap())):
-		return "the URL has to begin with https://"
+	case u.Scheme == "http" && !address.Unmap().IsLoopback():
+		return onlyHTTPS // A loopback address that got here is in an allowed network.
 	}
 	return ""
 }
+
+const onlyHTTPS = "the URL has to begin with https://"
 
 // notPublic is the reason of each address that is refused. It does not say which kind of address it
 // is, which would tell a tenant about the network inside.

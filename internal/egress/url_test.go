@@ -104,7 +104,7 @@ func TestAllowedNetworksPassAndNothingBesideThem(t *testing.T) {
 		{"127.0.0.1/32", []string{"127.0.0.1", "::ffff:127.0.0.1"}, []string{"127.0.0.2", "::1"}},
 		{"::1/128", []string{"::1"}, []string{"127.0.0.1", "::"}},
 		{"fd00::/8", []string{"fd12::1"}, []string{"fc00::1", "fe80::1"}},
-		{"fe80::/10", []string{"fe80::1"}, []string{"fe80::1%25eth0"}},
+		{"fe80::/10", []string{"fe80::1"}, []string{"fe80::1%25eth0", "2606:4700::1%25eth0", "64:ff9b::8.8.8.8%25eth0"}},
 		{"64:ff9b::a00:0/104", []string{"64:ff9b::10.1.2.3"}, []string{"10.1.2.3", "64:ff9b::192.168.0.1"}},
 		{"0.0.0.0/0", []string{"10.0.0.1", "127.0.0.1"}, []string{"::1", "fd00::1"}},
 		{"::/0", []string{"fd00::1", "::1"}, []string{"10.0.0.1", "::ffff:10.0.0.1"}},
@@ -170,6 +170,29 @@ func TestURLsThatLeadNowhereAreRefusedAtOnce(t *testing.T) {
 		"too long":                     "https://example.com/" + strings.Repeat("a", 2029),
 	} {
 		t.Run(name, func(t *testing.T) { wantRefusal(t, client.CheckURL(address)) })
+	}
+}
+
+// Whoever has set the URL is told what to change.
+func TestARefusalHasItsReason(t *testing.T) {
+	client := egress.New(egress.Config{})
+	for address, want := range map[string]string{
+		"http://example.com/":       "the URL has to begin with https://",
+		"example.com":               "the URL has to begin with https://",
+		"https:///path":             "the URL names no host",
+		"https:example.com":         "the URL names no host",
+		"https://user@example.com/": "the URL has a user name or a password in it",
+		"https://example.com:0/":    "the port has to be from 1 to 65535",
+		"https://10.0.0.1/":         "the address is not of the public internet",
+		"http://127.0.0.1/":         "the address is not of the public internet",
+		"https://localhost/":        "the address is not of the public internet",
+		"https://0x7f.1/":           "the host is neither a domain name, in ASCII, nor an address",
+		"https://example.com/\n":    "it is not a URL",
+		"https://example.com/" + strings.Repeat("a", 2029): "the URL is too long",
+	} {
+		if refusal := wantRefusal(t, client.CheckURL(address)); refusal.Why != want {
+			t.Errorf("%q is refused as %q, not %q", address, refusal.Why, want)
+		}
 	}
 }
 
