@@ -31,7 +31,8 @@ func listenDeaf(t *testing.T, portText string) {
 		t.Fatal(err)
 	}
 
-	dialer := net.Dialer{Timeout: short}
+	// To a queue that is not full, a connection takes no time.
+	dialer := net.Dialer{Timeout: 10 * short}
 	for range 10 {
 		waiting, err := dialer.DialContext(t.Context(), "tcp", net.JoinHostPort("127.0.0.2", portText))
 		if isTimeout(err) {
@@ -51,7 +52,7 @@ func TestASilentAddressLeavesTimeForTheNext(t *testing.T) {
 	listenDeaf(t, p.port)
 	config := p.config()
 	config.AllowedNetworks = networks("127.0.0.0/8")
-	config.Bounds = egress.Bounds{Connect: 2 * time.Second, Exchange: long}
+	config.Bounds = egress.Bounds{Connect: 4 * time.Second, Exchange: long}
 	config.Resolver = newNameServer(t, func(int) []netip.Addr { return addresses("127.0.0.2", "127.0.0.1") }).resolver()
 
 	if _, body, err := newSender(t, config).get(t, "https://silent.example.com:"+p.port); err != nil || body != "here" {
