@@ -1,6 +1,7 @@
 package egress_test
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"io"
@@ -37,6 +38,12 @@ func newPlace(t *testing.T, handler http.HandlerFunc) place {
 	t.Helper()
 	server := httptest.NewUnstartedServer(handler)
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	return startPlace(t, server)
+}
+
+func startPlace(t *testing.T, server *httptest.Server) place {
+	t.Helper()
+	server.EnableHTTP2 = true
 	server.StartTLS()
 	t.Cleanup(server.Close)
 
@@ -135,8 +142,9 @@ func wantRefusal(t *testing.T, err error) *egress.NotAllowedError {
 
 func TestARequestTellsWhoSendsItAndIsAnswered(t *testing.T) {
 	var seen http.Header
+	var protocol string
 	p := newPlace(t, func(w http.ResponseWriter, r *http.Request) {
-		seen = r.Header.Clone()
+		seen, protocol = r.Header.Clone(), r.Proto
 		http.SetCookie(w, &http.Cookie{Name: "session", Value: "1"})
 		if r.URL.Path == "/missing" {
 			http.Error(w, "not here", http.StatusNotFound)
@@ -153,6 +161,9 @@ func TestARequestTellsWhoSendsItAndIsAnswered(t *testing.T) {
 		if agent := seen.Get("User-Agent"); agent != "escrowgrid/1.2.3" {
 			t.Errorf("the user agent is %q", agent)
 		}
+		if protocol != "HTTP/1.1" {
+			t.Errorf("the protocol is %s", protocol)
+		}
 		if seen.Get("Cookie") != "" || seen.Get("Accept-Encoding") != "" {
 			t.Errorf("the request has %v", seen)
 		}
@@ -167,15 +178,17 @@ func TestARequestIsLeftAsItWas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request := &http.Request{Method: http.MethodGet, URL: address}
 
-	response, err := s.For(egress.IdentityProvider).Transport.RoundTrip(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response.Body.Close()
-	if request.Header != nil {
-		t.Errorf("the request has now %v", request.Header)
+	for _, header := range []http.Header{nil, {}} {
+		request := &http.Request{Method: http.MethodGet, URL: address, Header: header}
+		response, err := s.For(egress.IdentityProvider).Transport.RoundTrip(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if len(request.Header) != 0 {
+			t.Errorf("the request has now %v", request.Header)
+		}
 	}
 }
 
@@ -204,6 +217,18 @@ func TestAServerThatNobodyKnowsIsNotAsked(t *testing.T) {
 		t.Errorf("the error is %v, asked %v", err, asked)
 	}
 	s.wantOutcomes(t, map[string]float64{"failed": 1})
+}
+
+func TestAServerOfOldTLSIsNotAsked(t *testing.T) {
+	asked := false
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	server.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
+	p := startPlace(t, server)
+
+	if _, _, err := newSender(t, p.config()).get(t, p.URL); err == nil || asked {
+		t.Errorf("the error is %v, asked %v", err, asked)
+	}
 }
 
 // The body of a request that is not sent is closed, as its transport has to.
