@@ -268,6 +268,29 @@ func TestWhoeverAsksCanStopWaiting(t *testing.T) {
 	s.wantOutcomes(t, map[string]float64{"cancelled": 1})
 }
 
+// Whoever has read it all may take its time to close it.
+func TestAnExchangeEndsWithItsBody(t *testing.T) {
+	p := newPlace(t, here)
+	s := newSender(t, p.config())
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := s.For(egress.IdentityProvider).Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+
+	s.wantOutcomes(t, map[string]float64{})
+	if _, err := io.ReadAll(response.Body); err != nil {
+		t.Fatal(err)
+	}
+	s.wantOutcomes(t, map[string]float64{"succeeded": 1})
+	response.Body.Close()
+	s.wantOutcomes(t, map[string]float64{"succeeded": 1})
+}
+
 // A body that is closed early ends its exchange well: whoever closes it has seen enough.
 func TestABodyThatIsClosedEarlyIsNotReadToItsEnd(t *testing.T) {
 	gone := make(chan struct{})

@@ -57,7 +57,7 @@ func outcomeOf(status int, err error) outcome {
 		return tooLarge
 	case errors.Is(err, context.Canceled):
 		return cancelled
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+	case errors.As(err, &network) && network.Timeout(): // A context that is past its deadline is one, too.
 		return timedOut
 	}
 	return failed
