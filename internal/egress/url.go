@@ -40,7 +40,7 @@ func (g guard) whyNot(u *url.URL) string {
 		return notPublic
 	case !isAddress && !isName(host):
 		return "the host is neither a domain name, in ASCII, nor an address"
-	case u.Scheme == "http" && !address.Unmap().IsLoopback():
+	case u.Scheme == "http" && !address.IsLoopback():
 		return onlyHTTPS // A loopback address that got here is in an allowed network.
 	}
 	return ""
