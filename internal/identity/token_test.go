@@ -1,0 +1,103 @@
+package identity
+
+import (
+	"encoding/base64"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/identity/identitytest"
+)
+
+func TestTellsTokensFromAPIKeys(t *testing.T) {
+	for raw, want := range map[string]bool{
+		"a.b.c":         true,
+		"eyJ-_0.A.z":    true,
+		"":              false,
+		".":             false,
+		"..":            false,
+		"a.b":           false,
+		"a.b.":          false,
+		".b.c":          false,
+		"a..c":          false,
+		"a.b.c.d":       false,
+		"a.b.c.":        false,
+		"a.b.c=":        false,
+		"a.b.c+/":       false,
+		" a.b.c":        false,
+		"a.b.c\n":       false,
+		"a.b.ä":         false,
+		"egk_8X4xXAyzA": false,
+		"a.b." + strings.Repeat("c", maxTokenBytes-4): true,
+		"a.b." + strings.Repeat("c", maxTokenBytes-3): false,
+	} {
+		if got := LooksLikeToken(raw); got != want {
+			t.Errorf("%.30q: %v, want %v", raw, got, want)
+		}
+	}
+}
+
+func TestPeeksAtTheIssuer(t *testing.T) {
+	for name, c := range map[string]struct {
+		claims    string
+		issuer    string
+		audiences []string
+		ok        bool
+	}{
+		"one audience":          {`{"iss":"https://a","aud":"x","sub":1}`, "https://a", []string{"x"}, true},
+		"several audiences":     {`{"aud":["x","y"],"iss":"https://a"}`, "https://a", []string{"x", "y"}, true},
+		"no audience":           {`{"iss":"https://a"}`, "https://a", nil, true},
+		"an audience of no use": {`{"iss":"https://a","aud":1}`, "", nil, false},
+		"no issuer":             {`{"aud":"x"}`, "", nil, false},
+		"an empty issuer":       {`{"iss":""}`, "", nil, false},
+		"two issuers":           {`{"iss":"https://a","iss":"https://b"}`, "", nil, false},
+		"no object":             {`"iss"`, "", nil, false},
+		"no JSON":               {`{`, "", nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			issuer, audiences, ok := PeekIssuer(identitytest.Unsigned(`{}`, c.claims, []byte("x")))
+			if issuer != c.issuer || !slices.Equal(audiences, c.audiences) || ok != c.ok {
+				t.Errorf("%q, %q, %v", issuer, audiences, ok)
+			}
+		})
+	}
+	if _, _, ok := PeekIssuer("egk_8X4xXAyzA"); ok {
+		t.Error("an API key has an issuer")
+	}
+	if _, _, ok := PeekIssuer("a.b.c"); ok { // b is not base64url: a single character of it has no byte.
+		t.Error("a part that cannot be decoded has an issuer")
+	}
+}
+
+func FuzzLooksLikeToken(f *testing.F) {
+	for _, seed := range []string{"a.b.c", "egk_x", "..", "a.b.c.d", "\x00.a.b"} {
+		f.Add(seed)
+	}
+	form := regexp.MustCompile(`\A[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\z`)
+	f.Fuzz(func(t *testing.T, raw string) {
+		if got, want := LooksLikeToken(raw), len(raw) <= maxTokenBytes && form.MatchString(raw); got != want {
+			t.Errorf("%q: %v, want %v", raw, got, want)
+		}
+	})
+}
+
+func FuzzPeekIssuer(f *testing.F) {
+	for _, seed := range []string{`{"iss":"https://a","aud":["x"]}`, `{"iss":1}`, `[]`, `{"iss":"a","aud":{"x":[]}}`, `{"iss":"https://a","aud":"x","sub":"s","iat":1,"exp":2e9}`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, claims string) {
+		raw := "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".x"
+		issuer, _, ok := PeekIssuer(raw)
+		if ok != (issuer != "") {
+			t.Errorf("%q: issuer %q, %v", claims, issuer, ok)
+		}
+		// What can be verified can be found.
+		p := Provider{Issuer: "https://a", ClientID: "x"}
+		_, err := readClaims([]byte(claims), header{}, p, forRequest, time.Unix(150, 0))
+		if err == nil && issuer != p.Issuer && LooksLikeToken(raw) {
+			t.Errorf("%q is of %q, and verifies as of %q", claims, issuer, p.Issuer)
+		}
+	})
+}
