@@ -1,5 +1,5 @@
 // Package docs holds the documentation. What a program can write of it better
-// than people is generated: openapi.json, the table in errors.md and the table in
+// than people is generated: openapi.json, and the tables in errors.md, permissions.md and
 // configuration.md.
 package docs
 

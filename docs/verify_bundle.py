@@ -12,6 +12,7 @@ signed, more than N of them (0 when left out). The first line says PASSED or FAI
 """
 import base64
 import datetime
+import decimal
 import hashlib
 import json
 import os
@@ -103,7 +104,8 @@ def open_note(note, keys):
 MEMBERS = ["v", "institutionId", "sequence", "id", "at", "actor", "requestId", "kind", "subject", "event"]
 UPKEEP = ["version", "createdAt", "closedAt?"]
 INSTITUTION = ["id", "name", "regions", "verticals"] + UPKEEP
-KEY = ["id", "label?", "role", "hash", "createdAt", "expiresAt?", "revokedAt?", "rotatedTo?", "version"]
+KEY = ["id", "label?", "owner?", "role?", "permissions?", "restrict?", "holderReferences?", "allowedNetworks?", "hash", "createdAt",
+       "expiresAt?", "revokedAt?", "rotatedTo?", "version"]
 TEMPLATE = ["id", "code", "name", "vertical", "region", "config"] + UPKEEP
 ASSET = ["id", "templateId", "label?"] + UPKEEP + ["metadata?"]
 EVENTS = {
@@ -114,6 +116,7 @@ EVENTS = {
     "API_KEY_ROTATED": KEY + ["replaces", "replacedExpiresAt"],
     "API_KEY_REVOKED": KEY,
     "API_KEY_UPDATED": KEY,
+    "ROLE_SET": ["name", "permissions", "version", "createdAt"],
     "POLICY_SET": ["region", "position", "createdAt"],
     "ASSET_TEMPLATE_CREATED": TEMPLATE,
     "ASSET_TEMPLATE_UPDATED": TEMPLATE,
@@ -129,10 +132,16 @@ EVENTS = {
 }
 # The members whose values stand beside the entry, which has a commitment to each. Of keys and assets the label is one.
 NUMBERS = ["version", "lostSequence", "entries", "erased", "open"]
-PRIVATE = ["externalReference", "holderReference", "label", "metadata", "reason"]
+PRIVATE = ["externalReference", "holderReference", "holderReferences", "label", "metadata", "owner", "reason"]
+PERMISSIONS = [
+    "assets.create", "assets.read", "assets.update", "audit.read", "institutions.create", "institutions.read", "institutions.update",
+    "journal.read", "keys.manage", "keys.read", "metrics.read", "personal_data.read", "policies.read", "policies.set", "positions.cancel",
+    "positions.create", "positions.erase", "positions.fund", "positions.read", "positions.release", "proofs.read", "reports.read",
+    "roles.manage", "roles.read", "security_events.read", "templates.create", "templates.read", "templates.update"]
+RESTRICTION = ["templateIds", "assetIds", "maxAmount"]
 CODES = ["CONSTR_ESCROW", "CONSTR_RETAINAGE", "TF_INVOICE", "TF_LC"]
 CONFIG = ["currency", "region", "minAmount", "maxAmount", "retainagePercentage", "maxTenorDays", "country", "issuingBankCountry", "uniqueExternalReference"]
-REFERENCES = {"assetId": "ast", "templateId": "tmpl", "uniqueIn": "tmpl", "replaces": "key", "rotatedTo": "key"}
+REFERENCES = {"assetId": "ast", "assetIds": "ast", "templateId": "tmpl", "templateIds": "tmpl", "uniqueIn": "tmpl", "replaces": "key", "rotatedTo": "key"}
 ID = "_[0-7][0-9a-hjkmnp-tv-z]{25}"
 
 
@@ -173,13 +182,36 @@ def read_entry(body, sequence):
             require(value in CODES, f"entry {sequence} is of a template of no code that is known")
         elif member == "hash":
             require(re.fullmatch("[0-9a-f]{64}", value), f"entry {sequence} has no hash of a key")
-    subject = "policy/" + event["region"] if kind == "POLICY_SET" else event["id"]
+        elif member == "permissions":
+            require(type(value) is list and value == [p for p in PERMISSIONS if p in value] and (value or kind == "ROLE_SET"),
+                    f"entry {sequence} has not permissions in their order")
+        elif member == "restrict":
+            require_restriction(value, sequence)
+        elif member == "allowedNetworks":
+            require(type(value) is list and value and all(type(one) is str for one in value), f"entry {sequence} has no networks")
+    subject = {"POLICY_SET": "policy/" + event.get("region", ""), "ROLE_SET": "role/" + event.get("name", "")}.get(kind) or event["id"]
     require(entry["subject"] == subject, f"entry {sequence} is on another subject than its event")
     require(re.fullmatch("entry" + ID, entry["id"]), f"entry {sequence} has no id")
     require(type(entry["sequence"]) is int, f"entry {sequence} has no sequence")
     require(re.fullmatch("root|system|key" + ID, entry["actor"]), f"entry {sequence} has no actor")
     require_time(entry["at"])
     return entry
+
+
+def require_restriction(value, sequence):
+    """Requires the part of a key's restriction that is not private, as the server writes it."""
+    require(type(value) is dict and value and list(value) == [m for m in RESTRICTION if m in value], f"entry {sequence} has no restriction")
+    for member, limits in value.items():
+        require(limits, f"entry {sequence} has a restriction that restricts nothing")
+        if member == "maxAmount":
+            require(list(limits) == sorted(limits, key=str.encode), f"entry {sequence} has bounds that are not in their order")
+            for bound in limits.values():
+                whole = re.fullmatch(r"(0|[1-9][0-9]*)(\.[0-9]{0,3}[1-9])?", bound)
+                require(whole and decimal.Decimal(bound) <= 10**15, f"entry {sequence} has a bound that is no number")
+        else:
+            require(type(limits) is list, f"entry {sequence} has no list of {member}")
+            for one in limits:
+                require(re.fullmatch(REFERENCES[member] + ID, one), f"entry {sequence}: {member} has what is no id")
 
 
 def dump(value, **options):

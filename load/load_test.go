@@ -191,7 +191,7 @@ func TestAnInvalidKeyAbortsTheRun(t *testing.T) {
 		line string
 	}{
 		{"unknown", func(*service) string { return "egk_unknown" }, "authentication failed: 401 invalid_api_key: "},
-		{"may not write", func(s *service) string { return s.readOnly.Key }, "authentication failed: 403 forbidden: "},
+		{"may not write", func(s *service) string { return s.readOnly.Key }, "authentication failed: 403 permission_missing: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -114,7 +114,7 @@ func (d *demonstration) show() error {
 		http.StatusUnprocessableEntity)
 
 	// Its end is final, so the examples of the document get another one, which is funded.
-	ids.Position, ids.Erasure = d.moreForExamples(claim)
+	ids.Position, ids.Erasure = d.moreForExamples(ids.Institution, claim)
 	d.examples(ids)
 	if d.err != nil {
 		return d.err
@@ -158,14 +158,16 @@ func (d *demonstration) makeAsset() httpapi.ExampleIDs {
 	return httpapi.ExampleIDs{Institution: institution.ID, Key: key.ID, Template: template.ID, Asset: asset.ID}
 }
 
-// moreForExamples makes a position and funds it, and an erasure of nothing, without a word.
-func (d *demonstration) moreForExamples(claim string) (positionID, erasureID string) {
+// moreForExamples makes a position and funds it, a role, and an erasure of nothing, without a word.
+func (d *demonstration) moreForExamples(institutionID, claim string) (positionID, erasureID string) {
 	shown := d.out
 	d.out = io.Discard
 	defer func() { d.out = shown }()
 
 	position := d.step("", http.MethodPost, "/positions", claim, http.StatusCreated)
 	d.step("", http.MethodPost, "/positions/"+position.ID+"/transition", `{"toState": "FUNDED"}`, http.StatusOK)
+	d.step("", http.MethodPut, "/institutions/"+institutionID+"/roles/releaser",
+		`{"permissions": ["positions.read"]}`, http.StatusOK)
 	erasure := d.step("", http.MethodPost, "/erasures", `{"holderReference": "nobody"}`, http.StatusOK)
 	return position.ID, erasure.ID
 }

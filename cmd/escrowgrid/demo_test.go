@@ -104,7 +104,7 @@ func documentedExamples(t *testing.T, client apitest.Client) (examples []documen
 			}
 
 			request := apitest.Request{Method: strings.ToUpper(method), Path: filled}
-			example := documentedExample{Request: request, ofRoot: strings.Contains(operation.Description, "the root")}
+			example := documentedExample{Request: request, ofRoot: strings.Contains(operation.Description, "the operator alone has")}
 			for contentType, body := range operation.RequestBody.Content {
 				example.Body, example.Headers = string(body.Example), []string{"Content-Type: " + contentType}
 				examples = append(examples, example)

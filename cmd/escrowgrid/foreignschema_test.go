@@ -15,7 +15,7 @@ func TestForeignSchemasAreRefused(t *testing.T) {
 	onEachStore(t, func(t *testing.T, databaseURL string) {
 		v := serveVerified(t, databaseURL)
 		v.end(t, os.Interrupt)
-		const insert = `INSERT INTO api_keys SELECT institution_id, id, 'spare', 'admin', hash, created_at, expires_at, revoked_at, rotated_to, 1 FROM api_keys WHERE label = 'x'`
+		const insert = `INSERT INTO api_keys (institution_id, id, label, role, permissions, allowed_networks, hash, created_at, version) SELECT institution_id, id, 'spare', 'admin', '[]', '[]', hash, created_at, 1 FROM api_keys WHERE label = 'x'`
 		environment := []string{"DATABASE_URL=" + databaseURL, "ROOT_API_KEY=" + testRootKey, "PORT=0"}
 		commands := [][]string{{"verify"}, {"verify", "--public-key", v.publicKey}, {"serve"}}
 		directory := t.TempDir()

@@ -14,7 +14,7 @@ import (
 // remoteFlags name a server to ask over HTTP, for commands that can also read a database.
 type remoteFlags struct {
 	URL    string `name:"url" placeholder:"URL" help:"Ask the server at this address, instead of reading a database."`
-	APIKey string `name:"api-key" env:"API_KEY" secret:"" help:"The key for the server: the root key, or an admin's."`
+	APIKey string `name:"api-key" env:"API_KEY" secret:"" help:"The key for the server: the root key, or one that reads journals, as an admin's or auditor's does."`
 
 	InsecureHTTP bool `name:"insecure-http" help:"Allow an http URL of another machine: whoever is on the way can read the key."`
 
@@ -36,7 +36,8 @@ func (f remoteFlags) check() error {
 			"give an https URL, or allow it with --insecure-http"}
 	}
 	if f.APIKey == "" {
-		return &usageError{"--url takes a key in API_KEY: the root key, or an admin's"}
+		return &usageError{"--url takes a key in API_KEY: the root key, or one that reads journals, " +
+			"as an admin's or auditor's does"}
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ func engine() board {
 		from:      "now-1h",
 		refresh:   "30s",
 		variables: serverVariables(),
-		rows:      []row{groupCommitRow(), backgroundRow(), processesRow()},
+		rows:      []row{groupCommitRow(), backgroundRow(), keysRow(), processesRow()},
 	}
 }
 
@@ -121,16 +121,6 @@ func backgroundRow() row {
 		},
 
 		{
-			title: "Root key from new addresses",
-			unit:  "none",
-			queries: []query{{
-				expr:   increase("instance", "escrowgrid_root_key_new_addresses_total"),
-				legend: "{{instance}}",
-			}},
-			help: "Addresses from which an instance sees the root key for the first time since its start. " +
-				"One after each start is you; make sure that every other one is, too.",
-		},
-		{
 			title: "Spans",
 			unit:  "ops",
 			queries: []query{
@@ -140,6 +130,29 @@ func backgroundRow() row {
 			},
 			help: "Empty where traces are not sent. If more end than are sent, spans are dropped: " +
 				"record a smaller share, or give the collector more resources.",
+		},
+	}}
+}
+
+func keysRow() row {
+	return row{title: "Keys", panels: []panel{
+		{
+			title: "Root key from new addresses",
+			unit:  "none",
+			queries: []query{{
+				expr:   increase("instance", "escrowgrid_root_key_new_addresses_total"),
+				legend: "{{instance}}",
+			}},
+			help: "Addresses from which an instance sees the root key for the first time since its start. " +
+				"One after each start is you; make sure that every other one is, too.",
+		},
+
+		{
+			title:   "API keys that end soon",
+			unit:    "none",
+			queries: []query{{expr: "max(" + selected("escrowgrid_api_keys_expiring") + ")", legend: "keys"}},
+			help: "Active keys that end within 14 days. Rotate those that are in use: the log names them, once a day " +
+				"each.",
 		},
 	}}
 }

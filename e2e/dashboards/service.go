@@ -128,7 +128,7 @@ func requestsRow() row {
 			stacked: true,
 			queries: []query{{expr: active("code", "escrowgrid_http_errors_total"), legend: "{{code}}"}},
 			help: "Errors in answers; a 0 without a name means none. docs/errors.md explains each code. " +
-				"overloaded and store_unavailable need an operator; many invalid_api_key or forbidden " +
+				"overloaded and store_unavailable need an operator; many invalid_api_key or permission_missing " +
 				"mean that somebody tries keys.",
 		},
 

@@ -124,7 +124,7 @@ func allInstitutionsRow() row {
 			stacked: true,
 			queries: []query{{
 				expr: rate("code", "escrowgrid_http_errors_total",
-					`code=~"invalid_api_key|forbidden|rate_limited"`),
+					`code=~"invalid_api_key|forbidden|permission_missing|key_restricted|rate_limited"`),
 				legend: "{{code}}",
 			}},
 			help: "Refusals because of the key. Many invalid_api_key mean that somebody tries keys; the security " +

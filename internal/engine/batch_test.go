@@ -394,7 +394,7 @@ func TestABatchIsWrittenByWhoMay(t *testing.T) {
 		admin, _ := s.key(of, escrow.RoleAdmin, nil)
 		reader, _ := s.key(of, escrow.RoleReadOnly, nil)
 		accept[escrow.BatchResults](s, by(admin, batch))
-		refuse(s, by(reader, batch), escrow.CodeForbidden)
+		refuse(s, by(reader, batch), escrow.CodePermissionMissing)
 		accept[escrow.APIKey](s, root(of, escrow.RevokeKey{Key: admin.ID}))
 		refuse(s, by(admin, batch), escrow.CodeInvalidKey)
 		refuse(s, root(escrow.InstitutionID{}, batch), escrow.CodeForbidden)

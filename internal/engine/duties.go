@@ -31,6 +31,8 @@ const (
 	dutySecurityEvents = "security events"
 	dutyHistory        = "history"
 	dutyAbandoned      = "abandoned sessions"
+	dutyKeyUses        = "key uses"
+	dutyKeyExpiry      = "key expiry"
 )
 
 // every calls work at an interval until the engine closes. The context ends what

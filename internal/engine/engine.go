@@ -35,6 +35,7 @@ type Engine struct {
 	committers     []*committer
 	keys           *lru.Cache[escrow.SecretHash, escrow.APIKey]
 	securityEvents securityEvents
+	keyUses        keyUses
 
 	// accepting is held for reading while a command is put into a queue, and for
 	// writing to close the queues.
@@ -86,6 +87,8 @@ func New(config Config) (*Engine, error) {
 	e.duties.Go(func() { e.expirePositions(ctx) })
 	e.duties.Go(func() { e.purge(ctx) })
 	e.duties.Go(func() { e.writeSecurityEvents(ctx) })
+	e.duties.Go(func() { e.writeKeyUses(ctx) })
+	e.duties.Go(func() { e.tellExpiringKeys(ctx) })
 	e.duties.Go(func() { e.watchHistory(ctx) })
 	e.duties.Go(func() { e.endAbandoned(ctx) })
 	return e, nil

@@ -363,7 +363,7 @@ func root(institution escrow.InstitutionID, command escrow.Command) escrow.Reque
 // by is a request of a key's.
 func by(key escrow.APIKey, command escrow.Command) escrow.Request {
 	r := root(key.InstitutionID, command)
-	r.Actor = escrow.ActorKey(key.ID)
+	r.Actor, r.OwnRole = escrow.ActorKey(key.ID), key.HasOwnRole()
 	return r
 }
 
@@ -471,15 +471,20 @@ func (s *server) institution() escrow.InstitutionID {
 }
 
 // key makes a key and returns it with its secret.
-func (s *server) key(of escrow.InstitutionID, role escrow.Role, expiresAt *time.Time) (escrow.APIKey, string) {
+func (s *server) key(of escrow.InstitutionID, role escrow.RoleName, expiresAt *time.Time) (escrow.APIKey, string) {
 	s.t.Helper()
-	var random [32]byte
-	_, _ = rand.Read(random[:])
-	secret := escrow.NewSecret(random)
 	in := escrow.KeyInput{Label: "A key", Role: string(role)}
 	if expiresAt != nil {
 		in.ExpiresAt = new(escrow.FormatTime(*expiresAt))
 	}
+	return s.keyWith(of, in)
+}
+
+func (s *server) keyWith(of escrow.InstitutionID, in escrow.KeyInput) (escrow.APIKey, string) {
+	s.t.Helper()
+	var random [32]byte
+	_, _ = rand.Read(random[:])
+	secret := escrow.NewSecret(random)
 	command := valid(escrow.NewCreateKey(in, escrow.HashSecret(secret)))
 	return accept[escrow.APIKey](s, root(of, command)), secret
 }

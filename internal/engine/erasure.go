@@ -33,6 +33,10 @@ const (
 // it fails in the middle, each position is whole or erased, and another one goes on. Errors are
 // those of Do. A dry run answers with an Erasure that has no id.
 func (e *Engine) EraseHolder(ctx context.Context, h HolderErasure) (Answer, error) {
+	// What is answered before a command is carried out is judged by no lock.
+	if err := e.checkNow(ctx, h.Request, escrow.PermissionPositionsErase); err != nil {
+		return Answer{}, err
+	}
 	answer, repeated, err := e.repeated(ctx, h.Request)
 	if err != nil || repeated {
 		return answer, err

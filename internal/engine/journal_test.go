@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -15,6 +16,7 @@ import (
 type rows struct {
 	Institutions []escrow.Institution
 	Keys         []escrow.APIKey
+	Roles        []escrow.Role
 	Policies     []escrow.Policy
 	Templates    []escrow.AssetTemplate
 	Assets       []escrow.Asset
@@ -72,8 +74,13 @@ func (s *server) tables(of escrow.InstitutionID) rows {
 	if err != nil {
 		s.t.Fatalf("policies: %v", err)
 	}
+	roles, err := s.Roles(ctx, of)
+	if err != nil {
+		s.t.Fatalf("roles: %v", err)
+	}
 	return rows{
 		Institutions: []escrow.Institution{institution},
+		Roles:        roles,
 		Policies:     policies,
 		Keys: wholeList(s, func(k escrow.APIKey) escrow.Cursor { return escrow.IDCursor(k.ID) },
 			func(page escrow.PageRequest) (escrow.Page[escrow.APIKey], error) {
@@ -81,7 +88,7 @@ func (s *server) tables(of escrow.InstitutionID) rows {
 			}),
 		Templates: wholeList(s, func(t escrow.AssetTemplate) escrow.Cursor { return escrow.IDCursor(t.ID) },
 			func(page escrow.PageRequest) (escrow.Page[escrow.AssetTemplate], error) {
-				return s.Templates(ctx, of, escrow.Period{}, page)
+				return s.Templates(ctx, of, escrow.TemplateFilter{}, page)
 			}),
 		Assets: wholeList(s, func(a escrow.Asset) escrow.Cursor { return escrow.IDCursor(a.ID) },
 			func(page escrow.PageRequest) (escrow.Page[escrow.Asset], error) {
@@ -127,7 +134,7 @@ func (s *server) checkJournal(of escrow.InstitutionID) []escrow.Entry {
 		s.t.Errorf("the head of the journal is %+v, %v; want %+v", head, err, books.Head)
 	}
 	rebuilt := rows{
-		Institutions: books.Institutions.Created(), Keys: books.Keys.Created(), Policies: books.Policies.Created(),
+		Institutions: books.Institutions.Created(), Keys: books.Keys.Created(), Roles: books.Roles.Created(), Policies: books.Policies.Created(),
 		Templates: books.Templates.Created(), Assets: books.Assets.Created(), Positions: books.Positions.Created(),
 	}
 	for i := range rebuilt.Positions {
@@ -138,6 +145,7 @@ func (s *server) checkJournal(of escrow.InstitutionID) []escrow.Entry {
 			}
 		}
 	}
+	slices.SortFunc(rebuilt.Roles, func(a, b escrow.Role) int { return strings.Compare(string(a.Name), string(b.Name)) })
 	slices.SortFunc(rebuilt.Policies, func(a, b escrow.Policy) int {
 		return slices.Compare([]byte(a.Region), []byte(b.Region))
 	})

@@ -13,8 +13,8 @@ import (
 const maxCachedKeys = 10_000
 
 // newKeyCache returns an empty cache of API keys by the hash of their secret. Whose key a
-// hash is of never changes, nor does its role. What does, its expiry and revocation, may
-// be older in the cache than in the database.
+// hash is of never changes, nor does what it was made for. What does, its expiry and revocation,
+// may be older in the cache than in the database.
 func newKeyCache() *lru.Cache[escrow.SecretHash, escrow.APIKey] {
 	keys, err := lru.New[escrow.SecretHash, escrow.APIKey](maxCachedKeys)
 	if err != nil {
@@ -23,13 +23,63 @@ func newKeyCache() *lru.Cache[escrow.SecretHash, escrow.APIKey] {
 	return keys
 }
 
-// Authenticate returns the record of the key with a secret. It is
+// Caller is a key with what it may do.
+type Caller struct {
+	Key    escrow.APIKey
+	Rights escrow.Rights
+}
+
+// Authenticate returns the record of the key with a secret, and what it may do. It is
 // CodeInvalidKey when there is none, or it is revoked or expired.
 //
 // With mayBeOld the record may be one that has changed since. That
 // is right for a command, which finds the key as it is under the lock of the
 // journal; a query has nothing but this answer.
-func (e *Engine) Authenticate(ctx context.Context, secret string, mayBeOld bool) (escrow.APIKey, error) {
+func (e *Engine) Authenticate(ctx context.Context, secret string, mayBeOld bool) (Caller, error) {
+	key, err := e.keyOf(ctx, secret, mayBeOld)
+	if err != nil {
+		return Caller{}, err
+	}
+
+	rights, err := e.rightsOf(ctx, key)
+	return Caller{Key: key, Rights: rights}, err
+}
+
+// rightsOf returns what a key may do, by what its role is now.
+func (e *Engine) rightsOf(ctx context.Context, key escrow.APIKey) (rights escrow.Rights, err error) {
+	rights = escrow.RightsOfKey(key, func(name escrow.RoleName) (role escrow.Role, known bool) {
+		if role, err = e.store.Role(ctx, key.InstitutionID, name); escrow.ErrorCode(err) == escrow.CodeRoleNotFound {
+			err = nil
+			return role, false
+		}
+		return role, err == nil
+	})
+	return rights, err
+}
+
+// checkNow refuses a key that may have had a permission when its request began, and does not have it now.
+func (e *Engine) checkNow(ctx context.Context, request escrow.Request, permission escrow.Permission) error {
+	if request.Actor.Key.IsZero() {
+		return nil
+	}
+
+	ctx = WithSnapshot(ctx)
+	key, err := e.store.Key(ctx, request.Institution, request.Actor.Key)
+	if escrow.ErrorCode(err) == escrow.CodeKeyNotFound || err == nil && !key.Active(e.config.Now()) {
+		return escrow.InvalidKey()
+	}
+	if err != nil {
+		return err
+	}
+	rights, err := e.rightsOf(ctx, key)
+	if err != nil {
+		return err
+	}
+	return rights.Permissions.CheckPermission(permission)
+}
+
+// keyOf returns the record of the key with a secret; see Authenticate.
+func (e *Engine) keyOf(ctx context.Context, secret string, mayBeOld bool) (escrow.APIKey, error) {
 	hash := escrow.HashSecret(secret)
 	key, known := e.keys.Get(hash)
 	if !known && escrow.CheckSecret(secret) != nil {
@@ -43,7 +93,7 @@ func (e *Engine) Authenticate(ctx context.Context, secret string, mayBeOld bool)
 	case !mayBeOld:
 		cached := key
 		key, err = e.store.Key(ctx, cached.InstitutionID, cached.ID)
-		known = key == cached
+		known = key.Version == cached.Version
 	}
 	if escrow.ErrorCode(err) == escrow.CodeKeyNotFound {
 		return escrow.APIKey{}, escrow.InvalidKey()

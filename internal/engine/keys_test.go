@@ -33,7 +33,8 @@ func (s *server) authenticateIf(t *testing.T, what, secret string, mayBeOld, wan
 func TestAuthenticateFindsTheKeyOfASecret(t *testing.T) {
 	eachPair(t, func(t *testing.T, servers [2]*server) {
 		of := servers[0].institution()
-		want, secret := servers[0].key(of, escrow.RoleReadOnly, nil)
+		key, secret := servers[0].key(of, escrow.RoleReadOnly, nil)
+		want := engine.Caller{Key: key, Rights: escrow.RightsOfKey(key, nil)}
 		for _, s := range servers {
 			for range 2 { // from the database, and from memory
 				got, err := s.Authenticate(t.Context(), secret, true)
@@ -191,7 +192,7 @@ func TestAReadOnlyKeyWritesNothing(t *testing.T) {
 		reader, _ := s.key(of, escrow.RoleReadOnly, nil)
 		stranger, _ := s.key(other, escrow.RoleAdmin, nil)
 		before := len(s.journal(of, escrow.EntryFilter{}))
-		refuse(s, by(reader, createPosition(asset, "h", "10")), escrow.CodeForbidden)
+		refuse(s, by(reader, createPosition(asset, "h", "10")), escrow.CodePermissionMissing)
 		// A key acts in its own institution only, and nobody is not the operator.
 		stranger.InstitutionID = of
 		refuse(s, by(stranger, createPosition(asset, "h", "10")), escrow.CodeInvalidKey)

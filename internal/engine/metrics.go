@@ -26,6 +26,7 @@ type metrics struct {
 	expired      prometheus.Counter
 	unlogged     prometheus.Counter
 	historyLost  prometheus.Gauge
+	expiringKeys prometheus.Gauge
 	dutyFailures *prometheus.CounterVec
 }
 
@@ -33,6 +34,9 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	factory := promauto.With(registry)
 	counter := func(name, help string) prometheus.Counter {
 		return factory.NewCounter(prometheus.CounterOpts{Name: "escrowgrid_" + name, Help: help})
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return factory.NewGauge(prometheus.GaugeOpts{Name: "escrowgrid_" + name, Help: help})
 	}
 
 	m := &metrics{
@@ -71,14 +75,12 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		expired: counter("positions_expired_total", "Positions that this server expired."),
 		unlogged: counter("security_events_lost_total",
 			"Refused attempts for which there was no room among the security events that wait to be written."),
-		due: factory.NewGauge(prometheus.GaugeOpts{
-			Name: "escrowgrid_positions_due",
-			Help: "Positions past their expiresAt, up to 500, when this server last looked for them.",
-		}),
-		historyLost: factory.NewGauge(prometheus.GaugeOpts{
-			Name: "escrowgrid_history_lost_institutions",
-			Help: "Institutions that are halted because their journals have lost entries, or are gone.",
-		}),
+		due: gauge("positions_due",
+			"Positions past their expiresAt, up to 500, when this server last looked for them."),
+		historyLost: gauge("history_lost_institutions",
+			"Institutions that are halted because their journals have lost entries, or are gone."),
+		expiringKeys: gauge("api_keys_expiring",
+			"Active API keys that end within 14 days, when this server last looked for them."),
 		dutyFailures: factory.NewCounterVec(prometheus.CounterOpts{
 			Name: "escrowgrid_duty_failures_total",
 			Help: "Rounds of background work that failed, by duty.",
@@ -101,7 +103,9 @@ func (m *metrics) begin() {
 	} {
 		m.refusals.WithLabelValues(string(code))
 	}
-	for _, duty := range []string{dutyExpiry, dutyPurge, dutySecurityEvents, dutyHistory, dutyAbandoned} {
+	for _, duty := range []string{
+		dutyExpiry, dutyPurge, dutySecurityEvents, dutyHistory, dutyAbandoned, dutyKeyUses, dutyKeyExpiry,
+	} {
 		m.dutyFailures.WithLabelValues(duty)
 	}
 }

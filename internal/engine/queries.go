@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -39,6 +41,10 @@ type Queries interface {
 	Policies(ctx context.Context, of escrow.InstitutionID) ([]escrow.Policy, error)
 	Policy(ctx context.Context, of escrow.InstitutionID, region escrow.Region) (escrow.Policy, error)
 
+	// Roles returns the roles that an institution has set, in order of name, Role that of one name.
+	Roles(ctx context.Context, of escrow.InstitutionID) ([]escrow.Role, error)
+	Role(ctx context.Context, of escrow.InstitutionID, name escrow.RoleName) (escrow.Role, error)
+
 	// The rest are pages of lists. SecurityEvents lists refused attempts.
 	Institutions(
 		ctx context.Context, period escrow.Period, page escrow.PageRequest,
@@ -47,7 +53,7 @@ type Queries interface {
 		ctx context.Context, of escrow.InstitutionID, filter escrow.KeyFilter, page escrow.PageRequest,
 	) (escrow.Page[escrow.APIKey], error)
 	Templates(
-		ctx context.Context, of escrow.InstitutionID, period escrow.Period, page escrow.PageRequest,
+		ctx context.Context, of escrow.InstitutionID, filter escrow.TemplateFilter, page escrow.PageRequest,
 	) (escrow.Page[escrow.AssetTemplate], error)
 	Assets(
 		ctx context.Context, of escrow.InstitutionID, filter escrow.AssetFilter, page escrow.PageRequest,
@@ -61,6 +67,22 @@ type Queries interface {
 	SecurityEvents(
 		ctx context.Context, filter escrow.SecurityEventFilter, page escrow.PageRequest,
 	) (escrow.Page[escrow.SecurityEvent], error)
+}
+
+// AssetsOf returns the assets of some positions of an institution, as far as there are any, each
+// once.
+func (e *Engine) AssetsOf(
+	ctx context.Context, of escrow.InstitutionID, positions []escrow.PositionID,
+) ([]escrow.AssetID, error) {
+	claims := make(map[escrow.PositionID]escrow.Claim, len(positions))
+	if err := e.store.Claims(ctx, of, positions, claims); err != nil {
+		return nil, err
+	}
+	assets := make(map[escrow.AssetID]bool, len(claims))
+	for _, claim := range claims {
+		assets[claim.AssetID] = true
+	}
+	return slices.SortedFunc(maps.Keys(assets), escrow.AssetID.Compare), nil
 }
 
 // Ready returns nil when the engine can serve: the database answers, has this

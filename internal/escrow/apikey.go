@@ -5,37 +5,29 @@ import (
 	"time"
 )
 
-// Role is what a key may do in its institution.
-type Role string
-
-// The roles of an institution's keys.
-const (
-	RoleAdmin    Role = "admin"
-	RoleReadOnly Role = "read_only"
-)
-
-// Roles lists the roles that a key can have.
-func Roles() []Role { return []Role{RoleAdmin, RoleReadOnly} }
-
-// MaxRotationOverlap bounds how long a key that was rotated stays valid beside the new one.
-const MaxRotationOverlap = 30 * 24 * time.Hour
-
 // MaxActiveKeys bounds the active keys of an institution: far more than it has services, and few
 // enough to count with each new one.
 const MaxActiveKeys = 1000
 
-// APIKey is a secret's record: whom it acts for, and until when. Of the secret
+// APIKey is a secret's record: whom it acts for, what it may do, and until when. Of the secret
 // itself only the hash is kept.
 type APIKey struct {
 	ID            KeyID
 	InstitutionID InstitutionID
 	Label         string
-	Role          Role
-	Hash          SecretHash
-	CreatedAt     time.Time
-	ExpiresAt     *time.Time
-	RevokedAt     *time.Time
-	Version       int64 // 1 when created, one more with each change
+	// Owner is who answers for the key, empty where nobody is named.
+	Owner string
+	// Role names what the key may do; where it is empty, Permissions lists that.
+	Role        RoleName
+	Permissions PermissionSet
+	Restriction Restriction
+	// AllowedNetworks are those that the key can be used from; from all where there are none.
+	AllowedNetworks []Network
+	Hash            SecretHash
+	CreatedAt       time.Time
+	ExpiresAt       *time.Time
+	RevokedAt       *time.Time
+	Version         int64 // 1 when created, one more with each change
 	// RotatedTo is the key that takes this one's place; zero where none does.
 	RotatedTo KeyID
 }
@@ -45,125 +37,78 @@ func (k APIKey) Active(at time.Time) bool {
 	return k.RevokedAt == nil && (k.ExpiresAt == nil || at.Before(*k.ExpiresAt))
 }
 
-// KeyInput is what a client gives to make a key.
+// KeyInput is what a client gives to make a key. It has a Role or Permissions.
 type KeyInput struct {
-	Label     string
-	Role      string
-	ExpiresAt *string
+	Label           string
+	Owner           *string
+	Role            string
+	Permissions     *[]string
+	Restrict        *RestrictionInput
+	AllowedNetworks *[]string
+	ExpiresAt       *string
 }
 
-// CreateKey makes an API key.
-type CreateKey struct {
-	label     string
-	role      Role
-	expiresAt *time.Time
-	hash      SecretHash
-}
+// CreateKey makes an API key. All that it has but its id and times is in key.
+type CreateKey struct{ key APIKey }
 
 // NewCreateKey checks the input; the hash is that of the secret which the client
 // will be given.
 func NewCreateKey(in KeyInput, hash SecretHash) (CreateKey, Faults) {
 	var faults Faults
-	command := CreateKey{
-		label:     faults.text("label", in.Label),
-		expiresAt: faults.optionalTime("expiresAt", in.ExpiresAt),
-		role:      word(&faults, "role", in.Role, Roles()),
-		hash:      hash,
+	key := APIKey{
+		Label:           faults.text("label", in.Label),
+		Owner:           faults.optionalText("owner", in.Owner, MaxTextLength),
+		Restriction:     faults.restriction("restrict", in.Restrict),
+		AllowedNetworks: listOf(&faults, "allowedNetworks", in.AllowedNetworks, (*Faults).network),
+		ExpiresAt:       faults.optionalTime("expiresAt", in.ExpiresAt),
+		Hash:            hash,
 	}
-	return command, faults
+
+	switch {
+	case in.Role != "" && in.Permissions != nil:
+		faults.Add("permissions", "must be left out where there is a role")
+	case in.Permissions != nil:
+		if key.Permissions = faults.permissions("permissions", *in.Permissions); len(*in.Permissions) == 0 {
+			faults.Add("permissions", "must have at least one element")
+		}
+	case in.Role != "":
+		key.Role = faults.roleName("role", in.Role)
+	default:
+		faults.Add("role", "is required, unless there are permissions")
+	}
+	if key.Role == RoleHolder && len(key.Restriction.HolderReferences) == 0 {
+		faults.Add("restrict.holderReferences", "is required for the role holder, which sees their positions alone")
+	}
+	return CreateKey{key}, faults
 }
 
 // Needs implements Command.
-func (CreateKey) Needs() Needs { return Needs{ActiveKeys: true} }
+func (c CreateKey) Needs() Needs { return Needs{ActiveKeys: true, Roles: c.key.HasOwnRole()} }
+
+// permission implements single.
+func (CreateKey) permission() Permission { return PermissionKeysManage }
+
+// gives implements giving.
+func (c CreateKey) gives(b *Books) Rights { return RightsOfKey(c.key, b.Roles.Get) }
 
 func (c CreateKey) decide(b *Books, _ Request, s stamp) (event, *Error) {
-	if refusal := checkFuture("expiresAt", c.expiresAt, s.at); refusal != nil {
+	if refusal := checkFuture("expiresAt", c.key.ExpiresAt, s.at); refusal != nil {
 		return nil, refusal
+	}
+	if _, known := b.Roles.Get(c.key.Role); c.key.HasOwnRole() && !known {
+		return nil, invalid("role", "must be one of %s, or a role of the institution", join(builtInNames()))
 	}
 	if refusal := checkKeyLimit(b.activeKeys(s.at)); refusal != nil {
 		return nil, refusal
 	}
 
-	return keyCreated{newKeyState(APIKey{
-		ID:        KeyID(s.id),
-		Label:     c.label,
-		Role:      c.role,
-		Hash:      c.hash,
-		CreatedAt: s.at,
-		ExpiresAt: c.expiresAt,
-		Version:   1,
-	})}, nil
+	key := c.key
+	key.ID, key.CreatedAt, key.Version = KeyID(s.id), s.at, 1
+	return keyCreated{newKeyState(key)}, nil
 }
 
-// RotateKey makes a new key of the same label, role and expiry, and lets the old
-// one expire after the overlap. Each key is rotated once.
-type RotateKey struct {
-	old     KeyID
-	overlap time.Duration
-	hash    SecretHash
-}
-
-// RotationInput is what a client gives to rotate a key.
-type RotationInput struct {
-	OverlapSeconds *int64
-}
-
-// NewRotateKey checks the input. Without an overlap the old key ends at once.
-func NewRotateKey(key KeyID, in RotationInput, hash SecretHash) (RotateKey, Faults) {
-	var faults Faults
-	command := RotateKey{old: key, hash: hash}
-
-	if seconds := in.OverlapSeconds; seconds != nil {
-		if limit := int64(MaxRotationOverlap / time.Second); *seconds < 0 || *seconds > limit {
-			faults.Add("overlapSeconds", "must be from 0 to %d", limit)
-		} else {
-			command.overlap = time.Duration(*seconds) * time.Second
-		}
-	}
-	return command, faults
-}
-
-// Needs implements Command.
-func (c RotateKey) Needs() Needs { return Needs{ActiveKeys: true, Keys: []KeyID{c.old}} }
-
-func (c RotateKey) decide(b *Books, _ Request, s stamp) (event, *Error) {
-	old, ok := b.Keys.Get(c.old)
-	if !ok {
-		return nil, Errorf(CodeKeyNotFound, "There is no API key %s.", c.old)
-	}
-	if !old.RotatedTo.IsZero() {
-		return nil, Errorf(CodeKeyRotated, "The API key %s was rotated to %s; rotate that one.", c.old, old.RotatedTo)
-	}
-	if !old.Active(s.at) {
-		return nil, Errorf(CodeKeyInactive, "The API key %s is revoked or has expired; create a new one.", c.old)
-	}
-
-	oldExpiresAt := s.at.Add(c.overlap)
-	if old.ExpiresAt != nil && old.ExpiresAt.Before(oldExpiresAt) {
-		oldExpiresAt = *old.ExpiresAt
-	}
-	beside := b.activeKeys(s.at)
-	if !oldExpiresAt.After(s.at) {
-		beside-- // The old key makes room for the new one.
-	}
-	if refusal := checkKeyLimit(beside); refusal != nil {
-		return nil, refusal
-	}
-
-	return keyRotated{
-		keyState: newKeyState(APIKey{
-			ID:        KeyID(s.id),
-			Label:     old.Label,
-			Role:      old.Role,
-			Hash:      c.hash,
-			CreatedAt: s.at,
-			ExpiresAt: old.ExpiresAt,
-			Version:   1,
-		}),
-		Replaces:          c.old,
-		ReplacedExpiresAt: FormatTime(oldExpiresAt),
-	}, nil
-}
+// HasOwnRole reports whether the key's role is one of its institution's own.
+func (k APIKey) HasOwnRole() bool { return k.Role != "" && !k.Role.IsBuiltIn() }
 
 // activeKeys counts the keys that are active at a time. The books must have all of them; see
 // Needs.ActiveKeys.
@@ -184,25 +129,6 @@ func checkKeyLimit(active int) *Error {
 	return Errorf(CodeKeyLimit, "The institution has %d active API keys, which is the most; revoke one first.", active)
 }
 
-// RevokeKey ends a key at once. Revoking a revoked key changes nothing.
-type RevokeKey struct{ Key KeyID }
-
-// Needs implements Command.
-func (c RevokeKey) Needs() Needs { return Needs{Keys: []KeyID{c.Key}} }
-
-func (c RevokeKey) decide(b *Books, _ Request, s stamp) (event, *Error) {
-	key, ok := b.Keys.Get(c.Key)
-	if !ok {
-		return nil, Errorf(CodeKeyNotFound, "There is no API key %s.", c.Key)
-	}
-	if key.RevokedAt != nil {
-		return unchanged{name: c.Key.String(), state: key}, nil
-	}
-	key.RevokedAt = &s.at
-	key.Version++
-	return keyRevoked{newKeyState(key)}, nil
-}
-
 // The kinds of entry that record what became of a key.
 const (
 	KindKeyCreated Kind = "API_KEY_CREATED"
@@ -221,15 +147,20 @@ var keyEventKinds = []eventKind{
 // keyState is a key as its entries carry it: whole, so that each entry by itself
 // tells what the key was after it.
 type keyState struct {
-	ID        KeyID       `json:"id"`
-	Label     privateText `json:"label,omitzero"`
-	Role      Role        `json:"role"`
-	Hash      string      `json:"hash,omitempty"`
-	CreatedAt string      `json:"createdAt"`
-	ExpiresAt *string     `json:"expiresAt,omitempty"`
-	RevokedAt *string     `json:"revokedAt,omitempty"`
-	RotatedTo KeyID       `json:"rotatedTo,omitzero"`
-	Version   int64       `json:"version"`
+	ID               KeyID             `json:"id"`
+	Label            privateText       `json:"label,omitzero"`
+	Owner            privateText       `json:"owner,omitzero"`
+	Role             RoleName          `json:"role,omitempty"`
+	Permissions      PermissionSet     `json:"permissions,omitzero"`
+	Restrict         *restrictionState `json:"restrict,omitempty"`
+	HolderReferences privateObject     `json:"holderReferences,omitzero"`
+	AllowedNetworks  []Network         `json:"allowedNetworks,omitempty"`
+	Hash             string            `json:"hash,omitempty"`
+	CreatedAt        string            `json:"createdAt"`
+	ExpiresAt        *string           `json:"expiresAt,omitempty"`
+	RevokedAt        *string           `json:"revokedAt,omitempty"`
+	RotatedTo        KeyID             `json:"rotatedTo,omitzero"`
+	Version          int64             `json:"version"`
 }
 
 type (
@@ -244,7 +175,12 @@ type (
 )
 
 // each returns the key after a function was called with each private member.
-func (e keyState) each(do func(string, *private)) keyState { do("label", &e.Label.private); return e }
+func (e keyState) each(do func(string, *private)) keyState {
+	do("label", &e.Label.private)
+	do("owner", &e.Owner.private)
+	do("holderReferences", &e.HolderReferences.private)
+	return e
+}
 
 func (e keyCreated) withPrivate(each func(string, *private)) event { return keyCreated{e.each(each)} }
 
@@ -259,9 +195,16 @@ func (e keyRotated) withPrivate(each func(string, *private)) event {
 
 func newKeyState(key APIKey) keyState {
 	return keyState{
-		ID:        key.ID,
-		Label:     textMember(key.Label),
-		Role:      key.Role,
+		ID:    key.ID,
+		Label: textMember(key.Label),
+		Owner: textMember(key.Owner),
+
+		Role:             key.Role,
+		Permissions:      key.Permissions,
+		Restrict:         key.Restriction.state(),
+		HolderReferences: referencesMember(key.Restriction.HolderReferences),
+		AllowedNetworks:  key.AllowedNetworks,
+
 		Hash:      key.Hash.String(),
 		CreatedAt: FormatTime(key.CreatedAt),
 		ExpiresAt: formatOptionalTime(key.ExpiresAt),
@@ -291,17 +234,23 @@ func (e keyRotated) redacted() event { e.Hash = ""; return e }
 
 func (e keyState) apply(b *Books, entry Entry) error {
 	var reader storedReader
+	restriction, err := e.Restrict.restriction(e.HolderReferences)
+	reader.keep(err)
 	key := APIKey{
-		ID:            e.ID,
-		InstitutionID: entry.InstitutionID,
-		Label:         e.Label.value,
-		Role:          e.Role,
-		Hash:          reader.hash(e.Hash),
-		CreatedAt:     reader.time(e.CreatedAt),
-		ExpiresAt:     reader.optionalTime(e.ExpiresAt),
-		RevokedAt:     reader.optionalTime(e.RevokedAt),
-		RotatedTo:     e.RotatedTo,
-		Version:       e.Version,
+		ID:              e.ID,
+		InstitutionID:   entry.InstitutionID,
+		Label:           e.Label.value,
+		Owner:           e.Owner.value,
+		Role:            e.Role,
+		Permissions:     e.Permissions,
+		Restriction:     restriction,
+		AllowedNetworks: e.AllowedNetworks,
+		Hash:            reader.hash(e.Hash),
+		CreatedAt:       reader.time(e.CreatedAt),
+		ExpiresAt:       reader.optionalTime(e.ExpiresAt),
+		RevokedAt:       reader.optionalTime(e.RevokedAt),
+		RotatedTo:       e.RotatedTo,
+		Version:         e.Version,
 	}
 
 	if reader.err == nil {

@@ -224,13 +224,14 @@ func TestNewCreateKeyTellsEveryFault(t *testing.T) {
 		want  []string
 	}{
 		{"an admin's", escrow.KeyInput{Label: "A", Role: "admin"}, nil},
-		{"nothing", escrow.KeyInput{}, []string{"label is required", "role must be one of admin, read_only"}},
+		{"nothing", escrow.KeyInput{}, []string{"label is required", "role is required, unless there are permissions"}},
 		{
 			"everything wrong",
-			escrow.KeyInput{Label: "\x00a", Role: "root", ExpiresAt: new("tomorrow")},
+			escrow.KeyInput{Label: "\x00a", Role: "Root!", ExpiresAt: new("tomorrow")},
 			[]string{
 				"label must not contain control characters",
-				"expiresAt must be an RFC 3339 time, like 2027-01-31T12:00:00Z", "role must be one of admin, read_only",
+				"expiresAt must be an RFC 3339 time, like 2027-01-31T12:00:00Z",
+				"role must be 1 to 63 small letters, digits and underscores, beginning with a letter",
 			},
 		},
 	} {
@@ -438,11 +439,11 @@ func TestAKeyWritesOnlyWhileItIsAnActiveAdmin(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		end  func(d *desk, key escrow.KeyID)
-		role escrow.Role
+		role escrow.RoleName
 		want escrow.Code
 	}{
 		{"an active admin writes", func(*desk, escrow.KeyID) {}, escrow.RoleAdmin, ""},
-		{"a reader does not", func(*desk, escrow.KeyID) {}, escrow.RoleReadOnly, escrow.CodeForbidden},
+		{"a reader does not", func(*desk, escrow.KeyID) {}, escrow.RoleReadOnly, escrow.CodePermissionMissing},
 		{"a revoked admin does not", func(d *desk, key escrow.KeyID) {
 			d.accept(escrow.RevokeKey{Key: key})
 		}, escrow.RoleAdmin, escrow.CodeInvalidKey},

@@ -38,6 +38,9 @@ func NewCreateAsset(in AssetInput) (CreateAsset, Faults) {
 // Needs implements Command.
 func (c CreateAsset) Needs() Needs { return Needs{Templates: []TemplateID{c.template}} }
 
+// permission implements single.
+func (CreateAsset) permission() Permission { return PermissionAssetsCreate }
+
 func (c CreateAsset) decide(b *Books, _ Request, s stamp) (event, *Error) {
 	template, ok := b.Templates.Get(c.template)
 	if !ok {
@@ -84,6 +87,9 @@ func NewUpdateAsset(asset AssetID, in AssetChange, ifVersion []int64) (UpdateAss
 // Needs implements Command.
 func (c UpdateAsset) Needs() Needs { return Needs{Assets: []AssetID{c.asset}} }
 
+// permission implements single.
+func (UpdateAsset) permission() Permission { return PermissionAssetsUpdate }
+
 func (c UpdateAsset) decide(b *Books, _ Request, _ stamp) (event, *Error) {
 	before, ok := b.Assets.Get(c.asset)
 	if !ok {
@@ -112,6 +118,9 @@ type CloseAsset struct{ Asset AssetID }
 
 // Needs implements Command.
 func (c CloseAsset) Needs() Needs { return Needs{Assets: []AssetID{c.Asset}} }
+
+// permission implements single.
+func (CloseAsset) permission() Permission { return PermissionAssetsUpdate }
 
 func (c CloseAsset) decide(b *Books, _ Request, s stamp) (event, *Error) {
 	asset, ok := b.Assets.Get(c.Asset)

@@ -145,8 +145,8 @@ func (b *Books) executeItems(r Request, items []batchItem, s Stamp) (BatchResult
 	for i, item := range items {
 		// Also an item that is refused takes its bits: those of the others do not depend on it.
 		bits := [2]uint64{random.Uint64(), random.Uint64()}
-		if item.refusal != nil {
-			results[i].Refusal = item.refusal
+		if refusal := b.checkItem(r.rights, item); refusal != nil {
+			results[i].Refusal = refusal
 			continue
 		}
 
@@ -158,6 +158,14 @@ func (b *Books) executeItems(r Request, items []batchItem, s Stamp) (BatchResult
 		results[i] = itemResult(outcome)
 	}
 	return results, nil
+}
+
+// checkItem refuses an item that no command could be made of, or that is not for the actor.
+func (b *Books) checkItem(rights Rights, item batchItem) *Error {
+	if item.refusal != nil {
+		return item.refusal
+	}
+	return b.checkRestriction(rights, item.command)
 }
 
 func itemResult(outcome Outcome) ItemResult {

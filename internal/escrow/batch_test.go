@@ -306,7 +306,7 @@ func TestARequestOfABatchIsCheckedAsAnyOther(t *testing.T) {
 	reader := d.key(escrow.RoleReadOnly, nil)
 	batch := creations(input, input).batch(false)
 	d.actor = escrow.ActorKey(reader)
-	d.refuse(batch, escrow.CodeForbidden)
+	d.refuse(batch, escrow.CodePermissionMissing)
 	d.actor = escrow.ActorKey(escrow.KeyID{1})
 	d.refuse(batch, escrow.CodeInvalidKey)
 	operator := operatorDesk(t)
@@ -449,15 +449,24 @@ func TestABatchOnContradictoryRowsIsAnError(t *testing.T) {
 // batch asks for several new positions, or several transitions, in one request.
 func (r *run) batch(t *rapid.T) {
 	var command items
+	var takes []string
 	var decide []func(at time.Time) string
 	if rapid.Bool().Draw(t, "creations") {
 		command, decide = r.drawCreations(t)
+		takes = []string{"positions.create"}
 	} else {
-		command, decide = r.drawTransitions(t)
+		command, takes, decide = r.drawTransitions(t)
 	}
 	atomic := rapid.Bool().Draw(t, "atomic")
+	request, actor := r.by(t, command.batch(atomic))
+	if refusal := r.model.act(r.model.moment(r.now), actor, takes...); refusal != "" {
+		if outcome := r.execute(request); outcome.Refusal == nil || string(outcome.Refusal.Code) != refusal {
+			t.Fatalf("the batch's outcome is %+v, the model refuses it with %q", outcome, refusal)
+		}
+		return
+	}
 	want, wantDone := r.model.batch(r.now, atomic, decide)
-	outcome := r.execute(r.request(command.batch(atomic)))
+	outcome := r.execute(request)
 	results, done := outcome.Resource.(escrow.BatchResults)
 	refusals := results.Refusals()
 	if !done && outcome.Refusal != nil {
@@ -493,19 +502,21 @@ func (r *run) drawCreations(t *rapid.T) (items, []func(time.Time) string) {
 		amount := rapid.IntRange(1, 220).Draw(t, "amount")
 		expires, text := r.drawExpiry(t)
 		reference, given := drawReference(t)
+		holder := drawHolder(t)
 		inputs = append(inputs, escrow.PositionInput{
-			AssetID: id.String(), HolderReference: "holder-1", Currency: currency,
+			AssetID: id.String(), HolderReference: holder, Currency: currency,
 			Amount: money.Digits(units(amount, decimalsOf(currency))), ExpiresAt: text, ExternalReference: given,
 		})
 		decide = append(decide, func(at time.Time) string {
-			return r.model.createPosition(at, asset, currency, amount, expires, reference)
+			return r.model.createPosition(at, asset, holder, currency, amount, expires, reference)
 		})
 	}
 	return creations(inputs...), decide
 }
 
-func (r *run) drawTransitions(t *rapid.T) (items, []func(time.Time) string) {
+func (r *run) drawTransitions(t *rapid.T) (items, []string, []func(time.Time) string) {
 	var inputs []escrow.TransitionItem
+	var takes []string
 	var decide []func(time.Time) string
 	for range rapid.IntRange(1, 6).Draw(t, "items") {
 		want := modelTransition{
@@ -526,8 +537,8 @@ func (r *run) drawTransitions(t *rapid.T) (items, []func(time.Time) string) {
 		if want.version != 0 {
 			item.IfVersion = new(int64(want.version))
 		}
-		inputs = append(inputs, item)
+		inputs, takes = append(inputs, item), append(takes, takenBy(want.to))
 		decide = append(decide, func(at time.Time) string { return r.model.transition(at, want) })
 	}
-	return transitions(inputs...), decide
+	return transitions(inputs...), takes, decide
 }

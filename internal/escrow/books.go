@@ -18,6 +18,7 @@ type Books struct {
 	Head         Head
 	Institutions Rows[InstitutionID, Institution]
 	Keys         Rows[KeyID, APIKey]
+	Roles        Rows[RoleName, Role]
 	Policies     Rows[Region, Policy]
 	Templates    Rows[TemplateID, AssetTemplate]
 	Assets       Rows[AssetID, Asset]
@@ -55,8 +56,8 @@ func (b *Books) institution() Institution {
 
 // Needs names the rows that a command reads, all of its own institution.
 type Needs struct {
-	// Institution and Policies ask for the institution's row and its policies.
-	Institution, Policies bool
+	// Institution, Policies and Roles ask for the institution's row, its policies and its own roles.
+	Institution, Policies, Roles bool
 	// HoldingPosition asks for one of the positions that hold money, if there are any.
 	HoldingPosition bool
 	// ActiveKeys asks for all keys that were active at the journal's head, beside those in Keys.
@@ -99,6 +100,7 @@ func (n *Needs) distinct() {
 func (n *Needs) add(other Needs) {
 	n.Institution = n.Institution || other.Institution
 	n.Policies = n.Policies || other.Policies
+	n.Roles = n.Roles || other.Roles
 	n.HoldingPosition = n.HoldingPosition || other.HoldingPosition
 	n.ActiveKeys = n.ActiveKeys || other.ActiveKeys
 	n.Keys = append(n.Keys, other.Keys...)
@@ -127,7 +129,7 @@ func (b *Books) Execute(r Request, s Stamp) (Outcome, error) {
 	}
 
 	at := b.nextMoment(s.Now)
-	outcome := b.checkRequest(r, at)
+	outcome := b.checkRequest(&r, at)
 	if outcome.Refusal != nil || outcome.Record != nil {
 		return outcome, nil //nolint:nilerr // A refusal is an outcome.
 	}
@@ -141,8 +143,8 @@ func (b *Books) Execute(r Request, s Stamp) (Outcome, error) {
 }
 
 // checkRequest returns the outcome of a request that must not be executed: its actor may
-// not make it, or it repeats an earlier one.
-func (b *Books) checkRequest(r Request, at time.Time) Outcome {
+// not make it, or it repeats an earlier one. It notes the actor's rights in the request.
+func (b *Books) checkRequest(r *Request, at time.Time) Outcome {
 	_, operators := r.Command.(CreateInstitution)
 	if operators != b.institutionID.IsZero() || operators && r.Actor != ActorRoot() {
 		return Outcome{Refusal: Errorf(CodeForbidden,
@@ -152,10 +154,14 @@ func (b *Books) checkRequest(r Request, at time.Time) Outcome {
 	if !b.exists {
 		return Outcome{Refusal: Errorf(CodeInstitutionNotFound, "There is no institution %s.", r.Institution)}
 	}
-	if refusal := b.checkActor(r.Actor, at); refusal != nil {
+	var refusal *Error
+	if r.rights, refusal = b.rights(r.Actor, at); refusal == nil {
+		refusal = b.checkRights(r.rights, r.Command)
+	}
+	if refusal != nil {
 		return Outcome{Refusal: refusal}
 	}
-	record, refusal := b.repeated(r.Idempotency)
+	record, refusal := b.repeated(*r)
 	if record == nil && refusal == nil {
 		refusal = b.checkHistory(r.Command)
 	}
@@ -295,7 +301,8 @@ type savable interface {
 // tables lists the tables of the books; a test compares the list with the fields.
 func (b *Books) tables() []savable {
 	return []savable{
-		&b.Institutions, &b.Keys, &b.Policies, &b.Templates, &b.Assets, &b.Positions, &b.Erasures, &b.Records,
+		&b.Institutions, &b.Keys, &b.Roles, &b.Policies, &b.Templates, &b.Assets, &b.Positions, &b.Erasures,
+		&b.Records,
 	}
 }
 
@@ -307,22 +314,4 @@ func (b *Books) nextMoment(now time.Time) time.Time {
 		return earliest
 	}
 	return now
-}
-
-// checkActor refuses a key that may not write, judged by what the key is now, under the
-// lock of its institution's journal.
-func (b *Books) checkActor(actor Actor, at time.Time) *Error {
-	// An actor that was never set is nobody, not the operator.
-	if actor.word != "" {
-		return nil
-	}
-
-	key, ok := b.Keys.Get(actor.Key)
-	switch {
-	case !ok || !key.Active(at):
-		return InvalidKey()
-	case key.Role != RoleAdmin:
-		return Errorf(CodeForbidden, "The API key may only read.")
-	}
-	return nil
 }

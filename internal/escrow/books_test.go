@@ -37,7 +37,9 @@ func TestBooksBehaveAsTheModel(t *testing.T) {
 			"expire":               r.expire,
 			"batch":                r.batch,
 			"set policy":           r.setPolicy,
+			"set role":             r.setRole,
 			"create key":           r.createKey,
+			"create key, too":      r.createKey,
 			"rotate key":           r.rotateKey,
 			"revoke key":           r.revokeKey,
 			"another batch":        r.commit,
@@ -60,6 +62,7 @@ type run struct {
 	model     model
 	stored    tables
 	journal   []escrow.Entry // of the batches that were stored
+	templates []escrow.TemplateID
 	assets    []escrow.AssetID
 	keys      []escrow.KeyID
 	positions []escrow.PositionID
@@ -67,7 +70,7 @@ type run struct {
 
 func openRun(t *rapid.T) *run {
 	r := &run{desk: openDesk(t), stored: newTables()}
-	r.model = model{policies: map[string]modelPolicy{}, sequence: 1, last: opening()}
+	r.model = model{policies: map[string]modelPolicy{}, roles: map[string]modelRole{}, sequence: 1, last: opening()}
 	minimum := rapid.IntRange(1, 100).Draw(t, "minAmount")
 	maximum := rapid.IntRange(minimum, 200).Draw(t, "maxAmount")
 	percentage := rapid.SampledFrom([]int{0, 1, 50_000, 125_000, 333_333, 1_000_000}).Draw(t, "retainagePercentage")
@@ -86,7 +89,7 @@ func openRun(t *rapid.T) *run {
 	} {
 		template := r.model.templates[i]
 		id := r.templateIn(template.region, escrow.TemplateCode(template.code), config)
-		r.assets = append(r.assets, r.asset(id))
+		r.templates, r.assets = append(r.templates, id), append(r.assets, r.asset(id))
 		r.model.sequence += 2
 		r.model.last = r.model.last.Add(2 * time.Microsecond)
 		r.createFundedPosition(t, i)
@@ -104,22 +107,20 @@ func (r *run) createFundedPosition(t *rapid.T, asset int) {
 	}
 	at := r.model.moment(r.now)
 	r.positions = append(r.positions, r.position(r.assets[asset], units(amount, decimalsOf(template.currency)), template.currency))
-	r.model.createPosition(at, asset, template.currency, amount, time.Time{}, "")
+	r.model.createPosition(at, asset, "holder-1", template.currency, amount, time.Time{}, "")
 	at = r.model.moment(r.now)
 	r.accept(transition(r.positions[asset], escrow.StateFunded, ""))
 	r.model.transition(at, modelTransition{position: asset, to: "FUNDED", amount: -1})
 }
 
-// do executes a command and compares its outcome with the model's, which decides
-// once the actor may write. It returns the outcome of an accepted command.
-func (r *run) do(t *rapid.T, command escrow.Command, decide func(at time.Time) string) (escrow.Outcome, bool) {
-	t.Helper()
+// by draws who asks: the operator, a key that does not exist, or one of those that do.
+func (r *run) by(t *rapid.T, command escrow.Command) (request escrow.Request, actor int) {
 	actors := []int{-2, -2, -2, -2, -2, -2, -1}
 	for i := range r.model.keys {
 		actors = append(actors, i)
 	}
-	actor := rapid.SampledFrom(actors).Draw(t, "actor")
-	request := r.request(command)
+	actor = rapid.SampledFrom(actors).Draw(t, "actor")
+	request = r.request(command)
 	switch actor {
 	case -2:
 	case -1:
@@ -127,8 +128,16 @@ func (r *run) do(t *rapid.T, command escrow.Command, decide func(at time.Time) s
 	default:
 		request.Actor = escrow.ActorKey(r.keys[actor])
 	}
+	return request, actor
+}
+
+// do executes a command and compares its outcome with the model's, which decides
+// once the actor may do it. It returns the outcome of an accepted command.
+func (r *run) do(t *rapid.T, command escrow.Command, takes string, decide func(at time.Time) string) (escrow.Outcome, bool) {
+	t.Helper()
+	request, actor := r.by(t, command)
 	at := r.model.moment(r.now)
-	want := r.model.actor(at, actor)
+	want := r.model.act(at, actor, takes)
 	if want == "" {
 		want = decide(at)
 	}
@@ -171,11 +180,12 @@ func (r *run) createPosition(t *rapid.T) {
 	amount := rapid.IntRange(1, 220).Draw(t, "amount")
 	expires, text := r.drawExpiry(t)
 	reference, given := drawReference(t)
+	holder := drawHolder(t)
 	outcome, accepted := r.do(t, valid(escrow.NewCreatePosition(escrow.PositionInput{
-		AssetID: id.String(), HolderReference: "holder-1", Currency: strings.ToLower(currency),
+		AssetID: id.String(), HolderReference: holder, Currency: strings.ToLower(currency),
 		Amount: money.Digits(units(amount, decimalsOf(currency))), ExpiresAt: text, ExternalReference: given,
-	})), func(at time.Time) string {
-		return r.model.createPosition(at, asset, currency, amount, expires, reference)
+	})), "positions.create", func(at time.Time) string {
+		return r.model.createPosition(at, asset, holder, currency, amount, expires, reference)
 	})
 	if accepted {
 		r.positions = append(r.positions, subjectID[escrow.PositionID](outcome))
@@ -242,7 +252,7 @@ func (r *run) lead(t *rapid.T, want modelTransition) {
 	if want.version != 0 {
 		versions = []int64{int64(want.version)}
 	}
-	r.do(t, transition(id, escrow.State(want.to), amount, versions...), func(at time.Time) string {
+	r.do(t, transition(id, escrow.State(want.to), amount, versions...), takenBy(want.to), func(at time.Time) string {
 		return r.model.transition(at, want)
 	})
 }
@@ -252,7 +262,7 @@ func (r *run) expire(t *rapid.T) {
 	if position != -1 {
 		id = r.positions[position]
 	}
-	r.do(t, escrow.ExpirePosition(id), func(at time.Time) string {
+	r.do(t, escrow.ExpirePosition(id), "positions.cancel", func(at time.Time) string {
 		return r.model.transition(at, modelTransition{position: position, to: "EXPIRED", amount: -1, due: true})
 	})
 }
@@ -271,19 +281,111 @@ func (r *run) setPolicy(t *rapid.T) {
 	}
 	policy.currencies = rapid.SampledFrom([][]string{nil, nil, {"USD", "JPY"}, {"KWD"}}).Draw(t, "currencies")
 	command := valid(escrow.NewSetPolicy(region, rules(minimum, maximum, policy.currencies...)))
-	r.do(t, command, func(at time.Time) string { return r.model.setPolicy(at, region, policy) })
+	r.do(t, command, "policies.set", func(at time.Time) string { return r.model.setPolicy(at, region, policy) })
+}
+
+func (r *run) setRole(t *rapid.T) {
+	name := rapid.SampledFrom(modelRoles).Draw(t, "role")
+	permissions := drawPermissions(t)
+	version := rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "version")
+	var versions []int64
+	if version != 0 {
+		versions = []int64{int64(version)}
+	}
+	command := valid(escrow.NewSetRole(name, escrow.RoleInput{Permissions: permissions}, versions))
+	r.do(t, command, "roles.manage", func(at time.Time) string { return r.model.setRole(at, name, permissions, version) })
+}
+
+// modelRoles are the roles of a run's institution.
+var modelRoles = []string{"clerk", "cashier"}
+
+// drawPermissions draws some, in the order of the table.
+func drawPermissions(t *rapid.T) (permissions []string) {
+	for _, permission := range []string{
+		"keys.manage", "roles.manage", "policies.set", "positions.read", "positions.create", "positions.fund", "positions.release", "positions.cancel",
+	} {
+		if rapid.IntRange(0, 3).Draw(t, "has "+permission) > 0 {
+			permissions = append(permissions, permission)
+		}
+	}
+	return permissions
+}
+
+func drawHolder(t *rapid.T) string {
+	return rapid.SampledFrom([]string{"holder-1", "holder-1", "holder-2"}).Draw(t, "holder")
+}
+
+// takenBy is the permission of a transition to a state.
+func takenBy(to string) string {
+	return map[string]string{
+		"CREATED": "positions.create", "FUNDED": "positions.fund", "PARTIALLY_RELEASED": "positions.release",
+		"RELEASED": "positions.release", "CANCELLED": "positions.cancel", "EXPIRED": "positions.cancel",
+	}[to]
 }
 
 func (r *run) createKey(t *rapid.T) {
-	role := rapid.SampledFrom([]string{"admin", "admin", "read_only"}).Draw(t, "role")
 	expires, text := r.drawExpiry(t)
-	in := escrow.KeyInput{Label: "A key", Role: role, ExpiresAt: text}
-	outcome, accepted := r.do(t, valid(escrow.NewCreateKey(in, escrow.SecretHash{})), func(at time.Time) string {
-		return r.model.createKey(at, role, expires)
+	key := modelKey{
+		role:    rapid.SampledFrom([]string{"", "admin", "operator", "read_only", "holder", "clerk", "cashier"}).Draw(t, "role"),
+		expires: expires,
+	}
+	in := escrow.KeyInput{Label: "A key", Role: key.role, ExpiresAt: text}
+	if key.role == "" {
+		key.permissions = append(drawPermissions(t), "proofs.read")
+		in.Permissions = &key.permissions
+	}
+	key.within, in.Restrict = r.drawRestriction(t, key.role == "holder")
+	outcome, accepted := r.do(t, valid(escrow.NewCreateKey(in, escrow.SecretHash{})), "keys.manage", func(at time.Time) string {
+		return r.model.createKey(at, key)
 	})
 	if accepted {
 		r.keys = append(r.keys, subjectID[escrow.KeyID](outcome))
 	}
+}
+
+// drawRestriction draws a restriction, mostly to nothing.
+func (r *run) drawRestriction(t *rapid.T, toHolders bool) (within modelRestriction, given *escrow.RestrictionInput) {
+	if !toHolders && rapid.Bool().Draw(t, "not restricted") {
+		return within, nil
+	}
+	kinds := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"templates", "assets", "holders", "amounts"}), 1, 2, rapid.ID[string]).Draw(t, "restricted to")
+	if toHolders {
+		kinds = []string{"holders"}
+	}
+	given = &escrow.RestrictionInput{}
+	assets := rapid.SliceOfNDistinct(rapid.IntRange(0, len(r.assets)-1), 1, 3, rapid.ID[int]).Draw(t, "assets")
+	for _, kind := range kinds {
+		switch kind {
+		case "templates":
+			given.TemplateIDs, within.assets = &[]string{}, assets
+			for _, i := range assets {
+				*given.TemplateIDs = append(*given.TemplateIDs, r.templates[i].String())
+			}
+		case "assets":
+			given.AssetIDs, within.assets = &[]string{}, assets
+			for _, i := range assets {
+				*given.AssetIDs = append(*given.AssetIDs, r.assets[i].String())
+			}
+		case "holders":
+			within.holders = []string{drawHolder(t)}
+			given.HolderReferences = &within.holders
+		case "amounts":
+			within.max, given.MaxAmount = map[string]int{}, map[string]money.Digits{}
+			for _, currency := range []string{"USD", "KWD", "JPY", "EUR"} {
+				if most := rapid.IntRange(-100, 200).Draw(t, "most "+currency); most >= 0 {
+					given.MaxAmount[currency] = money.Digits(units(most, decimalsOf(currency)))
+					for range 4 - decimalsOf(currency) {
+						most *= 10
+					}
+					within.max[currency] = most
+				}
+			}
+			if len(within.max) == 0 {
+				within.max["USD"], given.MaxAmount["USD"] = 0, "0"
+			}
+		}
+	}
+	return within, given
 }
 
 func (r *run) rotateKey(t *rapid.T) {
@@ -292,7 +394,7 @@ func (r *run) rotateKey(t *rapid.T) {
 		id = r.keys[key]
 	}
 	overlap := time.Duration(rapid.IntRange(0, 10).Draw(t, "overlap in hours")) * time.Hour
-	outcome, accepted := r.do(t, newRotation(id, overlap), func(at time.Time) string {
+	outcome, accepted := r.do(t, newRotation(id, overlap), "keys.manage", func(at time.Time) string {
 		return r.model.rotateKey(at, key, overlap)
 	})
 	if accepted {
@@ -305,7 +407,7 @@ func (r *run) revokeKey(t *rapid.T) {
 	if key != -1 {
 		id = r.keys[key]
 	}
-	r.do(t, escrow.RevokeKey{Key: id}, func(at time.Time) string { return r.model.revokeKey(at, key) })
+	r.do(t, escrow.RevokeKey{Key: id}, "keys.manage", func(at time.Time) string { return r.model.revokeKey(at, key) })
 }
 
 func (r *run) wait(t *rapid.T) {
@@ -355,12 +457,18 @@ func (r *run) check(t *rapid.T) {
 	}
 	for i, id := range r.keys {
 		key, ok := r.books.Keys.Get(id)
-		got := modelKey{role: string(key.Role), revoked: key.RevokedAt != nil}
+		got := modelKey{role: string(key.Role), permissions: names(key.Permissions.List()...), revoked: key.RevokedAt != nil}
 		if key.ExpiresAt != nil {
 			got.expires = *key.ExpiresAt
 		}
-		if want := r.model.keys[i]; !ok || got.role != want.role || got.revoked != want.revoked || !got.expires.Equal(want.expires) {
+		if want := r.model.keys[i]; !ok || got.role != want.role || !slices.Equal(got.permissions, want.permissions) || got.revoked != want.revoked || !got.expires.Equal(want.expires) {
 			t.Fatalf("key %s is %+v, the model's %+v", id, got, want)
+		}
+	}
+	for name, want := range r.model.roles {
+		role, _ := r.books.Roles.Get(escrow.RoleName(name))
+		if !slices.Equal(names(role.Permissions.List()...), want.permissions) || role.Version != int64(want.version) {
+			t.Fatalf("the role %s is %+v, the model's %+v", name, role, want)
 		}
 	}
 }
@@ -372,7 +480,7 @@ func (r *run) history(id escrow.PositionID) []escrow.PositionEvent {
 
 func modelOf(p escrow.Position, history []escrow.PositionEvent, template int) modelPosition {
 	got := modelPosition{
-		template: template, reference: p.ExternalReference, state: string(p.State), amount: int(p.Amount), funded: int(p.Funded), released: int(p.Released),
+		template: template, holder: p.HolderReference, reference: p.ExternalReference, state: string(p.State), amount: int(p.Amount), funded: int(p.Funded), released: int(p.Released),
 		refunded: int(p.Refunded), held: int(p.Held), retained: int(p.Retained),
 	}
 	if p.ExpiresAt != nil {
@@ -410,6 +518,7 @@ func (r *run) checkReplay(t *rapid.T) {
 type tables struct {
 	Institutions map[escrow.InstitutionID]escrow.Institution
 	Keys         map[escrow.KeyID]escrow.APIKey
+	Roles        map[escrow.RoleName]escrow.Role
 	Policies     map[escrow.Region]escrow.Policy
 	Templates    map[escrow.TemplateID]escrow.AssetTemplate
 	Assets       map[escrow.AssetID]escrow.Asset
@@ -420,6 +529,7 @@ func newTables() tables {
 	return tables{
 		map[escrow.InstitutionID]escrow.Institution{},
 		map[escrow.KeyID]escrow.APIKey{},
+		map[escrow.RoleName]escrow.Role{},
 		map[escrow.Region]escrow.Policy{},
 		map[escrow.TemplateID]escrow.AssetTemplate{},
 		map[escrow.AssetID]escrow.Asset{},
@@ -430,6 +540,7 @@ func newTables() tables {
 func (s tables) store(t *rapid.T, b *escrow.Books) {
 	storeRows(t, s.Institutions, &b.Institutions, func(v escrow.Institution) escrow.InstitutionID { return v.ID })
 	storeRows(t, s.Keys, &b.Keys, func(v escrow.APIKey) escrow.KeyID { return v.ID })
+	storeRows(t, s.Roles, &b.Roles, func(v escrow.Role) escrow.RoleName { return v.Name })
 	storeRows(t, s.Policies, &b.Policies, func(v escrow.Policy) escrow.Region { return v.Region })
 	storeRows(t, s.Templates, &b.Templates, func(v escrow.AssetTemplate) escrow.TemplateID { return v.ID })
 	storeRows(t, s.Assets, &b.Assets, func(v escrow.Asset) escrow.AssetID { return v.ID })
@@ -439,6 +550,7 @@ func (s tables) store(t *rapid.T, b *escrow.Books) {
 func (s tables) load(b *escrow.Books) {
 	loadRows(s.Institutions, &b.Institutions)
 	loadRows(s.Keys, &b.Keys)
+	loadRows(s.Roles, &b.Roles)
 	loadRows(s.Policies, &b.Policies)
 	loadRows(s.Templates, &b.Templates)
 	loadRows(s.Assets, &b.Assets)
@@ -535,7 +647,7 @@ func TestExecuteRefusesInItsDocumentedOrder(t *testing.T) {
 		want  escrow.Code
 	}{
 		{escrow.ActorKey(escrow.KeyID{1}), "key-1", escrow.CodeInvalidKey},
-		{escrow.ActorKey(reader), "key-1", escrow.CodeForbidden},
+		{escrow.ActorKey(reader), "key-1", escrow.CodePermissionMissing},
 		{escrow.ActorRoot(), "key-1", escrow.CodeIdempotencyKeyReused},
 		{escrow.ActorRoot(), "key-2", escrow.CodeKeyNotFound},
 	} {
@@ -703,7 +815,7 @@ func TestNeedsNameWhatACommandReads(t *testing.T) {
 	}{
 		{escrow.CreateInstitution{}, escrow.Needs{}},
 		{escrow.CreateKey{}, escrow.Needs{ActiveKeys: true}},
-		{newRotation(key, 0), escrow.Needs{ActiveKeys: true, Keys: []escrow.KeyID{key}}},
+		{newRotation(key, 0), escrow.Needs{ActiveKeys: true, Roles: true, Keys: []escrow.KeyID{key}}},
 		{escrow.RevokeKey{Key: key}, escrow.Needs{Keys: []escrow.KeyID{key}}},
 		{escrow.SetPolicy{}, escrow.Needs{Institution: true, Policies: true}},
 		{escrow.CreateTemplate{}, escrow.Needs{Institution: true}},
@@ -771,6 +883,9 @@ func goOn(t *testing.T, entries []escrow.Entry, cut int) {
 	if needs.Policies {
 		loadNeeded(&part.Policies, &stored.Policies, escrow.Regions()...)
 	}
+	if needs.Roles {
+		loadNeeded(&part.Roles, &stored.Roles, slices.Collect(maps.Keys(maps.Collect(stored.Roles.All())))...)
+	}
 	loadNeeded(&part.Keys, &stored.Keys, needs.Keys...)
 	loadNeeded(&part.Templates, &stored.Templates, needs.Templates...)
 	loadNeeded(&part.Assets, &stored.Assets, needs.Assets...)
@@ -784,6 +899,7 @@ func goOn(t *testing.T, entries []escrow.Entry, cut int) {
 	compareRows(t, cut, &stored.Institutions, &part.Institutions, &whole.Institutions)
 	compareRows(t, cut, &stored.Policies, &part.Policies, &whole.Policies)
 	compareRows(t, cut, &stored.Keys, &part.Keys, &whole.Keys)
+	compareRows(t, cut, &stored.Roles, &part.Roles, &whole.Roles)
 	compareRows(t, cut, &stored.Templates, &part.Templates, &whole.Templates)
 	compareRows(t, cut, &stored.Assets, &part.Assets, &whole.Assets)
 	compareRows(t, cut, &stored.Positions, &part.Positions, &whole.Positions)

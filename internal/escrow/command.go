@@ -12,6 +12,8 @@ type Command interface {
 // single is a command that makes one event.
 type single interface {
 	Command
+	// permission is the one that the command takes.
+	permission() Permission
 	// decide returns what happens when the command is accepted, or the refusal.
 	// It changes nothing.
 	decide(*Books, Request, stamp) (event, *Error)
@@ -27,6 +29,15 @@ type Request struct {
 	RequestID   string
 	Command     Command
 	Idempotency *Idempotency
+	// OwnRole says that the actor's role is one of its institution's own, whose permissions are
+	// read under the lock.
+	OwnRole bool
+	// Assets are those of the positions that the command names, which never change. They are only
+	// asked for where the actor is restricted to some templates; a position whose asset is not
+	// there is then not for it.
+	Assets []AssetID
+
+	rights Rights // of the actor, as Execute has found them
 }
 
 // Needs names the rows that the request reads: its command's, its actor's key,
@@ -36,6 +47,8 @@ func (r Request) Needs() Needs {
 	if !r.Actor.Key.IsZero() {
 		needs.Keys = append(needs.Keys, r.Actor.Key)
 	}
+	needs.Roles = needs.Roles || r.OwnRole
+	needs.Assets = append(needs.Assets, r.Assets...)
 	if r.Idempotency != nil {
 		needs.Records = append(needs.Records, r.Idempotency.Key)
 	}

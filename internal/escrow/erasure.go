@@ -54,6 +54,9 @@ func (c PositionBatch) erasesOnly() bool {
 // Needs implements Command.
 func (c ErasePosition) Needs() Needs { return Needs{Positions: []PositionID{c.position}} }
 
+// permission implements single.
+func (ErasePosition) permission() Permission { return PermissionPositionsErase }
+
 // The refusals come in this order: the position, its version, its state, its retention.
 func (c ErasePosition) decide(b *Books, _ Request, s stamp) (event, *Error) {
 	p, ok := b.Positions.Get(c.position)
@@ -167,6 +170,9 @@ type RecordErasure struct{ Erasure Erasure }
 
 // Needs implements Command.
 func (RecordErasure) Needs() Needs { return Needs{} }
+
+// permission implements single.
+func (RecordErasure) permission() Permission { return PermissionPositionsErase }
 
 func (c RecordErasure) decide(_ *Books, _ Request, s stamp) (event, *Error) { //nolint:unparam // As all commands.
 	e := c.Erasure

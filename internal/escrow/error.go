@@ -14,6 +14,8 @@ const (
 	CodeInvalidInput         Code = "invalid_input"
 	CodeInvalidKey           Code = "invalid_api_key"
 	CodeForbidden            Code = "forbidden"
+	CodePermissionMissing    Code = "permission_missing"
+	CodeKeyRestricted        Code = "key_restricted"
 	CodeIdempotencyKeyReused Code = "idempotency_key_reused"
 	CodeInstitutionNotFound  Code = "institution_not_found"
 	CodeKeyNotFound          Code = "api_key_not_found"
@@ -25,6 +27,8 @@ const (
 	CodeTemplateClosed        Code = "asset_template_closed"
 	CodeAssetClosed           Code = "asset_closed"
 	CodeKeyLimit              Code = "api_key_limit"
+	CodeRoleLimit             Code = "role_limit"
+	CodeRoleNotFound          Code = "role_not_found"
 	CodeKeySecretGone         Code = "api_key_secret_gone" //nolint:gosec // It is a code, and no credential.
 	CodePolicyNotFound        Code = "policy_not_found"
 	CodeTemplateNotFound      Code = "asset_template_not_found"

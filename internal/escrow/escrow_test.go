@@ -125,6 +125,7 @@ func (d *desk) lastEntry() escrow.Entry {
 type rows struct {
 	Institutions []escrow.Institution
 	Keys         []escrow.APIKey
+	Roles        []escrow.Role
 	Policies     []escrow.Policy
 	Templates    []escrow.AssetTemplate
 	Assets       []escrow.Asset
@@ -134,9 +135,9 @@ type rows struct {
 
 func rowsOf(b *escrow.Books) rows {
 	return rows{
-		Institutions: b.Institutions.Created(), Keys: b.Keys.Created(), Policies: b.Policies.Created(),
-		Templates: b.Templates.Created(), Assets: b.Assets.Created(), Positions: b.Positions.Created(),
-		Erasures: b.Erasures.Created(),
+		Institutions: b.Institutions.Created(), Keys: b.Keys.Created(), Roles: b.Roles.Created(),
+		Policies: b.Policies.Created(), Templates: b.Templates.Created(), Assets: b.Assets.Created(),
+		Positions: b.Positions.Created(), Erasures: b.Erasures.Created(),
 	}
 }
 
@@ -254,7 +255,7 @@ func eventsOf(id escrow.PositionID, entries []escrow.Entry) (events []escrow.Pos
 	return events
 }
 
-func (d *desk) key(role escrow.Role, expiresAt *time.Time) escrow.KeyID {
+func (d *desk) key(role escrow.RoleName, expiresAt *time.Time) escrow.KeyID {
 	d.t.Helper()
 	in := escrow.KeyInput{Label: "A key", Role: string(role)}
 	if expiresAt != nil {

@@ -42,19 +42,48 @@ type Record struct {
 }
 
 // repeated returns the record under a request's key, or the refusal where that
-// is another request's.
-func (b *Books) repeated(i *Idempotency) (*Record, *Error) {
-	if i == nil {
+// is another request's, or tells what the actor may not know.
+func (b *Books) repeated(r Request) (*Record, *Error) {
+	if r.Idempotency == nil {
 		return nil, nil
 	}
-	record, ok := b.Records.Get(i.Key)
+	record, ok := b.Records.Get(r.Idempotency.Key)
 	if !ok {
 		return nil, nil
 	}
-	if err := record.CheckRepeated(*i); err != nil {
+	if err := record.CheckRepeated(*r.Idempotency); err != nil {
 		return nil, err
 	}
+	if refusal := b.checkRepeatedItems(r, record); refusal != nil {
+		return nil, refusal
+	}
 	return &record, nil
+}
+
+// checkRepeatedItems refuses a restricted actor the outcome of a batch that another one asked for:
+// where an item is not for it, the outcome must not be more than it would have been told itself.
+func (b *Books) checkRepeatedItems(r Request, record Record) *Error {
+	batch, _ := r.Command.(PositionBatch)
+	became := record.Items
+	if record.Refusal != nil {
+		became = record.Refusal.Items
+	}
+
+	for i, item := range batch.items {
+		if item.refusal != nil || i >= len(became) {
+			continue
+		}
+		refusal := b.checkRestriction(r.rights, item.command)
+		if refusal == nil {
+			continue
+		}
+		// What was refused tells nothing of an item whose position the actor sees.
+		told := became[i]
+		if told == nil || told.Code != refusal.Code && refusal.Code != CodeKeyRestricted {
+			return restricted("The Idempotency-Key was used for items that are not for the API key.")
+		}
+	}
+	return nil
 }
 
 // CheckRepeated refuses a request that is another than that of the record under its key.

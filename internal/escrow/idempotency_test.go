@@ -128,7 +128,7 @@ func TestRefusalsOfTheActorAreNeitherRememberedNorAnsweredFromARecord(t *testing
 		}
 	}
 	refuse(escrow.ActorKey(escrow.KeyID{1}), escrow.CodeInvalidKey)
-	refuse(escrow.ActorKey(reader), escrow.CodeForbidden)
+	refuse(escrow.ActorKey(reader), escrow.CodePermissionMissing)
 	if records := d.books.Records.Created(); len(records) != 0 {
 		t.Errorf("refusals of the actor are remembered: %+v", records)
 	}
@@ -138,7 +138,7 @@ func TestRefusalsOfTheActorAreNeitherRememberedNorAnsweredFromARecord(t *testing
 	}
 	d.accept(escrow.RevokeKey{Key: admin})
 	refuse(escrow.ActorKey(admin), escrow.CodeInvalidKey)
-	refuse(escrow.ActorKey(reader), escrow.CodeForbidden)
+	refuse(escrow.ActorKey(reader), escrow.CodePermissionMissing)
 }
 
 func TestAMissingInstitutionIsNotRemembered(t *testing.T) {

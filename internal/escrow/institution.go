@@ -42,6 +42,9 @@ func NewCreateInstitution(in InstitutionInput) (CreateInstitution, Faults) {
 // Needs implements Command.
 func (CreateInstitution) Needs() Needs { return Needs{} }
 
+// permission implements single.
+func (CreateInstitution) permission() Permission { return PermissionInstitutionsCreate }
+
 func (c CreateInstitution) decide(_ *Books, _ Request, s stamp) (event, *Error) { //nolint:unparam // Of Command.
 	return institutionCreated{newInstitutionState(Institution{
 		ID:        InstitutionID(s.id),
@@ -68,6 +71,9 @@ func NewUpdateInstitution(name *string, ifVersion []int64) (UpdateInstitution, F
 // Needs implements Command.
 func (UpdateInstitution) Needs() Needs { return Needs{Institution: true} }
 
+// permission implements single.
+func (UpdateInstitution) permission() Permission { return PermissionInstitutionsUpdate }
+
 func (c UpdateInstitution) decide(b *Books, _ Request, _ stamp) (event, *Error) {
 	before := b.institution()
 	if refusal := checkVersion(c.ifVersion, before.Version, "institution"); refusal != nil {
@@ -90,11 +96,11 @@ type CloseInstitution struct{}
 // Needs implements Command.
 func (CloseInstitution) Needs() Needs { return Needs{Institution: true, HoldingPosition: true} }
 
-func (CloseInstitution) decide(b *Books, r Request, s stamp) (event, *Error) {
+// permission implements single.
+func (CloseInstitution) permission() Permission { return PermissionInstitutionsUpdate }
+
+func (CloseInstitution) decide(b *Books, _ Request, s stamp) (event, *Error) {
 	institution := b.institution()
-	if r.Actor != ActorRoot() {
-		return nil, Errorf(CodeForbidden, "Only the operator closes an institution.")
-	}
 	if institution.ClosedAt != nil {
 		return unchanged{name: institution.ID.String(), state: institution}, nil
 	}

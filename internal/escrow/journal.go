@@ -26,8 +26,8 @@ type eventKind struct {
 // eventKinds is every kind of entry, in the order in which they are documented. A noun
 // lists its kinds beside its events.
 var eventKinds = slices.Concat(
-	institutionEventKinds, keyEventKinds, policyEventKinds, templateEventKinds, assetEventKinds, positionEventKinds,
-	erasureEventKinds,
+	institutionEventKinds, keyEventKinds, roleEventKinds, policyEventKinds, templateEventKinds, assetEventKinds,
+	positionEventKinds, erasureEventKinds,
 )
 
 // Kinds lists the kinds of entry.
@@ -124,7 +124,7 @@ type Entry struct {
 	Actor     Actor
 	RequestID string
 	Kind      Kind
-	// Subject names the resource: a TypeID, or PolicySubject for a policy.
+	// Subject names the resource: a TypeID, or PolicySubject for a policy and RoleSubject for a role.
 	Subject string
 	Body    []byte
 	// Private is the secret and the private values, as they are stored beside the body; nil where

@@ -107,6 +107,15 @@ func goldenDesk(t *testing.T) *desk {
 	accept(escrow.AcceptHistory{Checkpoint: &escrow.KnownCheckpoint{Size: d.books.Head.Sequence + 9, Root: [32]byte{1, 2, 3}}})
 	accept(valid(escrow.NewErasePosition(wholeID, new("GDPR, article 17"), nil, 0)))
 	accept(escrow.RecordErasure{Erasure: escrow.Erasure{Erased: 1, Open: 2, Retained: 3, RetainedUntil: new(opening()), Complete: true}})
+	accept(valid(escrow.NewSetRole("releaser", escrow.RoleInput{Permissions: []string{"positions.release", "positions.read"}}, nil)))
+	accept(valid(escrow.NewCreateKey(escrow.KeyInput{
+		Label: "clerk", Owner: new("Ana <P>"), Role: "releaser", AllowedNetworks: &[]string{"192.0.2.1", "2001:db8::/32"},
+		Restrict: &escrow.RestrictionInput{
+			TemplateIDs: &[]string{building.String()}, AssetIDs: &[]string{asset.String()}, HolderReferences: &[]string{"holder/1", "h<2>"},
+			MaxAmount: map[string]money.Digits{"USD": "50000.50", "JPY": "1"},
+		},
+	}, escrow.HashSecret("clerk"))))
+	accept(valid(escrow.NewCreateKey(escrow.KeyInput{Label: "list", Permissions: &[]string{"positions.read", "assets.read"}}, escrow.HashSecret("list"))))
 	accept(escrow.CloseInstitution{})
 	return d
 }
@@ -429,12 +438,12 @@ func TestDetailsAreTheEventWithItsValuesWithoutAHash(t *testing.T) {
 		delete(stored.Event, "hash")
 		for name, opening := range entry.Openings() {
 			stored.Event[name] = opening.Value
-			if name == "metadata" {
-				var object any
-				if err := json.Unmarshal([]byte(opening.Value), &object); err != nil {
+			if name == "metadata" || name == "holderReferences" {
+				var value any
+				if err := json.Unmarshal([]byte(opening.Value), &value); err != nil {
 					t.Fatal(err)
 				}
-				stored.Event[name] = object
+				stored.Event[name] = value
 			}
 		}
 		if diff := cmp.Diff(stored.Event, details); diff != "" {

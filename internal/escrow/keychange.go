@@ -1,5 +1,27 @@
 package escrow
 
+// RevokeKey ends a key at once. Revoking a revoked key changes nothing.
+type RevokeKey struct{ Key KeyID }
+
+// Needs implements Command.
+func (c RevokeKey) Needs() Needs { return Needs{Keys: []KeyID{c.Key}} }
+
+// permission implements single.
+func (RevokeKey) permission() Permission { return PermissionKeysManage }
+
+func (c RevokeKey) decide(b *Books, _ Request, s stamp) (event, *Error) {
+	key, ok := b.Keys.Get(c.Key)
+	if !ok {
+		return nil, Errorf(CodeKeyNotFound, "There is no API key %s.", c.Key)
+	}
+	if key.RevokedAt != nil {
+		return unchanged{name: c.Key.String(), state: key}, nil
+	}
+	key.RevokedAt = &s.at
+	key.Version++
+	return keyRevoked{newKeyState(key)}, nil
+}
+
 // UpdateKey changes what a key is called.
 type UpdateKey struct {
 	key       KeyID
@@ -16,6 +38,9 @@ func NewUpdateKey(key KeyID, label *string, ifVersion []int64) (UpdateKey, Fault
 
 // Needs implements Command.
 func (c UpdateKey) Needs() Needs { return Needs{Keys: []KeyID{c.key}} }
+
+// permission implements single.
+func (UpdateKey) permission() Permission { return PermissionKeysManage }
 
 func (c UpdateKey) decide(b *Books, _ Request, _ stamp) (event, *Error) {
 	before, ok := b.Keys.Get(c.key)

@@ -26,48 +26,56 @@ const (
 // of this table.
 var lifecycle = []stateRules{
 	{
-		state:     StateCreated,
-		next:      []State{StateFunded, StateCancelled, StateExpired},
-		whole:     AccountHolder,
-		misplaced: "money is there that was not funded yet",
+		state:      StateCreated,
+		permission: PermissionPositionsCreate,
+		next:       []State{StateFunded, StateCancelled, StateExpired},
+		whole:      AccountHolder,
+		misplaced:  "money is there that was not funded yet",
 	},
 	{
-		state:     StateFunded,
-		next:      []State{StatePartiallyReleased, StateReleased, StateCancelled, StateExpired},
-		debit:     AccountHolder,
-		credit:    AccountEscrow,
-		whole:     AccountEscrow,
-		misplaced: "what was funded is not held",
+		state:      StateFunded,
+		permission: PermissionPositionsFund,
+		next:       []State{StatePartiallyReleased, StateReleased, StateCancelled, StateExpired},
+		debit:      AccountHolder,
+		credit:     AccountEscrow,
+		whole:      AccountEscrow,
+		misplaced:  "what was funded is not held",
 	},
 	{
-		state:  StatePartiallyReleased,
-		next:   []State{StatePartiallyReleased, StateReleased, StateCancelled, StateExpired},
-		debit:  AccountEscrow,
-		credit: AccountBeneficiary,
-		part:   true,
+		state:      StatePartiallyReleased,
+		permission: PermissionPositionsRelease,
+		next:       []State{StatePartiallyReleased, StateReleased, StateCancelled, StateExpired},
+		debit:      AccountEscrow,
+		credit:     AccountBeneficiary,
+		part:       true,
 	},
 	{
-		state:     StateReleased,
-		debit:     AccountEscrow,
-		credit:    AccountBeneficiary,
-		whole:     AccountBeneficiary,
-		misplaced: "what was funded is not released",
+		state:      StateReleased,
+		permission: PermissionPositionsRelease,
+		debit:      AccountEscrow,
+		credit:     AccountBeneficiary,
+		whole:      AccountBeneficiary,
+		misplaced:  "what was funded is not released",
 	},
 	{
-		state:  StateCancelled,
-		debit:  AccountEscrow,
-		credit: AccountRefund,
+		state:      StateCancelled,
+		permission: PermissionPositionsCancel,
+		debit:      AccountEscrow,
+		credit:     AccountRefund,
 	},
 	{
-		state:  StateExpired,
-		debit:  AccountEscrow,
-		credit: AccountRefund,
+		state:      StateExpired,
+		permission: PermissionPositionsCancel,
+		debit:      AccountEscrow,
+		credit:     AccountRefund,
 	},
 }
 
 // stateRules is a row of the lifecycle.
 type stateRules struct {
 	state State
+	// permission is the one that it takes to bring a position there.
+	permission Permission
 	// next lists the states that a position can move to; a state without any is final.
 	next []State
 	// debit and credit are the accounts between which a transition to the state moves money:

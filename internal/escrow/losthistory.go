@@ -23,10 +23,10 @@ type KnownCheckpoint struct {
 // Needs implements Command.
 func (AcceptHistory) Needs() Needs { return Needs{Institution: true} }
 
-func (c AcceptHistory) decide(b *Books, r Request, _ stamp) (event, *Error) {
-	if r.Actor != ActorRoot() {
-		return nil, Errorf(CodeForbidden, "Only the operator accepts that a journal has lost entries.")
-	}
+// permission implements single.
+func (AcceptHistory) permission() Permission { return PermissionInstitutionsUpdate }
+
+func (c AcceptHistory) decide(b *Books, _ Request, _ stamp) (event, *Error) { //nolint:unparam // As all commands.
 	if b.Head.Lost == 0 {
 		return unchanged{name: b.institutionID.String(), state: b.institution()}, nil
 	}

@@ -16,7 +16,7 @@ func TestAnInstitutionThatHasLostEntriesIsHalted(t *testing.T) {
 	d.refuse(create, escrow.CodeHistoryLost)
 	d.actor = escrow.ActorKey(admin)
 	d.refuse(create, escrow.CodeHistoryLost)
-	d.refuse(escrow.AcceptHistory{}, escrow.CodeForbidden)
+	d.refuse(escrow.AcceptHistory{}, escrow.CodePermissionMissing)
 
 	d.actor = escrow.ActorRoot()
 	before := d.books.Head.Sequence

@@ -14,10 +14,12 @@ import (
 type model struct {
 	templates []modelTemplate
 	policies  map[string]modelPolicy
+	roles     map[string]modelRole
 	keys      []modelKey
 	positions []modelPosition
 	sequence  int64
 	last      time.Time // of the last entry
+	acting    modelActor
 }
 
 // modelTemplate is a template, with one asset. A rule that is 0 asks nothing.
@@ -35,16 +37,9 @@ type modelPolicy struct {
 	currencies []string
 }
 
-type modelKey struct {
-	role    string
-	expires time.Time // zero: never
-	revoked bool
-	rotated bool
-}
-
 type modelPosition struct {
 	template                                           int
-	reference                                          string
+	holder, reference                                  string
 	state                                              string
 	amount, funded, released, refunded, held, retained int
 	expires                                            time.Time // zero: never
@@ -60,7 +55,7 @@ func (p modelPosition) same(other modelPosition) bool {
 	sums := func(p modelPosition) [7]int {
 		return [7]int{p.template, p.amount, p.funded, p.released, p.refunded, p.held, p.retained}
 	}
-	return sums(p) == sums(other) && p.reference == other.reference && p.state == other.state && p.expires.Equal(other.expires) && slices.Equal(p.steps, other.steps)
+	return sums(p) == sums(other) && p.holder == other.holder && p.reference == other.reference && p.state == other.state && p.expires.Equal(other.expires) && slices.Equal(p.steps, other.steps)
 }
 
 // copy is the model as it is now, whatever becomes of the model.
@@ -122,63 +117,10 @@ func (m *model) accepted(at time.Time) string {
 // A key is named by its place, -1 is one that does not exist, and so are assets
 // and positions.
 
-// actor says whether a key may write; -2 is the operator.
-func (m *model) actor(at time.Time, key int) string {
-	switch {
-	case key == -2:
-		return ""
-	case key == -1 || !m.active(at, key):
-		return "invalid_api_key"
-	case m.keys[key].role != "admin":
-		return "forbidden"
-	}
-	return ""
-}
-
-func (m *model) active(at time.Time, key int) bool {
-	k := m.keys[key]
-	return !k.revoked && (k.expires.IsZero() || k.expires.After(at))
-}
-
-func (m *model) createKey(at time.Time, role string, expires time.Time) string {
-	if !expires.IsZero() && !expires.After(at) {
-		return "invalid_input"
-	}
-	m.keys = append(m.keys, modelKey{role: role, expires: expires})
-	return m.accepted(at)
-}
-
-func (m *model) rotateKey(at time.Time, key int, overlap time.Duration) string {
-	if key == -1 {
-		return "api_key_not_found"
-	}
-	if m.keys[key].rotated {
-		return "api_key_rotated"
-	}
-	if !m.active(at, key) {
-		return "api_key_inactive"
-	}
-	m.keys[key].rotated = true
-	m.keys = append(m.keys, modelKey{role: m.keys[key].role, expires: m.keys[key].expires})
-	end := at.Add(overlap)
-	if old := &m.keys[key]; old.expires.IsZero() || old.expires.After(end) {
-		old.expires = end
-	}
-	return m.accepted(at)
-}
-
-func (m *model) revokeKey(at time.Time, key int) string {
-	if key == -1 {
-		return "api_key_not_found"
-	}
-	if m.keys[key].revoked {
-		return "" // and no entry
-	}
-	m.keys[key].revoked = true
-	return m.accepted(at)
-}
-
 func (m *model) setPolicy(at time.Time, region string, policy modelPolicy) string {
+	if m.acting.within.some() {
+		return "key_restricted"
+	}
 	if region != "US" && region != "SG" {
 		return "invalid_input"
 	}
@@ -186,7 +128,10 @@ func (m *model) setPolicy(at time.Time, region string, policy modelPolicy) strin
 	return m.accepted(at)
 }
 
-func (m *model) createPosition(at time.Time, asset int, currency string, amount int, expires time.Time, reference string) string {
+func (m *model) createPosition(at time.Time, asset int, holder, currency string, amount int, expires time.Time, reference string) string {
+	if refusal := m.acting.within.creation(asset, holder, currency, amount); refusal != "" {
+		return refusal
+	}
 	if !expires.IsZero() && !expires.After(at) {
 		return "invalid_input"
 	}
@@ -238,7 +183,7 @@ func (m *model) createPosition(at time.Time, asset int, currency string, amount 
 		retained++
 	}
 	m.positions = append(m.positions, modelPosition{
-		template: asset, reference: reference, state: "CREATED", amount: amount, retained: retained, expires: expires,
+		template: asset, holder: holder, reference: reference, state: "CREATED", amount: amount, retained: retained, expires: expires,
 		steps: []modelStep{{"", "CREATED", amount}},
 	})
 	return m.accepted(at)
@@ -259,6 +204,9 @@ func (m *model) transition(at time.Time, r modelTransition) string {
 		return "position_not_found"
 	}
 	p := &m.positions[r.position]
+	if refusal := m.acting.within.transition(*p, m.templates[p.template].currency, r); refusal != "" {
+		return refusal
+	}
 	if r.version != 0 && r.version != len(p.steps) {
 		return "version_mismatch"
 	}

@@ -81,6 +81,9 @@ func NewSetPolicy(region string, in PolicyInput) (SetPolicy, Faults) {
 // Needs implements Command.
 func (c SetPolicy) Needs() Needs { return Needs{Institution: true, Policies: true} }
 
+// permission implements single.
+func (SetPolicy) permission() Permission { return PermissionPoliciesSet }
+
 func (c SetPolicy) decide(b *Books, _ Request, s stamp) (event, *Error) {
 	if !slices.Contains(b.institution().Regions, c.region) {
 		return nil, invalid("region", "must be a region of the institution")

@@ -119,9 +119,12 @@ func (c CreatePosition) Needs() Needs {
 	return needs
 }
 
+// permission implements single.
+func (CreatePosition) permission() Permission { return PermissionPositionsCreate }
+
 // The refusals come in an order that clients may rely on: the asset, the
 // template's rules, the policy's, other positions.
-func (c CreatePosition) decide(b *Books, _ Request, s stamp) (event, *Error) {
+func (c CreatePosition) decide(b *Books, r Request, s stamp) (event, *Error) {
 	if refusal := checkFuture("expiresAt", c.expiresAt, s.at); refusal != nil {
 		return nil, refusal
 	}
@@ -147,7 +150,7 @@ func (c CreatePosition) decide(b *Books, _ Request, s stamp) (event, *Error) {
 			return nil, refusal
 		}
 	}
-	uniqueIn, refusal := b.checkReference(template, c.externalReference)
+	uniqueIn, refusal := b.checkReference(template, c.externalReference, r.rights.Restriction)
 	if refusal != nil {
 		return nil, refusal
 	}

@@ -127,7 +127,7 @@ func TestCreatePositionRefusesInItsDocumentedOrder(t *testing.T) {
 		d.actor = escrow.ActorKey(escrow.KeyID{1})
 		d.refuse(newPosition(escrow.AssetID{1}, "1", "EUR", &past), escrow.CodeInvalidKey)
 		d.actor = escrow.ActorKey(reader)
-		d.refuse(newPosition(escrow.AssetID{1}, "1", "EUR", &past), escrow.CodeForbidden)
+		d.refuse(newPosition(escrow.AssetID{1}, "1", "EUR", &past), escrow.CodePermissionMissing)
 		d.actor = escrow.ActorRoot()
 		d.refuse(newPosition(escrow.AssetID{1}, "1", "EUR", &past), escrow.CodeInvalidInput)
 		d.refuse(newPosition(escrow.AssetID{1}, "1", "EUR", nil), escrow.CodeAssetNotFound)

@@ -57,7 +57,7 @@ func commitTo(value string, salt [sha256.Size]byte) Commitment {
 
 // private is a private member of an event. Empty, it is left out.
 type private struct {
-	// value is a text, or a JSON object in the bytes that the client wrote; empty where it is
+	// value is a text, or JSON in the bytes that the client wrote; empty where it is
 	// not known.
 	value string
 	// sealed says that there is a commitment, as in all events of entries.
@@ -75,7 +75,7 @@ func (p private) IsZero() bool { return p.value == "" && !p.sealed }
 // privateText is a private member whose value is a text.
 type privateText struct{ private }
 
-// privateObject is a private member whose value is a JSON object.
+// privateObject is a private member whose value is a JSON object, or an array.
 type privateObject struct{ private }
 
 func textMember(value string) privateText       { return privateText{private{value: value}} }

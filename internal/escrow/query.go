@@ -78,10 +78,19 @@ type KeyFilter struct {
 	IncludeRevoked bool
 }
 
+// TemplateFilter chooses asset templates.
+type TemplateFilter struct {
+	Period
+	// Within leaves out what it hides.
+	Within Restriction
+}
+
 // AssetFilter chooses assets.
 type AssetFilter struct {
 	Period
 	Template *TemplateID
+	// Within leaves out what it hides.
+	Within Restriction
 }
 
 // PositionFilter chooses positions; an empty field does not restrict.
@@ -96,17 +105,22 @@ type PositionFilter struct {
 	// Updated restricts the list to positions whose last step was in it, and orders it by that
 	// step.
 	Updated Period
+	// Within leaves out what it hides.
+	Within Restriction
 	// WithEvents asks for each position's history too.
 	WithEvents bool
 }
 
-// Matches reports whether the filter chooses a position, whatever its Updated.
+// Matches reports whether the filter chooses a position, whatever its Updated, and whatever the
+// templates that it is Within.
 func (f PositionFilter) Matches(p Position) bool {
 	return (f.Asset == nil || *f.Asset == p.AssetID) &&
 		(f.HolderReference == "" || f.HolderReference == p.HolderReference) &&
 		(f.ExternalReference == "" || f.ExternalReference == p.ExternalReference) &&
 		(len(f.States) == 0 || slices.Contains(f.States, p.State)) &&
 		(len(f.Currencies) == 0 || slices.Contains(f.Currencies, p.Currency.Code)) &&
+		(len(f.Within.AssetIDs) == 0 || slices.Contains(f.Within.AssetIDs, p.AssetID)) &&
+		f.Within.SeesHolder(p.HolderReference) &&
 		f.Has(p.CreatedAt)
 }
 

@@ -72,14 +72,21 @@ func (b *Books) withReference(unique UniqueReference) (PositionID, bool) {
 }
 
 // checkReference refuses a new position whose external reference another one of the template
-// has, and returns the template in which it is unique from then on; zero where it need not be.
-func (b *Books) checkReference(template AssetTemplate, text string) (TemplateID, *Error) {
+// has, and returns the template in which it is unique from then on; zero where it need not be. It
+// names the other position where the restriction shows it.
+func (b *Books) checkReference(template AssetTemplate, text string, within Restriction) (TemplateID, *Error) {
 	if text == "" || !template.Config.UniqueExternalReference {
 		return TemplateID{}, nil
 	}
-	if other, taken := b.withReference(UniqueReference{Template: template.ID, Text: text}); taken {
-		return TemplateID{}, Errorf(CodeExternalReference,
-			"The position %s of the asset's template has this externalReference, which is unique there.", other)
+
+	other, taken := b.withReference(UniqueReference{Template: template.ID, Text: text})
+	if !taken {
+		return template.ID, nil
 	}
-	return template.ID, nil
+	named := "Another position"
+	if within.SeesPosition(b.Positions.mustGet(other), template.ID) {
+		named = "The position " + other.String()
+	}
+	return TemplateID{}, Errorf(CodeExternalReference,
+		"%s of the asset's template has this externalReference, which is unique there.", named)
 }

@@ -90,6 +90,9 @@ func (r *Rows[K, V]) All() iter.Seq2[K, V] {
 	}
 }
 
+// Len returns how many rows were loaded or put.
+func (r *Rows[K, V]) Len() int { return len(r.rows) }
+
 // Changed reports whether a row was put.
 func (r *Rows[K, V]) Changed() bool { return len(r.created)+len(r.updated) > 0 }
 

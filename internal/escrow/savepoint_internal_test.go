@@ -84,6 +84,7 @@ func (s *scribble) load(n byte) {
 	b, text := s.books, "loaded"
 	b.Institutions.Load(InstitutionID{n}, Institution{Name: text})
 	b.Keys.Load(KeyID{n}, APIKey{Label: text})
+	b.Roles.Load(RoleName(fmt.Sprint(n)), Role{Version: int64(len(text))})
 	b.Policies.Load(Region(fmt.Sprint(n)), Policy{Region: Region(text)})
 	b.Templates.Load(TemplateID{n}, AssetTemplate{Name: text})
 	b.Assets.Load(AssetID{n}, Asset{Label: text})
@@ -101,7 +102,7 @@ type scribbled struct {
 
 func drawPuts(t *rapid.T, label string) []scribbled {
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) scribbled {
-		return scribbled{rapid.IntRange(0, 8).Draw(t, "table"), byte(rapid.IntRange(0, 5).Draw(t, "key")), rapid.StringN(0, 3, 3).Draw(t, "text")}
+		return scribbled{rapid.IntRange(0, 9).Draw(t, "table"), byte(rapid.IntRange(0, 5).Draw(t, "key")), rapid.StringN(0, 3, 3).Draw(t, "text")}
 	}), 0, 30).Draw(t, label)
 }
 
@@ -125,6 +126,8 @@ func (s *scribble) put(change scribbled) {
 	case 7:
 		b.Erasures.Put(ErasureID{n}, Erasure{Open: int64(len(text))})
 	case 8:
+		b.Roles.Put(RoleName(fmt.Sprint(n)), Role{Version: int64(len(text))})
+	case 9:
 		s.moves++
 		b.Head = Head{Sequence: s.moves, At: time.UnixMicro(s.moves)}
 		b.Entries = append(b.Entries, Entry{Sequence: s.moves, Subject: text})

@@ -223,6 +223,9 @@ func NewCreateTemplate(in TemplateInput) (CreateTemplate, Faults) {
 // Needs implements Command.
 func (CreateTemplate) Needs() Needs { return Needs{Institution: true} }
 
+// permission implements single.
+func (CreateTemplate) permission() Permission { return PermissionTemplatesCreate }
+
 func (c CreateTemplate) decide(b *Books, _ Request, s stamp) (event, *Error) {
 	var faults Faults
 	institution := b.institution()

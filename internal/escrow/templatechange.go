@@ -22,6 +22,9 @@ func NewUpdateTemplate(template TemplateID, name *string, ifVersion []int64) (Up
 // Needs implements Command.
 func (c UpdateTemplate) Needs() Needs { return Needs{Templates: []TemplateID{c.template}} }
 
+// permission implements single.
+func (UpdateTemplate) permission() Permission { return PermissionTemplatesUpdate }
+
 func (c UpdateTemplate) decide(b *Books, _ Request, _ stamp) (event, *Error) {
 	before, ok := b.Templates.Get(c.template)
 	if !ok {
@@ -46,6 +49,9 @@ type CloseTemplate struct{ Template TemplateID }
 
 // Needs implements Command.
 func (c CloseTemplate) Needs() Needs { return Needs{Templates: []TemplateID{c.Template}} }
+
+// permission implements single.
+func (CloseTemplate) permission() Permission { return PermissionTemplatesUpdate }
 
 func (c CloseTemplate) decide(b *Books, _ Request, s stamp) (event, *Error) {
 	template, ok := b.Templates.Get(c.Template)

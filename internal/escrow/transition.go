@@ -63,6 +63,9 @@ func ExpirePosition(position PositionID) TransitionPosition {
 // Needs implements Command.
 func (c TransitionPosition) Needs() Needs { return Needs{Positions: []PositionID{c.position}} }
 
+// permission implements single.
+func (c TransitionPosition) permission() Permission { return c.to.rules().permission }
+
 // The refusals come in this order: the position, its version, its state, its
 // expiry, its history, the amount, the retainage.
 func (c TransitionPosition) decide(b *Books, _ Request, s stamp) (event, *Error) {

@@ -87,7 +87,7 @@ func TestWhatIsClosedTakesNothingNew(t *testing.T) {
 	}
 	d.accept(transition(held, escrow.StateReleased, "")) // What there is goes on.
 	d.actor = escrow.ActorKey(key)
-	d.refuse(escrow.CloseInstitution{}, escrow.CodeForbidden)
+	d.refuse(escrow.CloseInstitution{}, escrow.CodePermissionMissing)
 	d.actor = escrow.ActorRoot()
 	d.accept(escrow.CloseInstitution{})
 	d.accept(escrow.CloseInstitution{})

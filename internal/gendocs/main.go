@@ -2,6 +2,7 @@
 //
 //	docs/openapi.json      the description of the API
 //	docs/errors.md         the table of errors
+//	docs/permissions.md    the tables of permissions and roles
 //	docs/configuration.md  the table of variables and flags
 //	docs/performance.md    the tables of figures, and docs/performance/*.svg
 //
@@ -88,6 +89,9 @@ func generate(root string) ([]file, error) {
 		{"openapi.json", openAPI},
 		{"errors.md", func(before []byte) ([]byte, error) {
 			return replaceSection(before, "errors", errorTables())
+		}},
+		{"permissions.md", func(before []byte) ([]byte, error) {
+			return replaceSection(before, "permissions", permissionTables())
 		}},
 		{"configuration.md", func(before []byte) ([]byte, error) {
 			table, err := configurationTable(filepath.Join(root, "cmd", "escrowgrid"))

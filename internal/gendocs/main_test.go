@@ -55,6 +55,7 @@ func TestRunWritesFilesThatSettle(t *testing.T) {
 	write(t, filepath.Join(copied, "docs", "performance", "figures.json"), measured)
 	for section, name := range map[string]string{
 		"errors":        "errors",
+		"permissions":   "permissions",
 		"configuration": "configuration",
 		"figures":       "performance",
 	} {
@@ -69,7 +70,7 @@ func TestRunWritesFilesThatSettle(t *testing.T) {
 		}
 		written := make(map[string]string)
 		for _, name := range []string{
-			"openapi.json", "errors.md", "configuration.md", "performance.md",
+			"openapi.json", "errors.md", "permissions.md", "configuration.md", "performance.md",
 			"performance/pairs-on-sqlite-50-connections.svg", "performance/p99-on-postgresql.svg",
 		} {
 			content, err := os.ReadFile(filepath.Join(copied, "docs", name))
@@ -89,6 +90,7 @@ func TestRunWritesFilesThatSettle(t *testing.T) {
 	for name, expected := range map[string]string{
 		"openapi.json":     `"openapi": "3.1.0"`,
 		"errors.md":        "| `invalid_input` | Invalid input |",
+		"permissions.md":   "| `positions.fund` | move positions to FUNDED |",
 		"configuration.md": "| `PORT` | `4000` |",
 		"performance.md":   "| floor | 20 | 10 | 30 | 1.5 ms | 20 ms | 1e+03 ms |",
 		"performance/pairs-on-sqlite-50-connections.svg": "pairs/s",
@@ -109,7 +111,7 @@ func TestRunWritesFilesThatSettle(t *testing.T) {
 			t.Errorf("the tables do not have %q:\n%s", line, table)
 		}
 	}
-	for _, name := range []string{"errors.md", "configuration.md", "performance.md"} {
+	for _, name := range []string{"errors.md", "permissions.md", "configuration.md", "performance.md"} {
 		text := last[name]
 		if !strings.HasPrefix(text, "# Head\n") || !strings.HasSuffix(text, "\nFoot\n") || strings.Contains(text, "old\n") {
 			t.Errorf("%s has not kept the text around the section, or not replaced the section:\n%s", name, text)

@@ -1,17 +1,66 @@
 package httpapi
 
 import (
+	"errors"
 	"net/http"
 
+	jsonv2 "github.com/go-json-experiment/json"
+
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
-// keyBody makes a key.
+// keyBody makes a key. It has a role or permissions.
 type keyBody struct {
-	Label     string  `json:"label" limit:"text" example:"payments service"`
-	Role      string  `json:"role" doc:"admin reads and writes, read_only reads." words:"roles"`
-	ExpiresAt *string `json:"expiresAt,omitempty" doc:"When the key ends; never when left out." format:"date-time"`
+	Label           string           `json:"label" limit:"text" example:"payments service"`
+	Owner           *string          `json:"owner,omitempty" doc:"Who answers for the key." limit:"text" example:"Treasury operations"`
+	Role            string           `json:"role,omitempty" doc:"What the key may do: a built-in role or one of the institution's own." pattern:"^[a-z][a-z0-9_]{0,62}$" example:"operator"`
+	Permissions     *[]string        `json:"permissions,omitempty" doc:"What the key may do, in the place of a role." words:"permissions" minItems:"1" uniqueItems:"true"`
+	Restrict        *restrictionBody `json:"restrict,omitempty" doc:"Narrows the key to a part of the institution's business. Of what is named, each must allow."`
+	AllowedNetworks *[]string        `json:"allowedNetworks,omitempty" doc:"Where the key can be used from: networks in CIDR notation, or addresses; anywhere when left out." minItems:"1" maxItems:"30" uniqueItems:"true"`
+	ExpiresAt       *string          `json:"expiresAt,omitempty" doc:"When the key ends; never when left out." format:"date-time"`
+}
+
+// restrictionBody narrows a key.
+type restrictionBody struct {
+	TemplateIDs      *[]string    `json:"templateIds,omitempty" doc:"Only what is of these asset templates." minItems:"1" maxItems:"30" uniqueItems:"true"`
+	AssetIDs         *[]string    `json:"assetIds,omitempty" doc:"Only positions on these assets." minItems:"1" maxItems:"30" uniqueItems:"true"`
+	HolderReferences *[]string    `json:"holderReferences,omitempty" doc:"Only positions of these holders." minItems:"1" maxItems:"30" uniqueItems:"true"`
+	MaxAmount        amountBounds `json:"maxAmount,omitempty" doc:"The most that one command may create a position of, or move, by currency. Other currencies are not for the key."`
+}
+
+// amountBounds are amounts by currency.
+type amountBounds map[string]money.Digits
+
+// UnmarshalJSON implements json.Unmarshaler. Currencies are checked later.
+func (b *amountBounds) UnmarshalJSON(text []byte) error {
+	var bounds map[string]money.Digits
+	if err := jsonv2.Unmarshal(text, &bounds); err != nil || bounds == nil {
+		return errors.New("must be an object of amounts, by currency")
+	}
+	*b = bounds
+	return nil
+}
+
+// input is what the domain reads.
+func (b keyBody) input() escrow.KeyInput {
+	input := escrow.KeyInput{
+		Label:           b.Label,
+		Owner:           b.Owner,
+		Role:            b.Role,
+		Permissions:     b.Permissions,
+		AllowedNetworks: b.AllowedNetworks,
+		ExpiresAt:       b.ExpiresAt,
+	}
+
+	if r := b.Restrict; r != nil {
+		input.Restrict = &escrow.RestrictionInput{
+			TemplateIDs: r.TemplateIDs, AssetIDs: r.AssetIDs, HolderReferences: r.HolderReferences,
+			MaxAmount: r.MaxAmount,
+		}
+	}
+	return input
 }
 
 // rotationBody replaces a key; it may be left out.
@@ -31,12 +80,40 @@ type APIKeyView struct {
 	ID            escrow.KeyID         `json:"id"`
 	InstitutionID escrow.InstitutionID `json:"institutionId"`
 	Label         string               `json:"label"`
-	Role          escrow.Role          `json:"role"`
+	Owner         string               `json:"owner,omitempty"`
+	Role          escrow.RoleName      `json:"role,omitempty" doc:"What the key may do; permissions where it has none."`
+	Permissions   []escrow.Permission  `json:"permissions,omitempty" nullable:"false"`
+	Restrict      *restrictionView     `json:"restrict,omitempty"`
+	Networks      []escrow.Network     `json:"allowedNetworks,omitempty" nullable:"false"`
 	CreatedAt     timestamp            `json:"createdAt"`
 	ExpiresAt     *timestamp           `json:"expiresAt,omitempty"`
 	RevokedAt     *timestamp           `json:"revokedAt,omitempty"`
 	Version       int64                `json:"version" doc:"One more with each change." minimum:"1"`
 	RotatedTo     *escrow.KeyID        `json:"rotatedTo,omitempty" doc:"The key that takes its place."`
+	LastUsedAt    *timestamp           `json:"lastUsedAt,omitempty" doc:"When the key was last used, as far as is known: up to a minute late. In lists alone."`
+	LastUsedFrom  string               `json:"lastUsedFrom,omitempty" doc:"The address that it was last used from."`
+}
+
+// restrictionView is a restriction as the API shows it.
+type restrictionView struct {
+	TemplateIDs      []escrow.TemplateID   `json:"templateIds,omitempty" nullable:"false"`
+	AssetIDs         []escrow.AssetID      `json:"assetIds,omitempty" nullable:"false"`
+	HolderReferences []string              `json:"holderReferences,omitempty" nullable:"false"`
+	MaxAmount        map[money.Code]string `json:"maxAmount,omitempty" doc:"Amounts in units of the currency, by ISO 4217 code."`
+}
+
+func viewRestriction(r escrow.Restriction) *restrictionView {
+	if r.IsZero() {
+		return nil
+	}
+	view := &restrictionView{TemplateIDs: r.TemplateIDs, AssetIDs: r.AssetIDs, HolderReferences: r.HolderReferences}
+	for code, bound := range r.MaxAmount {
+		if view.MaxAmount == nil {
+			view.MaxAmount = make(map[money.Code]string)
+		}
+		view.MaxAmount[code] = bound.String()
+	}
+	return view
 }
 
 // newAPIKeyView is a key with its secret, which is shown this once.
@@ -51,11 +128,17 @@ func viewKey(k escrow.APIKey) APIKeyView {
 		ID:            k.ID,
 		InstitutionID: k.InstitutionID,
 		Label:         k.Label,
-		Role:          k.Role,
-		CreatedAt:     timestamp(k.CreatedAt),
-		ExpiresAt:     (*timestamp)(k.ExpiresAt),
-		RevokedAt:     (*timestamp)(k.RevokedAt),
-		Version:       k.Version,
+		Owner:         k.Owner,
+
+		Role:        k.Role,
+		Permissions: k.Permissions.List(),
+		Restrict:    viewRestriction(k.Restriction),
+		Networks:    k.AllowedNetworks,
+
+		CreatedAt: timestamp(k.CreatedAt),
+		ExpiresAt: (*timestamp)(k.ExpiresAt),
+		RevokedAt: (*timestamp)(k.RevokedAt),
+		Version:   k.Version,
 	}
 	if !k.RotatedTo.IsZero() {
 		view.RotatedTo = &k.RotatedTo
@@ -77,8 +160,7 @@ var createKeyOperation = operation{
 
 // createKey makes a key for an institution, and shows its secret.
 func (s *server) createKey(c *call) (reply, error) {
-	input := escrow.KeyInput(bodyOf[keyBody](c))
-	command, faults := escrow.NewCreateKey(input, escrow.HashSecret(c.newSecret()))
+	command, faults := escrow.NewCreateKey(bodyOf[keyBody](c).input(), escrow.HashSecret(c.newSecret()))
 	return c.makeKey(command, faults)
 }
 
@@ -183,5 +265,20 @@ func (s *server) listKeys(c *call) (reply, error) {
 
 	filter := escrow.KeyFilter{Period: list.period, IncludeRevoked: query.IncludeRevoked}
 	keys, err := s.engine.Keys(c.context(), institution, filter, list.page)
-	return listed(list, keys, viewKey, keyCursor), err
+	if err != nil {
+		return reply{}, err
+	}
+	ids := make([]escrow.KeyID, len(keys.Items))
+	for i, key := range keys.Items {
+		ids[i] = key.ID
+	}
+	uses, err := s.engine.KeyUses(c.context(), institution, ids)
+	view := func(key escrow.APIKey) APIKeyView {
+		view := viewKey(key)
+		if use, used := uses[key.ID]; used {
+			view.LastUsedAt, view.LastUsedFrom = (*timestamp)(&use.LastUsedAt), use.LastUsedFrom
+		}
+		return view
+	}
+	return listed(list, keys, view, keyCursor), err
 }

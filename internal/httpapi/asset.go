@@ -99,6 +99,9 @@ func (s *server) getAsset(c *call) (reply, error) {
 	}
 
 	asset, err := s.engine.Asset(c.context(), institution, id)
+	if err == nil && !c.caller.rights.Restriction.SeesAsset(id, asset.TemplateID) {
+		err = escrow.Errorf(escrow.CodeAssetNotFound, "There is no asset %s.", id)
+	}
 	if err != nil {
 		return reply{}, err
 	}
@@ -158,6 +161,7 @@ func (s *server) listAssets(c *call) (reply, error) {
 	filter := escrow.AssetFilter{
 		Period:   list.period,
 		Template: optionalID[escrow.TemplateID](&c.faults, "templateId", query.TemplateID),
+		Within:   c.caller.rights.Restriction,
 	}
 	institution, err := c.institution()
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 
@@ -21,7 +22,10 @@ type caller struct {
 	root, metrics bool
 	key           escrow.KeyID
 	institution   escrow.InstitutionID
-	role          escrow.Role
+	// rights is what the caller may do, as far as is known before a command is judged again;
+	// ownRole says that they hang on a role of its institution.
+	rights  escrow.Rights
+	ownRole bool
 	// secret is the key itself; it goes into no log.
 	secret string
 }
@@ -45,46 +49,75 @@ func (c caller) name() string {
 	return c.actor().String()
 }
 
-// permission is who may use a route.
-type permission int
-
-const (
-	// public needs no key.
-	public permission = iota
-	// anyKey is every institution's key, and root.
-	anyKey
-	// adminKey is an institution's admin key, and root.
-	adminKey
-	// rootKey is the operator's key alone.
-	rootKey
-	// metricsKey is the operator's key, and the key for metrics.
-	metricsKey
-)
-
-func (p permission) String() string {
-	return [...]string{"no key", "any key", "an admin or root key", "the root key", "the root or the metrics key"}[p]
+// access is who may use a route.
+type access struct {
+	// isPublic needs no key, and takesMetricsKey takes the key for metrics too.
+	isPublic, takesMetricsKey bool
+	// oneOf are the permissions of which it takes one; without any, each key will do.
+	oneOf []escrow.Permission
+	// parts are permissions that parts of what it does take beside.
+	parts []escrow.Permission
+	// whole says that it shows a part of the institution that no restriction divides.
+	whole bool
 }
 
-// check refuses a caller whose role does not suffice.
-func (p permission) check(c *call) error {
-	allowed := false
-	switch p {
-	case public:
-		allowed = true
-	case anyKey:
-		allowed = c.caller.root || c.caller.role != ""
-	case adminKey:
-		allowed = c.caller.root || c.caller.role == escrow.RoleAdmin
-	case rootKey:
-		allowed = c.caller.root
-	case metricsKey:
-		allowed = c.caller.root || c.caller.metrics
+var (
+	public        = access{isPublic: true}
+	anyKey        = access{}
+	metricsAccess = access{takesMetricsKey: true, oneOf: []escrow.Permission{escrow.PermissionMetricsRead}}
+)
+
+// takes is access with one of some permissions.
+func takes(oneOf ...escrow.Permission) access { return access{oneOf: oneOf} }
+
+// takesWhole is takes, for keys that are not restricted to a part of the institution.
+func takesWhole(oneOf ...escrow.Permission) access { return access{oneOf: oneOf, whole: true} }
+
+// andParts is the same access, with what parts of the route take beside.
+func (a access) andParts(parts ...escrow.Permission) access {
+	a.parts = parts
+	return a
+}
+
+// String says what it takes, to end a sentence with.
+func (a access) String() string {
+	names := join(a.oneOf)
+	switch {
+	case a.isPublic:
+		return "no key"
+	case len(a.oneOf) == 0:
+		return "any key"
+	case len(a.oneOf) > 1:
+		return "one of the permissions " + names
 	}
 
-	if !allowed {
-		return escrow.Errorf(escrow.CodeForbidden, "This takes %s.", p)
+	text := "the permission " + names
+	if !slices.Contains(escrow.TenantPermissions(), a.oneOf[0]) {
+		text += ", which the operator alone has"
 	}
-	return nil
+	if a.takesMetricsKey {
+		text += ", or the metrics key"
+	}
+	return text
+}
+
+func join(permissions []escrow.Permission) string {
+	names := make([]string, len(permissions))
+	for i, permission := range permissions {
+		names[i] = string(permission)
+	}
+	return strings.Join(names, ", ")
+}
+
+// check refuses a caller who may not use the route.
+func (a access) check(c *call) error {
+	switch {
+	case a.isPublic, a.takesMetricsKey && c.caller.metrics, len(a.oneOf) == 0:
+		return nil
+	case a.whole && c.caller.rights.Restriction.IsNarrow():
+		return cmp.Or(c.caller.rights.Permissions.CheckPermission(a.oneOf...), error(escrow.KeyRestricted()))
+	}
+	return c.caller.rights.Permissions.CheckPermission(a.oneOf...)
 }
 
 // authenticate finds out who sends the request. The metrics key is known only where it
@@ -95,16 +128,16 @@ func (s *server) authenticate(c *call) error {
 		return cmp.Or(s.limits.takeFailure(c.client), err)
 	}
 	if isOneOf(secret, s.rootHashes) {
-		c.caller = caller{known: true, root: true, secret: secret}
+		c.caller = caller{known: true, root: true, rights: escrow.AllRights(), secret: secret}
 		return s.checkRootAddress(c)
 	}
-	if c.route != nil && c.route.permission == metricsKey && isOneOf(secret, s.metricsHashes) {
+	if c.route != nil && c.route.access.takesMetricsKey && isOneOf(secret, s.metricsHashes) {
 		c.caller = caller{known: true, metrics: true}
 		return nil
 	}
 
 	// A command finds its key again under the lock of the journal.
-	key, err := s.engine.Authenticate(c.context(), secret, web.IsCommand(c.request.Method))
+	known, err := s.engine.Authenticate(c.context(), secret, web.IsCommand(c.request.Method))
 	if escrow.ErrorCode(err) == escrow.CodeInvalidKey {
 		// What others send from the same address must not lock out who has a key: only what was
 		// looked for and not found is limited, and the engine bounds what looking costs.
@@ -114,8 +147,26 @@ func (s *server) authenticate(c *call) error {
 		return err
 	}
 
-	c.caller = caller{known: true, key: key.ID, institution: key.InstitutionID, role: key.Role, secret: secret}
+	key := known.Key
+	c.caller = caller{
+		known:       true,
+		key:         key.ID,
+		institution: key.InstitutionID,
+		rights:      known.Rights,
+		ownRole:     key.HasOwnRole(),
+		secret:      secret,
+	}
+	if !isWithin(c.client, key.AllowedNetworks) {
+		return escrow.Errorf(codeAddressForbidden, "The API key may not be used from this address.")
+	}
+	s.engine.NoteKeyUse(key, c.client)
 	return nil
+}
+
+// isWithin reports whether an address is in one of some networks, if there are any.
+func isWithin(client netip.Addr, networks []escrow.Network) bool {
+	return len(networks) == 0 ||
+		slices.ContainsFunc(networks, func(network escrow.Network) bool { return network.Has(client) })
 }
 
 // presentedKey reads the key from either of the headers that can carry it.

@@ -225,7 +225,7 @@ func TestABatchReachesNoOtherTenant(t *testing.T) {
 			if path != "/positions/batch" {
 				body = batchOf(stepOf(theirs, "FUNDED"))
 			}
-			mine.ReadOnly.Post(t, path, body.String()).Refused(t, 403, "forbidden")
+			mine.ReadOnly.Post(t, path, body.String()).Refused(t, 403, "permission_missing")
 			mine.Admin.Post(t, path, body.with("institutionId", other.ID).String()).Refused(t, 403, "forbidden")
 			mine.Admin.Post(t, path+"?institutionId="+other.ID, body.String()).Refused(t, 403, "forbidden")
 			s.Post(t, path, body.String()).Refused(t, 422, "invalid_input", "institutionId")

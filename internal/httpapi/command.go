@@ -18,8 +18,21 @@ import (
 func execute[R escrow.Resource](c *call, command escrow.Command, faults escrow.Faults) (R, error) {
 	return executeBy[R](c, faults, func(request escrow.Request) (engine.Answer, error) {
 		request.Command = command
-		return c.server.engine.Do(c.context(), request)
+		return c.do(request)
 	})
+}
+
+// do carries out a request. Where the caller is restricted to some templates, the assets of the
+// positions that it names are looked for first: they never change.
+func (c *call) do(request escrow.Request) (answer engine.Answer, err error) {
+	if len(c.caller.rights.Restriction.TemplateIDs) > 0 {
+		positions := request.Command.Needs().Positions
+		request.Assets, err = c.server.engine.AssetsOf(c.context(), request.Institution, positions)
+		if err != nil {
+			return answer, err
+		}
+	}
+	return c.server.engine.Do(c.context(), request)
 }
 
 // executeBy has a function carry out the request, which has all but its command.
@@ -42,6 +55,7 @@ func executeBy[R escrow.Resource](
 	done, err := do(escrow.Request{
 		Institution: institution,
 		Actor:       c.caller.actor(),
+		OwnRole:     c.caller.ownRole,
 		RequestID:   c.requestID,
 		Idempotency: idempotency,
 	})

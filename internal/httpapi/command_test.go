@@ -171,7 +171,7 @@ func TestAnIdempotencyKeyIsOfOneRequest(t *testing.T) {
 			}
 		})
 		t.Run("a key that may not write repeats nothing", func(t *testing.T) {
-			b.ReadOnly.Post(t, "/positions", claim.String(), key).Refused(t, 403, "forbidden")
+			b.ReadOnly.Post(t, "/positions", claim.String(), key).Refused(t, 403, "permission_missing")
 		})
 		t.Run("a request that was not valid leaves the key free", func(t *testing.T) {
 			b.Admin.Post(t, "/positions", claim.with("amount", -1).String(), "Idempotency-Key: free").Refused(t, 422, "invalid_input", "amount")

@@ -33,6 +33,20 @@ func forms(t *testing.T, b bank) []form {
 			map[string]string{"label": "text!", "role": "word!", "expiresAt": "future"},
 		},
 		{
+			"POST /institutions/{id}/api-keys", institution + "/api-keys",
+			fields{"label": "clerk", "owner": "Ana", "permissions": []string{"positions.read"}, "allowedNetworks": []string{"192.0.2.0/24"}, "restrict": fields{
+				"templateIds": []string{b.Template}, "assetIds": []string{b.Asset}, "holderReferences": []string{"h"}, "maxAmount": fields{"USD": "7.50"},
+			}},
+			map[string]string{
+				"owner": "text", "permissions": "permissions", "allowedNetworks": "networks", "restrict": "object",
+				"restrict.templateIds": "ids", "restrict.assetIds": "ids", "restrict.holderReferences": "references", "restrict.maxAmount": "bounds",
+			},
+		},
+		{
+			"PUT /institutions/{id}/roles/{name}", institution + "/roles/clerk", newRole(b),
+			map[string]string{"permissions": "permissionsOrNone!"},
+		},
+		{
 			"POST /institutions/{id}/api-keys/{keyId}/rotate", institution + "/api-keys/" + aKey(t, b)[0] + "/rotate",
 			fields{"overlapSeconds": 60},
 			map[string]string{"overlapSeconds": "whole"},
@@ -110,8 +124,20 @@ func wrongValues(kind string) []string {
 		`-1`, `"-1"`, `-0`, `"-0"`, `-0.0`, `1e3`, `"1e3"`, `1E999999`, `1e-999999`, `"1E999999"`, digits, `"` + digits + `"`, `0.` + digits,
 		`"NaN"`, `"Infinity"`, `"0x10"`, `"1,000"`, `"1."`, `".5"`, `"01"`, `"+1"`, `" 1"`, `"1 "`, `"१"`, `""`, `"one"`, `true`, `[]`, `[1]`, `{}`,
 	}
+	permissions := []string{
+		`1`, `"positions.read"`, `{}`, `[1]`, `[null]`, `[["positions.read"]]`, `["nothing"]`, `["positions.read","positions.read"]`, `[""]`,
+		`["positions.read "]`, `["metrics.read"]`, `["institutions.create"]`,
+	}
 	wrong := map[string][]string{
-		"text": {`1`, `true`, `[]`, `{}`, `["a"]`, `""`, `"   "`, `"\u0000"`, `"a\u0007b"`, `"a\nb"`, `"\u007f"`, `"x\u0085x"`, `"` + strings.Repeat("é", 256) + `"`},
+		"permissions":       append([]string{`[]`}, permissions...),
+		"permissionsOrNone": permissions,
+		"networks": {
+			`1`, `"192.0.2.1"`, `{}`, `[]`, `[1]`, `[null]`, `[""]`, `["x"]`, `["192.0.2.1/24"]`, `["192.0.2.0/33"]`, `["::ffff:192.0.2.0/120"]`, `["fe80::1%eth0"]`,
+			`["192.0.2.1","192.0.2.1/32"]`, manyOf(`"192.0.2.%d"`),
+		},
+		"ids":        {`1`, `"x"`, `{}`, `[]`, `[1]`, `[null]`, `[""]`, `["x"]`, `["pos_01jd8m3q5yf7wbt0x4a2k9r6ce"]`, manyOf(`"ast_%d"`)},
+		"references": {`1`, `"x"`, `{}`, `[]`, `[1]`, `[null]`, `[""]`, `["  "]`, `["a\u0007"]`, `["a","a"]`, `["a"," a "]`, manyOf(`"%d"`)},
+		"text":       {`1`, `true`, `[]`, `{}`, `["a"]`, `""`, `"   "`, `"\u0000"`, `"a\u0007b"`, `"a\nb"`, `"\u007f"`, `"x\u0085x"`, `"` + strings.Repeat("é", 256) + `"`},
 		// What things are called can be changed, and not removed.
 		"renamed":  {`null`, `1`, `true`, `[]`, `{}`, `""`, `"   "`, `"\u0000"`, `"\u202e"`},
 		"patch":    {`1`, `"x"`, `true`, `[]`, `[{}]`, nested(11), `{"a":"` + strings.Repeat("x", 64<<10) + `"}`, `{"a":"\u0000"}`, `{"\u0001":1}`},
@@ -126,6 +152,7 @@ func wrongValues(kind string) []string {
 		"days":     {`0`, `-1`, `-0`, `1.5`, `"1"`, `true`, `[]`, `{}`, `36526`, digits, `1E999999`},
 		"flag":     {`0`, `1`, `"true"`, `""`, `[]`, `{}`},
 		"items":    {`1`, `"x"`, `true`, `{}`, `[]`, "[" + strings.Repeat("{},", 1000) + "{}]"},
+		"bounds":   {`1`, `"x"`, `true`, `[]`, `[{}]`, `{"USD":true}`, `{"USD":[1]}`, `{"USD":{}}`},
 		"object":   {`1`, `"x"`, `true`, `[]`, `[{}]`},
 		"metadata": {`1`, `"x"`, `true`, `[]`, `[{}]`, nested(11), `{"a":"` + strings.Repeat("x", 64<<10) + `"}`, `{"a":"\u0000"}`, `{"\u0001":1}`},
 		// A bound may be 0, and has at most four decimals.
@@ -139,6 +166,15 @@ func wrongValues(kind string) []string {
 		wrong = append(wrong, `null`)
 	}
 	return wrong
+}
+
+// manyOf is an array of more values than a restriction takes.
+func manyOf(format string) string {
+	values := make([]string, 31)
+	for i := range values {
+		values[i] = fmt.Sprintf(format, i)
+	}
+	return "[" + strings.Join(values, ",") + "]"
 }
 
 // nested is an object that is so deep.
@@ -196,7 +232,8 @@ func TestNullIsNoValue(t *testing.T) {
 	for _, form := range forms(t, b) {
 		object := form.valid
 		for field, kind := range form.kinds {
-			if !strings.HasSuffix(kind, "!") && kind != "renamed" {
+			// A key must have some rights, and a restriction must restrict something.
+			if !strings.HasSuffix(kind, "!") && kind != "renamed" && kind != "permissions" && !strings.HasPrefix(field, "restrict.") {
 				object = object.with(field, nil)
 			}
 		}
@@ -414,7 +451,7 @@ func TestLargeBodies(t *testing.T) {
 		})
 	}
 	t.Run("who may not write need not send it", func(t *testing.T) {
-		b.ReadOnly.Post(t, "/positions", padded(2*mebibyte)).Refused(t, 403, "forbidden")
+		b.ReadOnly.Post(t, "/positions", padded(2*mebibyte)).Refused(t, 403, "permission_missing")
 		s.As("").Post(t, "/positions", padded(2*mebibyte)).Refused(t, 401, "unauthorized")
 	})
 }

@@ -56,7 +56,7 @@ func (s *server) disclosePositionEntry(c *call) (reply, error) {
 		return reply{}, err
 	}
 
-	entry, err := s.entryOn(c.context(), institution, id, query.Sequence)
+	entry, err := c.entryOn(institution, id, query.Sequence)
 	if err != nil {
 		return reply{}, err
 	}
@@ -79,15 +79,15 @@ func (s *server) disclosePositionEntry(c *call) (reply, error) {
 }
 
 // entryOn returns the entry of a sequence, which must be one on a position.
-func (s *server) entryOn(
-	ctx context.Context, institution escrow.InstitutionID, id escrow.PositionID, sequence int64,
+func (c *call) entryOn(
+	institution escrow.InstitutionID, id escrow.PositionID, sequence int64,
 ) (escrow.Entry, error) {
-	if _, err := s.engine.Position(ctx, institution, id); err != nil {
+	if _, err := c.position(institution, id); err != nil {
 		return escrow.Entry{}, err
 	}
 
 	page := escrow.PageRequest{Limit: 1, After: new(escrow.SequenceCursor(sequence - 1))}
-	entries, err := s.engine.Entries(ctx, institution, escrow.EntryFilter{Subject: id.String()}, page)
+	entries, err := c.server.engine.Entries(c.context(), institution, escrow.EntryFilter{Subject: id.String()}, page)
 	if err != nil {
 		return escrow.Entry{}, err
 	}

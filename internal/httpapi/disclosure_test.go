@@ -114,7 +114,7 @@ func TestOneEntryIsDisclosedAndNothingElse(t *testing.T) {
 		} {
 			b.Admin.Get(t, query).Refused(t, want.status, want.code, want.field...)
 		}
-		b.ReadOnly.Get(t, path(steps[0], "")).Refused(t, 403, "forbidden")
+		b.ReadOnly.Get(t, path(steps[0], "")).Refused(t, 403, "permission_missing")
 		other.Admin.Get(t, path(steps[0], "")).Refused(t, 404, "position_not_found")
 	})
 }

@@ -61,12 +61,20 @@ func ErrorKinds() []ErrorKind {
 		},
 		{
 			Code: escrow.CodeForbidden, Status: 403, Title: "Forbidden",
-			Meaning: "The key's role may not do this, or the request names an institution that the key does not act " +
-				"for.",
+			Meaning: "The request names an institution that the key does not act for.",
+		},
+		{
+			Code: escrow.CodePermissionMissing, Status: 403, Title: "Permission missing",
+			Meaning: "The key does not have the permission that this takes, or would give one that it does not have; " +
+				"detail names it.",
+		},
+		{
+			Code: escrow.CodeKeyRestricted, Status: 403, Title: "Key restricted",
+			Meaning: "The key is restricted to a part of its institution, or to lower amounts.",
 		},
 		{
 			Code: codeAddressForbidden, Status: 403, Title: "Address not allowed",
-			Meaning: "The root key may not be used from this address.",
+			Meaning: "The key may not be used from this address.",
 		},
 		{
 			Code: codeRouteNotFound, Status: 404, Title: "Not found",
@@ -79,6 +87,10 @@ func ErrorKinds() []ErrorKind {
 		{
 			Code: escrow.CodeKeyNotFound, Status: 404, Title: "API key not found",
 			Meaning: "The institution has no such API key.",
+		},
+		{
+			Code: escrow.CodeRoleNotFound, Status: 404, Title: "Role not found",
+			Meaning: "There is no such role, neither built in nor the institution's own.",
 		},
 		{
 			Code: escrow.CodePolicyNotFound, Status: 404, Title: "Policy not found",
@@ -161,6 +173,10 @@ func ErrorKinds() []ErrorKind {
 		{
 			Code: escrow.CodeKeyRotated, Status: 409, Title: "API key rotated",
 			Meaning: "The API key was rotated before; detail names the key that takes its place.",
+		},
+		{
+			Code: escrow.CodeRoleLimit, Status: 409, Title: "Too many roles",
+			Meaning: "The institution has as many roles of its own as it can have.",
 		},
 		{
 			Code: escrow.CodeKeyLimit, Status: 409, Title: "Too many API keys",

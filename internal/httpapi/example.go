@@ -27,6 +27,8 @@ const (
 	updateKeyExample = `{"label": "payments service, Frankfurt"}`
 	rotateKeyExample = `{"overlapSeconds": 3600}`
 
+	setRoleExample = `{"permissions": ["positions.read", "positions.release"]}`
+
 	setPolicyExample = `{"position": {"minAmount": "100", "maxAmount": "5000000", "allowedCurrencies": ["USD"]}}`
 
 	createTemplateExample = `{"code": "CONSTR_ESCROW", "name": "Tower escrow", "vertical": "CONSTRUCTION", ` +
@@ -81,6 +83,7 @@ func pathParameters() map[string]web.PathParameter {
 		"/institutions/{id}":                   {Of: escrow.InstitutionID{}, Example: exampleInstitution},
 		"/institutions/{id}/api-keys/{keyId}":  {Of: escrow.KeyID{}, Example: exampleKey},
 		"/institutions/{id}/policies/{region}": region,
+		"/institutions/{id}/roles/{name}":      {Of: "", Example: "releaser"},
 		"/asset-templates/{id}":                {Of: escrow.TemplateID{}, Example: exampleTemplate},
 		"/assets/{id}":                         {Of: escrow.AssetID{}, Example: exampleAsset},
 		"/positions/{id}":                      {Of: escrow.PositionID{}, Example: examplePosition},

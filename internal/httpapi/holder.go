@@ -71,6 +71,9 @@ func (s *server) getHolderData(c *call) (reply, error) {
 	asked := pageQuery{Limit: query.Limit, Cursor: query.Cursor}
 	list := asked.read(&c.faults, "data of the holder "+holder)
 	institution, err := c.institution()
+	if err == nil {
+		err = c.checkHolder(holder)
+	}
 	if err != nil {
 		return reply{}, err
 	}

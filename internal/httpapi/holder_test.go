@@ -104,7 +104,7 @@ func TestEverythingThatIsHeldAboutAHolder(t *testing.T) {
 		}
 		b.Admin.Get(t, "/holders/%20/data").Refused(t, 422, "invalid_input", "holderReference")
 		b.Admin.Get(t, "/holders/"+strings.Repeat("x", 256)+"/data").Refused(t, 422, "invalid_input", "holderReference")
-		b.ReadOnly.Get(t, oddHolderPath).Refused(t, 403, "forbidden")
+		b.ReadOnly.Get(t, oddHolderPath).Refused(t, 403, "permission_missing")
 
 		// What is erased is held no more.
 		b.Admin.Post(t, "/erasures", fields{"holderReference": oddHolder}.String()).Want(t, 200)

@@ -176,6 +176,9 @@ func (s *server) listLedgerEvents(c *call) (reply, error) {
 		filter.Subject = position.String()
 	}
 	institution, err := c.institution()
+	if err == nil {
+		err = c.checkLedger(institution, filter.Subject)
+	}
 	if err != nil {
 		return reply{}, err
 	}
@@ -240,7 +243,7 @@ func (s *server) listEntries(c *call, query auditQuery) (reply, error) {
 // listSecurityEvents lists the security events, over all institutions unless one is named: it may
 // be one that does not exist, as attempts are on such, too.
 func (s *server) listSecurityEvents(c *call, query auditQuery) (reply, error) {
-	if err := rootKey.check(c); err != nil {
+	if err := takes(escrow.PermissionSecurityEventsRead).check(c); err != nil {
 		return reply{}, err
 	}
 

@@ -114,8 +114,8 @@ func TestRefusedAttempts(t *testing.T) {
 		entries := len(s.journal(t, b))
 		s.As("").Get(t, "/positions", "X-Request-Id: nobody").Refused(t, 401, "unauthorized")
 		s.As("egk_wrong").Get(t, "/assets/secret-asset", "X-Request-Id: wrong").Refused(t, 401, "invalid_api_key")
-		b.ReadOnly.Post(t, "/positions", b.claim().String(), "X-Request-Id: reader").Refused(t, 403, "forbidden")
-		b.ReadOnly.Get(t, "/audit-events", "X-Request-Id: trail").Refused(t, 403, "forbidden")
+		b.ReadOnly.Post(t, "/positions", b.claim().String(), "X-Request-Id: reader").Refused(t, 403, "permission_missing")
+		b.ReadOnly.Get(t, "/audit-events", "X-Request-Id: trail").Refused(t, 403, "permission_missing")
 		b.Admin.Post(t, "/positions", "{}", "X-Request-Id: input").Want(t, 422)
 		path := "/audit-events?outcome=refused"
 		// They are written in the background.
@@ -130,8 +130,8 @@ func TestRefusedAttempts(t *testing.T) {
 		want := []string{
 			"nobody unknown  unauthorized GET /positions 127.0.0.1",
 			"wrong unknown  invalid_api_key GET /assets/{id} 127.0.0.1",
-			"reader " + reader + " " + b.ID + " forbidden POST /positions 127.0.0.1",
-			"trail " + reader + " " + b.ID + " forbidden GET /audit-events 127.0.0.1",
+			"reader " + reader + " " + b.ID + " permission_missing POST /positions 127.0.0.1",
+			"trail " + reader + " " + b.ID + " permission_missing GET /audit-events 127.0.0.1",
 		}
 		slices.Sort(got)
 		slices.Sort(want)
@@ -147,7 +147,7 @@ func TestRefusedAttempts(t *testing.T) {
 			t.Errorf("newest first, page by page, they are %v", walked)
 		}
 		s.Get(t, path+"&kind=POLICY_SET&subject=x").Refused(t, 422, "invalid_input", "kind", "subject")
-		b.Admin.Get(t, path).Refused(t, 403, "forbidden")
+		b.Admin.Get(t, path).Refused(t, 403, "permission_missing")
 		if now := len(s.journal(t, b)); now != entries {
 			t.Errorf("the journal went from %d to %d entries", entries, now)
 		}

@@ -68,6 +68,7 @@ func document() *huma.OpenAPI {
 			{Name: "Assets", Description: "What positions are claims on."},
 			{Name: "Policies", Description: "An institution's own rules."},
 			{Name: "API keys", Description: "Who may act for an institution."},
+			{Name: "Roles", Description: "What keys may do."},
 			{Name: "Institutions", Description: "The platform's tenants."},
 			{Name: "Service", Description: "The service itself."},
 		},
@@ -146,8 +147,8 @@ var (
 // describe returns the route's operation with what follows from the rest of the route.
 func (r *route) describe() web.Operation {
 	o := r.operation.Operation
-	o.Description = "Takes " + r.permission.String() + "."
-	o.Public = r.permission == public
+	o.Description = "Takes " + r.access.String() + "."
+	o.Public = r.access.isPublic
 	if o.KeyOptional = r.keyOptional; o.KeyOptional {
 		o.Description = "Takes any key, or none where the operator has set PUBLIC_DOCS_ENABLED."
 	}
@@ -194,8 +195,17 @@ func (r *route) codes() codes {
 		escrow.CodeInvalidInput,
 	}, r.operation.refusals...)
 
-	if r.permission != public {
-		possible = append(possible, codeUnauthorized, escrow.CodeInvalidKey, escrow.CodeForbidden, codeAddressForbidden)
+	if !r.access.isPublic {
+		possible = append(possible, codeUnauthorized, escrow.CodeInvalidKey, codeAddressForbidden)
+	}
+	if len(r.access.oneOf) > 0 {
+		possible = append(possible, escrow.CodePermissionMissing)
+	}
+	if r.access.whole || r.tenant != noTenant && r.isCommand() {
+		possible = append(possible, escrow.CodeKeyRestricted)
+	}
+	if r.tenant == named || r.tenant == existingNamed {
+		possible = append(possible, escrow.CodeForbidden)
 	}
 	if r.tenant != noTenant {
 		possible = append(possible, escrow.CodeInstitutionNotFound)

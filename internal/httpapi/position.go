@@ -279,5 +279,5 @@ func (s *server) positionInPath(c *call) (escrow.Position, error) {
 	if err != nil {
 		return escrow.Position{}, err
 	}
-	return s.engine.Position(c.context(), institution, id)
+	return c.position(institution, id)
 }

@@ -311,7 +311,7 @@ func TestTheOrderOfRefusals(t *testing.T) {
 		claim := fields{"assetId": asset, "holderReference": "h", "currency": "EUR", "amount": "1", "institutionId": other.ID}
 		post := func(body fields) apitest.Answer { return b.Admin.Post(t, "/positions", body.String()) }
 
-		b.ReadOnly.Post(t, "/positions", "{").Refused(t, 403, "forbidden")
+		b.ReadOnly.Post(t, "/positions", "{").Refused(t, 403, "permission_missing")
 		b.Admin.Post(t, "/positions", claim.String(), "Content-Type: text/plain").Refused(t, 415, "unsupported_media_type")
 		b.Admin.Post(t, "/positions", claim.String()+"}").Refused(t, 400, "malformed_body")
 		post(claim.with("amount", -1)).Refused(t, 422, "invalid_input", "amount")

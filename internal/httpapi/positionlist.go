@@ -48,6 +48,7 @@ func (s *server) listPositions(c *call) (reply, error) {
 	}
 	list := query.read(&c.faults, of)
 	filter := query.filter(&c.faults, list.period)
+	filter.Within = c.caller.rights.Restriction
 	if filter.WithEvents && list.page.Limit > escrow.MaxPageWithEvents {
 		c.faults.Add("limit", "must be at most %d with events", escrow.MaxPageWithEvents)
 	}

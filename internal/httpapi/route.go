@@ -16,9 +16,9 @@ import (
 // document is made of it.
 type route struct {
 	// pattern is the method and the path: "GET /positions/{id}".
-	pattern    string
-	permission permission
-	tenant     tenancy
+	pattern string
+	access  access
+	tenant  tenancy
 	// probe says that machines ask for it every few seconds, so that only its failures are
 	// worth a line in the log.
 	probe bool

@@ -18,7 +18,7 @@ func TestEveryMethodButThoseOfQueriesIsACommand(t *testing.T) {
 	for method, want := range map[string]bool{
 		http.MethodGet: false, http.MethodPost: true, http.MethodPut: true, http.MethodPatch: true, http.MethodDelete: true,
 	} {
-		r := route{pattern: method + " /assets/{id}", permission: adminKey, tenant: named}
+		r := route{pattern: method + " /assets/{id}", access: takes(escrow.PermissionAssetsUpdate), tenant: named}
 		operation := r.describe()
 
 		takesKey := slices.Contains(operation.RequestHeaders, idempotencyKeyHeader)

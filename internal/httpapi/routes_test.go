@@ -31,11 +31,18 @@ type agreed struct {
 
 // The callers that a route can take.
 const (
-	public  = "everyone"
-	reading = "read_only admin root"
-	writing = "admin root"
-	root    = "root"
-	metrics = "metrics root"
+	public     = "everyone"
+	anyKey     = "holder " + reading
+	sharing    = "holder " + reading // also of a holder's own positions
+	reading    = "read_only operator maker approver compliance auditor admin root"
+	ruling     = "approver compliance auditor admin root" // sees roles
+	inspecting = "compliance auditor admin root"
+	enforcing  = "compliance admin root"
+	preparing  = "maker admin root"
+	moving     = "operator maker admin root"
+	writing    = "admin root"
+	root       = "root"
+	metrics    = "metrics root"
 )
 
 // contractTable says once more who may use each route: the tests of the API's
@@ -44,9 +51,9 @@ var contractTable = []agreed{
 	{route: "GET /health", takes: public, status: 200},
 	{route: "GET /ready", takes: public, status: 200},
 	{route: "GET /metrics", takes: metrics, status: 200},
-	{route: "GET /openapi.json", takes: reading, status: 200},
-	{route: "GET /docs", takes: reading, status: 200},
-	{route: "GET /docs/{file}", takes: reading, status: 200, ids: aFile},
+	{route: "GET /openapi.json", takes: anyKey, status: 200},
+	{route: "GET /docs", takes: anyKey, status: 200},
+	{route: "GET /docs/{file}", takes: anyKey, status: 200, ids: aFile},
 
 	{route: "POST /institutions", takes: root, status: 201, body: newInstitution},
 	{route: "GET /institutions", takes: reading, status: 200},
@@ -55,12 +62,16 @@ var contractTable = []agreed{
 	{route: "POST /institutions/{id}/close", takes: root, names: "path", status: 409, ids: moneyHeld},
 
 	{route: "POST /institutions/{id}/api-keys", takes: writing, names: "path", status: 201, body: newKey},
-	{route: "GET /institutions/{id}/api-keys", takes: writing, names: "path", status: 200},
+	{route: "GET /institutions/{id}/api-keys", takes: inspecting, names: "path", status: 200},
 	{route: "PATCH /institutions/{id}/api-keys/{keyId}", takes: writing, names: "path", status: 200, missing: "api_key_not_found", body: newLabel, ids: aKey},
 	{route: "POST /institutions/{id}/api-keys/{keyId}/revoke", takes: writing, names: "path", status: 200, missing: "api_key_not_found", ids: aKey},
 	{route: "POST /institutions/{id}/api-keys/{keyId}/rotate", takes: writing, names: "path", status: 201, missing: "api_key_not_found", ids: aKey},
 
-	{route: "PUT /institutions/{id}/policies/{region}", takes: writing, names: "path", status: 200, body: newPolicy, ids: aRegion},
+	{route: "PUT /institutions/{id}/roles/{name}", takes: writing, names: "path", status: 200, body: newRole, ids: aRole},
+	{route: "GET /institutions/{id}/roles/{name}", takes: ruling, names: "path", status: 200, ids: aRole},
+	{route: "GET /institutions/{id}/roles", takes: ruling, names: "path", status: 200},
+
+	{route: "PUT /institutions/{id}/policies/{region}", takes: enforcing, names: "path", status: 200, body: newPolicy, ids: aRegion},
 	{route: "GET /institutions/{id}/policies/{region}", takes: reading, names: "path", status: 200, ids: aPolicy},
 	{route: "GET /institutions/{id}/policies", takes: reading, names: "path", status: 200},
 
@@ -69,42 +80,43 @@ var contractTable = []agreed{
 	{route: "GET /asset-templates/{id}", takes: reading, names: "query", status: 200, missing: "asset_template_not_found", ids: aTemplate},
 	{route: "PATCH /asset-templates/{id}", takes: writing, names: "query", status: 200, missing: "asset_template_not_found", body: newName, ids: aTemplate},
 	{route: "POST /asset-templates/{id}/close", takes: writing, names: "query", status: 200, missing: "asset_template_not_found", ids: anotherTemplate},
-	{route: "POST /assets", takes: writing, names: "query", status: 201, missing: "asset_template_not_found", body: newAsset},
+	{route: "POST /assets", takes: preparing, names: "query", status: 201, missing: "asset_template_not_found", body: newAsset},
 	{route: "GET /assets", takes: reading, names: "query", status: 200},
 	{route: "GET /assets/{id}", takes: reading, names: "query", status: 200, missing: "asset_not_found", ids: anAsset},
-	{route: "PATCH /assets/{id}", takes: writing, names: "query", status: 200, missing: "asset_not_found", body: newLabel, ids: anAsset},
-	{route: "POST /assets/{id}/close", takes: writing, names: "query", status: 200, missing: "asset_not_found", ids: anotherAsset},
+	{route: "PATCH /assets/{id}", takes: preparing, names: "query", status: 200, missing: "asset_not_found", body: newLabel, ids: anAsset},
+	{route: "POST /assets/{id}/close", takes: preparing, names: "query", status: 200, missing: "asset_not_found", ids: anotherAsset},
 
-	{route: "POST /positions", takes: writing, names: "query", status: 201, missing: "asset_not_found", body: bank.claim},
-	{route: "GET /positions", takes: reading, names: "query", status: 200},
-	{route: "GET /positions/{id}", takes: reading, names: "query", status: 200, missing: "position_not_found", ids: aPosition},
-	{route: "GET /positions/{id}/statement", takes: reading, names: "query", status: 200, missing: "position_not_found", ids: aPosition},
-	{route: "GET /positions/{id}/disclosure", takes: writing, names: "query", query: "?sequence=1", status: 404, missing: "position_not_found", ids: aPosition},
-	{route: "POST /positions/{id}/transition", takes: writing, names: "query", status: 200, missing: "position_not_found", body: newStep, ids: aPosition},
-	{route: "POST /positions/batch", takes: writing, names: "query", status: 200, body: newClaims},
-	{route: "POST /positions/transitions/batch", takes: writing, names: "query", status: 200, body: newSteps},
+	{route: "POST /positions", takes: moving, names: "query", status: 201, missing: "asset_not_found", body: bank.claim},
+	{route: "GET /positions", takes: sharing, names: "query", status: 200},
+	{route: "GET /positions/{id}", takes: sharing, names: "query", status: 200, missing: "position_not_found", ids: aPosition},
+	{route: "GET /positions/{id}/statement", takes: sharing, names: "query", status: 200, missing: "position_not_found", ids: aPosition},
+	{route: "GET /positions/{id}/disclosure", takes: inspecting, names: "query", query: "?sequence=1", status: 404, missing: "position_not_found", ids: aPosition},
+	{route: "POST /positions/{id}/transition", takes: moving, names: "query", status: 200, missing: "position_not_found", body: newStep, ids: aPosition},
+	{route: "POST /positions/batch", takes: moving, names: "query", status: 200, body: newClaims},
+	{route: "POST /positions/transitions/batch", takes: moving, names: "query", status: 200, body: newSteps},
 
-	{route: "POST /positions/{id}/erase", takes: writing, names: "query", status: 200, missing: "position_not_found", body: noFields, ids: aReleased},
-	{route: "POST /erasures", takes: writing, names: "query", status: 200, body: newErasure},
-	{route: "GET /erasures", takes: writing, names: "query", status: 200},
-	{route: "GET /erasures/{id}", takes: writing, names: "query", status: 200, missing: "erasure_not_found", ids: anErasure},
-	{route: "GET /holders/{reference}/data", takes: writing, names: "query", status: 200, ids: aHolder},
+	{route: "POST /positions/{id}/erase", takes: enforcing, names: "query", status: 200, missing: "position_not_found", body: noFields, ids: aReleased},
+	{route: "POST /erasures", takes: enforcing, names: "query", status: 200, body: newErasure},
+	{route: "GET /erasures", takes: inspecting, names: "query", status: 200},
+	{route: "GET /erasures/{id}", takes: inspecting, names: "query", status: 200, missing: "erasure_not_found", ids: anErasure},
+	{route: "GET /holders/{reference}/data", takes: inspecting, names: "query", status: 200, ids: aHolder},
 
-	{route: "GET /ledger-events", takes: reading, names: "query", status: 200},
-	{route: "GET /audit-events", takes: writing, names: "query", status: 200},
+	{route: "GET /ledger-events", takes: sharing, names: "query", status: 200},
+	{route: "GET /audit-events", takes: inspecting, names: "query", status: 200},
 	{route: "GET /institutions/{id}/balances", takes: reading, names: "path", status: 200},
 	{route: "GET /institutions/{id}/statements", takes: reading, names: "path", status: 200},
 
 	{route: "GET /keys", takes: public, status: 200},
-	{route: "GET /institutions/{id}/journal", takes: writing, names: "path", status: 200},
-	{route: "GET /institutions/{id}/journal/checkpoint", takes: reading, names: "path", status: 200},
-	{route: "GET /institutions/{id}/journal/checkpoints", takes: reading, names: "path", status: 200},
-	{route: "GET /institutions/{id}/journal/proofs/inclusion", takes: reading, names: "path", query: "?sequence=1", status: 200},
-	{route: "GET /institutions/{id}/journal/proofs/consistency", takes: reading, names: "path", query: "?from=1", status: 200},
+	{route: "GET /institutions/{id}/journal", takes: inspecting, names: "path", status: 200},
+	{route: "GET /institutions/{id}/journal/checkpoint", takes: sharing, names: "path", status: 200},
+	{route: "GET /institutions/{id}/journal/checkpoints", takes: sharing, names: "path", status: 200},
+	{route: "GET /institutions/{id}/journal/proofs/inclusion", takes: sharing, names: "path", query: "?sequence=1", status: 200},
+	{route: "GET /institutions/{id}/journal/proofs/consistency", takes: sharing, names: "path", query: "?from=1", status: 200},
 }
 
 func newInstitution(bank) fields { return fields{"name": "Another Bank", "regions": []string{"US"}} }
 func newKey(bank) fields         { return fields{"label": "payments", "role": "admin"} }
+func newRole(bank) fields        { return fields{"permissions": []string{"positions.read"}} }
 func newPolicy(bank) fields      { return fields{"position": fields{"minAmount": "1"}} }
 func newTemplate(bank) fields    { return templateOf("TF_LC") }
 func newAsset(b bank) fields     { return fields{"templateId": b.Template, "label": "Lot 3"} }
@@ -149,6 +161,12 @@ func aKey(tb testing.TB, b bank) []string {
 	return []string{b.Admin.Post(tb, "/institutions/"+b.ID+"/api-keys", newKey(b).String()).Want(tb, 201).Text("id")}
 }
 
+func aRole(tb testing.TB, b bank) []string {
+	tb.Helper()
+	b.Admin.Put(tb, "/institutions/"+b.ID+"/roles/clerk", `{"permissions": ["assets.read"]}`).Want(tb, 200)
+	return []string{"clerk"}
+}
+
 func aPolicy(tb testing.TB, b bank) []string {
 	tb.Helper()
 	b.Admin.Put(tb, "/institutions/"+b.ID+"/policies/US", newPolicy(b).String()).Want(tb, 200)
@@ -182,11 +200,15 @@ func (a agreed) want(caller string, of target) (status int, code string) {
 	case strings.Contains(" malformed wrong revoked expired ", " "+caller+" "), caller == "metrics" && a.takes != metrics:
 		return 401, "invalid_api_key"
 	case !slices.Contains(strings.Fields(a.takes), caller):
-		return 403, "forbidden"
+		return 403, "permission_missing"
 	}
 	isCommand, isList := !strings.HasPrefix(a.route, "GET"), a.ids == nil
 	switch of {
 	case own, ownNamed:
+		// The ledger is that of all holders.
+		if caller == "holder" && a.route == "GET /ledger-events" {
+			return 403, "key_restricted"
+		}
 	case foreign:
 		switch {
 		case caller == root:
@@ -298,7 +320,16 @@ func TestEveryRouteTakesWhomItMay(t *testing.T) {
 		mine, other := s.bank(t), s.bank(t)
 		s.signCheckpoints()
 		callers := s.callers(t, mine)
-		var invalid []string
+		var writers, invalid []string
+		for _, b := range []bank{mine, other} {
+			var keys struct{ Data []struct{ ID, Role string } }
+			s.Get(t, "/institutions/"+b.ID+"/api-keys").Want(t, 200).Decode(t, &keys)
+			for _, key := range keys.Data {
+				if slices.Contains(strings.Fields(moving+" "+enforcing), key.Role) {
+					writers = append(writers, key.ID)
+				}
+			}
+		}
 		for _, route := range contractTable {
 			for _, caller := range callers {
 				for _, of := range route.targets() {
@@ -322,7 +353,7 @@ func TestEveryRouteTakesWhomItMay(t *testing.T) {
 		}
 		for _, b := range []bank{mine, other} {
 			for _, actor := range s.Walk(t, "/audit-events?institutionId="+b.ID, "actor") {
-				if actor != root && !slices.Contains(s.Walk(t, "/institutions/"+b.ID+"/api-keys", "id")[:2], actor) {
+				if actor != root && !slices.Contains(writers, actor) {
 					t.Errorf("%s wrote into the journal of %s", actor, b.ID)
 				}
 			}
@@ -340,7 +371,7 @@ func (s *service) callers(t *testing.T, b bank) []caller {
 	expired := s.Post(t, "/institutions/"+b.ID+"/api-keys", newKey(b).with("expiresAt", s.clock.at(time.Minute)).String()).Want(t, 201)
 	s.As(expired.Text("apiKey")).Get(t, "/positions").Want(t, 200)
 	s.clock.advance(time.Hour)
-	return []caller{
+	callers := []caller{
 		{"no key", ""},
 		{"malformed", "egk_" + strings.Repeat("x", 49)},
 		{"wrong", "egk_" + strings.Repeat("0", 43) + "22Yo4H"},
@@ -351,6 +382,17 @@ func (s *service) callers(t *testing.T, b bank) []caller {
 		{"admin", b.Admin.Key},
 		{root, rootKey},
 	}
+	for _, role := range []string{"operator", "maker", "approver", "compliance", "auditor"} {
+		callers = append(callers, caller{role, b.keyOf(t, newKey(b).with("role", role))})
+	}
+	holder := fields{"holderReferences": []any{b.claim()["holderReference"]}}
+	return append(callers, caller{"holder", b.keyOf(t, newKey(b).with("role", "holder").with("restrict", holder))})
+}
+
+// keyOf makes a key of the institution, and returns its secret.
+func (b bank) keyOf(tb testing.TB, key fields) string {
+	tb.Helper()
+	return b.Admin.Post(tb, "/institutions/"+b.ID+"/api-keys", key.String()).Want(tb, 201).Text("apiKey")
 }
 
 // Another tenant's resource must answer exactly as one that does not exist.

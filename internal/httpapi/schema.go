@@ -25,7 +25,7 @@ func words() map[string][]any {
 		"templateCodes": anyOf(escrow.TemplateCodes()),
 		"kinds":         anyOf(escrow.Kinds()),
 		"ledgerKinds":   anyOf(escrow.LedgerKinds()),
-		"roles":         anyOf(escrow.Roles()),
+		"permissions":   anyOf(escrow.TenantPermissions()),
 		"algorithms":    {translog.Algorithm},
 		"members":       anyOf(escrow.PrivateMembersOfPositions()),
 	}
@@ -40,7 +40,7 @@ func wordSchemas() map[string]string {
 		"verticals":     "Vertical",
 		"templateCodes": "TemplateCode",
 		"kinds":         "EntryKind",
-		"roles":         "Role",
+		"permissions":   "Permission",
 		"members":       "PrivateMember",
 	}
 }
@@ -84,7 +84,7 @@ func schemas() map[reflect.Type]reflect.Type {
 		reflect.TypeFor[escrow.Region]():       reflect.TypeFor[regionSchema](),
 		reflect.TypeFor[escrow.Vertical]():     reflect.TypeFor[verticalSchema](),
 		reflect.TypeFor[escrow.Kind]():         reflect.TypeFor[kindSchema](),
-		reflect.TypeFor[escrow.Role]():         reflect.TypeFor[roleSchema](),
+		reflect.TypeFor[escrow.Permission]():   reflect.TypeFor[permissionSchema](),
 		reflect.TypeFor[escrow.TemplateCode](): reflect.TypeFor[templateCodeSchema](),
 	}
 }
@@ -125,7 +125,7 @@ type (
 	regionSchema              struct{}
 	verticalSchema            struct{}
 	kindSchema                struct{}
-	roleSchema                struct{}
+	permissionSchema          struct{}
 	templateCodeSchema        struct{}
 )
 
@@ -214,7 +214,7 @@ func (verticalSchema) Schema(huma.Registry) *huma.Schema { return web.WordSchema
 func (kindSchema) Schema(huma.Registry) *huma.Schema { return web.WordSchema("EntryKind") }
 
 // Schema implements huma.SchemaProvider.
-func (roleSchema) Schema(huma.Registry) *huma.Schema { return web.WordSchema("Role") }
+func (permissionSchema) Schema(huma.Registry) *huma.Schema { return web.WordSchema("Permission") }
 
 // Schema implements huma.SchemaProvider.
 func (templateCodeSchema) Schema(huma.Registry) *huma.Schema { return web.WordSchema("TemplateCode") }

@@ -89,7 +89,7 @@ func (s *server) serve(c *call, found resource) (reply, error) {
 
 	// A key is asked for before anything else is told, 404 and 405 included. Its rate is that
 	// of all it sends, whatever becomes of it.
-	if c.route == nil || c.route.permission != public {
+	if c.route == nil || !c.route.access.isPublic {
 		if err := s.authenticate(c); err != nil {
 			return reply{}, err
 		}
@@ -100,7 +100,7 @@ func (s *server) serve(c *call, found resource) (reply, error) {
 	if err := found.check(c); err != nil {
 		return reply{}, err
 	}
-	if err := c.route.permission.check(c); err != nil {
+	if err := c.route.access.check(c); err != nil {
 		return reply{}, err
 	}
 	// A batch is up to a mebibyte, and reading it is most of what its refusal would cost.

@@ -110,6 +110,9 @@ func (s *server) getTemplate(c *call) (reply, error) {
 	}
 
 	template, err := s.engine.Template(c.context(), institution, id)
+	if err == nil && !c.caller.rights.Restriction.SeesTemplate(id) {
+		err = escrow.Errorf(escrow.CodeTemplateNotFound, "There is no asset template %s.", id)
+	}
 	if err != nil {
 		return reply{}, err
 	}
@@ -165,11 +168,12 @@ var listTemplatesOperation = operation{
 // listTemplates answers an institution's templates in the order of creation.
 func (s *server) listTemplates(c *call) (reply, error) {
 	list := queryOf[templateQuery](c).read(&c.faults, "asset-templates")
+	filter := escrow.TemplateFilter{Period: list.period, Within: c.caller.rights.Restriction}
 	institution, err := c.institution()
 	if err != nil {
 		return reply{}, err
 	}
 
-	templates, err := s.engine.Templates(c.context(), institution, list.period, list.page)
+	templates, err := s.engine.Templates(c.context(), institution, filter, list.page)
 	return listed(list, templates, viewTemplate, templateCursor), err
 }

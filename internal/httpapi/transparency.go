@@ -182,6 +182,9 @@ func (s *server) listJournal(c *call) (reply, error) {
 		c.faults.Add("include", "must be private")
 	}
 	institution, err := c.institution()
+	if err == nil && query.Include != "" {
+		err = takes(escrow.PermissionPersonalDataRead).check(c)
+	}
 	if err != nil {
 		return reply{}, err
 	}

@@ -121,7 +121,7 @@ func TestWhoMaySeeTheTransparencyLog(t *testing.T) {
 		b.ReadOnly.Get(t, path+"/proofs/inclusion?sequence=1").Refused(t, 404, "checkpoint_not_found")
 		s.signCheckpoints()
 		// Entries hold what only an administrator may see, checkpoints and proofs nothing.
-		b.ReadOnly.Get(t, path).Refused(t, 403, "forbidden")
+		b.ReadOnly.Get(t, path).Refused(t, 403, "permission_missing")
 		for _, query := range []string{"/checkpoint", "/checkpoints", "/proofs/inclusion?sequence=1", "/proofs/consistency?from=1"} {
 			b.ReadOnly.Get(t, path+query).Want(t, 200)
 			s.Get(t, path+query).Want(t, 200)

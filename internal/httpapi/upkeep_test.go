@@ -61,10 +61,10 @@ func TestNamesAndLabelsAreCorrected(t *testing.T) {
 		other := s.bank(t)
 		for _, path := range []string{"/asset-templates/" + b.Template, "/assets/" + asset.Text("id")} {
 			other.Admin.Send(t, apitest.Request{Method: "PATCH", Path: path, Body: `{}`}).Want(t, 404)
-			b.ReadOnly.Send(t, apitest.Request{Method: "PATCH", Path: path, Body: `{}`}).Refused(t, 403, "forbidden")
+			b.ReadOnly.Send(t, apitest.Request{Method: "PATCH", Path: path, Body: `{}`}).Refused(t, 403, "permission_missing")
 			b.Admin.Send(t, apitest.Request{Method: "PATCH", Path: path + "0", Body: `{}`}).Want(t, 404)
 		}
-		b.Admin.Send(t, apitest.Request{Method: "PATCH", Path: "/institutions/" + b.ID, Body: `{"name":"x"}`}).Refused(t, 403, "forbidden")
+		b.Admin.Send(t, apitest.Request{Method: "PATCH", Path: "/institutions/" + b.ID, Body: `{"name":"x"}`}).Refused(t, 403, "permission_missing")
 	})
 }
 
@@ -90,7 +90,7 @@ func TestClosing(t *testing.T) {
 			t.Errorf("with money held it is answered with %s", refused)
 		}
 		b.transition(t, held, step("RELEASED")).Want(t, 200)
-		b.Admin.Post(t, end, "").Refused(t, 403, "forbidden")
+		b.Admin.Post(t, end, "").Refused(t, 403, "permission_missing")
 		closed := s.Post(t, end, "").Want(t, 200)
 		if again := s.Post(t, end, "").Want(t, 200); closed.Text("closedAt") == "" || string(again.Body) != string(closed.Body) {
 			t.Errorf("the closed institution is %s, and then %s", closed, again)

@@ -46,6 +46,18 @@ func (d Decimal) String() string {
 	return text
 }
 
+// MarshalText implements encoding.TextMarshaler; see String.
+func (d Decimal) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler; see ParseDecimal. It takes what String writes,
+// and no other form of the same number.
+func (d *Decimal) UnmarshalText(text []byte) (err error) {
+	if *d, err = ParseDecimal(string(text)); err == nil && d.String() != string(text) {
+		err = fmt.Errorf("must be written as %s", d)
+	}
+	return err
+}
+
 // IsZero reports whether the number is 0.
 func (d Decimal) IsZero() bool { return d.scaled == 0 }
 

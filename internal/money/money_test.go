@@ -1,6 +1,7 @@
 package money_test
 
 import (
+	"encoding/json"
 	"math/big"
 	"strconv"
 	"strings"
@@ -385,4 +386,116 @@ func must[T any](value T, err error) T {
 		panic(err)
 	}
 	return value
+}
+
+func TestDecimalsAreWrittenAndReadInOneForm(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		units, tenThousandths := rapid.Uint64Range(0, money.MaxUnits-1).Draw(t, "units"), rapid.IntRange(0, 9999).Draw(t, "ten-thousandths")
+		number, err := money.ParseDecimal(strconv.FormatUint(units, 10) + "." + strconv.Itoa(10_000 + tenThousandths)[1:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := number.MarshalText()
+		var again money.Decimal
+		if err != nil || again.UnmarshalText(text) != nil || again != number || string(text) != number.String() {
+			t.Errorf("%s is written as %s (%v) and read as %s", number, text, err, again)
+		}
+	})
+	for _, text := range []string{"0", "1", "100", "0.5", "50000.5", "1000000000000000"} {
+		var number money.Decimal
+		if err := number.UnmarshalText([]byte(text)); err != nil || number.String() != text {
+			t.Errorf("%s is read as %s: %v", text, number, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"1.0": "must be written as 1", "01": "", "0.50": "must be written as 0.5", "1.": "", ".5": "", "": "", "-1": "", "1e3": "", " 1": "", "1.00001": "",
+		"1000000000000001": "",
+	} {
+		var number money.Decimal
+		if err := number.UnmarshalText([]byte(text)); err == nil || want != "" && err.Error() != want {
+			t.Errorf("%q is read as %s: %v", text, number, err)
+		}
+	}
+}
+
+func TestDigitsAreTheCharactersOfANumberOrAString(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]money.Digits{
+		`1000.50`: "1000.50", `"1000.50"`: "1000.50", `0`: "0", `-1`: "-1", `1e5`: "1e5", `"x"`: "x", `""`: "", `"\u0031"`: "1",
+		`9007199254740993`: "9007199254740993",
+	} {
+		var digits money.Digits
+		if err := json.Unmarshal([]byte(text), &digits); err != nil || digits != want {
+			t.Errorf("%s is read as %q, %v", text, digits, err)
+		}
+	}
+	for _, text := range []string{`null`, `true`, `[]`, `{}`} {
+		var digits money.Digits
+		if err := digits.UnmarshalJSON([]byte(text)); err == nil || err.Error() != "must be a number, or a string that holds one" {
+			t.Errorf("%s is read as %q, %v", text, digits, err)
+		}
+	}
+	if digits := money.Digits(""); digits.UnmarshalJSON([]byte(`"\x"`)) == nil {
+		t.Error("a string that is none is read")
+	}
+}
+
+// Their form alone is looked at: how large they are, and with how many decimals, is for the currency.
+func TestDigitsAreCheckedForTheirForm(t *testing.T) {
+	t.Parallel()
+	const plain = "must be a plain decimal number, like 1000 or 1000.50, without sign or exponent"
+	for digits, want := range map[money.Digits]string{
+		"0": "", "1000.50": "", "0.000001": "", money.Digits(strings.Repeat("9", 40)): "",
+		money.Digits(strings.Repeat("9", 41)):        "must have at most 40 digits",
+		money.Digits("0." + strings.Repeat("9", 41)): "must have at most 40 digits",
+		"": plain, "-1": plain, "1e5": plain, "01": plain, "1.": plain, ".5": plain, "1,5": plain, " 1": plain,
+	} {
+		if err := digits.Check(); (err == nil) != (want == "") || err != nil && err.Error() != want {
+			t.Errorf("%q: the error is %v, want %q", digits, err, want)
+		}
+	}
+}
+
+func TestWhatIsNotWrittenSoIsNeitherAnAmountNorASum(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", ".", "1.", ".5", "01", "1.00000", "1e2", "+1", " 1", "1.0.0", "x", "-0.00"} {
+		if amount, decimals, err := money.ParseFormatted(text); err == nil {
+			t.Errorf("%q is read as %d with %d decimals", text, amount, decimals)
+		}
+		if sum, decimals, err := money.ParseSum(text); err == nil {
+			t.Errorf("%q is read as the sum %s with %d decimals", text, sum, decimals)
+		}
+	}
+	if amount, _, err := money.ParseFormatted("-1.00"); err == nil {
+		t.Errorf("a negative amount is read as %d", amount)
+	}
+}
+
+// What must stay held is never less than the share: compared with the arithmetic of fractions.
+func TestASharePassesThePercentageByLessThanAMinorUnit(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		amount := rapid.Int64Range(0, money.MaxUnits*1000).Draw(t, "amount")
+		tenThousandths := rapid.Int64Range(0, 1_000_000).Draw(t, "percentage")
+		percentage, err := money.ParseDecimal(big.NewRat(tenThousandths, 10_000).FloatString(4))
+		if err != nil {
+			t.Fatal(err)
+		}
+		exact := new(big.Rat).Mul(big.NewRat(amount, 1), big.NewRat(tenThousandths, 1_000_000))
+		more := new(big.Rat).Sub(big.NewRat(int64(money.Amount(amount).Share(percentage)), 1), exact)
+		if more.Sign() < 0 || more.Cmp(big.NewRat(1, 1)) >= 0 {
+			t.Errorf("%s %% of %d are passed by %s", percentage, amount, more)
+		}
+	})
+	if share := money.Amount(7).Share(money.WholeDecimal(100)); share != 7 {
+		t.Errorf("all of 7 are %d", share)
+	}
+}
+
+func TestNoMoneyIsWithoutACurrency(t *testing.T) {
+	t.Parallel()
+	if !(money.Money{}).IsZero() || (money.Money{Currency: money.Currency{Code: "USD", Decimals: 2}}).IsZero() || (money.Money{Amount: 1}).IsZero() {
+		t.Error("no money is taken for some, or some for none")
+	}
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
@@ -11,7 +12,11 @@ var keyTable = newTable("api_keys", func(k *escrow.APIKey) []column {
 		key("institution_id", uuidColumn(&k.InstitutionID)),
 		key("id", uuidColumn(&k.ID)),
 		changing("label", textColumn(&k.Label)),
+		fixed("owner", optionalTextColumn(&k.Owner)),
 		fixed("role", textColumn(&k.Role)),
+		fixed("permissions", jsonColumn(&k.Permissions)),
+		fixed("restriction", optionalJSONColumn(&k.Restriction, func() bool { return k.Restriction.IsZero() })),
+		fixed("allowed_networks", wordsColumn(&k.AllowedNetworks)),
 		fixed("hash", hashColumn((*[32]byte)(&k.Hash))),
 		fixed("created_at", timeColumn(&k.CreatedAt)),
 		changing("expires_at", optionalTimeColumn(&k.ExpiresAt)),
@@ -87,6 +92,22 @@ func (s *Store) Key(ctx context.Context, institution escrow.InstitutionID, id es
 	})
 	return must(k, found, err, escrow.CodeKeyNotFound, "API key", id)
 }
+
+// ExpiringKeys returns at most limit active keys that end by a time, those that end first.
+func (s *Store) ExpiringKeys(ctx context.Context, now, before time.Time, limit int) ([]escrow.APIKey, error) {
+	return all(ctx, s.database, expiringKeys, []any{now, before, int64(limit)}, keyTable.scan)
+}
+
+// CountExpiringKeys counts the active keys that end by a time.
+func (s *Store) CountExpiringKeys(ctx context.Context, now, before time.Time) (int64, error) {
+	count, _, err := one(ctx, s.database, "SELECT count(*) "+isExpiring, []any{now, before}, scanValue[int64])
+	return count, Failure(err)
+}
+
+const isExpiring = "FROM api_keys WHERE revoked_at IS NULL AND expires_at IS NOT NULL " +
+	"AND expires_at > $1 AND expires_at <= $2"
+
+var expiringKeys = "SELECT " + keyTable.list + " " + isExpiring + " ORDER BY expires_at LIMIT $3"
 
 // Keys returns a page of an institution's API keys.
 func (s *Store) Keys(

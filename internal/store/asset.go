@@ -58,5 +58,7 @@ func (s *Store) Assets(
 	if filter.Template != nil {
 		l.where("template_id = %s", idArg(*filter.Template))
 	}
+	whereID(l, "id", filter.Within.AssetIDs)
+	whereID(l, "template_id", filter.Within.TemplateIDs)
 	return idPage(ctx, s.database, l, filter.Period, page, assetTable.scan)
 }

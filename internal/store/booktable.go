@@ -10,7 +10,7 @@ import (
 // rows are written: those before which others refer to come first. Writing, loading, the
 // row cache, grants, verification and the conformance suite go through it.
 var bookTables = []bookTable{
-	institutionRows, keyRows, policyRows, templateRows, assetRows, positionRows, erasureRows, recordRows,
+	institutionRows, keyRows, roleRows, policyRows, templateRows, assetRows, positionRows, erasureRows, recordRows,
 }
 
 // bookTable is a table of the books, whatever its rows are.
@@ -257,4 +257,5 @@ func (t *table[T]) privileges() string  { return t.grant }
 // otherTables are those that are not the books'.
 var otherTables = []tableInfo{
 	headTable, entryTable, checkpointTable, tileTable, checkpointKeyTable, securityEventTable, leaseTable, copyTable,
+	keyUseTable,
 }

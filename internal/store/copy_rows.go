@@ -12,6 +12,8 @@ import (
 var copiedTables = []copiedTable{
 	// Records come first: a request that is repeated to the copy must not be carried out twice.
 	recordTable, checkpointKeyTable, checkpointTable, tileTable, securityEventTable,
+	// Whoever looks for keys that nobody uses would take all of them for such.
+	keyUseTable,
 }
 
 // copiedTable is a table that can be copied row by row.

@@ -49,6 +49,7 @@ func filled(t *testing.T, databaseURL string) (*journaltest.Writer, journaltest.
 		journaltest.Valid(escrow.NewUpdateTemplate(template, again, nil)), escrow.CloseTemplate{Template: template},
 		journaltest.Valid(escrow.NewUpdateAsset(spare, escrow.AssetChange{Label: again}, nil)), escrow.CloseAsset{Asset: spare})
 	w.Do(w.Institution(), escrow.CloseInstitution{})
+	w.Clerk(e)
 
 	// One institution has lost entries, and its operator has accepted that; another one is closed.
 	closed, reopened := w.Institution(), w.Institution()
@@ -73,12 +74,16 @@ func filled(t *testing.T, databaseURL string) (*journaltest.Writer, journaltest.
 		}
 	}
 	var events []escrow.SecurityEvent
+	var uses []escrow.KeyUse
 	for i := range 600 { // More than a page.
 		id := escrow.SecurityEvent{}.ID
 		id[0], id[14], id[15] = 1, byte(i>>8), byte(i)
 		events = append(events, escrow.SecurityEvent{ID: id, At: time.Now().UTC().Truncate(time.Microsecond), Actor: "unknown", Code: escrow.Code(fmt.Sprint(i)), Count: 1})
+		uses = append(uses, escrow.KeyUse{
+			InstitutionID: e.Institution, ID: escrow.KeyID(id), LastUsedAt: events[i].At, LastUsedFrom: "192.0.2.1",
+		})
 	}
-	if err := w.AddSecurityEvents(t.Context(), events); err != nil {
+	if err := errors.Join(w.AddSecurityEvents(t.Context(), events), w.NoteKeyUses(t.Context(), uses)); err != nil {
 		t.Fatal(err)
 	}
 
@@ -194,6 +199,11 @@ func TestACopyThatIsCutOffIsGoneOnWith(t *testing.T) {
 			journaltest.Valid(escrow.NewTransitionPosition(held[0], escrow.TransitionInput{ToState: "RELEASED"}, nil)))
 		from.Policies(e.Institution, 2)
 		from.Positions(e, 2)
+		from.Do(e.Institution, journaltest.Valid(escrow.NewSetRole("clerk", escrow.RoleInput{}, nil)))
+		again := escrow.KeyUse{InstitutionID: e.Institution, ID: escrow.KeyID{1}, LastUsedAt: time.Now().Add(time.Hour), LastUsedFrom: "192.0.2.2"}
+		if err := from.NoteKeyUses(t.Context(), []escrow.KeyUse{again}); err != nil {
+			t.Fatal(err)
+		}
 		if err := to.CopyFrom(t.Context(), from.Store, nil); err != nil {
 			t.Fatal(err)
 		}

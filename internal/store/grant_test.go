@@ -85,7 +85,9 @@ func TestAServersRoleCannotChangeWhatIsWritten(t *testing.T) {
 		"DELETE FROM journal_heads", "DELETE FROM journal_tiles", "DELETE FROM checkpoint_keys", "UPDATE checkpoint_keys SET verifier_key = ''",
 		"UPDATE positions SET amount = amount", "UPDATE positions SET asset_id = id", "DELETE FROM positions",
 		"UPDATE institutions SET regions = ''", "DELETE FROM institutions", "UPDATE api_keys SET role = 'admin'", "UPDATE api_keys SET hash = hash",
-		"DELETE FROM api_keys", "UPDATE assets SET template_id = id", "UPDATE asset_templates SET config = config", "DELETE FROM policies",
+		"DELETE FROM api_keys", "UPDATE api_keys SET permissions = permissions", "UPDATE api_keys SET restriction = NULL", "UPDATE api_keys SET owner = owner",
+		"UPDATE api_keys SET allowed_networks = '[]'", "UPDATE roles SET name = name", "DELETE FROM roles", "TRUNCATE roles", "DELETE FROM api_key_uses", "TRUNCATE api_key_uses",
+		"UPDATE api_key_uses SET id = id", "UPDATE assets SET template_id = id", "UPDATE asset_templates SET config = config", "DELETE FROM policies",
 		"UPDATE goose_db_version SET version_id = 0", "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, true)",
 	} {
 		_, err := conn.Exec(t.Context(), statement)

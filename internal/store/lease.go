@@ -20,6 +20,7 @@ const (
 	DutyPurge        Duty = 2
 	DutyCheckpoints  Duty = 3
 	DutyVerification Duty = 4
+	DutyKeyExpiry    Duty = 5
 )
 
 // ErrNotLeader means that another process has taken a duty over: this one was frozen or

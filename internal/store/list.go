@@ -66,6 +66,15 @@ func whereIn[T ~string](l *list, column string, values []T) {
 	l.whereAny(conditions)
 }
 
+// whereID is whereIn for a column of ids.
+func whereID[K escrow.IDKind](l *list, column string, ids []escrow.ID[K]) {
+	conditions := make([]string, len(ids))
+	for i, id := range ids {
+		conditions[i] = l.expression(column+" = %s", idArg(id))
+	}
+	l.whereAny(conditions)
+}
+
 // whereAny adds alternatives, if there are any. Of two sets of them the second is looked at row by
 // row.
 func (l *list) whereAny(conditions []string) {

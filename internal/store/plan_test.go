@@ -98,8 +98,11 @@ func fill(ctx context.Context, tx pgx.Tx, body []byte) error {
 		`INSERT INTO journal_heads SELECT u(i), 6666, now() FROM n() AS i`,
 		`INSERT INTO policies (institution_id, region, allowed_currencies, created_at, updated_at)
 			SELECT u(i / 4 + 1), i % 4, '[]', now(), now() FROM n() AS i`,
-		`INSERT INTO api_keys (institution_id, id, label, role, hash, created_at, version)
-			SELECT u(i % 3 + 1), u(i), 'l', 'admin', sha256(i::text::bytea), now(), 1 FROM n() AS i`,
+		`INSERT INTO api_keys (institution_id, id, label, role, hash, created_at, expires_at, revoked_at, version)
+			SELECT u(i % 3 + 1), u(i), 'l', 'admin', sha256(i::text::bytea), now(), CASE i % 5 WHEN 0 THEN now() + i * interval '1 h' END,
+			CASE i % 4 WHEN 0 THEN now() END, 1 FROM n() AS i`,
+		`INSERT INTO api_key_uses SELECT u(i % 3 + 1), u(i), now(), '192.0.2.1' FROM n() AS i`,
+		`INSERT INTO roles SELECT u(i / 4 + 1), i % 4, '[]', 1, now(), now() FROM n() AS i`,
 		`INSERT INTO asset_templates SELECT u(i % 3 + 1), u(i), 'c', 'n', 'v', 'r', '{"currency":"USD"}', now(), 1, NULL FROM n() AS i`,
 		`INSERT INTO assets SELECT u(i % 3 + 1), u(i), u(i % 99 + 99), 'l', NULL, now(), 1, NULL FROM n() AS i`,
 		`INSERT INTO positions SELECT u(i % 3 + 1), u(i), u(i % 99), 'h' || i % 999, CASE i % 10 WHEN 0 THEN 'x' || i END, CASE i % 50 WHEN 0 THEN u(7) END,
@@ -192,6 +195,22 @@ func readings(ctx context.Context) []reading {
 			_, err := s.Keys(ctx, of, escrow.KeyFilter{IncludeRevoked: true}, byID)
 			return err
 		}},
+		{"last uses of keys", primary, []string{institution, id}, func(s *Store) error {
+			_, err := s.KeyUses(ctx, of, []escrow.KeyID{{15: 3}, {15: 6}})
+			return err
+		}},
+		{"keys that end soon", "api_keys_expiry", []string{"expires_at"}, func(s *Store) error {
+			_, err := s.ExpiringKeys(ctx, hour, hour, 1000)
+			return err
+		}},
+		{"number of keys that end soon", "api_keys_expiry", []string{"expires_at"}, func(s *Store) error {
+			_, err := s.CountExpiringKeys(ctx, hour, hour)
+			return err
+		}},
+		{"roles", primary, []string{institution}, func(s *Store) error {
+			_, err := s.Roles(ctx, of)
+			return err
+		}},
 		{"policies", primary, []string{institution}, func(s *Store) error {
 			_, err := s.Policies(ctx, of)
 			return err
@@ -201,7 +220,7 @@ func readings(ctx context.Context) []reading {
 			return absent(err)
 		}},
 		{"templates", primary, []string{institution, id}, func(s *Store) error {
-			_, err := s.Templates(ctx, of, escrow.Period{}, byID)
+			_, err := s.Templates(ctx, of, escrow.TemplateFilter{}, byID)
 			return err
 		}},
 		{"asset", primary, []string{institution, id}, func(s *Store) error {
@@ -214,6 +233,10 @@ func readings(ctx context.Context) []reading {
 		}},
 		{"assets of a template", "assets_template", []string{institution, "template_id", id}, func(s *Store) error {
 			_, err := s.Assets(ctx, of, escrow.AssetFilter{Template: &escrow.TemplateID{15: 99}}, byID)
+			return err
+		}},
+		{"assets within some templates", "assets_template", []string{institution, "template_id", id}, func(s *Store) error {
+			_, err := s.Assets(ctx, of, escrow.AssetFilter{Within: escrow.Restriction{TemplateIDs: []escrow.TemplateID{{15: 100}, {15: 101}}}}, byID)
 			return err
 		}},
 		{"position", primary, []string{institution, id}, func(s *Store) error {
@@ -240,6 +263,24 @@ func readings(ctx context.Context) []reading {
 			[]string{institution, "holder_reference", id},
 			positions(escrow.PositionFilter{HolderReference: "h9"}),
 		},
+		{
+			"positions within some assets", "positions_asset",
+			[]string{institution, "asset_id", id},
+			positions(escrow.PositionFilter{Within: escrow.Restriction{AssetIDs: []escrow.AssetID{{15: 9}, {15: 10}}}}),
+		},
+		{
+			"positions within some holders", "positions_holder",
+			[]string{institution, "holder_reference", id},
+			positions(escrow.PositionFilter{Within: escrow.Restriction{HolderReferences: []string{"h8", "h9"}}}),
+		},
+		{
+			"positions within some templates", primary,
+			[]string{institution, id},
+			positions(escrow.PositionFilter{Within: escrow.Restriction{TemplateIDs: []escrow.TemplateID{{15: 100}}}}),
+		},
+		{"templates of some assets", primary, []string{institution, id}, func(s *Store) error {
+			return s.addTemplates(ctx, of, map[escrow.AssetID]escrow.TemplateID{{15: 3}: {}, {15: 6}: {}})
+		}},
 		{"money of a holder", "positions_holder", []string{institution, "holder_reference"}, func(s *Store) error {
 			_, err := s.HolderTotals(ctx, of, "h9")
 			return err
@@ -470,6 +511,32 @@ func testFilters(t *testing.T, s *Store) {
 			t.Fatal(err)
 		}
 	})
+	everyChoice([]func(){
+		func() { positions = escrow.PositionFilter{} },
+		func() { positions.Within.AssetIDs = []escrow.AssetID{{15: 9}, {15: 10}} },
+		func() { positions.Within.HolderReferences = []string{"h8", "h9"} },
+		func() { positions.Within.TemplateIDs = []escrow.TemplateID{{15: 100}, {15: 101}} },
+		func() { positions.Asset = &escrow.AssetID{15: 9} },
+		func() { positions.States = []escrow.State{"FUNDED", "CREATED"} },
+	}, func() {
+		if _, err := planned.Positions(t.Context(), of, positions, page); err != nil {
+			t.Fatal(err)
+		}
+	})
+	// Rows that are within some by their own ids are found one by one, and sorted: they are few.
+	var assets escrow.AssetFilter
+	everyChoice([]func(){
+		func() { assets = escrow.AssetFilter{} },
+		func() { assets.Within.AssetIDs = []escrow.AssetID{{15: 10}, {15: 12}} },
+		func() { assets.Within.TemplateIDs = []escrow.TemplateID{{15: 100}, {15: 101}} },
+		func() { assets.Template = &escrow.TemplateID{15: 100} },
+	}, func() {
+		_, err := planned.Assets(t.Context(), of, assets, page)
+		_, failed := planned.Templates(t.Context(), of, escrow.TemplateFilter{Within: assets.Within}, page)
+		if err = errors.Join(err, failed); err != nil {
+			t.Fatal(err)
+		}
+	})
 	var entries escrow.EntryFilter
 	everyChoice([]func(){
 		func() { entries = escrow.EntryFilter{} },
@@ -506,7 +573,7 @@ func everyChoice(set []func(), run func()) {
 func testBatches(t *testing.T, s *Store) {
 	of, other := escrow.InstitutionID{15: 1}, escrow.InstitutionID{15: 2}
 	needs := map[escrow.InstitutionID]escrow.Needs{other: {Institution: true}, of: {
-		Institution: true, Policies: true, Keys: []escrow.KeyID{{15: 3}, {15: 6}}, Templates: []escrow.TemplateID{{15: 3}},
+		Institution: true, Policies: true, Roles: true, Keys: []escrow.KeyID{{15: 3}, {15: 6}}, Templates: []escrow.TemplateID{{15: 3}},
 		Assets: []escrow.AssetID{{15: 3}, {15: 6}}, Positions: []escrow.PositionID{{15: 3}, {15: 6}}, Records: []string{"3", "6"},
 	}}
 	var plans []string
@@ -543,10 +610,11 @@ func testBatches(t *testing.T, s *Store) {
 	err := errors.Join(
 		update(sink, headMoves, []headMove{{of, now, now}, {other, now, now}}),
 		update(sink, keyTable, []escrow.APIKey{{InstitutionID: of, ID: escrow.KeyID{15: 3}}, {InstitutionID: of}}),
+		update(sink, roleTable, []escrow.Role{{InstitutionID: of, Name: "1"}, {InstitutionID: other, Name: "2"}}),
 		update(sink, policyTable, []escrow.Policy{{InstitutionID: of, Region: "1"}, {InstitutionID: other, Region: "2"}}),
 		update(sink, positionTable, []escrow.Position{{InstitutionID: of, ID: escrow.PositionID{15: 3}}, {InstitutionID: of}}),
 	)
-	if err != nil || loads < 9 || len(plans) != loads+4 {
+	if err != nil || loads < 10 || len(plans) != loads+5 {
 		t.Fatalf("%d plans of loads and %d of updates, %v", loads, len(plans)-loads, err)
 	}
 	for _, plan := range plans {

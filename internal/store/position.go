@@ -100,6 +100,9 @@ func (s *Store) Positions(
 	ctx context.Context, institution escrow.InstitutionID, filter escrow.PositionFilter, page escrow.PageRequest,
 ) (escrow.Page[escrow.Position], error) {
 	list := s.createdPositions
+	if len(filter.Within.TemplateIDs) > 0 {
+		list = s.sievedPositions
+	}
 	if filter.Updated != (escrow.Period{}) {
 		list = s.updatedPositions
 	}
@@ -113,6 +116,11 @@ func (s *Store) Positions(
 func (s *Store) createdPositions(
 	ctx context.Context, institution escrow.InstitutionID, filter escrow.PositionFilter, page escrow.PageRequest,
 ) (escrow.Page[escrow.Position], error) {
+	return idPage(ctx, s.database, positionList(institution, filter), filter.Period, page, positionTable.scan)
+}
+
+// positionList is the list of the positions of a filter, whatever the templates that it is Within.
+func positionList(institution escrow.InstitutionID, filter escrow.PositionFilter) *list {
 	l := listOf(positionTable, "id")
 	l.where("institution_id = %s", idArg(institution))
 	if filter.Asset != nil {
@@ -120,10 +128,11 @@ func (s *Store) createdPositions(
 	}
 	l.whereText("holder_reference", filter.HolderReference)
 	l.whereText("external_reference", filter.ExternalReference)
+	whereIn(l, "holder_reference", filter.Within.HolderReferences)
+	whereID(l, "asset_id", filter.Within.AssetIDs)
 	whereIn(l, "state", filter.States)
 	whereIn(l, "currency", filter.Currencies)
-
-	return idPage(ctx, s.database, l, filter.Period, page, positionTable.scan)
+	return l
 }
 
 // addEvents gives the positions of a page their events. The page ends before the position

@@ -144,6 +144,10 @@ func (s *Store) eachUpdated(
 		if err != nil {
 			return next, false, err
 		}
+		seen, err := s.sieve(ctx, part.of, filter.Within, maps.Values(positions))
+		if err != nil {
+			return next, false, err
+		}
 
 		for _, step := range found {
 			if left == 0 {
@@ -152,7 +156,7 @@ func (s *Store) eachUpdated(
 			left--
 			next = escrow.StepCursor(step.at)
 			p := positions[step.position]
-			if p.UpdatedAt.Equal(step.at) && filter.Matches(p) && !visit(p) {
+			if p.UpdatedAt.Equal(step.at) && filter.Matches(p) && seen(p) && !visit(p) {
 				return next, false, nil
 			}
 			part.pass(step.sequence)

@@ -230,6 +230,9 @@ func testOtherRows(t *testing.T, r raw) {
 		head     = "INSERT INTO journal_heads (institution_id, last_at, sequence) VALUES ({id}, {time}, "
 		entry    = "INSERT INTO journal_entries (institution_id, at, actor, kind, subject, body, sequence) VALUES ({id}, {time}, 'a', 'k', 's', {hash}, "
 		key      = "INSERT INTO api_keys (id, label, created_at, version, institution_id, role, hash) VALUES ({id}, 'l', {time}, 1, "
+		role     = "INSERT INTO roles (name, permissions, created_at, updated_at, institution_id, version) VALUES ('clerk', '[]', {time}, {time}, "
+		use      = "INSERT INTO api_key_uses (institution_id, id, last_used_from, last_used_at) VALUES ({id}, {id}, "
+		may      = "INSERT INTO api_keys (id, label, created_at, version, institution_id, hash, role, permissions) VALUES ({other}, 'l', {time}, 1, {id}, {hash}, "
 		policy   = "INSERT INTO policies (region, allowed_currencies, created_at, updated_at, institution_id) VALUES ('US', '[]', {time}, {time}, "
 		template = `INSERT INTO asset_templates (id, code, name, vertical, region, config, created_at, version, institution_id)
 			VALUES ({id}, 'c', 'n', 'v', 'r', '{}', {time}, 1, `
@@ -241,7 +244,13 @@ func testOtherRows(t *testing.T, r raw) {
 	for _, test := range []struct{ insert, bad, good string }{
 		{head, "-1)", "0)"},
 		{entry, "0)", "2)"},
-		{key, "{id}, 'owner', {hash})", "{id}, 'admin', {hash})"},
+		{key, "{id}, '', {hash})", "{id}, 'clerk', {hash})"}, // It may do nothing.
+		{may, "'clerk', '[\"assets.read\"]')", "'', '[\"assets.read\"]')"},
+		{role, "{other}, 1)", "{id}, 1)"}, // There is no such institution.
+		{role, "{id}, 0)", ""},
+		{role, "{id}, 2)", ""}, // There is one of that name.
+		{use, "'192.0.2.1', NULL)", "'192.0.2.1', {time})"},
+		{use, "NULL, {time})", ""},
 		{key, "{id}, 'admin', {short})", ""},
 		{key, "{other}, 'admin', {hash})", ""}, // There is no such institution.
 		{policy, "{other})", "{id})"},
@@ -253,7 +262,7 @@ func testOtherRows(t *testing.T, r raw) {
 		{position, "'USD', 5, 1)", ""},
 		{position, "'USD', 2, 0)", ""},
 	} {
-		r.refuse(t, test.insert+test.bad, "constraint failed", "check constraint", "foreign key constraint")
+		r.refuse(t, test.insert+test.bad, "constraint failed", "check constraint", "foreign key constraint", "unique constraint", "not-null constraint")
 		if test.good != "" {
 			r.accept(t, test.insert+test.good)
 		}

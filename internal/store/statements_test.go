@@ -197,7 +197,7 @@ func addTransactions(t *testing.T, found *statements) {
 	t.Helper()
 	of := escrow.InstitutionID{15: 1}
 	needs := booksNeeds{of: of, rows: escrow.Needs{
-		Institution: true, ActiveKeys: true, HoldingPosition: true, Policies: true, Keys: []escrow.KeyID{{}}, Templates: []escrow.TemplateID{{}}, Assets: []escrow.AssetID{{}},
+		Institution: true, ActiveKeys: true, HoldingPosition: true, Policies: true, Roles: true, Keys: []escrow.KeyID{{}}, Templates: []escrow.TemplateID{{}}, Assets: []escrow.AssetID{{}},
 		Positions: []escrow.PositionID{{}}, Erasures: []escrow.ErasureID{{}}, Records: []string{""},
 	}}
 	found.add("Begin on SQLite", "BEGIN IMMEDIATE")
@@ -217,6 +217,7 @@ func addTransactions(t *testing.T, found *statements) {
 	books.Entries = make([]escrow.Entry, 1)
 	books.Institutions.Put(of, escrow.Institution{})
 	books.Keys.Put(escrow.KeyID{}, escrow.APIKey{Version: 1})
+	books.Roles.Put("", escrow.Role{})
 	books.Policies.Put("", escrow.Policy{})
 	books.Templates.Put(escrow.TemplateID{}, escrow.AssetTemplate{})
 	books.Assets.Put(escrow.AssetID{}, escrow.Asset{})
@@ -227,6 +228,7 @@ func addTransactions(t *testing.T, found *statements) {
 		writeGroup(sink, []*escrow.Books{books}, true),
 		update(sink, institutionTable, []escrow.Institution{{}}),
 		update(sink, keyTable, []escrow.APIKey{{}}),
+		update(sink, roleTable, []escrow.Role{{}}),
 		update(sink, templateTable, []escrow.AssetTemplate{{}}),
 		update(sink, assetTable, []escrow.Asset{{}}),
 		update(sink, policyTable, []escrow.Policy{{}}),
@@ -255,6 +257,9 @@ func addTransactions(t *testing.T, found *statements) {
 		found.add("CopyFrom on SQLite, for each row of "+table.Name(), sql.inserts.perRow)
 		found.add("CopyFrom on PostgreSQL, rows of "+table.Name(), sql.inserts.perSet)
 	}
+	found.add("Positions within a template, for each asset", assetTemplatesByKey.perRow)
+	found.add("Positions within a template on PostgreSQL", assetTemplatesByKey.perSet)
+	found.add("KeyUses on PostgreSQL", keyUsesByKey.perSet)
 	found.add("Servers on PostgreSQL", otherSessions)
 	found.add("EndAbandoned on PostgreSQL", abandonedEnded)
 	found.add("IfLeader on PostgreSQL", leaseTaken)
@@ -275,6 +280,11 @@ func calls(ctx context.Context, of escrow.InstitutionID) []storeCall {
 		{"Institution", func(s *Store) error { _, err := s.Institution(ctx, of); return err }},
 		{"KeyByHash", func(s *Store) error { _, err := s.KeyByHash(ctx, escrow.SecretHash{}); return err }},
 		{"Key", func(s *Store) error { _, err := s.Key(ctx, of, escrow.KeyID{}); return err }},
+		{"KeyUses", func(s *Store) error { _, err := s.KeyUses(ctx, of, []escrow.KeyID{{}}); return err }},
+		{"NoteKeyUses", func(s *Store) error { return s.NoteKeyUses(ctx, make([]escrow.KeyUse, 1)) }},
+		{"ExpiringKeys", func(s *Store) error { _, err := s.ExpiringKeys(ctx, time.Now(), time.Now(), 1); return err }},
+		{"CountExpiringKeys", func(s *Store) error { _, err := s.CountExpiringKeys(ctx, time.Now(), time.Now()); return err }},
+		{"Roles and Role", func(s *Store) error { _, err := s.Roles(ctx, of); return err }},
 		{"Policies", func(s *Store) error { _, err := s.Policies(ctx, of); return err }},
 		{"Policy", func(s *Store) error { _, err := s.Policy(ctx, of, "US"); return err }},
 		{"Template", func(s *Store) error { _, err := s.Template(ctx, of, escrow.TemplateID{}); return err }},
@@ -369,11 +379,21 @@ func lists(ctx context.Context, of escrow.InstitutionID) (lists []storeCall) {
 	filtered("Keys, also revoked ones", func(s *Store) error { return keys(s, escrow.KeyFilter{IncludeRevoked: true}, first) })
 
 	add("Templates", func(s *Store, page escrow.PageRequest) error {
-		_, err := s.Templates(ctx, of, escrow.Period{}, page)
+		_, err := s.Templates(ctx, of, escrow.TemplateFilter{}, page)
 		return err
 	})
 
-	filtered("Templates, of a period", func(s *Store) error { _, err := s.Templates(ctx, of, period, first); return err })
+	templates := func(s *Store, filter escrow.TemplateFilter) error {
+		_, err := s.Templates(ctx, of, filter, first)
+		return err
+	}
+	filtered("Templates, of a period", func(s *Store) error { return templates(s, escrow.TemplateFilter{Period: period}) })
+	filtered("Templates, within one", func(s *Store) error {
+		return templates(s, escrow.TemplateFilter{Within: escrow.Restriction{TemplateIDs: []escrow.TemplateID{{1}}}})
+	})
+	filtered("Templates, within some", func(s *Store) error {
+		return templates(s, escrow.TemplateFilter{Within: escrow.Restriction{TemplateIDs: []escrow.TemplateID{{1}, {2}}}})
+	})
 
 	assets := func(s *Store, filter escrow.AssetFilter, page escrow.PageRequest) error {
 		_, err := s.Assets(ctx, of, filter, page)
@@ -384,6 +404,13 @@ func lists(ctx context.Context, of escrow.InstitutionID) (lists []storeCall) {
 	filtered("Assets, of a template", func(s *Store) error {
 		return assets(s, escrow.AssetFilter{Template: &escrow.TemplateID{}}, first)
 	})
+	for name, within := range inOrderOf([]named[escrow.Restriction]{
+		{"one asset", escrow.Restriction{AssetIDs: []escrow.AssetID{{1}}}},
+		{"some assets", escrow.Restriction{AssetIDs: []escrow.AssetID{{1}, {2}}}},
+		{"some templates", escrow.Restriction{TemplateIDs: []escrow.TemplateID{{1}, {2}}}},
+	}) {
+		filtered("Assets, within "+name, func(s *Store) error { return assets(s, escrow.AssetFilter{Within: within}, first) })
+	}
 
 	positions := func(s *Store, filter escrow.PositionFilter, page escrow.PageRequest) error {
 		_, err := s.Positions(ctx, of, filter, page)
@@ -403,9 +430,16 @@ func lists(ctx context.Context, of escrow.InstitutionID) (lists []storeCall) {
 		{"by their last steps", escrow.PositionFilter{Updated: period}},
 		{"in a state", escrow.PositionFilter{States: []escrow.State{escrow.StateFunded}}},
 		{"in a currency", escrow.PositionFilter{Currencies: []money.Code{"USD"}}},
+		{"within some assets", escrow.PositionFilter{Within: escrow.Restriction{AssetIDs: []escrow.AssetID{{1}, {2}}}}},
+		{"within some holders", escrow.PositionFilter{Within: escrow.Restriction{HolderReferences: []string{"h", "i"}}}},
+		{"within a template", escrow.PositionFilter{Within: escrow.Restriction{TemplateIDs: []escrow.TemplateID{{1}}}}},
 	}) {
 		filtered("Positions, "+name, func(s *Store) error { return positions(s, filter, first) })
 	}
+
+	filtered("Positions, by their last steps, the last ones first", func(s *Store) error {
+		return positions(s, escrow.PositionFilter{Updated: period}, escrow.PageRequest{Limit: escrow.DefaultPageSize, Descending: true})
+	})
 
 	entries := func(s *Store, filter escrow.EntryFilter, page escrow.PageRequest) error {
 		_, err := s.Entries(ctx, of, filter, page)

@@ -28,7 +28,7 @@ func describe[T any](t *table[T]) described {
 
 func allDescribed() []described {
 	return []described{
-		describe(institutionTable), describe(keyTable), describe(policyTable), describe(templateTable), describe(assetTable),
+		describe(institutionTable), describe(keyTable), describe(roleTable), describe(keyUseTable), describe(policyTable), describe(templateTable), describe(assetTable),
 		describe(positionTable), describe(erasureTable), describe(recordTable), describe(headTable), describe(entryTable), describe(checkpointTable),
 		describe(tileTable), describe(checkpointKeyTable), describe(securityEventTable), describe(leaseTable), describe(copyTable),
 		describe(headMoves),

@@ -44,9 +44,10 @@ func (s *Store) Template(
 
 // Templates returns a page of an institution's asset templates.
 func (s *Store) Templates(
-	ctx context.Context, institution escrow.InstitutionID, period escrow.Period, page escrow.PageRequest,
+	ctx context.Context, institution escrow.InstitutionID, filter escrow.TemplateFilter, page escrow.PageRequest,
 ) (escrow.Page[escrow.AssetTemplate], error) {
 	l := listOf(templateTable, "id")
 	l.where("institution_id = %s", idArg(institution))
-	return idPage(ctx, s.database, l, period, page, templateTable.scan)
+	whereID(l, "id", filter.Within.TemplateIDs)
+	return idPage(ctx, s.database, l, filter.Period, page, templateTable.scan)
 }

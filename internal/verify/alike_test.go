@@ -45,11 +45,21 @@ func signedBundle(
 	return path
 }
 
+// alike is a bundle that both programs take for verified, or neither.
+type alike struct {
+	name               string
+	body               func(string) string // of the last entry, unless another's is changed
+	origin             string
+	checkpoint, signed func(string) string
+	verified           bool
+}
+
 // Two readers must not take one bundle for different things, whoever signed it.
 func TestBothProgramsTakeABundleForTheSame(t *testing.T) {
 	t.Parallel()
 	w := journaltest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "escrowgrid.db"))
 	example := w.Example()
+	w.Clerk(example)
 	w.Positions(example, 1)
 	head, _, err := w.Head(t.Context(), example.Institution)
 	if err != nil {
@@ -60,6 +70,13 @@ func TestBothProgramsTakeABundleForTheSame(t *testing.T) {
 	origin := "escrowgrid.test/" + example.Institution.String()
 	replaced := func(old, changed string) func(string) string {
 		return func(text string) string { return strings.Replace(text, old, changed, 1) }
+	}
+	// between puts another text between two others.
+	between := func(before, after, changed string) func(string) string {
+		return func(text string) string {
+			at := strings.Index(text, before) + len(before)
+			return text[:at] + changed + text[at+strings.Index(text[at:], after):]
+		}
 	}
 	added := func(end string) func(string) string { return func(text string) string { return text + end } }
 	// upper writes what follows a text in capitals.
@@ -73,17 +90,77 @@ func TestBothProgramsTakeABundleForTheSame(t *testing.T) {
 	changes := map[string]int{
 		"a key of another form of time": 2, "a hash in capitals": 2, "a rotation of no time": 4,
 		"a template of no code": 8, "a template of no known member": 8, "a commitment that is none": 9,
+		"a permission twice": 10, "a permission that is none": 10, "permissions in another order": 10, "no permissions": 10,
+		"a role of another name": 10, "a restriction of nothing": 11, "an empty list of a restriction": 11, "a bound with a zero at its end": 11,
+		"a bound above all amounts": 11, "bounds in another order": 11, "a restriction to no id": 11, "a member of no restriction": 11,
+		"networks that are no texts": 12, "no networks": 12, "an owner in clear": 11,
+	}
+	const ofRole, ofBranch, ofPortal = 10, 11, 12
+	allowed, bounds := `["assets.read","positions.create","positions.read"]`, `{"JPY":"7","USD":"900000.5"}`
+	var tests []alike
+	for _, c := range []struct {
+		name         string
+		sequence     int
+		old, changed string
+		verified     bool
+	}{
+		{"a role without permissions", ofRole, allowed, `[]`, true},
+		{"a role with a permission of the operator's", ofRole, allowed, `["institutions.create"]`, true},
+		{"a role whose permissions are null", ofRole, allowed, `null`, false},
+		{"a role whose permissions are a text", ofRole, allowed, `"assets.read"`, false},
+		{"a role without a list of permissions", ofRole, `"permissions":` + allowed + ",", "", false},
+		{"permissions in another order", ofRole, allowed, `["positions.create","assets.read","positions.read"]`, false},
+		{"a permission twice", ofRole, allowed, `["assets.read","assets.read","positions.create","positions.read"]`, false},
+		{"a permission that is not known", ofRole, `"assets.read"`, `"assets.burn"`, false},
+		{"permissions with a space", ofRole, `"assets.read",`, `"assets.read", `, false},
+		{"a role of another subject", ofRole, `"subject":"role/clerk"`, `"subject":"role/teller"`, false},
+		{"a role of another name", ofRole, `"name":"clerk"`, `"name":"teller"`, false},
+		{"a role with more", ofRole, `"name":"clerk",`, `"name":"clerk","x":1,`, false},
+		{"a role without a version", ofRole, `"version":1`, `"version":"1"`, false},
+		{"a role of no time", ofRole, `"createdAt":"2`, `"createdAt":"x`, false},
+
+		{"a key without a role", ofBranch, `"role":"clerk",`, ``, true},
+		{"a key of no role", ofBranch, `"role":"clerk",`, `"role":"",`, false},
+		{"a key with a role and permissions", ofBranch, `"role":"clerk",`, `"role":"clerk","permissions":["assets.read"],`, true},
+		{"an owner of no commitment", ofBranch, `"owner":{"sha256":"`, `"owner":{"sha256":"*`, false},
+		{"a restriction to nothing", ofBranch, `"restrict":{`, `"restrict":{},"x":{`, false},
+		{"a bound that is the largest", ofBranch, bounds, `{"USD":"1000000000000000"}`, true},
+		{"a bound of nothing", ofBranch, bounds, `{"USD":"0"}`, true},
+		{"a bound that is too large", ofBranch, bounds, `{"USD":"1000000000000000.0001"}`, false},
+		{"a bound with more digits", ofBranch, bounds, `{"USD":"900000.50"}`, false},
+		{"a bound with too many digits", ofBranch, bounds, `{"USD":"900000.00001"}`, false},
+		{"a bound with a sign", ofBranch, bounds, `{"USD":"-1"}`, false},
+		{"a bound that is a number", ofBranch, bounds, `{"USD":7}`, false},
+		{"a bound that is null", ofBranch, bounds, `{"USD":null}`, false},
+		{"bounds in another order", ofBranch, bounds, `{"USD":"900000.5","JPY":"7"}`, false},
+		{"no bounds", ofBranch, bounds, `{}`, false},
+		{"bounds that are a list", ofBranch, bounds, `["7"]`, false},
+		{"assets that are templates", ofBranch, `"assetIds":["ast_`, `"assetIds":["tmpl_`, false},
+		{"assets that are a text", ofBranch, `"assetIds":["` + example.Asset.String() + `"]`, `"assetIds":"` + example.Asset.String() + `"`, false},
+		{"no assets", ofBranch, `["` + example.Asset.String() + `"]`, `[]`, false},
+		{"an asset twice", ofBranch, `"assetIds":["`, `"assetIds":["` + example.Asset.String() + `","`, true},
+		{"templates behind assets", ofBranch, `],"maxAmount"`, `],"templateIds":["` + escrow.TemplateID{15: 1}.String() + `"],"maxAmount"`, false},
+		{"templates before assets", ofBranch, `"assetIds"`, `"templateIds":["` + escrow.TemplateID{15: 1}.String() + `"],"assetIds"`, true},
+		{"a restriction that is not known", ofBranch, `"assetIds"`, `"months":["7"],"assetIds"`, false},
+
+		{"a key with no permissions", ofPortal, `["assets.read","positions.read"]`, `[]`, false},
+		{"a key with permissions in another order", ofPortal, `["assets.read","positions.read"]`, `["positions.read","assets.read"]`, false},
+		{"holders of no commitment", ofPortal, `"holderReferences":{"sha256":"`, `"holderReferences":{"sha256":"*`, false},
+		{"holders in the open", ofPortal, `"holderReferences":{`, `"holderReferences":["holder-7"],"x":{`, false},
+		{"holders within the restriction", ofPortal, `"holderReferences":{`, `"restrict":{"holderReferences":["holder-7"]},"holderReferences":{`, false},
+		{"no networks", ofPortal, `["192.0.2.0/24","2001:db8::1/128"]`, `[]`, false},
+		{"networks that are null", ofPortal, `["192.0.2.0/24","2001:db8::1/128"]`, `null`, false},
+		{"networks that are a text", ofPortal, `["192.0.2.0/24","2001:db8::1/128"]`, `"192.0.2.0/24"`, false},
+		{"a network that is a number", ofPortal, `"192.0.2.0/24"`, `7`, false},
+		{"a network of another form", ofPortal, `"192.0.2.0/24"`, `"anywhere"`, true},
+	} {
+		changes[c.name] = c.sequence
+		tests = append(tests, alike{c.name, replaced(c.old, c.changed), origin, same, same, c.verified})
 	}
 	key, signer := newKey()
 	const stranger = "\u2014 other.example YWJjZAAAAAA=\n"
 
-	for _, test := range []struct {
-		name               string
-		body               func(string) string // of the last entry, unless it is in changes
-		origin             string
-		checkpoint, signed func(string) string
-		verified           bool
-	}{
+	for _, test := range append(tests, []alike{
 		{"as it is", same, origin, same, same, true},
 		{"with a line end", added("\n"), origin, same, same, false},
 		{"a member twice", replaced(`"requestId":`, `"requestId":"x","requestId":`), origin, same, same, false},
@@ -99,13 +176,28 @@ func TestBothProgramsTakeABundleForTheSame(t *testing.T) {
 		{"a template of no code", replaced(`CONSTR_ESCROW`, `FUNDED`), origin, same, same, false},
 		{"a template of no known member", replaced(`"config":{"currency"`, `"config":{"coin"`), origin, same, same, false},
 		{"a commitment that is none", replaced(`"label":{"sha256":"`, `"label":{"sha256":"*`), origin, same, same, false},
+		{"a permission twice", replaced(`["assets.read",`, `["assets.read","assets.read",`), origin, same, same, false},
+		{"a permission that is none", replaced(`"assets.read"`, `"assets.burn"`), origin, same, same, false},
+		{"permissions in another order", replaced(`"assets.read","positions.create"`, `"positions.create","assets.read"`), origin, same, same, false},
+		{"no permissions", replaced(`["assets.read","positions.create","positions.read"]`, `null`), origin, same, same, false},
+		{"a role of another name", replaced(`"name":"clerk"`, `"name":"chief"`), origin, same, same, false},
+		{"a restriction of nothing", between(`"restrict":`, `,"hash"`, `{}`), origin, same, same, false},
+		{"an empty list of a restriction", between(`"assetIds":`, `,"maxAmount"`, `[]`), origin, same, same, false},
+		{"a bound with a zero at its end", replaced(`"900000.5"`, `"900000.50"`), origin, same, same, false},
+		{"a bound above all amounts", replaced(`"900000.5"`, `"9000000000000000"`), origin, same, same, false},
+		{"bounds in another order", replaced(`"JPY":"7","USD":"900000.5"`, `"USD":"900000.5","JPY":"7"`), origin, same, same, false},
+		{"a restriction to no id", replaced(`"assetIds":["ast_`, `"assetIds":["pos_`), origin, same, same, false},
+		{"a member of no restriction", replaced(`"maxAmount":`, `"minAmount":`), origin, same, same, false},
+		{"networks that are no texts", replaced(`"192.0.2.0/24"`, `7`), origin, same, same, false},
+		{"no networks", between(`"allowedNetworks":`, `,"hash"`, `[]`), origin, same, same, false},
+		{"an owner in clear", between(`"owner":`, `,"role"`, `"Branch 7"`), origin, same, same, false},
 		{"an origin of nobody", same, example.Institution.String(), same, same, false},
 		{"two times", same, origin, added("time 2999-01-01T00:00:00.000000Z\n"), same, false},
 		{"a line that is not known", same, origin, added("more\n"), same, true},
 		{"a root with more", same, origin, replaced("=\n", "*=\n"), same, false},
 		{"a stranger's signature", same, origin, same, added(stranger), true},
 		{"an end cut off", same, origin, same, func(note string) string { return strings.TrimSuffix(note, "\n") }, false},
-	} {
+	}...) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			changed := append([]store.StoredEntry{}, entries...)

@@ -13,7 +13,7 @@ import (
 )
 
 // notExact are the tables whose rows nothing is compared with: no entry tells of them.
-var notExact = []string{"idempotency_records", "security_events", "duty_leases", "unfinished_copies", "goose_db_version"}
+var notExact = []string{"idempotency_records", "security_events", "duty_leases", "unfinished_copies", "api_key_uses", "goose_db_version"}
 
 // rewriting puts other bytes of the same meaning in a column's place, in all rows that have it.
 type rewriting struct{ what, change, undo string }
@@ -58,6 +58,7 @@ func TestOtherBytesOfTheSameMeaningAreFoundInEveryColumn(t *testing.T) {
 		t.Parallel()
 		f := &fixture{Writer: journaltest.Open(t, databaseURL), t: t}
 		f.Example = f.Writer.Example()
+		f.Writer.Clerk(f.Example)
 		f.forget()
 		f.Writer.Positions(f.Example, 2)
 		f.Do(f.Example.Institution, valid(escrow.NewCreatePosition(escrow.PositionInput{
@@ -113,8 +114,10 @@ func loosened(t *testing.T, databaseURL string) (tables []tableColumns, db *sql.
 	if !strings.HasPrefix(databaseURL, "sqlite:") {
 		db = must(sql.Open("pgx", databaseURL))
 		t.Cleanup(func() { _ = db.Close() })
-		for _, table := range []string{"journal_entries", "journal_checkpoints"} {
-			must(db.ExecContext(t.Context(), "ALTER TABLE "+table+" DISABLE TRIGGER USER"))
+		for _, change := range []string{
+			"journal_entries DISABLE TRIGGER USER", "journal_checkpoints DISABLE TRIGGER USER", "api_keys DROP CONSTRAINT api_keys_check",
+		} {
+			must(db.ExecContext(t.Context(), "ALTER TABLE "+change))
 		}
 		tables = scanColumns(t, db, `SELECT table_name, column_name, udt_name, false FROM information_schema.columns
 			WHERE table_schema = 'public' ORDER BY table_name, ordinal_position`)

@@ -66,6 +66,7 @@ func (o *original) fill(t *testing.T, databaseURL string) {
 	t.Run("original", func(t *testing.T) {
 		w := journaltest.Open(t, databaseURL)
 		f := &fixture{Writer: w, t: t, Example: w.Example()}
+		w.Clerk(f.Example)
 		f.forget()
 		for _, count := range []int{firstPositions, 3} {
 			f.positions = append(f.positions, w.Positions(f.Example, count)...)

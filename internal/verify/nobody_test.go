@@ -44,7 +44,7 @@ func TestRowsOfNobodyAreFound(t *testing.T) {
 		}
 		if isFile {
 			f.tamper("INSERT INTO institutions VALUES (x'00', 'x', '[]', '[]', 1, 1, NULL)")
-			f.tamper("INSERT INTO api_keys SELECT institution_id, x'', label, role, hash, created_at, expires_at, revoked_at, rotated_to, 1 FROM api_keys WHERE institution_id = $1 LIMIT 1",
+			f.tamper("INSERT INTO api_keys (institution_id, id, label, role, hash, created_at, version) SELECT institution_id, x'', label, 'admin', hash, created_at, 1 FROM api_keys WHERE institution_id = $1 LIMIT 1",
 				f.Example.Institution)
 			f.tamper("INSERT INTO assets SELECT institution_id, x'ffffffffffffffffffffffffffffffff00', template_id, label, NULL, created_at, 1, NULL FROM assets LIMIT 1")
 			f.tamper("INSERT INTO journal_heads VALUES (x'ffffffffffffffffffffffffffffffff00', 1, 1, 0, 0)")

@@ -25,7 +25,7 @@ func (f *fixture) erasePosition(id escrow.PositionID) {
 }
 
 // sequenceOf is that of the entry which created a position of the first ones.
-func sequenceOf(position int) int64 { return int64(10 + position) }
+func sequenceOf(position int) int64 { return int64(13 + position) }
 
 // private is what stands beside an entry.
 func (f *fixture) private(sequence int64) []byte {
@@ -55,7 +55,7 @@ func TestTamperingWithPrivateValuesIsFound(t *testing.T) {
 			t.Fatalf("as it is, %d entries were erased, and the differences are %v", report.Erased, report.Differences)
 		}
 
-		const key, position, step = 2, 7, 10 + 7 + 2*firstPositions
+		const key, branch, portal, position, step = 2, 11, 12, 7, 13 + 7 + 2*firstPositions
 		created := sequenceOf(position)
 		holder, label, reason := f.private(created), f.private(key), f.private(step)
 		changed := func(private []byte, place int) []byte {
@@ -72,6 +72,9 @@ func TestTamperingWithPrivateValuesIsFound(t *testing.T) {
 			"a reason changed":          {step, bytes.Replace(reason, []byte("first"), []byte("fi5st"), 1), "there is private values beside it of which its reason is not the one"},
 			"a secret changed":          {created, changed(holder, 31), "there is private values beside it of which its holderReference is not the one"},
 			"a label changed":           {key, changed(label, len(label)-1), "there is private values beside it of which its label is not the one"},
+			"an owner changed":          {branch, bytes.Replace(f.private(branch), []byte("Branch 7"), []byte("Branch 8"), 1), "there is private values beside it of which its owner is not the one"},
+			"holders changed":           {portal, bytes.Replace(f.private(portal), []byte("holder-8"), []byte("holder-9"), 1), "there is private values beside it of which its holderReferences is not the one"},
+			"holders removed":           {portal, nil, "there is no value of label, holderReferences beside it"},
 			"a holder removed":          {created, nil, "there is no value of holderReference, externalReference, metadata beside it"},
 			"a label removed":           {key, nil, "there is no value of label beside it"},
 			"a value too many":          {created, append(bytes.Clone(holder), 1, 'x'), "is not a secret and the values"},
@@ -130,15 +133,18 @@ func TestBundlesOfPrivateValues(t *testing.T) {
 	}{
 		{"whole", nil, "", ""},
 		{"redacted", escrow.PrivateMembers(), "", ""},
-		{"redacted in part", []string{"holderReference", "reason"}, "", ""},
+		{"redacted in part", []string{"holderReference", "holderReferences", "owner", "reason"}, "", ""},
 		{"a value changed", nil, "UPDATE entries SET private = replace(private, 'holder-7', 'holder-8')", "of which its holderReference is not the one"},
 		{"a salt changed", nil, `UPDATE entries SET private = replace(private, '{"label":{"salt":"', '{"label":{"salt":"AAAA') WHERE sequence = 2`, "cannot be read"},
-		{"a value removed", nil, "UPDATE entries SET private = NULL WHERE sequence = 17", "no value of holderReference, externalReference, metadata beside it"},
+		{"a value removed", nil, "UPDATE entries SET private = NULL WHERE sequence = 20", "no value of holderReference, externalReference, metadata beside it"},
 		{"a label removed", nil, "UPDATE entries SET private = NULL WHERE sequence = 2", "no value of label beside it"},
-		{"another value removed", []string{"holderReference"}, "UPDATE entries SET private = NULL WHERE sequence = 17", "no value of externalReference, metadata beside it"},
-		{"an erased value", nil, "UPDATE entries SET private = (SELECT private FROM entries WHERE sequence = 17) WHERE sequence = 13", "none, as entry "},
-		{"a value of another member", nil, `UPDATE entries SET private = '{"reason":{"salt":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","value":"x"}}' WHERE sequence = 17`, "is not a secret and the values"},
-		{"values with a space", nil, "UPDATE entries SET private = private || ' ' WHERE sequence = 17", "cannot be read"},
+		{"holders changed", nil, "UPDATE entries SET private = replace(private, 'holder-8', 'holder-9') WHERE sequence = 12", "of which its holderReferences is not the one"},
+		{"holders removed", nil, "UPDATE entries SET private = NULL WHERE sequence = 12", "no value of label, holderReferences beside it"},
+		{"an owner changed", nil, "UPDATE entries SET private = replace(private, 'Branch 7', 'Branch 8') WHERE sequence = 11", "of which its owner is not the one"},
+		{"another value removed", []string{"holderReference"}, "UPDATE entries SET private = NULL WHERE sequence = 20", "no value of externalReference, metadata beside it"},
+		{"an erased value", nil, "UPDATE entries SET private = (SELECT private FROM entries WHERE sequence = 20) WHERE sequence = 16", "none, as entry "},
+		{"a value of another member", nil, `UPDATE entries SET private = '{"reason":{"salt":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","value":"x"}}' WHERE sequence = 20`, "is not a secret and the values"},
+		{"values with a space", nil, "UPDATE entries SET private = private || ' ' WHERE sequence = 20", "cannot be read"},
 		{"no values", nil, "UPDATE entries SET private = '{}' WHERE sequence = 150", "cannot be read"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -172,7 +178,7 @@ func TestBundlesOfPrivateValues(t *testing.T) {
 			if has := bytes.Contains(content, []byte("holder-7")); has == (test.redacted != nil) {
 				t.Errorf("a name is in the file: %t", has)
 			}
-			if bytes.Contains(content, f.private(17)[:32]) {
+			if bytes.Contains(content, f.private(20)[:32]) {
 				t.Error("the secret of an entry is in the file")
 			}
 		})

@@ -55,11 +55,11 @@ type fixture struct {
 	positions []escrow.PositionID
 }
 
-// The journal of a fixture: nine entries of the institution, then three a position, those
+// The journal of a fixture: twelve entries of the institution, then three a position, those
 // of a transition together. The first checkpoint is in the second tile of the tree.
 const (
 	firstPositions = 100
-	firstSigned    = 9 + 3*firstPositions
+	firstSigned    = 12 + 3*firstPositions
 	lastSigned     = firstSigned + 9
 	lastEntry      = lastSigned + 3
 	anEntry        = 150 // POSITION_STATE_CHANGED to FUNDED
@@ -115,8 +115,8 @@ func TestWhatIsAsItShouldBePasses(t *testing.T) {
 		if report.Institutions != 2 || report.Entries != lastEntry+1 || report.Checkpoints != 2 || report.Unsigned != 4 || report.KeysBrought {
 			t.Errorf("the report is %+v", report)
 		}
-		// The institution and its neighbour, three keys, a policy, a template, an asset, the positions.
-		if want := int64(2 + 3 + 1 + 1 + 1 + firstPositions + 4); report.Rows != want {
+		// The institution and its neighbour, five keys, a role, a policy, a template, an asset, the positions.
+		if want := int64(2 + 5 + 1 + 1 + 1 + 1 + firstPositions + 4); report.Rows != want {
 			t.Errorf("%d rows were looked at, want %d", report.Rows, want)
 		}
 		if done.Load() != 2*report.Entries || total.Load() != done.Load() {
@@ -244,7 +244,7 @@ func tamperings() []tampering {
 		}, []string{" version 2, and should be 3"}},
 		{"a position removed", func(f *fixture) {
 			f.tamper("DELETE FROM positions"+ofPosition, f.Example.Institution, f.positions[7])
-		}, []string{": there is nothing, and should be a row, as entry 17 tells of it"}},
+		}, []string{": there is nothing, and should be a row, as entry 20 tells of it"}},
 		{"a position added", func(f *fixture) {
 			f.tamper(`INSERT INTO positions SELECT institution_id, $3, asset_id, holder_reference, external_reference, NULL, currency, decimals, amount, funded, released,
 				refunded, held, retained, state, version, history_bytes, expires_at, metadata, created_at, updated_at FROM positions`+ofPosition,
@@ -259,6 +259,33 @@ func tamperings() []tampering {
 		{"a key removed", func(f *fixture) { f.tamper("DELETE FROM api_keys"+ofPosition, f.Example.Institution, f.Keys[0]) }, []string{
 			"there is nothing, and should be a row, as entry 2 tells of it",
 		}},
+		{"a key's restriction lifted", func(f *fixture) {
+			f.tamper("UPDATE api_keys SET restriction = NULL WHERE institution_id = $1 AND role = 'clerk'", f.Example.Institution)
+		}, []string{`restriction NULL, and should be {"assetIds":["ast_`}},
+		{"a key's holders changed", func(f *fixture) {
+			f.tamper(`UPDATE api_keys SET restriction = '{"holderReferences":["holder-7","holder-9"]}' WHERE institution_id = $1 AND role = ''`, f.Example.Institution)
+		}, []string{`restriction {"holderReferences":["holder-7","holder-9"]}, and should be {"holderReferences":["holder-7","holder-8"]}`}},
+		{"a key let in from everywhere", func(f *fixture) {
+			f.tamper("UPDATE api_keys SET allowed_networks = '[]' WHERE institution_id = $1 AND role = ''", f.Example.Institution)
+		}, []string{`allowed_networks [], and should be ["192.0.2.0/24","2001:db8::1/128"]`}},
+		{"a key with more permissions", func(f *fixture) {
+			f.tamper(`UPDATE api_keys SET permissions = '["assets.read","keys.manage","positions.read"]' WHERE institution_id = $1 AND role = ''`, f.Example.Institution)
+		}, []string{`permissions ["assets.read","keys.manage","positions.read"], and should be ["assets.read","positions.read"]`}},
+		{"a key of another role", func(f *fixture) {
+			f.tamper("UPDATE api_keys SET role = 'admin' WHERE institution_id = $1 AND role = 'clerk'", f.Example.Institution)
+		}, []string{"role admin, and should be clerk"}},
+		{"a key with another owner", func(f *fixture) {
+			f.tamper("UPDATE api_keys SET owner = 'me' WHERE institution_id = $1 AND role = 'clerk'", f.Example.Institution)
+		}, []string{"owner me, and should be Branch 7"}},
+		{"a role with more permissions", func(f *fixture) {
+			f.tamper(`UPDATE roles SET permissions = '["assets.read","keys.manage"]' WHERE institution_id = $1`, f.Example.Institution)
+		}, []string{`roles role/clerk: there is permissions ["assets.read","keys.manage"], and should be ["assets.read","positions.create","positions.read"]`}},
+		{"a role removed", func(f *fixture) { f.tamper("DELETE FROM roles WHERE institution_id = $1", f.Example.Institution) }, []string{
+			"the row of role/clerk: there is nothing",
+		}},
+		{"a role added", func(f *fixture) {
+			f.tamper("INSERT INTO roles SELECT institution_id, 'teller', permissions, 1, created_at, updated_at FROM roles WHERE institution_id = $1", f.Example.Institution)
+		}, []string{"roles role/teller: there is a row, and should be nothing"}},
 		{"a policy changed", func(f *fixture) {
 			f.tamper("UPDATE policies SET min_amount = '7' WHERE institution_id = $1", f.Example.Institution)
 		}, []string{"policies policy/US: there is min_amount 7, and should be "}},

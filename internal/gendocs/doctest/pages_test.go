@@ -51,6 +51,30 @@ func TestEveryErrorIsDocumented(t *testing.T) {
 	}
 }
 
+// The guide's tables of requests name the permissions that the routes take.
+func TestTheGuideNamesWhatARequestTakes(t *testing.T) {
+	guide := page(t, "docs/api-guide.md")
+	rows := regexp.MustCompile("(?m)^\\| `((?:GET|POST|PUT|PATCH|DELETE) /[^`]*)` \\| (.*?) \\|").FindAllStringSubmatch(guide, -1)
+	told := make(map[string]string, len(rows))
+	for _, row := range rows {
+		told[row[1]] = row[2]
+	}
+	for _, route := range httpapi.RouteAccesses() {
+		takes, ok := told[route.Route]
+		if !ok {
+			continue // It is told of in a sentence.
+		}
+		for _, permission := range route.OneOf {
+			if !strings.Contains(takes, "`"+string(permission)+"`") {
+				t.Errorf("%s takes %s, and the guide says %q", route.Route, permission, takes)
+			}
+		}
+	}
+	if len(told) < 40 {
+		t.Errorf("the guide has %d rows of requests", len(told))
+	}
+}
+
 // The command line's help is made by its parser: what it lists is what there is.
 func TestEveryVariableIsDocumented(t *testing.T) {
 	help, err := exec.CommandContext(t.Context(), program(t), "serve", "--help").Output()

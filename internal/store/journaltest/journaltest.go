@@ -148,6 +148,25 @@ func (w *Writer) Example() Example {
 	return e
 }
 
+// Clerk makes a role of the institution's own, and two keys that are restricted: one that has the
+// role, and one with permissions, for one holder alone and from one network: three entries.
+func (w *Writer) Clerk(e Example) (keys [2]escrow.KeyID) {
+	w.tb.Helper()
+	within := escrow.RestrictionInput{
+		AssetIDs: &[]string{e.Asset.String()}, MaxAmount: map[string]money.Digits{"USD": "900000.5", "JPY": "7"},
+	}
+	made := w.Do(e.Institution, Valid(escrow.NewSetRole("clerk", escrow.RoleInput{
+		Permissions: []string{"positions.create", "assets.read", "positions.read"},
+	}, nil)), Valid(escrow.NewCreateKey(escrow.KeyInput{
+		Label: "branch", Owner: new("Branch 7"), Role: "clerk", Restrict: &within,
+	}, escrow.HashSecret("branch"))), Valid(escrow.NewCreateKey(escrow.KeyInput{
+		Label: "portal", Permissions: &[]string{"positions.read", "assets.read"},
+		Restrict:        &escrow.RestrictionInput{HolderReferences: &[]string{"holder-7", "holder-8"}},
+		AllowedNetworks: &[]string{"192.0.2.0/24", "2001:db8::1"},
+	}, escrow.HashSecret("portal"))))
+	return [2]escrow.KeyID{Made[escrow.APIKey](made[1:]).ID, Made[escrow.APIKey](made[2:]).ID}
+}
+
 // Asset makes an asset of a template in a currency: two entries.
 func (w *Writer) Asset(of escrow.InstitutionID, currency string) escrow.AssetID {
 	w.tb.Helper()

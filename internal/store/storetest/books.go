@@ -23,6 +23,7 @@ func testBooksHoldNeeds(f *fixture) {
 		"nothing":        {},
 		"institution":    {Institution: true},
 		"policies":       {Policies: true},
+		"roles":          {Roles: true},
 		"two keys":       {Keys: []escrow.KeyID{ours.keys[1].ID, ours.keys[3].ID}},
 		"a template":     {Templates: []escrow.TemplateID{ours.templates[2].ID}},
 		"two assets":     {Assets: []escrow.AssetID{ours.assets[0].ID, ours.assets[4].ID}},
@@ -60,6 +61,10 @@ func held(b *escrow.Books, institution escrow.InstitutionID, all ...samples) map
 			row, ok := b.Keys.Get(known.ID)
 			keep(known.ID.String(), row, ok)
 		}
+		for _, known := range s.roles {
+			row, ok := b.Roles.Get(known.Name)
+			keep(escrow.RoleSubject(known.Name), row, ok)
+		}
 		for _, known := range s.policies {
 			row, ok := b.Policies.Get(known.Region)
 			keep(string(known.Region), row, ok)
@@ -94,6 +99,11 @@ func wanted(s samples, n escrow.Needs) map[string]any {
 	for _, row := range s.policies {
 		if n.Policies {
 			rows[string(row.Region)] = row
+		}
+	}
+	for _, row := range s.roles {
+		if n.Roles {
+			rows[escrow.RoleSubject(row.Name)] = row
 		}
 	}
 	for _, row := range s.keys {

@@ -36,6 +36,7 @@ func (f *fixture) journal() (escrow.InstitutionID, []escrow.Entry) {
 	template, again := must(f.Asset(f.t.Context(), of, asset)).TemplateID, new("again")
 	f.do(of,
 		valid(escrow.NewUpdateKey(key, again, nil)),
+		valid(escrow.NewSetRole("clerk", escrow.RoleInput{Permissions: []string{"positions.read"}}, nil)),
 		valid(escrow.NewUpdateTemplate(template, again, nil)), escrow.CloseTemplate{Template: template},
 		valid(escrow.NewUpdateAsset(asset, escrow.AssetChange{Label: again}, nil)), escrow.CloseAsset{Asset: asset},
 		valid(escrow.NewUpdateInstitution(again, nil)), escrow.CloseInstitution{},

@@ -170,25 +170,45 @@ func testLists(f *fixture) {
 	})
 	f.t.Run("templates", func(t *testing.T) {
 		at := func(template escrow.AssetTemplate) time.Time { return template.CreatedAt }
-		checkList(t, s.templates, inPeriod(at, s.templates[4], s.templates[19], func(p *escrow.Period) *escrow.Period { return p }),
-			func(template escrow.AssetTemplate) escrow.Cursor { return escrow.IDCursor(template.ID) },
-			func(p escrow.Period, page escrow.PageRequest) (escrow.Page[escrow.AssetTemplate], error) {
-				return f.Templates(ctx, of, p, page)
-			})
+		for _, some := range [][]escrow.TemplateID{{s.templates[9].ID}, {s.templates[9].ID, s.templates[3].ID, s.templates[20].ID}} {
+			checkList(t, s.templates, append(
+				inPeriod(at, s.templates[4], s.templates[19], func(filter *escrow.TemplateFilter) *escrow.Period { return &filter.Period }),
+				restriction[escrow.TemplateFilter, escrow.AssetTemplate]{
+					"within", func(filter *escrow.TemplateFilter) { filter.Within.TemplateIDs = some },
+					func(template escrow.AssetTemplate) bool { return slices.Contains(some, template.ID) },
+				}),
+				func(template escrow.AssetTemplate) escrow.Cursor { return escrow.IDCursor(template.ID) },
+				func(filter escrow.TemplateFilter, page escrow.PageRequest) (escrow.Page[escrow.AssetTemplate], error) {
+					return f.Templates(ctx, of, filter, page)
+				})
+		}
 	})
 	f.t.Run("assets", func(t *testing.T) {
 		at := func(a escrow.Asset) time.Time { return a.CreatedAt }
 		template := s.assets[9].TemplateID
-		checkList(t, s.assets, append(
-			inPeriod(at, s.assets[4], s.assets[19], func(filter *escrow.AssetFilter) *escrow.Period { return &filter.Period }),
-			restriction[escrow.AssetFilter, escrow.Asset]{
-				"template", func(filter *escrow.AssetFilter) { filter.Template = &template },
-				func(a escrow.Asset) bool { return a.TemplateID == template },
-			}),
-			func(a escrow.Asset) escrow.Cursor { return escrow.IDCursor(a.ID) },
-			func(filter escrow.AssetFilter, page escrow.PageRequest) (escrow.Page[escrow.Asset], error) {
-				return f.Assets(ctx, of, filter, page)
-			})
+		assets := []escrow.AssetID{s.assets[8].ID, s.assets[3].ID, s.assets[15].ID, s.assets[2].ID}
+		templates := []escrow.TemplateID{template, s.assets[2].TemplateID, s.assets[15].TemplateID}
+		for size := range 3 {
+			assets, templates := assets[:1+size], templates[:1+size]
+			checkList(t, s.assets, append(
+				inPeriod(at, s.assets[4], s.assets[19], func(filter *escrow.AssetFilter) *escrow.Period { return &filter.Period }),
+				restriction[escrow.AssetFilter, escrow.Asset]{
+					"template", func(filter *escrow.AssetFilter) { filter.Template = &template },
+					func(a escrow.Asset) bool { return a.TemplateID == template },
+				},
+				restriction[escrow.AssetFilter, escrow.Asset]{
+					"within assets", func(filter *escrow.AssetFilter) { filter.Within.AssetIDs = assets },
+					func(a escrow.Asset) bool { return slices.Contains(assets, a.ID) },
+				},
+				restriction[escrow.AssetFilter, escrow.Asset]{
+					"within templates", func(filter *escrow.AssetFilter) { filter.Within.TemplateIDs = templates },
+					func(a escrow.Asset) bool { return slices.Contains(templates, a.TemplateID) },
+				}),
+				func(a escrow.Asset) escrow.Cursor { return escrow.IDCursor(a.ID) },
+				func(filter escrow.AssetFilter, page escrow.PageRequest) (escrow.Page[escrow.Asset], error) {
+					return f.Assets(ctx, of, filter, page)
+				})
+		}
 	})
 	f.t.Run("positions", func(t *testing.T) { f.checkPositions(t, of, s) })
 	f.t.Run("refused attempts", f.checkRefusals)

@@ -57,6 +57,7 @@ func optional[T any](values []T, i int) *T {
 type samples struct {
 	institutions []escrow.Institution
 	keys         []escrow.APIKey
+	roles        []escrow.Role
 	policies     []escrow.Policy
 	templates    []escrow.AssetTemplate
 	assets       []escrow.Asset
@@ -72,11 +73,21 @@ func (f *fixture) samples(of escrow.InstitutionID) (s samples) {
 			ID: f.uuid(), Name: pick(texts(), i), Upkeep: upkeep(i),
 			Regions: escrow.Regions()[i%4:], Verticals: escrow.Verticals()[:1+i%2],
 		})
-		s.keys = append(s.keys, escrow.APIKey{
-			ID: f.uuid(), InstitutionID: of, Label: pick(texts(), i), Role: pick(escrow.Roles(), i),
-			Hash: escrow.HashSecret(fmt.Sprint(of, i)), CreatedAt: pick(moments(), i),
+		key := escrow.APIKey{
+			ID: f.uuid(), InstitutionID: of, Label: pick(texts(), i), Owner: pick(append(texts(), ""), i+3),
+			Role: pick([]escrow.RoleName{"admin", "read_only", "clerk", ""}, i), Restriction: pick(restrictions(), i),
+			AllowedNetworks: pick([][]escrow.Network{nil, {"192.0.2.0/24", "2001:db8::/32"}, {"192.0.2.7/32"}}, i),
+			Hash:            escrow.HashSecret(fmt.Sprint(of, i)), CreatedAt: pick(moments(), i),
 			ExpiresAt: optional(moments(), i), RevokedAt: optional(moments(), i+2),
 			RotatedTo: pick([]escrow.KeyID{{}, f.uuid()}, i), Version: pick([]int64{1, 2, math.MaxInt64}, i),
+		}
+		if key.Role == "" {
+			key.Permissions = pick(permissions(), i/4)
+		}
+		s.keys = append(s.keys, key)
+		s.roles = append(s.roles, escrow.Role{
+			InstitutionID: of, Name: pick(roleNames(), i), Permissions: pick(append(permissions(), 0), i),
+			Version: pick([]int64{1, 2, math.MaxInt64}, i), CreatedAt: pick(moments(), i), UpdatedAt: pick(moments(), i+1),
 		})
 		s.templates = append(s.templates, escrow.AssetTemplate{
 			ID: f.uuid(), InstitutionID: of, Code: pick(escrow.TemplateCodes(), i), Name: pick(texts(), i),
@@ -170,6 +181,33 @@ func configs() []escrow.TemplateConfig {
 	}
 }
 
+// roleNames are in the order of the alphabet, and of the form that names have.
+func roleNames() []escrow.RoleName {
+	return []escrow.RoleName{
+		"a", "a_", "a_1", "aa", escrow.RoleName("a" + strings.Repeat("b", 62)), "clerk", "clerk2", "clerk_2", "z", "zz",
+	}
+}
+
+// permissions are sets of one permission, of some and of all that a key can have.
+func permissions() (sets []escrow.PermissionSet) {
+	for _, role := range escrow.BuiltInRoles() {
+		sets = append(sets, role.Permissions)
+	}
+	return append(sets, sets[0].Without(sets[1]))
+}
+
+func restrictions() []escrow.Restriction {
+	least := map[money.Code]money.Decimal{"USD": decimals()[1]}
+	return []escrow.Restriction{
+		{},
+		{TemplateIDs: []escrow.TemplateID{{15: 1}}},
+		{AssetIDs: []escrow.AssetID{{15: 2}, {15: 1}}, MaxAmount: least},
+		{HolderReferences: texts()},
+		{MaxAmount: map[money.Code]money.Decimal{"USD": decimals()[0], "JPY": decimals()[2], "EUR": decimals()[1]}},
+		{TemplateIDs: []escrow.TemplateID{{15: 1}, {15: 3}}, AssetIDs: []escrow.AssetID{{1}}, HolderReferences: texts()[:1], MaxAmount: least},
+	}
+}
+
 func decimals() []money.Decimal {
 	return []money.Decimal{
 		must(money.ParseDecimal("0")), must(money.ParseDecimal("0.0001")),
@@ -213,6 +251,9 @@ func putSamples(b *escrow.Books, s samples) {
 	for _, key := range s.keys {
 		b.Keys.Put(key.ID, key)
 	}
+	for _, role := range s.roles {
+		b.Roles.Put(role.Name, role)
+	}
 	for _, policy := range s.policies {
 		b.Policies.Put(policy.Region, policy)
 	}
@@ -249,6 +290,14 @@ func (f *fixture) checkSamples(of escrow.InstitutionID, s samples) {
 	for _, want := range s.keys {
 		got, ok := books.Keys.Get(want.ID)
 		f.compare("key in the books", want, got, ok, nil)
+	}
+	roles, err := f.Roles(ctx, of)
+	f.compare("list of roles", s.roles, roles, true, err)
+	for _, want := range s.roles {
+		got, ok, err := found(f.Role(ctx, of, want.Name))
+		f.compare("role", want, got, ok, err)
+		got, ok = books.Roles.Get(want.Name)
+		f.compare("role in the books", want, got, ok, nil)
 	}
 	policies, err := f.Policies(ctx, of)
 	f.compare("list of policies", inOrderOfRegion(s.policies), policies, true, err)
@@ -311,7 +360,7 @@ func inOrderOfRegion(policies []escrow.Policy) []escrow.Policy {
 }
 
 func needsOf(s samples) escrow.Needs {
-	n := escrow.Needs{Institution: true, Policies: true}
+	n := escrow.Needs{Institution: true, Policies: true, Roles: true}
 	for _, key := range s.keys {
 		n.Keys = append(n.Keys, key.ID)
 	}
@@ -354,12 +403,12 @@ func testUpdates(f *fixture) {
 	f.write(of, needsOf(older), func(b *escrow.Books) {
 		putSamples(b, newer)
 		putSamples(b, samples{
-			keys: changed.keys[1:], policies: changed.policies[1:], templates: changed.templates[1:],
+			keys: changed.keys[1:], roles: changed.roles[1:], policies: changed.policies[1:], templates: changed.templates[1:],
 			assets: changed.assets[1:], positions: changed.positions[1:],
 		})
 	})
 	changed.keys[0], changed.policies[0], changed.positions[0] = all.keys[0], all.policies[0], all.positions[0]
-	changed.templates[0], changed.assets[0] = all.templates[0], all.assets[0]
+	changed.templates[0], changed.assets[0], changed.roles[0] = all.templates[0], all.assets[0], all.roles[0]
 	changed.institutions = older.institutions
 	f.checkSamples(of, changed)
 
@@ -373,6 +422,7 @@ func (s samples) halves() (first, second samples) {
 	first, second = s, s
 	first.institutions, second.institutions = halve(s.institutions)
 	first.keys, second.keys = halve(s.keys)
+	first.roles, second.roles = halve(s.roles)
 	first.policies, second.policies = halve(s.policies)
 	first.templates, second.templates = halve(s.templates)
 	first.assets, second.assets = halve(s.assets)
@@ -389,7 +439,11 @@ func halve[T any](values []T) (first, second []T) {
 // changed returns the samples with other values in the columns that can change.
 func (s samples) changed() samples {
 	s.keys, s.policies, s.positions = slices.Clone(s.keys), slices.Clone(s.policies), slices.Clone(s.positions)
-	s.templates, s.assets = slices.Clone(s.templates), slices.Clone(s.assets)
+	s.templates, s.assets, s.roles = slices.Clone(s.templates), slices.Clone(s.assets), slices.Clone(s.roles)
+	for i := range s.roles {
+		s.roles[i].Permissions, s.roles[i].Version = pick(append(permissions(), 0), i+1), 17
+		s.roles[i].UpdatedAt = pick(moments(), i+2)
+	}
 	for i := range s.templates {
 		name, after := pick(texts(), i+1), upkeep(i+1)
 		after.CreatedAt = s.templates[i].CreatedAt
@@ -439,6 +493,9 @@ func (s samples) of(institution escrow.InstitutionID) samples {
 	s.erasures = slices.Clone(s.erasures)
 	for i := range s.keys {
 		s.keys[i].InstitutionID = institution
+	}
+	for i := range s.roles {
+		s.roles[i].InstitutionID = institution
 	}
 	for i := range s.policies {
 		s.policies[i].InstitutionID = institution

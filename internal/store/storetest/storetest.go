@@ -49,6 +49,8 @@ func RunMigrated(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"a transaction holds the lock on its journals", testTransactionLocks, false},
 		{"a commit can be looked up", testCommitted, false},
 		{"lists give every item once", testLists, true},
+		{"lists hide what a restriction does", testListsWithin, false},
+		{"a list that hides much goes on behind it", testListWithinIsBounded, false},
 		{"a journal lists its entries", testEntryList, false},
 		{"a period of a journal is exact", testEntryPeriod, false},
 		{"positions come with their events", testPositionEvents, false},
@@ -56,6 +58,8 @@ func RunMigrated(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"a page of positions with events is bounded", testEventsBound, false},
 		{"a position's events are those of its version", testPositionWhileItChanges, false},
 		{"a key is found by the hash of its secret", testKeyByHash, false},
+		{"the last use of a key is kept", testKeyUses, false},
+		{"keys that end soon are found, those that end first", testExpiringKeys, true},
 		{"the longest overdue position is due first", testDuePositions, true},
 		{"old idempotency records are purged", testPurgeRecords, true},
 		{"work with a lead is run", testLead, false},
@@ -277,7 +281,7 @@ func must[T any](value T, err error) T {
 // nil.
 func found[T any](value T, err error) (_ T, ok bool, _ error) {
 	switch escrow.ErrorCode(err) {
-	case escrow.CodeInstitutionNotFound, escrow.CodeInvalidKey, escrow.CodeKeyNotFound, escrow.CodePolicyNotFound,
+	case escrow.CodeInstitutionNotFound, escrow.CodeInvalidKey, escrow.CodeKeyNotFound, escrow.CodePolicyNotFound, escrow.CodeRoleNotFound,
 		escrow.CodeTemplateNotFound, escrow.CodeAssetNotFound, escrow.CodePositionNotFound:
 		return value, false, nil
 	}

@@ -155,8 +155,16 @@ func testEndedContext(f *fixture) {
 		"Entries":      func() error { _, err := f.Entries(ended, of, escrow.EntryFilter{}, everything()); return err },
 		"DuePositions": func() error { _, err := f.DuePositions(ended, f.now, 1); return err },
 		"Purge":        func() error { _, err := f.Purge(ended, f.now, 1); return err },
-		"CheckSchema":  func() error { return f.CheckSchema(ended) },
-		"Committed":    func() error { _, err := f.Committed(ended, escrow.Entry{InstitutionID: of}); return err },
+		"Roles":        func() error { _, err := f.Roles(ended, of); return err },
+		"KeyUses":      func() error { _, err := f.KeyUses(ended, of, []escrow.KeyID{s.keys[0].ID}); return err },
+		"NoteKeyUses":  func() error { return f.NoteKeyUses(ended, []escrow.KeyUse{{InstitutionID: of}}) },
+		"ExpiringKeys": func() error { _, err := f.ExpiringKeys(ended, f.now, f.now, 1); return err },
+		"CountExpiringKeys": func() error {
+			_, err := f.CountExpiringKeys(ended, f.now, f.now)
+			return err
+		},
+		"CheckSchema": func() error { return f.CheckSchema(ended) },
+		"Committed":   func() error { _, err := f.Committed(ended, escrow.Entry{InstitutionID: of}); return err },
 		"AddSecurityEvents": func() error {
 			return f.AddSecurityEvents(ended, []escrow.SecurityEvent{{ID: escrow.EntryID(f.uuid()), Count: 1}})
 		},

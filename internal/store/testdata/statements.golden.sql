@@ -13,7 +13,7 @@ BEGIN IMMEDIATE;
 -- Begin or Commit on PostgreSQL
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
--- Begin on SQLite, journal_heads; Head; FirstSequence, and lists of entries in a period; Positions, by their last steps; Entries, of a period
+-- Begin on SQLite, journal_heads; Head; FirstSequence, and lists of entries in a period; Positions, by their last steps; Positions, by their last steps, the last ones first; Entries, of a period
 SELECT institution_id, sequence, last_at, lost_sequence, closed_sequence
     FROM journal_heads
     WHERE institution_id = $1;
@@ -35,27 +35,41 @@ SELECT id, name, regions, verticals, created_at, version, closed_at
     WHERE id = ANY ($1::uuid[]);
 
 -- Begin on SQLite, api_keys; Key
-SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
+SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
+        expires_at, revoked_at, rotated_to, version
     FROM api_keys
     WHERE institution_id = $1 AND id = $2;
 
 -- Begin on SQLite, api_keys
-SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
+SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
+        expires_at, revoked_at, rotated_to, version
     FROM api_keys
     WHERE institution_id = $1 AND revoked_at IS NULL
         AND (expires_at IS NULL OR expires_at > (SELECT last_at FROM journal_heads WHERE journal_heads.institution_id = api_keys.institution_id));
 
 -- Begin on PostgreSQL, api_keys
-SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
+SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
+        expires_at, revoked_at, rotated_to, version
     FROM unnest($1::uuid[]) AS n (institution_id)
     JOIN api_keys USING (institution_id)
     WHERE TRUE AND revoked_at IS NULL
         AND (expires_at IS NULL OR expires_at > (SELECT last_at FROM journal_heads WHERE journal_heads.institution_id = api_keys.institution_id));
 
 -- Begin on PostgreSQL, api_keys
-SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
+SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
+        expires_at, revoked_at, rotated_to, version
     FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
     JOIN api_keys USING (institution_id, id);
+
+-- Begin on SQLite, roles; BookTables, rows of roles; BookTables, rows of roles after a cursor
+SELECT institution_id, name, permissions, version, created_at, updated_at
+    FROM roles
+    WHERE institution_id = $1;
+
+-- Begin on PostgreSQL, roles
+SELECT institution_id, name, permissions, version, created_at, updated_at
+    FROM roles
+    WHERE institution_id = ANY ($1::uuid[]);
 
 -- Begin on SQLite, policies; BookTables, rows of policies; BookTables, rows of policies after a cursor
 SELECT institution_id, region, min_amount, max_amount, allowed_currencies, created_at, updated_at
@@ -207,14 +221,24 @@ INSERT INTO institutions (id, name, regions, verticals, created_at, version,
         $6::bigint[], $7::timestamptz[]);
 
 -- Commit on SQLite, for each row
-INSERT INTO api_keys (institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to,
-        version)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+INSERT INTO api_keys (institution_id, id, label, owner, role, permissions, restriction, allowed_networks,
+        hash, created_at, expires_at, revoked_at, rotated_to, version)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
 
 -- Commit on PostgreSQL
-INSERT INTO api_keys (institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to,
-        version) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bytea[],
-        $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], $9::uuid[], $10::bigint[]);
+INSERT INTO api_keys (institution_id, id, label, owner, role, permissions, restriction, allowed_networks,
+        hash, created_at, expires_at, revoked_at, rotated_to, version) SELECT * FROM unnest($1::uuid[],
+        $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[],
+        $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::uuid[], $14::bigint[]);
+
+-- Commit on SQLite, for each row
+INSERT INTO roles (institution_id, name, permissions, version, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6);
+
+-- Commit on PostgreSQL
+INSERT INTO roles (institution_id, name, permissions, version, created_at,
+        updated_at) SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[],
+        $6::timestamptz[]);
 
 -- Commit on SQLite, for each row
 INSERT INTO policies (institution_id, region, min_amount, max_amount, allowed_currencies, created_at,
@@ -301,6 +325,18 @@ UPDATE api_keys AS t
     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::uuid[],
         $7::bigint[]) AS n (institution_id, id, label, expires_at, revoked_at, rotated_to, version)
     WHERE t.institution_id = n.institution_id AND t.id = n.id;
+
+-- Commit on SQLite, for each row
+UPDATE roles
+    SET permissions = $3, version = $4, updated_at = $5
+    WHERE institution_id = $1 AND name = $2;
+
+-- Commit on PostgreSQL
+UPDATE roles AS t
+    SET permissions = n.permissions, version = n.version, updated_at = n.updated_at
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[]) AS n (institution_id,
+        name, permissions, version, updated_at)
+    WHERE t.institution_id = n.institution_id AND t.name = n.name;
 
 -- Commit on SQLite, for each row
 UPDATE asset_templates
@@ -561,6 +597,46 @@ INSERT INTO security_events (id, at, institution_id, actor, code, method, path, 
     ON CONFLICT (id) DO UPDATE
     SET last_at = excluded.last_at, count = excluded.count;
 
+-- CopyFrom, rows of api_key_uses
+SELECT institution_id, id, last_used_at, last_used_from
+    FROM api_key_uses
+    ORDER BY institution_id, id LIMIT 512;
+
+-- CopyFrom, later rows of api_key_uses
+SELECT institution_id, id, last_used_at, last_used_from
+    FROM api_key_uses
+    WHERE (institution_id, id) > ($1, $2)
+    ORDER BY institution_id, id LIMIT 512;
+
+-- CopyFrom on SQLite, for each row of api_key_uses; NoteKeyUses on SQLite, for each row
+INSERT INTO api_key_uses (institution_id, id, last_used_at, last_used_from)
+    VALUES ($1, $2, $3, $4)
+    ON CONFLICT (institution_id, id) DO UPDATE
+    SET last_used_at = excluded.last_used_at, last_used_from = excluded.last_used_from
+    WHERE api_key_uses.last_used_at < excluded.last_used_at;
+
+-- CopyFrom on PostgreSQL, rows of api_key_uses; NoteKeyUses on PostgreSQL
+INSERT INTO api_key_uses (institution_id, id, last_used_at, last_used_from) SELECT * FROM unnest($1::uuid[],
+        $2::uuid[], $3::timestamptz[], $4::text[])
+    ON CONFLICT (institution_id, id) DO UPDATE
+    SET last_used_at = excluded.last_used_at, last_used_from = excluded.last_used_from
+    WHERE api_key_uses.last_used_at < excluded.last_used_at;
+
+-- Positions within a template, for each asset; Positions, within a template
+SELECT id, template_id
+    FROM assets
+    WHERE institution_id = $1 AND id = $2;
+
+-- Positions within a template on PostgreSQL
+SELECT id, template_id
+    FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
+    JOIN assets USING (institution_id, id);
+
+-- KeyUses on PostgreSQL
+SELECT institution_id, id, last_used_at, last_used_from
+    FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
+    JOIN api_key_uses USING (institution_id, id);
+
 -- Servers on PostgreSQL
 SELECT count(*)
     FROM pg_stat_activity
@@ -595,12 +671,36 @@ SELECT COALESCE(MAX(version_id), 0)
     WHERE is_applied;
 
 -- KeyByHash
-SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
+SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
+        expires_at, revoked_at, rotated_to, version
     FROM api_keys
     WHERE hash IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
         $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40,
         $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60,
         $61, $62, $63, $64);
+
+-- KeyUses
+SELECT institution_id, id, last_used_at, last_used_from
+    FROM api_key_uses
+    WHERE institution_id = $1 AND id = $2;
+
+-- ExpiringKeys
+SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
+        expires_at, revoked_at, rotated_to, version
+    FROM api_keys
+    WHERE revoked_at IS NULL AND expires_at IS NOT NULL AND expires_at > $1 AND expires_at <= $2
+    ORDER BY expires_at LIMIT $3;
+
+-- CountExpiringKeys
+SELECT count(*)
+    FROM api_keys
+    WHERE revoked_at IS NULL AND expires_at IS NOT NULL AND expires_at > $1 AND expires_at <= $2;
+
+-- Roles and Role
+SELECT institution_id, name, permissions, version, created_at, updated_at
+    FROM roles
+    WHERE institution_id = $1
+    ORDER BY name;
 
 -- Policies; Policy
 SELECT institution_id, region, min_amount, max_amount, allowed_currencies, created_at, updated_at
@@ -625,7 +725,7 @@ SELECT institution_id, id
     WHERE expires_at <= $1 AND state IN ('CREATED', 'FUNDED', 'PARTIALLY_RELEASED')
     ORDER BY expires_at LIMIT $2;
 
--- FirstSequence, and lists of entries in a period; HaltIfLost; Positions, by their last steps; Entries, of a period
+-- FirstSequence, and lists of entries in a period; HaltIfLost; Positions, by their last steps; Positions, by their last steps, the last ones first; Entries, of a period
 SELECT at
     FROM journal_entries
     WHERE institution_id = $1 AND sequence = $2;
@@ -756,6 +856,12 @@ SELECT institution_id
 
 -- NextTenant
 SELECT institution_id
+    FROM roles
+    WHERE institution_id > $1
+    ORDER BY institution_id LIMIT 1;
+
+-- NextTenant
+SELECT institution_id
     FROM policies
     WHERE institution_id > $1
     ORDER BY institution_id LIMIT 1;
@@ -812,6 +918,11 @@ SELECT id
 -- TablesOfNobody
 SELECT institution_id
     FROM api_keys
+    WHERE institution_id <= $1 LIMIT 1;
+
+-- TablesOfNobody
+SELECT institution_id
+    FROM roles
     WHERE institution_id <= $1 LIMIT 1;
 
 -- TablesOfNobody
@@ -905,7 +1016,8 @@ SELECT institution_id, sequence, last_at, lost_sequence, closed_sequence
     ORDER BY institution_id;
 
 -- BookTables, rows of api_keys
-SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
+SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
+        expires_at, revoked_at, rotated_to, version
     FROM api_keys
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 257;
@@ -916,7 +1028,8 @@ SELECT id
     WHERE institution_id = $1 AND id <= $2 LIMIT 1;
 
 -- BookTables, rows of api_keys after a cursor
-SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
+SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
+        expires_at, revoked_at, rotated_to, version
     FROM api_keys
     WHERE institution_id = $1 AND id > $2
     ORDER BY id ASC LIMIT 257;
@@ -1017,31 +1130,36 @@ SELECT id, name, regions, verticals, created_at, version, closed_at
     ORDER BY id ASC LIMIT 101;
 
 -- Keys
-SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
+SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
+        expires_at, revoked_at, rotated_to, version
     FROM api_keys
     WHERE institution_id = $1 AND revoked_at IS NULL
     ORDER BY id ASC LIMIT 101;
 
 -- Keys, after a cursor
-SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
+SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
+        expires_at, revoked_at, rotated_to, version
     FROM api_keys
     WHERE institution_id = $1 AND revoked_at IS NULL AND id > $2
     ORDER BY id ASC LIMIT 101;
 
 -- Keys, before a cursor
-SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
+SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
+        expires_at, revoked_at, rotated_to, version
     FROM api_keys
     WHERE institution_id = $1 AND revoked_at IS NULL AND id < $2
     ORDER BY id DESC LIMIT 101;
 
 -- Keys, of a period
-SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
+SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
+        expires_at, revoked_at, rotated_to, version
     FROM api_keys
     WHERE institution_id = $1 AND revoked_at IS NULL AND id >= $2 AND id < $3
     ORDER BY id ASC LIMIT 101;
 
 -- Keys, also revoked ones
-SELECT institution_id, id, label, role, hash, created_at, expires_at, revoked_at, rotated_to, version
+SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
+        expires_at, revoked_at, rotated_to, version
     FROM api_keys
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 101;
@@ -1068,6 +1186,22 @@ SELECT institution_id, id, code, name, vertical, region, config, created_at, ver
 SELECT institution_id, id, code, name, vertical, region, config, created_at, version, closed_at
     FROM asset_templates
     WHERE institution_id = $1 AND id >= $2 AND id < $3
+    ORDER BY id ASC LIMIT 101;
+
+-- Templates, within one
+SELECT institution_id, id, code, name, vertical, region, config, created_at, version, closed_at
+    FROM asset_templates
+    WHERE institution_id = $1 AND id = $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Templates, within some
+SELECT institution_id, id, code, name, vertical, region, config, created_at, version, closed_at
+    FROM (SELECT * FROM (SELECT institution_id, id, code, name, vertical, region, config, created_at,
+        version, closed_at FROM asset_templates WHERE institution_id = $1
+        AND id = $2 ORDER BY id ASC LIMIT 101) AS list_1 UNION ALL SELECT * FROM (SELECT institution_id, id,
+        code, name, vertical, region, config, created_at, version,
+        closed_at FROM asset_templates WHERE institution_id = $1
+        AND id = $3 ORDER BY id ASC LIMIT 101) AS list_2) AS lists
     ORDER BY id ASC LIMIT 101;
 
 -- Assets
@@ -1098,6 +1232,29 @@ SELECT institution_id, id, template_id, label, metadata, created_at, version, cl
 SELECT institution_id, id, template_id, label, metadata, created_at, version, closed_at
     FROM assets
     WHERE institution_id = $1 AND template_id = $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Assets, within one asset
+SELECT institution_id, id, template_id, label, metadata, created_at, version, closed_at
+    FROM assets
+    WHERE institution_id = $1 AND id = $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Assets, within some assets
+SELECT institution_id, id, template_id, label, metadata, created_at, version, closed_at
+    FROM (SELECT * FROM (SELECT institution_id, id, template_id, label, metadata, created_at, version,
+        closed_at FROM assets WHERE institution_id = $1
+        AND id = $2 ORDER BY id ASC LIMIT 101) AS list_1 UNION ALL SELECT * FROM (SELECT institution_id, id,
+        template_id, label, metadata, created_at, version,
+        closed_at FROM assets WHERE institution_id = $1
+        AND id = $3 ORDER BY id ASC LIMIT 101) AS list_2) AS lists
+    ORDER BY id ASC LIMIT 101;
+
+-- Assets, within some templates
+SELECT institution_id, id, template_id, label, metadata, created_at, version, closed_at
+    FROM (SELECT * FROM (SELECT institution_id, id, template_id, label, metadata, created_at, version,
+        closed_at FROM assets WHERE institution_id = $1
+        AND template_id = $2 ORDER BY id ASC LIMIT 101) AS list_1 UNION ALL SELECT * FROM (SELECT institution_id, id, template_id, label, metadata, created_at, version, closed_at FROM assets WHERE institution_id = $1 AND template_id = $3 ORDER BY id ASC LIMIT 101) AS list_2) AS lists
     ORDER BY id ASC LIMIT 101;
 
 -- Positions; Positions, counted; Positions, with events
@@ -1197,6 +1354,43 @@ SELECT institution_id, id, version, state, history_bytes, asset_id, holder_refer
     FROM positions
     WHERE institution_id = $1 AND currency = $2
     ORDER BY id ASC LIMIT 101;
+
+-- Positions, within some assets
+SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
+        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
+        metadata, created_at, updated_at
+    FROM (SELECT * FROM (SELECT institution_id, id, version, state, history_bytes, asset_id,
+        holder_reference, external_reference, unique_in, currency, decimals, amount, funded, released,
+        refunded, held, retained, expires_at, metadata, created_at,
+        updated_at FROM positions WHERE institution_id = $1
+        AND asset_id = $2 ORDER BY id ASC LIMIT 101) AS list_1 UNION ALL SELECT * FROM (SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference, unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at FROM positions WHERE institution_id = $1 AND asset_id = $3 ORDER BY id ASC LIMIT 101) AS list_2) AS lists
+    ORDER BY id ASC LIMIT 101;
+
+-- Positions, within some holders
+SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
+        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
+        metadata, created_at, updated_at
+    FROM (SELECT * FROM (SELECT institution_id, id, version, state, history_bytes, asset_id,
+        holder_reference, external_reference, unique_in, currency, decimals, amount, funded, released,
+        refunded, held, retained, expires_at, metadata, created_at,
+        updated_at FROM positions WHERE institution_id = $1
+        AND holder_reference = $2 ORDER BY id ASC LIMIT 101) AS list_1 UNION ALL SELECT * FROM (SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference, unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at FROM positions WHERE institution_id = $1 AND holder_reference = $3 ORDER BY id ASC LIMIT 101) AS list_2) AS lists
+    ORDER BY id ASC LIMIT 101;
+
+-- Positions, within a template
+SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
+        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
+        metadata, created_at, updated_at
+    FROM positions
+    WHERE institution_id = $1
+    ORDER BY id ASC LIMIT 501;
+
+-- Positions, by their last steps, the last ones first
+SELECT sequence, at, subject
+    FROM journal_entries
+    WHERE institution_id = $1 AND sequence > $2 AND sequence < $3 AND kind IN ('POSITION_CREATED',
+        'POSITION_STATE_CHANGED')
+    ORDER BY sequence DESC LIMIT $4;
 
 -- Entries
 SELECT body, private

@@ -1,0 +1,16 @@
+package escrow
+
+import "time"
+
+// KeyUse tells when and from where a key was last used. No entry tells of it: it is kept beside the
+// books, and can be lost.
+type KeyUse struct {
+	InstitutionID InstitutionID
+	ID            KeyID
+	LastUsedAt    time.Time
+	// LastUsedFrom is an address.
+	LastUsedFrom string
+}
+
+// KeyExpiryNotice is how long before it ends a key is told of.
+const KeyExpiryNotice = 14 * 24 * time.Hour

@@ -1,0 +1,99 @@
+package escrow
+
+import "time"
+
+// Rights is what an actor may do: which commands, and on what. From where and until when a key can
+// be used is no part of that: a key of a narrow network, or of a day, makes others for elsewhere.
+type Rights struct {
+	Permissions PermissionSet
+	Restriction Restriction
+}
+
+// AllRights is what the operator and the system may do.
+func AllRights() Rights { return Rights{Permissions: allPermissions} }
+
+// giving is a command that gives rights to others.
+type giving interface {
+	// gives returns what the command gives, and nothing where decide refuses it for another reason.
+	gives(*Books) Rights
+}
+
+// checkGiving refuses a command with which an actor would give what it does not have.
+func (b *Books) checkGiving(rights Rights, command Command) *Error {
+	giver, ok := command.(giving)
+	if !ok {
+		return nil
+	}
+
+	given := giver.gives(b)
+	if lacks := given.Permissions.Without(rights.Permissions); lacks != 0 {
+		return Errorf(CodePermissionMissing,
+			"Nobody gives what they do not have; this takes %s.", join(lacks.List()))
+	}
+	// No command of a restricted key comes here, as none that gives is confined; this is there for
+	// the first that is.
+	if !rights.Restriction.Contains(given.Restriction) {
+		return restricted("Nobody gives what they do not have: what is given must be as restricted as who gives it.")
+	}
+	return nil
+}
+
+// RightsOfKey returns what a key may do. Roles are the institution's own; those that are built in
+// need not be there, and one that is nowhere gives nothing.
+func RightsOfKey(key APIKey, role func(RoleName) (Role, bool)) Rights {
+	rights := Rights{Restriction: key.Restriction}
+	if key.Role == "" {
+		rights.Permissions = key.Permissions
+	} else if builtIn, ok := key.Role.builtIn(); ok {
+		rights.Permissions = builtIn.Permissions
+	} else if own, ok := role(key.Role); ok {
+		rights.Permissions = own.Permissions
+	}
+	return rights
+}
+
+// rights returns what an actor may do, judged by what its key and its role are now, under the lock of
+// its institution's journal; or refuses an actor that is nobody.
+func (b *Books) rights(actor Actor, at time.Time) (Rights, *Error) {
+	// An actor that was never set is nobody, not the operator.
+	if actor.word != "" {
+		return AllRights(), nil
+	}
+
+	key, ok := b.Keys.Get(actor.Key)
+	if !ok || !key.Active(at) {
+		return Rights{}, InvalidKey()
+	}
+	return RightsOfKey(key, b.Roles.Get), nil
+}
+
+// checkRights refuses a command that its actor may not give. Of a batch it looks at the permissions
+// alone: which of the items are beyond a restriction is told of each by itself.
+func (b *Books) checkRights(rights Rights, command Command) *Error {
+	refusal := checkPermissions(rights.Permissions, command)
+	if _, isBatch := command.(PositionBatch); refusal != nil || isBatch {
+		return refusal
+	}
+	if refusal := b.checkRestriction(rights, command); refusal != nil {
+		return refusal
+	}
+	return b.checkGiving(rights, command)
+}
+
+// checkPermissions refuses a command that takes a permission which its actor has not. A batch takes
+// what each of its items takes.
+func checkPermissions(has PermissionSet, command Command) *Error {
+	switch c := command.(type) {
+	case PositionBatch:
+		for _, item := range c.items {
+			if item.refusal == nil && !has.Has(item.command.permission()) {
+				return missing(item.command.permission())
+			}
+		}
+	case single:
+		if !has.Has(c.permission()) {
+			return missing(c.permission())
+		}
+	}
+	return nil
+}
