@@ -167,12 +167,13 @@ func testRandomRequests(t *testing.T, s *service) {
 	table := slices.DeleteFunc(slices.Clone(contractTable), func(route agreed) bool { return strings.HasSuffix(route.route, "/close") })
 	commands := slices.DeleteFunc(slices.Clone(table), func(route agreed) bool { return route.body == nil })
 	slices.Reverse(commands) // What comes first is drawn more often.
+	creations := slices.DeleteFunc(slices.Clone(commands), func(route agreed) bool { return route.status != http.StatusCreated })
 	keys := []string{b.Admin.Key, b.Admin.Key, b.Admin.Key, b.Admin.Key, b.Admin.Key, b.Admin.Key, rootKey, rootKey, b.ReadOnly.Key, "x"}
 	statuses, sent := make(map[int]int), 0
 	rapid.Check(t, func(t *rapid.T) {
 		draw := drawing{t, known}
 		for range 10 {
-			routes := rapid.SampledFrom([][]agreed{commands, table}).Draw(t, "routes")
+			routes := rapid.SampledFrom([][]agreed{commands, creations, table}).Draw(t, "routes")
 			route := rapid.SampledFrom(routes).Draw(t, "route")
 			r := wire{key: rapid.SampledFrom(keys).Draw(t, "key")}
 			if route.takes == root && r.key == b.Admin.Key {
