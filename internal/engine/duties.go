@@ -20,8 +20,10 @@ const (
 	// purgePage bounds one DELETE, purgeInterval is how often one is due.
 	purgePage     = 1000
 	purgeInterval = time.Minute
-	// dutyTimeout bounds one round of a duty.
-	dutyTimeout = 30 * time.Second
+	// dutyTimeout bounds one round of a duty, lastRoundTimeout the one that keeps the engine from
+	// closing.
+	dutyTimeout      = 30 * time.Second
+	lastRoundTimeout = time.Second
 )
 
 // The names of the duties in metrics and logs.
@@ -50,6 +52,16 @@ func (e *Engine) every(ctx context.Context, interval time.Duration, work func(co
 		work(round)
 		done()
 	}
+}
+
+// everyAndLast is every for work that writes what waits in memory: it is called once more when the
+// engine closes, for lastRoundTimeout at most.
+func (e *Engine) everyAndLast(ctx context.Context, interval time.Duration, work func(context.Context)) {
+	e.every(ctx, interval, work)
+
+	last, cancel := context.WithTimeout(context.Background(), lastRoundTimeout)
+	defer cancel()
+	work(last)
 }
 
 // expirePositions moves positions that have outlived their expiresAt to EXPIRED, on one

@@ -99,11 +99,7 @@ func (k *keyUses) addTo(uses map[escrow.KeyID]escrow.KeyUse, ids []escrow.KeyID)
 
 // writeKeyUses writes when keys were last used, now and then and when the engine closes.
 func (e *Engine) writeKeyUses(ctx context.Context) {
-	e.every(ctx, keyUseInterval, e.flushKeyUses)
-
-	last, cancel := context.WithTimeout(context.Background(), securityInterval)
-	defer cancel()
-	e.flushKeyUses(last)
+	e.everyAndLast(ctx, keyUseInterval, e.flushKeyUses)
 }
 
 // flushKeyUses writes the uses that wait. What cannot be written waits on.

@@ -146,7 +146,7 @@ func (s *securityEvents) wrote(now time.Time, events []escrow.SecurityEvent) {
 
 // writeSecurityEvents writes the security events that wait. What cannot be written waits on.
 func (e *Engine) writeSecurityEvents(ctx context.Context) {
-	flush := func(ctx context.Context) {
+	e.everyAndLast(ctx, securityInterval, func(ctx context.Context) {
 		events := e.securityEvents.unwritten()
 		if len(events) > 0 {
 			if err := e.store.AddSecurityEvents(ctx, events); err != nil {
@@ -155,11 +155,5 @@ func (e *Engine) writeSecurityEvents(ctx context.Context) {
 			}
 		}
 		e.securityEvents.wrote(e.config.Now(), events)
-	}
-
-	e.every(ctx, securityInterval, flush)
-
-	last, cancel := context.WithTimeout(context.Background(), securityInterval)
-	defer cancel()
-	flush(last)
+	})
 }
