@@ -106,6 +106,8 @@ UPKEEP = ["version", "createdAt", "closedAt?"]
 INSTITUTION = ["id", "name", "regions", "verticals"] + UPKEEP
 KEY = ["id", "label?", "owner?", "role?", "permissions?", "restrict?", "holderReferences?", "allowedNetworks?", "hash", "createdAt",
        "expiresAt?", "revokedAt?", "rotatedTo?", "version"]
+PROVIDER = ["issuer", "clientId", "hasSecret", "secretNumber", "audience?", "claims", "roleByGroup?", "version", "createdAt"]
+USER = ["id", "issuer", "identitySubject?", "displayName?", "email?", "joinedAt", "suspendedAt?", "suspensions", "version"]
 TEMPLATE = ["id", "code", "name", "vertical", "region", "config"] + UPKEEP
 ASSET = ["id", "templateId", "label?"] + UPKEEP + ["metadata?"]
 EVENTS = {
@@ -116,6 +118,12 @@ EVENTS = {
     "API_KEY_ROTATED": KEY + ["replaces", "replacedExpiresAt"],
     "API_KEY_REVOKED": KEY,
     "API_KEY_UPDATED": KEY,
+    "IDENTITY_PROVIDER_SET": PROVIDER,
+    "IDENTITY_PROVIDER_REMOVED": PROVIDER + ["removedAt"],
+    "USER_JOINED": USER,
+    "USER_UPDATED": USER,
+    "USER_SUSPENDED": USER,
+    "USER_RESTORED": USER,
     "ROLE_SET": ["name", "permissions", "version", "createdAt"],
     "POLICY_SET": ["region", "position", "createdAt"],
     "ASSET_TEMPLATE_CREATED": TEMPLATE,
@@ -131,14 +139,17 @@ EVENTS = {
     "HISTORY_ACCEPTED": ["id", "lostSequence", "checkpoint?"],
 }
 # The members whose values stand beside the entry, which has a commitment to each. Of keys and assets the label is one.
-NUMBERS = ["version", "lostSequence", "entries", "erased", "open"]
-PRIVATE = ["externalReference", "holderReference", "holderReferences", "label", "metadata", "owner", "reason"]
+NUMBERS = ["version", "lostSequence", "entries", "erased", "open", "secretNumber", "suspensions"]
+PRIVATE = ["displayName", "email", "externalReference", "holderReference", "holderReferences", "identitySubject", "label", "metadata", "owner", "reason"]
 PERMISSIONS = [
-    "assets.create", "assets.read", "assets.update", "audit.read", "institutions.create", "institutions.read", "institutions.update",
+    "assets.create", "assets.read", "assets.update", "audit.read", "identity_provider.set", "institutions.create",
+    "institutions.read", "institutions.update",
     "journal.read", "keys.manage", "keys.read", "metrics.read", "personal_data.read", "policies.read", "policies.set", "positions.cancel",
     "positions.create", "positions.erase", "positions.fund", "positions.read", "positions.release", "proofs.read", "reports.read",
-    "roles.manage", "roles.read", "security_events.read", "templates.create", "templates.read", "templates.update"]
+    "roles.manage", "roles.read", "security_events.read", "templates.create", "templates.read", "templates.update",
+    "users.manage", "users.read"]
 RESTRICTION = ["templateIds", "assetIds", "maxAmount"]
+CLAIMS = ["groups", "name", "email"]
 CODES = ["CONSTR_ESCROW", "CONSTR_RETAINAGE", "TF_INVOICE", "TF_LC"]
 CONFIG = ["currency", "region", "minAmount", "maxAmount", "retainagePercentage", "maxTenorDays", "country", "issuingBankCountry", "uniqueExternalReference"]
 REFERENCES = {"assetId": "ast", "assetIds": "ast", "templateId": "tmpl", "templateIds": "tmpl", "uniqueIn": "tmpl", "replaces": "key", "rotatedTo": "key"}
@@ -171,7 +182,7 @@ def read_entry(body, sequence):
             require(type(value) is int and -2**63 <= value < 2**63, f"entry {sequence}: {member} is no number")
         elif member in ("amount", "retained"):
             minor_units(value)
-        elif member == "complete":
+        elif member in ("complete", "hasSecret"):
             require(type(value) is bool, f"entry {sequence}: {member} is neither true nor false")
         elif member == "config":
             require(list(value) == [m for m in CONFIG if m in value] and "" not in value.values(), f"entry {sequence} has no config of a template")
@@ -187,13 +198,22 @@ def read_entry(body, sequence):
                     f"entry {sequence} has not permissions in their order")
         elif member == "restrict":
             require_restriction(value, sequence)
+        elif member == "claims":
+            require(type(value) is dict and list(value) == [m for m in CLAIMS if m in value], f"entry {sequence} has no names of claims")
+            require(all(type(one) is str and one for one in value.values()), f"entry {sequence} has an empty name of a claim")
+        elif member == "roleByGroup":
+            require(type(value) is dict and value and list(value) == sorted(value, key=str.encode), f"entry {sequence} has groups that are not in their order")
+            require(all(type(one) is str and one != "holder" for one in value.values()), f"entry {sequence} has groups with no roles of groups")
         elif member == "allowedNetworks":
             require(type(value) is list and value and all(type(one) is str for one in value), f"entry {sequence} has no networks")
-    subject = {"POLICY_SET": "policy/" + event.get("region", ""), "ROLE_SET": "role/" + event.get("name", "")}.get(kind) or event["id"]
+    subject = {"POLICY_SET": "policy/" + event.get("region", ""), "ROLE_SET": "role/" + event.get("name", ""), "IDENTITY_PROVIDER_SET":
+               "identity-provider", "IDENTITY_PROVIDER_REMOVED": "identity-provider"}.get(kind) or event["id"]
     require(entry["subject"] == subject, f"entry {sequence} is on another subject than its event")
     require(re.fullmatch("entry" + ID, entry["id"]), f"entry {sequence} has no id")
     require(type(entry["sequence"]) is int, f"entry {sequence} has no sequence")
-    require(re.fullmatch("root|system|key" + ID, entry["actor"]), f"entry {sequence} has no actor")
+    require(re.fullmatch("root|system|(key|usr)" + ID, entry["actor"]), f"entry {sequence} has no actor")
+    require(kind != "USER_JOINED" or entry["actor"] == subject, f"entry {sequence} has a user join by another one")
+    require(kind != "IDENTITY_PROVIDER_REMOVED" or not event["hasSecret"], f"entry {sequence} has a secret of what was removed")
     require_time(entry["at"])
     return entry
 

@@ -40,6 +40,8 @@ type serverFlags struct {
 	TrustedProxies     string `env:"TRUSTED_PROXIES" help:"The addresses of the proxies that are trusted to tell the client's address, like 10.0.0.10,10.0.0.11, or networks that nobody else is in."`
 	ClientHeader       string `env:"CLIENT_ADDRESS_HEADER" name:"client-address-header" default:"X-Forwarded-For" help:"The header in which trusted proxies tell the client's address: X-Forwarded-For, or Forwarded (RFC 7239)."`
 
+	peopleFlags `embed:""`
+
 	// What browsers may see and call.
 	PublicDocsEnabled  string `env:"PUBLIC_DOCS_ENABLED" help:"Whether /docs and /openapi.json need no key: true or false. Default true when HOST is a loopback address, otherwise false."`
 	CORSAllowedOrigins string `env:"CORS_ALLOWED_ORIGINS" name:"cors-allowed-origins" help:"The web origins from which browsers may call the API, like https://console.example.com; none when left out."`
@@ -96,6 +98,8 @@ type serverConfig struct {
 	metricsKey      string
 	// keySecrets are what the secrets of new keys are derived from; the root key without any.
 	keySecrets []string
+	// people is how people come in, beside the keys.
+	people peopleConfig
 	// rootNetworks are those from which the root key is accepted; without any, all are.
 	rootNetworks []netip.Prefix
 	proxies      web.Proxies
@@ -168,6 +172,8 @@ func (f serverFlags) config(stderr io.Writer) (serverConfig, error) {
 		allowForeignSchema: r.yesNo("ALLOW_FOREIGN_SCHEMA", f.AllowForeignSchema),
 	}
 	config.databaseURL, config.databaseConnections = r.database(f.databaseFlags)
+	config.people = r.people(f.peopleFlags,
+		append([]string{config.rootKey, config.previousRootKey, config.metricsKey}, config.keySecrets...)...)
 	// A signing key has a name, which must be the origin's.
 	config.signers = r.signers("CHECKPOINT_SIGNING_KEY", f.CheckpointSigningKey, config.checkpointOrigin)
 	config.signedPath = signedPath(f.SignedCheckpoints, config.databaseURL)

@@ -81,3 +81,22 @@ func (s *service) takeLeave(ctx context.Context) {
 		}
 	}
 }
+
+// drain goes on serving for the shutdown delay, while /ready answers 503: load balancers need a
+// while to notice, and the server still answers what they send until then. Its error is that of a
+// server that ends meanwhile.
+func (s *service) drain() error {
+	if s.config.shutdownDelay == 0 {
+		return nil
+	}
+	s.config.logger.Info("about to shut down", "delay", s.config.shutdownDelay)
+
+	timer := time.NewTimer(s.config.shutdownDelay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case err := <-s.served:
+		return err
+	}
+}

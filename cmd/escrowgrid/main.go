@@ -43,21 +43,22 @@ func main() {
 // cli is the command line. A flag's help text is its documentation; the name of its
 // variable is shown with it. The commands are in the order in which a newcomer needs them.
 type cli struct {
-	Serve      serveCommand       `cmd:"" help:"Run the server."`
-	Migrate    migrateCommand     `cmd:"" help:"Migrate the database's schema to this version."`
-	Demo       demoCommand        `cmd:"" help:"Run a server and show one position's lifecycle, request by request."`
-	Verify     verifyCommand      `cmd:"" help:"Rebuild journals and state, and compare them with what is stored and signed."`
-	Export     exportCommand      `cmd:"" help:"Write an institution's journal to a file that can be verified elsewhere."`
-	Backup     backupCommand      `cmd:"" help:"Copy an SQLite database while a server uses it, and verify the copy."`
-	Restore    restoreCommand     `cmd:"" help:"Restore an SQLite database from a backup."`
-	Copy       copyCommand        `cmd:"" help:"Copy a database to another, as from SQLite to PostgreSQL, and verify the copy."`
-	Import     importCommand      `cmd:"" help:"Import the database of EscrowGrid's prototype."`
-	Accept     acceptCommand      `cmd:"" name:"accept-history" help:"Open institutions whose journals have lost entries."`
-	LoadTest   loadTestCommand    `cmd:"" name:"loadtest" help:"Test how much load a server takes, and that nothing is lost."`
-	Health     healthcheckCommand `cmd:"" name:"healthcheck" help:"Ask the server on this machine whether it is alive."`
-	SigningKey signingKeyCommand  `cmd:"" name:"signing-key" help:"Make a key that signs checkpoints of the transparency log."`
-	OpenAPI    openAPICommand     `cmd:"" name:"openapi" help:"Print the OpenAPI 3.1 document of the API."`
-	Version    versionCommand     `cmd:"" help:"Print the version."`
+	Serve      serveCommand         `cmd:"" help:"Run the server."`
+	Migrate    migrateCommand       `cmd:"" help:"Migrate the database's schema to this version."`
+	Demo       demoCommand          `cmd:"" help:"Run a server and show one position's lifecycle, request by request."`
+	Verify     verifyCommand        `cmd:"" help:"Rebuild journals and state, and compare them with what is stored and signed."`
+	Export     exportCommand        `cmd:"" help:"Write an institution's journal to a file that can be verified elsewhere."`
+	Backup     backupCommand        `cmd:"" help:"Copy an SQLite database while a server uses it, and verify the copy."`
+	Restore    restoreCommand       `cmd:"" help:"Restore an SQLite database from a backup."`
+	Copy       copyCommand          `cmd:"" help:"Copy a database to another, as from SQLite to PostgreSQL, and verify the copy."`
+	Import     importCommand        `cmd:"" help:"Import the database of EscrowGrid's prototype."`
+	Accept     acceptCommand        `cmd:"" name:"accept-history" help:"Open institutions whose journals have lost entries."`
+	Rotate     rotateSecretsCommand `cmd:"" name:"rotate-secrets" help:"Encrypt the secrets in the database with a new key."`
+	LoadTest   loadTestCommand      `cmd:"" name:"loadtest" help:"Test how much load a server takes, and that nothing is lost."`
+	Health     healthcheckCommand   `cmd:"" name:"healthcheck" help:"Ask the server on this machine whether it is alive."`
+	SigningKey signingKeyCommand    `cmd:"" name:"signing-key" help:"Make a key that signs checkpoints of the transparency log."`
+	OpenAPI    openAPICommand       `cmd:"" name:"openapi" help:"Print the OpenAPI 3.1 document of the API."`
+	Version    versionCommand       `cmd:"" help:"Print the version."`
 
 	ShowVersion kong.VersionFlag `name:"version" help:"Print the version, and exit."`
 }

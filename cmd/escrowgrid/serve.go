@@ -15,11 +15,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/escrowgrid/escrowgrid/internal/egress"
 	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/httpapi"
+	"github.com/escrowgrid/escrowgrid/internal/identity"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/tracing/otlp"
+	"github.com/escrowgrid/escrowgrid/internal/vault"
 	"github.com/escrowgrid/escrowgrid/internal/verify"
 )
 
@@ -46,8 +49,13 @@ func (c *serveCommand) Run(ctx context.Context, out output, wrong misspellings) 
 		return err
 	}
 	// A server can make a key only where it can keep it, which is beside an SQLite file.
-	if config.rootKey == "" && !strings.HasPrefix(config.databaseURL, "sqlite:") {
+	isSQLite := strings.HasPrefix(config.databaseURL, "sqlite:")
+	switch {
+	case config.rootKey != "" || isSQLite:
+	case !config.people.rootDisabled:
 		return &usageError{"ROOT_API_KEY: is required with PostgreSQL; it takes at least 32 characters"}
+	case len(config.keySecrets) == 0:
+		return &usageError{"KEY_DERIVATION_SECRET: is required with PostgreSQL where there is no ROOT_API_KEY"}
 	}
 
 	s, err := start(ctx, config, c.Migrate)
@@ -66,6 +74,8 @@ type service struct {
 	transparencyLog *journallog.Log
 	watch           *verify.Watch  // nil when VERIFY_INTERVAL is 0s
 	traces          *otlp.Exporter // nil when nothing is traced
+	egress          *egress.Client
+	people          *identity.Verifier
 	handler         *httpapi.API
 	server          *http.Server
 	listener        net.Listener
@@ -74,8 +84,10 @@ type service struct {
 	served chan error
 	// url is where a client on this machine reaches the server.
 	url string
-	// rootKey is the configured key, or the one in the file beside the database.
+	// rootKey is the configured key, or the one in the file beside the database; keyring the same of
+	// the encryption keys, nil where there is none.
 	rootKey string
+	keyring *vault.Keyring
 	// stopping is closed when the server is about to stop: from then on /ready answers 503.
 	stopping chan struct{}
 }
@@ -122,6 +134,9 @@ func start(ctx context.Context, config serverConfig, migrate bool) (_ *service, 
 	if s.rootKey, err = rootKey(config); err != nil {
 		return nil, err
 	}
+	if s.keyring, err = keyringOf(ctx, config, s.store); err != nil {
+		return nil, err
+	}
 
 	// Libraries register metrics in the default registry by themselves; this one has only ours.
 	registry := prometheus.NewRegistry()
@@ -153,6 +168,7 @@ func (s *service) startWork(ctx context.Context, metrics prometheus.Registerer) 
 		Now:            time.Now,
 		Random:         rand.Reader,
 		Metrics:        metrics,
+		Keyring:        s.keyring,
 		QueueSize:      c.queueSize,
 		GroupSize:      c.groupSize,
 		ExpiryInterval: c.expiryInterval,
@@ -160,6 +176,10 @@ func (s *service) startWork(ctx context.Context, metrics prometheus.Registerer) 
 	if err != nil {
 		return err
 	}
+	if err := s.checkSecrets(ctx); err != nil {
+		return err
+	}
+	s.reachOut(metrics)
 
 	signed, err := journallog.OpenSigned(c.signedPath)
 	if err != nil {
@@ -210,12 +230,18 @@ func (s *service) api(registry *prometheus.Registry) (*httpapi.API, error) {
 		Gatherer:        registry,
 		RootKey:         s.rootKey,
 		PreviousRootKey: c.previousRootKey,
+		RootKeyDisabled: c.people.rootDisabled,
 		KeySecrets:      c.keySecrets,
 		MetricsKey:      c.metricsKey,
 		RootNetworks:    c.rootNetworks,
 		Proxies:         c.proxies,
 		AllowedOrigins:  c.allowedOrigins,
 		PublicDocs:      c.publicDocs,
+		PublicURL:       c.people.publicURL,
+		Identity:        s.people,
+		Operators:       c.people.operators,
+		CheckURL:        s.egress.CheckURL,
+		Keyring:         s.keyring,
 		RateLimit: httpapi.RateLimit{
 			Enabled:          c.rateLimited,
 			RPS:              c.rps,
@@ -252,25 +278,6 @@ func (s *service) wait(ctx context.Context) error {
 	}
 }
 
-// drain goes on serving for the shutdown delay, while /ready answers 503: load balancers need a
-// while to notice, and the server still answers what they send until then. Its error is that of a
-// server that ends meanwhile.
-func (s *service) drain() error {
-	if s.config.shutdownDelay == 0 {
-		return nil
-	}
-	s.config.logger.Info("about to shut down", "delay", s.config.shutdownDelay)
-
-	timer := time.NewTimer(s.config.shutdownDelay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case err := <-s.served:
-		return err
-	}
-}
-
 // close accepts no more requests, finishes the accepted ones within the shutdown timeout, and
 // closes the database.
 func (s *service) close(ctx context.Context) error {
@@ -296,6 +303,10 @@ func (s *service) release(ctx context.Context) error {
 	if s.engine != nil {
 		err = errors.Join(err, s.engine.Close(ctx))
 	}
+	if s.people != nil {
+		s.people.Close()
+		s.egress.CloseIdleConnections()
+	}
 	if err != nil {
 		err = fmt.Errorf("not all was finished within %s: %w", s.config.shutdownTimeout, err)
 	}
@@ -320,15 +331,4 @@ func (s *service) release(ctx context.Context) error {
 		err = errors.Join(err, s.store.Close())
 	}
 	return err
-}
-
-// buildInfo is a metric whose label shows the version on dashboards.
-func buildInfo() prometheus.Collector {
-	info := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name:        "escrowgrid_build_info",
-		Help:        "Always 1; its label is the version.",
-		ConstLabels: prometheus.Labels{"version": version()},
-	})
-	info.Set(1)
-	return info
 }

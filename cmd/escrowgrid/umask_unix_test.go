@@ -64,7 +64,7 @@ func TestWhatTheProgramWritesIsItsOwnersAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"e.db", "e.db-wal", "e.db-shm", "e.db.root-key", "backup.db", "bundle"} {
+	for _, want := range []string{"e.db", "e.db-wal", "e.db-shm", "e.db.root-key", "e.db.encryption-key", "backup.db", "bundle"} {
 		if !slices.Contains(names, want) {
 			t.Errorf("%s is not there, only %s", want, strings.Join(names, " "))
 		}

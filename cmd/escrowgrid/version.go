@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"runtime/debug"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // release is set by the linker for a release: -ldflags "-X main.release=1.2.3".
@@ -32,4 +34,15 @@ type versionCommand struct{}
 func (versionCommand) Run(out output) error {
 	_, err := fmt.Fprintln(out.stdout, "escrowgrid", version())
 	return err
+}
+
+// buildInfo is a metric whose label shows the version on dashboards.
+func buildInfo() prometheus.Collector {
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name:        "escrowgrid_build_info",
+		Help:        "Always 1; its label is the version.",
+		ConstLabels: prometheus.Labels{"version": version()},
+	})
+	info.Set(1)
+	return info
 }

@@ -13,7 +13,7 @@ write_once() { # NAME VALUE
 	[ -e "secrets/$1" ] || printf '%s\n' "$2" >"secrets/$1"
 	chmod 644 "secrets/$1"
 }
-for name in postgres_owner_password postgres_server_password root_api_key metrics_api_key grafana_password; do
+for name in postgres_owner_password postgres_server_password root_api_key metrics_api_key encryption_key grafana_password; do
 	write_once "$name" "$(openssl rand -hex 32)"
 done
 keep database_owner_url "postgres://owner:$(cat secrets/postgres_owner_password)@postgres/escrowgrid?sslmode=disable"

@@ -154,6 +154,30 @@ func keysRow() row {
 			help: "Active keys that end within 14 days. Rotate those that are in use: the log names them, once a day " +
 				"each.",
 		},
+
+		{
+			title:   "Tokens of people",
+			unit:    "ops",
+			queries: []query{{expr: rate("outcome", "escrowgrid_identity_tokens_total"), legend: "{{outcome}}"}},
+			help: "Cached ones had been verified before. Many that are invalid are a client that goes on with an " +
+				"old token, or somebody who tries.",
+		},
+		{
+			title:   "Identity providers that cannot be asked",
+			unit:    "none",
+			queries: currentByInstance("escrowgrid_identity_providers_failing"),
+			help: "Their people go on with keys that are known. If it stays, the provider is away, or the servers " +
+				"may not reach it.",
+		},
+		{
+			title: "Requests to others",
+			unit:  "ops",
+			queries: []query{{
+				expr:   rate("purpose, outcome", "escrowgrid_egress_requests_total"),
+				legend: "{{purpose}} {{outcome}}",
+			}},
+			help: "What the servers send out, or refuse to send because of where it would go.",
+		},
 	}}
 }
 

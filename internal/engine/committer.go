@@ -221,6 +221,7 @@ func (c *committer) attempt(group []*pending) (err error) {
 	// Also where the outcome stays unknown: a key may be revoked.
 	for _, b := range books {
 		c.engine.forgetKeys(b.Keys.Updated())
+		c.engine.forgetProviders(b)
 	}
 	if err != nil {
 		return err

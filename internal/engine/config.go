@@ -9,9 +9,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/vault"
 )
 
-// Config is what an engine needs. Fields without a note must be set.
+// Config is what an engine needs. Fields must be set, unless it is noted that they may be missing.
 type Config struct {
 	Store  *store.Store
 	Logger *slog.Logger
@@ -21,6 +22,10 @@ type Config struct {
 	Random io.Reader
 	// Metrics registers the engine's metrics.
 	Metrics prometheus.Registerer
+
+	// Keyring seals the secrets that are kept, and opens them; nil where there is none, and then
+	// none can be kept.
+	Keyring *vault.Keyring
 
 	// QueueSize bounds the commands that wait, each item of a position batch being
 	// one; more are refused with CodeOverloaded.

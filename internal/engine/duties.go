@@ -34,6 +34,7 @@ const (
 	dutyHistory        = "history"
 	dutyAbandoned      = "abandoned sessions"
 	dutyKeyUses        = "key uses"
+	dutySessions       = "sessions"
 	dutyKeyExpiry      = "key expiry"
 )
 

@@ -34,8 +34,11 @@ type Engine struct {
 	metrics        *metrics
 	committers     []*committer
 	keys           *lru.Cache[escrow.SecretHash, escrow.APIKey]
+	users          *lru.Cache[ownedIdentity, escrow.UserID]
+	issuers        *lru.Cache[string, []escrow.IdentityProvider]
 	securityEvents securityEvents
 	keyUses        keyUses
+	seenSessions   seenSessions
 
 	// accepting is held for reading while a command is put into a queue, and for
 	// writing to close the queues.
@@ -64,7 +67,9 @@ func New(config Config) (*Engine, error) {
 		store:   config.Store,
 		log:     config.Logger,
 		metrics: newMetrics(config.Metrics),
-		keys:    newKeyCache(),
+		keys:    newCache[escrow.SecretHash, escrow.APIKey](maxCachedKeys),
+		users:   newCache[ownedIdentity, escrow.UserID](maxCachedUsers),
+		issuers: newCache[string, []escrow.IdentityProvider](maxCachedIssuers),
 		stop:    stop,
 		quit:    make(chan struct{}),
 	}
@@ -88,6 +93,7 @@ func New(config Config) (*Engine, error) {
 	e.duties.Go(func() { e.purge(ctx) })
 	e.duties.Go(func() { e.writeSecurityEvents(ctx) })
 	e.duties.Go(func() { e.writeKeyUses(ctx) })
+	e.duties.Go(func() { e.writeSeenSessions(ctx) })
 	e.duties.Go(func() { e.tellExpiringKeys(ctx) })
 	e.duties.Go(func() { e.watchHistory(ctx) })
 	e.duties.Go(func() { e.endAbandoned(ctx) })
@@ -149,6 +155,9 @@ type Answer struct {
 // A replayed refusal comes with an Answer that has Replayed set. A batch is one
 // request: what became of its items is in the Answer's BatchResults, or, where it
 // was refused as a whole, in the error's Items.
+//
+// A secret that comes with a command is sealed first; without a keyring it is refused with
+// CodeEncryptionKeyMissing.
 func (e *Engine) Do(ctx context.Context, request escrow.Request) (Answer, error) {
 	answer, err := e.do(ctx, request)
 
@@ -164,6 +173,10 @@ func (e *Engine) Do(ctx context.Context, request escrow.Request) (Answer, error)
 }
 
 func (e *Engine) do(ctx context.Context, request escrow.Request) (Answer, error) {
+	request, err := e.sealed(request)
+	if err != nil {
+		return Answer{}, err
+	}
 	p := &pending{
 		ctx:     ctx,
 		request: request,

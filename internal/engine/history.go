@@ -19,8 +19,10 @@ func (e *Engine) watchHistory(ctx context.Context) {
 
 // historyLost is called with each journal that has lost entries.
 func (e *Engine) historyLost(lost store.LostHistory) {
-	// The keys that are remembered may be lost with them.
+	// The keys and users that are remembered may be lost with them.
 	e.keys.Purge()
+	e.users.Purge()
+	e.issuers.Purge()
 	e.log.Error("the database has gone back: a journal has lost entries that were acknowledged; "+
 		"its institution is halted until escrowgrid accept-history opens it",
 		"institution_id", lost.Institution, "seen", lost.Seen.Sequence, "head", lost.Head.Sequence)

@@ -12,21 +12,46 @@ import (
 // bytes each.
 const maxCachedKeys = 10_000
 
-// newKeyCache returns an empty cache of API keys by the hash of their secret. Whose key a
-// hash is of never changes, nor does what it was made for. What does, its expiry and revocation,
-// may be older in the cache than in the database.
-func newKeyCache() *lru.Cache[escrow.SecretHash, escrow.APIKey] {
-	keys, err := lru.New[escrow.SecretHash, escrow.APIKey](maxCachedKeys)
+// newCache returns an empty cache of so many.
+//
+// That of API keys is by the hash of their secret. Whose key a hash is of never changes, nor does what
+// it was made for. What does, its expiry and revocation, may be older in the cache than in the database.
+func newCache[K comparable, V any](size int) *lru.Cache[K, V] {
+	cache, err := lru.New[K, V](size)
 	if err != nil {
 		panic(err) // only for a size below 1
 	}
-	return keys
+	return cache
 }
 
-// Caller is a key with what it may do.
+// Caller is a key or a user with what they may do.
 type Caller struct {
-	Key    escrow.APIKey
-	Rights escrow.Rights
+	// Key is zero where a user calls, and User where a key does.
+	Key  escrow.APIKey
+	User escrow.User
+	// Provider is the identity provider that vouches for the user, and Membership what it said; both are
+	// empty where a key calls.
+	Provider   escrow.IdentityProvider
+	Membership escrow.Membership
+	// Session is the one that the caller came with, nil without.
+	Session *escrow.Session
+	Rights  escrow.Rights
+}
+
+// Actor is the caller as requests name it. Those of a user take the Membership, too.
+func (c Caller) Actor() escrow.Actor {
+	if !c.User.ID.IsZero() {
+		return escrow.ActorUser(c.User.ID)
+	}
+	return escrow.ActorKey(c.Key.ID)
+}
+
+// Institution is the one that the caller acts for.
+func (c Caller) Institution() escrow.InstitutionID {
+	if !c.User.ID.IsZero() {
+		return c.User.InstitutionID
+	}
+	return c.Key.InstitutionID
 }
 
 // Authenticate returns the record of the key with a secret, and what it may do. It is
@@ -41,41 +66,84 @@ func (e *Engine) Authenticate(ctx context.Context, secret string, mayBeOld bool)
 		return Caller{}, err
 	}
 
-	rights, err := e.rightsOf(ctx, key)
+	rights, err := e.rightsOfKey(ctx, key)
 	return Caller{Key: key, Rights: rights}, err
 }
 
-// rightsOf returns what a key may do, by what its role is now.
-func (e *Engine) rightsOf(ctx context.Context, key escrow.APIKey) (rights escrow.Rights, err error) {
-	rights = escrow.RightsOfKey(key, func(name escrow.RoleName) (role escrow.Role, known bool) {
-		if role, err = e.store.Role(ctx, key.InstitutionID, name); escrow.ErrorCode(err) == escrow.CodeRoleNotFound {
-			err = nil
-			return role, false
-		}
-		return role, err == nil
-	})
-	return rights, err
-}
-
-// checkNow refuses a key that may have had a permission when its request began, and does not have it now.
+// checkNow refuses a key or a user that may have had a permission when its request began, and does not
+// have it now.
 func (e *Engine) checkNow(ctx context.Context, request escrow.Request, permission escrow.Permission) error {
-	if request.Actor.Key.IsZero() {
-		return nil
-	}
-
-	ctx = WithSnapshot(ctx)
-	key, err := e.store.Key(ctx, request.Institution, request.Actor.Key)
-	if escrow.ErrorCode(err) == escrow.CodeKeyNotFound || err == nil && !key.Active(e.config.Now()) {
-		return escrow.InvalidKey()
-	}
-	if err != nil {
-		return err
-	}
-	rights, err := e.rightsOf(ctx, key)
+	rights, err := e.rightsNow(WithSnapshot(ctx), request)
 	if err != nil {
 		return err
 	}
 	return rights.Permissions.CheckPermission(permission)
+}
+
+// rightsNow returns what the actor of a request may do now, in the snapshot of the context.
+func (e *Engine) rightsNow(ctx context.Context, request escrow.Request) (escrow.Rights, error) {
+	actor := request.Actor
+	switch {
+	case actor.IsUser():
+		return e.userRightsNow(ctx, request)
+	case actor.Key.IsZero():
+		return escrow.AllRights(), nil // It is the operator or the system.
+	}
+
+	key, err := e.store.Key(ctx, request.Institution, actor.Key)
+	if escrow.ErrorCode(err) == escrow.CodeKeyNotFound || err == nil && !key.Active(e.config.Now()) {
+		return escrow.Rights{}, escrow.InvalidKey()
+	}
+	if err != nil {
+		return escrow.Rights{}, err
+	}
+	return e.rightsOfKey(ctx, key)
+}
+
+// userRightsNow is rightsNow of a user.
+func (e *Engine) userRightsNow(ctx context.Context, request escrow.Request) (escrow.Rights, error) {
+	user, err := e.store.User(ctx, request.Institution, request.Actor.User)
+	if escrow.ErrorCode(err) == escrow.CodeUserNotFound {
+		return escrow.Rights{}, escrow.InvalidToken()
+	}
+	if err != nil {
+		return escrow.Rights{}, err
+	}
+
+	provider, err := e.store.IdentityProvider(ctx, request.Institution)
+	if escrow.ErrorCode(err) == escrow.CodeProviderNotFound {
+		return escrow.Rights{}, escrow.UnknownIssuer()
+	}
+	if err != nil {
+		return escrow.Rights{}, err
+	}
+	return e.rightsOfUser(ctx, user, request.Membership, provider)
+}
+
+// rightsOfKey returns what a key may do, by the roles as they are now.
+func (e *Engine) rightsOfKey(ctx context.Context, key escrow.APIKey) (escrow.Rights, error) {
+	roles := rolesOf{ctx: ctx, engine: e, institution: key.InstitutionID}
+	rights := escrow.RightsOfKey(key, roles.find)
+	return rights, roles.err
+}
+
+// rolesOf finds the roles that an institution has set, and keeps the first error.
+type rolesOf struct {
+	ctx         context.Context //nolint:containedctx // It is that of one call.
+	engine      *Engine
+	institution escrow.InstitutionID
+	err         error
+}
+
+func (r *rolesOf) find(name escrow.RoleName) (role escrow.Role, known bool) {
+	if r.err != nil {
+		return role, false
+	}
+	role, err := r.engine.store.Role(r.ctx, r.institution, name)
+	if err != nil && escrow.ErrorCode(err) != escrow.CodeRoleNotFound {
+		r.err = err
+	}
+	return role, err == nil
 }
 
 // keyOf returns the record of the key with a secret; see Authenticate.

@@ -9,7 +9,7 @@ import (
 
 func TestTheCacheIsBounded(t *testing.T) {
 	t.Parallel()
-	cache := newKeyCache()
+	cache := newCache[escrow.SecretHash, escrow.APIKey](maxCachedKeys)
 	hash := func(i int) (hash escrow.SecretHash) {
 		binary.BigEndian.PutUint64(hash[:], uint64(i))
 		return hash

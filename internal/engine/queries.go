@@ -45,6 +45,15 @@ type Queries interface {
 	Roles(ctx context.Context, of escrow.InstitutionID) ([]escrow.Role, error)
 	Role(ctx context.Context, of escrow.InstitutionID, name escrow.RoleName) (escrow.Role, error)
 
+	// User returns one user, or the refusal that there is none; Users a page of them.
+	User(ctx context.Context, of escrow.InstitutionID, id escrow.UserID) (escrow.User, error)
+	Users(
+		ctx context.Context, of escrow.InstitutionID, filter escrow.UserFilter, page escrow.PageRequest,
+	) (escrow.Page[escrow.User], error)
+	// IdentityProvider returns the identity provider of an institution, without its secret, or the
+	// refusal that none is set.
+	IdentityProvider(ctx context.Context, of escrow.InstitutionID) (escrow.IdentityProvider, error)
+
 	// The rest are pages of lists. SecurityEvents lists refused attempts.
 	Institutions(
 		ctx context.Context, period escrow.Period, page escrow.PageRequest,

@@ -18,12 +18,15 @@ type Books struct {
 	Head         Head
 	Institutions Rows[InstitutionID, Institution]
 	Keys         Rows[KeyID, APIKey]
+	Providers    Rows[InstitutionID, IdentityProvider]
+	Users        Rows[UserID, User]
 	Roles        Rows[RoleName, Role]
 	Policies     Rows[Region, Policy]
 	Templates    Rows[TemplateID, AssetTemplate]
 	Assets       Rows[AssetID, Asset]
 	Positions    Rows[PositionID, Position]
 	Erasures     Rows[ErasureID, Erasure]
+	Secrets      Rows[SecretName, SealedSecret]
 	Records      Rows[string, Record]
 	// Entries are those that were appended, in order of sequence.
 	Entries []Entry
@@ -56,13 +59,17 @@ func (b *Books) institution() Institution {
 
 // Needs names the rows that a command reads, all of its own institution.
 type Needs struct {
-	// Institution, Policies and Roles ask for the institution's row, its policies and its own roles.
-	Institution, Policies, Roles bool
+	// Institution, Policies and Roles ask for the institution's row, its policies and its own roles,
+	// Provider and Secrets for its identity provider and its sealed secrets.
+	Institution, Policies, Roles, Provider, Secrets bool
 	// HoldingPosition asks for one of the positions that hold money, if there are any.
 	HoldingPosition bool
 	// ActiveKeys asks for all keys that were active at the journal's head, beside those in Keys.
 	ActiveKeys bool
 	Keys       []KeyID
+	Users      []UserID
+	// Identities ask for the users who have them, if there are any.
+	Identities []Identity
 	Templates  []TemplateID
 	// Assets come with their templates.
 	Assets    []AssetID
@@ -89,6 +96,9 @@ func MergeNeeds(requests []Request) Needs {
 // distinct has each row named once.
 func (n *Needs) distinct() {
 	n.Keys = distinctIDs(n.Keys)
+	n.Users = distinctIDs(n.Users)
+	slices.SortFunc(n.Identities, Identity.compare)
+	n.Identities = slices.Compact(n.Identities)
 	n.Templates = distinctIDs(n.Templates)
 	n.Assets = distinctIDs(n.Assets)
 	n.Positions = distinctIDs(n.Positions)
@@ -101,9 +111,14 @@ func (n *Needs) add(other Needs) {
 	n.Institution = n.Institution || other.Institution
 	n.Policies = n.Policies || other.Policies
 	n.Roles = n.Roles || other.Roles
+	n.Provider = n.Provider || other.Provider
+	n.Secrets = n.Secrets || other.Secrets
 	n.HoldingPosition = n.HoldingPosition || other.HoldingPosition
 	n.ActiveKeys = n.ActiveKeys || other.ActiveKeys
+
 	n.Keys = append(n.Keys, other.Keys...)
+	n.Users = append(n.Users, other.Users...)
+	n.Identities = append(n.Identities, other.Identities...)
 	n.Templates = append(n.Templates, other.Templates...)
 	n.Assets = append(n.Assets, other.Assets...)
 	n.Positions = append(n.Positions, other.Positions...)
@@ -155,7 +170,7 @@ func (b *Books) checkRequest(r *Request, at time.Time) Outcome {
 		return Outcome{Refusal: Errorf(CodeInstitutionNotFound, "There is no institution %s.", r.Institution)}
 	}
 	var refusal *Error
-	if r.rights, refusal = b.rights(r.Actor, at); refusal == nil {
+	if r.rights, refusal = b.rights(*r, at); refusal == nil {
 		refusal = b.checkRights(r.rights, r.Command)
 	}
 	if refusal != nil {
@@ -202,9 +217,12 @@ func (b *Books) execute(r Request, command single, at time.Time, s Stamp) (Outco
 		Subject:       event.subject(),
 	}
 	entry.event, entry.Private = seal(event, s.Secret)
-	if created, ok := event.(institutionCreated); ok {
+	switch made := event.(type) {
+	case institutionCreated:
 		// A new institution's first entry opens its own journal.
-		entry.InstitutionID, entry.Sequence = created.ID, 1
+		entry.InstitutionID, entry.Sequence = made.ID, 1
+	case userJoined:
+		entry.Actor = ActorUser(made.ID) // It could not be named before.
 	}
 
 	var err error
@@ -214,6 +232,7 @@ func (b *Books) execute(r Request, command single, at time.Time, s Stamp) (Outco
 	if err := b.append(entry); err != nil {
 		return Outcome{}, err
 	}
+	b.keepSecret(command)
 	return Outcome{Resource: event.resource(b, entry), Subject: entry.Subject, Sequence: entry.Sequence}, nil
 }
 
@@ -301,8 +320,8 @@ type savable interface {
 // tables lists the tables of the books; a test compares the list with the fields.
 func (b *Books) tables() []savable {
 	return []savable{
-		&b.Institutions, &b.Keys, &b.Roles, &b.Policies, &b.Templates, &b.Assets, &b.Positions, &b.Erasures,
-		&b.Records,
+		&b.Institutions, &b.Keys, &b.Providers, &b.Users, &b.Roles, &b.Policies, &b.Templates, &b.Assets,
+		&b.Positions, &b.Erasures, &b.Secrets, &b.Records,
 	}
 }
 

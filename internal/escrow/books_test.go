@@ -817,6 +817,14 @@ func TestNeedsNameWhatACommandReads(t *testing.T) {
 		{escrow.CreateKey{}, escrow.Needs{ActiveKeys: true}},
 		{newRotation(key, 0), escrow.Needs{ActiveKeys: true, Roles: true, Keys: []escrow.KeyID{key}}},
 		{escrow.RevokeKey{Key: key}, escrow.Needs{Keys: []escrow.KeyID{key}}},
+		{escrow.SetIdentityProvider{}, escrow.Needs{Provider: true, Roles: true, Secrets: true}},
+		{escrow.RemoveIdentityProvider{}, escrow.Needs{Provider: true, Secrets: true}},
+		{escrow.SuspendUser{User: escrow.UserID{6}}, escrow.Needs{Users: []escrow.UserID{{6}}}},
+		{escrow.RestoreUser{User: escrow.UserID{6}}, escrow.Needs{Users: []escrow.UserID{{6}}}},
+		{escrow.UpdateUser{}, escrow.Needs{}},
+		{valid(escrow.NewJoinUser(escrow.PersonInput{Issuer: issuer, Subject: "1"})), escrow.Needs{
+			Provider: true, Identities: []escrow.Identity{{Issuer: issuer, Subject: "1"}},
+		}},
 		{escrow.SetPolicy{}, escrow.Needs{Institution: true, Policies: true}},
 		{escrow.CreateTemplate{}, escrow.Needs{Institution: true}},
 		{
@@ -854,6 +862,13 @@ func TestNeedsNameWhatACommandReads(t *testing.T) {
 			if diff := cmp.Diff(want, request.Needs(), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("a key's request: needs wanted (-) and given (+):\n%s", diff)
 			}
+
+			request.Actor = escrow.ActorUser(escrow.UserID{7})
+			want.Keys, want.Users = test.want.Keys, append(slices.Clone(test.want.Users), escrow.UserID{7})
+			want.Provider, want.Roles = true, true
+			if diff := cmp.Diff(want, request.Needs(), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("a user's request: needs wanted (-) and given (+):\n%s", diff)
+			}
 		})
 	}
 }
@@ -886,6 +901,10 @@ func goOn(t *testing.T, entries []escrow.Entry, cut int) {
 	if needs.Roles {
 		loadNeeded(&part.Roles, &stored.Roles, slices.Collect(maps.Keys(maps.Collect(stored.Roles.All())))...)
 	}
+	if needs.Provider {
+		loadNeeded(&part.Providers, &stored.Providers, institution)
+	}
+	loadNeeded(&part.Users, &stored.Users, needs.Users...)
 	loadNeeded(&part.Keys, &stored.Keys, needs.Keys...)
 	loadNeeded(&part.Templates, &stored.Templates, needs.Templates...)
 	loadNeeded(&part.Assets, &stored.Assets, needs.Assets...)
@@ -899,6 +918,8 @@ func goOn(t *testing.T, entries []escrow.Entry, cut int) {
 	compareRows(t, cut, &stored.Institutions, &part.Institutions, &whole.Institutions)
 	compareRows(t, cut, &stored.Policies, &part.Policies, &whole.Policies)
 	compareRows(t, cut, &stored.Keys, &part.Keys, &whole.Keys)
+	compareRows(t, cut, &stored.Providers, &part.Providers, &whole.Providers)
+	compareRows(t, cut, &stored.Users, &part.Users, &whole.Users)
 	compareRows(t, cut, &stored.Roles, &part.Roles, &whole.Roles)
 	compareRows(t, cut, &stored.Templates, &part.Templates, &whole.Templates)
 	compareRows(t, cut, &stored.Assets, &part.Assets, &whole.Assets)
@@ -952,6 +973,23 @@ func TestMergeNeedsNamesEachRowOnce(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, escrow.MergeNeeds(requests), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("needs wanted (-) and given (+):\n%s", diff)
+	}
+	join := func(subject string) escrow.Request {
+		return escrow.Request{Command: valid(escrow.NewJoinUser(escrow.PersonInput{Issuer: issuer, Subject: subject}))}
+	}
+	act := func(user byte) escrow.Request {
+		return escrow.Request{Actor: escrow.ActorUser(escrow.UserID{user}), Command: escrow.SuspendUser{User: escrow.UserID{5}}}
+	}
+	want = escrow.Needs{
+		Provider: true, Roles: true, Users: []escrow.UserID{{4}, {5}, {6}},
+		Identities: []escrow.Identity{{Issuer: issuer, Subject: "1"}, {Issuer: issuer, Subject: "2"}},
+	}
+	people := []escrow.Request{act(6), join("2"), act(5), join("1"), act(4), join("2")}
+	if diff := cmp.Diff(want, escrow.MergeNeeds(people), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("of people, needs wanted (-) and given (+):\n%s", diff)
+	}
+	if secrets := escrow.MergeNeeds([]escrow.Request{{Command: escrow.RevokeKey{}}, {Command: escrow.SetIdentityProvider{}}}); !secrets.Secrets {
+		t.Errorf("the needs are %+v", secrets)
 	}
 	institution := escrow.MergeNeeds([]escrow.Request{{Command: escrow.CreateKey{}}, {Command: escrow.CreateTemplate{}}})
 	if !institution.Institution || institution.Policies {

@@ -12,7 +12,7 @@ type Command interface {
 // single is a command that makes one event.
 type single interface {
 	Command
-	// permission is the one that the command takes.
+	// permission is the one that the command takes, empty where it takes none.
 	permission() Permission
 	// decide returns what happens when the command is accepted, or the refusal.
 	// It changes nothing.
@@ -29,6 +29,8 @@ type Request struct {
 	RequestID   string
 	Command     Command
 	Idempotency *Idempotency
+	// Membership is what the token of a user said, who is the actor; it is empty for other actors.
+	Membership Membership
 	// OwnRole says that the actor's role is one of its institution's own, whose permissions are
 	// read under the lock.
 	OwnRole bool
@@ -46,6 +48,14 @@ func (r Request) Needs() Needs {
 	needs := r.Command.Needs()
 	if !r.Actor.Key.IsZero() {
 		needs.Keys = append(needs.Keys, r.Actor.Key)
+	}
+
+	if r.Actor.isUser {
+		// Which roles the groups have is not known before the provider is read.
+		needs.Provider, needs.Roles = true, true
+		if !r.Actor.User.IsZero() {
+			needs.Users = append(needs.Users, r.Actor.User)
+		}
 	}
 	needs.Roles = needs.Roles || r.OwnRole
 	needs.Assets = append(needs.Assets, r.Assets...)

@@ -13,6 +13,9 @@ type Code string
 const (
 	CodeInvalidInput         Code = "invalid_input"
 	CodeInvalidKey           Code = "invalid_api_key"
+	CodeInvalidToken         Code = "invalid_token"
+	CodeTokenIssuerUnknown   Code = "token_issuer_unknown" //nolint:gosec // It is a code, and no credential.
+	CodeInvalidSession       Code = "invalid_session"
 	CodeForbidden            Code = "forbidden"
 	CodePermissionMissing    Code = "permission_missing"
 	CodeKeyRestricted        Code = "key_restricted"
@@ -30,6 +33,10 @@ const (
 	CodeRoleLimit             Code = "role_limit"
 	CodeRoleNotFound          Code = "role_not_found"
 	CodeKeySecretGone         Code = "api_key_secret_gone" //nolint:gosec // It is a code, and no credential.
+	CodeUserNotFound          Code = "user_not_found"
+	CodeProviderNotFound      Code = "identity_provider_not_found"
+	CodeSessionNotFound       Code = "session_not_found"
+	CodeEncryptionKeyMissing  Code = "encryption_key_missing"
 	CodePolicyNotFound        Code = "policy_not_found"
 	CodeTemplateNotFound      Code = "asset_template_not_found"
 	CodeAssetNotFound         Code = "asset_not_found"
@@ -113,6 +120,22 @@ func Wrap(code Code, cause error, detail string) *Error {
 func InvalidKey() *Error {
 	return Errorf(CodeInvalidKey,
 		"The API key is not valid: it may be mistyped, revoked, expired, or that of another installation.")
+}
+
+// InvalidToken makes the refusal of a user who is suspended, or is none.
+func InvalidToken() *Error {
+	return Errorf(CodeInvalidToken, "The token is not valid: its user may be suspended, or not be known here.")
+}
+
+// UnknownIssuer makes the refusal of a user whom the institution's identity provider does not vouch
+// for: there is none, or it is another.
+func UnknownIssuer() *Error {
+	return Errorf(CodeTokenIssuerUnknown, "The token's issuer is not the identity provider of the institution.")
+}
+
+// InvalidSession makes the refusal of a session, which says the same of every session.
+func InvalidSession() *Error {
+	return Errorf(CodeInvalidSession, "The session is not valid: it may have ended, or was never begun here.")
 }
 
 // UnknownOutcome makes the error of a request that may or may not have been carried out.

@@ -125,6 +125,8 @@ func (d *desk) lastEntry() escrow.Entry {
 type rows struct {
 	Institutions []escrow.Institution
 	Keys         []escrow.APIKey
+	Providers    []escrow.IdentityProvider
+	Users        []escrow.User
 	Roles        []escrow.Role
 	Policies     []escrow.Policy
 	Templates    []escrow.AssetTemplate
@@ -135,7 +137,7 @@ type rows struct {
 
 func rowsOf(b *escrow.Books) rows {
 	return rows{
-		Institutions: b.Institutions.Created(), Keys: b.Keys.Created(), Roles: b.Roles.Created(),
+		Institutions: b.Institutions.Created(), Keys: b.Keys.Created(), Providers: b.Providers.Created(), Users: b.Users.Created(), Roles: b.Roles.Created(),
 		Policies: b.Policies.Created(), Templates: b.Templates.Created(), Assets: b.Assets.Created(),
 		Positions: b.Positions.Created(), Erasures: b.Erasures.Created(),
 	}

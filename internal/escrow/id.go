@@ -21,6 +21,10 @@ type (
 	InstitutionID = ID[institutionKind]
 	// KeyID names an APIKey: key_….
 	KeyID = ID[keyKind]
+	// UserID names a User: usr_….
+	UserID = ID[userKind]
+	// SessionID names a Session: ses_….
+	SessionID = ID[sessionKind]
 	// TemplateID names an AssetTemplate: tmpl_….
 	TemplateID = ID[templateKind]
 	// AssetID names an Asset: ast_….
@@ -39,6 +43,8 @@ type IDKind interface{ prefix() string }
 type (
 	institutionKind struct{}
 	keyKind         struct{}
+	userKind        struct{}
+	sessionKind     struct{}
 	templateKind    struct{}
 	assetKind       struct{}
 	positionKind    struct{}
@@ -48,6 +54,8 @@ type (
 
 func (institutionKind) prefix() string { return "inst" }
 func (keyKind) prefix() string         { return "key" }
+func (userKind) prefix() string        { return "usr" }
+func (sessionKind) prefix() string     { return "ses" }
 func (templateKind) prefix() string    { return "tmpl" }
 func (assetKind) prefix() string       { return "ast" }
 func (positionKind) prefix() string    { return "pos" }
@@ -68,8 +76,17 @@ func ParseID[K IDKind](text string) (ID[K], error) {
 // IsID reports whether a text is an id as String writes it, of any kind.
 func IsID(text string) bool {
 	prefix, suffix, _ := strings.Cut(text, "_")
+
 	for _, kind := range []IDKind{
-		institutionKind{}, keyKind{}, templateKind{}, assetKind{}, positionKind{}, erasureKind{}, entryKind{},
+		institutionKind{},
+		keyKind{},
+		userKind{},
+		sessionKind{},
+		templateKind{},
+		assetKind{},
+		positionKind{},
+		erasureKind{},
+		entryKind{},
 	} {
 		if kind.prefix() == prefix {
 			_, err := decodeBase32(suffix)

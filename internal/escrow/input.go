@@ -104,6 +104,8 @@ func (f *Faults) check(field string, err error) {
 const (
 	// MaxTextLength bounds names, labels and references, in characters.
 	MaxTextLength = 255
+	// MaxPersonLength bounds the name and the e-mail address of a user, in characters.
+	MaxPersonLength = 320
 	// MaxReasonLength bounds a transition's reason, in characters.
 	MaxReasonLength = 1000
 )

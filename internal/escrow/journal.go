@@ -26,8 +26,8 @@ type eventKind struct {
 // eventKinds is every kind of entry, in the order in which they are documented. A noun
 // lists its kinds beside its events.
 var eventKinds = slices.Concat(
-	institutionEventKinds, keyEventKinds, roleEventKinds, policyEventKinds, templateEventKinds, assetEventKinds,
-	positionEventKinds, erasureEventKinds,
+	institutionEventKinds, keyEventKinds, providerEventKinds, userEventKinds, roleEventKinds, policyEventKinds,
+	templateEventKinds, assetEventKinds, positionEventKinds, erasureEventKinds,
 )
 
 // Kinds lists the kinds of entry.
@@ -83,8 +83,8 @@ type event interface {
 }
 
 // Resource is what a command was about, as it is afterwards: an Institution,
-// APIKey, Policy, AssetTemplate, Asset or Position, or the BatchResults of several. A
-// position comes with the event that the command has added, and no other.
+// APIKey, IdentityProvider, User, Role, Policy, AssetTemplate, Asset, Position or Erasure, or the
+// BatchResults of several positions. A position comes with the event that the command has added, and no other.
 type Resource any
 
 // unchanged stands for a command that asked for what is so already: it is
@@ -124,7 +124,8 @@ type Entry struct {
 	Actor     Actor
 	RequestID string
 	Kind      Kind
-	// Subject names the resource: a TypeID, or PolicySubject for a policy and RoleSubject for a role.
+	// Subject names the resource: a TypeID, PolicySubject for a policy, RoleSubject for a role, or
+	// ProviderSubject.
 	Subject string
 	Body    []byte
 	// Private is the secret and the private values, as they are stored beside the body; nil where

@@ -116,8 +116,23 @@ func goldenDesk(t *testing.T) *desk {
 		},
 	}, escrow.HashSecret("clerk"))))
 	accept(valid(escrow.NewCreateKey(escrow.KeyInput{Label: "list", Permissions: &[]string{"positions.read", "assets.read"}}, escrow.HashSecret("list"))))
+	goldenPeople(d)
 	accept(escrow.CloseInstitution{})
 	return d
+}
+
+// goldenPeople executes those of them that are about people.
+func goldenPeople(d *desk) {
+	d.accept(valid(escrow.NewSetIdentityProvider(escrow.ProviderInput{Issuer: "http://127.0.0.1:8080/realms/a", ClientID: "c"}, []int64{0})))
+	in := providerInput(map[string]string{"b <&> \u2028": "releaser", "a": "auditor", "é": "operator"})
+	in.Audience, in.Claims.Groups, in.Claims.Email, in.ClientSecret = new("api://<&>"), new("realm_access.roles"), new("mail"), new("s3cret")
+	d.accept(valid(escrow.NewSetIdentityProvider(in, nil)).WithSealed([]byte("sealed"), "k1"))
+	ada := d.join("1 <&>", "Ada <L>", "ada@example.com")
+	d.join("2", "", "")
+	d.as(ada, escrow.NewUpdateUser(escrow.PersonInput{Name: "Ada \u2028"}), "a")
+	d.accept(escrow.SuspendUser{User: ada})
+	d.accept(escrow.RestoreUser{User: ada, IfVersion: []int64{3}})
+	d.accept(escrow.RemoveIdentityProvider{})
 }
 
 // goldenLine is an entry's line in the golden journal.

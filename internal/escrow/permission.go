@@ -22,6 +22,9 @@ const (
 	PermissionInstitutionsRead Permission = "institutions.read"
 	PermissionKeysRead         Permission = "keys.read"
 	PermissionKeysManage       Permission = "keys.manage"
+	PermissionUsersRead        Permission = "users.read"
+	PermissionUsersManage      Permission = "users.manage"
+	PermissionIdentitySet      Permission = "identity_provider.set"
 	PermissionRolesRead        Permission = "roles.read"
 	PermissionRolesManage      Permission = "roles.manage"
 	PermissionPoliciesRead     Permission = "policies.read"
@@ -63,6 +66,9 @@ var permissions = []PermissionInfo{
 	{PermissionInstitutionsRead, "See the institution.", false},
 	{PermissionKeysRead, "List API keys and when they were last used, without their secrets.", false},
 	{PermissionKeysManage, "Create, rename, rotate and revoke API keys.", false},
+	{PermissionUsersRead, "See users, the sessions of others and the identity provider, without its secret.", false},
+	{PermissionUsersManage, "Suspend and restore users, and end the sessions of others.", false},
+	{PermissionIdentitySet, "Set and remove the identity provider, and which of its groups has which role.", false},
 	{PermissionRolesRead, "See roles and their permissions.", false},
 	{PermissionRolesManage, "Set the institution's own roles.", false},
 	{PermissionPoliciesRead, "See policies.", false},
@@ -92,7 +98,7 @@ var permissions = []PermissionInfo{
 // Permissions describes all permissions, the operator's first.
 func Permissions() []PermissionInfo { return slices.Clone(permissions) }
 
-// TenantPermissions lists the permissions that an institution's keys can have.
+// TenantPermissions lists the permissions that an institution's keys and users can have.
 func TenantPermissions() (all []Permission) {
 	for _, known := range permissions {
 		if !known.Operators {

@@ -20,7 +20,7 @@ import (
 // What docs/personal-data.md lists.
 func TestPrivateIsWhatAClientWritesFreely(t *testing.T) {
 	t.Parallel()
-	all := []string{"externalReference", "holderReference", "holderReferences", "label", "metadata", "owner", "reason"}
+	all := []string{"displayName", "email", "externalReference", "holderReference", "holderReferences", "identitySubject", "label", "metadata", "owner", "reason"}
 	if diff := cmp.Diff(all, escrow.PrivateMembers()); diff != "" {
 		t.Errorf("private members wanted (-) and given (+):\n%s", diff)
 	}

@@ -41,30 +41,82 @@ func (b *Books) checkGiving(rights Rights, command Command) *Error {
 // RightsOfKey returns what a key may do. Roles are the institution's own; those that are built in
 // need not be there, and one that is nowhere gives nothing.
 func RightsOfKey(key APIKey, role func(RoleName) (Role, bool)) Rights {
-	rights := Rights{Restriction: key.Restriction}
-	if key.Role == "" {
-		rights.Permissions = key.Permissions
-	} else if builtIn, ok := key.Role.builtIn(); ok {
-		rights.Permissions = builtIn.Permissions
-	} else if own, ok := role(key.Role); ok {
-		rights.Permissions = own.Permissions
+	rights := Rights{Permissions: key.Permissions, Restriction: key.Restriction}
+	if key.Role != "" {
+		rights.Permissions = permissionsOf(key.Role, role)
 	}
 	return rights
 }
 
-// rights returns what an actor may do, judged by what its key and its role are now, under the lock of
-// its institution's journal; or refuses an actor that is nobody.
-func (b *Books) rights(actor Actor, at time.Time) (Rights, *Error) {
-	// An actor that was never set is nobody, not the operator.
-	if actor.word != "" {
-		return AllRights(), nil
+// RightsOfUser returns what a user may do: what all roles together allow that the identity provider
+// gives to the groups which the user is in. It refuses with InvalidToken a user who is suspended, and
+// with UnknownIssuer one whom the provider does not vouch for; a user in no group with a role may do
+// nothing. Roles are those of RightsOfKey.
+func RightsOfUser(
+	user User, of Membership, provider IdentityProvider, role func(RoleName) (Role, bool),
+) (Rights, *Error) {
+	switch {
+	case !provider.IsSet() || provider.Issuer != of.Issuer || provider.Issuer != user.Issuer:
+		return Rights{}, UnknownIssuer()
+	case user.SuspendedAt != nil:
+		return Rights{}, InvalidToken()
 	}
+
+	var rights Rights
+	for _, group := range of.Groups {
+		if name, ok := provider.RoleByGroup[group]; ok {
+			rights.Permissions |= permissionsOf(name, role)
+		}
+	}
+	return rights, nil
+}
+
+// permissionsOf returns what a role allows; see RightsOfKey.
+func permissionsOf(name RoleName, role func(RoleName) (Role, bool)) PermissionSet {
+	if builtIn, ok := name.builtIn(); ok {
+		return builtIn.Permissions
+	}
+	if own, ok := role(name); ok {
+		return own.Permissions
+	}
+	return 0
+}
+
+// rights returns what the actor of a request may do, judged by what its key, or the user and the
+// provider, and the roles are now, under the lock of its institution's journal; or refuses an actor
+// that is nobody.
+func (b *Books) rights(r Request, at time.Time) (Rights, *Error) {
+	actor := r.Actor
+	switch {
+	case actor.word != "":
+		return AllRights(), nil
+	case actor.isUser:
+		return b.rightsOfUser(r)
+	}
+	// An actor that was never set is nobody, not the operator.
 
 	key, ok := b.Keys.Get(actor.Key)
 	if !ok || !key.Active(at) {
 		return Rights{}, InvalidKey()
 	}
 	return RightsOfKey(key, b.Roles.Get), nil
+}
+
+// rightsOfUser returns what the user may do who makes a request. One who is not known yet may join.
+func (b *Books) rightsOfUser(r Request) (Rights, *Error) {
+	provider, _ := b.Providers.Get(b.institutionID)
+	if _, joins := r.Command.(JoinUser); joins && r.Actor.User.IsZero() {
+		if !provider.IsSet() || provider.Issuer != r.Membership.Issuer {
+			return Rights{}, UnknownIssuer()
+		}
+		return Rights{}, nil
+	}
+
+	user, ok := b.Users.Get(r.Actor.User)
+	if !ok {
+		return Rights{}, InvalidToken()
+	}
+	return RightsOfUser(user, r.Membership, provider, b.Roles.Get)
 }
 
 // checkRights refuses a command that its actor may not give. Of a batch it looks at the permissions
@@ -91,8 +143,8 @@ func checkPermissions(has PermissionSet, command Command) *Error {
 			}
 		}
 	case single:
-		if !has.Has(c.permission()) {
-			return missing(c.permission())
+		if takes := c.permission(); takes != "" && !has.Has(takes) {
+			return missing(takes)
 		}
 	}
 	return nil

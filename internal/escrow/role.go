@@ -46,7 +46,8 @@ var movings = permissionSet(
 
 // inspections is what looks behind the business.
 var inspections = permissionSet(
-	PermissionKeysRead, PermissionRolesRead, PermissionPersonalDataRead, PermissionAuditRead, PermissionJournalRead,
+	PermissionKeysRead, PermissionUsersRead, PermissionRolesRead, PermissionPersonalDataRead, PermissionAuditRead,
+	PermissionJournalRead,
 )
 
 var builtInRoles = []BuiltInRole{

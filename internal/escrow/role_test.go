@@ -24,6 +24,9 @@ security_events.read     -        -     -        -          -       -         - 
 institutions.read        x        x     x        x          x       x         x      -
 keys.read                x        -     -        -          x       x         -      -
 keys.manage              x        -     -        -          -       -         -      -
+users.read               x        -     -        -          x       x         -      -
+users.manage             x        -     -        -          -       -         -      -
+identity_provider.set    x        -     -        -          -       -         -      -
 roles.read               x        -     -        x          x       x         -      -
 roles.manage             x        -     -        -          -       -         -      -
 policies.read            x        x     x        x          x       x         x      -
@@ -255,6 +258,9 @@ func TestAKeyWhoseRoleIsNotInTheBooksMayDoNothing(t *testing.T) {
 	key := d.getKey(d.keyOf(escrow.KeyInput{Role: "clerk"}))
 	key.Permissions = setOf("policies.set") // No row has this: a key has a role or permissions.
 	for _, test := range takenByCommands() {
+		if test.takes == "" {
+			continue
+		}
 		books := newDesk(t, d.books.InstitutionID())
 		books.books.Keys.Load(key.ID, key)
 		books.actor = escrow.ActorKey(key.ID)

@@ -84,6 +84,9 @@ func (s *scribble) load(n byte) {
 	b, text := s.books, "loaded"
 	b.Institutions.Load(InstitutionID{n}, Institution{Name: text})
 	b.Keys.Load(KeyID{n}, APIKey{Label: text})
+	b.Providers.Load(InstitutionID{n}, IdentityProvider{ClientID: text})
+	b.Users.Load(UserID{n}, User{Email: text})
+	b.Secrets.Load(SecretName{Subject: fmt.Sprint(n)}, SealedSecret{SealedUnder: text})
 	b.Roles.Load(RoleName(fmt.Sprint(n)), Role{Version: int64(len(text))})
 	b.Policies.Load(Region(fmt.Sprint(n)), Policy{Region: Region(text)})
 	b.Templates.Load(TemplateID{n}, AssetTemplate{Name: text})
@@ -102,7 +105,7 @@ type scribbled struct {
 
 func drawPuts(t *rapid.T, label string) []scribbled {
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) scribbled {
-		return scribbled{rapid.IntRange(0, 9).Draw(t, "table"), byte(rapid.IntRange(0, 5).Draw(t, "key")), rapid.StringN(0, 3, 3).Draw(t, "text")}
+		return scribbled{rapid.IntRange(0, 12).Draw(t, "table"), byte(rapid.IntRange(0, 5).Draw(t, "key")), rapid.StringN(0, 3, 3).Draw(t, "text")}
 	}), 0, 30).Draw(t, label)
 }
 
@@ -128,6 +131,12 @@ func (s *scribble) put(change scribbled) {
 	case 8:
 		b.Roles.Put(RoleName(fmt.Sprint(n)), Role{Version: int64(len(text))})
 	case 9:
+		b.Providers.Put(InstitutionID{n}, IdentityProvider{ClientID: text})
+	case 10:
+		b.Users.Put(UserID{n}, User{Email: text})
+	case 11:
+		b.Secrets.Put(SecretName{Subject: fmt.Sprint(n)}, SealedSecret{SealedUnder: text})
+	case 12:
 		s.moves++
 		b.Head = Head{Sequence: s.moves, At: time.UnixMicro(s.moves)}
 		b.Entries = append(b.Entries, Entry{Sequence: s.moves, Subject: text})

@@ -15,6 +15,7 @@ import (
 // without asking the database.
 const (
 	secretPrefix   = "egk_"
+	sessionPrefix  = "egs_"
 	secretBody     = 43
 	secretCheckSum = 6
 )
@@ -29,9 +30,14 @@ func (h SecretHash) String() string { return hex.EncodeToString(h[:]) }
 // HashSecret returns the hash by which a secret is known.
 func HashSecret(secret string) SecretHash { return sha256.Sum256([]byte(secret)) }
 
-// NewSecret returns the text of a secret with the given random bits.
-func NewSecret(random [32]byte) string {
-	body := secretPrefix + base62(new(big.Int).SetBytes(random[:]), secretBody)
+// NewSecret returns the text of an API key's secret with the given random bits.
+func NewSecret(random [32]byte) string { return newSecret(secretPrefix, random) }
+
+// NewSessionToken returns the text of a session's token with the given random bits.
+func NewSessionToken(random [32]byte) string { return newSecret(sessionPrefix, random) }
+
+func newSecret(prefix string, random [32]byte) string {
+	body := prefix + base62(new(big.Int).SetBytes(random[:]), secretBody)
 	return body + secretCheck(body)
 }
 
@@ -56,14 +62,27 @@ func expand(secret, salt []byte, purpose string) (bits [32]byte) {
 
 // CheckSecret refuses a text that NewSecret cannot have made.
 func CheckSecret(secret string) error {
-	if len(secret) == len(secretPrefix)+secretBody+secretCheckSum {
-		body := secret[len(secretPrefix) : len(secretPrefix)+secretBody]
-		number, ok := new(big.Int).SetString(body, 62)
-		if ok && number.BitLen() <= 256 && NewSecret([32]byte(number.FillBytes(make([]byte, 32)))) == secret {
-			return nil
-		}
+	if !isSecret(secretPrefix, secret) {
+		return errors.New("not an EscrowGrid API key, or not all of it")
 	}
-	return errors.New("not an EscrowGrid API key, or not all of it")
+	return nil
+}
+
+// CheckSessionToken refuses a text that NewSessionToken cannot have made.
+func CheckSessionToken(token string) error {
+	if !isSecret(sessionPrefix, token) {
+		return errors.New("not a token of a session, or not all of it")
+	}
+	return nil
+}
+
+// isSecret reports whether newSecret can have made a text.
+func isSecret(prefix, secret string) bool {
+	if len(secret) != len(prefix)+secretBody+secretCheckSum {
+		return false
+	}
+	number, ok := new(big.Int).SetString(secret[len(prefix):len(prefix)+secretBody], 62)
+	return ok && number.BitLen() <= 256 && newSecret(prefix, [32]byte(number.FillBytes(make([]byte, 32)))) == secret
 }
 
 func secretCheck(body string) string {

@@ -65,7 +65,7 @@ func (b *Books) checkOpen(command Command) *Error {
 	}
 
 	switch c := command.(type) {
-	case AcceptHistory, CloseInstitution, RevokeKey, ErasePosition, RecordErasure:
+	case AcceptHistory, CloseInstitution, RevokeKey, SuspendUser, RemoveIdentityProvider, ErasePosition, RecordErasure:
 		return nil
 	case PositionBatch:
 		if c.erasesOnly() {

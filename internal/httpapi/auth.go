@@ -4,30 +4,45 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
-	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
 
+	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
-// caller is who sends a request, as its key tells.
+// caller is who sends a request, as its key, token or session tells.
 type caller struct {
-	// known: the key was found to be valid.
+	// known: what the request shows was found to be valid.
 	known bool
-	// root and metrics are the two keys that belong to no institution.
+	// root and metrics are the two keys that belong to no institution. The operator's people are root,
+	// too; operator tells them apart in the log, and is empty for the key.
 	root, metrics bool
-	key           escrow.KeyID
-	institution   escrow.InstitutionID
+	operator      string
+	// as is the key or the user of an institution, and zero for others.
+	as          engine.Caller
+	institution escrow.InstitutionID
 	// rights is what the caller may do, as far as is known before a command is judged again;
 	// ownRole says that they hang on a role of its institution.
 	rights  escrow.Rights
 	ownRole bool
-	// secret is the key itself; it goes into no log.
-	secret string
+	// shown is what the request shows; it goes into no log.
+	shown credential
+}
+
+// callerOf is a key or a user of an institution.
+func callerOf(as engine.Caller, shown credential) caller {
+	return caller{
+		known:       true,
+		as:          as,
+		institution: as.Institution(),
+		rights:      as.Rights,
+		ownRole:     as.Key.HasOwnRole(),
+		shown:       shown,
+	}
 }
 
 // actor is the caller in the journal.
@@ -35,7 +50,7 @@ func (c caller) actor() escrow.Actor {
 	if c.root {
 		return escrow.ActorRoot()
 	}
-	return escrow.ActorKey(c.key)
+	return c.as.Actor()
 }
 
 // name is the caller in logs.
@@ -120,24 +135,36 @@ func (a access) check(c *call) error {
 	return c.caller.rights.Permissions.CheckPermission(a.oneOf...)
 }
 
-// authenticate finds out who sends the request. The metrics key is known only where it
-// opens something.
+// authenticate finds out who sends the request.
 func (s *server) authenticate(c *call) error {
-	secret, err := presentedKey(c.request)
+	shown, err := s.presented(c.request)
 	if err != nil {
 		return cmp.Or(s.limits.takeFailure(c.client), err)
 	}
-	if isOneOf(secret, s.rootHashes) {
-		c.caller = caller{known: true, root: true, rights: escrow.AllRights(), secret: secret}
+	switch shown.way {
+	case wayToken:
+		return s.authenticateToken(c, shown.text)
+	case waySession:
+		return s.authenticateSession(c, shown)
+	case wayKey:
+	}
+	return s.authenticateKey(c, shown)
+}
+
+// authenticateKey finds out whose key it is. The metrics key is known only where it opens something.
+func (s *server) authenticateKey(c *call, shown credential) error {
+	if isOneOf(shown.text, s.rootHashes) {
+		c.caller = caller{known: true, root: true, rights: escrow.AllRights(), shown: shown}
 		return s.checkRootAddress(c)
 	}
-	if c.route != nil && c.route.access.takesMetricsKey && isOneOf(secret, s.metricsHashes) {
+	if c.route != nil && c.route.access.takesMetricsKey && isOneOf(shown.text, s.metricsHashes) {
 		c.caller = caller{known: true, metrics: true}
 		return nil
 	}
 
 	// A command finds its key again under the lock of the journal.
-	known, err := s.engine.Authenticate(c.context(), secret, web.IsCommand(c.request.Method))
+	mayBeOld := web.IsCommand(c.request.Method) && (c.route == nil || c.route.isJournaled())
+	known, err := s.engine.Authenticate(c.context(), shown.text, mayBeOld)
 	if escrow.ErrorCode(err) == escrow.CodeInvalidKey {
 		// What others send from the same address must not lock out who has a key: only what was
 		// looked for and not found is limited, and the engine bounds what looking costs.
@@ -146,15 +173,33 @@ func (s *server) authenticate(c *call) error {
 	if err != nil {
 		return err
 	}
+	c.caller = callerOf(known, shown)
+	return s.checkAddress(c)
+}
 
-	key := known.Key
-	c.caller = caller{
-		known:       true,
-		key:         key.ID,
-		institution: key.InstitutionID,
-		rights:      known.Rights,
-		ownRole:     key.HasOwnRole(),
-		secret:      secret,
+// authenticateSession finds out whom a session acts for. The browser forgets one that has ended.
+func (s *server) authenticateSession(c *call, shown credential) error {
+	known, err := s.engine.SessionByToken(c.context(), shown.text)
+	if escrow.ErrorCode(err) == escrow.CodeInvalidSession {
+		c.forgetCookie(sessionCookie)
+		return cmp.Or(s.limits.takeFailure(c.client), err)
+	}
+	if err != nil {
+		return err
+	}
+
+	c.caller = callerOf(known, shown)
+	if err := s.checkOrigin(c.request); err != nil {
+		return err
+	}
+	return s.checkAddress(c)
+}
+
+// checkAddress refuses a key from where it may not come, with a session or without, and notes its use.
+func (s *server) checkAddress(c *call) error {
+	key := c.caller.as.Key
+	if key.ID.IsZero() {
+		return nil
 	}
 	if !isWithin(c.client, key.AllowedNetworks) {
 		return escrow.Errorf(codeAddressForbidden, "The API key may not be used from this address.")
@@ -167,38 +212,6 @@ func (s *server) authenticate(c *call) error {
 func isWithin(client netip.Addr, networks []escrow.Network) bool {
 	return len(networks) == 0 ||
 		slices.ContainsFunc(networks, func(network escrow.Network) bool { return network.Has(client) })
-}
-
-// presentedKey reads the key from either of the headers that can carry it.
-func presentedKey(r *http.Request) (string, error) {
-	// X-Api-Key is what net/http makes of X-API-KEY; under any other name it makes it once more.
-	keys, credentials := r.Header["X-Api-Key"], r.Header["Authorization"]
-	// Of two headers, or of two keys that differ, it would be open whose request it is.
-	if len(keys) > 1 || len(credentials) > 1 {
-		return "", escrow.Errorf(codeUnauthorized, "Send X-API-KEY and Authorization at most once each.")
-	}
-
-	var header, bearer string
-	if len(keys) > 0 {
-		header = keys[0]
-	}
-	if len(credentials) > 0 {
-		scheme, token, _ := strings.Cut(credentials[0], " ")
-		if strings.EqualFold(scheme, "Bearer") {
-			bearer = strings.TrimSpace(token)
-		}
-	}
-
-	switch {
-	case header == "" && bearer == "":
-		return "", escrow.Errorf(codeUnauthorized,
-			"Send an API key in X-API-KEY, or in Authorization as a Bearer token.")
-	case header != "" && bearer != "" && header != bearer:
-		return "", escrow.Errorf(codeUnauthorized, "X-API-KEY and Authorization carry different keys.")
-	case header != "":
-		return header, nil
-	}
-	return bearer, nil
 }
 
 // checkRootAddress refuses the root key from where it may not come, and counts the

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
@@ -56,6 +57,7 @@ func executeBy[R escrow.Resource](
 		Institution: institution,
 		Actor:       c.caller.actor(),
 		OwnRole:     c.caller.ownRole,
+		Membership:  c.caller.as.Membership,
 		RequestID:   c.requestID,
 		Idempotency: idempotency,
 	})
@@ -95,6 +97,10 @@ func (c *call) checkIdempotencyKey() {
 	if len(given) == 0 {
 		return
 	}
+	if !c.route.isJournaled() {
+		c.faults.Add("Idempotency-Key", "is not taken here: the answer is not kept")
+		return
+	}
 	if len(given) > 1 || given[0] == "" || len(given[0]) > maxIdempotencyKey || !visibleASCII(given[0]) {
 		c.faults.Add("Idempotency-Key", "must be given once and be 1 to %d visible ASCII characters", maxIdempotencyKey)
 	}
@@ -130,7 +136,14 @@ func (c *call) idempotency(institution escrow.InstitutionID) (*escrow.Idempotenc
 	if c.nonce != nil {
 		decides = append(append(decides, '\n'), c.caller.actor().String()...)
 	}
-	return &escrow.Idempotency{Key: given[0], Fingerprint: sha256.Sum256(decides), Nonce: c.nonce}, nil
+	fingerprint := sha256.Sum256(decides)
+	if c.route.takesSecret {
+		// Who has the database alone must not be able to try which secret it was.
+		mac := hmac.New(sha256.New, []byte(c.server.keySecrets[0]))
+		mac.Write(fingerprint[:])
+		fingerprint = [sha256.Size]byte(mac.Sum(nil))
+	}
+	return &escrow.Idempotency{Key: given[0], Fingerprint: fingerprint, Nonce: c.nonce}, nil
 }
 
 // visibleASCII reports whether a text has no spaces, controls or other letters, which
@@ -154,7 +167,7 @@ func (c *call) newSecret() string {
 }
 
 func (c *call) derivedSecret(servers string) string {
-	return escrow.NewSecret(escrow.DeriveSecret(servers, c.caller.secret, c.nonce))
+	return escrow.NewSecret(escrow.DeriveSecret(servers, c.caller.shown.text, c.nonce))
 }
 
 // secretOf returns the secret of the key in the answer: after a repeated request, the first

@@ -119,6 +119,10 @@ func (c *Contract) Check(request *http.Request, requestBody []byte, answer *http
 		again := request.Clone(request.Context())
 		again.Body = io.NopCloser(bytes.NewReader(requestBody))
 		again.ContentLength = int64(len(requestBody))
+		// Over plain HTTP the cookie of a session has no prefix.
+		if cookie := again.Header.Get("Cookie"); strings.HasPrefix(cookie, "escrowgrid=") {
+			again.Header.Set("Cookie", "__Host-"+cookie)
+		}
 		return again
 	}
 	copied := *answer

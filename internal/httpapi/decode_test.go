@@ -43,6 +43,14 @@ func forms(t *testing.T, b bank) []form {
 			},
 		},
 		{
+			"PUT /institutions/{id}/identity-provider", institution + "/identity-provider",
+			newProvider(b).with("audience", "api").with("clientSecret", "s").with("claims", fields{"groups": "realm.roles", "name": "n", "email": "e"}),
+			map[string]string{
+				"issuer": "issuer!", "clientId": "text!", "clientSecret": "secret", "audience": "text", "roleByGroup": "object!",
+				"claims": "object", "claims.groups": "text", "claims.name": "text", "claims.email": "text",
+			},
+		},
+		{
 			"PUT /institutions/{id}/roles/{name}", institution + "/roles/clerk", newRole(b),
 			map[string]string{"permissions": "permissionsOrNone!"},
 		},
@@ -138,6 +146,11 @@ func wrongValues(kind string) []string {
 		"ids":        {`1`, `"x"`, `{}`, `[]`, `[1]`, `[null]`, `[""]`, `["x"]`, `["pos_01jd8m3q5yf7wbt0x4a2k9r6ce"]`, manyOf(`"ast_%d"`)},
 		"references": {`1`, `"x"`, `{}`, `[]`, `[1]`, `[null]`, `[""]`, `["  "]`, `["a\u0007"]`, `["a","a"]`, `["a"," a "]`, manyOf(`"%d"`)},
 		"text":       {`1`, `true`, `[]`, `{}`, `["a"]`, `""`, `"   "`, `"\u0000"`, `"a\u0007b"`, `"a\nb"`, `"\u007f"`, `"x\u0085x"`, `"` + strings.Repeat("é", 256) + `"`},
+		"issuer": {
+			`1`, `true`, `[]`, `{}`, `""`, `"x"`, `"http://login.example.com"`, `"https://"`, `"https://a.example?x"`, `"https://a.example#x"`, `"https://a b"`,
+			`"https://u@a.example"`, `"ftp://a.example"`, `"\u0000"`, `"https://é.example"`, `"https://` + strings.Repeat("a", 250) + `"`,
+		},
+		"secret": {`1`, `true`, `[]`, `{}`, `"a\u0000"`, `"` + strings.Repeat("é", 1001) + `"`},
 		// What things are called can be changed, and not removed.
 		"renamed":  {`null`, `1`, `true`, `[]`, `{}`, `""`, `"   "`, `"\u0000"`, `"\u202e"`},
 		"patch":    {`1`, `"x"`, `true`, `[]`, `[{}]`, nested(11), `{"a":"` + strings.Repeat("x", 64<<10) + `"}`, `{"a":"\u0000"}`, `{"\u0001":1}`},

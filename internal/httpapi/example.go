@@ -17,6 +17,8 @@ const (
 	exampleAsset       = "ast" + exampleID
 	examplePosition    = "pos" + exampleID
 	exampleErasure     = "ers" + exampleID
+	exampleUser        = "usr" + exampleID
+	exampleSession     = "ses" + exampleID
 )
 
 const (
@@ -28,6 +30,9 @@ const (
 	rotateKeyExample = `{"overlapSeconds": 3600}`
 
 	setRoleExample = `{"permissions": ["positions.read", "positions.release"]}`
+
+	setProviderExample = `{"issuer": "https://login.example.com", "clientId": "escrowgrid", ` +
+		`"roleByGroup": {"escrow-operators": "operator", "escrow-auditors": "auditor"}}`
 
 	setPolicyExample = `{"position": {"minAmount": "100", "maxAmount": "5000000", "allowedCurrencies": ["USD"]}}`
 
@@ -80,15 +85,18 @@ func pathParameters() map[string]web.PathParameter {
 	}
 
 	return map[string]web.PathParameter{
-		"/institutions/{id}":                   {Of: escrow.InstitutionID{}, Example: exampleInstitution},
-		"/institutions/{id}/api-keys/{keyId}":  {Of: escrow.KeyID{}, Example: exampleKey},
-		"/institutions/{id}/policies/{region}": region,
-		"/institutions/{id}/roles/{name}":      {Of: "", Example: "releaser"},
-		"/asset-templates/{id}":                {Of: escrow.TemplateID{}, Example: exampleTemplate},
-		"/assets/{id}":                         {Of: escrow.AssetID{}, Example: exampleAsset},
-		"/positions/{id}":                      {Of: escrow.PositionID{}, Example: examplePosition},
-		"/erasures/{id}":                       {Of: escrow.ErasureID{}, Example: exampleErasure},
-		"/holders/{reference}":                 holder,
-		"/docs/{file}":                         {Of: "", Example: "docs.js"},
+		"/institutions/{id}":                      {Of: escrow.InstitutionID{}, Example: exampleInstitution},
+		"/institutions/{id}/api-keys/{keyId}":     {Of: escrow.KeyID{}, Example: exampleKey},
+		"/institutions/{id}/policies/{region}":    region,
+		"/institutions/{id}/roles/{name}":         {Of: "", Example: "releaser"},
+		"/institutions/{id}/users/{userId}":       {Of: escrow.UserID{}, Example: exampleUser},
+		"/institutions/{id}/sessions/{sessionId}": {Of: escrow.SessionID{}, Example: exampleSession},
+		"/sessions/{id}":                          {Of: escrow.SessionID{}, Example: exampleSession},
+		"/asset-templates/{id}":                   {Of: escrow.TemplateID{}, Example: exampleTemplate},
+		"/assets/{id}":                            {Of: escrow.AssetID{}, Example: exampleAsset},
+		"/positions/{id}":                         {Of: escrow.PositionID{}, Example: examplePosition},
+		"/erasures/{id}":                          {Of: escrow.ErasureID{}, Example: exampleErasure},
+		"/holders/{reference}":                    holder,
+		"/docs/{file}":                            {Of: "", Example: "docs.js"},
 	}
 }

@@ -23,9 +23,11 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/httpapi"
 	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
+	"github.com/escrowgrid/escrowgrid/internal/identity"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
 	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/vault"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
@@ -42,6 +44,8 @@ type service struct {
 	apitest.Client
 	clock *clock
 	logs  *logs
+	// engine is what the server asks.
+	engine *engine.Engine
 	// signCheckpoints brings the transparency log up to date.
 	signCheckpoints func()
 }
@@ -82,13 +86,17 @@ func serve(tb testing.TB, databaseURL string, change func(*settings)) *service {
 	s := &service{clock: &clock{}, logs: &logs{}}
 	registry := prometheus.NewRegistry()
 	logger := slog.New(slog.NewJSONHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	keyring := newKeyring(tb)
 	running, err := engine.New(engine.Config{
-		Store: database, Logger: logger, Now: s.clock.now, Random: rand.Reader, Metrics: registry,
+		Store: database, Logger: logger, Now: s.clock.now, Random: rand.Reader, Metrics: registry, Keyring: keyring,
 		QueueSize: 16384, GroupSize: 512, ExpiryInterval: 20 * time.Millisecond, AttemptTimeout: patience,
 	})
 	if err != nil {
 		tb.Fatal(err)
 	}
+	s.engine = running
+	outside := &http.Client{Transport: &http.Transport{}}
+	people := identity.New(identity.Config{Client: outside, Now: s.clock.now, Logger: logger, Metrics: registry})
 	log := journallog.Start(journallog.Config{
 		Store: database, Logger: logger, Now: s.clock.now, Metrics: registry, Origin: "escrowgrid.test", Interval: time.Hour,
 	})
@@ -101,7 +109,7 @@ func serve(tb testing.TB, databaseURL string, change func(*settings)) *service {
 	listener := httptest.NewUnstartedServer(nil)
 	changed := settings{server: listener.Config, Config: httpapi.Config{
 		Engine: running, TransparencyLog: log, Logger: logger, Version: "1.2.3", Metrics: registry, Gatherer: registry,
-		RootKey: rootKey, MetricsKey: metricsKey, RequestTimeout: patience,
+		RootKey: rootKey, MetricsKey: metricsKey, RequestTimeout: patience, Identity: people, Keyring: keyring,
 	}}
 	if change != nil {
 		change(&changed)
@@ -123,6 +131,8 @@ func serve(tb testing.TB, databaseURL string, change func(*settings)) *service {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		log.Close()
+		people.Close()
+		outside.CloseIdleConnections()
 		if err := running.Close(ctx); err != nil {
 			tb.Errorf("close the engine: %v", err)
 		}
@@ -141,6 +151,19 @@ func serve(tb testing.TB, databaseURL string, change func(*settings)) *service {
 		},
 	}
 	return s
+}
+
+func newKeyring(tb testing.TB) *vault.Keyring {
+	tb.Helper()
+	key, err := vault.NewKey(rand.Reader)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	keyring, err := vault.ParseKeyring(key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return keyring
 }
 
 // contract is the OpenAPI document, read once.
@@ -233,12 +256,13 @@ type bank struct {
 	ReadOnly apitest.Client
 	Template string
 	Asset    string
+	engine   *engine.Engine
 }
 
 // bank makes an institution that is active everywhere.
 func (s *service) bank(tb testing.TB) bank {
 	tb.Helper()
-	b := bank{ID: s.Post(tb, "/institutions", `{"name": "Meridian Bank", "regions": ["US", "EU_UK", "SG", "UAE"]}`).Want(tb, 201).Text("id")}
+	b := bank{engine: s.engine, ID: s.Post(tb, "/institutions", `{"name": "Meridian Bank", "regions": ["US", "EU_UK", "SG", "UAE"]}`).Want(tb, 201).Text("id")}
 	b.Admin = s.As(s.key(tb, b.ID, "admin"))
 	b.ReadOnly = s.As(s.key(tb, b.ID, "read_only"))
 	b.Template = b.template(tb, templateOf("CONSTR_ESCROW"))

@@ -35,13 +35,16 @@ func (s *server) finish(c *call, duration time.Duration) {
 		return
 	}
 
-	attributes := make([]slog.Attr, 0, 12)
+	attributes := make([]slog.Attr, 0, 13)
 	attributes = append(attributes,
 		slog.String("request_id", c.requestID), slog.String("method", method), slog.String("route", c.pattern),
 		slog.Int("status", status), slog.Float64("duration_ms", milliseconds(duration)),
 		slog.String("client", c.clientName()), slog.String("actor", c.caller.name()))
 	if !c.caller.institution.IsZero() {
 		attributes = append(attributes, slog.String("institution_id", c.caller.institution.String()))
+	}
+	if c.caller.operator != "" {
+		attributes = append(attributes, slog.String("operator", c.caller.operator))
 	}
 	if c.failure != nil {
 		attributes = append(attributes, slog.String("code", string(escrow.ErrorCode(c.failure))))
@@ -67,9 +70,12 @@ func (c *call) clientName() string {
 
 // levelOf is the level at which a failure of the server is logged. An overloaded server
 // has better things to do than to complain of each, and there is a metric; one that shuts
-// down was told to; a journal that has lost entries was logged when that was noticed.
+// down was told to; a journal that has lost entries, and an identity provider that is away,
+// were logged when that was noticed.
 func levelOf(failure error) slog.Level {
-	calm := []escrow.Code{escrow.CodeOverloaded, escrow.CodeShuttingDown, escrow.CodeHistoryLost}
+	calm := []escrow.Code{
+		escrow.CodeOverloaded, escrow.CodeShuttingDown, escrow.CodeHistoryLost, codeProviderUnavailable,
+	}
 	if slices.Contains(calm, escrow.ErrorCode(failure)) {
 		return slog.LevelInfo
 	}

@@ -51,7 +51,7 @@ func TestMetrics(t *testing.T) {
 			}
 		}
 		for name, values := range labels {
-			if !slices.Contains([]string{"route", "method", "status", "code", "kind", "le", "duty", "quantile"}, name) {
+			if !slices.Contains([]string{"route", "method", "status", "code", "kind", "le", "duty", "outcome", "quantile"}, name) {
 				t.Errorf("there is a label %s with the values %v", name, values)
 			}
 		}

@@ -68,7 +68,8 @@ func document() *huma.OpenAPI {
 			{Name: "Assets", Description: "What positions are claims on."},
 			{Name: "Policies", Description: "An institution's own rules."},
 			{Name: "API keys", Description: "Who may act for an institution."},
-			{Name: "Roles", Description: "What keys may do."},
+			{Name: "People", Description: "Who comes from an institution's identity provider."},
+			{Name: "Sessions", Description: "What browsers act with."},
 			{Name: "Institutions", Description: "The platform's tenants."},
 			{Name: "Service", Description: "The service itself."},
 		},
@@ -81,7 +82,17 @@ func document() *huma.OpenAPI {
 					Name:        "X-API-KEY",
 					Description: "An institution's key, or the root key.",
 				},
-				"bearer": {Type: "http", Scheme: "bearer", Description: "The same key as a Bearer token."},
+				"bearer": {
+					Type: "http", Scheme: "bearer",
+					Description: "The same key, or a person's token of the institution's identity provider. Where " +
+						"several institutions take tokens of its issuer and audience, " + institutionHeader +
+						" names the one that is meant.",
+				},
+				"session": {
+					Type: "apiKey", In: "cookie", Name: hostPrefix + sessionCookie,
+					Description: "A session of a browser, without the prefix on plain HTTP. What changes something " +
+						"takes the Origin of the server and " + consoleHeader + ": 1.",
+				},
 			},
 		},
 	}
@@ -124,6 +135,15 @@ var (
 		Description: "Under what name the file is to be kept.",
 		Always:      true,
 	}
+	setCookieHeader = web.Header{
+		Name:        "Set-Cookie",
+		Description: "The session's token, for browsers alone.",
+		Always:      true,
+	}
+	forgetCookieHeader = web.Header{
+		Name:        "Set-Cookie",
+		Description: "Has a browser forget a session that has ended.",
+	}
 	retryAfterHeader = web.Header{
 		Name:        "Retry-After",
 		Description: "In how many seconds to come again.",
@@ -158,7 +178,10 @@ func (r *route) describe() web.Operation {
 		http.StatusTooManyRequests:      {retryAfterHeader},
 		http.StatusServiceUnavailable:   {retryAfterHeader},
 	}
-	if r.isCommand() {
+	if !r.access.isPublic {
+		o.FailureHeaders[http.StatusUnauthorized] = headers{authenticateHeader, forgetCookieHeader}
+	}
+	if r.isJournaled() {
 		// The refusals of the domain are kept under the key as well.
 		for _, status := range []int{
 			http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed, http.StatusUnprocessableEntity,
@@ -196,12 +219,14 @@ func (r *route) codes() codes {
 	}, r.operation.refusals...)
 
 	if !r.access.isPublic {
-		possible = append(possible, codeUnauthorized, escrow.CodeInvalidKey, codeAddressForbidden)
+		possible = append(possible, codeUnauthorized, escrow.CodeInvalidKey, codeAddressForbidden,
+			escrow.CodeInvalidToken, escrow.CodeTokenIssuerUnknown, escrow.CodeInvalidSession,
+			codeOriginNotAllowed, codeProviderUnavailable)
 	}
 	if len(r.access.oneOf) > 0 {
 		possible = append(possible, escrow.CodePermissionMissing)
 	}
-	if r.access.whole || r.tenant != noTenant && r.isCommand() {
+	if r.access.whole || r.tenant != noTenant && r.isJournaled() {
 		possible = append(possible, escrow.CodeKeyRestricted)
 	}
 	if r.tenant == named || r.tenant == existingNamed {
@@ -210,13 +235,13 @@ func (r *route) codes() codes {
 	if r.tenant != noTenant {
 		possible = append(possible, escrow.CodeInstitutionNotFound)
 	}
-	if r.tenant != noTenant && r.isCommand() {
+	if r.tenant != noTenant && r.isJournaled() {
 		possible = append(possible, escrow.CodeInstitutionClosed)
 	}
 	if r.hasVersion() {
 		possible = append(possible, escrow.CodeVersionMismatch)
 	}
-	if r.isCommand() {
+	if r.isJournaled() {
 		possible = append(possible, escrow.CodeIdempotencyKeyReused, escrow.CodeOverloaded, escrow.CodeShuttingDown,
 			escrow.CodeHistoryLost, escrow.CodeOutcomeUnknown)
 	}

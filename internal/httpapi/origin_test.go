@@ -64,7 +64,7 @@ func TestCrossOriginRequests(t *testing.T) {
 					t.Errorf("the headers %q are allowed", asked.Header.Get("Access-Control-Allow-Headers"))
 				}
 			}
-			if methods := asked.Header.Get("Access-Control-Allow-Methods"); methods != map[bool]string{true: "GET, HEAD, PATCH, POST, PUT"}[test.want != ""] {
+			if methods := asked.Header.Get("Access-Control-Allow-Methods"); methods != map[bool]string{true: "DELETE, GET, HEAD, PATCH, POST, PUT"}[test.want != ""] {
 				t.Errorf("the methods %q are allowed", methods)
 			}
 		})

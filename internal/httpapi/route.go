@@ -26,6 +26,11 @@ type route struct {
 	keyOptional bool
 	// unlisted says that it leads people on, and is no part of the document of the API.
 	unlisted bool
+	// apart says that it changes something beside the journal, such as sessions: its answer is kept
+	// under no Idempotency-Key, and nothing is judged again under the lock of a journal.
+	apart bool
+	// takesSecret says that its body can hold a secret.
+	takesSecret bool
 	// limited says that it has a stricter rate limit.
 	limited bool
 	// large says that its answer can have escrow.MaxPageBytes; see answerMemory.
@@ -61,6 +66,9 @@ func (r *route) path() string {
 
 // isCommand reports whether the route changes something.
 func (r *route) isCommand() bool { return web.IsCommand(r.method()) }
+
+// isJournaled reports whether the route changes something that the journal tells of.
+func (r *route) isJournaled() bool { return r.isCommand() && !r.apart }
 
 // hasVersion reports whether the route is a query for what has a version, which its answer tells in
 // an ETag.

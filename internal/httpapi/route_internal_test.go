@@ -53,7 +53,7 @@ func TestRoutesCanNameTheirTenant(t *testing.T) {
 				t.Errorf("%s: neither query nor body can name an institution", r.pattern)
 			}
 		}
-		if r.isCommand() && (r.tenant == existingInPath || r.tenant == existingNamed) {
+		if r.isJournaled() && (r.tenant == existingInPath || r.tenant == existingNamed) {
 			t.Errorf("%s: a command finds out by itself whether its institution exists", r.pattern)
 		}
 	}

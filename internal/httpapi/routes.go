@@ -94,6 +94,69 @@ func (s *server) table() []route {
 			limited: true, handle: s.rotateKey, operation: rotateKeyOperation,
 		},
 
+		// People come from an identity provider, and are made by their first login.
+		{
+			pattern: "PUT /institutions/{id}/identity-provider",
+			access:  takes(escrow.PermissionIdentitySet), tenant: inPath, takesSecret: true,
+			handle: s.setProvider, operation: setProviderOperation,
+		},
+		{
+			pattern: "GET /institutions/{id}/identity-provider",
+			access:  takesWhole(escrow.PermissionUsersRead), tenant: existingInPath,
+			handle: s.getProvider, operation: getProviderOperation,
+		},
+		{
+			pattern: "DELETE /institutions/{id}/identity-provider",
+			access:  takes(escrow.PermissionIdentitySet), tenant: inPath,
+			handle: s.removeProvider, operation: removeProviderOperation,
+		},
+		{
+			pattern: "GET /institutions/{id}/users",
+			access:  takesWhole(escrow.PermissionUsersRead), tenant: existingInPath, large: true,
+			handle: s.listUsers, operation: listUsersOperation,
+		},
+		{
+			pattern: "GET /institutions/{id}/users/{userId}",
+			access:  takesWhole(escrow.PermissionUsersRead), tenant: existingInPath,
+			handle: s.getUser, operation: getUserOperation,
+		},
+		{
+			pattern: "POST /institutions/{id}/users/{userId}/suspend",
+			access:  takes(escrow.PermissionUsersManage), tenant: inPath,
+			handle: s.suspendUser, operation: suspendUserOperation,
+		},
+		{
+			pattern: "POST /institutions/{id}/users/{userId}/restore",
+			access:  takes(escrow.PermissionUsersManage), tenant: inPath,
+			handle: s.restoreUser, operation: restoreUserOperation,
+		},
+		{pattern: "GET /me", access: anyKey, handle: s.getMe, operation: getMeOperation},
+
+		// Sessions of browsers. No journal tells of them, and who has one may end it.
+		{
+			pattern: "POST /sessions", access: anyKey, apart: true,
+			handle: s.createSession, operation: createSessionOperation,
+		},
+		{pattern: "GET /sessions", access: anyKey, handle: s.listOwnSessions, operation: listOwnSessionsOperation},
+		{
+			pattern: "DELETE /sessions/{id}", access: anyKey, apart: true,
+			handle: s.endOwnSession, operation: endOwnSessionOperation,
+		},
+		{
+			pattern: "GET /institutions/{id}/sessions",
+			access:  takesWhole(escrow.PermissionUsersRead), tenant: existingInPath,
+			handle: s.listSessions, operation: listSessionsOperation,
+		},
+		{
+			pattern: "DELETE /institutions/{id}/sessions/{sessionId}",
+			access:  takesWhole(escrow.PermissionUsersManage), tenant: existingInPath, apart: true,
+			handle: s.endSession, operation: endSessionOperation,
+		},
+		{pattern: "POST /auth/logout", access: anyKey, apart: true, handle: s.logout, operation: logoutOperation},
+		// Browsers are sent here and there; no client calls these.
+		{pattern: "GET /auth/login", access: public, unlisted: true, handle: s.beginLogin},
+		{pattern: "GET " + callbackPath, access: public, unlisted: true, handle: s.finishLogin},
+
 		// What keys may do. The built-in roles are those of all institutions.
 		{
 			pattern: "PUT /institutions/{id}/roles/{name}", access: takes(escrow.PermissionRolesManage), tenant: inPath,

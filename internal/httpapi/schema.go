@@ -71,6 +71,8 @@ func schemas() map[reflect.Type]reflect.Type {
 		reflect.TypeFor[escrow.PositionID]():    reflect.TypeFor[idSchema[escrow.PositionID]](),
 		reflect.TypeFor[escrow.EntryID]():       reflect.TypeFor[idSchema[escrow.EntryID]](),
 		reflect.TypeFor[escrow.ErasureID]():     reflect.TypeFor[idSchema[escrow.ErasureID]](),
+		reflect.TypeFor[escrow.UserID]():        reflect.TypeFor[idSchema[escrow.UserID]](),
+		reflect.TypeFor[escrow.SessionID]():     reflect.TypeFor[idSchema[escrow.SessionID]](),
 
 		reflect.TypeFor[escrow.Actor]():          reflect.TypeFor[textSchema](),
 		reflect.TypeFor[money.Digits]():          reflect.TypeFor[digitsSchema](),

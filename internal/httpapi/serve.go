@@ -48,7 +48,8 @@ func (s *server) answer(w http.ResponseWriter, r *http.Request, pattern string, 
 	timed := web.WithDeadline(ctx, arrived.Add(s.config.RequestTimeout))
 	defer timed.End()
 	ctx = timed
-	if !web.IsCommand(r.Method) {
+	// What no lock judges again is judged by one state of the database.
+	if route := found.route(r.Method); !web.IsCommand(r.Method) || route != nil && route.apart {
 		ctx = engine.WithSnapshot(ctx)
 	}
 	c.request = r.WithContext(ctx)
@@ -165,7 +166,7 @@ func (c *call) conditional(version int64, whole func() (reply, error)) (reply, e
 // admit refuses a command for which the queue has no room, before reading it. A command of
 // root's is let through: only its body can name the institution.
 func (s *server) admit(c *call) error {
-	if !c.route.isCommand() || c.caller.root {
+	if !c.route.isJournaled() || c.caller.root {
 		return nil
 	}
 	return s.engine.Admit(c.caller.institution)

@@ -16,12 +16,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/escrowgrid/escrowgrid/internal/engine"
+	"github.com/escrowgrid/escrowgrid/internal/identity"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
 	"github.com/escrowgrid/escrowgrid/internal/tracing"
+	"github.com/escrowgrid/escrowgrid/internal/vault"
 	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
@@ -45,6 +48,8 @@ type Config struct {
 	// key that asks: the first of them, or RootKey without any. A repeated request is answered
 	// with the secret that was derived from any of these.
 	KeySecrets []string
+	// RootKeyDisabled refuses the root keys. New API keys' secrets are derived from them nevertheless.
+	RootKeyDisabled bool
 	// RootNetworks are where the root key may come from; none means anywhere.
 	RootNetworks []netip.Prefix
 	// Proxies are those whose word about a client's address is taken.
@@ -52,7 +57,19 @@ type Config struct {
 	// AllowedOrigins are the web origins that browsers may call from; "*" is any.
 	AllowedOrigins []string
 	PublicDocs     bool
-	RateLimit      RateLimit
+
+	// Identity verifies people's tokens and logs people in; without it no token is valid. Operators is
+	// where the operator's people come from, nil where nowhere.
+	Identity  *identity.Verifier
+	Operators *Operators
+	// CheckURL is the error of a URL that the server may send nothing to; nil allows all.
+	CheckURL func(string) error
+	// PublicURL is the origin at which browsers reach the server, and Keyring seals logins that are
+	// under way; without either, nobody logs in with a browser.
+	PublicURL string
+	Keyring   *vault.Keyring
+
+	RateLimit RateLimit
 	// AnswerMemory bounds what large answers take at the same time, in bytes; 0 takes
 	// DefaultAnswerMemory.
 	AnswerMemory int64
@@ -80,6 +97,8 @@ type server struct {
 	// document is that of the API, as it is served.
 	document atomic.Pointer[[]byte]
 	rootSeen seenAddresses
+	// finishedLogins are the states of logins that were finished here.
+	finishedLogins *lru.Cache[string, struct{}]
 	// keySecrets are Config.KeySecrets, and the root keys after them.
 	keySecrets []string
 	// rootHashes and metricsHashes are those of the keys that are set.
@@ -103,6 +122,13 @@ func New(config Config) (*API, error) {
 	}
 	if config.PreviousRootKey != "" {
 		s.keySecrets = append(s.keySecrets, config.PreviousRootKey)
+	}
+	if config.RootKeyDisabled {
+		s.rootHashes = nil
+	}
+	var err error
+	if s.finishedLogins, err = lru.New[string, struct{}](maxFinishedLogins); err != nil {
+		return nil, err
 	}
 	if config.Traces != nil {
 		s.tracer = config.Traces.Tracer(tracing.Scope)
@@ -156,7 +182,8 @@ func newCrossOrigin(origins []string, routes []route) web.CrossOrigin {
 	// GET routes answer HEAD too. The headers are those that no operation names.
 	methods := []string{http.MethodHead}
 	taken := []string{
-		"Authorization", "Content-Type", "Traceparent", "Tracestate", "X-API-KEY", "X-Correlation-Id", "X-Request-Id",
+		"Authorization", "Content-Type", "Traceparent", "Tracestate", "X-API-KEY", "X-Correlation-Id",
+		institutionHeader, "X-Request-Id",
 	}
 	given := []string{"Allow", "Location", "X-Request-Id"}
 

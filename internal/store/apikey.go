@@ -68,19 +68,23 @@ const maxHashes = 64
 func (s *Store) keysByHash(
 	ctx context.Context, hashes []escrow.SecretHash,
 ) (map[escrow.SecretHash]escrow.APIKey, error) {
-	// One statement for any number: those that are missing repeat the last.
-	args := make([]any, maxHashes)
-	for i := range args {
-		args[i] = hashes[min(i, len(hashes)-1)][:]
-	}
-
 	keys := make(map[escrow.SecretHash]escrow.APIKey, len(hashes))
-	err := s.database.query(ctx, keysByHashQuery, args, func(r row) error {
+	err := s.database.query(ctx, keysByHashQuery, hashArgs(hashes), func(r row) error {
 		k, err := keyTable.scan(r)
 		keys[k.Hash] = k
 		return err
 	})
 	return keys, err
+}
+
+// hashArgs are the arguments of a statement that looks for some hashes, at most maxHashes. It is one for
+// any number: those that are missing repeat the last.
+func hashArgs(hashes []escrow.SecretHash) []any {
+	args := make([]any, maxHashes)
+	for i := range args {
+		args[i] = hashes[min(i, len(hashes)-1)][:]
+	}
+	return args
 }
 
 var keysByHashQuery = "SELECT " + keyTable.list + " FROM api_keys WHERE hash IN (" + places(1, maxHashes) + ")"

@@ -10,7 +10,8 @@ import (
 // rows are written: those before which others refer to come first. Writing, loading, the
 // row cache, grants, verification and the conformance suite go through it.
 var bookTables = []bookTable{
-	institutionRows, keyRows, roleRows, policyRows, templateRows, assetRows, positionRows, erasureRows, recordRows,
+	institutionRows, keyRows, providerRows, userRows, roleRows, policyRows, templateRows, assetRows, positionRows,
+	erasureRows, secretRows, recordRows,
 }
 
 // bookTable is a table of the books, whatever its rows are.
@@ -92,6 +93,59 @@ type furtherRows struct {
 	needed func(*escrow.Needs) bool
 	// each reads those of one institution, all those of any number.
 	each, all string
+	// texts are further arguments of the statements, for each of what is needed; nil where an
+	// institution is all that they are told.
+	texts func(*escrow.Needs) [][]string
+}
+
+// argsEach are the arguments of each statement for one institution.
+func (f *furtherRows) argsEach(of [16]byte, needs *escrow.Needs) (calls [][]any) {
+	if f.texts == nil {
+		return [][]any{{of}}
+	}
+	for _, texts := range f.texts(needs) {
+		args := []any{of}
+		for _, text := range texts {
+			args = append(args, text)
+		}
+		calls = append(calls, args)
+	}
+	return calls
+}
+
+// argsAll are the arguments of the statement for the institutions of a group; nil where none of them
+// needs it. What stands at the same place of each belongs together.
+func (f *furtherRows) argsAll(needs []booksNeeds) (args []any) {
+	var owners [][16]byte
+	var columns [][]string
+	for i := range needs {
+		of, rows := idArg(needs[i].of), &needs[i].rows
+		if !f.needed(rows) {
+			continue
+		}
+		if f.texts == nil {
+			owners = append(owners, of)
+			continue
+		}
+		for _, texts := range f.texts(rows) {
+			owners = append(owners, of)
+			if columns == nil {
+				columns = make([][]string, len(texts))
+			}
+			for j, text := range texts {
+				columns[j] = append(columns[j], text)
+			}
+		}
+	}
+
+	if len(owners) == 0 {
+		return nil
+	}
+	args = []any{owners}
+	for _, column := range columns {
+		args = append(args, column)
+	}
+	return args
 }
 
 // keysOf is how keys are given to statements, and places in lists.
@@ -190,7 +244,9 @@ func (t *rowsOf[K, V, R]) loadEach(read rowReader, needs *booksNeeds, group grou
 		}
 	}
 	if t.also != nil && t.also.needed(&needs.rows) {
-		read(t.also.each, []any{institution}, load)
+		for _, args := range t.also.argsEach(institution, &needs.rows) {
+			read(t.also.each, args, load)
+		}
 	}
 }
 
@@ -231,14 +287,8 @@ func (t *rowsOf[K, V, R]) loadFurther(read rowReader, needs []booksNeeds, group 
 	if t.also == nil {
 		return
 	}
-	var owners [][16]byte
-	for i := range needs {
-		if t.also.needed(&needs[i].rows) {
-			owners = append(owners, idArg(needs[i].of))
-		}
-	}
-	if len(owners) > 0 {
-		read(t.also.all, []any{owners}, t.load(group))
+	if args := t.also.argsAll(needs); args != nil {
+		read(t.also.all, args, t.load(group))
 	}
 }
 
@@ -257,5 +307,5 @@ func (t *table[T]) privileges() string  { return t.grant }
 // otherTables are those that are not the books'.
 var otherTables = []tableInfo{
 	headTable, entryTable, checkpointTable, tileTable, checkpointKeyTable, securityEventTable, leaseTable, copyTable,
-	keyUseTable,
+	keyUseTable, sessionTable,
 }

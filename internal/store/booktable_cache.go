@@ -1,6 +1,10 @@
 package store
 
-import "github.com/escrowgrid/escrowgrid/internal/escrow"
+import (
+	"context"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+)
 
 // What the row cache does with a table of the books.
 
@@ -12,6 +16,18 @@ func (t *rowsOf[K, V, R]) isMissed(needs *escrow.Needs) bool {
 		return *t.whole(needs)
 	}
 	return len(*t.named(needs)) > 0 || t.also != nil && t.also.needed(needs)
+}
+
+// recallWhole returns an institution's rows of a table of which all are read together, in no order:
+// those that are remembered, if they were good at some time after the call, or they are read.
+func recallWhole[K comparable, V any](
+	ctx context.Context, s *Store, t *rowsOf[K, V, V], of escrow.InstitutionID,
+) ([]V, error) {
+	values, _, err := recallOr(ctx, s, of, wholeTable(t.name), remembersAll[[]V], func() ([]V, bool, error) {
+		values, err := all(ctx, s.database, t.byOwner, []any{idArg(of)}, t.scan)
+		return values, true, err
+	})
+	return values, err
 }
 
 // wholeTable is the id of an institution's whole table in the row cache.

@@ -99,9 +99,10 @@ func (s *Store) FinishCopy(ctx context.Context) error {
 
 // CopyFrom copies what another database has and this one does not have yet; BeginCopy comes
 // before it. Journals are copied to the last byte, and the state is rebuilt from them. What no
-// journal tells of is copied as it is, but for leases: those end with the processes that have
-// them. It returns ErrOtherSource where the two have different histories, and ErrStillWritten
-// where the other has grown meanwhile: what was copied stays, and CopyFrom goes on from there.
+// journal tells of is copied as it is, but for leases, which end with the processes that have
+// them, and sessions: people log in again. It returns ErrOtherSource where the two have different
+// histories, and ErrStillWritten where the other has grown meanwhile: what was copied stays, and
+// CopyFrom goes on from there.
 //
 // Progress, unless it is nil, is told how many entries are copied of how many.
 func (s *Store) CopyFrom(ctx context.Context, from *Store, progress func(done, total int64)) error {

@@ -14,6 +14,8 @@ var copiedTables = []copiedTable{
 	recordTable, checkpointKeyTable, checkpointTable, tileTable, securityEventTable,
 	// Whoever looks for keys that nobody uses would take all of them for such.
 	keyUseTable,
+	// What the entries tell of as being there.
+	secretTable,
 }
 
 // copiedTable is a table that can be copied row by row.

@@ -50,6 +50,7 @@ func filled(t *testing.T, databaseURL string) (*journaltest.Writer, journaltest.
 		journaltest.Valid(escrow.NewUpdateAsset(spare, escrow.AssetChange{Label: again}, nil)), escrow.CloseAsset{Asset: spare})
 	w.Do(w.Institution(), escrow.CloseInstitution{})
 	w.Clerk(e)
+	w.People(e)
 
 	// One institution has lost entries, and its operator has accepted that; another one is closed.
 	closed, reopened := w.Institution(), w.Institution()
@@ -272,11 +273,36 @@ func TestACopyOfWhatIsWrittenToIsNotWhole(t *testing.T) {
 	})
 }
 
+// A copy that is gone on with must not keep what a secret was when it began.
+func TestACopyThatIsGoneOnWithHasTheSecretsOfNow(t *testing.T) {
+	eachDirection(t, func(t *testing.T, fromURL, toURL string) {
+		w := journaltest.Open(t, fromURL)
+		e := w.Example()
+		set := func(sealed string) {
+			command := journaltest.Valid(escrow.NewSetIdentityProvider(escrow.ProviderInput{
+				Issuer: "https://id.example.com", ClientID: "c", ClientSecret: new("s3cret"),
+			}, nil))
+			w.Do(e.Institution, command.WithSealed([]byte(sealed), "k1"))
+		}
+		to := target(t, toURL)
+		for _, sealed := range []string{"first", "second"} {
+			set(sealed)
+			if err := to.CopyFrom(t.Context(), w.Store, nil); err != nil {
+				t.Fatal(err)
+			}
+			got, found, err := to.Secret(t.Context(), e.Institution, escrow.ClientSecretName())
+			if string(got.Sealed) != sealed || !found || err != nil {
+				t.Errorf("the copy has the secret %q (%t, %v), want %q", got.Sealed, found, err, sealed)
+			}
+		}
+	})
+}
+
 // A table that is neither copied nor made anew would be lost.
 func TestEveryTableIsCopiedOrMadeAnew(t *testing.T) {
 	without := store.NotCopied()
 	slices.Sort(without)
-	if want := []string{"duty_leases", "goose_db_version", "unfinished_copies"}; !slices.Equal(without, want) {
+	if want := []string{"duty_leases", "goose_db_version", "sessions", "unfinished_copies"}; !slices.Equal(without, want) {
 		t.Errorf("a copy is without %q, want %q", without, want)
 	}
 }

@@ -50,7 +50,7 @@ func (s *Store) Record(
 	return record.Record, found, Failure(err)
 }
 
-// Purge removes what has outlived its retention: idempotency records, and
+// Purge removes what has outlived its retention: idempotency records, sessions that have ended, and
 // security events beyond MaxSecurityEvents. It removes at most limit of each, so that
 // no purge holds locks for long, and returns how many went.
 func (s *Store) Purge(ctx context.Context, now time.Time, limit int) (int64, error) {
@@ -64,8 +64,13 @@ func (s *Store) Purge(ctx context.Context, now time.Time, limit int) (int64, err
 		return 0, err
 	}
 
+	sessions, err := s.purgeSessions(ctx, now, limit)
+	if err != nil {
+		return 0, err
+	}
+
 	// Those of strangers, and those of known callers, each by themselves.
-	removed := records
+	removed := records + sessions
 	for _, comparison := range []string{"=", "<>"} {
 		refusals, err := s.database.exec(ctx, `DELETE FROM security_events WHERE id IN (
 			SELECT id FROM security_events WHERE actor `+comparison+` $1 ORDER BY id DESC LIMIT $2 OFFSET $3)`,

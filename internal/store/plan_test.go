@@ -102,6 +102,11 @@ func fill(ctx context.Context, tx pgx.Tx, body []byte) error {
 			SELECT u(i % 3 + 1), u(i), 'l', 'admin', sha256(i::text::bytea), now(), CASE i % 5 WHEN 0 THEN now() + i * interval '1 h' END,
 			CASE i % 4 WHEN 0 THEN now() END, 1 FROM n() AS i`,
 		`INSERT INTO api_key_uses SELECT u(i % 3 + 1), u(i), now(), '192.0.2.1' FROM n() AS i`,
+		`INSERT INTO identity_providers SELECT u(i), 'https://' || i % 999, 'c', 0, 0, NULL, '{}', NULL, 1, now(), now() + i * interval '1 s', NULL FROM n() AS i`,
+		`INSERT INTO users SELECT u(i % 3 + 1), u(i), 'https://1', i, 'n', NULL, now(), now() + i * interval '1 s', CASE i % 4 WHEN 0 THEN now() END, 1, 1 FROM n() AS i`,
+		`INSERT INTO secrets SELECT u(i / 4 + 1), i % 4, 's', 's', 'k' || i % 3 FROM n() AS i`,
+		`INSERT INTO sessions SELECT u(i % 3 + 1), u(i), CASE i % 2 WHEN 0 THEN u(i % 99) END, CASE i % 2 WHEN 1 THEN u(i % 99) END, sha256(i::text::bytea),
+			'[]', 0, CASE i % 2 WHEN 1 THEN now() END, now(), now() - interval '1 s', now() + i * interval '1 m', 'c', 'a' FROM n() AS i`,
 		`INSERT INTO roles SELECT u(i / 4 + 1), i % 4, '[]', 1, now(), now() FROM n() AS i`,
 		`INSERT INTO asset_templates SELECT u(i % 3 + 1), u(i), 'c', 'n', 'v', 'r', '{"currency":"USD"}', now(), 1, NULL FROM n() AS i`,
 		`INSERT INTO assets SELECT u(i % 3 + 1), u(i), u(i % 99 + 99), 'l', NULL, now(), 1, NULL FROM n() AS i`,
@@ -152,7 +157,7 @@ type reading struct {
 
 // absent passes an error on, unless it says that a resource is not there.
 func absent(err error) error {
-	if strings.HasSuffix(string(escrow.ErrorCode(err)), "_not_found") || escrow.ErrorCode(err) == escrow.CodeInvalidKey {
+	if strings.HasSuffix(string(escrow.ErrorCode(err)), "_not_found") || escrow.ErrorCode(err) == escrow.CodeInvalidKey || escrow.ErrorCode(err) == escrow.CodeInvalidSession {
 		return nil
 	}
 	return err
@@ -205,6 +210,58 @@ func readings(ctx context.Context) []reading {
 		}},
 		{"number of keys that end soon", "api_keys_expiry", []string{"expires_at"}, func(s *Store) error {
 			_, err := s.CountExpiringKeys(ctx, hour, hour)
+			return err
+		}},
+		{"user", primary, []string{institution, id}, func(s *Store) error {
+			_, err := s.User(ctx, of, escrow.UserID{})
+			return absent(err)
+		}},
+		{"user by who they are", "users_identity", []string{institution, "issuer", "subject"}, func(s *Store) error {
+			_, _, err := s.UserByIdentity(ctx, of, escrow.Identity{Issuer: "https://1", Subject: "9"})
+			return err
+		}},
+		{"users", primary, []string{institution, id}, func(s *Store) error {
+			_, err := s.Users(ctx, of, escrow.UserFilter{}, byID)
+			return err
+		}},
+		{"users, suspended ones too", primary, []string{institution, id}, func(s *Store) error {
+			_, err := s.Users(ctx, of, escrow.UserFilter{IncludeSuspended: true}, byID)
+			return err
+		}},
+		{"identity provider", primary, []string{institution}, func(s *Store) error {
+			_, err := s.IdentityProvider(ctx, of)
+			return absent(err)
+		}},
+		{"identity providers of an issuer", "identity_providers_issuer", []string{"issuer"}, func(s *Store) error {
+			_, err := s.ProvidersOf(ctx, "https://9")
+			return err
+		}},
+		{"secret", primary, []string{institution, "kind", "subject"}, func(s *Store) error {
+			_, _, err := s.Secret(ctx, of, escrow.ClientSecretName())
+			return err
+		}},
+		{"keys of secrets", "secrets_key", []string{"sealed_under"}, func(s *Store) error {
+			_, err := s.SecretKeys(ctx)
+			return err
+		}},
+		{"session by hash", "sessions_hash", []string{"hash"}, func(s *Store) error {
+			_, err := s.SessionByHash(ctx, escrow.SecretHash{})
+			return absent(err)
+		}},
+		{"session", primary, []string{institution, id}, func(s *Store) error {
+			_, err := s.Session(ctx, of, escrow.SessionID{})
+			return absent(err)
+		}},
+		{"sessions", primary, []string{institution, id}, func(s *Store) error {
+			_, err := s.Sessions(ctx, of, nil, byID)
+			return err
+		}},
+		{"sessions of a key", "sessions_key", []string{institution, "key_id", id}, func(s *Store) error {
+			_, err := s.Sessions(ctx, of, new(escrow.ActorKey(escrow.KeyID{15: 2})), byID)
+			return err
+		}},
+		{"sessions of a user", "sessions_user", []string{institution, "user_id", id}, func(s *Store) error {
+			_, err := s.Sessions(ctx, of, new(escrow.ActorUser(escrow.UserID{15: 1})), byID)
 			return err
 		}},
 		{"roles", primary, []string{institution}, func(s *Store) error {
@@ -384,8 +441,8 @@ func readings(ctx context.Context) []reading {
 	}
 }
 
-// bounded are lists that end with their limits, and are counted or merged.
-var bounded = regexp.MustCompile(`SCAN (list_\d+|lists|counted)\b`)
+// bounded are lists that end with their limits, and are counted or merged, and what is walked value by value.
+var bounded = regexp.MustCompile(`SCAN (list_\d+|lists|counted|walked)\b`)
 
 // sorts are steps of plans that sort what was sought. Lists that end with their limits may be sorted.
 var sorts = regexp.MustCompile(`SEARCH .*\n *USE TEMP B-TREE|(?m)\bSort$`)
@@ -573,7 +630,8 @@ func everyChoice(set []func(), run func()) {
 func testBatches(t *testing.T, s *Store) {
 	of, other := escrow.InstitutionID{15: 1}, escrow.InstitutionID{15: 2}
 	needs := map[escrow.InstitutionID]escrow.Needs{other: {Institution: true}, of: {
-		Institution: true, Policies: true, Roles: true, Keys: []escrow.KeyID{{15: 3}, {15: 6}}, Templates: []escrow.TemplateID{{15: 3}},
+		Institution: true, Policies: true, Roles: true, Provider: true, Secrets: true, Keys: []escrow.KeyID{{15: 3}, {15: 6}},
+		Users: []escrow.UserID{{15: 3}, {15: 6}}, Identities: []escrow.Identity{{Issuer: "https://1", Subject: "3"}, {Issuer: "https://1", Subject: "6"}}, Templates: []escrow.TemplateID{{15: 3}},
 		Assets: []escrow.AssetID{{15: 3}, {15: 6}}, Positions: []escrow.PositionID{{15: 3}, {15: 6}}, Records: []string{"3", "6"},
 	}}
 	var plans []string
@@ -610,11 +668,15 @@ func testBatches(t *testing.T, s *Store) {
 	err := errors.Join(
 		update(sink, headMoves, []headMove{{of, now, now}, {other, now, now}}),
 		update(sink, keyTable, []escrow.APIKey{{InstitutionID: of, ID: escrow.KeyID{15: 3}}, {InstitutionID: of}}),
+		update(sink, providerTable, []escrow.IdentityProvider{{InstitutionID: of}, {InstitutionID: other}}),
+		update(sink, userTable, []escrow.User{{InstitutionID: of, ID: escrow.UserID{15: 3}}, {InstitutionID: of}}),
+		update(sink, secretTable, []OwnedSecret{{InstitutionID: of}, {InstitutionID: other}}),
+		update(sink, sessionTable, []escrow.Session{{InstitutionID: of, ID: escrow.SessionID{15: 3}}, {InstitutionID: of}}),
 		update(sink, roleTable, []escrow.Role{{InstitutionID: of, Name: "1"}, {InstitutionID: other, Name: "2"}}),
 		update(sink, policyTable, []escrow.Policy{{InstitutionID: of, Region: "1"}, {InstitutionID: other, Region: "2"}}),
 		update(sink, positionTable, []escrow.Position{{InstitutionID: of, ID: escrow.PositionID{15: 3}}, {InstitutionID: of}}),
 	)
-	if err != nil || loads < 10 || len(plans) != loads+5 {
+	if err != nil || loads < 10 || len(plans) != loads+9 {
 		t.Fatalf("%d plans of loads and %d of updates, %v", loads, len(plans)-loads, err)
 	}
 	for _, plan := range plans {

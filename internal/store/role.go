@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
@@ -31,7 +33,9 @@ var roleRows = newRows(rowsOf[escrow.RoleName, escrow.Role, escrow.Role]{
 
 // Roles returns the roles that an institution has set, at most escrow.MaxRoles, in order of name.
 func (s *Store) Roles(ctx context.Context, institution escrow.InstitutionID) ([]escrow.Role, error) {
-	return all(ctx, s.database, roleTable.byOwner+" ORDER BY name", []any{idArg(institution)}, roleTable.scan)
+	roles, err := recallWhole(ctx, s, roleRows, institution)
+	byName := func(a, b escrow.Role) int { return cmp.Compare(a.Name, b.Name) }
+	return slices.SortedFunc(slices.Values(roles), byName), err
 }
 
 // Role returns a role that an institution has set, or CodeRoleNotFound. The name may be any text,

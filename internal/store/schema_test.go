@@ -233,6 +233,11 @@ func testOtherRows(t *testing.T, r raw) {
 		role     = "INSERT INTO roles (name, permissions, created_at, updated_at, institution_id, version) VALUES ('clerk', '[]', {time}, {time}, "
 		use      = "INSERT INTO api_key_uses (institution_id, id, last_used_from, last_used_at) VALUES ({id}, {id}, "
 		may      = "INSERT INTO api_keys (id, label, created_at, version, institution_id, hash, role, permissions) VALUES ({other}, 'l', {time}, 1, {id}, {hash}, "
+		provider = "INSERT INTO identity_providers (client_id, claims, version, created_at, updated_at, issuer, institution_id, has_secret, secret_number, removed_at) VALUES ('c', '{}', 1, {time}, {time}, 'i', "
+		user     = "INSERT INTO users (institution_id, id, issuer, joined_at, updated_at, version, subject, suspended_at, suspensions) VALUES ({id}, {id}, 'i', {time}, {time}, 1, 's', "
+		secret   = "INSERT INTO secrets (institution_id, kind, subject, sealed_under, sealed) VALUES ({id}, 'k', 's', "
+		session  = `INSERT INTO sessions (institution_id, id, groups, suspensions, created_at, last_seen_at, ends_at, client, agent, hash, key_id, user_id, vouched_since)
+			VALUES ({id}, {id}, '[]', 0, {time}, {time}, {time}, 'c', 'a', `
 		policy   = "INSERT INTO policies (region, allowed_currencies, created_at, updated_at, institution_id) VALUES ('US', '[]', {time}, {time}, "
 		template = `INSERT INTO asset_templates (id, code, name, vertical, region, config, created_at, version, institution_id)
 			VALUES ({id}, 'c', 'n', 'v', 'r', '{}', {time}, 1, `
@@ -251,6 +256,21 @@ func testOtherRows(t *testing.T, r raw) {
 		{role, "{id}, 2)", ""}, // There is one of that name.
 		{use, "'192.0.2.1', NULL)", "'192.0.2.1', {time})"},
 		{use, "NULL, {time})", ""},
+		{provider, "{other}, 0, 0, NULL)", "{id}, 0, 0, NULL)"}, // There is no such institution.
+		{provider, "{id}, 1, 0, NULL)", ""},
+		{provider, "{id}, 2, 2, NULL)", ""},
+		{provider, "{id}, 1, 1, {time})", ""}, // A secret outlives its provider.
+		{provider, "{id}, 1, 1, NULL)", ""},   // There is one.
+		{user, "{time}, 0)", "{time}, 1)"},
+		{user, "NULL, -1)", ""},
+		{user, "NULL, 0)", ""}, // There is one.
+		{secret, "'k', NULL)", "'', NULL)"},
+		{secret, "'', {hash})", ""},
+		{session, "{hash}, NULL,NULL, {time})", "{hash}, {id}, NULL, NULL)"},
+		{session, "{hash}, {id}, {id}, {time})", ""},
+		{session, "{hash}, NULL, {id}, NULL)", ""},
+		{session, "{hash}, {id}, NULL, {time})", ""},
+		{session, "{short}, {id}, NULL, NULL)", ""},
 		{key, "{id}, 'admin', {short})", ""},
 		{key, "{other}, 'admin', {hash})", ""}, // There is no such institution.
 		{policy, "{other})", "{id})"},

@@ -197,7 +197,7 @@ func addTransactions(t *testing.T, found *statements) {
 	t.Helper()
 	of := escrow.InstitutionID{15: 1}
 	needs := booksNeeds{of: of, rows: escrow.Needs{
-		Institution: true, ActiveKeys: true, HoldingPosition: true, Policies: true, Roles: true, Keys: []escrow.KeyID{{}}, Templates: []escrow.TemplateID{{}}, Assets: []escrow.AssetID{{}},
+		Institution: true, ActiveKeys: true, HoldingPosition: true, Policies: true, Roles: true, Provider: true, Secrets: true, Keys: []escrow.KeyID{{}}, Users: []escrow.UserID{{}}, Identities: []escrow.Identity{{}}, Templates: []escrow.TemplateID{{}}, Assets: []escrow.AssetID{{}},
 		Positions: []escrow.PositionID{{}}, Erasures: []escrow.ErasureID{{}}, Records: []string{""},
 	}}
 	found.add("Begin on SQLite", "BEGIN IMMEDIATE")
@@ -217,6 +217,9 @@ func addTransactions(t *testing.T, found *statements) {
 	books.Entries = make([]escrow.Entry, 1)
 	books.Institutions.Put(of, escrow.Institution{})
 	books.Keys.Put(escrow.KeyID{}, escrow.APIKey{Version: 1})
+	books.Providers.Put(of, escrow.IdentityProvider{})
+	books.Users.Put(escrow.UserID{}, escrow.User{})
+	books.Secrets.Put(escrow.SecretName{}, escrow.SealedSecret{})
 	books.Roles.Put("", escrow.Role{})
 	books.Policies.Put("", escrow.Policy{})
 	books.Templates.Put(escrow.TemplateID{}, escrow.AssetTemplate{})
@@ -228,6 +231,9 @@ func addTransactions(t *testing.T, found *statements) {
 		writeGroup(sink, []*escrow.Books{books}, true),
 		update(sink, institutionTable, []escrow.Institution{{}}),
 		update(sink, keyTable, []escrow.APIKey{{}}),
+		update(sink, providerTable, []escrow.IdentityProvider{{}}),
+		update(sink, userTable, []escrow.User{{}}),
+		update(sink, secretTable, []OwnedSecret{{}}),
 		update(sink, roleTable, []escrow.Role{{}}),
 		update(sink, templateTable, []escrow.AssetTemplate{{}}),
 		update(sink, assetTable, []escrow.Asset{{}}),
@@ -284,6 +290,24 @@ func calls(ctx context.Context, of escrow.InstitutionID) []storeCall {
 		{"NoteKeyUses", func(s *Store) error { return s.NoteKeyUses(ctx, make([]escrow.KeyUse, 1)) }},
 		{"ExpiringKeys", func(s *Store) error { _, err := s.ExpiringKeys(ctx, time.Now(), time.Now(), 1); return err }},
 		{"CountExpiringKeys", func(s *Store) error { _, err := s.CountExpiringKeys(ctx, time.Now(), time.Now()); return err }},
+		{"IdentityProvider", func(s *Store) error { _, err := s.IdentityProvider(ctx, of); return err }},
+		{"ProvidersOf", func(s *Store) error { _, err := s.ProvidersOf(ctx, "https://id.example"); return err }},
+		{"User", func(s *Store) error { _, err := s.User(ctx, of, escrow.UserID{}); return err }},
+		{"UserByIdentity", func(s *Store) error { _, _, err := s.UserByIdentity(ctx, of, escrow.Identity{}); return err }},
+		{"Secret", func(s *Store) error { _, _, err := s.Secret(ctx, of, escrow.ClientSecretName()); return err }},
+		{"SecretKeys", func(s *Store) error { _, err := s.SecretKeys(ctx); return err }},
+		{"SecretsUnder", func(s *Store) error { _, err := s.SecretsUnder(ctx, "k", OwnedSecret{}, 1); return err }},
+		{"SealAnew", func(s *Store) error { _, err := s.SealAnew(ctx, OwnedSecret{}, nil, ""); return err }},
+		{"AddSession for a key", func(s *Store) error {
+			return s.AddSession(ctx, escrow.Session{InstitutionID: of, KeyID: escrow.KeyID{1}})
+		}},
+		{"AddSession for a user", func(s *Store) error {
+			return s.AddSession(ctx, escrow.Session{InstitutionID: of, ID: escrow.SessionID{1}, UserID: escrow.UserID{1}, VouchedSince: new(time.Now())})
+		}},
+		{"SessionByHash", func(s *Store) error { _, err := s.SessionByHash(ctx, escrow.SecretHash{1}); return err }},
+		{"Session", func(s *Store) error { _, err := s.Session(ctx, of, escrow.SessionID{2}); return err }},
+		{"EndSession", func(s *Store) error { _, err := s.EndSession(ctx, of, escrow.SessionID{2}); return err }},
+		{"NoteSessions", func(s *Store) error { return s.NoteSessions(ctx, make([]escrow.Session, 1)) }},
 		{"Roles and Role", func(s *Store) error { _, err := s.Roles(ctx, of); return err }},
 		{"Policies", func(s *Store) error { _, err := s.Policies(ctx, of); return err }},
 		{"Policy", func(s *Store) error { _, err := s.Policy(ctx, of, "US"); return err }},
@@ -377,6 +401,22 @@ func lists(ctx context.Context, of escrow.InstitutionID) (lists []storeCall) {
 	add("Keys", func(s *Store, page escrow.PageRequest) error { return keys(s, escrow.KeyFilter{}, page) })
 	filtered("Keys, of a period", func(s *Store) error { return keys(s, escrow.KeyFilter{Period: period}, first) })
 	filtered("Keys, also revoked ones", func(s *Store) error { return keys(s, escrow.KeyFilter{IncludeRevoked: true}, first) })
+
+	users := func(s *Store, filter escrow.UserFilter, page escrow.PageRequest) error {
+		_, err := s.Users(ctx, of, filter, page)
+		return err
+	}
+	add("Users", func(s *Store, page escrow.PageRequest) error { return users(s, escrow.UserFilter{}, page) })
+	filtered("Users, of a period", func(s *Store) error { return users(s, escrow.UserFilter{Period: period}, first) })
+	filtered("Users, also suspended ones", func(s *Store) error { return users(s, escrow.UserFilter{IncludeSuspended: true}, first) })
+
+	sessions := func(s *Store, actor *escrow.Actor, page escrow.PageRequest) error {
+		_, err := s.Sessions(ctx, of, actor, page)
+		return err
+	}
+	add("Sessions", func(s *Store, page escrow.PageRequest) error { return sessions(s, nil, page) })
+	filtered("Sessions, of a key", func(s *Store) error { return sessions(s, new(escrow.ActorKey(escrow.KeyID{1})), first) })
+	filtered("Sessions, of a user", func(s *Store) error { return sessions(s, new(escrow.ActorUser(escrow.UserID{1})), first) })
 
 	add("Templates", func(s *Store, page escrow.PageRequest) error {
 		_, err := s.Templates(ctx, of, escrow.TemplateFilter{}, page)

@@ -31,6 +31,10 @@ type Store struct {
 	history  history
 	// secrets finds keys by the hash of their secret.
 	secrets sharedReader[escrow.SecretHash, escrow.APIKey]
+	// tokens finds sessions by the hash of their token.
+	tokens sharedReader[escrow.SecretHash, escrow.Session]
+	// issuers finds the identity providers with an issuer.
+	issuers sharedReader[string, []escrow.IdentityProvider]
 }
 
 // Tx is a transaction over the books of a group of institutions.
@@ -71,6 +75,8 @@ func Open(ctx context.Context, databaseURL string, connections int) (*Store, err
 func newStore(database database, cache *rowCache) *Store {
 	s := &Store{database: database, cache: cache}
 	s.secrets.name, s.secrets.most, s.secrets.query = "keys of secrets", maxHashes, s.keysByHash
+	s.tokens.name, s.tokens.most, s.tokens.query = "sessions of tokens", maxHashes, s.sessionsByHash
+	s.issuers.name, s.issuers.most, s.issuers.query = "identity providers of an issuer", 1, s.providersOf
 	return s
 }
 

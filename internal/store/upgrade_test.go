@@ -191,8 +191,9 @@ func TestADatabaseOfTheLevelBeforeIsUpgraded(t *testing.T) {
 		w := journaltest.On(t, s, before.url)
 		w.Positions(before.Example, 10)
 		w.Clerk(before.Example)
+		w.People(before.Example)
 		report := journaltest.Must(verify.Database(t.Context(), s, verify.Config{}))
-		if report.DifferenceCount != 0 || report.Entries != int64(len(old)+3*10+3) {
+		if report.DifferenceCount != 0 || report.Entries != int64(len(old)+3*10+3+8) {
 			t.Errorf("the upgraded database is verified as %+v", report)
 		}
 		page := journaltest.Must(s.Positions(t.Context(), of, escrow.PositionFilter{}, escrow.PageRequest{Limit: 100}))

@@ -45,6 +45,78 @@ func signedBundle(
 	return path
 }
 
+// The same of entries about people, with one that was changed.
+func TestBothProgramsTakeEntriesOfPeopleForTheSame(t *testing.T) {
+	t.Parallel()
+	w := journaltest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "escrowgrid.db"))
+	example := w.Example()
+	before, _, err := w.Head(t.Context(), example.Institution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.People(example)
+	head, _, err := w.Head(t.Context(), example.Institution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := must(w.StoredEntries(t.Context(), example.Institution, 1, head.Sequence))
+	same := func(text string) string { return text }
+	key, signer := newKey()
+
+	// Of the entries that are made, the first sets the provider, the second has somebody join, and the
+	// last removes the provider.
+	const set, joined, removed = 1, 2, 8
+	for _, test := range []struct {
+		name     string
+		entry    int
+		old, new string
+		verified bool
+	}{
+		{"as it is", set, "", "", true},
+		{"another issuer", set, "id.example.com", "id.example.org", true},
+		{"groups in another order", set, `{"Prüfer <&>":"auditor","clerks":"operator"}`, `{"clerks":"operator","Prüfer <&>":"auditor"}`, false},
+		{"no groups", set, `{"Prüfer <&>":"auditor","clerks":"operator"}`, `{}`, false},
+		{"groups that are none", set, `{"Prüfer <&>":"auditor","clerks":"operator"}`, `["clerks"]`, false},
+		{"a group of holders", set, `"auditor"`, `"holder"`, false},
+		{"a group of a number", set, `"auditor"`, `7`, false},
+		{"a claim without a name", set, `"realm_access.roles"`, `""`, false},
+		{"a claim that is none", set, `{"groups":`, `{"group":`, false},
+		{"claims that are none", set, `{"groups":"realm_access.roles"}`, `null`, false},
+		{"a secret or not", set, `"hasSecret":true`, `"hasSecret":1`, false},
+		{"a number of a secret that is none", set, `"secretNumber":1`, `"secretNumber":1.5`, false},
+		{"an empty audience", set, `"audience":"https://api.example.com"`, `"audience":""`, false},
+		{"what is set was removed", set, `Z"}}`, `Z","removedAt":"2027-01-01T00:00:00.000000Z"}}`, false},
+		{"another subject", set, `"identity-provider"`, `"identity-provider/2"`, false},
+		{"a secret of what was removed", removed, `"hasSecret":false`, `"hasSecret":true`, false},
+		{"what was removed was not", removed, `"removedAt"`, `"removeAt"`, false},
+		{"joined by the operator", joined, `"actor":"usr_`, `"actor":"key_`, false},
+		{"a person that is no commitment", joined, `"identitySubject":{"sha256":"`, `"identitySubject":{"sha256":"*`, false},
+		{"suspensions that are none", joined, `"suspensions":0`, `"suspensions":"0"`, false},
+		{"no time of joining", joined, `"joinedAt":"2`, `"joinedAt":"x`, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			changed := append([]store.StoredEntry{}, entries...)
+			entry := &changed[before.Sequence+int64(test.entry)-1]
+			body := string(entry.Body)
+			entry.Body = []byte(strings.Replace(body, test.old, test.new, 1))
+			if string(entry.Body) == body && test.old != "" {
+				t.Fatalf("nothing is changed in %s", body)
+			}
+			path := signedBundle(t, key, example.Institution, changed, "escrowgrid.test/"+example.Institution.String(), same, same)
+			b := must(bundle.Open(t.Context(), path))
+			defer func() { _ = b.Close() }()
+			report := must(verify.Bundle(t.Context(), b, verify.Config{Keys: []string{signer.VerifierKey()}}))
+			if verdict := report.Err(); (verdict == nil) != test.verified {
+				t.Errorf("it is %v, the differences are %v", verdict, report.Differences)
+			}
+			if output, code := independentlyWith(t, "0", path, signer.VerifierKey()); (code == 0) != test.verified || strings.Contains(output, "Traceback") {
+				t.Errorf("independently, it is %d: %s", code, output)
+			}
+		})
+	}
+}
+
 // alike is a bundle that both programs take for verified, or neither.
 type alike struct {
 	name               string

@@ -13,7 +13,10 @@ import (
 )
 
 // notExact are the tables whose rows nothing is compared with: no entry tells of them.
-var notExact = []string{"idempotency_records", "security_events", "duty_leases", "unfinished_copies", "api_key_uses", "goose_db_version"}
+var notExact = []string{
+	"idempotency_records", "security_events", "duty_leases", "unfinished_copies", "api_key_uses", "secrets", "sessions",
+	"goose_db_version",
+}
 
 // rewriting puts other bytes of the same meaning in a column's place, in all rows that have it.
 type rewriting struct{ what, change, undo string }
@@ -69,6 +72,8 @@ func TestOtherBytesOfTheSameMeaningAreFoundInEveryColumn(t *testing.T) {
 		f.Do(f.Example.Institution, escrow.CloseTemplate{Template: template}, escrow.CloseAsset{Asset: closed})
 		f.erasePosition(f.Writer.Positions(f.Example, 1)[0])
 		f.Do(f.Writer.Institution(), escrow.CloseInstitution{})
+		f.Writer.Clerk(f.Example)
+		f.Writer.People(f.Example)
 		f.sign()
 		tables, db, isFile := loosened(t, databaseURL)
 		exec := func(statement string) int64 { return must(must(db.ExecContext(t.Context(), statement)).RowsAffected()) }

@@ -82,7 +82,7 @@ func (d *Description) Add(method, path string, o Operation) {
 		described.Security = append(described.Security, map[string][]string{})
 	}
 	if !o.Public {
-		for _, scheme := range []string{"apiKey", "bearer"} {
+		for _, scheme := range []string{"apiKey", "bearer", "session"} {
 			described.Security = append(described.Security, map[string][]string{scheme: {}})
 		}
 	}

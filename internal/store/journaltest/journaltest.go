@@ -79,7 +79,16 @@ func (w *Writer) Do(of escrow.InstitutionID, commands ...escrow.Command) (made [
 	w.tb.Helper()
 	requests := make([]escrow.Request, len(commands))
 	for i, command := range commands {
-		requests[i] = escrow.Request{Institution: of, Actor: escrow.ActorRoot(), RequestID: "test", Command: command}
+		requests[i] = escrow.Request{Actor: escrow.ActorRoot(), Command: command}
+	}
+	return w.do(of, requests...)
+}
+
+// do commits requests on the books of one institution together, and returns what they made.
+func (w *Writer) do(of escrow.InstitutionID, requests ...escrow.Request) (made []escrow.Resource) {
+	w.tb.Helper()
+	for i := range requests {
+		requests[i].Institution, requests[i].RequestID = of, "test"
 	}
 	tx, err := w.Begin(w.tb.Context(), map[escrow.InstitutionID]escrow.Needs{of: escrow.MergeNeeds(requests)})
 	if err != nil {
@@ -165,6 +174,31 @@ func (w *Writer) Clerk(e Example) (keys [2]escrow.KeyID) {
 		AllowedNetworks: &[]string{"192.0.2.0/24", "2001:db8::1"},
 	}, escrow.HashSecret("portal"))))
 	return [2]escrow.KeyID{Made[escrow.APIKey](made[1:]).ID, Made[escrow.APIKey](made[2:]).ID}
+}
+
+// People sets an identity provider with a client's secret, has two people join, of whom one is renamed,
+// suspended and restored, and the other one suspended, and removes the provider: eight entries.
+func (w *Writer) People(e Example) (ids [2]escrow.UserID) {
+	w.tb.Helper()
+	of, membership := e.Institution, escrow.Membership{Issuer: "https://id.example.com/a", Groups: []string{"clerks"}}
+	set := Valid(escrow.NewSetIdentityProvider(escrow.ProviderInput{
+		Issuer: membership.Issuer, ClientID: "escrowgrid", ClientSecret: new("s3cret"), Audience: new("https://api.example.com"),
+		Claims:      escrow.ClaimsInput{Groups: new("realm_access.roles")},
+		RoleByGroup: map[string]string{"clerks": "operator", "Prüfer <&>": "auditor"},
+	}, nil))
+	w.Do(of, set.WithSealed([]byte("sealed"), "0123456789abcdef"))
+	for i, name := range []string{"Ada", ""} {
+		person := escrow.PersonInput{Issuer: membership.Issuer, Subject: fmt.Sprint("subject-", i), Name: name}
+		ids[i] = Made[escrow.User](w.do(of, escrow.Request{
+			Actor: escrow.ActorUser(escrow.UserID{}), Membership: membership, Command: Valid(escrow.NewJoinUser(person)),
+		})).ID
+	}
+	w.do(of, escrow.Request{
+		Actor: escrow.ActorUser(ids[0]), Membership: membership,
+		Command: escrow.NewUpdateUser(escrow.PersonInput{Name: "Ada Lovelace", Email: "ada@example.com"}),
+	})
+	w.Do(of, escrow.SuspendUser{User: ids[0]}, escrow.RestoreUser{User: ids[0]}, escrow.SuspendUser{User: ids[1]}, escrow.RemoveIdentityProvider{})
+	return ids
 }
 
 // Asset makes an asset of a template in a currency: two entries.

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -24,6 +25,12 @@ func testBooksHoldNeeds(f *fixture) {
 		"institution":    {Institution: true},
 		"policies":       {Policies: true},
 		"roles":          {Roles: true},
+		"provider":       {Provider: true},
+		"secrets":        {Secrets: true},
+		"two users":      {Users: []escrow.UserID{ours.users[1].ID, ours.users[3].ID}},
+		"by identity":    {Identities: []escrow.Identity{ours.users[1].Identity, ours.users[4].Identity, {Issuer: "https://id.example", Subject: "missing"}}},
+		"both":           {Users: []escrow.UserID{ours.users[2].ID, ours.users[1].ID}, Identities: []escrow.Identity{ours.users[1].Identity}},
+		"another issuer": {Identities: []escrow.Identity{{Issuer: ours.users[1].Issuer, Subject: ours.users[2].Subject}}},
 		"two keys":       {Keys: []escrow.KeyID{ours.keys[1].ID, ours.keys[3].ID}},
 		"a template":     {Templates: []escrow.TemplateID{ours.templates[2].ID}},
 		"two assets":     {Assets: []escrow.AssetID{ours.assets[0].ID, ours.assets[4].ID}},
@@ -57,6 +64,18 @@ func held(b *escrow.Books, institution escrow.InstitutionID, all ...samples) map
 	i, ok := b.Institutions.Get(institution)
 	keep("institution", i.ID, ok)
 	for _, s := range all {
+		for _, known := range s.providers {
+			row, ok := b.Providers.Get(known.InstitutionID)
+			keep("provider of "+known.InstitutionID.String(), row, ok)
+		}
+		for _, known := range s.users {
+			row, ok := b.Users.Get(known.ID)
+			keep(known.ID.String(), row, ok)
+		}
+		for _, known := range s.secrets {
+			row, ok := b.Secrets.Get(known.SecretName)
+			keep(fmt.Sprint(known.SecretName), row, ok)
+		}
 		for _, known := range s.keys {
 			row, ok := b.Keys.Get(known.ID)
 			keep(known.ID.String(), row, ok)
@@ -99,6 +118,21 @@ func wanted(s samples, n escrow.Needs) map[string]any {
 	for _, row := range s.policies {
 		if n.Policies {
 			rows[string(row.Region)] = row
+		}
+	}
+	for _, row := range s.providers {
+		if n.Provider {
+			rows["provider of "+row.InstitutionID.String()] = row
+		}
+	}
+	for _, row := range s.secrets {
+		if n.Secrets {
+			rows[fmt.Sprint(row.SecretName)] = row
+		}
+	}
+	for _, row := range s.users {
+		if slices.Contains(n.Users, row.ID) || slices.Contains(n.Identities, row.Identity) {
+			rows[row.ID.String()] = row
 		}
 	}
 	for _, row := range s.roles {

@@ -117,6 +117,10 @@ func (f *fixture) listed(of escrow.InstitutionID) (s samples) {
 			ID: escrow.KeyID(f.uuid()), InstitutionID: of, Label: "k", Role: escrow.RoleAdmin, CreatedAt: at, Version: 1,
 			RevokedAt: optional(moments(), f.random.IntN(3)),
 		})
+		s.users = append(s.users, escrow.User{
+			ID: escrow.UserID(f.uuid()), InstitutionID: of, Identity: escrow.Identity{Issuer: "https://id.example", Subject: fmt.Sprint(i)},
+			JoinedAt: at, UpdatedAt: at, Version: 1, SuspendedAt: optional(moments(), f.random.IntN(3)), Suspensions: 1,
+		})
 		s.templates = append(s.templates, escrow.AssetTemplate{
 			ID: escrow.TemplateID(f.uuid()), InstitutionID: of, Name: "t", Config: configs()[0], Upkeep: escrow.Upkeep{Version: 1, CreatedAt: at},
 		})
@@ -139,7 +143,7 @@ func testLists(f *fixture) {
 	s := f.listed(of)
 	f.writeSamples(of, s)
 	theirs := s
-	theirs.keys, theirs.positions = slices.Clone(s.keys), slices.Clone(s.positions)
+	theirs.keys, theirs.positions, theirs.users = slices.Clone(s.keys), slices.Clone(s.positions), slices.Clone(s.users)
 	f.writeSamples(other, theirs.of(other))
 	ctx := f.t.Context()
 
@@ -165,6 +169,19 @@ func testLists(f *fixture) {
 				func(filter escrow.KeyFilter, page escrow.PageRequest) (escrow.Page[escrow.APIKey], error) {
 					filter.IncludeRevoked = revokedToo
 					return f.Keys(ctx, of, filter, page)
+				})
+		}
+	})
+	f.t.Run("users", func(t *testing.T) {
+		at := func(u escrow.User) time.Time { return u.JoinedAt }
+		period := inPeriod(at, s.users[4], s.users[19], func(filter *escrow.UserFilter) *escrow.Period { return &filter.Period })
+		cursor := func(u escrow.User) escrow.Cursor { return escrow.IDCursor(u.ID) }
+		for _, suspendedToo := range []bool{false, true} {
+			users := slices.DeleteFunc(slices.Clone(s.users), func(u escrow.User) bool { return u.SuspendedAt != nil && !suspendedToo })
+			checkList(t, users, period, cursor,
+				func(filter escrow.UserFilter, page escrow.PageRequest) (escrow.Page[escrow.User], error) {
+					filter.IncludeSuspended = suspendedToo
+					return f.Users(ctx, of, filter, page)
 				})
 		}
 	})

@@ -57,6 +57,9 @@ func optional[T any](values []T, i int) *T {
 type samples struct {
 	institutions []escrow.Institution
 	keys         []escrow.APIKey
+	providers    []escrow.IdentityProvider
+	users        []escrow.User
+	secrets      []escrow.SealedSecret
 	roles        []escrow.Role
 	policies     []escrow.Policy
 	templates    []escrow.AssetTemplate
@@ -85,6 +88,12 @@ func (f *fixture) samples(of escrow.InstitutionID) (s samples) {
 			key.Permissions = pick(permissions(), i/4)
 		}
 		s.keys = append(s.keys, key)
+		s.users = append(s.users, escrow.User{
+			ID: f.uuid(), InstitutionID: of, Identity: escrow.Identity{Issuer: pick([]string{"https://id.example", "http://localhost:1"}, i), Subject: pick(texts(), i) + fmt.Sprint(i)},
+			DisplayName: pick(append(texts(), ""), i), Email: pick(append(texts(), ""), i+1), JoinedAt: pick(moments(), i), UpdatedAt: pick(moments(), i+1),
+			SuspendedAt: optional(moments(), i), Suspensions: pick([]int64{1, 2, math.MaxInt64}, i), Version: pick([]int64{1, 2, math.MaxInt64}, i),
+		})
+		s.secrets = append(s.secrets, sealed(escrow.SecretName{Kind: pick([]escrow.SecretKind{"a", "b"}, i), Subject: pick(texts(), i/2)}, i))
 		s.roles = append(s.roles, escrow.Role{
 			InstitutionID: of, Name: pick(roleNames(), i), Permissions: pick(append(permissions(), 0), i),
 			Version: pick([]int64{1, 2, math.MaxInt64}, i), CreatedAt: pick(moments(), i), UpdatedAt: pick(moments(), i+1),
@@ -108,6 +117,7 @@ func (f *fixture) samples(of escrow.InstitutionID) (s samples) {
 			Items: pick(batches(), i), Nonce: pick([][]byte{nil, {0, 1, 255}}, i), RequestID: pick(texts(), i), CreatedAt: pick(moments(), i),
 		})
 	}
+	s.providers = []escrow.IdentityProvider{provider(of, 0)}
 	for i, region := range escrow.Regions() {
 		s.policies = append(s.policies, escrow.Policy{
 			InstitutionID: of, Region: region, CreatedAt: pick(moments(), i), UpdatedAt: pick(moments(), i+1),
@@ -128,6 +138,27 @@ func (f *fixture) samples(of escrow.InstitutionID) (s samples) {
 		s.positions = append(s.positions, withMoney(p, pick(escrow.States(), i), pick([]money.Amount{
 			2, 1000, math.MaxInt64,
 		}, i/2)))
+	}
+	return s
+}
+
+// provider is a different one for each of some numbers.
+func provider(of escrow.InstitutionID, i int) escrow.IdentityProvider {
+	return escrow.IdentityProvider{
+		InstitutionID: of, Issuer: pick([]string{"https://id.example", "http://localhost:1"}, i), ClientID: pick(texts(), i),
+		HasSecret: i%2 == 0, SecretNumber: pick([]int64{math.MaxInt64, 1}, i), Audience: pick(append(texts(), ""), i+8),
+		Claims:      pick([]escrow.ClaimNames{{}, {Groups: "g.<&>", Name: "é", Email: "e"}}, i),
+		RoleByGroup: pick([]map[string]escrow.RoleName{{"a <&> \u2028": "admin", "銀行/b": "clerk"}, nil, {"": "b"}}, i),
+		Version:     pick([]int64{1, math.MaxInt64}, i), CreatedAt: pick(moments(), i), UpdatedAt: pick(moments(), i+1),
+		RemovedAt: optional(moments(), 2*i),
+	}
+}
+
+// sealed is a secret that was kept, or taken away.
+func sealed(name escrow.SecretName, i int) escrow.SealedSecret {
+	s := escrow.SealedSecret{SecretName: name}
+	if i%3 > 0 {
+		s.Sealed, s.SealedUnder = pick([][]byte{{0}, {1, 0, 255}}, i), pick([]string{"k1", "k2"}, i/2)
 	}
 	return s
 }
@@ -251,6 +282,15 @@ func putSamples(b *escrow.Books, s samples) {
 	for _, key := range s.keys {
 		b.Keys.Put(key.ID, key)
 	}
+	for _, provider := range s.providers {
+		b.Providers.Put(provider.InstitutionID, provider)
+	}
+	for _, user := range s.users {
+		b.Users.Put(user.ID, user)
+	}
+	for _, secret := range s.secrets {
+		b.Secrets.Put(secret.SecretName, secret)
+	}
 	for _, role := range s.roles {
 		b.Roles.Put(role.Name, role)
 	}
@@ -291,6 +331,7 @@ func (f *fixture) checkSamples(of escrow.InstitutionID, s samples) {
 		got, ok := books.Keys.Get(want.ID)
 		f.compare("key in the books", want, got, ok, nil)
 	}
+	f.checkPeople(of, s, books)
 	roles, err := f.Roles(ctx, of)
 	f.compare("list of roles", s.roles, roles, true, err)
 	for _, want := range s.roles {
@@ -360,7 +401,10 @@ func inOrderOfRegion(policies []escrow.Policy) []escrow.Policy {
 }
 
 func needsOf(s samples) escrow.Needs {
-	n := escrow.Needs{Institution: true, Policies: true, Roles: true}
+	n := escrow.Needs{Institution: true, Policies: true, Roles: true, Provider: true, Secrets: true}
+	for _, user := range s.users {
+		n.Users = append(n.Users, user.ID)
+	}
 	for _, key := range s.keys {
 		n.Keys = append(n.Keys, key.ID)
 	}
@@ -404,9 +448,11 @@ func testUpdates(f *fixture) {
 		putSamples(b, newer)
 		putSamples(b, samples{
 			keys: changed.keys[1:], roles: changed.roles[1:], policies: changed.policies[1:], templates: changed.templates[1:],
-			assets: changed.assets[1:], positions: changed.positions[1:],
+			assets: changed.assets[1:], positions: changed.positions[1:], providers: changed.providers, users: changed.users[1:],
+			secrets: changed.secrets[1:],
 		})
 	})
+	changed.users[0], changed.secrets[0] = all.users[0], all.secrets[0]
 	changed.keys[0], changed.policies[0], changed.positions[0] = all.keys[0], all.policies[0], all.positions[0]
 	changed.templates[0], changed.assets[0], changed.roles[0] = all.templates[0], all.assets[0], all.roles[0]
 	changed.institutions = older.institutions
@@ -423,6 +469,9 @@ func (s samples) halves() (first, second samples) {
 	first.institutions, second.institutions = halve(s.institutions)
 	first.keys, second.keys = halve(s.keys)
 	first.roles, second.roles = halve(s.roles)
+	first.users, second.users = halve(s.users)
+	first.secrets, second.secrets = halve(s.secrets)
+	second.providers = nil
 	first.policies, second.policies = halve(s.policies)
 	first.templates, second.templates = halve(s.templates)
 	first.assets, second.assets = halve(s.assets)
@@ -440,6 +489,16 @@ func halve[T any](values []T) (first, second []T) {
 func (s samples) changed() samples {
 	s.keys, s.policies, s.positions = slices.Clone(s.keys), slices.Clone(s.policies), slices.Clone(s.positions)
 	s.templates, s.assets, s.roles = slices.Clone(s.templates), slices.Clone(s.assets), slices.Clone(s.roles)
+	s.users, s.secrets = slices.Clone(s.users), slices.Clone(s.secrets)
+	s.providers = []escrow.IdentityProvider{provider(s.providers[0].InstitutionID, 1)}
+	for i := range s.users {
+		u := &s.users[i]
+		u.DisplayName, u.Email = pick(append(texts(), ""), i+3), pick(append(texts(), ""), i+2)
+		u.SuspendedAt, u.Suspensions, u.UpdatedAt, u.Version = optional(moments(), i+1), 17, pick(moments(), i+2), 17
+	}
+	for i := range s.secrets {
+		s.secrets[i] = sealed(s.secrets[i].SecretName, i+1)
+	}
 	for i := range s.roles {
 		s.roles[i].Permissions, s.roles[i].Version = pick(append(permissions(), 0), i+1), 17
 		s.roles[i].UpdatedAt = pick(moments(), i+2)
@@ -493,6 +552,12 @@ func (s samples) of(institution escrow.InstitutionID) samples {
 	s.erasures = slices.Clone(s.erasures)
 	for i := range s.keys {
 		s.keys[i].InstitutionID = institution
+	}
+	for i := range s.providers {
+		s.providers[i].InstitutionID = institution
+	}
+	for i := range s.users {
+		s.users[i].InstitutionID = institution
 	}
 	for i := range s.roles {
 		s.roles[i].InstitutionID = institution

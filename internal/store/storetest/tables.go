@@ -9,7 +9,7 @@ import (
 
 // resources returns all samples that the journals tell of.
 func (s samples) resources() (all []escrow.Resource) {
-	lists := reflect.ValueOf([]any{s.institutions, s.keys, s.roles, s.policies, s.templates, s.assets, s.positions, s.erasures})
+	lists := reflect.ValueOf([]any{s.institutions, s.keys, s.providers, s.users, s.roles, s.policies, s.templates, s.assets, s.positions, s.erasures})
 	for i := range lists.Len() {
 		list := lists.Index(i).Elem()
 		for j := range list.Len() {
@@ -45,7 +45,7 @@ func testTables(f *fixture) {
 		if written == 0 {
 			f.t.Errorf("the suite has no rows of %s", table.Name())
 		}
-		for _, subject := range []string{"policy/MARS", "role/b", "role/admin", escrow.PositionID{15: 9}.String(), escrow.InstitutionID{15: 9}.String(), "nothing"} {
+		for _, subject := range []string{"policy/MARS", "role/b", "role/admin", escrow.UserID{15: 9}.String(), escrow.PositionID{15: 9}.String(), escrow.InstitutionID{15: 9}.String(), "nothing"} {
 			if has, err := table.Has(f.t.Context(), f.Store, of, subject); has || err != nil {
 				f.t.Errorf("%s has a row of %s: %t, %v", table.Name(), subject, has, err)
 			}

@@ -155,10 +155,23 @@ func testEndedContext(f *fixture) {
 		"Entries":      func() error { _, err := f.Entries(ended, of, escrow.EntryFilter{}, everything()); return err },
 		"DuePositions": func() error { _, err := f.DuePositions(ended, f.now, 1); return err },
 		"Purge":        func() error { _, err := f.Purge(ended, f.now, 1); return err },
-		"Roles":        func() error { _, err := f.Roles(ended, of); return err },
-		"KeyUses":      func() error { _, err := f.KeyUses(ended, of, []escrow.KeyID{s.keys[0].ID}); return err },
-		"NoteKeyUses":  func() error { return f.NoteKeyUses(ended, []escrow.KeyUse{{InstitutionID: of}}) },
-		"ExpiringKeys": func() error { _, err := f.ExpiringKeys(ended, f.now, f.now, 1); return err },
+		"User":         func() error { _, err := f.User(ended, of, s.users[0].ID); return err },
+		"UserByIdentity": func() error {
+			_, _, err := f.UserByIdentity(ended, of, s.users[0].Identity)
+			return err
+		},
+		"IdentityProvider": func() error { _, err := f.IdentityProvider(ended, of); return err },
+		"ProvidersOf":      func() error { _, err := f.ProvidersOf(ended, "https://id.example"); return err },
+		"Secret":           func() error { _, _, err := f.Secret(ended, of, s.secrets[1].SecretName); return err },
+		"SecretKeys":       func() error { _, err := f.SecretKeys(ended); return err },
+		"SessionByHash":    func() error { _, err := f.SessionByHash(ended, s.keys[0].Hash); return err },
+		"AddSession":       func() error { return f.AddSession(ended, escrow.Session{InstitutionID: of, KeyID: s.keys[0].ID}) },
+		"EndSession":       func() error { _, err := f.EndSession(ended, of, escrow.SessionID{}); return err },
+		"NoteSessions":     func() error { return f.NoteSessions(ended, []escrow.Session{{InstitutionID: of}}) },
+		"Roles":            func() error { _, err := f.Roles(ended, of); return err },
+		"KeyUses":          func() error { _, err := f.KeyUses(ended, of, []escrow.KeyID{s.keys[0].ID}); return err },
+		"NoteKeyUses":      func() error { return f.NoteKeyUses(ended, []escrow.KeyUse{{InstitutionID: of}}) },
+		"ExpiringKeys":     func() error { _, err := f.ExpiringKeys(ended, f.now, f.now, 1); return err },
 		"CountExpiringKeys": func() error {
 			_, err := f.CountExpiringKeys(ended, f.now, f.now)
 			return err

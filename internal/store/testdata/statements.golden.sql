@@ -61,7 +61,43 @@ SELECT institution_id, id, label, owner, role, permissions, restriction, allowed
     FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
     JOIN api_keys USING (institution_id, id);
 
--- Begin on SQLite, roles; BookTables, rows of roles; BookTables, rows of roles after a cursor
+-- Begin on SQLite, identity_providers; IdentityProvider; BookTables, rows of identity_providers; BookTables, rows of identity_providers after a cursor
+SELECT institution_id, issuer, client_id, has_secret, secret_number, audience, claims, role_by_group,
+        version, created_at, updated_at, removed_at
+    FROM identity_providers
+    WHERE institution_id = $1;
+
+-- Begin on PostgreSQL, identity_providers
+SELECT institution_id, issuer, client_id, has_secret, secret_number, audience, claims, role_by_group,
+        version, created_at, updated_at, removed_at
+    FROM identity_providers
+    WHERE institution_id = ANY ($1::uuid[]);
+
+-- Begin on SQLite, users; User
+SELECT institution_id, id, issuer, subject, display_name, email, joined_at, updated_at, suspended_at,
+        suspensions, version
+    FROM users
+    WHERE institution_id = $1 AND id = $2;
+
+-- Begin on SQLite, users; UserByIdentity
+SELECT institution_id, id, issuer, subject, display_name, email, joined_at, updated_at, suspended_at,
+        suspensions, version
+    FROM users
+    WHERE institution_id = $1 AND issuer = $2 AND subject = $3;
+
+-- Begin on PostgreSQL, users
+SELECT institution_id, id, issuer, subject, display_name, email, joined_at, updated_at, suspended_at,
+        suspensions, version
+    FROM unnest($1::uuid[], $2::text[], $3::text[]) AS n (institution_id, issuer, subject)
+    JOIN users USING (institution_id, issuer, subject);
+
+-- Begin on PostgreSQL, users
+SELECT institution_id, id, issuer, subject, display_name, email, joined_at, updated_at, suspended_at,
+        suspensions, version
+    FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
+    JOIN users USING (institution_id, id);
+
+-- Begin on SQLite, roles; Roles and Role; BookTables, rows of roles; BookTables, rows of roles after a cursor
 SELECT institution_id, name, permissions, version, created_at, updated_at
     FROM roles
     WHERE institution_id = $1;
@@ -153,6 +189,16 @@ SELECT institution_id, id, erased, open, retained, retained_until, complete, cre
     FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
     JOIN erasures USING (institution_id, id);
 
+-- Begin on SQLite, secrets
+SELECT institution_id, kind, subject, sealed, sealed_under
+    FROM secrets
+    WHERE institution_id = $1;
+
+-- Begin on PostgreSQL, secrets
+SELECT institution_id, kind, subject, sealed, sealed_under
+    FROM secrets
+    WHERE institution_id = ANY ($1::uuid[]);
+
 -- Begin on SQLite, idempotency_records
 SELECT institution_id, key, fingerprint, subject, sequence, refusal, nonce, request_id, created_at, items
     FROM idempotency_records
@@ -232,6 +278,28 @@ INSERT INTO api_keys (institution_id, id, label, owner, role, permissions, restr
         $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::uuid[], $14::bigint[]);
 
 -- Commit on SQLite, for each row
+INSERT INTO identity_providers (institution_id, issuer, client_id, has_secret, secret_number, audience,
+        claims, role_by_group, version, created_at, updated_at, removed_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+
+-- Commit on PostgreSQL
+INSERT INTO identity_providers (institution_id, issuer, client_id, has_secret, secret_number, audience,
+        claims, role_by_group, version, created_at, updated_at, removed_at) SELECT * FROM unnest($1::uuid[],
+        $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::text[], $8::text[], $9::bigint[],
+        $10::timestamptz[], $11::timestamptz[], $12::timestamptz[]);
+
+-- Commit on SQLite, for each row
+INSERT INTO users (institution_id, id, issuer, subject, display_name, email, joined_at, updated_at,
+        suspended_at, suspensions, version)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+
+-- Commit on PostgreSQL
+INSERT INTO users (institution_id, id, issuer, subject, display_name, email, joined_at, updated_at,
+        suspended_at, suspensions, version) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[],
+        $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[], $9::timestamptz[],
+        $10::bigint[], $11::bigint[]);
+
+-- Commit on SQLite, for each row
 INSERT INTO roles (institution_id, name, permissions, version, created_at, updated_at)
     VALUES ($1, $2, $3, $4, $5, $6);
 
@@ -292,6 +360,18 @@ INSERT INTO erasures (institution_id, id, erased, open, retained, retained_until
         created_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[],
         $6::timestamptz[], $7::bigint[], $8::timestamptz[]);
 
+-- Commit on SQLite, for each row; CopyFrom on SQLite, for each row of secrets
+INSERT INTO secrets (institution_id, kind, subject, sealed, sealed_under)
+    VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (institution_id, kind, subject) DO UPDATE
+    SET sealed = excluded.sealed, sealed_under = excluded.sealed_under;
+
+-- Commit on PostgreSQL; CopyFrom on PostgreSQL, rows of secrets
+INSERT INTO secrets (institution_id, kind, subject, sealed, sealed_under) SELECT * FROM unnest($1::uuid[],
+        $2::text[], $3::text[], $4::bytea[], $5::text[])
+    ON CONFLICT (institution_id, kind, subject) DO UPDATE
+    SET sealed = excluded.sealed, sealed_under = excluded.sealed_under;
+
 -- Commit on SQLite, for each row
 INSERT INTO idempotency_records (institution_id, key, fingerprint, subject, sequence, refusal, nonce,
         request_id, created_at, items)
@@ -325,6 +405,50 @@ UPDATE api_keys AS t
     FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::uuid[],
         $7::bigint[]) AS n (institution_id, id, label, expires_at, revoked_at, rotated_to, version)
     WHERE t.institution_id = n.institution_id AND t.id = n.id;
+
+-- Commit on SQLite, for each row
+UPDATE identity_providers
+    SET issuer = $2, client_id = $3, has_secret = $4, secret_number = $5, audience = $6, claims = $7,
+        role_by_group = $8, version = $9, created_at = $10, updated_at = $11, removed_at = $12
+    WHERE institution_id = $1;
+
+-- Commit on PostgreSQL
+UPDATE identity_providers AS t
+    SET issuer = n.issuer, client_id = n.client_id, has_secret = n.has_secret,
+        secret_number = n.secret_number, audience = n.audience, claims = n.claims,
+        role_by_group = n.role_by_group, version = n.version, created_at = n.created_at,
+        updated_at = n.updated_at, removed_at = n.removed_at
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::text[],
+        $8::text[], $9::bigint[], $10::timestamptz[], $11::timestamptz[],
+        $12::timestamptz[]) AS n (institution_id, issuer, client_id, has_secret, secret_number, audience,
+        claims, role_by_group, version, created_at, updated_at, removed_at)
+    WHERE t.institution_id = n.institution_id;
+
+-- Commit on SQLite, for each row
+UPDATE users
+    SET display_name = $3, email = $4, updated_at = $5, suspended_at = $6, suspensions = $7, version = $8
+    WHERE institution_id = $1 AND id = $2;
+
+-- Commit on PostgreSQL
+UPDATE users AS t
+    SET display_name = n.display_name, email = n.email, updated_at = n.updated_at,
+        suspended_at = n.suspended_at, suspensions = n.suspensions, version = n.version
+    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
+        $7::bigint[], $8::bigint[]) AS n (institution_id, id, display_name, email, updated_at, suspended_at,
+        suspensions, version)
+    WHERE t.institution_id = n.institution_id AND t.id = n.id;
+
+-- Commit on SQLite, for each row
+UPDATE secrets
+    SET sealed = $4, sealed_under = $5
+    WHERE institution_id = $1 AND kind = $2 AND subject = $3;
+
+-- Commit on PostgreSQL
+UPDATE secrets AS t
+    SET sealed = n.sealed, sealed_under = n.sealed_under
+    FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[]) AS n (institution_id, kind,
+        subject, sealed, sealed_under)
+    WHERE t.institution_id = n.institution_id AND t.kind = n.kind AND t.subject = n.subject;
 
 -- Commit on SQLite, for each row
 UPDATE roles
@@ -622,6 +746,17 @@ INSERT INTO api_key_uses (institution_id, id, last_used_at, last_used_from) SELE
     SET last_used_at = excluded.last_used_at, last_used_from = excluded.last_used_from
     WHERE api_key_uses.last_used_at < excluded.last_used_at;
 
+-- CopyFrom, rows of secrets
+SELECT institution_id, kind, subject, sealed, sealed_under
+    FROM secrets
+    ORDER BY institution_id, kind, subject LIMIT 512;
+
+-- CopyFrom, later rows of secrets
+SELECT institution_id, kind, subject, sealed, sealed_under
+    FROM secrets
+    WHERE (institution_id, kind, subject) > ($1, $2, $3)
+    ORDER BY institution_id, kind, subject LIMIT 512;
+
 -- Positions within a template, for each asset; Positions, within a template
 SELECT id, template_id
     FROM assets
@@ -696,11 +831,87 @@ SELECT count(*)
     FROM api_keys
     WHERE revoked_at IS NULL AND expires_at IS NOT NULL AND expires_at > $1 AND expires_at <= $2;
 
--- Roles and Role
-SELECT institution_id, name, permissions, version, created_at, updated_at
-    FROM roles
-    WHERE institution_id = $1
-    ORDER BY name;
+-- ProvidersOf
+SELECT institution_id, issuer, client_id, has_secret, secret_number, audience, claims, role_by_group,
+        version, created_at, updated_at, removed_at
+    FROM identity_providers
+    WHERE issuer = $1 AND removed_at IS NULL
+    ORDER BY institution_id LIMIT $2;
+
+-- Secret
+SELECT institution_id, kind, subject, sealed, sealed_under
+    FROM secrets
+    WHERE institution_id = $1 AND kind = $2 AND subject = $3;
+
+-- SecretKeys
+WITH RECURSIVE walked (id) AS (SELECT min(sealed_under) FROM secrets WHERE sealed_under > '' UNION ALL SELECT (SELECT min(sealed_under) FROM secrets WHERE sealed_under > walked.id) FROM walked WHERE walked.id IS NOT NULL ) SELECT id
+    FROM walked
+    WHERE id IS NOT NULL;
+
+-- SecretsUnder
+SELECT institution_id, kind, subject, sealed, sealed_under
+    FROM secrets
+    WHERE sealed_under = $1 AND (institution_id, kind, subject) > ($2, $3, $4)
+    ORDER BY institution_id, kind, subject LIMIT $5;
+
+-- SealAnew
+UPDATE secrets
+    SET sealed = $1, sealed_under = $2
+    WHERE institution_id = $3 AND kind = $4 AND subject = $5 AND sealed = $6;
+
+-- AddSession for a key on SQLite, for each row; AddSession for a user on SQLite, for each row
+INSERT INTO sessions (institution_id, id, key_id, user_id, hash, groups, suspensions, vouched_since,
+        created_at, last_seen_at, ends_at, client, agent)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
+
+-- AddSession for a key on PostgreSQL; AddSession for a user on PostgreSQL
+INSERT INTO sessions (institution_id, id, key_id, user_id, hash, groups, suspensions, vouched_since,
+        created_at, last_seen_at, ends_at, client, agent) SELECT * FROM unnest($1::uuid[], $2::uuid[],
+        $3::uuid[], $4::uuid[], $5::bytea[], $6::text[], $7::bigint[], $8::timestamptz[], $9::timestamptz[],
+        $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[]);
+
+-- AddSession for a key
+DELETE
+    FROM sessions
+    WHERE institution_id = $1 AND id IN (SELECT id FROM sessions WHERE institution_id = $1
+        AND key_id = $2 ORDER BY id DESC LIMIT 1000 OFFSET $3);
+
+-- AddSession for a user
+DELETE
+    FROM sessions
+    WHERE institution_id = $1 AND id IN (SELECT id FROM sessions WHERE institution_id = $1
+        AND user_id = $2 ORDER BY id DESC LIMIT 1000 OFFSET $3);
+
+-- SessionByHash
+SELECT institution_id, id, key_id, user_id, hash, groups, suspensions, vouched_since, created_at,
+        last_seen_at, ends_at, client, agent
+    FROM sessions
+    WHERE hash IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+        $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40,
+        $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60,
+        $61, $62, $63, $64);
+
+-- Session
+SELECT institution_id, id, key_id, user_id, hash, groups, suspensions, vouched_since, created_at,
+        last_seen_at, ends_at, client, agent
+    FROM sessions
+    WHERE institution_id = $1 AND id = $2;
+
+-- EndSession
+DELETE
+    FROM sessions
+    WHERE institution_id = $1 AND id = $2;
+
+-- NoteSessions on SQLite, for each row
+UPDATE sessions
+    SET last_seen_at = $3
+    WHERE institution_id = $1 AND id = $2;
+
+-- NoteSessions on PostgreSQL
+UPDATE sessions AS t
+    SET last_seen_at = n.last_seen_at
+    FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS n (institution_id, id, last_seen_at)
+    WHERE t.institution_id = n.institution_id AND t.id = n.id;
 
 -- Policies; Policy
 SELECT institution_id, region, min_amount, max_amount, allowed_currencies, created_at, updated_at
@@ -740,6 +951,12 @@ DELETE
     FROM idempotency_records
     WHERE (institution_id, key) IN (SELECT institution_id,
         key FROM idempotency_records WHERE created_at < $1 ORDER BY created_at LIMIT $2);
+
+-- Purge
+DELETE
+    FROM sessions
+    WHERE (institution_id, id) IN (SELECT institution_id,
+        id FROM sessions WHERE ends_at <= $1 ORDER BY ends_at LIMIT $2);
 
 -- Purge
 DELETE
@@ -856,6 +1073,18 @@ SELECT institution_id
 
 -- NextTenant
 SELECT institution_id
+    FROM identity_providers
+    WHERE institution_id > $1
+    ORDER BY institution_id LIMIT 1;
+
+-- NextTenant
+SELECT institution_id
+    FROM users
+    WHERE institution_id > $1
+    ORDER BY institution_id LIMIT 1;
+
+-- NextTenant
+SELECT institution_id
     FROM roles
     WHERE institution_id > $1
     ORDER BY institution_id LIMIT 1;
@@ -918,6 +1147,16 @@ SELECT id
 -- TablesOfNobody
 SELECT institution_id
     FROM api_keys
+    WHERE institution_id <= $1 LIMIT 1;
+
+-- TablesOfNobody
+SELECT institution_id
+    FROM identity_providers
+    WHERE institution_id <= $1 LIMIT 1;
+
+-- TablesOfNobody
+SELECT institution_id
+    FROM users
     WHERE institution_id <= $1 LIMIT 1;
 
 -- TablesOfNobody
@@ -1031,6 +1270,25 @@ SELECT id
 SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
         expires_at, revoked_at, rotated_to, version
     FROM api_keys
+    WHERE institution_id = $1 AND id > $2
+    ORDER BY id ASC LIMIT 257;
+
+-- BookTables, rows of users
+SELECT institution_id, id, issuer, subject, display_name, email, joined_at, updated_at, suspended_at,
+        suspensions, version
+    FROM users
+    WHERE institution_id = $1
+    ORDER BY id ASC LIMIT 257;
+
+-- BookTables, rows of users
+SELECT id
+    FROM users
+    WHERE institution_id = $1 AND id <= $2 LIMIT 1;
+
+-- BookTables, rows of users after a cursor
+SELECT institution_id, id, issuer, subject, display_name, email, joined_at, updated_at, suspended_at,
+        suspensions, version
+    FROM users
     WHERE institution_id = $1 AND id > $2
     ORDER BY id ASC LIMIT 257;
 
@@ -1162,6 +1420,76 @@ SELECT institution_id, id, label, owner, role, permissions, restriction, allowed
         expires_at, revoked_at, rotated_to, version
     FROM api_keys
     WHERE institution_id = $1
+    ORDER BY id ASC LIMIT 101;
+
+-- Users
+SELECT institution_id, id, issuer, subject, display_name, email, joined_at, updated_at, suspended_at,
+        suspensions, version
+    FROM users
+    WHERE institution_id = $1 AND suspended_at IS NULL
+    ORDER BY id ASC LIMIT 101;
+
+-- Users, after a cursor
+SELECT institution_id, id, issuer, subject, display_name, email, joined_at, updated_at, suspended_at,
+        suspensions, version
+    FROM users
+    WHERE institution_id = $1 AND suspended_at IS NULL AND id > $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Users, before a cursor
+SELECT institution_id, id, issuer, subject, display_name, email, joined_at, updated_at, suspended_at,
+        suspensions, version
+    FROM users
+    WHERE institution_id = $1 AND suspended_at IS NULL AND id < $2
+    ORDER BY id DESC LIMIT 101;
+
+-- Users, of a period
+SELECT institution_id, id, issuer, subject, display_name, email, joined_at, updated_at, suspended_at,
+        suspensions, version
+    FROM users
+    WHERE institution_id = $1 AND suspended_at IS NULL AND id >= $2 AND id < $3
+    ORDER BY id ASC LIMIT 101;
+
+-- Users, also suspended ones
+SELECT institution_id, id, issuer, subject, display_name, email, joined_at, updated_at, suspended_at,
+        suspensions, version
+    FROM users
+    WHERE institution_id = $1
+    ORDER BY id ASC LIMIT 101;
+
+-- Sessions
+SELECT institution_id, id, key_id, user_id, hash, groups, suspensions, vouched_since, created_at,
+        last_seen_at, ends_at, client, agent
+    FROM sessions
+    WHERE institution_id = $1
+    ORDER BY id ASC LIMIT 101;
+
+-- Sessions, after a cursor
+SELECT institution_id, id, key_id, user_id, hash, groups, suspensions, vouched_since, created_at,
+        last_seen_at, ends_at, client, agent
+    FROM sessions
+    WHERE institution_id = $1 AND id > $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Sessions, before a cursor
+SELECT institution_id, id, key_id, user_id, hash, groups, suspensions, vouched_since, created_at,
+        last_seen_at, ends_at, client, agent
+    FROM sessions
+    WHERE institution_id = $1 AND id < $2
+    ORDER BY id DESC LIMIT 101;
+
+-- Sessions, of a key
+SELECT institution_id, id, key_id, user_id, hash, groups, suspensions, vouched_since, created_at,
+        last_seen_at, ends_at, client, agent
+    FROM sessions
+    WHERE institution_id = $1 AND key_id = $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Sessions, of a user
+SELECT institution_id, id, key_id, user_id, hash, groups, suspensions, vouched_since, created_at,
+        last_seen_at, ends_at, client, agent
+    FROM sessions
+    WHERE institution_id = $1 AND user_id = $2
     ORDER BY id ASC LIMIT 101;
 
 -- Templates

@@ -1,0 +1,284 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+)
+
+const (
+	// sessionNoteAge is how old what is kept of a session's last use is before the next use is noted.
+	sessionNoteAge = time.Minute
+	// seenInterval is how often it is written when sessions were last seen.
+	seenInterval = 30 * time.Second
+	// maxSeenSessions bounds the sessions that wait for that.
+	maxSeenSessions = 50_000
+	// seenPage bounds the sessions of one transaction.
+	seenPage = 1000
+)
+
+// seenSessions are sessions that were seen, with when that was, and wait to be written. The zero value
+// is ready.
+type seenSessions struct {
+	mu sync.Mutex
+	// seen has no more of a session than names it, and the time.
+	seen map[escrow.SessionID]escrow.Session
+}
+
+// OpenSession begins a session for a caller, who has come from an address with an agent of some label,
+// and returns it with its token, which is in no database and told this once. It lasts for
+// escrow.SessionLifetime, and no longer than the caller's key; of one actor there are
+// escrow.MaxSessions, and the oldest ends for one more.
+//
+// It is CodeKeyRotated for a key that has a successor, and CodeForbidden for a caller who came with a
+// session: one session does not prolong another. What ends sessions is told with SessionByToken.
+func (e *Engine) OpenSession(
+	ctx context.Context, caller Caller, client netip.Addr, agent string,
+) (escrow.Session, string, error) {
+	if caller.Session != nil {
+		return escrow.Session{}, "", escrow.Errorf(escrow.CodeForbidden,
+			"A session begins with a login or a key, and not with another session.")
+	}
+	if to := caller.Key.RotatedTo; !to.IsZero() {
+		return escrow.Session{}, "", escrow.Errorf(escrow.CodeKeyRotated,
+			"The API key %s was rotated to %s; use that one.", caller.Key.ID, to)
+	}
+
+	now := e.config.Now().UTC().Truncate(time.Microsecond)
+	token, id := newToken()
+	session := escrow.Session{
+		ID:            escrow.SessionID(escrow.NewUUID(now, id)),
+		InstitutionID: caller.Institution(),
+		KeyID:         caller.Key.ID,
+		UserID:        caller.User.ID,
+		Hash:          escrow.HashSecret(token),
+		Groups:        caller.Membership.Groups,
+		Suspensions:   caller.User.Suspensions,
+		CreatedAt:     now,
+		LastSeenAt:    now,
+		EndsAt:        now.Add(escrow.SessionLifetime),
+		Client:        client.String(),
+		Agent:         escrow.ShownAgent(agent),
+	}
+	if !session.UserID.IsZero() {
+		session.VouchedSince = &caller.Provider.CreatedAt
+	}
+	if ends := caller.Key.ExpiresAt; ends != nil && ends.Before(session.EndsAt) {
+		session.EndsAt = *ends
+	}
+
+	if err := e.store.AddSession(ctx, session); err != nil {
+		return escrow.Session{}, "", err
+	}
+	return session, token, nil
+}
+
+// newToken makes the token of a session, and random bits for its id.
+func newToken() (token string, id uint64) {
+	var random [40]byte
+	_, _ = rand.Read(random[:]) // It never fails.
+	for _, b := range random[32:] {
+		id = id<<8 | uint64(b)
+	}
+	return escrow.NewSessionToken([32]byte(random[:32])), id
+}
+
+// SessionByToken returns the caller who has the token of a session, with that session, and notes that it was
+// seen. It is CodeInvalidSession where the token is of no session, or the session has ended: it is
+// older than escrow.SessionLifetime, was idle for escrow.SessionIdleTime, give or take two minutes, or
+// was ended; its key was revoked, has expired or was rotated; its user was suspended since, whatever
+// came after; or the identity provider was removed since, or has another issuer.
+//
+// The answer is as new as the call, on every instance; commands are judged again under the lock of the
+// journal. Whether the key may be used from where the caller is now is for whoever asks.
+func (e *Engine) SessionByToken(ctx context.Context, token string) (Caller, error) {
+	if escrow.CheckSessionToken(token) != nil {
+		return Caller{}, escrow.InvalidSession()
+	}
+	session, err := e.store.SessionByHash(ctx, escrow.HashSecret(token))
+	if err != nil {
+		return Caller{}, err
+	}
+
+	now := e.config.Now().UTC().Truncate(time.Microsecond)
+	e.seenSessions.addTo(&session)
+	if !session.Active(now) {
+		return Caller{}, escrow.InvalidSession()
+	}
+	caller, err := e.callerOf(ctx, session)
+	if err != nil {
+		return Caller{}, err
+	}
+
+	if now.Sub(session.LastSeenAt) >= sessionNoteAge {
+		session.LastSeenAt = now
+		e.seenSessions.note(escrow.Session{InstitutionID: session.InstitutionID, ID: session.ID, LastSeenAt: now})
+	}
+	caller.Session = &session
+	return caller, nil
+}
+
+// callerOf returns whom a session acts for, or CodeInvalidSession where it has ended with them.
+func (e *Engine) callerOf(ctx context.Context, session escrow.Session) (caller Caller, err error) {
+	of := session.InstitutionID
+	if session.UserID.IsZero() {
+		caller.Key, err = e.store.Key(ctx, of, session.KeyID)
+		switch {
+		case escrow.ErrorCode(err) == escrow.CodeKeyNotFound:
+			return Caller{}, escrow.InvalidSession()
+		case err != nil:
+			return Caller{}, err
+		case session.EndedWithKey(caller.Key, e.config.Now()):
+			return Caller{}, escrow.InvalidSession()
+		}
+		caller.Rights, err = e.rightsOfKey(ctx, caller.Key)
+		return caller, err
+	}
+
+	caller.User, err = e.store.User(ctx, of, session.UserID)
+	if err == nil {
+		caller.Provider, err = e.store.IdentityProvider(ctx, of)
+	}
+	switch code := escrow.ErrorCode(err); {
+	case err == nil:
+	case code == escrow.CodeUserNotFound, code == escrow.CodeProviderNotFound:
+		return Caller{}, escrow.InvalidSession()
+	default:
+		return Caller{}, err
+	}
+	if session.EndedWithUser(caller.User, caller.Provider) {
+		return Caller{}, escrow.InvalidSession()
+	}
+	caller.Membership = escrow.Membership{Issuer: caller.User.Issuer, Groups: session.Groups}
+	caller.Rights, err = e.rightsOfUser(ctx, caller.User, caller.Membership, caller.Provider)
+	return caller, err
+}
+
+// Session returns one session of an institution, or CodeSessionNotFound, whether it has ended or not: who
+// asks can see whose it is before ending it.
+func (e *Engine) Session(
+	ctx context.Context, of escrow.InstitutionID, id escrow.SessionID,
+) (escrow.Session, error) {
+	session, err := e.store.Session(ctx, of, id)
+	if err == nil {
+		e.seenSessions.addTo(&session)
+	}
+	return session, err
+}
+
+// EndSession ends a session of an institution at once, on every instance. It is CodeSessionNotFound where
+// there is none, or it was ended already.
+func (e *Engine) EndSession(ctx context.Context, of escrow.InstitutionID, id escrow.SessionID) error {
+	ended, err := e.store.EndSession(ctx, of, id)
+	if err == nil && !ended {
+		err = escrow.Errorf(escrow.CodeSessionNotFound, "There is no session %s.", id)
+	}
+	e.seenSessions.forget(id)
+	return err
+}
+
+// Sessions returns a page of the sessions of an institution that have not ended, in the order in which they
+// began; with an actor, of those that act for it. What has ended with whom it acts for is left out, so
+// that a page can have fewer than were asked for although there are more.
+func (e *Engine) Sessions(
+	ctx context.Context, of escrow.InstitutionID, actor *escrow.Actor, page escrow.PageRequest,
+) (escrow.Page[escrow.Session], error) {
+	ctx = WithSnapshot(ctx) // Many act for the same.
+	found, err := e.store.Sessions(ctx, of, actor, page)
+	if err != nil {
+		return found, err
+	}
+	if last := len(found.Items) - 1; found.More && last >= 0 {
+		found.Next = new(escrow.IDCursor(found.Items[last].ID))
+	}
+
+	items := make([]escrow.Session, 0, len(found.Items))
+	for _, session := range found.Items {
+		e.seenSessions.addTo(&session)
+		if !session.Active(e.config.Now()) {
+			continue
+		}
+		switch _, err := e.callerOf(ctx, session); {
+		case err == nil:
+			items = append(items, session)
+		case escrow.ErrorCode(err) != escrow.CodeInvalidSession:
+			return escrow.Page[escrow.Session]{}, err
+		}
+	}
+	found.Items = items
+	return found, nil
+}
+
+// writeSeenSessions writes when sessions were last seen, now and then and when the engine closes. What
+// cannot be written waits on.
+func (e *Engine) writeSeenSessions(ctx context.Context) {
+	flush := func(ctx context.Context) {
+		for page := range slices.Chunk(e.seenSessions.take(), seenPage) {
+			if err := e.store.NoteSessions(ctx, page); err != nil {
+				e.dutyFailed(dutySessions, err)
+				for _, session := range page {
+					e.seenSessions.note(session)
+				}
+			}
+		}
+	}
+
+	e.every(ctx, seenInterval, flush)
+
+	last, cancel := context.WithTimeout(context.Background(), securityInterval)
+	defer cancel()
+	flush(last)
+}
+
+// note has a session wait to be written, unless a later time is known.
+func (s *seenSessions) note(session escrow.Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if s.seen == nil {
+		s.seen = make(map[escrow.SessionID]escrow.Session)
+	}
+	if known, ok := s.seen[session.ID]; ok && known.LastSeenAt.After(session.LastSeenAt) {
+		return
+	} else if !ok && len(s.seen) >= maxSeenSessions {
+		return
+	}
+	s.seen[session.ID] = session
+}
+
+// addTo sets when a session was last seen, where a later time waits.
+func (s *seenSessions) addTo(session *escrow.Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	if waiting, ok := s.seen[session.ID]; ok && waiting.LastSeenAt.After(session.LastSeenAt) {
+		session.LastSeenAt = waiting.LastSeenAt
+	}
+}
+
+func (s *seenSessions) forget(id escrow.SessionID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.seen, id)
+}
+
+// take returns the sessions that wait, in the order of their keys, and forgets them.
+func (s *seenSessions) take() []escrow.Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	seen := slices.SortedFunc(maps.Values(s.seen), func(a, b escrow.Session) int {
+		if order := a.InstitutionID.Compare(b.InstitutionID); order != 0 {
+			return order
+		}
+		return a.ID.Compare(b.ID)
+	})
+	s.seen = nil
+	return seen
+}

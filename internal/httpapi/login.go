@@ -1,0 +1,183 @@
+package httpapi
+
+import (
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/identity"
+	"github.com/escrowgrid/escrowgrid/internal/vault"
+)
+
+// callbackPath is where providers send browsers back to.
+const callbackPath = "/auth/callback"
+
+const (
+	// maxReturnTo bounds the path that a login comes back to, in bytes: it travels in a cookie, of
+	// which browsers keep 4 KiB.
+	maxReturnTo = 512
+	// maxFinishedLogins bounds the logins that are remembered as finished, about 100 bytes each.
+	maxFinishedLogins = 10_000
+)
+
+// pendingLogin is a login that has begun. It travels sealed in a cookie, bound to the browser.
+type pendingLogin struct {
+	Login       identity.Login       `json:"login"`
+	Institution escrow.InstitutionID `json:"institution"`
+	ReturnTo    string               `json:"returnTo"`
+}
+
+// loginPlace is what the cookie is sealed for.
+var loginPlace = vault.Place{Kind: "login", Row: "cookie"}
+
+// redirectURI is where providers send browsers back to; empty where logins cannot be begun.
+func (s *server) redirectURI() string {
+	if s.config.PublicURL == "" || s.config.Keyring == nil || s.config.Identity == nil {
+		return ""
+	}
+	return s.config.PublicURL + callbackPath
+}
+
+// beginLogin sends the browser to the identity provider of an institution. It takes no key, so that
+// each address can begin as many as it may fail.
+func (s *server) beginLogin(c *call) (reply, error) {
+	query := c.request.URL.Query()
+	of := optionalID[escrow.InstitutionID](&c.faults, "institutionId", query.Get("institutionId"))
+	if query.Get("institutionId") == "" {
+		c.faults.Add("institutionId", "is required")
+	}
+	returnTo := query.Get("returnTo")
+	if returnTo == "" {
+		returnTo = "/"
+	}
+	if !isOwnPath(returnTo) {
+		c.faults.Add("returnTo", "must be a path of this server, of at most %d bytes", maxReturnTo)
+	}
+	if err := c.faults.Err(); err != nil {
+		return reply{}, err
+	}
+
+	redirectURI := s.redirectURI()
+	if redirectURI == "" {
+		return reply{}, escrow.Errorf(codeLoginNotConfigured,
+			"The server takes no logins with a browser: the operator has not set PUBLIC_URL, or no encryption key.")
+	}
+	if err := s.limits.takeFailure(c.client); err != nil {
+		return reply{}, err
+	}
+	provider, err := s.engine.IdentityProvider(c.context(), *of)
+	if err != nil {
+		return reply{}, err
+	}
+	login, err := s.config.Identity.Begin(c.context(), providerOf(provider), redirectURI)
+	if err != nil {
+		return reply{}, identityRefusal(err)
+	}
+
+	pending, err := json.Marshal(pendingLogin{Login: login, Institution: *of, ReturnTo: returnTo})
+	if err != nil {
+		return reply{}, err
+	}
+	sealed := s.config.Keyring.Seal(loginPlace, pending)
+	c.setCookie(loginCookie, base64.RawURLEncoding.EncodeToString(sealed), login.ExpiresAt)
+	return reply{status: http.StatusFound, location: login.AuthURL}, nil
+}
+
+// isOwnPath reports whether a text is a path of this server that a browser takes for nothing else.
+func isOwnPath(text string) bool {
+	parsed, err := url.Parse(text)
+	return err == nil && len(text) <= maxReturnTo && visibleASCII(text) && !strings.Contains(text, `\`) &&
+		strings.HasPrefix(text, "/") && !strings.HasPrefix(text, "//") && parsed.Scheme == "" && parsed.Host == ""
+}
+
+// finishLogin takes a browser that comes back from a provider, and begins the session of its user. One
+// that the browser had ends: nobody goes on in a session that was there before the login.
+func (s *server) finishLogin(c *call) (reply, error) {
+	query := c.request.URL.Query()
+	back := identity.Callback{
+		State:  query.Get("state"),
+		Code:   query.Get("code"),
+		Issuer: query.Get("iss"),
+		Error:  query.Get("error"),
+	}
+	pending, err := s.takeLogin(c, back.State)
+	if err != nil {
+		return reply{}, err
+	}
+
+	provider, err := s.engine.IdentityProvider(c.context(), pending.Institution)
+	if err != nil {
+		return reply{}, err
+	}
+	with := providerOf(provider)
+	if with.ClientSecret, err = s.engine.ClientSecret(c.context(), pending.Institution); err != nil {
+		return reply{}, err
+	}
+	claims, err := s.config.Identity.Finish(c.context(), with, pending.Login, back)
+	switch {
+	case errors.Is(err, identity.ErrRefused):
+		return reply{}, escrow.Wrap(codeLoginFailed, err, "The identity provider did not finish the login.")
+	case errors.Is(err, identity.ErrLogin):
+		return reply{}, escrow.Wrap(codeLoginFailed, err, "The login was begun too long ago or elsewhere: begin again.")
+	case err != nil:
+		return reply{}, identityRefusal(err)
+	}
+
+	as, err := s.engine.AuthenticateUser(c.context(), provider, c.requestID, userClaims(claims))
+	if err != nil {
+		return reply{}, err
+	}
+	c.caller = callerOf(as, credential{way: waySession})
+	s.endFormerSession(c)
+	if _, err := s.openSession(c, as); err != nil {
+		return reply{}, err
+	}
+	return reply{status: http.StatusSeeOther, location: pending.ReturnTo}, nil
+}
+
+// takeLogin returns the login that the browser has begun and that a state belongs to, once, and has
+// the browser forget it. That it is once holds on this server; on another, the provider takes no code
+// twice.
+func (s *server) takeLogin(c *call, state string) (pending pendingLogin, err error) {
+	failed := escrow.Errorf(codeLoginFailed,
+		"The browser has begun no such login, or has finished it before: begin again.")
+	cookies := c.request.CookiesNamed(s.cookieName(c.request, loginCookie))
+	if s.redirectURI() == "" || len(cookies) != 1 {
+		return pending, failed
+	}
+	sealed, err := base64.RawURLEncoding.DecodeString(cookies[0].Value)
+	if err != nil {
+		return pending, failed
+	}
+	opened, err := s.config.Keyring.Open(loginPlace, sealed)
+	if err != nil || json.Unmarshal(opened, &pending) != nil {
+		return pending, failed
+	}
+
+	// A page of another site that makes up a state must not end the login that is under way.
+	if subtle.ConstantTimeCompare([]byte(state), []byte(pending.Login.State)) != 1 {
+		return pending, failed
+	}
+	c.forgetCookie(loginCookie)
+	if again, _ := s.finishedLogins.ContainsOrAdd(state, struct{}{}); again {
+		return pending, failed
+	}
+	return pending, nil
+}
+
+// endFormerSession ends the session that the browser had before its login, if any. Where that fails it
+// ends by itself.
+func (s *server) endFormerSession(c *call) {
+	former, err := s.presentedSession(c.request)
+	if err != nil {
+		return
+	}
+	if known, err := s.engine.SessionByToken(c.context(), former.text); err == nil {
+		_ = s.engine.EndSession(c.context(), known.Institution(), known.Session.ID)
+	}
+}

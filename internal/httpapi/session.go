@@ -1,0 +1,210 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/escrowgrid/escrowgrid/internal/engine"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/web"
+)
+
+// sessionView is a session as the API shows it, without its token.
+type sessionView struct {
+	ID            escrow.SessionID     `json:"id"`
+	InstitutionID escrow.InstitutionID `json:"institutionId"`
+	Actor         escrow.Actor         `json:"actor" doc:"The key or the user that it acts for."`
+	IsCurrent     bool                 `json:"isCurrent" doc:"Whether the request came with this session."`
+	CreatedAt     timestamp            `json:"createdAt"`
+	LastSeenAt    timestamp            `json:"lastSeenAt" doc:"Up to two minutes late."`
+	EndsAt        timestamp            `json:"endsAt" doc:"When it ends at the latest; it ends earlier when it is not used for 30 minutes."`
+	Client        string               `json:"client" doc:"The address that it was begun from."`
+	Agent         string               `json:"agent,omitempty" doc:"What the browser calls itself."`
+}
+
+func (c *call) viewSession(s escrow.Session) sessionView {
+	current := c.caller.as.Session
+	return sessionView{
+		ID:            s.ID,
+		InstitutionID: s.InstitutionID,
+		Actor:         s.Actor(),
+		IsCurrent:     current != nil && current.ID == s.ID,
+		CreatedAt:     timestamp(s.CreatedAt),
+		LastSeenAt:    timestamp(s.LastSeenAt),
+		EndsAt:        timestamp(s.EndsAt),
+		Client:        s.Client,
+		Agent:         s.Agent,
+	}
+}
+
+// sessionCursor is a session's place in a list.
+func sessionCursor(s escrow.Session) escrow.Cursor { return escrow.IDCursor(s.ID) }
+
+var createSessionOperation = operation{
+	Operation: web.Operation{
+		ID: "createSession", Tag: "Sessions", Summary: "Exchange a key or a token for a session",
+		Answer: sessionView{}, Status: http.StatusCreated, AnswerHeaders: headers{setCookieHeader},
+	},
+	refusals: codes{escrow.CodeForbidden, escrow.CodeKeyRotated},
+}
+
+// createSession begins a session for who calls with a key or a token, and has the browser keep it.
+func (s *server) createSession(c *call) (reply, error) {
+	if err := c.faults.Err(); err != nil {
+		return reply{}, err
+	}
+	if c.caller.root {
+		return reply{}, escrow.Errorf(escrow.CodeForbidden,
+			"Sessions are for keys and people of institutions, and not for the operator's.")
+	}
+	session, err := s.openSession(c, c.caller.as)
+	if err != nil {
+		return reply{}, err
+	}
+	return created("/sessions/"+session.ID.String(), c.viewSession(session)), nil
+}
+
+// openSession begins a session and has the browser keep its token.
+func (s *server) openSession(c *call, as engine.Caller) (escrow.Session, error) {
+	session, token, err := s.engine.OpenSession(c.context(), as, c.client, c.request.UserAgent())
+	if err == nil {
+		c.setCookie(sessionCookie, token, session.EndsAt)
+	}
+	return session, err
+}
+
+// sessionQuery is the parameters of the list of all sessions.
+type sessionQuery struct {
+	pageQuery
+	Actor string `query:"actor" doc:"Only those that act for this key or user."`
+}
+
+var listOwnSessionsOperation = operation{
+	Operation: web.Operation{
+		ID: "listOwnSessions", Tag: "Sessions", Summary: "List one's own sessions",
+		Query: pageQuery{}, Answer: listView[sessionView]{},
+	},
+}
+
+// listOwnSessions answers the sessions that act for the caller. The operator has none.
+func (s *server) listOwnSessions(c *call) (reply, error) {
+	list := queryOf[pageQuery](c).read(&c.faults, "sessions")
+	if err := c.faults.Err(); err != nil {
+		return reply{}, err
+	}
+	if c.caller.root {
+		return listed(list, escrow.Page[escrow.Session]{}, c.viewSession, sessionCursor), nil
+	}
+	return c.listSessions(list, c.caller.institution, new(c.caller.actor()))
+}
+
+var listSessionsOperation = operation{
+	Operation: web.Operation{
+		ID: "listSessions", Tag: "Sessions", Summary: "List the sessions of an institution",
+		Query: sessionQuery{}, Answer: listView[sessionView]{},
+	},
+}
+
+// listSessions answers the sessions of an institution that have not ended.
+func (s *server) listSessions(c *call) (reply, error) {
+	query := queryOf[sessionQuery](c)
+	list := query.read(&c.faults, "sessions of institution")
+	var of *escrow.Actor
+	if query.Actor != "" {
+		actor, err := escrow.ParseActor(query.Actor)
+		addFault(&c.faults, "actor", err)
+		of = &actor
+	}
+	institution, err := c.institution()
+	if err != nil {
+		return reply{}, err
+	}
+	return c.listSessions(list, institution, of)
+}
+
+func (c *call) listSessions(list listRequest, of escrow.InstitutionID, actor *escrow.Actor) (reply, error) {
+	sessions, err := c.server.engine.Sessions(c.context(), of, actor, list.page)
+	return listed(list, sessions, c.viewSession, sessionCursor), err
+}
+
+var endOwnSessionOperation = operation{
+	Operation: web.Operation{
+		ID: "endOwnSession", Tag: "Sessions", Summary: "End one of one's own sessions",
+		Status: http.StatusNoContent, AnswerHeaders: headers{forgetCookieHeader},
+	},
+	refusals: codes{escrow.CodeSessionNotFound},
+}
+
+// endOwnSession ends a session that acts for the caller, at once and on every server. Another's is
+// answered as one that is not there.
+func (s *server) endOwnSession(c *call) (reply, error) {
+	if err := c.faults.Err(); err != nil {
+		return reply{}, err
+	}
+	id, err := pathID[escrow.SessionID](c, "id", escrow.CodeSessionNotFound)
+	if err != nil {
+		return reply{}, err
+	}
+
+	session, err := s.engine.Session(c.context(), c.caller.institution, id)
+	if err == nil && session.Actor() != c.caller.actor() {
+		err = escrow.Errorf(escrow.CodeSessionNotFound, "There is no session %s.", id)
+	}
+	if err != nil {
+		return reply{}, err
+	}
+	return c.endSession(c.caller.institution, id)
+}
+
+var endSessionOperation = operation{
+	Operation: web.Operation{
+		ID: "endSession", Tag: "Sessions", Summary: "End a session of the institution",
+		Status: http.StatusNoContent, AnswerHeaders: headers{forgetCookieHeader},
+	},
+	refusals: codes{escrow.CodeSessionNotFound},
+}
+
+// endSession ends any session of an institution. No journal tells of sessions; the log says who did it.
+func (s *server) endSession(c *call) (reply, error) {
+	institution, err := c.institution()
+	if err != nil {
+		return reply{}, err
+	}
+	id, err := pathID[escrow.SessionID](c, "sessionId", escrow.CodeSessionNotFound)
+	if err != nil {
+		return reply{}, err
+	}
+	return c.endSession(institution, id)
+}
+
+// endSession ends a session and, where it is the caller's, has the browser forget it.
+func (c *call) endSession(of escrow.InstitutionID, id escrow.SessionID) (reply, error) {
+	if err := c.server.engine.EndSession(c.context(), of, id); err != nil {
+		return reply{}, err
+	}
+	c.server.log.Info("a session was ended", "session_id", id.String(), "institution_id", of.String(),
+		"actor", c.caller.name(), "request_id", c.requestID)
+	if current := c.caller.as.Session; current != nil && current.ID == id {
+		c.forgetCookie(sessionCookie)
+	}
+	return reply{status: http.StatusNoContent}, nil
+}
+
+var logoutOperation = operation{
+	Operation: web.Operation{
+		ID: "logout", Tag: "Sessions", Summary: "End the session that the request comes with",
+		Status: http.StatusNoContent, AnswerHeaders: headers{forgetCookieHeader},
+	},
+	refusals: codes{escrow.CodeSessionNotFound},
+}
+
+// logout ends the caller's session. A key or a token has none to end.
+func (s *server) logout(c *call) (reply, error) {
+	if err := c.faults.Err(); err != nil {
+		return reply{}, err
+	}
+	current := c.caller.as.Session
+	if current == nil {
+		return reply{}, escrow.Errorf(escrow.CodeSessionNotFound, "The request did not come with a session.")
+	}
+	return c.endSession(c.caller.institution, current.ID)
+}

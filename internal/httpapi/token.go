@@ -1,0 +1,199 @@
+package httpapi
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"slices"
+
+	"github.com/escrowgrid/escrowgrid/internal/engine"
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/identity"
+)
+
+// Operators is where the operator's people come from, and which groups of them have which role.
+type Operators struct {
+	Provider    identity.Provider
+	RoleByGroup map[string]escrow.OperatorRole
+}
+
+// institutionHeader names the institution that a token is for, where several could be meant.
+const institutionHeader = "X-Institution-Id"
+
+// authenticateToken finds out whose token it is.
+func (s *server) authenticateToken(c *call, raw string) error {
+	err := s.identify(c, raw)
+	if code := escrow.ErrorCode(err); code == escrow.CodeInvalidToken || code == escrow.CodeTokenIssuerUnknown {
+		return cmp.Or(s.limits.takeFailure(c.client), err)
+	}
+	return err
+}
+
+// identify notes whose token it is: one of the operator's people, or one of an institution's.
+//
+// Which institution that is follows from the token's issuer and audience. Nobody can keep an
+// institution from naming the issuer and the client of another, so where several have the same the
+// caller says which one is meant: nobody's people act for another by accident.
+func (s *server) identify(c *call, raw string) error {
+	issuer, audiences, ok := identity.PeekIssuer(raw)
+	switch {
+	case s.config.Identity == nil:
+		return unknownIssuer()
+	case !ok:
+		return escrow.Errorf(escrow.CodeInvalidToken, "The token names no issuer, or cannot be read.")
+	case len(issuer) > escrow.MaxTextLength || !visibleASCII(issuer):
+		// Nobody can have set it, and the database may not take the text.
+		return unknownIssuer()
+	}
+
+	named := c.request.Header.Values(institutionHeader)
+	t := token{raw: raw, issuer: issuer, audiences: audiences, named: named}
+	operators := s.config.Operators
+	isOperators := operators != nil && t.isFor(operators.Provider)
+	if isOperators && len(named) == 0 {
+		return s.identifyOperator(c, t)
+	}
+
+	// What is known of providers can be old: a token that none of them takes is for the next.
+	known, err := s.identifyUser(c, t, isOperators, false)
+	switch code := escrow.ErrorCode(err); {
+	case errors.Is(err, identity.ErrExpired):
+	case code == escrow.CodeTokenIssuerUnknown, code == escrow.CodeInvalidToken:
+		known, err = s.identifyUser(c, t, isOperators, true)
+	}
+	if err != nil {
+		return err
+	}
+	c.caller = callerOf(known, credential{wayToken, raw})
+	return nil
+}
+
+// token is a token with what it claims, which must be verified.
+type token struct {
+	raw, issuer string
+	audiences   []string
+	// named is the institution that the request names beside, once at most.
+	named []string
+}
+
+// isFor reports whether the token claims to be from a provider, for its client or audience.
+func (t token) isFor(p identity.Provider) bool {
+	return t.issuer == p.Issuer && slices.Contains(t.audiences, cmp.Or(p.Audience, p.ClientID))
+}
+
+// identifyUser returns the user of an institution who has a token. Operators says that the provider of
+// the operator's people could be meant as well. Again asks the database for the providers.
+func (s *server) identifyUser(c *call, t token, operators, again bool) (engine.Caller, error) {
+	all, err := s.engine.ProvidersOf(c.context(), t.issuer, again)
+	if err != nil {
+		return engine.Caller{}, err
+	}
+	could := slices.DeleteFunc(slices.Clone(all), func(p escrow.IdentityProvider) bool {
+		return !t.isFor(providerOf(p))
+	})
+	isShared := operators || len(could) > 1
+	if len(t.named) > 0 {
+		could = slices.DeleteFunc(could, func(p escrow.IdentityProvider) bool {
+			return len(t.named) > 1 || p.InstitutionID.String() != t.named[0]
+		})
+	}
+	if len(could) == 0 {
+		return engine.Caller{}, unknownIssuer()
+	}
+
+	provider := could[0]
+	claims, err := s.verify(c, providerOf(provider), t.raw)
+	switch {
+	case err != nil:
+		return engine.Caller{}, err
+	case len(could) > 1:
+		return engine.Caller{}, escrow.Errorf(escrow.CodeTokenIssuerUnknown,
+			"Several institutions take tokens of this issuer and audience: name yours in %s.", institutionHeader)
+	case isShared && !hasRole(provider, claims.Groups):
+		return engine.Caller{}, unknownIssuer()
+	}
+	return s.engine.AuthenticateUser(c.context(), provider, c.requestID, userClaims(claims))
+}
+
+// hasRole reports whether one of some groups has a role.
+func hasRole(p escrow.IdentityProvider, groups []string) bool {
+	return slices.ContainsFunc(groups, func(group string) bool { return p.RoleByGroup[group] != "" })
+}
+
+// identifyOperator notes which of the operator's people has a token. In journals all of them are root;
+// the log tells them apart.
+func (s *server) identifyOperator(c *call, t token) error {
+	claims, err := s.verify(c, s.config.Operators.Provider, t.raw)
+	if err != nil {
+		return err
+	}
+	var roles []escrow.OperatorRole
+	for _, group := range claims.Groups {
+		if role, ok := s.config.Operators.RoleByGroup[group]; ok {
+			roles = append(roles, role)
+		}
+	}
+	if len(roles) == 0 {
+		return escrow.Errorf(escrow.CodeInvalidToken, "The token names no group that has a role of the operator's.")
+	}
+
+	c.caller = caller{
+		known:    true,
+		root:     true,
+		operator: operatorName(claims),
+		rights:   escrow.RightsOfOperator(roles...),
+		shown:    credential{wayToken, t.raw},
+	}
+	return nil
+}
+
+// operatorName names one of the operator's people in the log, always the same, without telling who.
+func operatorName(claims identity.Claims) string {
+	hash := sha256.Sum256([]byte(claims.Issuer + "\n" + claims.Subject))
+	return hex.EncodeToString(hash[:8])
+}
+
+// verify verifies a token.
+func (s *server) verify(c *call, p identity.Provider, raw string) (identity.Claims, error) {
+	claims, err := s.config.Identity.Verify(c.context(), p, raw)
+	return claims, identityRefusal(err)
+}
+
+// identityRefusal is the refusal for an error of identity, which is wrapped in it: its text is for the
+// log alone.
+func identityRefusal(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, identity.ErrExpired):
+		return escrow.Wrap(escrow.CodeInvalidToken, err, "The token has expired.")
+	case errors.Is(err, identity.ErrInvalid):
+		return escrow.Wrap(escrow.CodeInvalidToken, err, "The token is not valid here.")
+	case errors.Is(err, identity.ErrUnavailable):
+		return escrow.Wrap(codeProviderUnavailable, err, "The identity provider cannot be asked now.")
+	}
+	return err
+}
+
+func unknownIssuer() error {
+	return escrow.Errorf(escrow.CodeTokenIssuerUnknown,
+		"No institution takes tokens of this issuer and audience, or not the one that %s names.", institutionHeader)
+}
+
+// providerOf is the provider of an institution as tokens are verified with it.
+func providerOf(p escrow.IdentityProvider) identity.Provider {
+	return identity.Provider{
+		Issuer:   p.Issuer,
+		ClientID: p.ClientID,
+		Audience: p.Audience,
+		Claims:   identity.ClaimNames(p.Claims),
+	}
+}
+
+// userClaims is what the engine takes of a verified token.
+func userClaims(claims identity.Claims) engine.UserClaims {
+	return engine.UserClaims{
+		Issuer: claims.Issuer, Subject: claims.Subject, Name: claims.Name, Email: claims.Email, Groups: claims.Groups,
+	}
+}

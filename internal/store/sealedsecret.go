@@ -1,0 +1,85 @@
+package store
+
+import (
+	"context"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+)
+
+// OwnedSecret is a sealed secret with its institution.
+type OwnedSecret struct {
+	InstitutionID escrow.InstitutionID
+	escrow.SealedSecret
+}
+
+var secretTable = newTable("secrets", func(s *OwnedSecret) []column {
+	return []column{
+		key("institution_id", uuidColumn(&s.InstitutionID)),
+		key("kind", textColumn(&s.Kind)),
+		key("subject", textColumn(&s.Subject)),
+		changing("sealed", bytesColumn(&s.Sealed)),
+		changing("sealed_under", textColumn(&s.SealedUnder)),
+	}
+}, onConflict("ON CONFLICT (institution_id, kind, subject) DO UPDATE SET sealed = excluded.sealed, "+
+	"sealed_under = excluded.sealed_under")) // A copy that is gone on with meets older ones.
+
+// Secrets are not remembered: they change without an entry where they are sealed anew.
+var secretRows = newRows(rowsOf[escrow.SecretName, escrow.SealedSecret, OwnedSecret]{
+	table: secretTable,
+	in:    func(b *escrow.Books) *escrow.Rows[escrow.SecretName, escrow.SealedSecret] { return &b.Secrets },
+	key:   func(s escrow.SealedSecret) escrow.SecretName { return s.SecretName },
+	pack: func(of escrow.InstitutionID, s escrow.SealedSecret) OwnedSecret {
+		return OwnedSecret{InstitutionID: of, SealedSecret: s}
+	},
+	unpack: func(s OwnedSecret) (escrow.InstitutionID, escrow.SealedSecret) {
+		return s.InstitutionID, s.SealedSecret
+	},
+	whole: func(n *escrow.Needs) *bool { return &n.Secrets },
+})
+
+// Secret returns a sealed secret of an institution; found is false where there is none, or it was taken
+// away.
+func (s *Store) Secret(
+	ctx context.Context, institution escrow.InstitutionID, name escrow.SecretName,
+) (secret escrow.SealedSecret, found bool, err error) {
+	owned, found, err := one(ctx, s.database, secretTable.byKey,
+		[]any{idArg(institution), string(name.Kind), name.Subject}, secretTable.scan)
+	return owned.SealedSecret, found && owned.Sealed != nil, err
+}
+
+// SecretKeys returns the ids of the keys that secrets are sealed under, in order.
+func (s *Store) SecretKeys(ctx context.Context) ([]string, error) {
+	return all(ctx, s.database, keysInUse, nil, scanValue[string])
+}
+
+// No more is read than one row of each key, and one more: SQLite and PostgreSQL would read all of
+// them for DISTINCT.
+const keysInUse = `WITH RECURSIVE walked (id) AS (
+		SELECT min(sealed_under) FROM secrets WHERE sealed_under > ''
+		UNION ALL
+		SELECT (SELECT min(sealed_under) FROM secrets WHERE sealed_under > walked.id) FROM walked WHERE walked.id IS NOT NULL
+	) SELECT id FROM walked WHERE id IS NOT NULL`
+
+// SecretsUnder returns secrets that are sealed under a key, at most limit, those after a secret in the
+// order of their keys; the zero one is before all.
+func (s *Store) SecretsUnder(
+	ctx context.Context, key string, after OwnedSecret, limit int,
+) ([]OwnedSecret, error) {
+	return all(ctx, s.database, secretsUnder,
+		[]any{key, idArg(after.InstitutionID), string(after.Kind), after.Subject, int64(limit)}, secretTable.scan)
+}
+
+var secretsUnder = "SELECT " + secretTable.list + ` FROM secrets
+	WHERE sealed_under = $1 AND (institution_id, kind, subject) > ($2, $3, $4) ORDER BY institution_id, kind, subject LIMIT $5`
+
+// SealAnew puts a secret that is sealed anew in the place of what was sealed before, and reports whether
+// that was still there: a command can have changed the secret meanwhile.
+func (s *Store) SealAnew(ctx context.Context, before OwnedSecret, sealed []byte, under string) (bool, error) {
+	changed, err := s.database.exec(ctx, sealAnew, []any{
+		sealed, under, idArg(before.InstitutionID), string(before.Kind), before.Subject, before.Sealed,
+	})
+	return changed > 0, Failure(err)
+}
+
+const sealAnew = `UPDATE secrets SET sealed = $1, sealed_under = $2
+	WHERE institution_id = $3 AND kind = $4 AND subject = $5 AND sealed = $6`
