@@ -68,6 +68,7 @@ func document() *huma.OpenAPI {
 			{Name: "Assets", Description: "What positions are claims on."},
 			{Name: "Policies", Description: "An institution's own rules."},
 			{Name: "API keys", Description: "Who may act for an institution."},
+			{Name: "Roles", Description: "What keys and people may do."},
 			{Name: "People", Description: "Who comes from an institution's identity provider."},
 			{Name: "Sessions", Description: "What browsers act with."},
 			{Name: "Institutions", Description: "The platform's tenants."},
