@@ -64,7 +64,7 @@ func makeInstitution(ctx context.Context) (id string, bank *api.ClientWithRespon
 		Name: "First Builders Bank", Regions: []api.Region{"US"},
 	}))
 	id = done(made.JSON201, made.Body).Id
-	key := must(root.CreateApiKeyWithResponse(ctx, id, nil, api.CreateApiKey{Label: "payments", Role: "admin"}))
+	key := must(root.CreateApiKeyWithResponse(ctx, id, nil, api.CreateApiKey{Label: "payments", Role: new("admin")}))
 
 	bank = must(clientOf(done(key.JSON201, key.Body).ApiKey))
 	keys := must(bank.ListApiKeysWithResponse(ctx, id, &api.ListApiKeysParams{IncludeRevoked: new(true)}))
