@@ -38,7 +38,7 @@ func groupCommitRow() row {
 			title:   "Entries by kind",
 			unit:    "ops",
 			stacked: true,
-			queries: []query{{expr: rate("kind", "escrowgrid_journal_entries_total"), legend: "{{kind}}"}},
+			queries: []query{{expr: active("kind", "escrowgrid_journal_entries_total"), legend: "{{kind}}"}},
 			help:    "Accepted commands per second. Each is one entry of a journal: the work that is done.",
 		},
 

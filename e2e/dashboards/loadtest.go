@@ -100,7 +100,7 @@ func outcomeRow() row {
 			title:   "Server: entries by kind",
 			unit:    "ops",
 			stacked: true,
-			queries: []query{{expr: rate("kind", "escrowgrid_journal_entries_total"), legend: "{{kind}}"}},
+			queries: []query{{expr: active("kind", "escrowgrid_journal_entries_total"), legend: "{{kind}}"}},
 			help: "New entries in the journals. At its end, the run compares every acknowledged operation with the " +
 				"journals.",
 		},
