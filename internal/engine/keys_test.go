@@ -38,7 +38,7 @@ func TestAuthenticateFindsTheKeyOfASecret(t *testing.T) {
 		for _, s := range servers {
 			for range 2 { // from the database, and from memory
 				got, err := s.Authenticate(t.Context(), secret, true)
-				if diff := cmp.Diff(want, got.Key, exactly()); diff != "" || err != nil {
+				if diff := cmp.Diff(want, got, exactly()); diff != "" || err != nil {
 					t.Errorf("error %v; the key (-) is found as (+):\n%s", err, diff)
 				}
 			}
