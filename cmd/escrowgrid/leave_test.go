@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -55,6 +56,7 @@ func TestAServerThatStopsAnswersOnConnectionsThatAreKept(t *testing.T) {
 		address:            "127.0.0.1:0",
 		rootKey:            testRootKey,
 		requestTimeout:     time.Hour,
+		stderr:             io.Discard,
 		shutdownTimeout:    time.Hour,
 		leaveTime:          time.Hour,
 		queueSize:          1,
