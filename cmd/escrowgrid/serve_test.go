@@ -136,6 +136,7 @@ func TestAStartThatFailsLeavesNothingRunning(t *testing.T) {
 				logger:             slog.New(slog.DiscardHandler),
 				address:            listener.Addr().String(),
 				rootKey:            testRootKey,
+				stderr:             io.Discard,
 				queueSize:          1,
 				groupSize:          1,
 				checkpointOrigin:   "escrowgrid",
