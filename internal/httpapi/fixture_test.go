@@ -256,6 +256,8 @@ type bank struct {
 	ReadOnly apitest.Client
 	Template string
 	Asset    string
+	// provider is the body of the identity provider that people come from; nil where they come from none.
+	provider fields
 	engine   *engine.Engine
 }
 

@@ -2,12 +2,12 @@ package httpapi_test
 
 import (
 	"crypto/rand"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -35,7 +35,7 @@ type agreed struct {
 // The callers that a route can take.
 const (
 	public     = "everyone"
-	anyKey     = "holder " + reading
+	anyKey     = noRole + " holder " + reading
 	sharing    = "holder " + reading // also of a holder's own positions
 	reading    = "read_only operator maker approver compliance auditor admin root"
 	ruling     = "approver compliance auditor admin root" // sees roles
@@ -45,7 +45,11 @@ const (
 	moving     = "operator maker admin root"
 	writing    = "admin root"
 	root       = "root"
-	metrics    = "metrics root"
+	metrics    = metricsOnly + " root"
+
+	// noRole is somebody whose groups have no role, and metricsOnly the key for metrics.
+	noRole      = "nothing"
+	metricsOnly = "metrics"
 )
 
 // contractTable says once more who may use each route: the tests of the API's
@@ -135,7 +139,10 @@ var contractTable = []agreed{
 
 func newInstitution(bank) fields { return fields{"name": "Another Bank", "regions": []string{"US"}} }
 func newKey(bank) fields         { return fields{"label": "payments", "role": "admin"} }
-func newProvider(bank) fields {
+func newProvider(b bank) fields {
+	if b.provider != nil {
+		return b.provider
+	}
 	return providerOf("https://login.example.com", fields{"staff": "operator"})
 }
 func newRole(bank) fields     { return fields{"permissions": []string{"positions.read"}} }
@@ -256,32 +263,40 @@ func (a agreed) isJournaled() bool {
 	return !strings.HasPrefix(a.route, "GET ") && !strings.Contains(a.route, "/sessions") && !strings.Contains(a.route, "/auth/")
 }
 
+// endsSessions reports whether the route ends what callers come with.
+func (a agreed) endsSessions() bool {
+	return a.route == "POST /auth/logout" || a.route == "DELETE /institutions/{id}/identity-provider"
+}
+
 // want is what the contract says of a caller's request.
-func (a agreed) want(caller string, of target) (status int, code string) {
+func (a agreed) want(by *caller, of target) (status int, code string) {
 	switch {
 	case a.takes == public:
 		return a.status, ""
-	case caller == "no key":
-		return 401, "unauthorized"
-	case strings.Contains(" malformed wrong revoked expired ", " "+caller+" "), caller == "metrics" && a.takes != metrics:
+	case by.refused != "":
+		return 401, by.refused
+	case by.as == metricsOnly && a.takes != metrics:
 		return 401, "invalid_api_key"
-	case !slices.Contains(strings.Fields(a.takes), caller):
+	case !slices.Contains(strings.Fields(a.takes), by.as):
 		return 403, "permission_missing"
 	}
-	// Sessions act for an institution's keys and people.
-	if a.route == "POST /sessions" && caller == root {
+	switch isSession := by.login != nil; {
+	// Sessions act for an institution's keys and people, and one does not begin with another.
+	case a.route == "POST /sessions" && (by.as == root || isSession):
 		return 403, "forbidden"
+	case a.route == "POST /auth/logout" && isSession:
+		return 204, ""
 	}
 	isCommand, isList := !strings.HasPrefix(a.route, "GET"), a.ids == nil
 	switch of {
 	case own, ownNamed:
 		// The ledger is that of all holders.
-		if caller == "holder" && a.route == "GET /ledger-events" {
+		if by.as == "holder" && a.route == "GET /ledger-events" {
 			return 403, "key_restricted"
 		}
 	case foreign:
 		switch {
-		case caller == root:
+		case by.as == root:
 		case a.names == "path":
 			return 404, "institution_not_found"
 		default:
@@ -291,7 +306,7 @@ func (a agreed) want(caller string, of target) (status int, code string) {
 		switch {
 		case a.names == "path":
 			return 404, "institution_not_found"
-		case caller != root:
+		case by.as != root:
 			return 403, "forbidden"
 		case isCommand || isList:
 			return 404, "institution_not_found"
@@ -389,80 +404,101 @@ func TestEveryRouteTakesWhomItMay(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *service) {
 		mine, other := s.bank(t), s.bank(t)
 		s.signCheckpoints()
-		callers := s.callers(t, mine)
-		var writers, invalid []string
-		for _, b := range []bank{mine, other} {
-			var keys struct{ Data []struct{ ID, Role string } }
-			s.Get(t, "/institutions/"+b.ID+"/api-keys").Want(t, 200).Decode(t, &keys)
-			for _, key := range keys.Data {
-				if slices.Contains(strings.Fields(moving+" "+enforcing), key.Role) {
-					writers = append(writers, key.ID)
-				}
-			}
-		}
+		callers := s.keyCallers(t, mine)
+		mine, from := s.withPeople(t, mine)
+		callers = append(callers, s.peopleCallers(t, mine, from)...)
+		writers := s.writers(t, callers, mine, other)
+		invalid := make(map[string]bool)
 		for _, route := range contractTable {
-			for _, caller := range callers {
+			requests := make(requests)
+			for _, by := range callers {
 				for _, of := range route.targets() {
-					t.Run(route.route+" by "+caller.name+" for "+string(of), func(t *testing.T) {
-						answer := s.As(caller.secret).Send(t, route.request(t, mine, other, caller.name, of))
-						if status, code := route.want(caller.name, of); code == "" {
+					t.Run(route.route+" by "+by.name+" for "+string(of), func(t *testing.T) {
+						status, code := route.want(by, of)
+						r := requests.of(t, route, mine, other, by, of, code)
+						if route.endsSessions() {
+							aProvider(t, mine)
+							by.renew(t, s)
+						}
+						answer := by.send(t, s, r)
+						if code == "" {
 							answer.Want(t, status)
 						} else {
 							answer.Refused(t, status, code)
 						}
-						if answer.Status == 401 && caller.secret != "" {
-							invalid = append(invalid, answer.Problem(t).Detail)
+						if answer.Status == 401 && by.secret != "" {
+							invalid[answer.Problem(t).Detail] = true
 						}
 					})
 				}
 			}
+			if route.endsSessions() {
+				aProvider(t, mine)
+				for _, by := range callers {
+					by.renew(t, s)
+				}
+			}
 		}
 		// A guesser learns nothing, and who has a key learns what can be wrong with it.
-		if told := slices.Compact(invalid); len(told) != 1 || !strings.Contains(told[0], "revoked, expired") {
+		if told := slices.Collect(maps.Keys(invalid)); len(told) != 1 || !strings.Contains(told[0], "revoked, expired") {
 			t.Errorf("keys that are not valid are told %q", told)
 		}
 		for _, b := range []bank{mine, other} {
-			for _, actor := range s.Walk(t, "/audit-events?institutionId="+b.ID, "actor") {
-				if actor != root && !slices.Contains(writers, actor) && !strings.HasPrefix(actor, "usr_") {
-					t.Errorf("%s wrote into the journal of %s", actor, b.ID)
+			path := "/audit-events?limit=1000&institutionId=" + b.ID
+			actors, kinds := s.Walk(t, path, "actor"), s.Walk(t, path, "kind")
+			for i, actor := range actors {
+				isJoin := strings.HasPrefix(actor, "usr_") && kinds[i] == string(escrow.KindUserJoined)
+				if actor != root && !isJoin && !slices.Contains(writers, actor) {
+					t.Errorf("%s wrote %s into the journal of %s", actor, kinds[i], b.ID)
 				}
 			}
 		}
 	})
 }
 
-type caller struct{ name, secret string }
-
-// callers returns one of each kind, of an institution where they have one.
-func (s *service) callers(t *testing.T, b bank) []caller {
+// writers are the keys and the people of institutions who may write, as journals call them.
+func (s *service) writers(t *testing.T, callers []*caller, banks ...bank) (ids []string) {
 	t.Helper()
-	revoked := s.Post(t, "/institutions/"+b.ID+"/api-keys", newKey(b).String()).Want(t, 201)
-	s.Post(t, "/institutions/"+b.ID+"/api-keys/"+revoked.Text("id")+"/revoke", "").Want(t, 200)
-	expired := s.Post(t, "/institutions/"+b.ID+"/api-keys", newKey(b).with("expiresAt", s.clock.at(time.Minute)).String()).Want(t, 201)
-	s.As(expired.Text("apiKey")).Get(t, "/positions").Want(t, 200)
-	s.clock.advance(time.Hour)
-	callers := []caller{
-		{"no key", ""},
-		{"malformed", "egk_" + strings.Repeat("x", 49)},
-		{"wrong", "egk_" + strings.Repeat("0", 43) + "22Yo4H"},
-		{"revoked", revoked.Text("apiKey")},
-		{"expired", expired.Text("apiKey")},
-		{"metrics", metricsKey},
-		{"read_only", b.ReadOnly.Key},
-		{"admin", b.Admin.Key},
-		{root, rootKey},
+	mayWrite := strings.Fields(moving + " " + enforcing)
+	for _, by := range callers {
+		if by.id != "" && slices.Contains(mayWrite, by.as) {
+			ids = append(ids, by.id)
+		}
 	}
-	for _, role := range []string{"operator", "maker", "approver", "compliance", "auditor"} {
-		callers = append(callers, caller{role, b.keyOf(t, newKey(b).with("role", role))})
+	for _, b := range banks {
+		var keys struct{ Data []struct{ ID, Role string } }
+		s.Get(t, "/institutions/"+b.ID+"/api-keys").Want(t, 200).Decode(t, &keys)
+		for _, key := range keys.Data {
+			if slices.Contains(mayWrite, key.Role) {
+				ids = append(ids, key.ID)
+			}
+		}
 	}
-	holder := fields{"holderReferences": []any{b.claim()["holderReference"]}}
-	return append(callers, caller{"holder", b.keyOf(t, newKey(b).with("role", "holder").with("restrict", holder))})
+	return ids
 }
 
-// keyOf makes a key of the institution, and returns its secret.
-func (b bank) keyOf(tb testing.TB, key fields) string {
+// requests are those of one route that several callers can send: what is refused, and what only reads,
+// uses up nothing.
+type requests map[requested]apitest.Request
+
+type requested struct {
+	of     target
+	isRoot bool
+}
+
+// of makes a request, or returns one that was made. Code is that of its refusal, if it is refused.
+func (r requests) of(tb testing.TB, route agreed, mine, other bank, by *caller, of target, code string) apitest.Request {
 	tb.Helper()
-	return b.Admin.Post(tb, "/institutions/"+b.ID+"/api-keys", key.String()).Want(tb, 201).Text("apiKey")
+	place := requested{of, by.as == root}
+	usesUp := route.endsSessions() || code == "" && !strings.HasPrefix(route.route, "GET ")
+	if made, ok := r[place]; ok && !usesUp {
+		return made
+	}
+	made := route.request(tb, mine, other, by.as, of)
+	if !usesUp {
+		r[place] = made
+	}
+	return made
 }
 
 // Another tenant's resource must answer exactly as one that does not exist.
@@ -470,8 +506,15 @@ func TestForeignResourcesAnswerAsMissingOnes(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *service) {
 		mine, other := s.bank(t), s.bank(t)
 		s.signCheckpoints()
-		anonymous := func(caller apitest.Client, r apitest.Request) string {
-			answer := caller.Send(t, r)
+		mine, from := s.withPeople(t, mine)
+		callers := []*caller{{name: "admin", secret: mine.Admin.Key}, {name: "read_only", secret: mine.ReadOnly.Key}}
+		for _, by := range s.peopleCallers(t, mine, from) {
+			if by.as == "admin" {
+				callers = append(callers, by)
+			}
+		}
+		anonymous := func(by *caller, r apitest.Request) string {
+			answer := by.send(t, s, r)
 			text := resourceIDs.ReplaceAllString(string(answer.Body), "$1")
 			text = strings.NewReplacer(answer.Header.Get("X-Request-Id"), "", other.ID, "ID", noInstitution, "ID").Replace(text)
 			answer.Header.Del("X-Request-Id")
@@ -485,15 +528,15 @@ func TestForeignResourcesAnswerAsMissingOnes(t *testing.T) {
 			return text
 		}
 		for _, route := range contractTable {
-			for caller, client := range map[string]apitest.Client{"admin": mine.Admin, "read_only": mine.ReadOnly} {
-				for there, missing := range map[target]target{foreign: missingInstitution, foreignResource: missingResource} {
-					if !slices.Contains(route.targets(), there) {
-						continue
-					}
-					got := anonymous(client, route.request(t, mine, other, caller, there))
-					want := anonymous(client, route.request(t, mine, other, caller, missing))
-					if got != want {
-						t.Errorf("%s by %s for %s is answered\n\t%s\nand for %s\n\t%s", route.route, caller, there, got, missing, want)
+			for there, missing := range map[target]target{foreign: missingInstitution, foreignResource: missingResource} {
+				if !slices.Contains(route.targets(), there) {
+					continue
+				}
+				strange := route.request(t, mine, other, "", there)
+				absent := route.request(t, mine, other, "", missing)
+				for _, by := range callers {
+					if got, want := anonymous(by, strange), anonymous(by, absent); got != want {
+						t.Errorf("%s by %s for %s is answered\n\t%s\nand for %s\n\t%s", route.route, by.name, there, got, missing, want)
 					}
 				}
 			}

@@ -20,7 +20,7 @@ import (
 )
 
 // cookieOf is the cookie of a name that an answer sets.
-func cookieOf(t *testing.T, answer apitest.Answer, name string) *http.Cookie {
+func cookieOf(t testing.TB, answer apitest.Answer, name string) *http.Cookie {
 	t.Helper()
 	response := http.Response{Header: answer.Header}
 	for _, cookie := range response.Cookies() {
@@ -33,7 +33,7 @@ func cookieOf(t *testing.T, answer apitest.Answer, name string) *http.Cookie {
 }
 
 // cookie is the header with the session that an answer has begun.
-func (s *service) cookie(t *testing.T, answer apitest.Answer) string {
+func (s *service) cookie(t testing.TB, answer apitest.Answer) string {
 	t.Helper()
 	return "Cookie: escrowgrid=" + cookieOf(t, answer, "escrowgrid").Value
 }
