@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -15,8 +16,8 @@ import (
 // Database verifies all journals of a database, and the tables of state beside them. An
 // error means that something could not be read; differences are in the report.
 //
-// Idempotency records and security events are not verified: they are deleted after a
-// while, and no journal tells of them.
+// Idempotency records, security events and sessions are not verified: they are deleted after a while,
+// and no journal tells of them. Of sealed secrets no more is verified than which there are.
 func Database(ctx context.Context, s *store.Store, config Config) (Report, error) {
 	v, err := newVerification(ctx, config, storedJournals{s}, func(ctx context.Context) ([]string, error) {
 		stored, err := s.CheckpointKeys(ctx)
@@ -239,7 +240,10 @@ func (d *database) verifyInstitution(ctx context.Context, of escrow.InstitutionI
 	if found && (inFuture || head.At.Before(chain.head.At)) {
 		d.differ(of, "journal_heads, column last_at", escrow.FormatTime(head.At), escrow.FormatTime(chain.head.At))
 	}
-	return d.compareTables(ctx, of, head.Sequence, chain)
+	if err := d.compareTables(ctx, of, head.Sequence, chain); err != nil {
+		return err
+	}
+	return d.compareSecrets(ctx, of)
 }
 
 // readHead reads the head of a journal, and compares it with the last entry. Where found
@@ -323,4 +327,32 @@ func (d *database) hasRow(ctx context.Context, of escrow.InstitutionID, subject 
 		}
 	}
 	return false, nil
+}
+
+// compareSecrets compares the secrets that rows are said to have with those that are kept: no entry
+// tells what is sealed, but that there is something.
+func (d *database) compareSecrets(ctx context.Context, of escrow.InstitutionID) error {
+	said, kept, err := d.store.SecretNames(ctx, of)
+	if store.IsUnreadable(ctx, err) {
+		d.differUnreadable(of, "secrets", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+
+	what := func(name escrow.SecretName) string {
+		return "secrets " + excerpt(string(name.Kind)) + " of " + excerpt(name.Subject)
+	}
+	for _, name := range said {
+		if !slices.Contains(kept, name) {
+			d.differ(of, what(name), nothing, "a row, as what it is of has a secret")
+		}
+	}
+	for _, name := range kept {
+		if !slices.Contains(said, name) {
+			d.differ(of, what(name), "a row", nothing+", as what it is of has no secret")
+		}
+	}
+	return nil
 }
