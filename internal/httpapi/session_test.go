@@ -1,7 +1,6 @@
 package httpapi_test
 
 import (
-	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -9,12 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/httpapi"
 	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
-	"github.com/escrowgrid/escrowgrid/internal/identity"
 	"github.com/escrowgrid/escrowgrid/internal/identity/identitytest"
 	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 )
@@ -191,14 +187,7 @@ func TestSessionsAreOnesOwn(t *testing.T) {
 func TestLogsInWithABrowser(t *testing.T) {
 	provider := identitytest.Start(t)
 	provider.SetGroups(identitytest.Person, "staff")
-	s := serve(t, onSQLite(t), func(c *settings) {
-		c.PublicURL = strings.TrimSuffix(identitytest.RedirectURI, "/auth/callback")
-		people := identity.New(identity.Config{
-			Client: provider.HTTP(), Now: time.Now, Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
-		})
-		t.Cleanup(people.Close)
-		c.Identity = people
-	})
+	s := serve(t, onSQLite(t), trusting(t, provider))
 	b, browser := s.bank(t), s.As("")
 	begin := "/auth/login?institutionId=" + b.ID
 	browser.Get(t, begin).Refused(t, 404, "identity_provider_not_found")
