@@ -103,6 +103,7 @@ func (m *metrics) begin() {
 	} {
 		m.refusals.WithLabelValues(string(code))
 	}
+
 	for _, duty := range []string{
 		dutyExpiry, dutyPurge, dutySecurityEvents, dutyHistory, dutyAbandoned, dutyKeyUses, dutySessions,
 		dutyKeyExpiry,

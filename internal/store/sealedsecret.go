@@ -52,22 +52,24 @@ func (s *Store) Secret(
 func (s *Store) SecretNames(
 	ctx context.Context, institution escrow.InstitutionID,
 ) (said, kept []escrow.SecretName, err error) {
+	add := func(r row) (none struct{}, err error) {
+		var kind, subject string
+		var isKept int64
+		if err := r.Scan(&kind, &subject, &isKept); err != nil {
+			return none, err
+		}
+
+		name := escrow.SecretName{Kind: escrow.SecretKind(kind), Subject: subject}
+		if isKept == 1 {
+			kept = append(kept, name)
+		} else {
+			said = append(said, name)
+		}
+		return none, nil
+	}
+
 	client := escrow.ClientSecretName()
-	_, err = all(ctx, s.database, secretNames, []any{idArg(institution), string(client.Kind), client.Subject},
-		func(r row) (none struct{}, err error) {
-			var kind, subject string
-			var isKept int64
-			if err := r.Scan(&kind, &subject, &isKept); err != nil {
-				return none, err
-			}
-			name := escrow.SecretName{Kind: escrow.SecretKind(kind), Subject: subject}
-			if isKept == 1 {
-				kept = append(kept, name)
-			} else {
-				said = append(said, name)
-			}
-			return none, nil
-		})
+	_, err = all(ctx, s.database, secretNames, []any{idArg(institution), string(client.Kind), client.Subject}, add)
 	return said, kept, Failure(err)
 }
 
