@@ -163,6 +163,19 @@ func keysRow() row {
 				"old token, or somebody who tries.",
 		},
 		{
+			title: "Logins with a browser",
+			unit:  "ops",
+			queries: []query{
+				{expr: rate("status", "escrowgrid_http_requests_total", `route="/auth/callback"`), legend: "logins {{status}}"},
+				{
+					expr:   rate("status", "escrowgrid_http_requests_total", `route="/sessions"`, `method="POST"`),
+					legend: "keys and tokens {{status}}",
+				},
+			},
+			help: "By status: 303 and 201 begin a session. 400 is a login that was begun elsewhere, too long ago or twice, " +
+				"or that the identity provider refused; 401 is somebody who is suspended; 503 a provider that cannot be asked.",
+		},
+		{
 			title:   "Identity providers that cannot be asked",
 			unit:    "none",
 			queries: currentByInstance("escrowgrid_identity_providers_failing"),
