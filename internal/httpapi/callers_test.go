@@ -15,8 +15,10 @@ type caller struct {
 	// as is how the contract names what the caller may do, and refused the code of the answer to one
 	// who may do nothing: such a one has no other.
 	as, refused string
-	secret      string
-	headers     []string
+	// restricted is what the key is restricted to, empty where it is not.
+	restricted string
+	secret     string
+	headers    []string
 	// login begins a session, of a caller who comes with one; nil for others.
 	login func(testing.TB) string
 	// id is what journals call a person.
@@ -36,6 +38,15 @@ func (c *caller) renew(tb testing.TB, s *service) {
 	if c.login != nil {
 		c.headers = s.console(c.login(tb))
 	}
+}
+
+// targets are those of a route that a caller is tried with. Keys of one role differ in their own institution
+// alone.
+func (c *caller) targets(a agreed) []target {
+	if c.restricted == "" || c.as == "holder" {
+		return a.targets()
+	}
+	return slices.DeleteFunc(a.targets(), func(of target) bool { return of != own && of != ownNamed })
 }
 
 // keyCallers returns one for each kind of key, of an institution where they have one.
@@ -60,7 +71,16 @@ func (s *service) keyCallers(t *testing.T, b bank) []*caller {
 	for _, role := range []string{"operator", "maker", "approver", "compliance", "auditor"} {
 		callers = append(callers, &caller{name: role, as: role, secret: b.keyOf(t, newKey(b).with("role", role))})
 	}
-	return append(callers, &caller{name: "holder", as: "holder", secret: b.keyOf(t, holderKey(b))})
+	for to, restriction := range map[string]fields{
+		toTemplates: {"templateIds": []string{b.Template}},
+		toAssets:    {"assetIds": []string{b.Asset}},
+		toHolders:   {"holderReferences": []any{b.claim()["holderReference"]}},
+		toAmounts:   {"maxAmount": fields{"USD": "5000"}},
+	} {
+		secret := b.keyOf(t, newKey(b).with("restrict", restriction))
+		callers = append(callers, &caller{name: "admin of some " + to, as: "admin", restricted: to, secret: secret})
+	}
+	return append(callers, &caller{name: "holder", as: "holder", restricted: toHolders, secret: b.keyOf(t, holderKey(b))})
 }
 
 // holderKey is the body of a key for the holder of the bank's positions.
@@ -102,7 +122,7 @@ func (s *service) peopleCallers(t *testing.T, b bank, from issuer) (callers []*c
 		return &caller{name: "a person who is " + as, as: as, headers: []string{token}, id: id}
 	}
 	session := func(of *caller) *caller {
-		c := &caller{name: "a session of " + of.name, as: of.as, id: of.id, login: func(tb testing.TB) string {
+		c := &caller{name: "a session of " + of.name, as: of.as, restricted: of.restricted, id: of.id, login: func(tb testing.TB) string {
 			tb.Helper()
 			return s.cookie(tb, of.send(tb, s, apitest.Request{Method: "POST", Path: "/sessions"}).Want(tb, 201))
 		}}
@@ -117,7 +137,7 @@ func (s *service) peopleCallers(t *testing.T, b bank, from issuer) (callers []*c
 	}
 	for _, key := range []*caller{
 		{name: "a key that is admin", as: "admin", secret: b.keyOf(t, newKey(b))},
-		{name: "a key that is holder", as: "holder", secret: b.keyOf(t, holderKey(b))},
+		{name: "a key that is holder", as: "holder", restricted: toHolders, secret: b.keyOf(t, holderKey(b))},
 	} {
 		callers = append(callers, session(key))
 	}

@@ -20,6 +20,8 @@ import (
 type agreed struct {
 	route string
 	takes string
+	// refuses is the restricted keys that it refuses, and hides those that do not see what it is asked for.
+	refuses, hides string
 	// names is where the request names an institution: "path" or "query".
 	names string
 	// query is what the route cannot do without.
@@ -52,6 +54,16 @@ const (
 	metricsOnly = "metrics"
 )
 
+// What keys can be restricted to, and which of these a route can refuse.
+const (
+	toTemplates = "templates"
+	toAssets    = "assets"
+	toHolders   = "holders"
+	toAmounts   = "amounts"
+	narrowing   = toTemplates + " " + toAssets + " " + toHolders // hides positions
+	restricting = narrowing + " " + toAmounts
+)
+
 // contractTable says once more who may use each route: the tests of the API's
 // access go by it, and not by the code that they test.
 var contractTable = []agreed{
@@ -68,46 +80,46 @@ var contractTable = []agreed{
 	{route: "PATCH /institutions/{id}", takes: root, names: "path", status: 200, body: newName},
 	{route: "POST /institutions/{id}/close", takes: root, names: "path", status: 409, ids: moneyHeld},
 
-	{route: "POST /institutions/{id}/api-keys", takes: writing, names: "path", status: 201, body: newKey},
-	{route: "GET /institutions/{id}/api-keys", takes: inspecting, names: "path", status: 200},
-	{route: "PATCH /institutions/{id}/api-keys/{keyId}", takes: writing, names: "path", status: 200, missing: "api_key_not_found", body: newLabel, ids: aKey},
-	{route: "POST /institutions/{id}/api-keys/{keyId}/revoke", takes: writing, names: "path", status: 200, missing: "api_key_not_found", ids: aKey},
-	{route: "POST /institutions/{id}/api-keys/{keyId}/rotate", takes: writing, names: "path", status: 201, missing: "api_key_not_found", ids: aKey},
+	{route: "POST /institutions/{id}/api-keys", takes: writing, refuses: restricting, names: "path", status: 201, body: newKey},
+	{route: "GET /institutions/{id}/api-keys", takes: inspecting, refuses: narrowing, names: "path", status: 200},
+	{route: "PATCH /institutions/{id}/api-keys/{keyId}", takes: writing, refuses: restricting, names: "path", status: 200, missing: "api_key_not_found", body: newLabel, ids: aKey},
+	{route: "POST /institutions/{id}/api-keys/{keyId}/revoke", takes: writing, refuses: restricting, names: "path", status: 200, missing: "api_key_not_found", ids: aKey},
+	{route: "POST /institutions/{id}/api-keys/{keyId}/rotate", takes: writing, refuses: restricting, names: "path", status: 201, missing: "api_key_not_found", ids: aKey},
 
-	{route: "PUT /institutions/{id}/identity-provider", takes: writing, names: "path", status: 200, body: newProvider},
-	{route: "GET /institutions/{id}/identity-provider", takes: inspecting, names: "path", status: 200, ids: aProvider},
-	{route: "DELETE /institutions/{id}/identity-provider", takes: writing, names: "path", status: 204, ids: aProvider},
-	{route: "GET /institutions/{id}/users", takes: inspecting, names: "path", status: 200},
-	{route: "GET /institutions/{id}/users/{userId}", takes: inspecting, names: "path", status: 200, missing: "user_not_found", ids: aUser},
-	{route: "POST /institutions/{id}/users/{userId}/suspend", takes: writing, names: "path", status: 200, missing: "user_not_found", ids: aUser},
-	{route: "POST /institutions/{id}/users/{userId}/restore", takes: writing, names: "path", status: 200, missing: "user_not_found", ids: aSuspended},
+	{route: "PUT /institutions/{id}/identity-provider", takes: writing, refuses: restricting, names: "path", status: 200, body: newProvider},
+	{route: "GET /institutions/{id}/identity-provider", takes: inspecting, refuses: narrowing, names: "path", status: 200, ids: aProvider},
+	{route: "DELETE /institutions/{id}/identity-provider", takes: writing, refuses: restricting, names: "path", status: 204, ids: aProvider},
+	{route: "GET /institutions/{id}/users", takes: inspecting, refuses: narrowing, names: "path", status: 200},
+	{route: "GET /institutions/{id}/users/{userId}", takes: inspecting, refuses: narrowing, names: "path", status: 200, missing: "user_not_found", ids: aUser},
+	{route: "POST /institutions/{id}/users/{userId}/suspend", takes: writing, refuses: restricting, names: "path", status: 200, missing: "user_not_found", ids: aUser},
+	{route: "POST /institutions/{id}/users/{userId}/restore", takes: writing, refuses: restricting, names: "path", status: 200, missing: "user_not_found", ids: aSuspended},
 	{route: "GET /me", takes: anyKey, status: 200},
 
 	{route: "POST /sessions", takes: anyKey, status: 201},
 	{route: "GET /sessions", takes: anyKey, status: 200},
 	{route: "DELETE /sessions/{id}", takes: anyKey, status: 404, ids: aSession},
-	{route: "GET /institutions/{id}/sessions", takes: inspecting, names: "path", status: 200},
-	{route: "DELETE /institutions/{id}/sessions/{sessionId}", takes: writing, names: "path", status: 204, missing: "session_not_found", ids: aSession},
+	{route: "GET /institutions/{id}/sessions", takes: inspecting, refuses: narrowing, names: "path", status: 200},
+	{route: "DELETE /institutions/{id}/sessions/{sessionId}", takes: writing, refuses: narrowing, names: "path", status: 204, missing: "session_not_found", ids: aSession},
 	{route: "POST /auth/logout", takes: anyKey, status: 404},
 
-	{route: "PUT /institutions/{id}/roles/{name}", takes: writing, names: "path", status: 200, body: newRole, ids: aRole},
+	{route: "PUT /institutions/{id}/roles/{name}", takes: writing, refuses: restricting, names: "path", status: 200, body: newRole, ids: aRole},
 	{route: "GET /institutions/{id}/roles/{name}", takes: ruling, names: "path", status: 200, ids: aRole},
 	{route: "GET /institutions/{id}/roles", takes: ruling, names: "path", status: 200},
 
-	{route: "PUT /institutions/{id}/policies/{region}", takes: enforcing, names: "path", status: 200, body: newPolicy, ids: aRegion},
+	{route: "PUT /institutions/{id}/policies/{region}", takes: enforcing, refuses: restricting, names: "path", status: 200, body: newPolicy, ids: aRegion},
 	{route: "GET /institutions/{id}/policies/{region}", takes: reading, names: "path", status: 200, ids: aPolicy},
 	{route: "GET /institutions/{id}/policies", takes: reading, names: "path", status: 200},
 
-	{route: "POST /asset-templates", takes: writing, names: "query", status: 201, body: newTemplate},
+	{route: "POST /asset-templates", takes: writing, refuses: restricting, names: "query", status: 201, body: newTemplate},
 	{route: "GET /asset-templates", takes: reading, names: "query", status: 200},
 	{route: "GET /asset-templates/{id}", takes: reading, names: "query", status: 200, missing: "asset_template_not_found", ids: aTemplate},
-	{route: "PATCH /asset-templates/{id}", takes: writing, names: "query", status: 200, missing: "asset_template_not_found", body: newName, ids: aTemplate},
-	{route: "POST /asset-templates/{id}/close", takes: writing, names: "query", status: 200, missing: "asset_template_not_found", ids: anotherTemplate},
-	{route: "POST /assets", takes: preparing, names: "query", status: 201, missing: "asset_template_not_found", body: newAsset},
+	{route: "PATCH /asset-templates/{id}", takes: writing, refuses: restricting, names: "query", status: 200, missing: "asset_template_not_found", body: newName, ids: aTemplate},
+	{route: "POST /asset-templates/{id}/close", takes: writing, refuses: restricting, names: "query", status: 200, missing: "asset_template_not_found", ids: anotherTemplate},
+	{route: "POST /assets", takes: preparing, refuses: toAssets + " " + toHolders, names: "query", status: 201, missing: "asset_template_not_found", body: newAsset},
 	{route: "GET /assets", takes: reading, names: "query", status: 200},
 	{route: "GET /assets/{id}", takes: reading, names: "query", status: 200, missing: "asset_not_found", ids: anAsset},
-	{route: "PATCH /assets/{id}", takes: preparing, names: "query", status: 200, missing: "asset_not_found", body: newLabel, ids: anAsset},
-	{route: "POST /assets/{id}/close", takes: preparing, names: "query", status: 200, missing: "asset_not_found", ids: anotherAsset},
+	{route: "PATCH /assets/{id}", takes: preparing, refuses: toHolders, names: "query", status: 200, missing: "asset_not_found", body: newLabel, ids: anAsset},
+	{route: "POST /assets/{id}/close", takes: preparing, refuses: toHolders, hides: toAssets, names: "query", status: 200, missing: "asset_not_found", ids: anotherAsset},
 
 	{route: "POST /positions", takes: moving, names: "query", status: 201, missing: "asset_not_found", body: bank.claim},
 	{route: "GET /positions", takes: sharing, names: "query", status: 200},
@@ -119,18 +131,18 @@ var contractTable = []agreed{
 	{route: "POST /positions/transitions/batch", takes: moving, names: "query", status: 200, body: newSteps},
 
 	{route: "POST /positions/{id}/erase", takes: enforcing, names: "query", status: 200, missing: "position_not_found", body: noFields, ids: aReleased},
-	{route: "POST /erasures", takes: enforcing, names: "query", status: 200, body: newErasure},
-	{route: "GET /erasures", takes: inspecting, names: "query", status: 200},
-	{route: "GET /erasures/{id}", takes: inspecting, names: "query", status: 200, missing: "erasure_not_found", ids: anErasure},
-	{route: "GET /holders/{reference}/data", takes: inspecting, names: "query", status: 200, ids: aHolder},
+	{route: "POST /erasures", takes: enforcing, refuses: narrowing, names: "query", status: 200, body: newErasure},
+	{route: "GET /erasures", takes: inspecting, refuses: narrowing, names: "query", status: 200},
+	{route: "GET /erasures/{id}", takes: inspecting, refuses: narrowing, names: "query", status: 200, missing: "erasure_not_found", ids: anErasure},
+	{route: "GET /holders/{reference}/data", takes: inspecting, refuses: narrowing, names: "query", status: 200, ids: aHolder},
 
-	{route: "GET /ledger-events", takes: sharing, names: "query", status: 200},
-	{route: "GET /audit-events", takes: inspecting, names: "query", status: 200},
-	{route: "GET /institutions/{id}/balances", takes: reading, names: "path", status: 200},
-	{route: "GET /institutions/{id}/statements", takes: reading, names: "path", status: 200},
+	{route: "GET /ledger-events", takes: sharing, refuses: narrowing, names: "query", status: 200},
+	{route: "GET /audit-events", takes: inspecting, refuses: narrowing, names: "query", status: 200},
+	{route: "GET /institutions/{id}/balances", takes: reading, refuses: narrowing, names: "path", status: 200},
+	{route: "GET /institutions/{id}/statements", takes: reading, refuses: narrowing, names: "path", status: 200},
 
 	{route: "GET /keys", takes: public, status: 200},
-	{route: "GET /institutions/{id}/journal", takes: inspecting, names: "path", status: 200},
+	{route: "GET /institutions/{id}/journal", takes: inspecting, refuses: narrowing, names: "path", status: 200},
 	{route: "GET /institutions/{id}/journal/checkpoint", takes: sharing, names: "path", status: 200},
 	{route: "GET /institutions/{id}/journal/checkpoints", takes: sharing, names: "path", status: 200},
 	{route: "GET /institutions/{id}/journal/proofs/inclusion", takes: sharing, names: "path", query: "?sequence=1", status: 200},
@@ -290,9 +302,12 @@ func (a agreed) want(by *caller, of target) (status int, code string) {
 	isCommand, isList := !strings.HasPrefix(a.route, "GET"), a.ids == nil
 	switch of {
 	case own, ownNamed:
-		// The ledger is that of all holders.
-		if by.as == "holder" && a.route == "GET /ledger-events" {
+		switch {
+		case by.restricted == "":
+		case slices.Contains(strings.Fields(a.refuses), by.restricted):
 			return 403, "key_restricted"
+		case a.hides == by.restricted:
+			return 404, a.missing
 		}
 	case foreign:
 		switch {
@@ -412,7 +427,7 @@ func TestEveryRouteTakesWhomItMay(t *testing.T) {
 		for _, route := range contractTable {
 			requests := make(requests)
 			for _, by := range callers {
-				for _, of := range route.targets() {
+				for _, of := range by.targets(route) {
 					t.Run(route.route+" by "+by.name+" for "+string(of), func(t *testing.T) {
 						status, code := route.want(by, of)
 						r := requests.of(t, route, mine, other, by, of, code)
