@@ -63,7 +63,7 @@ func (s *service) keyCallers(t *testing.T, b bank) []*caller {
 		{name: "wrong", refused: "invalid_api_key", secret: "egk_" + strings.Repeat("0", 43) + "22Yo4H"},
 		{name: "revoked", refused: "invalid_api_key", secret: revoked.Text("apiKey")},
 		{name: "expired", refused: "invalid_api_key", secret: expired.Text("apiKey")},
-		{name: metrics, as: metricsOnly, secret: metricsKey},
+		{name: metricsOnly, as: metricsOnly, secret: metricsKey},
 		{name: "read_only", as: "read_only", secret: b.ReadOnly.Key},
 		{name: "admin", as: "admin", secret: b.Admin.Key},
 		{name: root, as: root, secret: rootKey},
