@@ -203,7 +203,7 @@ func otherValue(column string, value any, sqlType string) any {
 		case value == "[]":
 			return `["USD"]`
 		case strings.HasPrefix(value, "[") || strings.HasPrefix(value, "{"):
-			return strings.NewReplacer("USD", "JPY", "US", "SG", "CONSTRUCTION", "TRADE_FINANCE", "positions.read", "proofs.read").Replace(value)
+			return strings.NewReplacer("USD", "JPY", "US", "SG", "CONSTRUCTION", "TRADE_FINANCE", "positions.read", "proofs.read", "realm_access", "realm", "operator", "maker").Replace(value)
 		}
 		return value + "1"
 	}
