@@ -16,22 +16,22 @@ import (
 )
 
 // cookieOf is the cookie of a name that an answer sets.
-func cookieOf(t testing.TB, answer apitest.Answer, name string) *http.Cookie {
-	t.Helper()
+func cookieOf(tb testing.TB, answer apitest.Answer, name string) *http.Cookie {
+	tb.Helper()
 	response := http.Response{Header: answer.Header}
 	for _, cookie := range response.Cookies() {
 		if cookie.Name == name {
 			return cookie
 		}
 	}
-	t.Fatalf("%s sets no cookie %s: %v", answer.Request, name, answer.Header)
+	tb.Fatalf("%s sets no cookie %s: %v", answer.Request, name, answer.Header)
 	return nil
 }
 
 // cookie is the header with the session that an answer has begun.
-func (s *service) cookie(t testing.TB, answer apitest.Answer) string {
-	t.Helper()
-	return "Cookie: escrowgrid=" + cookieOf(t, answer, "escrowgrid").Value
+func (s *service) cookie(tb testing.TB, answer apitest.Answer) string {
+	tb.Helper()
+	return "Cookie: escrowgrid=" + cookieOf(tb, answer, "escrowgrid").Value
 }
 
 // console are the headers that a page of the server's own adds.

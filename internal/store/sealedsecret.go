@@ -73,6 +73,7 @@ func (s *Store) SecretNames(
 	return said, kept, Failure(err)
 }
 
+//nolint:gosec // It names secrets, and is none.
 const secretNames = `SELECT $2 AS kind, $3 AS subject, 0 AS kept FROM identity_providers WHERE institution_id = $1 AND has_secret = 1
 	UNION ALL SELECT kind, subject, 1 FROM secrets WHERE institution_id = $1 AND sealed IS NOT NULL`
 
