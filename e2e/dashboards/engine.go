@@ -135,7 +135,7 @@ func backgroundRow() row {
 }
 
 func keysRow() row {
-	return row{title: "Keys", panels: []panel{
+	panels := []panel{
 		{
 			title: "Root key from new addresses",
 			unit:  "none",
@@ -154,13 +154,37 @@ func keysRow() row {
 			help: "Active keys that end within 14 days. Rotate those that are in use: the log names them, once a day " +
 				"each.",
 		},
+	}
+	return row{title: "Keys", panels: append(panels, peoplePanels()...)}
+}
 
+// peoplePanels are about those who log in, and what is asked of their identity providers.
+func peoplePanels() []panel {
+	return []panel{
 		{
 			title:   "Tokens of people",
 			unit:    "ops",
 			queries: []query{{expr: rate("outcome", "escrowgrid_identity_tokens_total"), legend: "{{outcome}}"}},
 			help: "Cached ones had been verified before. Many that are invalid are a client that goes on with an " +
 				"old token, or somebody who tries.",
+		},
+
+		{
+			title: "Logins with a browser",
+			unit:  "ops",
+			queries: []query{
+				{
+					expr:   rate("status", "escrowgrid_http_requests_total", `route="/auth/callback"`),
+					legend: "logins {{status}}",
+				},
+				{
+					expr:   rate("status", "escrowgrid_http_requests_total", `route="/sessions"`, `method="POST"`),
+					legend: "keys and tokens {{status}}",
+				},
+			},
+			help: "By status: 303 and 201 begin a session. 400 is a login that was begun elsewhere, too long ago or " +
+				"twice, or that the identity provider refused; 401 is somebody who is suspended; 503 a provider that " +
+				"cannot be asked.",
 		},
 		{
 			title:   "Identity providers that cannot be asked",
@@ -169,6 +193,7 @@ func keysRow() row {
 			help: "Their people go on with keys that are known. If it stays, the provider is away, or the servers " +
 				"may not reach it.",
 		},
+
 		{
 			title: "Requests to others",
 			unit:  "ops",
@@ -178,7 +203,7 @@ func keysRow() row {
 			}},
 			help: "What the servers send out, or refuse to send because of where it would go.",
 		},
-	}}
+	}
 }
 
 func processesRow() row {

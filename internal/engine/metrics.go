@@ -103,8 +103,10 @@ func (m *metrics) begin() {
 	} {
 		m.refusals.WithLabelValues(string(code))
 	}
+
 	for _, duty := range []string{
-		dutyExpiry, dutyPurge, dutySecurityEvents, dutyHistory, dutyAbandoned, dutyKeyUses, dutyKeyExpiry,
+		dutyExpiry, dutyPurge, dutySecurityEvents, dutyHistory, dutyAbandoned, dutyKeyUses, dutySessions,
+		dutyKeyExpiry,
 	} {
 		m.dutyFailures.WithLabelValues(duty)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/money"
 	"github.com/escrowgrid/escrowgrid/internal/vault"
 )
 
@@ -164,5 +165,34 @@ func TestSecretsAreRotated(t *testing.T) {
 			fresh.checkSecret("rotated", of, fmt.Sprint("secret ", i))
 		}
 		fresh.checkSecret("removed", institutions[2], "")
+	})
+}
+
+// What is taken away is not there any more, sealed or not, also where a server that writes alone reads next to
+// nothing before it writes.
+func TestASecretThatIsTakenAwayIsNotKept(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, d database) {
+		servers := d.pair(t, keyring(1))
+		for name, take := range map[string]func(of escrow.InstitutionID) escrow.Request{
+			"with the provider": func(of escrow.InstitutionID) escrow.Request { return root(of, escrow.RemoveIdentityProvider{}) },
+			"with an empty one": func(of escrow.InstitutionID) escrow.Request { return setSecret(of, "") },
+			"as it is another client": func(of escrow.InstitutionID) escrow.Request {
+				return setProvider(of, func(in *escrow.ProviderInput) { in.ClientID = "b" })
+			},
+		} {
+			for _, s := range servers {
+				of := s.institution()
+				accept[escrow.IdentityProvider](s, setSecret(of, "s3cret"))
+				for i := range 20 {
+					accept[escrow.Policy](s, root(of, valid(escrow.NewSetPolicy("US", escrow.PolicyInput{
+						Position: escrow.RulesInput{MinAmount: new(money.Digits(fmt.Sprint(i + 1)))},
+					}))))
+				}
+				accept[escrow.IdentityProvider](s, take(of))
+				if secret, found, err := s.store.Secret(t.Context(), of, escrow.ClientSecretName()); found || err != nil {
+					t.Errorf("taken away %s, it is kept: %t, %v, sealed in %d bytes", name, found, err, len(secret.Sealed))
+				}
+			}
+		}
 	})
 }

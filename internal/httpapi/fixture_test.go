@@ -30,7 +30,10 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/vault"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
+func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // The real identity provider logs every refusal.
+	os.Exit(pgtest.Run(m))
+}
 
 // The operator's keys. They hold no word that an answer may hold.
 const (
@@ -68,6 +71,7 @@ func onSQLite(tb testing.TB) string {
 type settings struct {
 	httpapi.Config
 	server *http.Server
+	clock  *clock
 	// mayFail says that the test takes the database away.
 	mayFail bool
 }
@@ -107,7 +111,7 @@ func serve(tb testing.TB, databaseURL string, change func(*settings)) *service {
 		}
 	}
 	listener := httptest.NewUnstartedServer(nil)
-	changed := settings{server: listener.Config, Config: httpapi.Config{
+	changed := settings{server: listener.Config, clock: s.clock, Config: httpapi.Config{
 		Engine: running, TransparencyLog: log, Logger: logger, Version: "1.2.3", Metrics: registry, Gatherer: registry,
 		RootKey: rootKey, MetricsKey: metricsKey, RequestTimeout: patience, Identity: people, Keyring: keyring,
 	}}
@@ -256,6 +260,8 @@ type bank struct {
 	ReadOnly apitest.Client
 	Template string
 	Asset    string
+	// provider is the body of the identity provider that people come from; nil where they come from none.
+	provider fields
 	engine   *engine.Engine
 }
 

@@ -158,17 +158,28 @@ func TestNoRequestMakesTheServerFail(t *testing.T) {
 
 func testRandomRequests(t *testing.T, s *service) {
 	t.Helper()
-	b := s.bank(t)
+	b, from := s.bank(t), s.issuer(t)
+	b.provider = providerOf(from.Issuer, fields{"staff": "admin"})
+	aProvider(t, b)
 	all := forms(t, b)
+	tokens := []string{
+		from.token(t, staff, nil),
+		// For the provider as the forms set it.
+		from.token(t, nil, fields{"aud": "api", "client_id": "c", "realm": fields{"roles": staff}}),
+	}
+	session := s.console(s.cookie(t, b.Admin.Post(t, "/sessions", "").Want(t, 201)))
+	session[1] = "Origin: http://localhost"
 	known := []string{
+		aUser(t, b)[0], aSession(t, b)[0],
 		b.ID, b.Template, b.Asset, b.position(t, "FUNDED").Text("id"), b.position(t).Text("id"), b.position(t, ways["RELEASED"]...).Text("id"), aKey(t, b)[0], "SG", "docs.js",
 	}
 	// What is closed would take nothing of what the others make.
 	table := slices.DeleteFunc(slices.Clone(contractTable), func(route agreed) bool { return strings.HasSuffix(route.route, "/close") })
+	table = append(table, agreed{route: "GET /auth/login"}, agreed{route: "GET /auth/callback"})
 	commands := slices.DeleteFunc(slices.Clone(table), func(route agreed) bool { return route.body == nil })
 	slices.Reverse(commands) // What comes first is drawn more often.
 	creations := slices.DeleteFunc(slices.Clone(commands), func(route agreed) bool { return route.status != http.StatusCreated })
-	keys := []string{b.Admin.Key, b.Admin.Key, b.Admin.Key, b.Admin.Key, b.Admin.Key, b.Admin.Key, rootKey, rootKey, b.ReadOnly.Key, "x"}
+	keys := []string{b.Admin.Key, b.Admin.Key, b.Admin.Key, b.Admin.Key, b.Admin.Key, b.Admin.Key, rootKey, rootKey, "session", "session", "token", b.ReadOnly.Key, "x"}
 	statuses, sent := make(map[int]int), 0
 	rapid.Check(t, func(t *rapid.T) {
 		draw := drawing{t, known}
@@ -176,6 +187,12 @@ func testRandomRequests(t *testing.T, s *service) {
 			routes := rapid.SampledFrom([][]agreed{commands, creations, table}).Draw(t, "routes")
 			route := rapid.SampledFrom(routes).Draw(t, "route")
 			r := wire{key: rapid.SampledFrom(keys).Draw(t, "key")}
+			switch r.key {
+			case "session":
+				r.key, r.headers = "", slices.Clone(session)
+			case "token":
+				r.key, r.headers = "", []string{rapid.SampledFrom(tokens).Draw(t, "token")}
+			}
 			if route.takes == root && r.key == b.Admin.Key {
 				r.key = rootKey
 			}
@@ -192,7 +209,7 @@ func testRandomRequests(t *testing.T, s *service) {
 				r.body = draw.body(all, route.route)
 			}
 			for range rapid.SampledFrom([]int{0, 0, 0, 0, 0, 1, 2}).Draw(t, "headers") {
-				name := rapid.SampledFrom([]string{"Idempotency-Key", "If-Match", "If-None-Match", "X-Request-Id", "Content-Type", "Origin", "X-Forwarded-For"}).Draw(t, "header")
+				name := rapid.SampledFrom([]string{"Idempotency-Key", "If-Match", "If-None-Match", "X-Request-Id", "Content-Type", "Origin", "X-Forwarded-For", "Authorization", "Cookie", "X-Institution-Id", "Sec-Fetch-Site"}).Draw(t, "header")
 				r.headers = append(r.headers, name+": "+draw.text("header"))
 			}
 			r.headers = append([]string{"Content-Type: application/json"}, r.headers...)
@@ -238,6 +255,10 @@ func (d drawing) id(part string, b bank) string {
 		return b.ID
 	case strings.HasSuffix(part, "{keyId}"):
 		prefix = "key_"
+	case strings.HasSuffix(part, "{userId}"):
+		prefix = "usr_"
+	case strings.HasSuffix(part, "{sessionId}"), strings.HasPrefix(part, "/sessions/"):
+		prefix = "ses_"
 	case strings.HasSuffix(part, "{region}"):
 		return "SG" // Not that of the claims, or one policy would have all others refused.
 	case strings.HasPrefix(part, "/asset-templates/"):
@@ -259,7 +280,8 @@ func (d drawing) id(part string, b bank) string {
 func (d drawing) query() string {
 	names := []string{
 		"limit", "cursor", "order", "createdFrom", "createdTo", "institutionId", "assetId", "holderReference", "externalReference", "state", "currency", "include",
-		"templateId", "positionId", "kind", "actor", "subject", "outcome", "includeRevoked", "from", "to", "format", "sequence", "members",
+		"templateId", "positionId", "kind", "actor", "subject", "outcome", "includeRevoked", "includeSuspended", "from", "to", "format", "sequence", "members",
+		"returnTo", "code", "error",
 	}
 	parts := make([]string, rapid.SampledFrom([]int{0, 0, 0, 0, 1, 2, 5}).Draw(d.t, "parameters"))
 	for i := range parts {

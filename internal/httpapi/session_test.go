@@ -1,7 +1,6 @@
 package httpapi_test
 
 import (
-	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -9,33 +8,30 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/httpapi"
 	"github.com/escrowgrid/escrowgrid/internal/httpapi/apitest"
-	"github.com/escrowgrid/escrowgrid/internal/identity"
 	"github.com/escrowgrid/escrowgrid/internal/identity/identitytest"
 	"github.com/escrowgrid/escrowgrid/internal/pgcluster/pgtest"
 )
 
 // cookieOf is the cookie of a name that an answer sets.
-func cookieOf(t *testing.T, answer apitest.Answer, name string) *http.Cookie {
-	t.Helper()
+func cookieOf(tb testing.TB, answer apitest.Answer, name string) *http.Cookie {
+	tb.Helper()
 	response := http.Response{Header: answer.Header}
 	for _, cookie := range response.Cookies() {
 		if cookie.Name == name {
 			return cookie
 		}
 	}
-	t.Fatalf("%s sets no cookie %s: %v", answer.Request, name, answer.Header)
+	tb.Fatalf("%s sets no cookie %s: %v", answer.Request, name, answer.Header)
 	return nil
 }
 
 // cookie is the header with the session that an answer has begun.
-func (s *service) cookie(t *testing.T, answer apitest.Answer) string {
-	t.Helper()
-	return "Cookie: escrowgrid=" + cookieOf(t, answer, "escrowgrid").Value
+func (s *service) cookie(tb testing.TB, answer apitest.Answer) string {
+	tb.Helper()
+	return "Cookie: escrowgrid=" + cookieOf(tb, answer, "escrowgrid").Value
 }
 
 // console are the headers that a page of the server's own adds.
@@ -191,14 +187,7 @@ func TestSessionsAreOnesOwn(t *testing.T) {
 func TestLogsInWithABrowser(t *testing.T) {
 	provider := identitytest.Start(t)
 	provider.SetGroups(identitytest.Person, "staff")
-	s := serve(t, onSQLite(t), func(c *settings) {
-		c.PublicURL = strings.TrimSuffix(identitytest.RedirectURI, "/auth/callback")
-		people := identity.New(identity.Config{
-			Client: provider.HTTP(), Now: time.Now, Logger: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
-		})
-		t.Cleanup(people.Close)
-		c.Identity = people
-	})
+	s := serve(t, onSQLite(t), trusting(t, provider))
 	b, browser := s.bank(t), s.As("")
 	begin := "/auth/login?institutionId=" + b.ID
 	browser.Get(t, begin).Refused(t, 404, "identity_provider_not_found")

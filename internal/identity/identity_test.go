@@ -2,7 +2,6 @@ package identity
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
@@ -16,7 +15,6 @@ import (
 	jose "github.com/go-jose/go-jose/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
-	"golang.org/x/oauth2"
 
 	"github.com/escrowgrid/escrowgrid/internal/identity/identitytest"
 )
@@ -140,11 +138,6 @@ func otherRSAKey(tb testing.TB) identitytest.Key {
 	tb.Helper()
 	makeRSAKeys(tb)
 	return foreign
-}
-
-// withClient has oauth2 use a client.
-func withClient(ctx context.Context, client *http.Client) context.Context {
-	return context.WithValue(ctx, oauth2.HTTPClient, client)
 }
 
 // smallRSA is a key of 1024 bits, which go refuses to make unless it is asked to.

@@ -25,13 +25,13 @@ func TestARealProviderChangesItsKey(t *testing.T) {
 	p := identitytest.Start(t)
 	v := start(t, p.HTTP())
 	provider := Provider{Issuer: p.Issuer, ClientID: identitytest.Client}
-	before, _ := tokensOf(t, p, identitytest.Client, identitytest.Person)
+	before, _ := p.Tokens(t, identitytest.Client, identitytest.Person)
 	if _, err := v.Verify(t.Context(), provider, before); err != nil {
 		t.Fatal(err)
 	}
 
 	p.RotateKey(t, "second")
-	after, _ := tokensOf(t, p, identitytest.Client, identitytest.Person)
+	after, _ := p.Tokens(t, identitytest.Client, identitytest.Person)
 	_, err := v.Verify(t.Context(), provider, after)
 	wantError(t, err, ErrInvalid, "its key is not one of its issuer's") // It was asked a moment ago.
 

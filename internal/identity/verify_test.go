@@ -14,40 +14,16 @@ import (
 
 	jose "github.com/go-jose/go-jose/v4"
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/oauth2"
 
 	"github.com/escrowgrid/escrowgrid/internal/identity/identitytest"
 )
-
-// tokensOf logs a person in at a real provider as a client does, and returns what it gets.
-func tokensOf(t *testing.T, p *identitytest.Provider, client, person string) (idToken, accessToken string) {
-	t.Helper()
-	config := oauth2.Config{
-		ClientID: client, ClientSecret: identitytest.Secret, RedirectURL: identitytest.RedirectURI,
-		Endpoint: oauth2.Endpoint{
-			AuthURL: p.Issuer + "/authorize", TokenURL: p.Issuer + "/oauth/token", AuthStyle: oauth2.AuthStyleInHeader,
-		},
-		Scopes: []string{"openid", "profile", "email"},
-	}
-	ctx := t.Context()
-	back := p.LogIn(t, config.AuthCodeURL("state"), person)
-	tokens, err := config.Exchange(withClient(ctx, p.HTTP()), back.Get("code"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	idToken, ok := tokens.Extra("id_token").(string)
-	if !ok {
-		t.Fatal("there is no ID token")
-	}
-	return idToken, tokens.AccessToken
-}
 
 func TestVerifiesTokensOfARealProvider(t *testing.T) {
 	p := identitytest.Start(t)
 	p.SetGroups(identitytest.Person, "approvers", "operators")
 	v := start(t, p.HTTP())
 	provider := Provider{Issuer: p.Issuer, ClientID: identitytest.Client}
-	idToken, accessToken := tokensOf(t, p, identitytest.Client, identitytest.Person)
+	idToken, accessToken := p.Tokens(t, identitytest.Client, identitytest.Person)
 
 	claims, err := v.Verify(t.Context(), provider, idToken)
 	if err != nil {
@@ -77,7 +53,7 @@ func TestVerifiesTokensOfARealProvider(t *testing.T) {
 func TestRefusesTokensOfARealProviderForOthers(t *testing.T) {
 	p := identitytest.Start(t)
 	v := start(t, p.HTTP())
-	idToken, accessToken := tokensOf(t, p, identitytest.OtherClient, identitytest.Person)
+	idToken, accessToken := p.Tokens(t, identitytest.OtherClient, identitytest.Person)
 	for _, token := range []string{idToken, accessToken} {
 		_, err := v.Verify(t.Context(), Provider{Issuer: p.Issuer, ClientID: identitytest.Client}, token)
 		wantError(t, err, ErrInvalid, "for another audience")
@@ -91,7 +67,7 @@ func TestReadsGroupsAnewWithEachToken(t *testing.T) {
 	v := start(t, p.HTTP())
 	for _, groups := range [][]string{{"approvers", "operators"}, {"operators"}} {
 		p.SetGroups(identitytest.Person, groups...)
-		token, _ := tokensOf(t, p, identitytest.Client, identitytest.Person)
+		token, _ := p.Tokens(t, identitytest.Client, identitytest.Person)
 		claims, err := v.Verify(t.Context(), Provider{Issuer: p.Issuer, ClientID: identitytest.Client}, token)
 		if err != nil || !slices.Equal(claims.Groups, groups) {
 			t.Errorf("groups %v, %v, want %v", claims.Groups, err, groups)

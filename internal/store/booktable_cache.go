@@ -10,10 +10,10 @@ import (
 
 func (t *rowsOf[K, V, R]) isMissed(needs *escrow.Needs) bool {
 	switch {
-	case t.cached == nil:
-		return false
 	case t.whole != nil:
 		return *t.whole(needs)
+	case t.cached == nil:
+		return false // A record that is there stops the group when it is written again.
 	}
 	return len(*t.named(needs)) > 0 || t.also != nil && t.also.needed(needs)
 }

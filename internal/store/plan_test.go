@@ -240,6 +240,10 @@ func readings(ctx context.Context) []reading {
 			_, _, err := s.Secret(ctx, of, escrow.ClientSecretName())
 			return err
 		}},
+		{"names of secrets", primary, []string{institution}, func(s *Store) error {
+			_, _, err := s.SecretNames(ctx, of)
+			return err
+		}},
 		{"keys of secrets", "secrets_key", []string{"sealed_under"}, func(s *Store) error {
 			_, err := s.SecretKeys(ctx)
 			return err

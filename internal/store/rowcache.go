@@ -130,8 +130,7 @@ func (c *rowCache) assume(needs groupNeeds) (groupBooks, assumption) {
 	return group, a
 }
 
-// isMissed reports whether rows are needed that must be in the database.
-// Records need not: one that is there stops the group when it is written again.
+// isMissed reports whether rows are needed that must be read: all but records.
 func isMissed(needs *escrow.Needs) bool {
 	for _, t := range bookTables {
 		if t.isMissed(needs) {

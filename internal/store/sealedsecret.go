@@ -47,6 +47,36 @@ func (s *Store) Secret(
 	return owned.SealedSecret, found && owned.Sealed != nil, err
 }
 
+// SecretNames returns the secrets that an institution's resources are said to have, and those that are
+// kept, both as they are at one moment.
+func (s *Store) SecretNames(
+	ctx context.Context, institution escrow.InstitutionID,
+) (said, kept []escrow.SecretName, err error) {
+	add := func(r row) (none struct{}, err error) {
+		var kind, subject string
+		var isKept int64
+		if err := r.Scan(&kind, &subject, &isKept); err != nil {
+			return none, err
+		}
+
+		name := escrow.SecretName{Kind: escrow.SecretKind(kind), Subject: subject}
+		if isKept == 1 {
+			kept = append(kept, name)
+		} else {
+			said = append(said, name)
+		}
+		return none, nil
+	}
+
+	client := escrow.ClientSecretName()
+	_, err = all(ctx, s.database, secretNames, []any{idArg(institution), string(client.Kind), client.Subject}, add)
+	return said, kept, Failure(err)
+}
+
+//nolint:gosec // It names secrets, and is none.
+const secretNames = `SELECT $2 AS kind, $3 AS subject, 0 AS kept FROM identity_providers WHERE institution_id = $1 AND has_secret = 1
+	UNION ALL SELECT kind, subject, 1 FROM secrets WHERE institution_id = $1 AND sealed IS NOT NULL`
+
 // SecretKeys returns the ids of the keys that secrets are sealed under, in order.
 func (s *Store) SecretKeys(ctx context.Context) ([]string, error) {
 	return all(ctx, s.database, keysInUse, nil, scanValue[string])

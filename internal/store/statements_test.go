@@ -295,6 +295,7 @@ func calls(ctx context.Context, of escrow.InstitutionID) []storeCall {
 		{"User", func(s *Store) error { _, err := s.User(ctx, of, escrow.UserID{}); return err }},
 		{"UserByIdentity", func(s *Store) error { _, _, err := s.UserByIdentity(ctx, of, escrow.Identity{}); return err }},
 		{"Secret", func(s *Store) error { _, _, err := s.Secret(ctx, of, escrow.ClientSecretName()); return err }},
+		{"SecretNames", func(s *Store) error { _, _, err := s.SecretNames(ctx, of); return err }},
 		{"SecretKeys", func(s *Store) error { _, err := s.SecretKeys(ctx); return err }},
 		{"SecretsUnder", func(s *Store) error { _, err := s.SecretsUnder(ctx, "k", OwnedSecret{}, 1); return err }},
 		{"SealAnew", func(s *Store) error { _, err := s.SealAnew(ctx, OwnedSecret{}, nil, ""); return err }},

@@ -15,8 +15,8 @@ import (
 // Database verifies all journals of a database, and the tables of state beside them. An
 // error means that something could not be read; differences are in the report.
 //
-// Idempotency records and security events are not verified: they are deleted after a
-// while, and no journal tells of them.
+// Idempotency records, security events and sessions are not verified: they are deleted after a while,
+// and no journal tells of them. Of sealed secrets no more is verified than which there are.
 func Database(ctx context.Context, s *store.Store, config Config) (Report, error) {
 	v, err := newVerification(ctx, config, storedJournals{s}, func(ctx context.Context) ([]string, error) {
 		stored, err := s.CheckpointKeys(ctx)
@@ -239,7 +239,10 @@ func (d *database) verifyInstitution(ctx context.Context, of escrow.InstitutionI
 	if found && (inFuture || head.At.Before(chain.head.At)) {
 		d.differ(of, "journal_heads, column last_at", escrow.FormatTime(head.At), escrow.FormatTime(chain.head.At))
 	}
-	return d.compareTables(ctx, of, head.Sequence, chain)
+	if err := d.compareTables(ctx, of, head.Sequence, chain); err != nil {
+		return err
+	}
+	return d.compareSecrets(ctx, of)
 }
 
 // readHead reads the head of a journal, and compares it with the last entry. Where found

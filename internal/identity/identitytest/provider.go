@@ -18,6 +18,7 @@ import (
 	example "github.com/zitadel/oidc/v3/example/server/storage"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
+	"golang.org/x/oauth2"
 )
 
 // The clients and the people of every Provider.
@@ -130,6 +131,34 @@ func (p *Provider) LogIn(tb testing.TB, authURL, person string) url.Values {
 	}
 	return back.Query()
 }
+
+// Tokens logs a person in as a client does that has Secret, and returns what it gets.
+func (p *Provider) Tokens(tb testing.TB, client, person string) (idToken, accessToken string) {
+	tb.Helper()
+	config := oauth2.Config{
+		ClientID:     client,
+		ClientSecret: Secret,
+		RedirectURL:  RedirectURI,
+		Endpoint: oauth2.Endpoint{
+			AuthURL: p.Issuer + "/authorize", TokenURL: p.Issuer + "/oauth/token", AuthStyle: oauth2.AuthStyleInHeader,
+		},
+		Scopes: []string{"openid", "profile", "email"},
+	}
+	back := p.LogIn(tb, config.AuthCodeURL("state"), person)
+	ctx := context.WithValue(tb.Context(), oauth2.HTTPClient, p.HTTP())
+	tokens, err := config.Exchange(ctx, back.Get("code"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	idToken, ok := tokens.Extra("id_token").(string)
+	if !ok {
+		tb.Fatal("there is no ID token")
+	}
+	return idToken, tokens.AccessToken
+}
+
+// PublicKey is the key that tokens are signed with, as everybody can read it.
+func (p *Provider) PublicKey() *rsa.PublicKey { return &p.store.current().private.PublicKey }
 
 // redirect returns where a page sends a browser.
 func (p *Provider) redirect(tb testing.TB, address string) *url.URL {

@@ -843,6 +843,13 @@ SELECT institution_id, kind, subject, sealed, sealed_under
     FROM secrets
     WHERE institution_id = $1 AND kind = $2 AND subject = $3;
 
+-- SecretNames
+SELECT $2 AS kind, $3 AS subject, 0 AS kept
+    FROM identity_providers
+    WHERE institution_id = $1 AND has_secret = 1 UNION ALL SELECT kind, subject, 1
+    FROM secrets
+    WHERE institution_id = $1 AND sealed IS NOT NULL;
+
 -- SecretKeys
 WITH RECURSIVE walked (id) AS (SELECT min(sealed_under) FROM secrets WHERE sealed_under > '' UNION ALL SELECT (SELECT min(sealed_under) FROM secrets WHERE sealed_under > walked.id) FROM walked WHERE walked.id IS NOT NULL ) SELECT id
     FROM walked

@@ -1,0 +1,63 @@
+package verify_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/store/journaltest"
+)
+
+// A login fails where the secret of a provider is away, and one that nothing tells of is kept for nobody.
+func TestSecretsAreThoseThatRowsAreSaidToHave(t *testing.T) {
+	t.Parallel()
+	journaltest.EachKind(t, func(t *testing.T, kind string) {
+		t.Parallel()
+		f := newFixture(t, kind)
+		of := f.Example.Institution
+		set := func(secret *string) {
+			t.Helper()
+			command := valid(escrow.NewSetIdentityProvider(escrow.ProviderInput{
+				Issuer: "https://id.example.com", ClientID: "escrowgrid", ClientSecret: secret, RoleByGroup: map[string]string{"clerks": "operator"},
+			}, nil))
+			if secret == nil {
+				f.Do(of, command)
+			} else {
+				f.Do(of, command.WithSealed([]byte("sealed"), "0123456789abcdef"))
+			}
+		}
+		check := func(what string, wants ...string) {
+			t.Helper()
+			report := f.verify(nil)
+			if report.DifferenceCount != int64(len(wants)) {
+				t.Fatalf("%s: the differences are %v", what, report.Differences)
+			}
+			for i, want := range wants {
+				if got := report.Differences[i].String(); !strings.Contains(got, want) || !strings.HasPrefix(got, of.String()) {
+					t.Errorf("%s: the difference is %s, want %s", what, got, want)
+				}
+			}
+		}
+		const client = "secrets identity_provider_client of identity-provider: there is "
+
+		set(new("s3cret"))
+		check("as it is")
+		f.tamper("UPDATE secrets SET sealed = NULL, sealed_under = '' WHERE institution_id = $1", of)
+		check("taken away", client+"nothing")
+		f.tamper("DELETE FROM secrets WHERE institution_id = $1", of)
+		check("deleted", client+"nothing")
+		f.tamper("INSERT INTO secrets VALUES ($1, 'webhook', 'pos_1', $2, 'k')", of, []byte("sealed"))
+		check("another in its place", client+"nothing", "secrets webhook of pos_1: there is a row")
+
+		f.tamper("DELETE FROM secrets WHERE institution_id = $1", of)
+		set(new("anew"))
+		check("set anew")
+		f.Do(of, escrow.RemoveIdentityProvider{})
+		check("removed")
+		f.tamper("UPDATE secrets SET sealed = $2, sealed_under = 'k' WHERE institution_id = $1", of, []byte("sealed"))
+		check("kept although the provider was removed", client+"a row")
+		f.tamper("DELETE FROM secrets WHERE institution_id = $1", of)
+		set(nil)
+		check("without a secret")
+	})
+}
