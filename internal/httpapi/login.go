@@ -179,5 +179,6 @@ func (s *server) endFormerSession(c *call) {
 	}
 	if known, err := s.engine.SessionByToken(c.context(), former.text); err == nil {
 		_ = s.engine.EndSession(c.context(), known.Institution(), known.Session.ID)
+		c.forgetPages()
 	}
 }
