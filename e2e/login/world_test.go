@@ -39,8 +39,8 @@ func eachPlace(t *testing.T, test func(t *testing.T, w *world)) {
 	})
 }
 
-// secure is a world for a test that needs no other.
-func secure(t *testing.T) *world {
+// newSecureWorld is a world for a test that needs no other.
+func newSecureWorld(t *testing.T) *world {
 	t.Helper()
 	return newWorld(t, behindProxy(t), pgtest.Shared(t).NewDatabase(t))
 }
