@@ -18,7 +18,7 @@ import (
 )
 
 // patience bounds each step of a browser, which takes a busy machine long.
-const patience = 20 * time.Second
+const patience = 10 * time.Minute
 
 // browser is a tab of a Chromium, with cookies that no other browser has.
 type browser struct {
