@@ -66,6 +66,36 @@ func TestALoginOfSomebodyElseIsNotFinished(t *testing.T) {
 	})
 }
 
+// Mallory has an institution and a provider, which asks nothing and takes whoever comes for Mallory. A
+// link of Mallory's does not take Ada there while she works.
+func TestALinkToALoginElsewhereEndsNoSession(t *testing.T) {
+	t.Parallel()
+	eachPlace(t, func(t *testing.T, w *world) {
+		theirs, trap := w.newBank("The bank of Mallory"), startProvider(t, w.origin+"/auth/callback")
+		w.setProviderAt(trap, theirs, fields{"clientId": webClient, "clientSecret": webSecret})
+		ada := w.browser(t)
+		ada.open(w.loginAt(theirs, "/me"))
+		ada.logIn(trap, "mallory") // From now on it asks nothing.
+		ada.open(w.loginAt(w.bank, "/me"))
+		ada.logIn(w.provider, "ada")
+		before := ada.session(w)
+
+		link := strings.ReplaceAll(w.loginAt(theirs, "/me"), "&", "&amp;")
+		w.others.show("/", foreignPage{html: `<a href="` + link + `">a prize</a>`})
+		for who, origin := range map[string]string{"a neighbour": w.neighbour, "a stranger": w.stranger} {
+			evil := ada.tab()
+			evil.open(origin + "/")
+			got := evil.leads(chromedp.Click(chromedp.CSS("a")))
+			if after := ada.session(w); got.status != 403 || after != before {
+				t.Errorf("by the link of %s, the session %s becomes %s: %d %s", who, before, after, got.status, got.text)
+			}
+		}
+		if me := ada.open(w.loginAt(theirs, "/me")); !strings.Contains(me.text, theirs.InstitutionID) {
+			t.Errorf("on her own, she comes to %d %s", me.status, me.text)
+		}
+	})
+}
+
 // A callback is good once, also for whoever has it together with the cookie of the login.
 func TestALoginIsFinishedOnce(t *testing.T) {
 	t.Parallel()

@@ -92,7 +92,12 @@ func (w *world) newBank(name string) testbed.Tenant {
 // positions, and auditors read everything.
 func (w *world) setProvider(bank testbed.Tenant, settings fields) {
 	w.t.Helper()
-	settings["issuer"] = w.provider.issuer
+	w.setProviderAt(w.provider, bank, settings)
+}
+
+func (w *world) setProviderAt(p *provider, bank testbed.Tenant, settings fields) {
+	w.t.Helper()
+	settings["issuer"] = p.issuer
 	settings["roleByGroup"] = fields{"operators": "operator", "auditors": "auditor"}
 	w.root.As(bank.APIKey).Put(w.t, "/institutions/"+bank.InstitutionID+"/identity-provider", text(settings)).Want(w.t, 200)
 }

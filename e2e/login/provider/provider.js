@@ -54,7 +54,15 @@ const provider = new Provider(configuration.issuer, {
   clients: configuration.clients,
   clientDefaults: { id_token_signed_response_alg: 'ES256' },
   jwks: { keys: configuration.keys },
-  cookies: { keys: ['signs the cookies of tests'] },
+  cookies: {
+    keys: ['signs the cookies of tests'],
+    // Cookies know no ports, and there may be another provider on this machine.
+    names: {
+      session: `session_${issuer.port}`,
+      interaction: `interaction_${issuer.port}`,
+      resume: `resume_${issuer.port}`,
+    },
+  },
   scopes,
   claims: {
     openid: ['sub'],
