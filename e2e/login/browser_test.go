@@ -101,11 +101,12 @@ func (b *browser) back(url string) page {
 	step(b, func(ctx context.Context, t *chromedp.Target) (cdp.Empty, error) {
 		return cdp.Call(ctx, t, cdppage.NavigateToHistoryEntry, cdppage.NavigateToHistoryEntryParams{EntryID: entry.ID})
 	})
+	var p page
 	programtest.Eventually(b.t, "the browser is back", func() bool {
-		p := b.now()
+		p = b.now()
 		return p.url == url && p.text != ""
 	})
-	return b.now()
+	return p
 }
 
 // now is what the tab shows at this moment; nothing while it goes elsewhere.
@@ -120,6 +121,7 @@ func (b *browser) now() (p page) {
 	return page{url: s.URL, text: s.Text}
 }
 
+// shown is what the tab shows once it is there as a whole, with the answer that brought it.
 func (b *browser) shown(response *network.Response) page {
 	b.t.Helper()
 	p := page{text: step(b, chromedp.Evaluate[string](`new Promise(done =>
@@ -142,8 +144,9 @@ func (b *browser) logIn(p *provider, name string) page {
 }
 
 // meets has something happen before the first request of the tab for a URL, in which * stands for
-// anything, and then sends that request, unless what happens returns false.
-func (b *browser) meets(pattern string, happens func(url string) (goOn bool)) {
+// anything, and then sends that request, unless what happens returns false. The channel is closed when
+// that is done.
+func (b *browser) meets(pattern string, happens func(url string) (goOn bool)) <-chan struct{} {
 	b.t.Helper()
 	patterns := []*fetch.RequestPattern{{URLPattern: pattern}}
 	if _, err := chromedp.Call(b.ctx, fetch.Enable, fetch.EnableParams{Patterns: patterns}); err != nil {
@@ -151,7 +154,9 @@ func (b *browser) meets(pattern string, happens func(url string) (goOn bool)) {
 	}
 	paused := chromedp.Events(b.ctx, fetch.RequestPaused)
 
+	done := make(chan struct{})
 	go func() {
+		defer close(done)
 		for event, err := range paused {
 			if err != nil {
 				return // The test has ended.
@@ -171,19 +176,13 @@ func (b *browser) meets(pattern string, happens func(url string) (goOn bool)) {
 			return
 		}
 	}()
+	return done
 }
 
 // answer is what a script of a page got.
 type answer struct {
 	Status int    `json:"status"`
 	Text   string `json:"text"`
-}
-
-// Code is that of an error.
-func (a answer) code() string {
-	var problem struct{ Code string }
-	_ = json.Unmarshal([]byte(a.Text), &problem) // What is no JSON has no code.
-	return problem.Code
 }
 
 // fetch has a script of the page that is shown send a request.

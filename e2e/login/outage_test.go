@@ -22,8 +22,9 @@ func TestTheProviderIsDown(t *testing.T) {
 
 		// It goes down between the form and the code's exchange for tokens.
 		outside.open(w.loginAt(w.bank, "/me"))
-		outside.meets("*/auth/callback*", func(string) bool { w.provider.stop(); return true })
+		sent := outside.meets("*/auth/callback*", func(string) bool { w.provider.stop(); return true })
 		checkUnavailable(t, outside.logIn(w.provider, "mallory"))
+		<-sent
 		w.nobody.Get(t, "/me", header(token)).Want(t, 200)
 		if me := inside.open(w.origin + "/me"); me.status != 200 || !strings.Contains(me.text, "Ada Lovelace") {
 			t.Errorf("without the provider, a session shows %d %s", me.status, me.text)

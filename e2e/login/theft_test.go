@@ -16,14 +16,15 @@ import (
 // the browser to. It ends where the test says.
 func (b *browser) unfinished(w *world, name string) string {
 	b.t.Helper()
-	callback := make(chan string, 1)
+	var callback string
 	b.open(w.loginAt(w.bank, "/me"))
-	b.meets(w.origin+"/auth/callback*", func(url string) bool { callback <- url; return false })
+	stopped := b.meets(w.origin+"/auth/callback*", func(url string) bool { callback = url; return false })
 	step(b, chromedp.Steps(
 		chromedp.SendKeys(chromedp.CSS("[name=name]"), name),
 		chromedp.SendKeys(chromedp.CSS("[name=password]"), w.provider.people[name].Password),
 		chromedp.Click(chromedp.CSS("button"))))
-	return <-callback
+	<-stopped
+	return callback
 }
 
 // Mallory has Ada's browser finish Mallory's login, so that Ada works where Mallory looks.
