@@ -181,7 +181,7 @@ func (s *server) authenticateKey(c *call, shown credential) error {
 func (s *server) authenticateSession(c *call, shown credential) error {
 	known, err := s.engine.SessionByToken(c.context(), shown.text)
 	if escrow.ErrorCode(err) == escrow.CodeInvalidSession {
-		c.forgetCookie(sessionCookie)
+		c.forgetSession()
 		return cmp.Or(s.limits.takeFailure(c.client), err)
 	}
 	if err != nil {

@@ -71,6 +71,16 @@ func (c *call) setCookie(name, value string, ends time.Time) {
 // forgetCookie has the browser forget a cookie.
 func (c *call) forgetCookie(name string) { c.setCookie(name, "", time.Time{}) }
 
+// forgetSession has the browser forget the session that it has shown, and what that one read.
+func (c *call) forgetSession() {
+	c.forgetCookie(sessionCookie)
+	c.forgetPages()
+}
+
+// forgetPages has the browser forget what it was shown: to go back to, browsers keep whole pages,
+// those with no-store too.
+func (c *call) forgetPages() { c.writer.Header().Set("Clear-Site-Data", `"cache"`) }
+
 // checkOrigin refuses what a page of somebody else has a browser send with the cookie of a session.
 // Whoever follows a link to here may read: that changes nothing, and no other page sees it.
 func (s *server) checkOrigin(r *http.Request) error {

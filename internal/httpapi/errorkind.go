@@ -108,7 +108,8 @@ func requestKinds() []ErrorKind {
 		{
 			Code: codeOriginNotAllowed, Status: 403, Title: "Origin not allowed",
 			Meaning: "The request comes with a session, and not from a page of this server: Origin or " +
-				"X-EscrowGrid-Console are missing or wrong, or it crosses sites.",
+				"X-EscrowGrid-Console are missing or wrong, or it crosses sites; or a page of another site begins a " +
+				"login in another institution.",
 		},
 
 		{

@@ -70,6 +70,9 @@ func (s *server) beginLogin(c *call) (reply, error) {
 	if err := s.limits.takeFailure(c.client); err != nil {
 		return reply{}, err
 	}
+	if err := s.checkBeginner(c, *of); err != nil {
+		return reply{}, err
+	}
 	provider, err := s.engine.IdentityProvider(c.context(), *of)
 	if err != nil {
 		return reply{}, err
@@ -86,6 +89,29 @@ func (s *server) beginLogin(c *call) (reply, error) {
 	sealed := s.config.Keyring.Seal(loginPlace, pending)
 	c.setCookie(loginCookie, base64.RawURLEncoding.EncodeToString(sealed), login.ExpiresAt)
 	return reply{status: http.StatusFound, location: login.AuthURL}, nil
+}
+
+// checkBeginner refuses a login that a page of others begins in a browser with a session of another
+// institution. The login would end that session, and where the provider is theirs and asks nothing, a
+// person would go on in an institution of theirs without having done anything.
+func (s *server) checkBeginner(c *call, of escrow.InstitutionID) error {
+	if site := c.request.Header.Get("Sec-Fetch-Site"); site != "cross-site" && site != "same-site" {
+		return nil
+	}
+	shown, err := s.presentedSession(c.request)
+	if err != nil {
+		return nil //nolint:nilerr // There is no session, or none that counts.
+	}
+
+	known, err := s.engine.SessionByToken(c.context(), shown.text)
+	switch {
+	case escrow.ErrorCode(err) == escrow.CodeInvalidSession:
+		return nil
+	case err != nil || known.Institution() == of:
+		return err
+	}
+	return escrow.Errorf(codeOriginNotAllowed,
+		"The browser has a session of another institution, which a link on another site does not end: log out first.")
 }
 
 // isOwnPath reports whether a text is a path of this server that a browser takes for nothing else.
@@ -179,5 +205,6 @@ func (s *server) endFormerSession(c *call) {
 	}
 	if known, err := s.engine.SessionByToken(c.context(), former.text); err == nil {
 		_ = s.engine.EndSession(c.context(), known.Institution(), known.Session.ID)
+		c.forgetPages()
 	}
 }

@@ -145,6 +145,10 @@ var (
 		Name:        "Set-Cookie",
 		Description: "Has a browser forget a session that has ended.",
 	}
+	forgetPagesHeader = web.Header{
+		Name:        "Clear-Site-Data",
+		Description: "Has a browser forget what it was shown with a session that has ended.",
+	}
 	retryAfterHeader = web.Header{
 		Name:        "Retry-After",
 		Description: "In how many seconds to come again.",
@@ -180,7 +184,7 @@ func (r *route) describe() web.Operation {
 		http.StatusServiceUnavailable:   {retryAfterHeader},
 	}
 	if !r.access.isPublic {
-		o.FailureHeaders[http.StatusUnauthorized] = headers{authenticateHeader, forgetCookieHeader}
+		o.FailureHeaders[http.StatusUnauthorized] = headers{authenticateHeader, forgetCookieHeader, forgetPagesHeader}
 	}
 	if r.isJournaled() {
 		// The refusals of the domain are kept under the key as well.

@@ -129,7 +129,7 @@ func (c *call) listSessions(list listRequest, of escrow.InstitutionID, actor *es
 var endOwnSessionOperation = operation{
 	Operation: web.Operation{
 		ID: "endOwnSession", Tag: "Sessions", Summary: "End one of one's own sessions",
-		Status: http.StatusNoContent, AnswerHeaders: headers{forgetCookieHeader},
+		Status: http.StatusNoContent, AnswerHeaders: headers{forgetCookieHeader, forgetPagesHeader},
 	},
 	refusals: codes{escrow.CodeSessionNotFound},
 }
@@ -158,7 +158,7 @@ func (s *server) endOwnSession(c *call) (reply, error) {
 var endSessionOperation = operation{
 	Operation: web.Operation{
 		ID: "endSession", Tag: "Sessions", Summary: "End a session of the institution",
-		Status: http.StatusNoContent, AnswerHeaders: headers{forgetCookieHeader},
+		Status: http.StatusNoContent, AnswerHeaders: headers{forgetCookieHeader, forgetPagesHeader},
 	},
 	refusals: codes{escrow.CodeSessionNotFound},
 }
@@ -184,7 +184,7 @@ func (c *call) endSession(of escrow.InstitutionID, id escrow.SessionID) (reply, 
 	c.server.log.Info("a session was ended", "session_id", id.String(), "institution_id", of.String(),
 		"actor", c.caller.name(), "request_id", c.requestID)
 	if current := c.caller.as.Session; current != nil && current.ID == id {
-		c.forgetCookie(sessionCookie)
+		c.forgetSession()
 	}
 	return reply{status: http.StatusNoContent}, nil
 }
@@ -192,7 +192,7 @@ func (c *call) endSession(of escrow.InstitutionID, id escrow.SessionID) (reply, 
 var logoutOperation = operation{
 	Operation: web.Operation{
 		ID: "logout", Tag: "Sessions", Summary: "End the session that the request comes with",
-		Status: http.StatusNoContent, AnswerHeaders: headers{forgetCookieHeader},
+		Status: http.StatusNoContent, AnswerHeaders: headers{forgetCookieHeader, forgetPagesHeader},
 	},
 	refusals: codes{escrow.CodeSessionNotFound},
 }

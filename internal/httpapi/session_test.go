@@ -39,6 +39,11 @@ func (s *service) console(cookie string, more ...string) []string {
 	return append([]string{cookie, "Origin: " + s.URL, "X-EscrowGrid-Console: 1"}, more...)
 }
 
+// forgetsPages reports whether an answer has browsers forget the pages that they keep to go back to.
+func forgetsPages(answer apitest.Answer) bool {
+	return answer.Header.Get("Clear-Site-Data") == `"cache"`
+}
+
 func del(path string, headers ...string) apitest.Request {
 	return apitest.Request{Method: http.MethodDelete, Path: path, Headers: headers}
 }
@@ -64,12 +69,12 @@ func TestAKeyIsExchangedForASession(t *testing.T) {
 		b.Admin.Post(t, "/sessions", "", "Idempotency-Key: x").Refused(t, 422, "invalid_input", "Idempotency-Key")
 
 		ended := browser.Post(t, "/auth/logout", "", s.console(with)...).Want(t, 204)
-		if gone := cookieOf(t, ended, "escrowgrid"); gone.Value != "" || gone.MaxAge >= 0 {
-			t.Errorf("the cookie is not forgotten: %v", gone)
+		if gone := cookieOf(t, ended, "escrowgrid"); gone.Value != "" || gone.MaxAge >= 0 || !forgetsPages(ended) {
+			t.Errorf("the cookie is not forgotten, or what was read is not: %v", ended.Header)
 		}
 		refused := browser.Get(t, "/me", with).Refused(t, 401, "invalid_session")
-		if gone := cookieOf(t, refused, "escrowgrid"); gone.MaxAge >= 0 {
-			t.Errorf("the cookie of a session that has ended is not forgotten: %v", gone)
+		if gone := cookieOf(t, refused, "escrowgrid"); gone.MaxAge >= 0 || !forgetsPages(refused) {
+			t.Errorf("the cookie of a session that has ended is not forgotten, or what was read is not: %v", refused.Header)
 		}
 		b.Admin.Post(t, "/auth/logout", "").Refused(t, 404, "session_not_found")
 	})
@@ -216,6 +221,9 @@ func TestLogsInWithABrowser(t *testing.T) {
 
 	former := s.cookie(t, b.Admin.Post(t, "/sessions", "").Want(t, 201))
 	done := browser.Get(t, callback, with+"; "+strings.TrimPrefix(former, "Cookie: ")).Want(t, 303)
+	if !forgetsPages(done) {
+		t.Error("what the session before the login has read is not forgotten")
+	}
 	if done.Header.Get("Location") != "/console?page=2" || cookieOf(t, done, "escrowgrid-login").MaxAge >= 0 {
 		t.Errorf("the browser is sent to %s with %v", done.Header.Get("Location"), done.Header)
 	}
