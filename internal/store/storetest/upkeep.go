@@ -165,7 +165,7 @@ func testEndedContext(f *fixture) {
 		"Secret":           func() error { _, _, err := f.Secret(ended, of, s.secrets[1].SecretName); return err },
 		"SecretKeys":       func() error { _, err := f.SecretKeys(ended); return err },
 		"SessionByHash":    func() error { _, err := f.SessionByHash(ended, s.keys[0].Hash); return err },
-		"AddSession":       func() error { return f.AddSession(ended, escrow.Session{InstitutionID: of, KeyID: s.keys[0].ID}) },
+		"AddSession":       func() error { return f.AddSession(ended, escrow.Session{InstitutionID: of, Actor: escrow.ActorKey(s.keys[0].ID)}) },
 		"EndSession":       func() error { _, err := f.EndSession(ended, of, escrow.SessionID{}); return err },
 		"NoteSessions":     func() error { return f.NoteSessions(ended, []escrow.Session{{InstitutionID: of}}) },
 		"Roles":            func() error { _, err := f.Roles(ended, of); return err },
