@@ -187,8 +187,8 @@ func (e *Engine) userOfSession(ctx context.Context, session escrow.Session) (cal
 	return caller, err
 }
 
-// Session returns one session of an institution, or with the zero id of the operator, or CodeSessionNotFound, whether it has ended or not: who
-// asks can see whose it is before ending it.
+// Session returns one session of an institution, or of the operator for the zero id, whether it has ended
+// or not: who asks can see whose it is before ending it. It is CodeSessionNotFound where there is none.
 func (e *Engine) Session(
 	ctx context.Context, of escrow.InstitutionID, id escrow.SessionID,
 ) (escrow.Session, error) {
@@ -199,8 +199,8 @@ func (e *Engine) Session(
 	return session, err
 }
 
-// EndSession ends a session of an institution, or with the zero id of the operator, at once, on every instance. It is CodeSessionNotFound where
-// there is none, or it was ended already.
+// EndSession ends a session of an institution, or of the operator for the zero id, at once, on every
+// instance. It is CodeSessionNotFound where there is none, or it was ended already.
 func (e *Engine) EndSession(ctx context.Context, of escrow.InstitutionID, id escrow.SessionID) error {
 	ended, err := e.store.EndSession(ctx, of, id)
 	if err == nil && !ended {
@@ -210,9 +210,10 @@ func (e *Engine) EndSession(ctx context.Context, of escrow.InstitutionID, id esc
 	return err
 }
 
-// Sessions returns a page of the sessions of an institution, or with the zero id of the operator, that have
-// not ended, in the order in which they began; with an actor, of those that act for it. What has ended with whom it acts for is left out, so
-// that a page can have fewer than were asked for although there are more.
+// Sessions returns a page of the sessions of an institution, or of the operator for the zero id, that have
+// not ended, in the order in which they began; with an actor, of those that act for it. What has ended
+// with whom it acts for is left out, so that a page can have fewer than were asked for although there are
+// more.
 func (e *Engine) Sessions(
 	ctx context.Context, of escrow.InstitutionID, actor *escrow.Actor, page escrow.PageRequest,
 ) (escrow.Page[escrow.Session], error) {

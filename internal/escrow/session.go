@@ -58,7 +58,8 @@ func (s Session) EndedWithKey(key APIKey, at time.Time) bool {
 // EndedWithUser reports whether the session has ended with its user, who was suspended since, or with
 // the identity provider, which was removed since or is another.
 func (s Session) EndedWithUser(user User, provider IdentityProvider) bool {
-	return s.Actor != ActorUser(user.ID) || user.ID.IsZero() || user.SuspendedAt != nil || user.Suspensions != s.Suspensions ||
+	return s.Actor != ActorUser(user.ID) || user.ID.IsZero() ||
+		user.SuspendedAt != nil || user.Suspensions != s.Suspensions ||
 		!provider.IsSet() || provider.Issuer != user.Issuer ||
 		s.VouchedSince == nil || !provider.CreatedAt.Equal(*s.VouchedSince)
 }

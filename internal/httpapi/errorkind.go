@@ -95,8 +95,8 @@ func requestKinds() []ErrorKind {
 		},
 		{
 			Code: escrow.CodePermissionMissing, Status: 403, Title: "Permission missing",
-			Meaning: "The caller does not have the permission that this takes, or would give one that it does not have; " +
-				"detail names it. Or a person has not come before, and is in no group that has a role.",
+			Meaning: "The caller does not have the permission that this takes, or would give one that it does not " +
+				"have; detail names it. Or a person has not come before, and is in no group that has a role.",
 		},
 		{
 			Code: escrow.CodeKeyRestricted, Status: 403, Title: "Key restricted",

@@ -62,7 +62,9 @@ func (s *server) createSession(c *call) (reply, error) {
 	if err := c.faults.Err(); err != nil {
 		return reply{}, err
 	}
-	if shown := c.caller.shown; c.caller.as.Root && shown.way == wayKey && !isOneOf(shown.text, hashes(s.config.RootKey)) {
+
+	shown := c.caller.shown
+	if c.caller.as.Root && shown.way == wayKey && !isOneOf(shown.text, hashes(s.config.RootKey)) {
 		return reply{}, escrow.Errorf(escrow.CodeKeyRotated, "The root key is being replaced; use the new one.")
 	}
 	session, err := s.openSession(c, c.caller.as)
@@ -80,12 +82,13 @@ func (s *server) openSession(c *call, as engine.Caller) (escrow.Session, error) 
 		return escrow.Session{}, err
 	}
 	c.setCookie(sessionCookie, token, session.EndsAt)
-	c.logSession("a session was begun", session.InstitutionID, session.ID)
+	s.log.LogAttrs(c.context(), slog.LevelInfo, "a session was begun",
+		c.sessionAttributes(session.InstitutionID, session.ID)...)
 	return session, nil
 }
 
-// logSession logs what the caller has done with a session.
-func (c *call) logSession(what string, of escrow.InstitutionID, id escrow.SessionID) {
+// sessionAttributes is what the log tells of a session that the caller has begun or ended.
+func (c *call) sessionAttributes(of escrow.InstitutionID, id escrow.SessionID) []slog.Attr {
 	attributes := []slog.Attr{
 		slog.String("session_id", id.String()), slog.String("actor", c.caller.name()),
 		slog.String("request_id", c.requestID),
@@ -93,7 +96,7 @@ func (c *call) logSession(what string, of escrow.InstitutionID, id escrow.Sessio
 	if !of.IsZero() {
 		attributes = append(attributes, slog.String("institution_id", of.String()))
 	}
-	c.server.log.LogAttrs(c.context(), slog.LevelInfo, what, attributes...)
+	return attributes
 }
 
 // sessionQuery is the parameters of the list of all sessions.
@@ -104,7 +107,7 @@ type sessionQuery struct {
 
 var listOwnSessionsOperation = operation{
 	Operation: web.Operation{
-		ID: "listOwnSessions", Tag: "Sessions", Summary: "List one's own sessions; with the root key or role, all of the operator's",
+		ID: "listOwnSessions", Tag: "Sessions", Summary: "List one's own sessions; as root, the operator's",
 		Query: pageQuery{}, Answer: listView[sessionView]{},
 	},
 }
@@ -154,7 +157,7 @@ func (c *call) listSessions(list listRequest, of escrow.InstitutionID, actor *es
 
 var endOwnSessionOperation = operation{
 	Operation: web.Operation{
-		ID: "endOwnSession", Tag: "Sessions", Summary: "End one of one's own sessions; with the root key or role, any of the operator's",
+		ID: "endOwnSession", Tag: "Sessions", Summary: "End one of one's own sessions; as root, one of the operator's",
 		Status: http.StatusNoContent, AnswerHeaders: headers{forgetCookieHeader},
 	},
 	refusals: codes{escrow.CodeSessionNotFound},
@@ -207,7 +210,7 @@ func (c *call) endSession(of escrow.InstitutionID, id escrow.SessionID) (reply, 
 	if err := c.server.engine.EndSession(c.context(), of, id); err != nil {
 		return reply{}, err
 	}
-	c.logSession("a session was ended", of, id)
+	c.server.log.LogAttrs(c.context(), slog.LevelInfo, "a session was ended", c.sessionAttributes(of, id)...)
 	if current := c.caller.as.Session; current != nil && current.ID == id {
 		c.forgetCookie(sessionCookie)
 	}

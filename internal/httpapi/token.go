@@ -16,9 +16,9 @@ const institutionHeader = "X-Institution-Id"
 // authenticateToken finds out whose token it is.
 func (s *server) authenticateToken(c *call, raw string) error {
 	err := s.identify(c, raw)
-	switch escrow.ErrorCode(err) {
 	// Whoever is nobody here has no rate of their own.
-	case escrow.CodeInvalidToken, escrow.CodeTokenIssuerUnknown, escrow.CodePermissionMissing:
+	nobody := []escrow.Code{escrow.CodeInvalidToken, escrow.CodeTokenIssuerUnknown, escrow.CodePermissionMissing}
+	if slices.Contains(nobody, escrow.ErrorCode(err)) {
 		return cmp.Or(s.limits.takeFailure(c.client), err)
 	}
 	return err

@@ -106,7 +106,7 @@ func fill(ctx context.Context, tx pgx.Tx, body []byte) error {
 		`INSERT INTO users SELECT u(i % 3 + 1), u(i), 'https://1', i, 'n', NULL, now(), now() + i * interval '1 s', CASE i % 4 WHEN 0 THEN now() END, 1, 1 FROM n() AS i`,
 		`INSERT INTO secrets SELECT u(i / 4 + 1), i % 4, 's', 's', 'k' || i % 3 FROM n() AS i`,
 		`INSERT INTO sessions SELECT u(i % 3 + 1), u(i), 'key_' || lpad((i % 99)::text, 26, '0'), sha256(i::text::bytea),
-			'[]', 0, NULL, NULL, now(), now() - interval '1 s', now() + i * interval '1 m', 'c', 'a' FROM n() AS i`,
+			'[]', 0, NULL::timestamptz, NULL, now(), now() - interval '1 s', now() + i * interval '1 m', 'c', 'a' FROM n() AS i`,
 		`INSERT INTO roles SELECT u(i / 4 + 1), i % 4, '[]', 1, now(), now() FROM n() AS i`,
 		`INSERT INTO asset_templates SELECT u(i % 3 + 1), u(i), 'c', 'n', 'v', 'r', '{"currency":"USD"}', now(), 1, NULL FROM n() AS i`,
 		`INSERT INTO assets SELECT u(i % 3 + 1), u(i), u(i % 99 + 99), 'l', NULL, now(), 1, NULL FROM n() AS i`,

@@ -67,7 +67,8 @@ func (s *Store) sessionsByHash(
 
 var sessionsByHashQuery = "SELECT " + sessionTable.list + " FROM sessions WHERE hash IN (" + places(1, maxHashes) + ")"
 
-// Session returns one session of an institution, or with the zero id of the operator, or CodeSessionNotFound, whether it has ended or not.
+// Session returns one session of an institution, or of the operator for the zero id, whether it has ended or
+// not; or CodeSessionNotFound.
 func (s *Store) Session(
 	ctx context.Context, institution escrow.InstitutionID, id escrow.SessionID,
 ) (escrow.Session, error) {
@@ -76,8 +77,8 @@ func (s *Store) Session(
 	return must(session, found, err, escrow.CodeSessionNotFound, "session", id)
 }
 
-// Sessions returns a page of the sessions of an institution, or with the zero id of the operator, whether they have ended or not; with an actor, of
-// those that act for it.
+// Sessions returns a page of the sessions of an institution, or of the operator for the zero id, whether they
+// have ended or not; with an actor, of those that act for it.
 func (s *Store) Sessions(
 	ctx context.Context, institution escrow.InstitutionID, actor *escrow.Actor, page escrow.PageRequest,
 ) (escrow.Page[escrow.Session], error) {
