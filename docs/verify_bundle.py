@@ -211,7 +211,7 @@ def read_entry(body, sequence):
     require(entry["subject"] == subject, f"entry {sequence} is on another subject than its event")
     require(re.fullmatch("entry" + ID, entry["id"]), f"entry {sequence} has no id")
     require(type(entry["sequence"]) is int, f"entry {sequence} has no sequence")
-    require(re.fullmatch("root|system|(key|usr)" + ID, entry["actor"]), f"entry {sequence} has no actor")
+    require(re.fullmatch("root|system|(key|usr|opr)" + ID, entry["actor"]), f"entry {sequence} has no actor")
     require(kind != "USER_JOINED" or entry["actor"] == subject, f"entry {sequence} has a user join by another one")
     require(kind != "IDENTITY_PROVIDER_REMOVED" or not event["hasSecret"], f"entry {sequence} has a secret of what was removed")
     require_time(entry["at"])

@@ -57,6 +57,7 @@ type cli struct {
 	LoadTest   loadTestCommand      `cmd:"" name:"loadtest" help:"Test how much load a server takes, and that nothing is lost."`
 	Health     healthcheckCommand   `cmd:"" name:"healthcheck" help:"Ask the server on this machine whether it is alive."`
 	SigningKey signingKeyCommand    `cmd:"" name:"signing-key" help:"Make a key that signs checkpoints of the transparency log."`
+	OperatorID operatorIDCommand    `cmd:"" name:"operator-id" help:"Tell under which ids journals name people of the operator."`
 	OpenAPI    openAPICommand       `cmd:"" name:"openapi" help:"Print the OpenAPI 3.1 document of the API."`
 	Version    versionCommand       `cmd:"" help:"Print the version."`
 

@@ -27,6 +27,7 @@ type peopleFlags struct {
 	// The operator's own people. Without an issuer the root key is the only way in.
 	OperatorIssuer   string `env:"OPERATOR_OIDC_ISSUER" name:"operator-oidc-issuer" help:"The issuer of the identity provider (OpenID Connect) that the operator's people come from, like https://login.example.com."`
 	OperatorClientID string `env:"OPERATOR_OIDC_CLIENT_ID" name:"operator-oidc-client-id" help:"The client that the server is to that provider; required with OPERATOR_OIDC_ISSUER."`
+	OperatorSecret   string `env:"OPERATOR_OIDC_CLIENT_SECRET" name:"operator-oidc-client-secret" secret:"" help:"The secret of that client, for logins with a browser; none for a public client."`
 	OperatorAudience string `env:"OPERATOR_OIDC_AUDIENCE" name:"operator-oidc-audience" help:"Whom access tokens of the operator's people must be for. Default: the client."`
 	OperatorRoles    string `env:"OPERATOR_OIDC_ROLE_BY_GROUP" name:"operator-oidc-role-by-group" placeholder:"JSON" help:"Which groups of that provider have which role, as a JSON object like {\"platform\": \"root\"}; the roles are root, which may do everything, and root_read_only. Required with OPERATOR_OIDC_ISSUER."`
 	RootDisabled     string `env:"ROOT_API_KEY_DISABLED" name:"root-api-key-disabled" default:"false" help:"Whether the root key is refused: true or false. It takes OPERATOR_OIDC_ISSUER, as nobody could act for the operator otherwise."`
@@ -43,6 +44,14 @@ type peopleConfig struct {
 	// operators is where the operator's people come from; nil where only the root key does.
 	operators    *httpapi.Operators
 	rootDisabled bool
+}
+
+// activeRootKey is the root key, or empty where it is turned off.
+func (c peopleConfig) activeRootKey(rootKey string) string {
+	if c.rootDisabled {
+		return ""
+	}
+	return rootKey
 }
 
 // people reads the flags. Others are keys and secrets that the encryption key must not be one of.
@@ -111,8 +120,8 @@ func isGuarded(u *url.URL) bool {
 func (r *reader) operators(f peopleFlags) *httpapi.Operators {
 	if f.OperatorIssuer == "" {
 		for variable, value := range map[string]string{
-			"OPERATOR_OIDC_CLIENT_ID": f.OperatorClientID, "OPERATOR_OIDC_AUDIENCE": f.OperatorAudience,
-			"OPERATOR_OIDC_ROLE_BY_GROUP": f.OperatorRoles,
+			"OPERATOR_OIDC_CLIENT_ID": f.OperatorClientID, "OPERATOR_OIDC_CLIENT_SECRET": f.OperatorSecret,
+			"OPERATOR_OIDC_AUDIENCE": f.OperatorAudience, "OPERATOR_OIDC_ROLE_BY_GROUP": f.OperatorRoles,
 		} {
 			if value != "" && r.err == nil {
 				r.err = wrongUsage("%s: takes OPERATOR_OIDC_ISSUER as well", variable)
@@ -132,9 +141,10 @@ func (r *reader) operators(f peopleFlags) *httpapi.Operators {
 	}
 	return &httpapi.Operators{
 		Provider: identity.Provider{
-			Issuer:   f.OperatorIssuer,
-			ClientID: f.OperatorClientID,
-			Audience: f.OperatorAudience,
+			Issuer:       f.OperatorIssuer,
+			ClientID:     f.OperatorClientID,
+			ClientSecret: f.OperatorSecret,
+			Audience:     f.OperatorAudience,
 		},
 		RoleByGroup: r.operatorRoles("OPERATOR_OIDC_ROLE_BY_GROUP", f.OperatorRoles),
 	}

@@ -108,6 +108,7 @@ func TestWhatThePeopleOfTheOperatorTake(t *testing.T) {
 	}{
 		{"ROOT_API_KEY_DISABLED: takes OPERATOR_OIDC_ISSUER", []string{"ROOT_API_KEY_DISABLED=true"}},
 		{"OPERATOR_OIDC_CLIENT_ID: takes OPERATOR_OIDC_ISSUER", []string{client}},
+		{"OPERATOR_OIDC_CLIENT_SECRET: takes OPERATOR_OIDC_ISSUER", []string{"OPERATOR_OIDC_CLIENT_SECRET=" + oneEncryptionKey}},
 		{"OPERATOR_OIDC_CLIENT_ID: is required", []string{issuer, `OPERATOR_OIDC_ROLE_BY_GROUP={"a": "root"}`}},
 		{"OPERATOR_OIDC_ROLE_BY_GROUP:", []string{issuer, client}},
 		{"OPERATOR_OIDC_ROLE_BY_GROUP:", []string{issuer, client, "OPERATOR_OIDC_ROLE_BY_GROUP={}"}},

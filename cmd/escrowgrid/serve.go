@@ -168,6 +168,7 @@ func (s *service) startWork(ctx context.Context, metrics prometheus.Registerer) 
 		Now:            time.Now,
 		Random:         rand.Reader,
 		Metrics:        metrics,
+		Operators:      httpapi.EngineOperators(c.people.activeRootKey(s.rootKey), c.people.operators),
 		Keyring:        s.keyring,
 		QueueSize:      c.queueSize,
 		GroupSize:      c.groupSize,

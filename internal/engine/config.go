@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/vault"
 )
@@ -23,6 +24,8 @@ type Config struct {
 	// Metrics registers the engine's metrics.
 	Metrics prometheus.Registerer
 
+	// Operators says who acts for the operator, and with which sessions; the zero value is nobody.
+	Operators escrow.Operators
 	// Keyring seals the secrets that are kept, and opens them; nil where there is none, and then
 	// none can be kept.
 	Keyring *vault.Keyring

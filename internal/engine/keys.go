@@ -24,13 +24,19 @@ func newCache[K comparable, V any](size int) *lru.Cache[K, V] {
 	return cache
 }
 
-// Caller is a key or a user with what they may do.
+// Caller is who calls, with what they may do: a key or a user of an institution, one of the operator's
+// people, or the root key.
 type Caller struct {
-	// Key is zero where a user calls, and User where a key does.
+	// Key is zero where no key of an institution calls, and User where no user does.
 	Key  escrow.APIKey
 	User escrow.User
-	// Provider is the identity provider that vouches for the user, and Membership what it said; both are
-	// empty where a key calls.
+	// Operator is zero where none of the operator's people calls, whose role OperatorRole is. Root says
+	// that the root key calls.
+	Operator     escrow.OperatorID
+	OperatorRole escrow.OperatorRole
+	Root         bool
+	// Provider is the identity provider that vouches for the user, and Membership what it said of a user or
+	// one of the operator's people; both are empty for others.
 	Provider   escrow.IdentityProvider
 	Membership escrow.Membership
 	// Session is the one that the caller came with, nil without.
@@ -38,15 +44,29 @@ type Caller struct {
 	Rights  escrow.Rights
 }
 
-// Actor is the caller as requests name it. Those of a user take the Membership, too.
+// Actor is the caller as requests name it. Those of a user take the Membership, too, and those of one of
+// the operator's people the OperatorRole.
 func (c Caller) Actor() escrow.Actor {
-	if !c.User.ID.IsZero() {
+	switch {
+	case c.Root:
+		return escrow.ActorRoot()
+	case !c.Operator.IsZero():
+		return escrow.ActorOperator(c.Operator)
+	case !c.User.ID.IsZero():
 		return escrow.ActorUser(c.User.ID)
 	}
 	return escrow.ActorKey(c.Key.ID)
 }
 
-// Institution is the one that the caller acts for.
+// RootCaller is who calls with the root key.
+func RootCaller() Caller { return Caller{Root: true, Rights: escrow.AllRights()} }
+
+// OperatorCaller is one of the operator's people, whose provider has told some groups and who has a role.
+func OperatorCaller(id escrow.OperatorID, said escrow.Membership, role escrow.OperatorRole) Caller {
+	return Caller{Operator: id, OperatorRole: role, Membership: said, Rights: escrow.RightsOfOperator(role)}
+}
+
+// Institution is the one that the caller acts for; zero where that is the operator.
 func (c Caller) Institution() escrow.InstitutionID {
 	if !c.User.ID.IsZero() {
 		return c.User.InstitutionID
@@ -86,8 +106,10 @@ func (e *Engine) rightsNow(ctx context.Context, request escrow.Request) (escrow.
 	switch {
 	case actor.IsUser():
 		return e.userRightsNow(ctx, request)
-	case actor.Key.IsZero():
-		return escrow.AllRights(), nil // It is the operator or the system.
+	case actor == escrow.ActorRoot(), actor == escrow.ActorSystem():
+		return escrow.AllRights(), nil
+	case actor.IsOperators():
+		return escrow.RightsOfOperator(request.OperatorRole), nil
 	}
 
 	key, err := e.store.Key(ctx, request.Institution, actor.Key)

@@ -113,5 +113,8 @@ func (e *Engine) StoreName() string { return e.store.Name() }
 // the database is asked once whether what is remembered still holds.
 func WithSnapshot(ctx context.Context) context.Context { return store.WithSnapshot(ctx) }
 
+// Operators is who acts for the operator, as it is configured.
+func (e *Engine) Operators() escrow.Operators { return e.config.Operators }
+
 // Now is the engine's time.
 func (e *Engine) Now() time.Time { return e.config.Now() }

@@ -55,8 +55,7 @@ func (e *Engine) OpenSession(
 	session := escrow.Session{
 		ID:            escrow.SessionID(escrow.NewUUID(now, id)),
 		InstitutionID: caller.Institution(),
-		KeyID:         caller.Key.ID,
-		UserID:        caller.User.ID,
+		Actor:         caller.Actor(),
 		Hash:          escrow.HashSecret(token),
 		Groups:        caller.Membership.Groups,
 		Suspensions:   caller.User.Suspensions,
@@ -66,7 +65,8 @@ func (e *Engine) OpenSession(
 		Client:        client.String(),
 		Agent:         escrow.ShownAgent(agent),
 	}
-	if !session.UserID.IsZero() {
+	session.VouchedBy = e.config.Operators.Vouch(session)
+	if session.Actor.IsUser() {
 		session.VouchedSince = &caller.Provider.CreatedAt
 	}
 	if ends := caller.Key.ExpiresAt; ends != nil && ends.Before(session.EndsAt) {
@@ -93,7 +93,8 @@ func newToken() (token string, id uint64) {
 // seen. It is CodeInvalidSession where the token is of no session, or the session has ended: it is
 // older than escrow.SessionLifetime, was idle for escrow.SessionIdleTime, give or take two minutes, or
 // was ended; its key was revoked, has expired or was rotated; its user was suspended since, whatever
-// came after; or the identity provider was removed since, or has another issuer.
+// came after; or the identity provider was removed since, or has another issuer. Sessions of the
+// operator's end with how the operator is configured: see escrow.Session.EndedWithOperators.
 //
 // The answer is as new as the call, on every instance; commands are judged again under the lock of the
 // journal. Whether the key may be used from where the caller is now is for whoever asks.
@@ -125,23 +126,48 @@ func (e *Engine) SessionByToken(ctx context.Context, token string) (Caller, erro
 }
 
 // callerOf returns whom a session acts for, or CodeInvalidSession where it has ended with them.
-func (e *Engine) callerOf(ctx context.Context, session escrow.Session) (caller Caller, err error) {
-	of := session.InstitutionID
-	if session.UserID.IsZero() {
-		caller.Key, err = e.store.Key(ctx, of, session.KeyID)
-		switch {
-		case escrow.ErrorCode(err) == escrow.CodeKeyNotFound:
-			return Caller{}, escrow.InvalidSession()
-		case err != nil:
-			return Caller{}, err
-		case session.EndedWithKey(caller.Key, e.config.Now()):
-			return Caller{}, escrow.InvalidSession()
-		}
-		caller.Rights, err = e.rightsOfKey(ctx, caller.Key)
-		return caller, err
+func (e *Engine) callerOf(ctx context.Context, session escrow.Session) (Caller, error) {
+	switch {
+	case session.Actor.IsOperators():
+		return operatorOf(session, e.config.Operators)
+	case session.Actor.IsUser():
+		return e.userOfSession(ctx, session)
+	}
+	return e.keyOfSession(ctx, session)
+}
+
+// operatorOf is callerOf of a session of the operator's.
+func operatorOf(session escrow.Session, operators escrow.Operators) (Caller, error) {
+	if session.EndedWithOperators(operators) {
+		return Caller{}, escrow.InvalidSession()
+	}
+	if session.Actor == escrow.ActorRoot() {
+		return RootCaller(), nil
+	}
+	said := escrow.Membership{Issuer: operators.Issuer, Groups: session.Groups}
+	return OperatorCaller(session.Actor.Operator, said, operators.Role(session.Groups)), nil
+}
+
+// keyOfSession is callerOf of a session of a key.
+func (e *Engine) keyOfSession(ctx context.Context, session escrow.Session) (caller Caller, err error) {
+	caller.Key, err = e.store.Key(ctx, session.InstitutionID, session.Actor.Key)
+	switch {
+	case escrow.ErrorCode(err) == escrow.CodeKeyNotFound:
+		return Caller{}, escrow.InvalidSession()
+	case err != nil:
+		return Caller{}, err
+	case session.EndedWithKey(caller.Key, e.config.Now()):
+		return Caller{}, escrow.InvalidSession()
 	}
 
-	caller.User, err = e.store.User(ctx, of, session.UserID)
+	caller.Rights, err = e.rightsOfKey(ctx, caller.Key)
+	return caller, err
+}
+
+// userOfSession is callerOf of a session of a user.
+func (e *Engine) userOfSession(ctx context.Context, session escrow.Session) (caller Caller, err error) {
+	of := session.InstitutionID
+	caller.User, err = e.store.User(ctx, of, session.Actor.User)
 	if err == nil {
 		caller.Provider, err = e.store.IdentityProvider(ctx, of)
 	}
@@ -155,13 +181,14 @@ func (e *Engine) callerOf(ctx context.Context, session escrow.Session) (caller C
 	if session.EndedWithUser(caller.User, caller.Provider) {
 		return Caller{}, escrow.InvalidSession()
 	}
+
 	caller.Membership = escrow.Membership{Issuer: caller.User.Issuer, Groups: session.Groups}
 	caller.Rights, err = e.rightsOfUser(ctx, caller.User, caller.Membership, caller.Provider)
 	return caller, err
 }
 
-// Session returns one session of an institution, or CodeSessionNotFound, whether it has ended or not: who
-// asks can see whose it is before ending it.
+// Session returns one session of an institution, or of the operator for the zero id, whether it has ended
+// or not: who asks can see whose it is before ending it. It is CodeSessionNotFound where there is none.
 func (e *Engine) Session(
 	ctx context.Context, of escrow.InstitutionID, id escrow.SessionID,
 ) (escrow.Session, error) {
@@ -172,8 +199,8 @@ func (e *Engine) Session(
 	return session, err
 }
 
-// EndSession ends a session of an institution at once, on every instance. It is CodeSessionNotFound where
-// there is none, or it was ended already.
+// EndSession ends a session of an institution, or of the operator for the zero id, at once, on every
+// instance. It is CodeSessionNotFound where there is none, or it was ended already.
 func (e *Engine) EndSession(ctx context.Context, of escrow.InstitutionID, id escrow.SessionID) error {
 	ended, err := e.store.EndSession(ctx, of, id)
 	if err == nil && !ended {
@@ -183,9 +210,10 @@ func (e *Engine) EndSession(ctx context.Context, of escrow.InstitutionID, id esc
 	return err
 }
 
-// Sessions returns a page of the sessions of an institution that have not ended, in the order in which they
-// began; with an actor, of those that act for it. What has ended with whom it acts for is left out, so
-// that a page can have fewer than were asked for although there are more.
+// Sessions returns a page of the sessions of an institution, or of the operator for the zero id, that have
+// not ended, in the order in which they began; with an actor, of those that act for it. What has ended
+// with whom it acts for is left out, so that a page can have fewer than were asked for although there are
+// more.
 func (e *Engine) Sessions(
 	ctx context.Context, of escrow.InstitutionID, actor *escrow.Actor, page escrow.PageRequest,
 ) (escrow.Page[escrow.Session], error) {

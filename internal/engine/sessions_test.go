@@ -49,7 +49,7 @@ func TestASessionActsForItsKeyOrUser(t *testing.T) {
 		} {
 			session, token := servers[0].open(caller)
 			now := servers[0].clock.now()
-			if session.Client != "192.0.2.7" || session.Agent != "Mozilla/5.0" || session.EndsAt != now.Add(12*time.Hour) || session.Actor() != caller.Actor() {
+			if session.Client != "192.0.2.7" || session.Agent != "Mozilla/5.0" || session.EndsAt != now.Add(12*time.Hour) || session.Actor != caller.Actor() {
 				t.Errorf("the session of %s is %+v", name, session)
 			}
 			for i, s := range servers {
@@ -151,7 +151,7 @@ func TestASessionEndsWithWhomItActsForOnEveryServer(t *testing.T) {
 				t.Fatal(err)
 			}
 			seen(t, servers, "not "+name+" any more", token, false)
-			listed := must(servers[0].Sessions(t.Context(), of, new(session.Actor()), escrow.PageRequest{Limit: 10}))
+			listed := must(servers[0].Sessions(t.Context(), of, new(session.Actor), escrow.PageRequest{Limit: 10}))
 			if len(listed.Items) > 0 {
 				t.Errorf("%s: the sessions are %+v", name, listed.Items)
 			}

@@ -79,8 +79,9 @@ func (e *Engine) forgetProviders(b *escrow.Books) {
 // returned it. It is CodeTokenIssuerUnknown where the institution has none any more, or one that
 // differs from it in anything: then the token is to be verified again with the one that there is, if
 // any. It is CodeInvalidToken, 401 as for a revoked key, for a user who is suspended, and for claims
-// that nobody can join with. A user in no group with a role is answered with no permissions. Other
-// errors are those of Do.
+// that nobody can join with. Who was not here before and is in no group with a role is refused with
+// CodePermissionMissing, and nothing is journaled; a user who joined before is answered with no
+// permissions. Other errors are those of Do.
 //
 // The answer is as new as the call: it holds for queries, and commands are judged again under the lock
 // of the journal, by the Membership in the request.
@@ -114,7 +115,7 @@ func (e *Engine) AuthenticateUser(
 		Command:     join,
 		Membership:  membership,
 	}
-	user, err := e.userOf(ctx, escrow.Identity{Issuer: claims.Issuer, Subject: claims.Subject}, request)
+	user, err := e.userOf(ctx, escrow.Identity{Issuer: claims.Issuer, Subject: claims.Subject}, current, request)
 	if err != nil {
 		return Caller{}, err
 	}
@@ -128,9 +129,10 @@ func (e *Engine) AuthenticateUser(
 	return Caller{User: user, Provider: current, Membership: membership, Rights: rights}, err
 }
 
-// userOf returns the user who somebody is, who joins with a request where there is none.
+// userOf returns the user who somebody is, who joins with a request where there is none and one of the
+// groups has a role.
 func (e *Engine) userOf(
-	ctx context.Context, identity escrow.Identity, join escrow.Request,
+	ctx context.Context, identity escrow.Identity, provider escrow.IdentityProvider, join escrow.Request,
 ) (escrow.User, error) {
 	who := ownedIdentity{join.Institution, identity}
 	if id, known := e.users.Get(who); known {
@@ -142,6 +144,9 @@ func (e *Engine) userOf(
 	}
 
 	user, found, err := e.store.UserByIdentity(ctx, join.Institution, identity)
+	if err == nil && !found && !provider.HasRoleFor(join.Membership.Groups) {
+		err = escrow.NoGroupWithRole() // The command would say the same, and wait for it.
+	}
 	if err == nil && !found {
 		var answer Answer
 		answer, err = e.Do(ctx, join)

@@ -52,7 +52,7 @@ func (s *server) mustLogin(of escrow.InstitutionID, subject string, groups ...st
 // asCaller is a request of a caller's.
 func asCaller(c engine.Caller, command escrow.Command) escrow.Request {
 	r := root(c.Institution(), command)
-	r.Actor, r.Membership = c.Actor(), c.Membership
+	r.Actor, r.Membership, r.OperatorRole = c.Actor(), c.Membership, c.OperatorRole
 	return r
 }
 
@@ -86,9 +86,12 @@ func TestTheFirstLoginMakesAUserOnce(t *testing.T) {
 				t.Errorf("the caller is %+v", caller)
 			}
 		}
-		other := servers[1].mustLogin(of, "2")
-		if other.User.ID == callers[0].User.ID || other.Rights.Permissions != 0 {
-			t.Errorf("another one in no group is %+v", other)
+		other := servers[1].mustLogin(of, "2", "readers")
+		if other.User.ID == callers[0].User.ID {
+			t.Errorf("another one is %+v", other)
+		}
+		if again := servers[0].mustLogin(of, "2"); again.User.ID != other.User.ID || again.Rights.Permissions != 0 {
+			t.Errorf("a user who has lost all groups is %+v", again)
 		}
 		for _, s := range servers {
 			page := must(s.Users(t.Context(), of, escrow.UserFilter{}, escrow.PageRequest{Limit: 10}))
@@ -235,13 +238,40 @@ func TestProvidersAreFoundByTheirIssuer(t *testing.T) {
 	})
 }
 
+// Whoever the provider signs for can ask, and the journal must not grow by it.
+func TestWhoIsInNoGroupWithARoleDoesNotJoin(t *testing.T) {
+	eachPair(t, func(t *testing.T, servers [2]*server) {
+		of := servers[0].institution()
+		accept[escrow.IdentityProvider](servers[0], setProvider(of, nil))
+		before := len(servers[0].journal(of, escrow.EntryFilter{}))
+		for _, s := range servers {
+			for _, groups := range [][]string{nil, {"others", "Readers"}} {
+				if caller, err := s.login(of, claimsOf(of, "1", groups...)); codeOf(err) != escrow.CodePermissionMissing || caller.Actor() != (escrow.Actor{}) {
+					t.Errorf("who is in %q is %+v, %v", groups, caller, err)
+				}
+			}
+		}
+		if entries := servers[1].journal(of, escrow.EntryFilter{}); len(entries) != before {
+			t.Errorf("the journal has %d entries, and had %d", len(entries), before)
+		}
+		servers[0].mustLogin(of, "1", "others", "readers")
+		accept[escrow.IdentityProvider](servers[1], setProvider(of, func(in *escrow.ProviderInput) { delete(in.RoleByGroup, "readers") }))
+		if caller := servers[0].mustLogin(of, "1", "readers"); caller.Rights.Permissions != 0 {
+			t.Errorf("a user whose group has no role any more is %+v", caller)
+		}
+		if _, err := servers[0].login(of, claimsOf(of, "2", "readers")); codeOf(err) != escrow.CodePermissionMissing {
+			t.Errorf("somebody new in that group is answered with %v", err)
+		}
+	})
+}
+
 func TestALaterTokenRenamesItsUser(t *testing.T) {
 	eachPair(t, func(t *testing.T, servers [2]*server) {
 		of := servers[0].institution()
 		accept[escrow.IdentityProvider](servers[0], setProvider(of, nil))
 		login := func(s *server, name, email, wantName, wantEmail string) {
 			t.Helper()
-			claims := claimsOf(of, "1")
+			claims := claimsOf(of, "1", "readers")
 			claims.Name, claims.Email = name, email
 			caller, err := s.login(of, claims)
 			if err != nil || caller.User.DisplayName != wantName || caller.User.Email != wantEmail {
@@ -262,7 +292,7 @@ func TestALaterTokenRenamesItsUser(t *testing.T) {
 		accept[escrow.Institution](servers[0], root(of, escrow.CloseInstitution{}))
 		servers[0].clock.advance(time.Hour)
 		login(servers[1], "Eve", "", "Ada L.", "a@example.com")
-		if _, err := servers[0].login(of, claimsOf(of, "2")); escrow.ErrorCode(err) != escrow.CodeInstitutionClosed {
+		if _, err := servers[0].login(of, claimsOf(of, "2", "readers")); escrow.ErrorCode(err) != escrow.CodeInstitutionClosed {
 			t.Errorf("somebody new is answered with %v", err)
 		}
 	})

@@ -161,7 +161,7 @@ func (b *Books) Execute(r Request, s Stamp) (Outcome, error) {
 // not make it, or it repeats an earlier one. It notes the actor's rights in the request.
 func (b *Books) checkRequest(r *Request, at time.Time) Outcome {
 	_, operators := r.Command.(CreateInstitution)
-	if operators != b.institutionID.IsZero() || operators && r.Actor != ActorRoot() {
+	if operators != b.institutionID.IsZero() || operators && !r.Actor.IsOperators() {
 		return Outcome{Refusal: Errorf(CodeForbidden,
 			"Institutions are made by the operator, in the operator's books, and nothing else is.")}
 	}

@@ -31,6 +31,9 @@ type Request struct {
 	Idempotency *Idempotency
 	// Membership is what the token of a user said, who is the actor; it is empty for other actors.
 	Membership Membership
+	// OperatorRole is that of the actor where it is one of the operator's people, and empty for others.
+	// No journal has it, so that nothing but this says what they may do.
+	OperatorRole OperatorRole
 	// OwnRole says that the actor's role is one of its institution's own, whose permissions are
 	// read under the lock.
 	OwnRole bool
@@ -50,7 +53,7 @@ func (r Request) Needs() Needs {
 		needs.Keys = append(needs.Keys, r.Actor.Key)
 	}
 
-	if r.Actor.isUser {
+	if r.Actor.IsUser() {
 		// Which roles the groups have is not known before the provider is read.
 		needs.Provider, needs.Roles = true, true
 		if !r.Actor.User.IsZero() {

@@ -56,7 +56,7 @@ func drawEntry(t *rapid.T) Entry {
 		e = assetCreated{assetState{ID: AssetID(id("asset")), TemplateID: TemplateID(id("template")), Label: textMember(text("label"))}}
 	}
 	e, stored := seal(e, Secret(rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "secret")))
-	actor := rapid.SampledFrom([]Actor{ActorRoot(), ActorSystem(), ActorKey(KeyID(id("key")))})
+	actor := rapid.SampledFrom([]Actor{ActorRoot(), ActorSystem(), ActorKey(KeyID(id("key"))), ActorOperator(OperatorID(id("operator")))})
 	return Entry{
 		InstitutionID: InstitutionID(id("institution")), Sequence: rapid.Int64().Draw(t, "sequence"), ID: EntryID(id("entry")),
 		At: time.UnixMicro(rapid.Int64Range(0, 4e15).Draw(t, "at")), Actor: actor.Draw(t, "actor"), RequestID: text("request"),

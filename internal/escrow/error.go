@@ -133,6 +133,13 @@ func UnknownIssuer() *Error {
 	return Errorf(CodeTokenIssuerUnknown, "The token's issuer is not the identity provider of the institution.")
 }
 
+// NoGroupWithRole makes the refusal of a person whose provider says who they are, and that they are in
+// no group that has a role.
+func NoGroupWithRole() *Error {
+	return Errorf(CodePermissionMissing, "The identity provider says who you are, and none of the groups that it "+
+		"names has a role here: ask for one of those that have.")
+}
+
 // InvalidSession makes the refusal of a session, which says the same of every session.
 func InvalidSession() *Error {
 	return Errorf(CodeInvalidSession, "The session is not valid: it may have ended, or was never begun here.")

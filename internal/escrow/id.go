@@ -23,6 +23,9 @@ type (
 	KeyID = ID[keyKind]
 	// UserID names a User: usr_….
 	UserID = ID[userKind]
+	// OperatorID names one of the operator's people: opr_…. It is made by NewOperatorID, and is no
+	// UUIDv7.
+	OperatorID = ID[operatorKind]
 	// SessionID names a Session: ses_….
 	SessionID = ID[sessionKind]
 	// TemplateID names an AssetTemplate: tmpl_….
@@ -44,6 +47,7 @@ type (
 	institutionKind struct{}
 	keyKind         struct{}
 	userKind        struct{}
+	operatorKind    struct{}
 	sessionKind     struct{}
 	templateKind    struct{}
 	assetKind       struct{}
@@ -55,6 +59,7 @@ type (
 func (institutionKind) prefix() string { return "inst" }
 func (keyKind) prefix() string         { return "key" }
 func (userKind) prefix() string        { return "usr" }
+func (operatorKind) prefix() string    { return "opr" }
 func (sessionKind) prefix() string     { return "ses" }
 func (templateKind) prefix() string    { return "tmpl" }
 func (assetKind) prefix() string       { return "ast" }
@@ -81,6 +86,7 @@ func IsID(text string) bool {
 		institutionKind{},
 		keyKind{},
 		userKind{},
+		operatorKind{},
 		sessionKind{},
 		templateKind{},
 		assetKind{},

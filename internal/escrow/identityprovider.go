@@ -68,6 +68,14 @@ type Membership struct {
 // it last was.
 func (p IdentityProvider) IsSet() bool { return p.Version > 0 && p.RemovedAt == nil }
 
+// HasRoleFor reports whether one of some groups has a role.
+func (p IdentityProvider) HasRoleFor(groups []string) bool {
+	return slices.ContainsFunc(groups, func(group string) bool {
+		_, ok := p.RoleByGroup[group]
+		return ok
+	})
+}
+
 // equals reports whether two providers are set alike, whenever that was.
 func (p IdentityProvider) equals(other IdentityProvider) bool {
 	return p.Issuer == other.Issuer && p.ClientID == other.ClientID && p.SecretNumber == other.SecretNumber &&

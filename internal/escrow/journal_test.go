@@ -130,7 +130,7 @@ func goldenPeople(d *desk) {
 	ada := d.join("1 <&>", "Ada <L>", "ada@example.com")
 	d.join("2", "", "")
 	d.as(ada, escrow.NewUpdateUser(escrow.PersonInput{Name: "Ada \u2028"}), "a")
-	d.accept(escrow.SuspendUser{User: ada})
+	d.wantCode("one of the operator's people", d.asOperator(escrow.OperatorRoleRoot, escrow.SuspendUser{User: ada}), "")
 	d.accept(escrow.RestoreUser{User: ada, IfVersion: []int64{3}})
 	d.accept(escrow.RemoveIdentityProvider{})
 }

@@ -1,10 +1,7 @@
 package escrow
 
-import "slices"
-
 // OperatorRole is what one of the operator's people may do, in all institutions. Where the operator's
-// people come from and who of them has which role is configured, and in no journal: there they all act
-// as ActorRoot.
+// people come from and who of them has which role is configured, and in no journal; see Operators.
 type OperatorRole string
 
 // The roles of the operator's people: one that may do everything, and one that reads.
@@ -16,16 +13,12 @@ const (
 // OperatorRoles lists the roles of the operator's people.
 func OperatorRoles() []OperatorRole { return []OperatorRole{OperatorRoleRoot, OperatorRoleReadOnly} }
 
-// RightsOfOperator returns what somebody of the operator may do who has some roles: nothing, without
-// any.
-//
-// A command of ActorRoot is allowed everything under the lock of the journal. Who has the reading role
-// alone must therefore be refused by the permission of the route, before there is a command.
-func RightsOfOperator(roles ...OperatorRole) (rights Rights) {
-	if slices.Contains(roles, OperatorRoleRoot) {
+// RightsOfOperator returns what one of the operator's people may do who has a role: nothing, without one.
+func RightsOfOperator(role OperatorRole) (rights Rights) {
+	switch role {
+	case OperatorRoleRoot:
 		return AllRights()
-	}
-	if slices.Contains(roles, OperatorRoleReadOnly) {
+	case OperatorRoleReadOnly:
 		rights.Permissions = readings | inspections |
 			permissionSet(PermissionMetricsRead, PermissionSecurityEventsRead)
 	}

@@ -9,7 +9,7 @@ type Rights struct {
 	Restriction Restriction
 }
 
-// AllRights is what the operator and the system may do.
+// AllRights is what the root key and the system may do.
 func AllRights() Rights { return Rights{Permissions: allPermissions} }
 
 // giving is a command that gives rights to others.
@@ -87,11 +87,14 @@ func permissionsOf(name RoleName, role func(RoleName) (Role, bool)) PermissionSe
 // that is nobody.
 func (b *Books) rights(r Request, at time.Time) (Rights, *Error) {
 	actor := r.Actor
-	switch {
-	case actor.word != "":
+	switch actor.kind {
+	case rootActor, systemActor:
 		return AllRights(), nil
-	case actor.isUser:
+	case operatorActor:
+		return RightsOfOperator(r.OperatorRole), nil
+	case userActor:
 		return b.rightsOfUser(r)
+	case keyActor:
 	}
 	// An actor that was never set is nobody, not the operator.
 
@@ -109,7 +112,7 @@ func (b *Books) rightsOfUser(r Request) (Rights, *Error) {
 		if !provider.IsSet() || provider.Issuer != r.Membership.Issuer {
 			return Rights{}, UnknownIssuer()
 		}
-		return Rights{}, nil
+		return Rights{}, nil // Whether they may is for the command.
 	}
 
 	user, ok := b.Users.Get(r.Actor.User)

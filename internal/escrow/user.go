@@ -53,7 +53,8 @@ type PersonInput struct{ Issuer, Subject, Name, Email string }
 // JoinUser makes a user at the first login. Its actor is ActorUser of no id, with the Membership that the
 // token gives, and its entry has the new user as actor. It takes no permission, but an identity
 // provider of the issuer, and is refused with CodeTokenIssuerUnknown without. Where there is a user of
-// the identity already, it changes nothing and answers with that one.
+// the identity already, it changes nothing and answers with that one, whatever groups they are in; who
+// is new needs a group that has a role, or is refused with NoGroupWithRole.
 type JoinUser struct {
 	identity    Identity
 	name, email string
@@ -110,6 +111,10 @@ func (c JoinUser) decide(b *Books, r Request, s stamp) (event, *Error) {
 		}
 	}
 
+	// A provider signs for all of its people, and not all of them are the institution's.
+	if provider, _ := b.Providers.Get(b.institutionID); !provider.HasRoleFor(r.Membership.Groups) {
+		return nil, NoGroupWithRole()
+	}
 	return userJoined{newUserState(User{
 		ID:          UserID(s.id),
 		Identity:    c.identity,
@@ -147,7 +152,7 @@ func (UpdateUser) permission() Permission { return "" }
 
 func (c UpdateUser) decide(b *Books, r Request, _ stamp) (event, *Error) {
 	user, ok := b.Users.Get(r.Actor.User)
-	if !r.Actor.isUser || !ok {
+	if !r.Actor.IsUser() || !ok {
 		return nil, InvalidToken()
 	}
 	if !c.Changes(user) {

@@ -2,6 +2,7 @@ package escrow_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -27,10 +28,11 @@ func (d *desk) requestJoin(of escrow.Membership, person escrow.PersonInput) escr
 	return request
 }
 
+// join has a person join, who is in all groups that have a role.
 func (d *desk) join(subject, name, email string) escrow.UserID {
 	d.t.Helper()
 	provider, _ := d.books.Providers.Get(d.books.InstitutionID())
-	of := escrow.Membership{Issuer: provider.Issuer}
+	of := escrow.Membership{Issuer: provider.Issuer, Groups: slices.Sorted(maps.Keys(provider.RoleByGroup))}
 	outcome := d.execute(d.requestJoin(of, escrow.PersonInput{Issuer: of.Issuer, Subject: subject, Name: name, Email: email}))
 	if outcome.Refusal != nil {
 		d.t.Fatalf("%s cannot join: %v", subject, outcome.Refusal)
@@ -129,6 +131,27 @@ func TestNobodyJoinsWithoutTheirProvider(t *testing.T) {
 	if d.books.Users.Len() > 1 {
 		t.Errorf("%d users have joined", d.books.Users.Len())
 	}
+}
+
+// A provider signs for all of its people, and not all of them are the institution's. Who was is known.
+func TestNobodyJoinsWithoutAGroupThatHasARole(t *testing.T) {
+	t.Parallel()
+	d := openDesk(t)
+	d.setProvider(map[string]string{"staff": "auditor", "clerks": "read_only"})
+	person := escrow.PersonInput{Issuer: issuer, Subject: "1"}
+	head := d.books.Head
+	for _, groups := range [][]string{nil, {}, {""}, {"others"}, {"Staff"}, {"staff "}} {
+		d.wantCode(fmt.Sprintf("who is in %q", groups), d.execute(d.requestJoin(member(groups...), person)), escrow.CodePermissionMissing)
+	}
+	if d.books.Head != head || d.books.Users.Len() != 0 {
+		t.Errorf("somebody has joined: %+v", d.books.Users.All())
+	}
+	d.wantCode("who is in one of them", d.execute(d.requestJoin(member("others", "clerks"), person)), "")
+	d.setProvider(map[string]string{"clerks": "read_only"})
+	d.wantCode("who has joined", d.execute(d.requestJoin(member("staff"), person)), "")
+	person.Subject = "2"
+	d.wantCode("another one", d.execute(d.requestJoin(member("staff"), person)), escrow.CodePermissionMissing)
+	d.checkReplay()
 }
 
 func TestNewJoinUserTellsEveryFault(t *testing.T) {
@@ -258,7 +281,7 @@ func TestPeopleOfAClosedInstitution(t *testing.T) {
 	d.setProvider(nil)
 	ada := d.join("1", "", "")
 	d.accept(escrow.CloseInstitution{})
-	d.wantCode("to join", d.execute(d.requestJoin(member(), escrow.PersonInput{Issuer: issuer, Subject: "2"})), escrow.CodeInstitutionClosed)
+	d.wantCode("to join", d.execute(d.requestJoin(member("staff"), escrow.PersonInput{Issuer: issuer, Subject: "2"})), escrow.CodeInstitutionClosed)
 	d.wantCode("to be updated", d.as(ada, escrow.NewUpdateUser(escrow.PersonInput{Name: "x"})), escrow.CodeInstitutionClosed)
 	d.accept(escrow.SuspendUser{User: ada})
 	d.refuse(escrow.RestoreUser{User: ada}, escrow.CodeInstitutionClosed)
@@ -362,18 +385,21 @@ func TestActorsAreReadAsTheyAreWritten(t *testing.T) {
 	for _, actor := range []escrow.Actor{
 		escrow.ActorRoot(), escrow.ActorSystem(), escrow.ActorKey(escrow.KeyID{1}), escrow.ActorKey(escrow.KeyID{}),
 		escrow.ActorUser(escrow.UserID{1}), escrow.ActorUser(escrow.UserID{}),
+		escrow.ActorOperator(escrow.OperatorID{1}), escrow.ActorOperator(escrow.OperatorID{}),
 	} {
-		read, err := escrow.ParseActor(actor.String())
-		if err != nil || read != actor || read.IsUser() != strings.HasPrefix(actor.String(), "usr_") {
+		text := actor.String()
+		read, err := escrow.ParseActor(text)
+		if err != nil || read != actor || read.IsUser() != strings.HasPrefix(text, "usr_") ||
+			read.IsOperators() != (text == "root" || strings.HasPrefix(text, "opr_")) {
 			t.Errorf("%s is read as %s, %v", actor, read, err)
 		}
 	}
-	for _, text := range []string{"", "usr_", "usr", "usr_1", "ses_" + escrow.UserID{1}.String()[4:], "USR_" + escrow.UserID{1}.String()[4:]} {
+	for _, text := range []string{"", "usr_", "usr", "usr_1", "opr_", "root_", "system_", "ses_" + escrow.UserID{1}.String()[4:], "USR_" + escrow.UserID{1}.String()[4:]} {
 		if read, err := escrow.ParseActor(text); err == nil {
 			t.Errorf("%q is read as %s", text, read)
 		}
 	}
-	if !escrow.IsID(escrow.UserID{1}.String()) || !escrow.IsID(escrow.SessionID{1}.String()) {
+	if !escrow.IsID(escrow.UserID{1}.String()) || !escrow.IsID(escrow.SessionID{1}.String()) || !escrow.IsID(escrow.OperatorID{1}.String()) {
 		t.Error("ids of users and sessions are none")
 	}
 }
@@ -419,9 +445,14 @@ func TestRandomPeople(t *testing.T) {
 				d.accept(escrow.RemoveIdentityProvider{})
 			case step == "join":
 				who := escrow.Identity{Issuer: from, Subject: rapid.SampledFrom([]string{"1", "2", "3"}).Draw(t, "subject")}
-				outcome := d.execute(d.requestJoin(escrow.Membership{Issuer: from}, escrow.PersonInput{Issuer: from, Subject: who.Subject, Name: "n"}))
+				in := rapid.SampledFrom([][]string{nil, {"b"}, {"b", "a"}}).Draw(t, "groups")
+				outcome := d.execute(d.requestJoin(escrow.Membership{Issuer: from, Groups: in}, escrow.PersonInput{Issuer: from, Subject: who.Subject, Name: "n"}))
 				if from != current {
 					d.wantCode("join", outcome, escrow.CodeTokenIssuerUnknown)
+					continue
+				}
+				if _, ok := byIdentity[who]; !ok && !slices.Contains(in, "a") {
+					d.wantCode("join", outcome, escrow.CodePermissionMissing)
 					continue
 				}
 				d.wantCode("join", outcome, "")

@@ -18,11 +18,10 @@ import (
 type caller struct {
 	// known: what the request shows was found to be valid.
 	known bool
-	// root and metrics are the two keys that belong to no institution. The operator's people are root,
-	// too; operator tells them apart in the log, and is empty for the key.
+	// root says that the caller acts for the operator, in all institutions: with the root key, or as one of
+	// its people. metrics is the key that reads the metrics alone.
 	root, metrics bool
-	operator      string
-	// as is the key or the user of an institution, and zero for others.
+	// as is who calls, and zero for the metrics key.
 	as          engine.Caller
 	institution escrow.InstitutionID
 	// rights is what the caller may do, as far as is known before a command is judged again;
@@ -33,10 +32,11 @@ type caller struct {
 	shown credential
 }
 
-// callerOf is a key or a user of an institution.
+// callerOf is everybody but the metrics key.
 func callerOf(as engine.Caller, shown credential) caller {
 	return caller{
 		known:       true,
+		root:        as.Actor().IsOperators(),
 		as:          as,
 		institution: as.Institution(),
 		rights:      as.Rights,
@@ -46,12 +46,7 @@ func callerOf(as engine.Caller, shown credential) caller {
 }
 
 // actor is the caller in the journal.
-func (c caller) actor() escrow.Actor {
-	if c.root {
-		return escrow.ActorRoot()
-	}
-	return c.as.Actor()
-}
+func (c caller) actor() escrow.Actor { return c.as.Actor() }
 
 // name is the caller in logs.
 func (c caller) name() string {
@@ -154,7 +149,7 @@ func (s *server) authenticate(c *call) error {
 // authenticateKey finds out whose key it is. The metrics key is known only where it opens something.
 func (s *server) authenticateKey(c *call, shown credential) error {
 	if isOneOf(shown.text, s.rootHashes) {
-		c.caller = caller{known: true, root: true, rights: escrow.AllRights(), shown: shown}
+		c.caller = callerOf(engine.RootCaller(), shown)
 		return s.checkRootAddress(c)
 	}
 	if c.route != nil && c.route.access.takesMetricsKey && isOneOf(shown.text, s.metricsHashes) {
@@ -192,6 +187,9 @@ func (s *server) authenticateSession(c *call, shown credential) error {
 	if err := s.checkOrigin(c.request); err != nil {
 		return err
 	}
+	if known.Root {
+		return s.checkRootAddress(c)
+	}
 	return s.checkAddress(c)
 }
 
@@ -214,8 +212,8 @@ func isWithin(client netip.Addr, networks []escrow.Network) bool {
 		slices.ContainsFunc(networks, func(network escrow.Network) bool { return network.Has(client) })
 }
 
-// checkRootAddress refuses the root key from where it may not come, and counts the
-// addresses that it comes from: an alert watches for new ones.
+// checkRootAddress refuses the root key from where it may not come, with a session or without, and counts
+// the addresses that it comes from: an alert watches for new ones.
 func (s *server) checkRootAddress(c *call) error {
 	if networks := s.config.RootNetworks; len(networks) > 0 && !web.IsWithin(c.client, networks) {
 		return escrow.Errorf(codeAddressForbidden, "The root key may not be used from this address.")

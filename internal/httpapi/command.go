@@ -54,12 +54,13 @@ func executeBy[R escrow.Resource](
 		return resource, err
 	}
 	done, err := do(escrow.Request{
-		Institution: institution,
-		Actor:       c.caller.actor(),
-		OwnRole:     c.caller.ownRole,
-		Membership:  c.caller.as.Membership,
-		RequestID:   c.requestID,
-		Idempotency: idempotency,
+		Institution:  institution,
+		Actor:        c.caller.actor(),
+		OwnRole:      c.caller.ownRole,
+		Membership:   c.caller.as.Membership,
+		OperatorRole: c.caller.as.OperatorRole,
+		RequestID:    c.requestID,
+		Idempotency:  idempotency,
 	})
 	if err != nil {
 		// Refusals are kept under the key as well, and repeated as whose they were.

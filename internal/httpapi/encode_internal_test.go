@@ -67,6 +67,7 @@ func drawPosition(t *rapid.T) escrow.Position {
 	}
 	actor := rapid.SampledFrom([]escrow.Actor{
 		escrow.ActorRoot(), escrow.ActorSystem(), escrow.ActorKey(escrow.KeyID(drawID(t))),
+		escrow.ActorOperator(escrow.OperatorID(drawID(t))),
 	})
 	state := rapid.SampledFrom(append(escrow.States(), ""))
 	p := escrow.Position{

@@ -85,7 +85,8 @@ func requestKinds() []ErrorKind {
 		},
 		{
 			Code: escrow.CodeInvalidSession, Status: 401, Title: "Invalid session",
-			Meaning: "The session has ended: by the clock, with its key, user or identity provider, or on request.",
+			Meaning: "The session has ended: by the clock, with its key, user or identity provider, with how the " +
+				"operator is configured, or on request.",
 		},
 		{
 			Code: escrow.CodeForbidden, Status: 403, Title: "Forbidden",
@@ -94,8 +95,8 @@ func requestKinds() []ErrorKind {
 		},
 		{
 			Code: escrow.CodePermissionMissing, Status: 403, Title: "Permission missing",
-			Meaning: "The key does not have the permission that this takes, or would give one that it does not have; " +
-				"detail names it.",
+			Meaning: "The caller does not have the permission that this takes, or would give one that it does not " +
+				"have; detail names it. Or a person has not come before, and is in no group that has a role.",
 		},
 		{
 			Code: escrow.CodeKeyRestricted, Status: 403, Title: "Key restricted",
@@ -103,7 +104,7 @@ func requestKinds() []ErrorKind {
 		},
 		{
 			Code: codeAddressForbidden, Status: 403, Title: "Address not allowed",
-			Meaning: "The key may not be used from this address.",
+			Meaning: "The key, or a session of it, may not be used from this address.",
 		},
 		{
 			Code: codeOriginNotAllowed, Status: 403, Title: "Origin not allowed",

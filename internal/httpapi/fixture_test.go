@@ -91,14 +91,6 @@ func serve(tb testing.TB, databaseURL string, change func(*settings)) *service {
 	registry := prometheus.NewRegistry()
 	logger := slog.New(slog.NewJSONHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	keyring := newKeyring(tb)
-	running, err := engine.New(engine.Config{
-		Store: database, Logger: logger, Now: s.clock.now, Random: rand.Reader, Metrics: registry, Keyring: keyring,
-		QueueSize: 16384, GroupSize: 512, ExpiryInterval: 20 * time.Millisecond, AttemptTimeout: patience,
-	})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	s.engine = running
 	outside := &http.Client{Transport: &http.Transport{}}
 	people := identity.New(identity.Config{Client: outside, Now: s.clock.now, Logger: logger, Metrics: registry})
 	log := journallog.Start(journallog.Config{
@@ -112,12 +104,21 @@ func serve(tb testing.TB, databaseURL string, change func(*settings)) *service {
 	}
 	listener := httptest.NewUnstartedServer(nil)
 	changed := settings{server: listener.Config, clock: s.clock, Config: httpapi.Config{
-		Engine: running, TransparencyLog: log, Logger: logger, Version: "1.2.3", Metrics: registry, Gatherer: registry,
+		TransparencyLog: log, Logger: logger, Version: "1.2.3", Metrics: registry, Gatherer: registry,
 		RootKey: rootKey, MetricsKey: metricsKey, RequestTimeout: patience, Identity: people, Keyring: keyring,
 	}}
 	if change != nil {
 		change(&changed)
 	}
+	running, err := engine.New(engine.Config{
+		Store: database, Logger: logger, Now: s.clock.now, Random: rand.Reader, Metrics: registry, Keyring: keyring,
+		Operators: httpapi.EngineOperators(rootKeyOf(changed.Config), changed.Operators),
+		QueueSize: 16384, GroupSize: 512, ExpiryInterval: 20 * time.Millisecond, AttemptTimeout: patience,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s.engine, changed.Engine = running, running
 	api, err := httpapi.New(changed.Config)
 	if err != nil {
 		tb.Fatal(err)
@@ -155,6 +156,14 @@ func serve(tb testing.TB, databaseURL string, change func(*settings)) *service {
 		},
 	}
 	return s
+}
+
+// rootKeyOf is the root key that sessions begin with.
+func rootKeyOf(c httpapi.Config) string {
+	if c.RootKeyDisabled {
+		return ""
+	}
+	return c.RootKey
 }
 
 func newKeyring(tb testing.TB) *vault.Keyring {

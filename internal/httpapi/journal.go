@@ -21,7 +21,7 @@ type ledgerQuery struct {
 type auditQuery struct {
 	listQuery
 	tenantQuery
-	Actor   string   `query:"actor" doc:"Only what this actor did: the id of an API key, root or system."`
+	Actor   string   `query:"actor" doc:"Only what this actor did: the id of an API key, a user or one of the operator's people, root or system."`
 	Kind    []string `query:"kind" doc:"Only these kinds of entries." words:"kinds" maxItems:"30"`
 	Subject string   `query:"subject" doc:"Only what concerns this resource: its id, or policy/ and a region."`
 	Outcome string   `query:"outcome" doc:"refused lists, to root, the latest attempts that were refused for reasons of security, over all institutions or those of one." enum:"accepted,refused" default:"accepted"`
@@ -40,7 +40,7 @@ type ledgerEventView struct {
 	Amount     string            `json:"amount,omitempty" doc:"What moved; the promised amount for the creation."`
 	Reason     string            `json:"reason,omitempty"`
 	Metadata   escrow.Metadata   `json:"metadata,omitempty"`
-	Actor      escrow.Actor      `json:"actor" doc:"The id of an API key, root or system."`
+	Actor      escrow.Actor      `json:"actor" doc:"The id of an API key, a user or one of the operator's people, root or system."`
 	RequestID  string            `json:"requestId"`
 	At         timestamp         `json:"at"`
 }
@@ -53,7 +53,7 @@ type auditEventView struct {
 	Outcome       string                `json:"outcome" enum:"accepted,refused"`
 	Kind          escrow.Kind           `json:"kind,omitempty"`
 	Subject       string                `json:"subject,omitempty"`
-	Actor         string                `json:"actor" doc:"The id of an API key, root, system, metrics or unknown."`
+	Actor         string                `json:"actor" doc:"The id of an API key, a user or one of the operator's people, root, system, metrics or unknown."`
 	RequestID     string                `json:"requestId"`
 	At            timestamp             `json:"at"`
 	Details       jsontext.Value        `json:"details,omitempty" doc:"What happened, as the journal tells it."`

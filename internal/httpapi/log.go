@@ -35,16 +35,13 @@ func (s *server) finish(c *call, duration time.Duration) {
 		return
 	}
 
-	attributes := make([]slog.Attr, 0, 13)
+	attributes := make([]slog.Attr, 0, 12)
 	attributes = append(attributes,
 		slog.String("request_id", c.requestID), slog.String("method", method), slog.String("route", c.pattern),
 		slog.Int("status", status), slog.Float64("duration_ms", milliseconds(duration)),
 		slog.String("client", c.clientName()), slog.String("actor", c.caller.name()))
 	if !c.caller.institution.IsZero() {
 		attributes = append(attributes, slog.String("institution_id", c.caller.institution.String()))
-	}
-	if c.caller.operator != "" {
-		attributes = append(attributes, slog.String("operator", c.caller.operator))
 	}
 	if c.failure != nil {
 		attributes = append(attributes, slog.String("code", string(escrow.ErrorCode(c.failure))))

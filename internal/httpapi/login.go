@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/identity"
 	"github.com/escrowgrid/escrowgrid/internal/vault"
@@ -25,7 +26,8 @@ const (
 	maxFinishedLogins = 10_000
 )
 
-// pendingLogin is a login that has begun. It travels sealed in a cookie, bound to the browser.
+// pendingLogin is a login that has begun, of one of the operator's people where the institution is zero. It
+// travels sealed in a cookie, bound to the browser.
 type pendingLogin struct {
 	Login       identity.Login       `json:"login"`
 	Institution escrow.InstitutionID `json:"institution"`
@@ -43,14 +45,11 @@ func (s *server) redirectURI() string {
 	return s.config.PublicURL + callbackPath
 }
 
-// beginLogin sends the browser to the identity provider of an institution. It takes no key, so that
-// each address can begin as many as it may fail.
+// beginLogin sends the browser to the identity provider of an institution or, where none is named, to that
+// of the operator's people. It takes no key, so that each address can begin as many as it may fail.
 func (s *server) beginLogin(c *call) (reply, error) {
 	query := c.request.URL.Query()
-	of := optionalID[escrow.InstitutionID](&c.faults, "institutionId", query.Get("institutionId"))
-	if query.Get("institutionId") == "" {
-		c.faults.Add("institutionId", "is required")
-	}
+	of := s.loginOf(c, query)
 	returnTo := query.Get("returnTo")
 	if returnTo == "" {
 		returnTo = "/"
@@ -70,19 +69,19 @@ func (s *server) beginLogin(c *call) (reply, error) {
 	if err := s.limits.takeFailure(c.client); err != nil {
 		return reply{}, err
 	}
-	if err := s.checkBeginner(c, *of); err != nil {
+	if err := s.checkBeginner(c, of); err != nil {
 		return reply{}, err
 	}
-	provider, err := s.engine.IdentityProvider(c.context(), *of)
+	with, _, err := s.loginProvider(c, of)
 	if err != nil {
 		return reply{}, err
 	}
-	login, err := s.config.Identity.Begin(c.context(), providerOf(provider), redirectURI)
+	login, err := s.config.Identity.Begin(c.context(), with, redirectURI)
 	if err != nil {
 		return reply{}, identityRefusal(err)
 	}
 
-	pending, err := json.Marshal(pendingLogin{Login: login, Institution: *of, ReturnTo: returnTo})
+	pending, err := json.Marshal(pendingLogin{Login: login, Institution: of, ReturnTo: returnTo})
 	if err != nil {
 		return reply{}, err
 	}
@@ -114,6 +113,41 @@ func (s *server) checkBeginner(c *call, of escrow.InstitutionID) error {
 		"The browser has a session of another institution, which a link on another site does not end: log out first.")
 }
 
+// loginOf reads whose people a login is for: those of the institution that is named, or the operator's, for
+// which the id is zero.
+func (s *server) loginOf(c *call, query url.Values) (of escrow.InstitutionID) {
+	given, isNamed := query["institutionId"]
+	switch {
+	case isNamed:
+		if named := optionalID[escrow.InstitutionID](&c.faults, "institutionId", given[0]); named != nil {
+			of = *named
+		}
+		// An empty one is not the same as none: a page that has lost it must not end up at the operator's.
+		if len(given) > 1 || given[0] == "" || of.IsZero() && c.faults.Err() == nil {
+			c.faults.Add("institutionId", "must name one institution, or be left out for one of the operator's people")
+		}
+	case s.config.Operators == nil:
+		c.faults.Add("institutionId", "is required: the operator's people come from no identity provider here")
+	}
+	return of
+}
+
+// loginProvider returns the provider that a login is at, without its client's secret where it is that of an
+// institution; that one is returned as well.
+func (s *server) loginProvider(
+	c *call, of escrow.InstitutionID,
+) (identity.Provider, escrow.IdentityProvider, error) {
+	if !of.IsZero() {
+		provider, err := s.engine.IdentityProvider(c.context(), of)
+		return providerOf(provider), provider, err
+	}
+	if s.config.Operators == nil {
+		return identity.Provider{}, escrow.IdentityProvider{}, escrow.Errorf(codeLoginFailed,
+			"The operator's people do not come from an identity provider any more.")
+	}
+	return s.config.Operators.Provider, escrow.IdentityProvider{}, nil
+}
+
 // isOwnPath reports whether a text is a path of this server that a browser takes for nothing else.
 func isOwnPath(text string) bool {
 	parsed, err := url.Parse(text)
@@ -136,25 +170,7 @@ func (s *server) finishLogin(c *call) (reply, error) {
 		return reply{}, err
 	}
 
-	provider, err := s.engine.IdentityProvider(c.context(), pending.Institution)
-	if err != nil {
-		return reply{}, err
-	}
-	with := providerOf(provider)
-	if with.ClientSecret, err = s.engine.ClientSecret(c.context(), pending.Institution); err != nil {
-		return reply{}, err
-	}
-	claims, err := s.config.Identity.Finish(c.context(), with, pending.Login, back)
-	switch {
-	case errors.Is(err, identity.ErrRefused):
-		return reply{}, escrow.Wrap(codeLoginFailed, err, "The identity provider did not finish the login.")
-	case errors.Is(err, identity.ErrLogin):
-		return reply{}, escrow.Wrap(codeLoginFailed, err, "The login was begun too long ago or elsewhere: begin again.")
-	case err != nil:
-		return reply{}, identityRefusal(err)
-	}
-
-	as, err := s.engine.AuthenticateUser(c.context(), provider, c.requestID, userClaims(claims))
+	as, err := s.finishedBy(c, pending, back)
 	if err != nil {
 		return reply{}, err
 	}
@@ -164,6 +180,36 @@ func (s *server) finishLogin(c *call) (reply, error) {
 		return reply{}, err
 	}
 	return reply{status: http.StatusSeeOther, location: pending.ReturnTo}, nil
+}
+
+// finishedBy finishes a login at its provider, and returns who has logged in.
+func (s *server) finishedBy(c *call, pending pendingLogin, back identity.Callback) (engine.Caller, error) {
+	with, provider, err := s.loginProvider(c, pending.Institution)
+	if err != nil {
+		return engine.Caller{}, err
+	}
+	isOperators := pending.Institution.IsZero()
+	if !isOperators {
+		if with.ClientSecret, err = s.engine.ClientSecret(c.context(), pending.Institution); err != nil {
+			return engine.Caller{}, err
+		}
+	}
+
+	claims, err := s.config.Identity.Finish(c.context(), with, pending.Login, back)
+	switch {
+	case errors.Is(err, identity.ErrRefused):
+		return engine.Caller{}, escrow.Wrap(codeLoginFailed, err, "The identity provider did not finish the login.")
+	case errors.Is(err, identity.ErrLogin):
+		return engine.Caller{}, escrow.Wrap(codeLoginFailed, err,
+			"The login was begun too long ago or elsewhere: begin again.")
+	case err != nil:
+		return engine.Caller{}, identityRefusal(err)
+	}
+
+	if isOperators {
+		return s.operatorCaller(claims)
+	}
+	return s.engine.AuthenticateUser(c.context(), provider, c.requestID, userClaims(claims))
 }
 
 // takeLogin returns the login that the browser has begun and that a state belongs to, once, and has

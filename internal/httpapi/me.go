@@ -14,7 +14,7 @@ type meView struct {
 	Restrict      *restrictionView      `json:"restrict,omitempty"`
 	Key           *APIKeyView           `json:"key,omitempty" doc:"The key that calls, or that the session acts for."`
 	User          *userView             `json:"user,omitempty" doc:"The user who calls."`
-	Groups        []string              `json:"groups,omitempty" doc:"The groups that the user's token named; for a session, at the login." nullable:"false"`
+	Groups        []string              `json:"groups,omitempty" doc:"The groups that the token of a person named; for a session, at the login." nullable:"false"`
 	Session       *sessionView          `json:"session,omitempty" doc:"The session that the request came with."`
 }
 
@@ -36,16 +36,15 @@ func (s *server) getMe(c *call) (reply, error) {
 	for _, permission := range c.caller.rights.Permissions.List() {
 		view.Permissions = append(view.Permissions, string(permission))
 	}
-	if c.caller.root {
-		return ok(view), nil
-	}
 
 	as := c.caller.as
-	view.InstitutionID = &c.caller.institution
-	if as.User.ID.IsZero() {
-		view.Key = new(viewKey(as.Key))
-	} else {
-		view.User, view.Groups = new(viewUser(as.User)), as.Membership.Groups
+	view.Groups = as.Membership.Groups
+	switch actor := as.Actor(); {
+	case actor.IsOperators():
+	case actor.IsUser():
+		view.InstitutionID, view.User = &c.caller.institution, new(viewUser(as.User))
+	default:
+		view.InstitutionID, view.Key = &c.caller.institution, new(viewKey(as.Key))
 	}
 	if as.Session != nil {
 		view.Session = new(c.viewSession(*as.Session))

@@ -226,10 +226,7 @@ func (r *route) codes() codes {
 	if !r.access.isPublic {
 		possible = append(possible, codeUnauthorized, escrow.CodeInvalidKey, codeAddressForbidden,
 			escrow.CodeInvalidToken, escrow.CodeTokenIssuerUnknown, escrow.CodeInvalidSession,
-			codeOriginNotAllowed, codeProviderUnavailable)
-	}
-	if len(r.access.oneOf) > 0 {
-		possible = append(possible, escrow.CodePermissionMissing)
+			codeOriginNotAllowed, codeProviderUnavailable, escrow.CodePermissionMissing)
 	}
 	if r.access.whole || r.tenant != noTenant && r.isJournaled() {
 		possible = append(possible, escrow.CodeKeyRestricted)

@@ -80,7 +80,7 @@ type positionEventView struct {
 	Reason    string          `json:"reason,omitempty"`
 	Metadata  escrow.Metadata `json:"metadata,omitempty"`
 	Erased    bool            `json:"erased,omitzero" doc:"Whether the event had a reason or metadata that were erased."`
-	Actor     escrow.Actor    `json:"actor" doc:"The id of an API key, root or system."`
+	Actor     escrow.Actor    `json:"actor" doc:"The id of an API key, a user or one of the operator's people, root or system."`
 	At        timestamp       `json:"at"`
 }
 

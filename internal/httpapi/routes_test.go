@@ -293,8 +293,8 @@ func (a agreed) want(by *caller, of target) (status int, code string) {
 		return 403, "permission_missing"
 	}
 	switch isSession := by.login != nil; {
-	// Sessions act for an institution's keys and people, and one does not begin with another.
-	case a.route == "POST /sessions" && (by.as == root || isSession):
+	// A session does not begin with another.
+	case a.route == "POST /sessions" && isSession:
 		return 403, "forbidden"
 	case a.route == "POST /auth/logout" && isSession:
 		return 204, ""

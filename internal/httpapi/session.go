@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"log/slog"
 	"net/http"
 
 	"github.com/escrowgrid/escrowgrid/internal/engine"
@@ -10,23 +11,23 @@ import (
 
 // sessionView is a session as the API shows it, without its token.
 type sessionView struct {
-	ID            escrow.SessionID     `json:"id"`
-	InstitutionID escrow.InstitutionID `json:"institutionId"`
-	Actor         escrow.Actor         `json:"actor" doc:"The key or the user that it acts for."`
-	IsCurrent     bool                 `json:"isCurrent" doc:"Whether the request came with this session."`
-	CreatedAt     timestamp            `json:"createdAt"`
-	LastSeenAt    timestamp            `json:"lastSeenAt" doc:"Up to two minutes late."`
-	EndsAt        timestamp            `json:"endsAt" doc:"When it ends at the latest; it ends earlier when it is not used for 30 minutes."`
-	Client        string               `json:"client" doc:"The address that it was begun from."`
-	Agent         string               `json:"agent,omitempty" doc:"What the browser calls itself."`
+	ID            escrow.SessionID      `json:"id"`
+	InstitutionID *escrow.InstitutionID `json:"institutionId,omitempty" doc:"Left out for a session of the operator's."`
+	Actor         escrow.Actor          `json:"actor" doc:"Whom it acts for: a key, a user, one of the operator's people, or root for the root key."`
+	IsCurrent     bool                  `json:"isCurrent" doc:"Whether the request came with this session."`
+	CreatedAt     timestamp             `json:"createdAt"`
+	LastSeenAt    timestamp             `json:"lastSeenAt" doc:"Up to two minutes late."`
+	EndsAt        timestamp             `json:"endsAt" doc:"When it ends at the latest; it ends earlier when it is not used for 30 minutes."`
+	Client        string                `json:"client" doc:"The address that it was begun from."`
+	Agent         string                `json:"agent,omitempty" doc:"What the browser calls itself."`
 }
 
 func (c *call) viewSession(s escrow.Session) sessionView {
 	current := c.caller.as.Session
 	return sessionView{
 		ID:            s.ID,
-		InstitutionID: s.InstitutionID,
-		Actor:         s.Actor(),
+		InstitutionID: shownInstitution(s.InstitutionID),
+		Actor:         s.Actor,
 		IsCurrent:     current != nil && current.ID == s.ID,
 		CreatedAt:     timestamp(s.CreatedAt),
 		LastSeenAt:    timestamp(s.LastSeenAt),
@@ -34,6 +35,14 @@ func (c *call) viewSession(s escrow.Session) sessionView {
 		Client:        s.Client,
 		Agent:         s.Agent,
 	}
+}
+
+// shownInstitution is the institution of a session; nil where it is the operator's.
+func shownInstitution(of escrow.InstitutionID) *escrow.InstitutionID {
+	if of.IsZero() {
+		return nil
+	}
+	return &of
 }
 
 // sessionCursor is a session's place in a list.
@@ -47,14 +56,16 @@ var createSessionOperation = operation{
 	refusals: codes{escrow.CodeForbidden, escrow.CodeKeyRotated},
 }
 
-// createSession begins a session for who calls with a key or a token, and has the browser keep it.
+// createSession begins a session for who calls with a key or a token, and has the browser keep it. A root
+// key that is being replaced is as a key that was rotated.
 func (s *server) createSession(c *call) (reply, error) {
 	if err := c.faults.Err(); err != nil {
 		return reply{}, err
 	}
-	if c.caller.root {
-		return reply{}, escrow.Errorf(escrow.CodeForbidden,
-			"Sessions are for keys and people of institutions, and not for the operator's.")
+
+	shown := c.caller.shown
+	if c.caller.as.Root && shown.way == wayKey && !isOneOf(shown.text, hashes(s.config.RootKey)) {
+		return reply{}, escrow.Errorf(escrow.CodeKeyRotated, "The root key is being replaced; use the new one.")
 	}
 	session, err := s.openSession(c, c.caller.as)
 	if err != nil {
@@ -63,13 +74,29 @@ func (s *server) createSession(c *call) (reply, error) {
 	return created("/sessions/"+session.ID.String(), c.viewSession(session)), nil
 }
 
-// openSession begins a session and has the browser keep its token.
+// openSession begins a session and has the browser keep its token. No journal tells of sessions; the log
+// says who began which one.
 func (s *server) openSession(c *call, as engine.Caller) (escrow.Session, error) {
 	session, token, err := s.engine.OpenSession(c.context(), as, c.client, c.request.UserAgent())
-	if err == nil {
-		c.setCookie(sessionCookie, token, session.EndsAt)
+	if err != nil {
+		return escrow.Session{}, err
 	}
-	return session, err
+	c.setCookie(sessionCookie, token, session.EndsAt)
+	s.log.LogAttrs(c.context(), slog.LevelInfo, "a session was begun",
+		c.sessionAttributes(session.InstitutionID, session.ID)...)
+	return session, nil
+}
+
+// sessionAttributes is what the log tells of a session that the caller has begun or ended.
+func (c *call) sessionAttributes(of escrow.InstitutionID, id escrow.SessionID) []slog.Attr {
+	attributes := []slog.Attr{
+		slog.String("session_id", id.String()), slog.String("actor", c.caller.name()),
+		slog.String("request_id", c.requestID),
+	}
+	if !of.IsZero() {
+		attributes = append(attributes, slog.String("institution_id", of.String()))
+	}
+	return attributes
 }
 
 // sessionQuery is the parameters of the list of all sessions.
@@ -80,21 +107,23 @@ type sessionQuery struct {
 
 var listOwnSessionsOperation = operation{
 	Operation: web.Operation{
-		ID: "listOwnSessions", Tag: "Sessions", Summary: "List one's own sessions",
+		ID: "listOwnSessions", Tag: "Sessions", Summary: "List one's own sessions; as root, the operator's",
 		Query: pageQuery{}, Answer: listView[sessionView]{},
 	},
 }
 
-// listOwnSessions answers the sessions that act for the caller. The operator has none.
+// listOwnSessions answers the sessions that act for the caller; of the operator's, to who may end them,
+// all.
 func (s *server) listOwnSessions(c *call) (reply, error) {
 	list := queryOf[pageQuery](c).read(&c.faults, "sessions")
 	if err := c.faults.Err(); err != nil {
 		return reply{}, err
 	}
-	if c.caller.root {
-		return listed(list, escrow.Page[escrow.Session]{}, c.viewSession, sessionCursor), nil
+	own := new(c.caller.actor())
+	if c.caller.endsSessionsOfOperators() {
+		own = nil
 	}
-	return c.listSessions(list, c.caller.institution, new(c.caller.actor()))
+	return c.listSessions(list, c.caller.institution, own)
 }
 
 var listSessionsOperation = operation{
@@ -128,14 +157,14 @@ func (c *call) listSessions(list listRequest, of escrow.InstitutionID, actor *es
 
 var endOwnSessionOperation = operation{
 	Operation: web.Operation{
-		ID: "endOwnSession", Tag: "Sessions", Summary: "End one of one's own sessions",
+		ID: "endOwnSession", Tag: "Sessions", Summary: "End one of one's own sessions; as root, one of the operator's",
 		Status: http.StatusNoContent, AnswerHeaders: headers{forgetCookieHeader, forgetPagesHeader},
 	},
 	refusals: codes{escrow.CodeSessionNotFound},
 }
 
-// endOwnSession ends a session that acts for the caller, at once and on every server. Another's is
-// answered as one that is not there.
+// endOwnSession ends a session that acts for the caller, at once and on every server; of the operator's,
+// for who may, any. Another's is answered as one that is not there.
 func (s *server) endOwnSession(c *call) (reply, error) {
 	if err := c.faults.Err(); err != nil {
 		return reply{}, err
@@ -146,7 +175,7 @@ func (s *server) endOwnSession(c *call) (reply, error) {
 	}
 
 	session, err := s.engine.Session(c.context(), c.caller.institution, id)
-	if err == nil && session.Actor() != c.caller.actor() {
+	if err == nil && session.Actor != c.caller.actor() && !c.caller.endsSessionsOfOperators() {
 		err = escrow.Errorf(escrow.CodeSessionNotFound, "There is no session %s.", id)
 	}
 	if err != nil {
@@ -181,8 +210,7 @@ func (c *call) endSession(of escrow.InstitutionID, id escrow.SessionID) (reply, 
 	if err := c.server.engine.EndSession(c.context(), of, id); err != nil {
 		return reply{}, err
 	}
-	c.server.log.Info("a session was ended", "session_id", id.String(), "institution_id", of.String(),
-		"actor", c.caller.name(), "request_id", c.requestID)
+	c.server.log.LogAttrs(c.context(), slog.LevelInfo, "a session was ended", c.sessionAttributes(of, id)...)
 	if current := c.caller.as.Session; current != nil && current.ID == id {
 		c.forgetSession()
 	}

@@ -2,8 +2,6 @@ package httpapi
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"slices"
 
@@ -12,19 +10,15 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/identity"
 )
 
-// Operators is where the operator's people come from, and which groups of them have which role.
-type Operators struct {
-	Provider    identity.Provider
-	RoleByGroup map[string]escrow.OperatorRole
-}
-
 // institutionHeader names the institution that a token is for, where several could be meant.
 const institutionHeader = "X-Institution-Id"
 
 // authenticateToken finds out whose token it is.
 func (s *server) authenticateToken(c *call, raw string) error {
 	err := s.identify(c, raw)
-	if code := escrow.ErrorCode(err); code == escrow.CodeInvalidToken || code == escrow.CodeTokenIssuerUnknown {
+	// Whoever is nobody here has no rate of their own.
+	nobody := []escrow.Code{escrow.CodeInvalidToken, escrow.CodeTokenIssuerUnknown, escrow.CodePermissionMissing}
+	if slices.Contains(nobody, escrow.ErrorCode(err)) {
 		return cmp.Or(s.limits.takeFailure(c.client), err)
 	}
 	return err
@@ -110,48 +104,24 @@ func (s *server) identifyUser(c *call, t token, operators, again bool) (engine.C
 	case len(could) > 1:
 		return engine.Caller{}, escrow.Errorf(escrow.CodeTokenIssuerUnknown,
 			"Several institutions take tokens of this issuer and audience: name yours in %s.", institutionHeader)
-	case isShared && !hasRole(provider, claims.Groups):
+	case isShared && !provider.HasRoleFor(claims.Groups):
 		return engine.Caller{}, unknownIssuer()
 	}
 	return s.engine.AuthenticateUser(c.context(), provider, c.requestID, userClaims(claims))
 }
 
-// hasRole reports whether one of some groups has a role.
-func hasRole(p escrow.IdentityProvider, groups []string) bool {
-	return slices.ContainsFunc(groups, func(group string) bool { return p.RoleByGroup[group] != "" })
-}
-
-// identifyOperator notes which of the operator's people has a token. In journals all of them are root;
-// the log tells them apart.
+// identifyOperator notes which of the operator's people has a token.
 func (s *server) identifyOperator(c *call, t token) error {
 	claims, err := s.verify(c, s.config.Operators.Provider, t.raw)
 	if err != nil {
 		return err
 	}
-	var roles []escrow.OperatorRole
-	for _, group := range claims.Groups {
-		if role, ok := s.config.Operators.RoleByGroup[group]; ok {
-			roles = append(roles, role)
-		}
+	known, err := s.operatorCaller(claims)
+	if err != nil {
+		return err
 	}
-	if len(roles) == 0 {
-		return escrow.Errorf(escrow.CodeInvalidToken, "The token names no group that has a role of the operator's.")
-	}
-
-	c.caller = caller{
-		known:    true,
-		root:     true,
-		operator: operatorName(claims),
-		rights:   escrow.RightsOfOperator(roles...),
-		shown:    credential{wayToken, t.raw},
-	}
+	c.caller = callerOf(known, credential{wayToken, t.raw})
 	return nil
-}
-
-// operatorName names one of the operator's people in the log, always the same, without telling who.
-func operatorName(claims identity.Claims) string {
-	hash := sha256.Sum256([]byte(claims.Issuer + "\n" + claims.Subject))
-	return hex.EncodeToString(hash[:8])
 }
 
 // verify verifies a token.

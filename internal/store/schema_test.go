@@ -24,7 +24,7 @@ type raw struct {
 	*sql.DB
 	name string
 	// literals writes the values that the databases spell differently: {id},
-	// {other}, {time}, {hash} and {short}, a hash that lacks a byte.
+	// {zero}, {other}, {time}, {hash} and {short}, a hash that lacks a byte.
 	literals *strings.Replacer
 }
 
@@ -37,14 +37,14 @@ func eachDatabase(t *testing.T, test func(*testing.T, raw)) {
 		path := filepath.Join(t.TempDir(), "e.db")
 		db, err := driver.Open("file:" + path)
 		test(t, migrated(t, "sqlite:"+path, raw{db, "sqlite", strings.NewReplacer(
-			"{id}", "x'"+id+"'", "{other}", "x'"+other+"'", "{time}", "0", "{hash}", "x'"+hash+"'", "{short}", "x'"+hash[2:]+"'",
+			"{id}", "x'"+id+"'", "{zero}", "x'"+strings.Repeat("0", 32)+"'", "{other}", "x'"+other+"'", "{time}", "0", "{hash}", "x'"+hash+"'", "{short}", "x'"+hash[2:]+"'",
 		)}, err))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		databaseURL := pgtest.Shared(t).NewDatabase(t)
 		db, err := sql.Open("pgx", databaseURL)
 		test(t, migrated(t, databaseURL, raw{db, "postgres", strings.NewReplacer(
-			"{id}", "'"+id+"'", "{other}", "'"+other+"'", "{time}", "'1970-01-01Z'", "{hash}", `'\x`+hash+"'", "{short}", `'\x`+hash[2:]+"'",
+			"{id}", "'"+id+"'", "{zero}", "'"+strings.Repeat("0", 32)+"'", "{other}", "'"+other+"'", "{time}", "'1970-01-01Z'", "{hash}", `'\x`+hash+"'", "{short}", `'\x`+hash[2:]+"'",
 		)}, err))
 	})
 }
@@ -236,8 +236,8 @@ func testOtherRows(t *testing.T, r raw) {
 		provider = "INSERT INTO identity_providers (client_id, claims, version, created_at, updated_at, issuer, institution_id, has_secret, secret_number, removed_at) VALUES ('c', '{}', 1, {time}, {time}, 'i', "
 		user     = "INSERT INTO users (institution_id, id, issuer, joined_at, updated_at, version, subject, suspended_at, suspensions) VALUES ({id}, {id}, 'i', {time}, {time}, 1, 's', "
 		secret   = "INSERT INTO secrets (institution_id, kind, subject, sealed_under, sealed) VALUES ({id}, 'k', 's', "
-		session  = `INSERT INTO sessions (institution_id, id, groups, suspensions, created_at, last_seen_at, ends_at, client, agent, hash, key_id, user_id, vouched_since)
-			VALUES ({id}, {id}, '[]', 0, {time}, {time}, {time}, 'c', 'a', `
+		session  = `INSERT INTO sessions (id, groups, suspensions, created_at, last_seen_at, ends_at, client, agent, institution_id, hash, actor, vouched_since, vouched_by)
+			VALUES ({id}, '[]', 0, {time}, {time}, {time}, 'c', 'a', `
 		policy   = "INSERT INTO policies (region, allowed_currencies, created_at, updated_at, institution_id) VALUES ('US', '[]', {time}, {time}, "
 		template = `INSERT INTO asset_templates (id, code, name, vertical, region, config, created_at, version, institution_id)
 			VALUES ({id}, 'c', 'n', 'v', 'r', '{}', {time}, 1, `
@@ -266,11 +266,14 @@ func testOtherRows(t *testing.T, r raw) {
 		{user, "NULL, 0)", ""}, // There is one.
 		{secret, "'k', NULL)", "'', NULL)"},
 		{secret, "'', {hash})", ""},
-		{session, "{hash}, NULL,NULL, {time})", "{hash}, {id}, NULL, NULL)"},
-		{session, "{hash}, {id}, {id}, {time})", ""},
-		{session, "{hash}, NULL, {id}, NULL)", ""},
-		{session, "{hash}, {id}, NULL, {time})", ""},
-		{session, "{short}, {id}, NULL, NULL)", ""},
+		{session, "{id}, {short}, 'key_1', NULL, NULL)", "{id}, {hash}, 'key_1', NULL, NULL)"},
+		{session, "{id}, {hash}, 'key_1', {time}, NULL)", ""},
+		{session, "{id}, {hash}, 'usr_1', NULL, NULL)", ""},
+		{session, "{id}, {hash}, 'system', NULL, NULL)", ""},
+		{session, "{id}, {hash}, 'root', NULL, {hash})", ""}, // The operator's are of no institution,
+		{session, "{zero}, {hash}, 'key_1', NULL, NULL)", ""},
+		{session, "{zero}, {hash}, 'root', NULL, NULL)", "{zero}, {hash}, 'root', NULL, {hash})"}, // and somebody vouches.
+		{session, "{zero}, {hash}, 'opr_1', NULL, {short})", ""},
 		{key, "{id}, 'admin', {short})", ""},
 		{key, "{other}, 'admin', {hash})", ""}, // There is no such institution.
 		{policy, "{other})", "{id})"},

@@ -11,12 +11,12 @@ var sessionTable = newTable("sessions", func(s *escrow.Session) []column {
 	return []column{
 		key("institution_id", uuidColumn(&s.InstitutionID)),
 		key("id", uuidColumn(&s.ID)),
-		fixed("key_id", optionalIDColumn(&s.KeyID)),
-		fixed("user_id", optionalIDColumn(&s.UserID)),
+		fixed("actor", actorColumn(&s.Actor)),
 		fixed("hash", hashColumn((*[32]byte)(&s.Hash))),
 		fixed("groups", wordsColumn(&s.Groups)),
 		fixed("suspensions", bigintColumn(&s.Suspensions)),
 		fixed("vouched_since", optionalTimeColumn(&s.VouchedSince)),
+		fixed("vouched_by", bytesColumn(&s.VouchedBy)),
 		fixed("created_at", timeColumn(&s.CreatedAt)),
 		changing("last_seen_at", timeColumn(&s.LastSeenAt)),
 		fixed("ends_at", timeColumn(&s.EndsAt)),
@@ -24,14 +24,6 @@ var sessionTable = newTable("sessions", func(s *escrow.Session) []column {
 		fixed("agent", textColumn(&s.Agent)),
 	}
 }, purged())
-
-// ofActor is the condition that sessions act for somebody, and what it takes.
-func ofActor(actor escrow.Actor) (column string, id any) {
-	if actor.IsUser() {
-		return "user_id", idArg(actor.User)
-	}
-	return "key_id", idArg(actor.Key)
-}
 
 // AddSession adds a session, and ends the oldest ones of whom it acts for beyond escrow.MaxSessions.
 func (s *Store) AddSession(ctx context.Context, session escrow.Session) error {
@@ -41,17 +33,14 @@ func (s *Store) AddSession(ctx context.Context, session escrow.Session) error {
 	if err != nil {
 		return Failure(err)
 	}
-	column, id := ofActor(session.Actor())
-	_, err = s.database.exec(ctx, sessionsBeyond(column),
-		[]any{idArg(session.InstitutionID), id, int64(escrow.MaxSessions)})
+	_, err = s.database.exec(ctx, sessionsBeyond,
+		[]any{idArg(session.InstitutionID), session.Actor.String(), int64(escrow.MaxSessions)})
 	return Failure(err)
 }
 
 // sessionsBeyond ends the sessions of one actor that are older than so many.
-func sessionsBeyond(column string) string {
-	return `DELETE FROM sessions WHERE institution_id = $1 AND id IN (
-		SELECT id FROM sessions WHERE institution_id = $1 AND ` + column + ` = $2 ORDER BY id DESC LIMIT 1000 OFFSET $3)`
-}
+const sessionsBeyond = `DELETE FROM sessions WHERE institution_id = $1 AND id IN (
+	SELECT id FROM sessions WHERE institution_id = $1 AND actor = $2 ORDER BY id DESC LIMIT 1000 OFFSET $3)`
 
 // SessionByHash returns the session of a token, or CodeInvalidSession, whether it has ended or not. Whoever
 // asks shares one query at a time with all others, as in KeyByHash.
@@ -78,7 +67,8 @@ func (s *Store) sessionsByHash(
 
 var sessionsByHashQuery = "SELECT " + sessionTable.list + " FROM sessions WHERE hash IN (" + places(1, maxHashes) + ")"
 
-// Session returns one session of an institution, or CodeSessionNotFound, whether it has ended or not.
+// Session returns one session of an institution, or of the operator for the zero id, whether it has ended or
+// not; or CodeSessionNotFound.
 func (s *Store) Session(
 	ctx context.Context, institution escrow.InstitutionID, id escrow.SessionID,
 ) (escrow.Session, error) {
@@ -87,16 +77,15 @@ func (s *Store) Session(
 	return must(session, found, err, escrow.CodeSessionNotFound, "session", id)
 }
 
-// Sessions returns a page of an institution's sessions, whether they have ended or not; with an actor, of
-// those that act for it.
+// Sessions returns a page of the sessions of an institution, or of the operator for the zero id, whether they
+// have ended or not; with an actor, of those that act for it.
 func (s *Store) Sessions(
 	ctx context.Context, institution escrow.InstitutionID, actor *escrow.Actor, page escrow.PageRequest,
 ) (escrow.Page[escrow.Session], error) {
 	l := listOf(sessionTable, "id")
 	l.where("institution_id = %s", idArg(institution))
 	if actor != nil {
-		column, id := ofActor(*actor)
-		l.where(column+" = %s", id)
+		l.where("actor = %s", actor.String())
 	}
 	return idPage(ctx, s.database, l, escrow.Period{}, page, sessionTable.scan)
 }

@@ -299,11 +299,8 @@ func calls(ctx context.Context, of escrow.InstitutionID) []storeCall {
 		{"SecretKeys", func(s *Store) error { _, err := s.SecretKeys(ctx); return err }},
 		{"SecretsUnder", func(s *Store) error { _, err := s.SecretsUnder(ctx, "k", OwnedSecret{}, 1); return err }},
 		{"SealAnew", func(s *Store) error { _, err := s.SealAnew(ctx, OwnedSecret{}, nil, ""); return err }},
-		{"AddSession for a key", func(s *Store) error {
-			return s.AddSession(ctx, escrow.Session{InstitutionID: of, KeyID: escrow.KeyID{1}})
-		}},
-		{"AddSession for a user", func(s *Store) error {
-			return s.AddSession(ctx, escrow.Session{InstitutionID: of, ID: escrow.SessionID{1}, UserID: escrow.UserID{1}, VouchedSince: new(time.Now())})
+		{"AddSession", func(s *Store) error {
+			return s.AddSession(ctx, escrow.Session{InstitutionID: of, Actor: escrow.ActorKey(escrow.KeyID{1})})
 		}},
 		{"SessionByHash", func(s *Store) error { _, err := s.SessionByHash(ctx, escrow.SecretHash{1}); return err }},
 		{"Session", func(s *Store) error { _, err := s.Session(ctx, of, escrow.SessionID{2}); return err }},

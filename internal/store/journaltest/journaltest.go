@@ -177,7 +177,8 @@ func (w *Writer) Clerk(e Example) (keys [2]escrow.KeyID) {
 }
 
 // People sets an identity provider with a client's secret, has two people join, of whom one is renamed,
-// suspended and restored, and the other one suspended, and removes the provider: eight entries.
+// suspended and restored, and the other one suspended by one of the operator's people, and removes the
+// provider: eight entries.
 func (w *Writer) People(e Example) (ids [2]escrow.UserID) {
 	w.tb.Helper()
 	of, membership := e.Institution, escrow.Membership{Issuer: "https://id.example.com/a", Groups: []string{"clerks"}}
@@ -197,7 +198,13 @@ func (w *Writer) People(e Example) (ids [2]escrow.UserID) {
 		Actor: escrow.ActorUser(ids[0]), Membership: membership,
 		Command: escrow.NewUpdateUser(escrow.PersonInput{Name: "Ada Lovelace", Email: "ada@example.com"}),
 	})
-	w.Do(of, escrow.SuspendUser{User: ids[0]}, escrow.RestoreUser{User: ids[0]}, escrow.SuspendUser{User: ids[1]}, escrow.RemoveIdentityProvider{})
+	w.Do(of, escrow.SuspendUser{User: ids[0]}, escrow.RestoreUser{User: ids[0]})
+	w.do(of, escrow.Request{
+		Actor:        escrow.ActorOperator(escrow.NewOperatorID("https://login.example.com", "ada")),
+		OperatorRole: escrow.OperatorRoleRoot,
+		Command:      escrow.SuspendUser{User: ids[1]},
+	})
+	w.Do(of, escrow.RemoveIdentityProvider{})
 	return ids
 }
 

@@ -174,12 +174,15 @@ func testSecretsAnew(f *fixture) {
 func (f *fixture) session(of escrow.InstitutionID, actor escrow.Actor) escrow.Session {
 	f.moment()
 	s := escrow.Session{
-		ID: f.uuid(), InstitutionID: of, KeyID: actor.Key, UserID: actor.User, CreatedAt: f.now, LastSeenAt: f.now,
+		ID: f.uuid(), InstitutionID: of, Actor: actor, CreatedAt: f.now, LastSeenAt: f.now,
 		EndsAt: f.now.Add(time.Hour), Client: "2001:db8::1", Agent: "«agent»",
 	}
 	s.Hash = escrow.HashSecret(s.ID.String())
 	if actor.IsUser() {
 		s.Groups, s.Suspensions, s.VouchedSince = []string{"a,b", "銀行"}, 3, new(f.now.Add(-time.Hour))
+	}
+	if actor.IsOperators() {
+		s.Groups, s.VouchedBy = []string{"platform"}, slices.Repeat([]byte{7}, 32)
 	}
 	return s
 }
@@ -238,6 +241,46 @@ func testSessions(f *fixture) {
 	if _, err := f.SessionByHash(ctx, all[0].Hash); escrow.ErrorCode(err) != escrow.CodeInvalidSession {
 		f.t.Errorf("the token of a session that was ended is answered with %v", err)
 	}
+}
+
+// The operator's sessions are of no institution, and all of them can be listed together.
+func testSessionsOfTheOperator(f *fixture) {
+	ctx := f.t.Context()
+	of, nobody := f.institution(), escrow.InstitutionID{}
+	person, other := escrow.ActorOperator(escrow.OperatorID(f.uuid())), escrow.ActorOperator(escrow.OperatorID(f.uuid()))
+	all := []escrow.Session{
+		f.session(nobody, person), f.session(nobody, escrow.ActorRoot()), f.session(nobody, other), f.session(nobody, person),
+		f.session(of, escrow.ActorKey(escrow.KeyID(person.Operator))),
+	}
+	for _, s := range all {
+		if err := f.AddSession(ctx, s); err != nil {
+			f.t.Fatal(err)
+		}
+		got, err := f.SessionByHash(ctx, s.Hash)
+		f.compare("session of a token", s, got, true, err)
+		got, err = f.Session(ctx, s.InstitutionID, s.ID)
+		f.compare("session", s, got, true, err)
+	}
+	for actor, want := range map[*escrow.Actor][]escrow.Session{
+		nil: all[:4], &person: {all[0], all[3]}, &other: {all[2]}, new(escrow.ActorRoot()): {all[1]},
+	} {
+		got, err := f.Sessions(ctx, nobody, actor, everything())
+		f.compare(fmt.Sprint("sessions of the operator, of ", actor), want, got.Items, true, err)
+	}
+
+	ended, err := f.EndSession(ctx, of, all[0].ID)
+	f.compare("to end one as if it was an institution's", false, ended, true, err)
+	ended, err = f.EndSession(ctx, nobody, all[0].ID)
+	f.compare("to end one", true, ended, true, err)
+	for range escrow.MaxSessions + 1 {
+		if err := f.AddSession(ctx, f.session(nobody, escrow.ActorRoot())); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	got, err := f.Sessions(ctx, nobody, new(escrow.ActorRoot()), everything())
+	f.compare("the newest of the root key", escrow.MaxSessions, len(got.Items), true, err)
+	got, err = f.Sessions(ctx, nobody, &person, everything())
+	f.compare("those of a person", all[3:4], got.Items, true, err)
 }
 
 func testTooManySessions(f *fixture) {

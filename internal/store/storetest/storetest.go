@@ -65,6 +65,7 @@ func RunMigrated(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"secrets are sealed anew, key by key", testSecretsAnew, true},
 		{"a session is found by its token, and ends", testSessions, false},
 		{"the oldest of too many sessions end", testTooManySessions, false},
+		{"sessions of the operator", testSessionsOfTheOperator, false},
 		{"sessions that have ended are purged", testPurgeSessions, true},
 		{"the longest overdue position is due first", testDuePositions, true},
 		{"old idempotency records are purged", testPurgeRecords, true},

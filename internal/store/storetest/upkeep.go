@@ -165,13 +165,15 @@ func testEndedContext(f *fixture) {
 		"Secret":           func() error { _, _, err := f.Secret(ended, of, s.secrets[1].SecretName); return err },
 		"SecretKeys":       func() error { _, err := f.SecretKeys(ended); return err },
 		"SessionByHash":    func() error { _, err := f.SessionByHash(ended, s.keys[0].Hash); return err },
-		"AddSession":       func() error { return f.AddSession(ended, escrow.Session{InstitutionID: of, KeyID: s.keys[0].ID}) },
-		"EndSession":       func() error { _, err := f.EndSession(ended, of, escrow.SessionID{}); return err },
-		"NoteSessions":     func() error { return f.NoteSessions(ended, []escrow.Session{{InstitutionID: of}}) },
-		"Roles":            func() error { _, err := f.Roles(ended, of); return err },
-		"KeyUses":          func() error { _, err := f.KeyUses(ended, of, []escrow.KeyID{s.keys[0].ID}); return err },
-		"NoteKeyUses":      func() error { return f.NoteKeyUses(ended, []escrow.KeyUse{{InstitutionID: of}}) },
-		"ExpiringKeys":     func() error { _, err := f.ExpiringKeys(ended, f.now, f.now, 1); return err },
+		"AddSession": func() error {
+			return f.AddSession(ended, escrow.Session{InstitutionID: of, Actor: escrow.ActorKey(s.keys[0].ID)})
+		},
+		"EndSession":   func() error { _, err := f.EndSession(ended, of, escrow.SessionID{}); return err },
+		"NoteSessions": func() error { return f.NoteSessions(ended, []escrow.Session{{InstitutionID: of}}) },
+		"Roles":        func() error { _, err := f.Roles(ended, of); return err },
+		"KeyUses":      func() error { _, err := f.KeyUses(ended, of, []escrow.KeyID{s.keys[0].ID}); return err },
+		"NoteKeyUses":  func() error { return f.NoteKeyUses(ended, []escrow.KeyUse{{InstitutionID: of}}) },
+		"ExpiringKeys": func() error { _, err := f.ExpiringKeys(ended, f.now, f.now, 1); return err },
 		"CountExpiringKeys": func() error {
 			_, err := f.CountExpiringKeys(ended, f.now, f.now)
 			return err

@@ -866,31 +866,25 @@ UPDATE secrets
     SET sealed = $1, sealed_under = $2
     WHERE institution_id = $3 AND kind = $4 AND subject = $5 AND sealed = $6;
 
--- AddSession for a key on SQLite, for each row; AddSession for a user on SQLite, for each row
-INSERT INTO sessions (institution_id, id, key_id, user_id, hash, groups, suspensions, vouched_since,
+-- AddSession on SQLite, for each row
+INSERT INTO sessions (institution_id, id, actor, hash, groups, suspensions, vouched_since, vouched_by,
         created_at, last_seen_at, ends_at, client, agent)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
 
--- AddSession for a key on PostgreSQL; AddSession for a user on PostgreSQL
-INSERT INTO sessions (institution_id, id, key_id, user_id, hash, groups, suspensions, vouched_since,
+-- AddSession on PostgreSQL
+INSERT INTO sessions (institution_id, id, actor, hash, groups, suspensions, vouched_since, vouched_by,
         created_at, last_seen_at, ends_at, client, agent) SELECT * FROM unnest($1::uuid[], $2::uuid[],
-        $3::uuid[], $4::uuid[], $5::bytea[], $6::text[], $7::bigint[], $8::timestamptz[], $9::timestamptz[],
+        $3::text[], $4::bytea[], $5::text[], $6::bigint[], $7::timestamptz[], $8::bytea[], $9::timestamptz[],
         $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[]);
 
--- AddSession for a key
+-- AddSession
 DELETE
     FROM sessions
     WHERE institution_id = $1 AND id IN (SELECT id FROM sessions WHERE institution_id = $1
-        AND key_id = $2 ORDER BY id DESC LIMIT 1000 OFFSET $3);
-
--- AddSession for a user
-DELETE
-    FROM sessions
-    WHERE institution_id = $1 AND id IN (SELECT id FROM sessions WHERE institution_id = $1
-        AND user_id = $2 ORDER BY id DESC LIMIT 1000 OFFSET $3);
+        AND actor = $2 ORDER BY id DESC LIMIT 1000 OFFSET $3);
 
 -- SessionByHash
-SELECT institution_id, id, key_id, user_id, hash, groups, suspensions, vouched_since, created_at,
+SELECT institution_id, id, actor, hash, groups, suspensions, vouched_since, vouched_by, created_at,
         last_seen_at, ends_at, client, agent
     FROM sessions
     WHERE hash IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
@@ -899,7 +893,7 @@ SELECT institution_id, id, key_id, user_id, hash, groups, suspensions, vouched_s
         $61, $62, $63, $64);
 
 -- Session
-SELECT institution_id, id, key_id, user_id, hash, groups, suspensions, vouched_since, created_at,
+SELECT institution_id, id, actor, hash, groups, suspensions, vouched_since, vouched_by, created_at,
         last_seen_at, ends_at, client, agent
     FROM sessions
     WHERE institution_id = $1 AND id = $2;
@@ -1465,38 +1459,31 @@ SELECT institution_id, id, issuer, subject, display_name, email, joined_at, upda
     ORDER BY id ASC LIMIT 101;
 
 -- Sessions
-SELECT institution_id, id, key_id, user_id, hash, groups, suspensions, vouched_since, created_at,
+SELECT institution_id, id, actor, hash, groups, suspensions, vouched_since, vouched_by, created_at,
         last_seen_at, ends_at, client, agent
     FROM sessions
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 101;
 
 -- Sessions, after a cursor
-SELECT institution_id, id, key_id, user_id, hash, groups, suspensions, vouched_since, created_at,
+SELECT institution_id, id, actor, hash, groups, suspensions, vouched_since, vouched_by, created_at,
         last_seen_at, ends_at, client, agent
     FROM sessions
     WHERE institution_id = $1 AND id > $2
     ORDER BY id ASC LIMIT 101;
 
 -- Sessions, before a cursor
-SELECT institution_id, id, key_id, user_id, hash, groups, suspensions, vouched_since, created_at,
+SELECT institution_id, id, actor, hash, groups, suspensions, vouched_since, vouched_by, created_at,
         last_seen_at, ends_at, client, agent
     FROM sessions
     WHERE institution_id = $1 AND id < $2
     ORDER BY id DESC LIMIT 101;
 
--- Sessions, of a key
-SELECT institution_id, id, key_id, user_id, hash, groups, suspensions, vouched_since, created_at,
+-- Sessions, of a key; Sessions, of a user
+SELECT institution_id, id, actor, hash, groups, suspensions, vouched_since, vouched_by, created_at,
         last_seen_at, ends_at, client, agent
     FROM sessions
-    WHERE institution_id = $1 AND key_id = $2
-    ORDER BY id ASC LIMIT 101;
-
--- Sessions, of a user
-SELECT institution_id, id, key_id, user_id, hash, groups, suspensions, vouched_since, created_at,
-        last_seen_at, ends_at, client, agent
-    FROM sessions
-    WHERE institution_id = $1 AND user_id = $2
+    WHERE institution_id = $1 AND actor = $2
     ORDER BY id ASC LIMIT 101;
 
 -- Templates

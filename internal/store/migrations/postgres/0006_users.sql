@@ -53,31 +53,32 @@ CREATE TABLE secrets (
 -- A server looks whether it has all keys, and secrets are sealed anew key by key.
 CREATE INDEX secrets_key ON secrets (sealed_under, institution_id, kind, subject);
 
--- What browsers act with for keys and users: no part of the books.
+-- What browsers act with for keys and people: no part of the books. The operator's have the zero institution.
 CREATE TABLE sessions (
     institution_id uuid NOT NULL,
     id             uuid NOT NULL,
-    key_id         uuid, -- whom it acts for: a key,
-    user_id        uuid, -- or a user
+    actor          text COLLATE "C" NOT NULL, -- whom it acts for
     hash           bytea NOT NULL CHECK (octet_length(hash) = 32), -- SHA-256 of the token
-    groups         text NOT NULL, -- JSON array: those that the user's token named
+    groups         text NOT NULL, -- JSON array: those that the token of a person named
     suspensions    bigint NOT NULL, -- the user's at the login
     vouched_since  timestamptz, -- the identity provider's created_at at the login
+    vouched_by     bytea CHECK (octet_length(vouched_by) = 32), -- what ties it to the operator's configuration
     created_at     timestamptz NOT NULL,
     last_seen_at   timestamptz NOT NULL,
     ends_at        timestamptz NOT NULL,
     client         text NOT NULL, -- an address
     agent          text NOT NULL,
     PRIMARY KEY (institution_id, id),
-    CHECK ((key_id IS NULL) <> (user_id IS NULL)),
-    CHECK ((user_id IS NULL) = (vouched_since IS NULL))
+    -- Those of institutions act for keys and users, those of the operator for its people and the root key.
+    CHECK (substr(actor, 1, 4) IN ('key_', 'usr_', 'opr_', 'root')),
+    CHECK ((substr(actor, 1, 4) = 'usr_') = (vouched_since IS NOT NULL)),
+    CHECK ((substr(actor, 1, 4) IN ('opr_', 'root')) = (vouched_by IS NOT NULL)),
+    CHECK ((institution_id = '00000000-0000-0000-0000-000000000000') = (vouched_by IS NOT NULL))
 );
 
 -- Not unique, as that of keys is not.
 CREATE INDEX sessions_hash ON sessions (hash);
 
-CREATE INDEX sessions_key ON sessions (institution_id, key_id, id) WHERE key_id IS NOT NULL;
-
-CREATE INDEX sessions_user ON sessions (institution_id, user_id, id) WHERE user_id IS NOT NULL;
+CREATE INDEX sessions_actor ON sessions (actor, institution_id, id);
 
 CREATE INDEX sessions_end ON sessions (ends_at);

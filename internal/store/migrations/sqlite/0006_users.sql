@@ -53,32 +53,33 @@ CREATE TABLE secrets (
 -- A server looks whether it has all keys, and secrets are sealed anew key by key.
 CREATE INDEX secrets_key ON secrets (sealed_under, institution_id, kind, subject);
 
--- What browsers act with for keys and users: no part of the books.
+-- What browsers act with for keys and people: no part of the books. The operator's have the zero institution.
 CREATE TABLE sessions (
     institution_id blob NOT NULL,
     id             blob NOT NULL,
-    key_id         blob, -- whom it acts for: a key,
-    user_id        blob, -- or a user
+    actor          text NOT NULL, -- whom it acts for
     hash           blob NOT NULL CHECK (length(hash) = 32), -- SHA-256 of the token
-    groups         text NOT NULL, -- JSON array: those that the user's token named
+    groups         text NOT NULL, -- JSON array: those that the token of a person named
     suspensions    integer NOT NULL, -- the user's at the login
     vouched_since  integer, -- the identity provider's created_at at the login
+    vouched_by     blob CHECK (length(vouched_by) = 32), -- what ties it to the operator's configuration
     created_at     integer NOT NULL,
     last_seen_at   integer NOT NULL,
     ends_at        integer NOT NULL,
     client         text NOT NULL, -- an address
     agent          text NOT NULL,
     PRIMARY KEY (institution_id, id),
-    CHECK ((key_id IS NULL) <> (user_id IS NULL)),
-    CHECK ((user_id IS NULL) = (vouched_since IS NULL))
+    -- Those of institutions act for keys and users, those of the operator for its people and the root key.
+    CHECK (substr(actor, 1, 4) IN ('key_', 'usr_', 'opr_', 'root')),
+    CHECK ((substr(actor, 1, 4) = 'usr_') = (vouched_since IS NOT NULL)),
+    CHECK ((substr(actor, 1, 4) IN ('opr_', 'root')) = (vouched_by IS NOT NULL)),
+    CHECK ((institution_id = zeroblob(16)) = (vouched_by IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 
 -- Not unique, as that of keys is not.
 CREATE INDEX sessions_hash ON sessions (hash);
 
-CREATE INDEX sessions_key ON sessions (institution_id, key_id, id) WHERE key_id IS NOT NULL;
-
-CREATE INDEX sessions_user ON sessions (institution_id, user_id, id) WHERE user_id IS NOT NULL;
+CREATE INDEX sessions_actor ON sessions (actor, institution_id, id);
 
 CREATE INDEX sessions_end ON sessions (ends_at);
 
@@ -91,6 +92,5 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('secrets', 'secrets_key', '1000 900 10 5 1'),
     ('sessions', 'sessions', '100000 100 1'),
     ('sessions', 'sessions_hash', '100000 1'),
-    ('sessions', 'sessions_key', '10000 10 5 1'),
-    ('sessions', 'sessions_user', '90000 90 5 1'),
+    ('sessions', 'sessions_actor', '100000 5 5 1'),
     ('sessions', 'sessions_end', '100000 1');
