@@ -92,3 +92,43 @@ func benchmarkStep(b *testing.B, databaseURL string, events int) {
 		call(path, tooMuch, http.StatusUnprocessableEntity)
 	}
 }
+
+// BenchmarkCredentials reads a position with each thing that one can come with: what it costs to find out who
+// that is.
+func BenchmarkCredentials(b *testing.B) {
+	b.Run("sqlite", func(b *testing.B) { benchmarkCredentials(b, onSQLite(b)) })
+	b.Run("postgres", func(b *testing.B) { benchmarkCredentials(b, pgtest.Shared(b).NewDatabase(b)) })
+}
+
+func benchmarkCredentials(b *testing.B, databaseURL string) {
+	var server *http.Server
+	s := serve(b, databaseURL, func(s *settings) {
+		s.Logger = slog.New(slog.DiscardHandler)
+		s.RateLimit.Enabled = false
+		server = s.server
+	})
+	bank, from := s.bank(b), s.issuer(b)
+	from.setFor(b, bank, fields{"staff": "operator"})
+	token := from.token(b, staff, nil)
+	cookie := s.cookie(b, s.As("").Post(b, "/sessions", "", token).Want(b, http.StatusCreated))
+	path := "/positions/" + poster(b, server, bank.Admin.Key)("/positions", bank.claim().String(), http.StatusCreated).ID
+
+	for _, way := range []struct{ name, header string }{
+		{"key", "X-API-KEY: " + bank.Admin.Key}, {"token", token}, {"session", cookie},
+	} {
+		name, value, _ := strings.Cut(way.header, ": ")
+		b.Run(way.name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					request := httptest.NewRequestWithContext(b.Context(), http.MethodGet, path, nil)
+					request.Header.Set(name, value)
+					recorder := httptest.NewRecorder()
+					if server.Handler.ServeHTTP(recorder, request); recorder.Code != http.StatusOK {
+						b.Errorf("%d: %s", recorder.Code, recorder.Body)
+					}
+				}
+			})
+		})
+	}
+}

@@ -118,6 +118,10 @@ func (s *service) peopleCallers(t *testing.T, b bank, from issuer) (callers []*c
 	t.Helper()
 	person := func(as string) *caller {
 		token := from.token(t, []string{as}, fields{"sub": as, "name": as})
+		if as == noRole {
+			// Who has never had a role never comes in.
+			s.As("").Get(t, "/me", from.token(t, []string{"admin"}, fields{"sub": as, "name": as})).Want(t, 200)
+		}
 		id := s.As("").Get(t, "/me", token).Want(t, 200).Text("actor")
 		return &caller{name: "a person who is " + as, as: as, headers: []string{token}, id: id}
 	}

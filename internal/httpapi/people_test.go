@@ -29,20 +29,20 @@ type issuer struct {
 	s   *service
 }
 
-func (s *service) issuer(t *testing.T) issuer {
+func (s *service) issuer(t testing.TB) issuer {
 	t.Helper()
 	key := identitytest.NewKey(t, "k1", jose.ES256)
 	return issuer{identitytest.StartForge(t, key.Public()), key, s}
 }
 
 // setFor has the people of an institution come from the provider.
-func (i issuer) setFor(t *testing.T, b bank, roles fields) {
+func (i issuer) setFor(t testing.TB, b bank, roles fields) {
 	t.Helper()
 	b.Admin.Put(t, "/institutions/"+b.ID+"/identity-provider", providerOf(i.Issuer, roles).String()).Want(t, 200)
 }
 
 // token is the header with a token of a person in some groups.
-func (i issuer) token(t *testing.T, groups []string, changes fields) string {
+func (i issuer) token(t testing.TB, groups []string, changes fields) string {
 	t.Helper()
 	claims := fields{"groups": groups, "name": "Ada Lovelace", "email": "ada@example.com"}
 	maps.Copy(claims, changes)
