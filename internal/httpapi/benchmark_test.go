@@ -125,7 +125,8 @@ func benchmarkCredentials(b *testing.B, databaseURL string) {
 					request.Host = "localhost" // It decides on the name of the cookie.
 					request.Header.Set(name, value)
 					recorder := httptest.NewRecorder()
-					if server.Handler.ServeHTTP(recorder, request); recorder.Code != http.StatusOK {
+					server.Handler.ServeHTTP(recorder, request)
+					if recorder.Code != http.StatusOK {
 						b.Errorf("%d: %s", recorder.Code, recorder.Body)
 					}
 				}

@@ -29,24 +29,24 @@ type issuer struct {
 	s   *service
 }
 
-func (s *service) issuer(t testing.TB) issuer {
-	t.Helper()
-	key := identitytest.NewKey(t, "k1", jose.ES256)
-	return issuer{identitytest.StartForge(t, key.Public()), key, s}
+func (s *service) issuer(tb testing.TB) issuer {
+	tb.Helper()
+	key := identitytest.NewKey(tb, "k1", jose.ES256)
+	return issuer{identitytest.StartForge(tb, key.Public()), key, s}
 }
 
 // setFor has the people of an institution come from the provider.
-func (i issuer) setFor(t testing.TB, b bank, roles fields) {
-	t.Helper()
-	b.Admin.Put(t, "/institutions/"+b.ID+"/identity-provider", providerOf(i.Issuer, roles).String()).Want(t, 200)
+func (i issuer) setFor(tb testing.TB, b bank, roles fields) {
+	tb.Helper()
+	b.Admin.Put(tb, "/institutions/"+b.ID+"/identity-provider", providerOf(i.Issuer, roles).String()).Want(tb, 200)
 }
 
 // token is the header with a token of a person in some groups.
-func (i issuer) token(t testing.TB, groups []string, changes fields) string {
-	t.Helper()
+func (i issuer) token(tb testing.TB, groups []string, changes fields) string {
+	tb.Helper()
 	claims := fields{"groups": groups, "name": "Ada Lovelace", "email": "ada@example.com"}
 	maps.Copy(claims, changes)
-	return "Authorization: Bearer " + i.key.Sign(t, nil, i.Claims(i.s.clock.now(), claims))
+	return "Authorization: Bearer " + i.key.Sign(tb, nil, i.Claims(i.s.clock.now(), claims))
 }
 
 var staff = []string{"staff"}
