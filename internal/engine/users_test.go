@@ -192,17 +192,17 @@ func TestATokenIsOfTheProviderThatThereIs(t *testing.T) {
 		provider := accept[escrow.IdentityProvider](servers[0], setProvider(of, nil))
 		elsewhere := provider
 		elsewhere.InstitutionID = other
-		login("of an institution without one", elsewhere, claimsOf(of, "1"), escrow.CodeTokenIssuerUnknown)
-		login("of another issuer", provider, claimsOf(other, "1"), escrow.CodeTokenIssuerUnknown)
-		login("without a subject", provider, claimsOf(of, ""), escrow.CodeInvalidToken)
-		login("with a subject that no database takes", provider, claimsOf(of, "a\x00"), escrow.CodeInvalidToken)
+		login("of an institution without one", elsewhere, claimsOf(of, "1", "admins"), escrow.CodeTokenIssuerUnknown)
+		login("of another issuer", provider, claimsOf(other, "1", "admins"), escrow.CodeTokenIssuerUnknown)
+		login("without a subject", provider, claimsOf(of, "", "admins"), escrow.CodeInvalidToken)
+		login("with a subject that no database takes", provider, claimsOf(of, "a\x00", "admins"), escrow.CodeInvalidToken)
 		older := provider
 		provider = accept[escrow.IdentityProvider](servers[1], setProvider(of, func(in *escrow.ProviderInput) { in.Audience = new("api") }))
-		login("verified with what the provider was", older, claimsOf(of, "1"), escrow.CodeTokenIssuerUnknown)
+		login("verified with what the provider was", older, claimsOf(of, "1", "admins"), escrow.CodeTokenIssuerUnknown)
 		if entries := servers[0].journal(of, escrow.EntryFilter{Kinds: []escrow.Kind{escrow.KindUserJoined}}); len(entries) > 0 {
 			t.Errorf("%d users have joined", len(entries))
 		}
-		if _, err := servers[0].AuthenticateUser(t.Context(), provider, "r", claimsOf(of, "1")); err != nil {
+		if _, err := servers[0].AuthenticateUser(t.Context(), provider, "r", claimsOf(of, "1", "admins")); err != nil {
 			t.Error(err)
 		}
 	})
