@@ -63,7 +63,7 @@ func TestLogsAPersonInAtARealProvider(t *testing.T) {
 			if err := json.Unmarshal(kept, &login); err != nil {
 				t.Fatal(err)
 			}
-			claims, err := v.Finish(t.Context(), provider, login, callback(p.LogIn(t, begun.AuthURL, identitytest.OtherPerson)))
+			claims, err := v.Finish(t.Context(), provider, login, callback(p.LogIn(t, begun.AuthURL, identitytest.OtherPerson).Query()))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -127,7 +127,7 @@ func TestRefusesToFinishOtherLogins(t *testing.T) {
 		}, ErrLogin, "not begun"},
 		"another's code, injected": {func(t *testing.T, v fixture, provider *Provider, _ *Login, back *Callback) {
 			other := begin(t, v, *provider)
-			back.Code = p.LogIn(t, other.AuthURL, identitytest.OtherPerson).Get("code")
+			back.Code = p.LogIn(t, other.AuthURL, identitytest.OtherPerson).Query().Get("code")
 		}, ErrRefused, "invalid_grant"},
 		"another nonce": {func(_ *testing.T, _ fixture, _ *Provider, login *Login, _ *Callback) {
 			login.Nonce = secret()
@@ -164,7 +164,7 @@ func TestRefusesToFinishOtherLogins(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			v, provider := start(t, p.HTTP()), realProvider(p)
 			login := begin(t, v, provider)
-			back := callback(p.LogIn(t, login.AuthURL, identitytest.Person))
+			back := callback(p.LogIn(t, login.AuthURL, identitytest.Person).Query())
 			c.change(t, v, &provider, &login, &back)
 			claims, err := v.Finish(t.Context(), provider, login, back)
 			wantError(t, err, c.kind, c.reason)
