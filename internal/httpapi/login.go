@@ -201,7 +201,7 @@ func (s *server) finishedBy(c *call, pending pendingLogin, back identity.Callbac
 	}
 	isOperators := pending.Institution.IsZero()
 	if !isOperators {
-		if with.ClientSecret, err = s.engine.ClientSecret(c.context(), pending.Institution); err != nil {
+		if with.ClientSecret, err = s.engine.ClientSecret(c.context(), provider); err != nil {
 			return engine.Caller{}, err
 		}
 	}
