@@ -98,6 +98,8 @@ func TestNoOtherPageUsesASession(t *testing.T) {
 		"of a longer host":       {page, "Origin: http://" + host + ".evil.example.com"},
 		"of a host as a user":    {page, "Origin: http://" + host + "@evil.example.com"},
 		"of another scheme":      {page, "Origin: ftp://" + host},
+		"with a user":            {page, "Origin: http://evil.example.com@" + host},
+		"with a path":            {page, ours + "/evil"},
 		"with two origins":       {page, ours, "Origin: https://evil.example.com"},
 		"that crosses sites":     {page, ours, "Sec-Fetch-Site: cross-site"},
 		"that is a form's":       {page, ours, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"},
