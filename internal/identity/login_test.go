@@ -2,6 +2,7 @@ package identity
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -216,6 +217,7 @@ func TestVerifiesWhatEndsALogin(t *testing.T) {
 		"UserInfo of somebody else":     {describe: map[string]any{"userinfo_endpoint": userinfo}, userinfo: map[string]any{"sub": "id2"}, kind: ErrInvalid, reason: "somebody else"},
 		"UserInfo that cannot be asked": {describe: map[string]any{"userinfo_endpoint": userinfo}, kind: ErrUnavailable, reason: "userinfo_endpoint"},
 		"UserInfo with bad groups":      {describe: map[string]any{"userinfo_endpoint": userinfo}, userinfo: map[string]any{"sub": "id1", "groups": 1}, kind: ErrInvalid, reason: "groups"},
+		"UserInfo with long groups":     {describe: map[string]any{"userinfo_endpoint": userinfo}, userinfo: map[string]any{"sub": "id1", "groups": longGroups(65)}, kind: ErrInvalid, reason: "32768 bytes together"},
 		"UserInfo that is not needed":   {exchange: exchange{claims: map[string]any{"groups": "a", "name": "", "email": ""}}, describe: map[string]any{"userinfo_endpoint": userinfo}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -343,4 +345,12 @@ func TestEndlessAnswersEndALogin(t *testing.T) {
 	})
 	_, err := v.Finish(t.Context(), forged(f), login, Callback{State: login.State, Code: "code"})
 	wantError(t, err, ErrUnavailable, "too large")
+}
+
+// longGroups are groups with names of 512 characters.
+func longGroups(count int) (groups []string) {
+	for i := range count {
+		groups = append(groups, fmt.Sprintf("%0512d", i))
+	}
+	return groups
 }
