@@ -174,7 +174,7 @@ func peoplePanels() []panel {
 			unit:  "ops",
 			queries: []query{
 				{
-					expr:   rate("status", "escrowgrid_http_requests_total", `route="/auth/callback"`),
+					expr:   rate("status", "escrowgrid_http_requests_total", `route=~"/auth/callback.*"`),
 					legend: "logins {{status}}",
 				},
 				{

@@ -47,19 +47,29 @@ func (e *Engine) sealed(request escrow.Request) (escrow.Request, error) {
 }
 
 // ClientSecret returns the secret of the client that the platform is to an institution's identity provider,
-// empty where it is a public client. It is CodeProviderNotFound where no provider is set,
-// CodeEncryptionKeyMissing where the keyring does not have the key of the secret, and CodeInternal where
-// the secret is gone or was sealed for another place: somebody has changed the database.
-func (e *Engine) ClientSecret(ctx context.Context, of escrow.InstitutionID) (string, error) {
-	provider, err := e.store.IdentityProvider(ctx, of)
-	if err != nil || !provider.HasSecret {
+// as IdentityProvider has returned it, empty where it is a public client. It is CodeTokenIssuerUnknown where
+// another provider, or none, has taken its place or anything of it was changed: what one issuer was told is
+// never told to another. It is CodeEncryptionKeyMissing where the keyring does not have the key of the secret,
+// and CodeInternal where the secret is gone or was sealed for another place: somebody has changed the database.
+func (e *Engine) ClientSecret(ctx context.Context, provider escrow.IdentityProvider) (string, error) {
+	if !provider.HasSecret {
+		return "", nil
+	}
+	of, name := provider.InstitutionID, escrow.ClientSecretName()
+	kept, found, err := e.store.Secret(ctx, of, name)
+	if err != nil {
 		return "", err
 	}
-	name := escrow.ClientSecretName()
-	kept, found, err := e.store.Secret(ctx, of, name)
+
+	// The provider is asked for after its secret, and anew, so that the two belong together.
+	current, err := e.store.IdentityProvider(WithSnapshot(ctx), of)
 	switch {
+	case escrow.ErrorCode(err) == escrow.CodeProviderNotFound:
+		return "", escrow.UnknownIssuer()
 	case err != nil:
 		return "", err
+	case current.Version != provider.Version:
+		return "", escrow.UnknownIssuer()
 	case !found:
 		return "", store.Failure(fmt.Errorf("the secret %s of %s in %s is gone", name.Kind, name.Subject, of))
 	case e.config.Keyring == nil:

@@ -27,13 +27,45 @@ func setSecret(of escrow.InstitutionID, secret string) escrow.Request {
 
 func (s *server) checkSecret(what string, of escrow.InstitutionID, want string) {
 	s.t.Helper()
-	got, err := s.ClientSecret(context.Background(), of)
-	if _, none := s.IdentityProvider(context.Background(), of); none != nil && escrow.ErrorCode(err) == escrow.CodeProviderNotFound {
+	got, err := s.clientSecret(of)
+	if escrow.ErrorCode(err) == escrow.CodeProviderNotFound {
 		err = nil
 	}
 	if got != want || err != nil {
 		s.t.Errorf("%s: the secret is %q, %v; want %q", what, got, err, want)
 	}
+}
+
+// clientSecret returns the secret of the client at the provider that there is.
+func (s *server) clientSecret(of escrow.InstitutionID) (string, error) {
+	provider, err := s.IdentityProvider(context.Background(), of)
+	if err != nil {
+		return "", err
+	}
+	return s.ClientSecret(context.Background(), provider)
+}
+
+// Who logs in at a provider while another takes its place brings it no secret of that one's.
+func TestNoProviderIsToldTheSecretOfAnother(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, d database) {
+		servers := d.pair(t, keyring(1))
+		of := servers[0].institution()
+		moved := setProvider(of, func(in *escrow.ProviderInput) {
+			in.Issuer, in.ClientSecret = "https://other.example.com", new("of the other")
+		})
+		for i, change := range []escrow.Request{moved, setSecret(of, "changed"), root(of, escrow.RemoveIdentityProvider{})} {
+			accept[escrow.IdentityProvider](servers[0], setSecret(of, fmt.Sprint("of the one ", i)))
+			ctx := engine.WithSnapshot(t.Context())
+			before, err := servers[1].IdentityProvider(ctx, of)
+			if err != nil {
+				t.Fatal(err)
+			}
+			accept[escrow.IdentityProvider](servers[0], change)
+			if secret, err := servers[1].ClientSecret(ctx, before); escrow.ErrorCode(err) != escrow.CodeTokenIssuerUnknown || secret != "" {
+				t.Errorf("after the change %d, the provider before is told %q, %v", i, secret, err)
+			}
+		}
+	})
 }
 
 func TestAClientSecretIsKeptSealed(t *testing.T) {
@@ -74,14 +106,14 @@ func TestASealedSecretIsBoundToItsPlace(t *testing.T) {
 		d.exec(t, swap, "UPDATE secrets SET sealed = (SELECT sealed FROM secrets LIMIT 1)")
 		opened := 0
 		for _, of := range []escrow.InstitutionID{one, other} {
-			if secret, err := s.ClientSecret(t.Context(), of); err == nil {
+			if secret, err := s.clientSecret(of); err == nil {
 				opened++
 			} else if escrow.ErrorCode(err) != escrow.CodeInternal || secret != "" {
 				t.Errorf("it opens as %q, %v", secret, err)
 			}
 		}
 		d.exec(t, "DELETE FROM secrets", "DELETE FROM secrets")
-		if secret, err := s.ClientSecret(t.Context(), one); escrow.ErrorCode(err) != escrow.CodeInternal || secret != "" {
+		if secret, err := s.clientSecret(one); escrow.ErrorCode(err) != escrow.CodeInternal || secret != "" {
 			t.Errorf("a secret that is gone is %q, %v", secret, err)
 		}
 		if opened != 1 {
@@ -138,7 +170,7 @@ func TestSecretsAreRotated(t *testing.T) {
 		if err := wrong.CheckSecrets(t.Context()); err == nil || !strings.Contains(err.Error(), id) {
 			t.Errorf("a server without the key %s is told %v", id, err)
 		}
-		if secret, err := wrong.ClientSecret(t.Context(), institutions[0]); escrow.ErrorCode(err) != escrow.CodeEncryptionKeyMissing {
+		if secret, err := wrong.clientSecret(institutions[0]); escrow.ErrorCode(err) != escrow.CodeEncryptionKeyMissing {
 			t.Errorf("without its key the secret is %q, %v", secret, err)
 		}
 		if rotated, err := wrong.RotateSecrets(t.Context()); rotated != 0 || err == nil || !strings.Contains(err.Error(), id) {

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -47,7 +48,8 @@ func (b bank) trust(t *testing.T, provider *identitytest.Provider, changes field
 	for name, value := range changes {
 		set = set.with(name, value)
 	}
-	b.Admin.Put(t, "/institutions/"+b.ID+"/identity-provider", set.String()).Want(t, 200)
+	done := b.Admin.Put(t, "/institutions/"+b.ID+"/identity-provider", set.String()).Want(t, 200)
+	provider.SendBackTo(done.Text("redirectUri"))
 }
 
 // Whoever can read what a provider publishes, has a client or an institution of their own, or tokens for
@@ -181,22 +183,33 @@ func (s *service) login(t *testing.T, b bank, provider *identitytest.Provider, p
 	t.Helper()
 	begun := s.As("").Get(t, "/auth/login?institutionId="+b.ID).Want(t, 302)
 	back := provider.LogIn(t, begun.Header.Get("Location"), person)
-	return login{"Cookie: escrowgrid-login=" + cookieOf(t, begun, "escrowgrid-login").Value, "/auth/callback?" + back.Encode()}
+	return login{"Cookie: escrowgrid-login=" + cookieOf(t, begun, "escrowgrid-login").Value, back.RequestURI()}
 }
 
 // with is the login with another's code, as whoever has got hold of that would try.
-func (l login) with(t *testing.T, code login) string {
+func (l login) with(t *testing.T, code string) string {
 	t.Helper()
-	query := func(l login) url.Values {
-		parsed, err := url.Parse(l.callback)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return parsed.Query()
+	mixed, query := l.at(t)
+	query.Set("code", code)
+	mixed.RawQuery = query.Encode()
+	return mixed.String()
+}
+
+// at is the address of the callback, and its query.
+func (l login) at(t *testing.T) (address *url.URL, query url.Values) {
+	t.Helper()
+	address, err := url.Parse(l.callback)
+	if err != nil {
+		t.Fatal(err)
 	}
-	mixed := query(l)
-	mixed.Set("code", query(code).Get("code"))
-	return "/auth/callback?" + mixed.Encode()
+	query = address.Query()
+	return address, query
+}
+
+func (l login) code(t *testing.T) string {
+	t.Helper()
+	_, query := l.at(t)
+	return query.Get("code")
 }
 
 // sessionless fails where an answer has the browser keep a session.
@@ -229,7 +242,7 @@ func TestNoLoginIsMixedWithAnother(t *testing.T) {
 		victim, attacker := s.login(t, b, provider, identitytest.Person), s.login(t, b, provider, identitytest.OtherPerson)
 		refused("an attacker's callback in the victim's browser", attacker.callback, victim.cookie)
 		refused("the victim's callback in the attacker's browser", victim.callback, attacker.cookie)
-		refused("the victim's code in the attacker's login", attacker.with(t, victim), attacker.cookie)
+		refused("the victim's code in the attacker's login", attacker.with(t, victim.code(t)), attacker.cookie)
 		// Nor does any of that end the victim's own login.
 		browser.Get(t, victim.callback, victim.cookie).Want(t, 303)
 
@@ -247,6 +260,51 @@ func TestNoLoginIsMixedWithAnother(t *testing.T) {
 		browser.Get(t, "/me", s.cookie(t, done)).Want(t, 200)
 		browser.Get(t, "/me", "Cookie: escrowgrid=egs_"+strings.Repeat("0", 49)).Refused(t, 401, "invalid_session")
 		refused("a callback once more", made.callback, made.cookie)
+	})
+}
+
+// An attacker has an institution and a provider of their own, and sends a person who logs in there on to the
+// person's provider, with a login of the attacker's that waits for the code. That provider does not say who
+// answers (RFC 9207): the code must not get to the attacker's.
+func TestNoProviderGetsTheCodeOfAnother(t *testing.T) {
+	eachStoreTrusting(t, func(t *testing.T, s *service, provider *identitytest.Provider) {
+		provider.SetGroups(identitytest.Person, "staff")
+		b, theirs, browser := s.bank(t), s.bank(t), s.As("")
+		b.trust(t, provider, fields{"clientSecret": identitytest.Secret})
+		evil := s.issuer(t)
+		evil.setFor(t, theirs, fields{"staff": "operator"})
+		var stolen string
+		evil.Answer(identitytest.TokenPath, func(w http.ResponseWriter, r *http.Request) {
+			stolen = r.PostFormValue("code")
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, `{"error": "invalid_grant"}`)
+		})
+
+		waits := browser.Get(t, "/auth/login?institutionId="+b.ID).Want(t, 302)
+		trap := browser.Get(t, "/auth/login?institutionId="+theirs.ID).Want(t, 302)
+		trapped, err := url.Parse(trap.Header.Get("Location"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		on, err := url.Parse(waits.Header.Get("Location"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		asks := on.Query()
+		state := asks.Get("state")
+		asks.Set("state", trapped.Query().Get("state"))
+		on.RawQuery = asks.Encode()
+
+		back := provider.LogIn(t, on.String(), identitytest.Person)
+		browser.Get(t, back.RequestURI(), "Cookie: escrowgrid-login="+cookieOf(t, trap, "escrowgrid-login").Value).Refused(t, 400, "login_failed")
+		if stolen != "" {
+			t.Error("the code of the person's provider was sent to the attacker's")
+		}
+		l := login{"Cookie: escrowgrid-login=" + cookieOf(t, waits, "escrowgrid-login").Value, back.Path + "?state=" + url.QueryEscape(state)}
+		taken := browser.Get(t, l.with(t, stolen), l.cookie)
+		sessionless(t, taken)
+		taken.Refused(t, 400, "login_failed")
 	})
 }
 
@@ -302,7 +360,7 @@ func TestACallbackThatIsSentAgainBeginsNothing(t *testing.T) {
 		"access_token": "x", "token_type": "Bearer", "id_token": from.key.Sign(t, nil, claims),
 	})
 
-	callback := "/auth/callback?code=any&state=" + url.QueryEscape(at.Query().Get("state"))
+	callback := callbackOf(t, at) + "?code=any&state=" + url.QueryEscape(at.Query().Get("state"))
 	with := "Cookie: escrowgrid-login=" + cookieOf(t, begun, "escrowgrid-login").Value
 	browser.Get(t, callback, with).Want(t, 303)
 	again := browser.Get(t, callback, with)
@@ -311,6 +369,16 @@ func TestACallbackThatIsSentAgainBeginsNothing(t *testing.T) {
 	if sessions := b.Admin.Walk(t, "/institutions/"+b.ID+"/sessions", "id"); len(sessions) != 1 || from.Asked(identitytest.TokenPath) != 1 {
 		t.Errorf("the sessions are %v, the provider was asked for tokens %d times", sessions, from.Asked(identitytest.TokenPath))
 	}
+}
+
+// callbackOf is the path that a provider is asked to send the browser back to.
+func callbackOf(t *testing.T, at *url.URL) string {
+	t.Helper()
+	back, err := url.Parse(at.Query().Get("redirect_uri"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return back.Path
 }
 
 // A browser can come back to another server than the one that sent it away, and no two take one login.

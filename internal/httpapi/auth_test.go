@@ -54,6 +54,18 @@ func TestHowAKeyIsSent(t *testing.T) {
 	}
 }
 
+// The operator chooses keys as they like, also in the form of a token: three parts with dots between them.
+func TestTheOperatorsKeysCanLookLikeTokens(t *testing.T) {
+	const root, metrics = "root.of-the-operator_0123456789.0123456789", "metrics.of-the-operator_0123456789.0123456789"
+	people := serve(t, onSQLite(t), func(c *settings) { c.RootKey, c.PreviousRootKey, c.MetricsKey = "", root, metrics }).As("")
+	if me := people.Get(t, "/me", "Authorization: Bearer "+root).Want(t, 200); me.Text("actor") != "root" {
+		t.Errorf("the root key is %s", me)
+	}
+	people.Get(t, "/metrics", "Authorization: Bearer "+metrics).Want(t, 200)
+	people.Get(t, "/me", "Authorization: Bearer "+metrics).Refused(t, 401, "invalid_api_key")
+	people.Get(t, "/me", "Authorization: Bearer "+root+"0").Refused(t, 401, "invalid_token")
+}
+
 func TestMetricsKeyReadsMetricsAlone(t *testing.T) {
 	s := serve(t, onSQLite(t), nil)
 	s.As(metricsKey).Get(t, "/metrics").Want(t, 200)

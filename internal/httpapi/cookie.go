@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 
@@ -110,7 +109,5 @@ func (s *server) isOurs(origin string, r *http.Request) bool {
 	if s.config.PublicURL != "" {
 		return origin == s.config.PublicURL
 	}
-	parsed, err := url.Parse(origin)
-	return err == nil && parsed.Host != "" && strings.EqualFold(parsed.Host, r.Host) &&
-		(parsed.Scheme == "https" || parsed.Scheme == "http" && isLoopback(r.Host))
+	return strings.EqualFold(origin, "https://"+r.Host) || isLoopback(r.Host) && strings.EqualFold(origin, "http://"+r.Host)
 }

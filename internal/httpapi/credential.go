@@ -52,10 +52,16 @@ func (s *server) presented(r *http.Request) (credential, error) {
 		return credential{}, escrow.Errorf(codeUnauthorized, "X-API-KEY and Authorization carry different keys.")
 	case header != "":
 		return credential{wayKey, header}, nil
-	case identity.LooksLikeToken(bearer):
+	case identity.LooksLikeToken(bearer) && !s.isOperatorsKey(bearer):
 		return credential{wayToken, bearer}, nil
 	}
 	return credential{wayKey, bearer}, nil
+}
+
+// isOperatorsKey reports whether a text is one of the keys that the operator has chosen. Those can look like
+// tokens, which the keys of institutions never do.
+func (s *server) isOperatorsKey(text string) bool {
+	return isOneOf(text, s.rootHashes) || isOneOf(text, s.metricsHashes)
 }
 
 // presentedSession reads the cookie of a session.

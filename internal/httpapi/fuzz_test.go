@@ -175,7 +175,7 @@ func testRandomRequests(t *testing.T, s *service) {
 	}
 	// What is closed would take nothing of what the others make.
 	table := slices.DeleteFunc(slices.Clone(contractTable), func(route agreed) bool { return strings.HasSuffix(route.route, "/close") })
-	table = append(table, agreed{route: "GET /auth/login"}, agreed{route: "GET /auth/callback"})
+	table = append(table, agreed{route: "GET /auth/login"}, agreed{route: "GET /auth/callback"}, agreed{route: "GET /auth/callback/{id}"})
 	commands := slices.DeleteFunc(slices.Clone(table), func(route agreed) bool { return route.body == nil })
 	slices.Reverse(commands) // What comes first is drawn more often.
 	creations := slices.DeleteFunc(slices.Clone(commands), func(route agreed) bool { return route.status != http.StatusCreated })

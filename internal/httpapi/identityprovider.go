@@ -69,7 +69,7 @@ func (s *server) viewProvider(p escrow.IdentityProvider) providerView {
 		Audience:    p.Audience,
 		Claims:      claimsView{Groups: "groups", Name: "name", Email: "email"},
 		RoleByGroup: p.RoleByGroup,
-		RedirectURI: s.redirectURI(),
+		RedirectURI: s.redirectURI(p.InstitutionID),
 		Version:     p.Version,
 		CreatedAt:   timestamp(p.CreatedAt),
 		UpdatedAt:   timestamp(p.UpdatedAt),

@@ -15,7 +15,9 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/vault"
 )
 
-// callbackPath is where providers send browsers back to.
+// callbackPath is where the provider of the operator's people sends browsers back to. That of an institution
+// sends them to the institution's id below it: a code that comes back to another path than its login began
+// with was not given out by the login's provider, and is not for it to see (RFC 9700, 4.4).
 const callbackPath = "/auth/callback"
 
 const (
@@ -37,12 +39,21 @@ type pendingLogin struct {
 // loginPlace is what the cookie is sealed for.
 var loginPlace = vault.Place{Kind: "login", Row: "cookie"}
 
-// redirectURI is where providers send browsers back to; empty where logins cannot be begun.
-func (s *server) redirectURI() string {
-	if s.config.PublicURL == "" || s.config.Keyring == nil || s.config.Identity == nil {
+// takesLogins reports whether logins can be begun.
+func (s *server) takesLogins() bool {
+	return s.config.PublicURL != "" && s.config.Keyring != nil && s.config.Identity != nil
+}
+
+// redirectURI is where the provider of an institution sends browsers back to or, for the zero id, that of the
+// operator's people; empty where logins cannot be begun.
+func (s *server) redirectURI(of escrow.InstitutionID) string {
+	switch {
+	case !s.takesLogins():
 		return ""
+	case of.IsZero():
+		return s.config.PublicURL + callbackPath
 	}
-	return s.config.PublicURL + callbackPath
+	return s.config.PublicURL + callbackPath + "/" + of.String()
 }
 
 // beginLogin sends the browser to the identity provider of an institution or, where none is named, to that
@@ -61,7 +72,7 @@ func (s *server) beginLogin(c *call) (reply, error) {
 		return reply{}, err
 	}
 
-	redirectURI := s.redirectURI()
+	redirectURI := s.redirectURI(of)
 	if redirectURI == "" {
 		return reply{}, escrow.Errorf(codeLoginNotConfigured,
 			"The server takes no logins with a browser: the operator has not set PUBLIC_URL, or no encryption key.")
@@ -190,7 +201,7 @@ func (s *server) finishedBy(c *call, pending pendingLogin, back identity.Callbac
 	}
 	isOperators := pending.Institution.IsZero()
 	if !isOperators {
-		if with.ClientSecret, err = s.engine.ClientSecret(c.context(), pending.Institution); err != nil {
+		if with.ClientSecret, err = s.engine.ClientSecret(c.context(), provider); err != nil {
 			return engine.Caller{}, err
 		}
 	}
@@ -219,7 +230,7 @@ func (s *server) takeLogin(c *call, state string) (pending pendingLogin, err err
 	failed := escrow.Errorf(codeLoginFailed,
 		"The browser has begun no such login, or has finished it before: begin again.")
 	cookies := c.request.CookiesNamed(s.cookieName(c.request, loginCookie))
-	if s.redirectURI() == "" || len(cookies) != 1 {
+	if !s.takesLogins() || len(cookies) != 1 {
 		return pending, failed
 	}
 	sealed, err := base64.RawURLEncoding.DecodeString(cookies[0].Value)
@@ -231,8 +242,10 @@ func (s *server) takeLogin(c *call, state string) (pending pendingLogin, err err
 		return pending, failed
 	}
 
-	// A page of another site that makes up a state must not end the login that is under way.
-	if subtle.ConstantTimeCompare([]byte(state), []byte(pending.Login.State)) != 1 {
+	// A page of another site that makes up a state must not end the login that is under way, nor a provider
+	// that has handed the state on to another.
+	if subtle.ConstantTimeCompare([]byte(state), []byte(pending.Login.State)) != 1 ||
+		s.redirectURI(pending.Institution) != s.config.PublicURL+c.request.URL.Path {
 		return pending, failed
 	}
 	c.forgetCookie(loginCookie)

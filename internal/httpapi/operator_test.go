@@ -181,7 +181,8 @@ func TestTheOperatorsPeopleLogInWithABrowser(t *testing.T) {
 			}
 			kept := "Cookie: escrowgrid-login=" + cookieOf(t, begun, "escrowgrid-login").Value
 			back := provider.LogIn(t, at.String(), identitytest.Person)
-			callback := "/auth/callback?" + back.Encode()
+			callback := back.RequestURI()
+			browser.Get(t, "/auth/callback/"+b.ID+"?"+back.RawQuery, kept).Refused(t, 400, "login_failed")
 			browser.Get(t, callback).Refused(t, 400, "login_failed")
 			other := "Cookie: escrowgrid-login=" + cookieOf(t, browser.Get(t, "/auth/login").Want(t, 302), "escrowgrid-login").Value
 			browser.Get(t, callback, other).Refused(t, 400, "login_failed")
@@ -214,7 +215,7 @@ func TestTheOperatorsPeopleLogInWithABrowser(t *testing.T) {
 			begun = browser.Get(t, "/auth/login").Want(t, 302)
 			kept = "Cookie: escrowgrid-login=" + cookieOf(t, begun, "escrowgrid-login").Value
 			back = provider.LogIn(t, begun.Header.Get("Location"), identitytest.Person)
-			browser.Get(t, "/auth/callback?"+back.Encode(), kept).Refused(t, 403, "permission_missing")
+			browser.Get(t, back.RequestURI(), kept).Refused(t, 403, "permission_missing")
 			browser.Get(t, "/me", with).Want(t, 200) // The groups are those of the login.
 		})
 	}

@@ -156,6 +156,7 @@ func (s *server) table() []route {
 		// Browsers are sent here and there; no client calls these.
 		{pattern: "GET /auth/login", access: public, unlisted: true, handle: s.beginLogin},
 		{pattern: "GET " + callbackPath, access: public, unlisted: true, handle: s.finishLogin},
+		{pattern: "GET " + callbackPath + "/{id}", access: public, unlisted: true, handle: s.finishLogin},
 
 		// What keys may do. The built-in roles are those of all institutions.
 		{

@@ -98,6 +98,8 @@ func TestNoOtherPageUsesASession(t *testing.T) {
 		"of a longer host":       {page, "Origin: http://" + host + ".evil.example.com"},
 		"of a host as a user":    {page, "Origin: http://" + host + "@evil.example.com"},
 		"of another scheme":      {page, "Origin: ftp://" + host},
+		"with a user":            {page, "Origin: http://evil.example.com@" + host},
+		"with a path":            {page, ours + "/evil"},
 		"with two origins":       {page, ours, "Origin: https://evil.example.com"},
 		"that crosses sites":     {page, ours, "Sec-Fetch-Site: cross-site"},
 		"that is a form's":       {page, ours, "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate"},
@@ -197,7 +199,11 @@ func TestLogsInWithABrowser(t *testing.T) {
 	begin := "/auth/login?institutionId=" + b.ID
 	browser.Get(t, begin).Refused(t, 404, "identity_provider_not_found")
 	set := providerOf(provider.Issuer, fields{"staff": "operator"}).with("clientSecret", identitytest.Secret)
-	b.Admin.Put(t, "/institutions/"+b.ID+"/identity-provider", set.String()).Want(t, 200)
+	kept := b.Admin.Put(t, "/institutions/"+b.ID+"/identity-provider", set.String()).Want(t, 200)
+	if back := kept.Text("redirectUri"); back != identitytest.RedirectURI+"/"+b.ID {
+		t.Errorf("the provider is to send browsers back to %s", back)
+	}
+	provider.SendBackTo(kept.Text("redirectUri"))
 
 	for _, elsewhere := range []string{"https://evil.example.com", "//evil.example.com", `/\evil.example.com`, "evil", "/a%0d%0ab\n", "/" + strings.Repeat("x", 512)} {
 		browser.Get(t, begin+"&returnTo="+url.QueryEscape(elsewhere)).Refused(t, 422, "invalid_input", "returnTo")
@@ -206,14 +212,17 @@ func TestLogsInWithABrowser(t *testing.T) {
 	browser.Get(t, "/auth/login?institutionId=x").Refused(t, 422, "invalid_input", "institutionId")
 
 	begun := browser.Get(t, begin+"&returnTo=/console%3Fpage=2").Want(t, 302)
-	kept := cookieOf(t, begun, "escrowgrid-login")
-	if !kept.HttpOnly || kept.MaxAge > 600 || kept.MaxAge <= 0 || len(kept.Value) > 3800 {
-		t.Errorf("the cookie of the login is %v", kept)
+	cookie := cookieOf(t, begun, "escrowgrid-login")
+	if !cookie.HttpOnly || cookie.MaxAge > 600 || cookie.MaxAge <= 0 || len(cookie.Value) > 3800 {
+		t.Errorf("the cookie of the login is %v", cookie)
 	}
 	back := provider.LogIn(t, begun.Header.Get("Location"), identitytest.Person)
-	callback, with := "/auth/callback?"+back.Encode(), "Cookie: escrowgrid-login="+kept.Value
-	forged := url.Values{"code": back["code"], "state": {"made up"}}
-	browser.Get(t, "/auth/callback?"+forged.Encode(), with).Refused(t, 400, "login_failed")
+	callback, with := back.RequestURI(), "Cookie: escrowgrid-login="+cookie.Value
+	forged := url.Values{"code": back.Query()["code"], "state": {"made up"}}
+	browser.Get(t, back.Path+"?"+forged.Encode(), with).Refused(t, 400, "login_failed")
+	for _, elsewhere := range []string{"/auth/callback", "/auth/callback/x", "/auth/callback/" + s.bank(t).ID} {
+		browser.Get(t, elsewhere+"?"+back.RawQuery, with).Refused(t, 400, "login_failed")
+	}
 	browser.Get(t, callback).Refused(t, 400, "login_failed")
 	browser.Get(t, callback, with[:len(with)-2]+"AA").Refused(t, 400, "login_failed")
 	foreign := cookieOf(t, browser.Get(t, begin).Want(t, 302), "escrowgrid-login")

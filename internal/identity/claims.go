@@ -23,6 +23,9 @@ const (
 	maxGroups = 200
 	// maxGroup has room for the path of a group in a directory.
 	maxGroup = 512
+	// maxGroupsBytes bounds the names of all groups together, in bytes. A token has room for half of that; what
+	// a provider answers beside it could be more, and each session of the person keeps it.
+	maxGroupsBytes = 32 << 10
 	// maxText bounds names and e-mail addresses.
 	maxText = 320
 	// maxSeconds is the end of the year 9999, beyond which times cannot be written.
@@ -265,7 +268,7 @@ func (m members) groups(path string) ([]string, error) {
 // distinctGroups returns every group once. Too many are an error: of a part of them, the one
 // that matters may not be in it.
 func distinctGroups(groups []string) ([]string, error) {
-	seen := make(map[string]bool, len(groups))
+	seen, bytes := make(map[string]bool, len(groups)), 0
 	distinct := make([]string, 0, len(groups))
 	for _, group := range groups {
 		if group == "" || seen[group] {
@@ -276,10 +279,14 @@ func distinctGroups(groups []string) ([]string, error) {
 		}
 		seen[group] = true
 		distinct = append(distinct, group)
+		bytes += len(group)
 	}
 
 	if len(distinct) > maxGroups {
 		return nil, invalid("it has more than " + strconv.Itoa(maxGroups) + " groups")
+	}
+	if bytes > maxGroupsBytes {
+		return nil, invalid("its groups have names of more than " + strconv.Itoa(maxGroupsBytes) + " bytes together")
 	}
 	return distinct, nil
 }

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -63,7 +64,7 @@ func TestLogsAPersonInAtARealProvider(t *testing.T) {
 			if err := json.Unmarshal(kept, &login); err != nil {
 				t.Fatal(err)
 			}
-			claims, err := v.Finish(t.Context(), provider, login, callback(p.LogIn(t, begun.AuthURL, identitytest.OtherPerson)))
+			claims, err := v.Finish(t.Context(), provider, login, callback(p.LogIn(t, begun.AuthURL, identitytest.OtherPerson).Query()))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -127,7 +128,7 @@ func TestRefusesToFinishOtherLogins(t *testing.T) {
 		}, ErrLogin, "not begun"},
 		"another's code, injected": {func(t *testing.T, v fixture, provider *Provider, _ *Login, back *Callback) {
 			other := begin(t, v, *provider)
-			back.Code = p.LogIn(t, other.AuthURL, identitytest.OtherPerson).Get("code")
+			back.Code = p.LogIn(t, other.AuthURL, identitytest.OtherPerson).Query().Get("code")
 		}, ErrRefused, "invalid_grant"},
 		"another nonce": {func(_ *testing.T, _ fixture, _ *Provider, login *Login, _ *Callback) {
 			login.Nonce = secret()
@@ -164,7 +165,7 @@ func TestRefusesToFinishOtherLogins(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			v, provider := start(t, p.HTTP()), realProvider(p)
 			login := begin(t, v, provider)
-			back := callback(p.LogIn(t, login.AuthURL, identitytest.Person))
+			back := callback(p.LogIn(t, login.AuthURL, identitytest.Person).Query())
 			c.change(t, v, &provider, &login, &back)
 			claims, err := v.Finish(t.Context(), provider, login, back)
 			wantError(t, err, c.kind, c.reason)
@@ -216,6 +217,7 @@ func TestVerifiesWhatEndsALogin(t *testing.T) {
 		"UserInfo of somebody else":     {describe: map[string]any{"userinfo_endpoint": userinfo}, userinfo: map[string]any{"sub": "id2"}, kind: ErrInvalid, reason: "somebody else"},
 		"UserInfo that cannot be asked": {describe: map[string]any{"userinfo_endpoint": userinfo}, kind: ErrUnavailable, reason: "userinfo_endpoint"},
 		"UserInfo with bad groups":      {describe: map[string]any{"userinfo_endpoint": userinfo}, userinfo: map[string]any{"sub": "id1", "groups": 1}, kind: ErrInvalid, reason: "groups"},
+		"UserInfo with long groups":     {describe: map[string]any{"userinfo_endpoint": userinfo}, userinfo: map[string]any{"sub": "id1", "groups": longGroups(65)}, kind: ErrInvalid, reason: "32768 bytes together"},
 		"UserInfo that is not needed":   {exchange: exchange{claims: map[string]any{"groups": "a", "name": "", "email": ""}}, describe: map[string]any{"userinfo_endpoint": userinfo}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -343,4 +345,12 @@ func TestEndlessAnswersEndALogin(t *testing.T) {
 	})
 	_, err := v.Finish(t.Context(), forged(f), login, Callback{State: login.State, Code: "code"})
 	wantError(t, err, ErrUnavailable, "too large")
+}
+
+// longGroups are groups with names of 512 characters.
+func longGroups(count int) (groups []string) {
+	for i := range count {
+		groups = append(groups, fmt.Sprintf("%0512d", i))
+	}
+	return groups
 }

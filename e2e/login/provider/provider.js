@@ -85,6 +85,13 @@ const provider = new Provider(configuration.issuer, {
   interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
 });
 
+// Each institution has an address of its own that browsers come back to, below the one that its client is
+// listed with: the provider is there before the institution.
+const isListed = provider.Client.prototype.redirectUriAllowed;
+provider.Client.prototype.redirectUriAllowed = function redirectUriAllowed(uri) {
+  return isListed.call(this, uri) || this.redirectUris.some((listed) => uri.startsWith(`${listed}/`));
+};
+
 provider.on('server_error', (_ctx, error) => console.error(error));
 
 const form = `<!DOCTYPE html>

@@ -30,7 +30,7 @@ const (
 	OtherClient = "somebody-else"
 	// PublicClient has no secret.
 	PublicClient = "public"
-	// RedirectURI is where browsers are sent back to, of all clients.
+	// RedirectURI is where browsers are sent back to, of all clients; see Provider.SendBackTo.
 	RedirectURI = "http://127.0.0.1/auth/callback"
 
 	// Person can log in, by this subject.
@@ -114,9 +114,16 @@ func (p *Provider) KeepClaimsOut() {
 	p.store.onlyUserinfo = true
 }
 
-// LogIn logs a person in as a browser would at an authorization URL, and returns the query
-// that the browser brings back.
-func (p *Provider) LogIn(tb testing.TB, authURL, person string) url.Values {
+// SendBackTo has the provider send browsers back to a further address, of all clients.
+func (p *Provider) SendBackTo(redirectURI string) {
+	p.store.mu.Lock()
+	defer p.store.mu.Unlock()
+	p.store.redirectURIs = append(p.store.redirectURIs, redirectURI)
+}
+
+// LogIn logs a person in as a browser would at an authorization URL, and returns where the
+// browser is sent back to.
+func (p *Provider) LogIn(tb testing.TB, authURL, person string) *url.URL {
 	tb.Helper()
 	toLogin := p.redirect(tb, authURL)
 	request := toLogin.Query().Get("authRequestID")
@@ -129,7 +136,7 @@ func (p *Provider) LogIn(tb testing.TB, authURL, person string) url.Values {
 	if !strings.HasPrefix(back.String(), RedirectURI) {
 		tb.Fatalf("the browser was sent to %s", back)
 	}
-	return back.Query()
+	return back
 }
 
 // Tokens logs a person in as a client does that has Secret, and returns what it gets.
@@ -144,7 +151,7 @@ func (p *Provider) Tokens(tb testing.TB, client, person string) (idToken, access
 		},
 		Scopes: []string{"openid", "profile", "email"},
 	}
-	back := p.LogIn(tb, config.AuthCodeURL("state"), person)
+	back := p.LogIn(tb, config.AuthCodeURL("state"), person).Query()
 	ctx := context.WithValue(tb.Context(), oauth2.HTTPClient, p.HTTP())
 	tokens, err := config.Exchange(ctx, back.Get("code"))
 	if err != nil {
@@ -189,6 +196,7 @@ type store struct {
 	key          signingKey
 	groups       map[string][]string
 	onlyUserinfo bool
+	redirectURIs []string // beside RedirectURI
 }
 
 type signingKey struct {
@@ -225,18 +233,20 @@ func (s *store) GetClientByClientID(ctx context.Context, id string) (op.Client, 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return asked{client, !s.onlyUserinfo}, nil
+	return asked{client, !s.onlyUserinfo, append(client.RedirectURIs(), s.redirectURIs...)}, nil
 }
 
 // asked is a client whose tokens have everything in them.
 type asked struct {
 	op.Client
 	claimsInIDToken bool
+	redirectURIs    []string
 }
 
 func (asked) AccessTokenType() op.AccessTokenType    { return op.AccessTokenTypeJWT }
 func (a asked) IDTokenUserinfoClaimsAssertion() bool { return a.claimsInIDToken }
 func (asked) IsScopeAllowed(string) bool             { return false }
+func (a asked) RedirectURIs() []string               { return a.redirectURIs }
 
 func (s *store) groupsOf(person string) []string {
 	s.mu.Lock()
