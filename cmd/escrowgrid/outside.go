@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -12,15 +13,22 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/identity"
 )
 
-// checkSecrets refuses to serve with other encryption keys than those of the secrets in the database.
-// Where that cannot be asked yet, what needs a secret says so later.
+// checkSecrets refuses to serve with other encryption keys than those of the secrets in the database, unless
+// the operator allows it. Where that cannot be asked yet, what needs a secret says so later.
 func (s *service) checkSecrets(ctx context.Context) error {
 	err := s.engine.CheckSecrets(ctx)
-	if escrow.ErrorCode(err) == escrow.CodeStoreUnavailable {
-		s.config.logger.Warn("the secrets in the database could not be compared with ENCRYPTION_KEY", "error", err)
+	switch {
+	case err == nil:
+		return nil
+	case escrow.ErrorCode(err) == escrow.CodeStoreUnavailable:
+		s.config.logger.Warn("the secrets in the database could not be compared with the encryption key", "error", err)
+		return nil
+	case s.config.people.allowLostSecrets:
+		s.config.logger.Warn("secrets cannot be used, and have to be set again", "error", err)
 		return nil
 	}
-	return err
+	return fmt.Errorf("%w; add them to ENCRYPTION_KEY, or to the file beside the SQLite database, behind the first "+
+		"and a comma; where one is lost, %s", err, serveWithoutSecrets)
 }
 
 // reachOut makes what sends requests out of the server.
@@ -32,10 +40,14 @@ func (s *service) reachOut(metrics prometheus.Registerer) {
 		Version:         version(),
 		Registry:        metrics,
 	})
+
 	s.people = identity.New(identity.Config{
 		Client:  s.egress.For(egress.IdentityProvider),
 		Now:     time.Now,
 		Logger:  c.logger,
 		Metrics: metrics,
 	})
+	if c.people.operators != nil {
+		s.people.Prepare(c.people.operators.Provider.Issuer)
+	}
 }

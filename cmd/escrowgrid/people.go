@@ -21,13 +21,14 @@ import (
 // encrypts secrets with.
 type peopleFlags struct {
 	EncryptionKey   string `env:"ENCRYPTION_KEY" secret:"" help:"What the secrets in the database are encrypted with, such as those of identity providers' clients: 64 hexadecimal digits, as openssl rand -hex 32 makes them. Several, separated by commas: the first encrypts, all of them decrypt; see escrowgrid rotate-secrets. On SQLite the first start makes one and keeps it beside the database; on PostgreSQL, without one no such secret can be kept."`
+	LostSecrets     string `env:"ALLOW_LOST_SECRETS" default:"false" help:"Whether to serve although encryption keys of secrets in the database are lost: true or false. Each such secret has to be set again."`
 	AllowedNetworks string `env:"EGRESS_ALLOWED_NETWORKS" name:"egress-allowed-networks" help:"The networks that are not public and that the server may send requests to nevertheless, like 10.1.2.0/24: those of your own identity providers. None when left out. A proxy is taken from HTTPS_PROXY and NO_PROXY."`
 	PublicURL       string `env:"PUBLIC_URL" name:"public-url" help:"Where browsers reach the server, like https://escrow.example.com: https, or http on a loopback address. Logins with a browser need it."`
 
 	// The operator's own people. Without an issuer the root key is the only way in.
 	OperatorIssuer   string `env:"OPERATOR_OIDC_ISSUER" name:"operator-oidc-issuer" help:"The issuer of the identity provider (OpenID Connect) that the operator's people come from, like https://login.example.com."`
 	OperatorClientID string `env:"OPERATOR_OIDC_CLIENT_ID" name:"operator-oidc-client-id" help:"The client that the server is to that provider; required with OPERATOR_OIDC_ISSUER."`
-	OperatorSecret   string `env:"OPERATOR_OIDC_CLIENT_SECRET" name:"operator-oidc-client-secret" secret:"" help:"The secret of that client, for logins with a browser; none for a public client."`
+	OperatorSecret   string `env:"OPERATOR_OIDC_CLIENT_SECRET" name:"operator-oidc-client-secret" secret:"" help:"The secret of the client at OPERATOR_OIDC_ISSUER, for logins with a browser; none for a public client."`
 	OperatorAudience string `env:"OPERATOR_OIDC_AUDIENCE" name:"operator-oidc-audience" help:"Whom access tokens of the operator's people must be for. Default: the client."`
 	OperatorRoles    string `env:"OPERATOR_OIDC_ROLE_BY_GROUP" name:"operator-oidc-role-by-group" placeholder:"JSON" help:"Which groups of that provider have which role, as a JSON object like {\"platform\": \"root\"}; the roles are root, which may do everything, and root_read_only. Required with OPERATOR_OIDC_ISSUER."`
 	RootDisabled     string `env:"ROOT_API_KEY_DISABLED" name:"root-api-key-disabled" default:"false" help:"Whether the root key is refused: true or false. It takes OPERATOR_OIDC_ISSUER, as nobody could act for the operator otherwise."`
@@ -37,6 +38,8 @@ type peopleFlags struct {
 type peopleConfig struct {
 	// keyring is nil where no key was given; on SQLite a file beside the database has it then.
 	keyring *vault.Keyring
+	// allowLostSecrets serves although secrets cannot be decrypted.
+	allowLostSecrets bool
 	// allowedNetworks can be reached although they are not public.
 	allowedNetworks []netip.Prefix
 	// publicURL is the origin at which browsers reach the server; empty where they are not told.
@@ -57,11 +60,12 @@ func (c peopleConfig) activeRootKey(rootKey string) string {
 // people reads the flags. Others are keys and secrets that the encryption key must not be one of.
 func (r *reader) people(f peopleFlags, others ...string) peopleConfig {
 	config := peopleConfig{
-		keyring:         r.keyring("ENCRYPTION_KEY", f.EncryptionKey, others),
-		allowedNetworks: r.networks("EGRESS_ALLOWED_NETWORKS", f.AllowedNetworks),
-		publicURL:       r.publicURL("PUBLIC_URL", f.PublicURL),
-		operators:       r.operators(f),
-		rootDisabled:    r.yesNo("ROOT_API_KEY_DISABLED", f.RootDisabled),
+		keyring:          r.keyring("ENCRYPTION_KEY", f.EncryptionKey, others),
+		allowLostSecrets: r.yesNo("ALLOW_LOST_SECRETS", f.LostSecrets),
+		allowedNetworks:  r.networks("EGRESS_ALLOWED_NETWORKS", f.AllowedNetworks),
+		publicURL:        r.publicURL("PUBLIC_URL", f.PublicURL),
+		operators:        r.operators(f),
+		rootDisabled:     r.yesNo("ROOT_API_KEY_DISABLED", f.RootDisabled),
 	}
 	if config.rootDisabled && f.OperatorIssuer == "" && r.err == nil {
 		r.err = wrongUsage("ROOT_API_KEY_DISABLED: takes OPERATOR_OIDC_ISSUER: " +
@@ -134,7 +138,7 @@ func (r *reader) operators(f peopleFlags) *httpapi.Operators {
 	if err != nil || parsed.Host == "" || parsed.User != nil || !isGuarded(parsed) ||
 		strings.ContainsAny(f.OperatorIssuer, "?# ") {
 		r.wrong("OPERATOR_OIDC_ISSUER", f.OperatorIssuer,
-			"a URL like https://login.example.com, without query and fragment")
+			"a URL like https://login.example.com, without query and fragment; http is for loopback addresses alone")
 	}
 	if f.OperatorClientID == "" && r.err == nil {
 		r.err = wrongUsage("OPERATOR_OIDC_CLIENT_ID: is required with OPERATOR_OIDC_ISSUER")
@@ -160,7 +164,8 @@ func (r *reader) operatorRoles(variable, value string) map[string]escrow.Operato
 	}
 	for _, group := range slices.Sorted(maps.Keys(roles)) {
 		if !slices.Contains(escrow.OperatorRoles(), roles[group]) {
-			r.wrong(variable, string(roles[group]), fmt.Sprint("the roles ", escrow.OperatorRoles()))
+			r.wrong(variable, string(roles[group]), fmt.Sprintf("one of the roles %s and %s for each group",
+				escrow.OperatorRoleRoot, escrow.OperatorRoleReadOnly))
 		}
 	}
 	return roles

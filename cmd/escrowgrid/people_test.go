@@ -98,6 +98,34 @@ func TestTheEncryptionKeyIsReplaced(t *testing.T) {
 	})
 }
 
+// Without the key of a secret a server serves where that is allowed, and the secret is set again.
+func TestSecretsWhoseKeyIsLostAreSetAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "e.db")
+	first := serve(t, []string{"DATABASE_URL=sqlite:" + path})
+	b := openBank(t, first.Client)
+	at := "/institutions/" + b.id + "/identity-provider"
+	provider := `{"issuer": "https://login.example.com", "clientId": "escrowgrid", "clientSecret": "hidden", "roleByGroup": {}}`
+	first.Put(t, at, provider).Want(t, 200)
+	first.end(t, syscall.SIGTERM)
+	if err := os.Remove(path + ".encryption-key"); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := call(t, []string{"PORT=0", "DATABASE_URL=sqlite:" + path}, "serve"); code != exitFailure || !strings.Contains(stderr, "ALLOW_LOST_SECRETS") {
+		t.Errorf("the server ends with %d, and does not say how it serves: %s", code, stderr)
+	}
+
+	second := serve(t, []string{"DATABASE_URL=sqlite:" + path, "ALLOW_LOST_SECRETS=true"})
+	if second.Get(t, at).Want(t, 200).Text("hasSecret") != "true" {
+		t.Error("the provider is said to have no secret")
+	}
+	second.Put(t, at, provider).Want(t, 200)
+	second.end(t, syscall.SIGTERM)
+	if told := second.stderr.String(); !strings.Contains(told, "have to be set again") {
+		t.Errorf("the log does not tell of the lost secret: %s", told)
+	}
+	serve(t, []string{"DATABASE_URL=sqlite:" + path})
+}
+
 func TestWhatThePeopleOfTheOperatorTake(t *testing.T) {
 	t.Parallel()
 	issuer := "OPERATOR_OIDC_ISSUER=https://login.example.com"

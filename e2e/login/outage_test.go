@@ -54,7 +54,7 @@ func TestTheProviderIsDown(t *testing.T) {
 func checkUnavailable(t *testing.T, p page) {
 	t.Helper()
 	if p.status != 503 || !strings.Contains(p.text, "identity_provider_unavailable") ||
-		!strings.Contains(p.text, "The identity provider cannot be asked now.") || p.header["Retry-After"] == nil {
+		!strings.Contains(p.text, "The identity provider cannot be asked now") || p.header["Retry-After"] == nil {
 		t.Errorf("without the provider, %s is answered with %d %s", p.url, p.status, p.text)
 	}
 }

@@ -79,7 +79,8 @@ func (e *Engine) ClientSecret(ctx context.Context, provider escrow.IdentityProvi
 	secret, err := e.config.Keyring.Open(place(of, name), kept.Sealed)
 	if errors.Is(err, vault.ErrUnknownKey) {
 		return "", escrow.Wrap(escrow.CodeEncryptionKeyMissing, err,
-			"The server does not have the encryption key of the client's secret.")
+			"The server does not have the encryption key of the client's secret: the operator has to give it, or, "+
+				"where it is lost, the secret has to be set again.")
 	}
 	return string(secret), store.Failure(err)
 }
@@ -100,8 +101,8 @@ func (e *Engine) CheckSecrets(ctx context.Context) error {
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("the database has secrets that are sealed under keys which ENCRYPTION_KEY lacks: %s",
-			strings.Join(missing, ", "))
+		return fmt.Errorf("the database has secrets that are sealed under encryption keys which the server was not "+
+			"given: %s", strings.Join(missing, ", "))
 	}
 	return nil
 }

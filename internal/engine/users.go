@@ -145,7 +145,7 @@ func (e *Engine) userOf(
 
 	user, found, err := e.store.UserByIdentity(ctx, join.Institution, identity)
 	if err == nil && !found && !provider.HasRoleFor(join.Membership.Groups) {
-		err = escrow.NoGroupWithRole() // The command would say the same, and wait for it.
+		err = escrow.NoGroupWithRole(join.Membership.Groups) // The command would say the same, and wait for it.
 	}
 	if err == nil && !found {
 		var answer Answer

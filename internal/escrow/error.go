@@ -134,8 +134,12 @@ func UnknownIssuer() *Error {
 }
 
 // NoGroupWithRole makes the refusal of a person whose provider says who they are, and that they are in
-// no group that has a role.
-func NoGroupWithRole() *Error {
+// these groups, none of which has a role.
+func NoGroupWithRole(groups []string) *Error {
+	if len(groups) == 0 {
+		return Errorf(CodePermissionMissing, "The identity provider says who you are, and names no groups, which "+
+			"roles come with: it may leave them out of its tokens, or have them in another claim than is set here.")
+	}
 	return Errorf(CodePermissionMissing, "The identity provider says who you are, and none of the groups that it "+
 		"names has a role here: ask for one of those that have.")
 }

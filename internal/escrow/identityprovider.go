@@ -259,6 +259,8 @@ func checkIssuer(text string) error {
 		return errors.New("must not have a user")
 	case strings.ContainsAny(text, "?#"):
 		return errors.New("must have no query and no fragment")
+	case strings.HasSuffix(parsed.Path, "/.well-known/openid-configuration"):
+		return errors.New("must be what tokens have in iss: the URL before /.well-known/openid-configuration")
 	case parsed.Scheme != "https" && (parsed.Scheme != "http" || !isLoopback(parsed.Hostname())):
 		return errors.New("must begin with https://; http:// is only for a provider on the same machine")
 	}

@@ -49,6 +49,7 @@ func TestNewSetIdentityProviderTellsEveryFault(t *testing.T) {
 		url       = "issuer must be a URL, like https://login.example.com"
 		plain     = "issuer must begin with https://; http:// is only for a provider on the same machine"
 		bare      = "issuer must have no query and no fragment"
+		document  = "issuer must be what tokens have in iss: the URL before /.well-known/openid-configuration"
 		ascii     = "issuer must be a URL in visible ASCII characters"
 		form      = " must be 1 to 63 small letters, digits and underscores, beginning with a letter"
 		forHolder = " must not be holder, as nobody says whose positions it is for"
@@ -76,6 +77,7 @@ func TestNewSetIdentityProviderTellsEveryFault(t *testing.T) {
 		{"with a query", func(in *escrow.ProviderInput) { in.Issuer += "?a" }, []string{bare}},
 		{"with an empty query", func(in *escrow.ProviderInput) { in.Issuer += "?" }, []string{bare}},
 		{"with a fragment", func(in *escrow.ProviderInput) { in.Issuer += "#a" }, []string{bare}},
+		{"of the document", func(in *escrow.ProviderInput) { in.Issuer = "https://a/.well-known/openid-configuration" }, []string{document}},
 		{"with a user", func(in *escrow.ProviderInput) { in.Issuer = "https://a:b@login.example.com" }, []string{"issuer must not have a user"}},
 		{"with a space", func(in *escrow.ProviderInput) { in.Issuer = "https://login.example.com/a b" }, []string{ascii}},
 		{"of another script", func(in *escrow.ProviderInput) { in.Issuer = "https://löger.example.com" }, []string{ascii}},

@@ -181,7 +181,11 @@ func (s *PermissionSet) UnmarshalJSON(text []byte) error {
 func (f *Faults) permissions(field string, texts []string) PermissionSet {
 	var set PermissionSet
 	for _, text := range texts {
-		permission := word(f, field, text, TenantPermissions())
+		permission := Permission(text)
+		if !slices.Contains(TenantPermissions(), permission) {
+			f.Add(field, "must be one of %s, and not %.64q", join(TenantPermissions()), text)
+			continue
+		}
 		if set.Has(permission) {
 			f.Add(field, "must not name %s twice", text)
 		}

@@ -129,13 +129,13 @@ func TestNewSetRoleTellsEveryFault(t *testing.T) {
 		{"é", nil, []string{"name " + form}},
 		{"root", nil, nil},
 		{"clerk", []string{"positions.read", "positions.read"}, []string{"permissions must not name positions.read twice"}},
-		{"clerk", []string{"positions"}, []string{"permissions " + oneOf}},
-		{"clerk", []string{"positions.read", ""}, []string{"permissions " + oneOf}},
-		{"clerk", []string{"institutions.create"}, []string{"permissions " + oneOf}},
-		{"clerk", []string{"institutions.update"}, []string{"permissions " + oneOf}},
-		{"clerk", []string{"metrics.read"}, []string{"permissions " + oneOf}},
-		{"clerk", []string{"security_events.read"}, []string{"permissions " + oneOf}},
-		{"X", []string{"y"}, []string{"name " + form, "permissions " + oneOf}},
+		{"clerk", []string{"positions"}, []string{"permissions " + oneOf + `, and not "positions"`}},
+		{"clerk", []string{"positions.read", ""}, []string{"permissions " + oneOf + `, and not ""`}},
+		{"clerk", []string{"institutions.create"}, []string{"permissions " + oneOf + `, and not "institutions.create"`}},
+		{"clerk", []string{"institutions.update"}, []string{"permissions " + oneOf + `, and not "institutions.update"`}},
+		{"clerk", []string{"metrics.read"}, []string{"permissions " + oneOf + `, and not "metrics.read"`}},
+		{"clerk", []string{"security_events.read"}, []string{"permissions " + oneOf + `, and not "security_events.read"`}},
+		{"X", []string{"y"}, []string{"name " + form, "permissions " + oneOf + `, and not "y"`}},
 	} {
 		t.Run(fmt.Sprintf("%q %v", test.name, len(test.permissions)), func(t *testing.T) {
 			t.Parallel()

@@ -113,7 +113,7 @@ func (c JoinUser) decide(b *Books, r Request, s stamp) (event, *Error) {
 
 	// A provider signs for all of its people, and not all of them are the institution's.
 	if provider, _ := b.Providers.Get(b.institutionID); !provider.HasRoleFor(r.Membership.Groups) {
-		return nil, NoGroupWithRole()
+		return nil, NoGroupWithRole(r.Membership.Groups)
 	}
 	return userJoined{newUserState(User{
 		ID:          UserID(s.id),

@@ -318,20 +318,24 @@ func TestALoginEndsByWhatThereIsThen(t *testing.T) {
 		known := s.login(t, b, provider, identitytest.Person)
 		user := browser.Get(t, "/me", s.cookie(t, browser.Get(t, known.callback, known.cookie).Want(t, 303))).Text("actor")
 		at := "/institutions/" + b.ID
-		ends := func(status int, code string, change func()) {
+		ends := func(status int, code string, change func()) apitest.Answer {
 			t.Helper()
 			l := s.login(t, b, provider, identitytest.Person)
 			change()
 			answer := browser.Get(t, l.callback, l.cookie)
 			answer.Refused(t, status, code)
 			sessionless(t, answer)
+			return answer
 		}
 
 		ends(401, "invalid_token", func() { b.Admin.Post(t, at+"/users/"+user+"/suspend", "").Want(t, 200) })
 		b.Admin.Post(t, at+"/users/"+user+"/restore", "").Want(t, 200)
 		ends(400, "login_failed", func() { b.trust(t, provider, fields{"clientId": identitytest.OtherClient, "clientSecret": "wrong"}) })
 		b.trust(t, provider, secret)
-		ends(400, "login_failed", func() { b.trust(t, provider, fields{"clientSecret": "wrong"}) })
+		wrong := ends(400, "login_failed", func() { b.trust(t, provider, fields{"clientSecret": "wrong"}) })
+		if detail := wrong.Problem(t).Detail; !strings.Contains(detail, "invalid_client") {
+			t.Errorf("it is not told why the provider refuses the client: %s", detail)
+		}
 		b.trust(t, provider, secret)
 		ends(404, "identity_provider_not_found", func() { b.Admin.Send(t, del(at+"/identity-provider")).Want(t, 204) })
 		b.trust(t, provider, secret)

@@ -9,7 +9,8 @@ func conflictKinds() []ErrorKind {
 		{
 			Code: escrow.CodeEncryptionKeyMissing, Status: 409, Title: "Encryption key missing",
 			Meaning: "The server has no encryption key, or not that of the secret, and keeps or uses no secret " +
-				"without it. To try again does not help: the operator has to set ENCRYPTION_KEY.",
+				"without it. To try again does not help: the operator has to set ENCRYPTION_KEY or, where the key is " +
+				"lost, the secret has to be set again.",
 		},
 		{
 			Code: codeLoginNotConfigured, Status: 409, Title: "Logins not configured",

@@ -114,7 +114,7 @@ func (s *server) setProvider(c *call) (reply, error) {
 	}
 	if s.config.CheckURL != nil && len(faults) == 0 && s.config.CheckURL(body.Issuer) != nil {
 		faults.Add("issuer", "must be a URL that the server may reach: https, and not of a private network that the "+
-			"operator has not allowed")
+			"operator has not allowed with EGRESS_ALLOWED_NETWORKS")
 	}
 
 	provider, err := execute[escrow.IdentityProvider](c, command, faults)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/identity"
 )
 
 // statusClientGone is how a request is logged and counted that failed because its
@@ -45,9 +46,12 @@ func (s *server) finish(c *call, duration time.Duration) {
 	}
 	if c.failure != nil {
 		attributes = append(attributes, slog.String("code", string(escrow.ErrorCode(c.failure))))
-		// What a refusal says may be the client's own text, which is not for logs.
+		// What a refusal says may be the client's own text, which is not for logs. Why a token or a login is
+		// refused is our own, or the provider's code.
 		if status >= http.StatusInternalServerError {
 			attributes = append(attributes, slog.String("error", c.failure.Error()))
+		} else if reason := identity.Reason(c.failure); reason != "" {
+			attributes = append(attributes, slog.String("reason", reason))
 		}
 	}
 	attributes = append(attributes, c.traceAttributes()...)

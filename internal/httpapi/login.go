@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/escrowgrid/escrowgrid/internal/engine"
@@ -89,7 +90,7 @@ func (s *server) beginLogin(c *call) (reply, error) {
 	}
 	login, err := s.config.Identity.Begin(c.context(), with, redirectURI)
 	if err != nil {
-		return reply{}, identityRefusal(err)
+		return reply{}, identityRefusal(with, err)
 	}
 
 	pending, err := json.Marshal(pendingLogin{Login: login, Institution: of, ReturnTo: returnTo})
@@ -209,18 +210,34 @@ func (s *server) finishedBy(c *call, pending pendingLogin, back identity.Callbac
 	claims, err := s.config.Identity.Finish(c.context(), with, pending.Login, back)
 	switch {
 	case errors.Is(err, identity.ErrRefused):
-		return engine.Caller{}, escrow.Wrap(codeLoginFailed, err, "The identity provider did not finish the login.")
+		return engine.Caller{}, refusedLogin(err)
 	case errors.Is(err, identity.ErrLogin):
 		return engine.Caller{}, escrow.Wrap(codeLoginFailed, err,
 			"The login was begun too long ago or elsewhere: begin again.")
 	case err != nil:
-		return engine.Caller{}, identityRefusal(err)
+		return engine.Caller{}, identityRefusal(with, err)
 	}
 
 	if isOperators {
 		return s.operatorCaller(claims)
 	}
 	return s.engine.AuthenticateUser(c.context(), provider, c.requestID, userClaims(claims))
+}
+
+// oauthError is the form of the codes that OAuth 2.0 and OpenID Connect have for why they refuse something.
+var oauthError = regexp.MustCompile(`^[a-z_]{1,50}$`)
+
+// refusedLogin is the refusal of a login that the provider did not finish. It tells the provider's code for
+// that, and nothing that is no such code.
+func refusedLogin(err error) error {
+	detail := "The identity provider did not finish the login"
+	if code := identity.Reason(err); oauthError.MatchString(code) {
+		detail += ", with the error " + code
+		if code == "invalid_client" || code == "unauthorized_client" {
+			detail += ": the client's id or secret are not what the provider has"
+		}
+	}
+	return escrow.Wrap(codeLoginFailed, err, detail+".")
 }
 
 // takeLogin returns the login that the browser has begun and that a state belongs to, once, and has

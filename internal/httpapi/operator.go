@@ -28,7 +28,7 @@ func EngineOperators(rootKey string, people *Operators) escrow.Operators {
 func (s *server) operatorCaller(claims identity.Claims) (engine.Caller, error) {
 	role := s.engine.Operators().Role(claims.Groups)
 	if role == "" {
-		return engine.Caller{}, escrow.NoGroupWithRole()
+		return engine.Caller{}, escrow.NoGroupWithRole(claims.Groups)
 	}
 	said := escrow.Membership{Issuer: claims.Issuer, Groups: claims.Groups}
 	return engine.OperatorCaller(escrow.NewOperatorID(claims.Issuer, claims.Subject), said, role), nil

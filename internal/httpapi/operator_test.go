@@ -133,7 +133,10 @@ func TestWhoseGroupHasNoRoleDoesNotJoinAnInstitution(t *testing.T) {
 		if !strings.Contains(refused.Problem(t).Detail, "group") {
 			t.Errorf("it is not told why: %s", refused)
 		}
-		nobody.Post(t, "/sessions", "", from.token(t, nil, nil)).Refused(t, 403, "permission_missing")
+		none := nobody.Post(t, "/sessions", "", from.token(t, nil, nil)).Refused(t, 403, "permission_missing")
+		if !strings.Contains(none.Problem(t).Detail, "names no groups") {
+			t.Errorf("it is not told that there are no groups: %s", none)
+		}
 		if after := len(s.Walk(t, "/audit-events?institutionId="+b.ID, "id")); after != before {
 			t.Errorf("%d entries were journaled", after-before)
 		}

@@ -75,14 +75,21 @@ func TestPeopleComeWithTheirTokens(t *testing.T) {
 		nobody.Get(t, "/audit-events", token).Refused(t, 403, "permission_missing")
 		nobody.Get(t, "/audit-events", from.token(t, []string{"checkers"}, nil)).Want(t, 200)
 
-		for name, header := range map[string]string{
-			"expired":          from.token(t, staff, fields{"exp": s.clock.now().Add(-2 * time.Minute).Unix()}),
-			"of another":       "Authorization: Bearer " + identitytest.NewKey(t, "k1", jose.ES256).Sign(t, nil, from.Claims(s.clock.now(), nil)),
-			"without a signer": "Authorization: Bearer " + identitytest.Unsigned(`{"alg":"none"}`, `{"iss":"`+from.Issuer+`","aud":"escrowgrid","sub":"id1"}`, []byte("none")),
-			"without a claim":  from.token(t, staff, fields{"sub": nil}),
+		// Who connects a provider has to find out what is wrong with its tokens.
+		for name, test := range map[string]struct{ header, tells string }{
+			"expired":          {from.token(t, staff, fields{"exp": s.clock.now().Add(-2 * time.Minute).Unix()}), "The token has expired, at "},
+			"of another":       {"Authorization: Bearer " + identitytest.NewKey(t, "k1", jose.ES256).Sign(t, nil, from.Claims(s.clock.now(), nil)), "its signature is wrong"},
+			"without a signer": {"Authorization: Bearer " + identitytest.Unsigned(`{"alg":"none"}`, `{"iss":"`+from.Issuer+`","aud":"escrowgrid","sub":"id1"}`, []byte("none")), "its algorithm is not allowed"},
+			"without a claim":  {from.token(t, staff, fields{"sub": nil}), "it has no subject"},
+			"ahead of time":    {from.token(t, staff, fields{"iat": s.clock.now().Add(2 * time.Minute).Unix()}), "the clock of this server"},
 		} {
 			t.Run("a token that is "+name, func(t *testing.T) {
-				nobody.Get(t, "/me", header).Refused(t, 401, "invalid_token")
+				id := strings.ReplaceAll(name, " ", "-")
+				refused := nobody.Get(t, "/me", test.header, "X-Request-Id: "+id).Refused(t, 401, "invalid_token")
+				reason, _ := s.logged(t, id)["reason"].(string)
+				if detail := refused.Problem(t).Detail; !strings.Contains(detail, test.tells) || reason == "" || !strings.Contains(detail, reason) {
+					t.Errorf("the answer is %q, and the log has the reason %q", detail, reason)
+				}
 			})
 		}
 		for _, issuer := range []string{"https://nobody.example.com", "a\x00b", "\u00fc", strings.Repeat("x", 300), "' OR 1=1"} {
@@ -166,6 +173,9 @@ func TestAProviderThatIsAway(t *testing.T) {
 	nobody.Get(t, "/me", from.token(t, staff, fields{"sub": "id2"})).Want(t, 200)
 	unknown := s.As("").Send(t, apitest.Request{Method: http.MethodGet, Path: "/me", Headers: []string{other.token(t, staff, nil)}, Unreliable: true})
 	unknown.Refused(t, 503, "identity_provider_unavailable")
+	if detail := unknown.Problem(t).Detail; !strings.Contains(detail, other.Issuer+"/.well-known/openid-configuration") {
+		t.Errorf("it is not told where the provider is asked: %s", detail)
+	}
 }
 
 func TestTheOperatorsPeople(t *testing.T) {

@@ -81,7 +81,7 @@ func (c *call) namedTenant() (t tenant) {
 	}
 
 	if t.id.IsZero() && c.caller.root {
-		t.faults.Add("institutionId", "is required with the root key")
+		t.faults.Add("institutionId", "is required with the root key, and from the operator's people")
 	}
 	if len(t.faults) > 0 || c.caller.root {
 		return t

@@ -127,21 +127,23 @@ func (s *server) identifyOperator(c *call, t token) error {
 // verify verifies a token.
 func (s *server) verify(c *call, p identity.Provider, raw string) (identity.Claims, error) {
 	claims, err := s.config.Identity.Verify(c.context(), p, raw)
-	return claims, identityRefusal(err)
+	return claims, identityRefusal(p, err)
 }
 
-// identityRefusal is the refusal for an error of identity, which is wrapped in it: its text is for the
-// log alone.
-func identityRefusal(err error) error {
+// identityRefusal is the refusal for an error of identity, which is wrapped in it. It tells what is wrong with
+// a token, which only who has a token that a provider has signed learns more of than that its signature is
+// wrong; and where a provider is asked, but not why that fails: the log has that.
+func identityRefusal(p identity.Provider, err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, identity.ErrExpired):
-		return escrow.Wrap(escrow.CodeInvalidToken, err, "The token has expired.")
+		return escrow.Wrap(escrow.CodeInvalidToken, err, "The token has expired, "+identity.Reason(err)+".")
 	case errors.Is(err, identity.ErrInvalid):
-		return escrow.Wrap(escrow.CodeInvalidToken, err, "The token is not valid here.")
+		return escrow.Wrap(escrow.CodeInvalidToken, err, "The token is not valid here: "+identity.Reason(err)+".")
 	case errors.Is(err, identity.ErrUnavailable):
-		return escrow.Wrap(codeProviderUnavailable, err, "The identity provider cannot be asked now.")
+		return escrow.Wrap(codeProviderUnavailable, err, "The identity provider cannot be asked now: "+
+			identity.DiscoveryURL(p.Issuer)+" does not answer the server, or is not of that very issuer.")
 	}
 	return err
 }

@@ -185,12 +185,12 @@ func readTimes(m members, now time.Time, claims *Claims) error {
 		return invalid("it does not say when it was issued")
 	}
 	if claims.IssuedAt.After(now.Add(skew)) {
-		return invalid("it was issued in the future")
+		return invalid("it was issued in the future, by the clock of this server")
 	}
 
 	if _, found := m["nbf"]; found {
 		if from, ok := m.time("nbf"); !ok || from.After(now.Add(skew)) {
-			return invalid("it is not valid yet")
+			return invalid("it is not valid yet, by the clock of this server")
 		}
 	}
 	return checkExpiry(claims.ExpiresAt, now)

@@ -2,12 +2,11 @@ package identity
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 )
 
-// What the errors of this package are, for errors.Is. Their text adds a reason, which is made for
-// the log: it never has any part of a token, a code or a secret in it.
+// What the errors of this package are, for errors.Is. Their text adds a reason, which never has any part of a
+// token, a code or a secret in it.
 var (
 	// ErrInvalid is a token that must not be accepted.
 	ErrInvalid = errors.New("the token is not valid")
@@ -24,7 +23,29 @@ var (
 	ErrRefused = errors.New("the identity provider refused the login")
 )
 
-func because(kind error, reason string) error { return fmt.Errorf("%w: %s", kind, reason) }
+// reasoned is an error of a kind, for a reason.
+type reasoned struct {
+	kind   error
+	reason string
+}
+
+// Error implements error.
+func (e *reasoned) Error() string { return e.kind.Error() + ": " + e.reason }
+
+// Unwrap returns the kind, for errors.Is.
+func (e *reasoned) Unwrap() error { return e.kind }
+
+// Reason returns why an error is what it is, without what it is; empty for an error of others. That of an
+// ErrUnavailable can tell of the network that the server is in, and that of an ErrRefused is a provider's
+// text: neither is for callers as it is.
+func Reason(err error) string {
+	if e, ok := errors.AsType[*reasoned](err); ok {
+		return e.reason
+	}
+	return ""
+}
+
+func because(kind error, reason string) error { return &reasoned{kind, reason} }
 
 func invalid(reason string) error { return because(ErrInvalid, reason) }
 

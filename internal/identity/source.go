@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,6 +60,15 @@ func (v *Verifier) source(issuer string) *source {
 	}
 	return added
 }
+
+// DiscoveryURL is where the provider of an issuer says what it is, by OpenID Connect Discovery.
+func DiscoveryURL(issuer string) string {
+	return strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration"
+}
+
+// Prepare begins to fetch what the provider of an issuer says of itself, so that the log tells of one that
+// cannot be asked before anybody needs it.
+func (v *Verifier) Prepare(issuer string) { v.beginFetch(v.source(issuer), nil) }
 
 // usable returns the document of a source, which is fetched first where there is none or where it
 // is too old to be trusted. One that is merely no longer new is fetched again in the background.

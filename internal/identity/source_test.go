@@ -202,6 +202,16 @@ func TestAProviderThatIsDownFromTheStart(t *testing.T) {
 	}
 }
 
+func TestTellsOfAProviderThatIsDownBeforeAnybodyNeedsIt(t *testing.T) {
+	f, v := identitytest.StartForge(t, es256(t).Public()), start(t, nil)
+	f.Stop()
+	v.Prepare(f.Issuer)
+	v.settle()
+	if log := v.logged.String(); strings.Count(log, "could not be fetched") != 1 || !strings.Contains(log, f.Issuer) {
+		t.Errorf("logged %s", log)
+	}
+}
+
 func TestTwoProvidersWithTheSameKeyID(t *testing.T) {
 	ours, theirs := es256(t), es256(t)
 	a, b, v := identitytest.StartForge(t, ours.Public()), identitytest.StartForge(t, theirs.Public()), start(t, nil)
