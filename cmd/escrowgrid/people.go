@@ -21,7 +21,7 @@ import (
 // encrypts secrets with.
 type peopleFlags struct {
 	EncryptionKey   string `env:"ENCRYPTION_KEY" secret:"" help:"What the secrets in the database are encrypted with, such as those of identity providers' clients: 64 hexadecimal digits, as openssl rand -hex 32 makes them. Several, separated by commas: the first encrypts, all of them decrypt; see escrowgrid rotate-secrets. On SQLite the first start makes one and keeps it beside the database; on PostgreSQL, without one no such secret can be kept."`
-	LostSecrets     string `env:"ALLOW_LOST_SECRETS" default:"false" help:"Whether to serve although encryption keys of secrets in the database are lost: true or false. Each such secret has to be set again."`
+	LostSecrets     string `env:"ALLOW_LOST_SECRETS" name:"allow-lost-secrets" default:"false" help:"Whether to serve although encryption keys of secrets in the database are lost: true or false. Each such secret has to be set again."`
 	AllowedNetworks string `env:"EGRESS_ALLOWED_NETWORKS" name:"egress-allowed-networks" help:"The networks that are not public and that the server may send requests to nevertheless, like 10.1.2.0/24: those of your own identity providers. None when left out. A proxy is taken from HTTPS_PROXY and NO_PROXY."`
 	PublicURL       string `env:"PUBLIC_URL" name:"public-url" help:"Where browsers reach the server, like https://escrow.example.com: https, or http on a loopback address. Logins with a browser need it."`
 

@@ -87,7 +87,7 @@ func TestAServersRoleCannotChangeWhatIsWritten(t *testing.T) {
 		"UPDATE institutions SET regions = ''", "DELETE FROM institutions", "UPDATE api_keys SET role = 'admin'", "UPDATE api_keys SET hash = hash",
 		"DELETE FROM api_keys", "UPDATE api_keys SET permissions = permissions", "UPDATE api_keys SET restriction = NULL", "UPDATE api_keys SET owner = owner",
 		"UPDATE api_keys SET allowed_networks = '[]'", "UPDATE users SET subject = subject", "UPDATE users SET issuer = issuer", "DELETE FROM users", "DELETE FROM identity_providers", "DELETE FROM secrets",
-		"UPDATE secrets SET kind = kind", "UPDATE sessions SET hash = hash", "UPDATE sessions SET ends_at = ends_at", "UPDATE sessions SET user_id = NULL", "TRUNCATE sessions",
+		"UPDATE secrets SET kind = kind", "UPDATE sessions SET hash = hash", "UPDATE sessions SET ends_at = ends_at", "UPDATE sessions SET actor = actor", "TRUNCATE sessions",
 		"UPDATE roles SET name = name", "DELETE FROM roles", "TRUNCATE roles", "DELETE FROM api_key_uses", "TRUNCATE api_key_uses",
 		"UPDATE api_key_uses SET id = id", "UPDATE assets SET template_id = id", "UPDATE asset_templates SET config = config", "DELETE FROM policies",
 		"UPDATE goose_db_version SET version_id = 0", "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, true)",
