@@ -23,8 +23,8 @@ func encryptionKeyPath(databaseURL string) string {
 	return path + ".encryption-key"
 }
 
-// serveWithoutSecrets is what to do where an encryption key is lost.
-const serveWithoutSecrets = "ALLOW_LOST_SECRETS=true serves without the secrets, which have to be set again"
+// serveWithout is what to do where an encryption key is lost.
+const serveWithout = "ALLOW_LOST_SECRETS=true serves without the secrets, which have to be set again"
 
 // keyringOf returns the keyring of a server: the one that the operator gave, or that of the file beside
 // the SQLite database, which the first start makes. It is nil on PostgreSQL, where every server needs
@@ -55,7 +55,7 @@ func keyringOf(ctx context.Context, config serverConfig, database *store.Store) 
 		return nil, err
 	case len(under) > 0 && !config.people.allowLostSecrets:
 		return nil, fmt.Errorf("the database has secrets, and their encryption key is not in %s: put it there, "+
-			"or give it in ENCRYPTION_KEY; where it is lost, %s", path, serveWithoutSecrets)
+			"or give it in ENCRYPTION_KEY; where it is lost, %s", path, serveWithout)
 	}
 	return makeKeyring(path, config.stderr)
 }

@@ -28,7 +28,7 @@ func (s *service) checkSecrets(ctx context.Context) error {
 		return nil
 	}
 	return fmt.Errorf("%w; add them to ENCRYPTION_KEY, or to the file beside the SQLite database, behind the first "+
-		"and a comma; where one is lost, %s", err, serveWithoutSecrets)
+		"and a comma; where one is lost, %s", err, serveWithout)
 }
 
 // reachOut makes what sends requests out of the server.
