@@ -37,8 +37,8 @@ type Engine struct {
 	users          *lru.Cache[ownedIdentity, escrow.UserID]
 	issuers        *lru.Cache[string, []escrow.IdentityProvider]
 	securityEvents securityEvents
-	keyUses        keyUses
-	seenSessions   seenSessions
+	keyUses        latest[escrow.KeyID, escrow.KeyUse]
+	seenSessions   latest[escrow.SessionID, escrow.Session]
 
 	// accepting is held for reading while a command is put into a queue, and for
 	// writing to close the queues.
@@ -62,16 +62,18 @@ func New(config Config) (*Engine, error) {
 
 	ctx, stop := context.WithCancel(context.Background())
 	e := &Engine{
-		Queries: config.Store,
-		config:  config,
-		store:   config.Store,
-		log:     config.Logger,
-		metrics: newMetrics(config.Metrics),
-		keys:    newCache[escrow.SecretHash, escrow.APIKey](maxCachedKeys),
-		users:   newCache[ownedIdentity, escrow.UserID](maxCachedUsers),
-		issuers: newCache[string, []escrow.IdentityProvider](maxCachedIssuers),
-		stop:    stop,
-		quit:    make(chan struct{}),
+		Queries:      config.Store,
+		config:       config,
+		store:        config.Store,
+		log:          config.Logger,
+		metrics:      newMetrics(config.Metrics),
+		keys:         newCache[escrow.SecretHash, escrow.APIKey](maxCachedKeys),
+		users:        newCache[ownedIdentity, escrow.UserID](maxCachedUsers),
+		issuers:      newCache[string, []escrow.IdentityProvider](maxCachedIssuers),
+		stop:         stop,
+		keyUses:      latest[escrow.KeyID, escrow.KeyUse]{of: keyUsed},
+		seenSessions: latest[escrow.SessionID, escrow.Session]{of: sessionSeen},
+		quit:         make(chan struct{}),
 	}
 	e.metrics.observeEngine(config.Metrics, e)
 	config.Store.OnHistoryLost(e.historyLost)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"maps"
 	"net/netip"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -16,22 +14,11 @@ const (
 	// keyUseInterval is how often it is written when keys were last used: with the time of the
 	// writing itself, what is read is a minute old at most.
 	keyUseInterval = 30 * time.Second
-	// maxKeyUses bounds the keys whose uses wait to be written. Uses of more are noted with the
-	// next ones.
-	maxKeyUses = 50_000
-	// keyUsePage bounds the uses of one transaction.
-	keyUsePage = 1000
 	// keyExpiryInterval is how often keys that end soon are looked for.
 	keyExpiryInterval = time.Hour
 	// maxToldKeys bounds the keys that a server tells of in its log, each once a day.
 	maxToldKeys = 1000
 )
-
-// keyUses are the last uses of keys that wait to be written. The zero value is ready.
-type keyUses struct {
-	mu   sync.Mutex
-	uses map[escrow.KeyID]escrow.KeyUse
-}
 
 // NoteKeyUse notes that a key was used from an address. It never waits for the database.
 func (e *Engine) NoteKeyUse(key escrow.APIKey, from netip.Addr) {
@@ -43,34 +30,9 @@ func (e *Engine) NoteKeyUse(key escrow.APIKey, from netip.Addr) {
 	})
 }
 
-func (k *keyUses) note(use escrow.KeyUse) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-
-	if k.uses == nil {
-		k.uses = make(map[escrow.KeyID]escrow.KeyUse)
-	}
-	if known, ok := k.uses[use.ID]; ok && known.LastUsedAt.After(use.LastUsedAt) {
-		return
-	} else if !ok && len(k.uses) >= maxKeyUses {
-		return
-	}
-	k.uses[use.ID] = use
-}
-
-// take returns the uses that wait, in the order of their keys, and forgets them.
-func (k *keyUses) take() []escrow.KeyUse {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-
-	uses := slices.SortedFunc(maps.Values(k.uses), func(a, b escrow.KeyUse) int {
-		if order := a.InstitutionID.Compare(b.InstitutionID); order != 0 {
-			return order
-		}
-		return a.ID.Compare(b.ID)
-	})
-	k.uses = nil
-	return uses
+// keyUsed tells of which key a use is, and when that was.
+func keyUsed(use escrow.KeyUse) (escrow.InstitutionID, escrow.KeyID, time.Time) {
+	return use.InstitutionID, use.ID, use.LastUsedAt
 }
 
 // KeyUses returns when some keys of an institution were last used, by key: on this server to the
@@ -79,22 +41,15 @@ func (e *Engine) KeyUses(
 	ctx context.Context, of escrow.InstitutionID, ids []escrow.KeyID,
 ) (map[escrow.KeyID]escrow.KeyUse, error) {
 	uses, err := e.store.KeyUses(ctx, of, ids)
-	if err == nil {
-		e.keyUses.addTo(uses, ids)
+	if err != nil {
+		return nil, err
 	}
-	return uses, err
-}
-
-// addTo adds the uses of some keys that wait, where no later ones are known.
-func (k *keyUses) addTo(uses map[escrow.KeyID]escrow.KeyUse, ids []escrow.KeyID) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-
 	for _, id := range ids {
-		if waiting, ok := k.uses[id]; ok && waiting.LastUsedAt.After(uses[id].LastUsedAt) {
+		if waiting, later := e.keyUses.after(id, uses[id].LastUsedAt); later {
 			uses[id] = waiting
 		}
 	}
+	return uses, nil
 }
 
 // writeKeyUses writes when keys were last used, now and then and when the engine closes.
@@ -104,14 +59,7 @@ func (e *Engine) writeKeyUses(ctx context.Context) {
 
 // flushKeyUses writes the uses that wait. What cannot be written waits on.
 func (e *Engine) flushKeyUses(ctx context.Context) {
-	for page := range slices.Chunk(e.keyUses.take(), keyUsePage) {
-		if err := e.store.NoteKeyUses(ctx, page); err != nil {
-			e.dutyFailed(dutyKeyUses, err)
-			for _, use := range page {
-				e.keyUses.note(use)
-			}
-		}
-	}
+	e.keyUses.flush(ctx, e.store.NoteKeyUses, func(err error) { e.dutyFailed(dutyKeyUses, err) })
 }
 
 // tellExpiringKeys counts the keys that end soon, and tells of them in the log, of each once a day.

@@ -3,10 +3,7 @@ package engine
 import (
 	"context"
 	"crypto/rand"
-	"maps"
 	"net/netip"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -17,18 +14,11 @@ const (
 	sessionNoteAge = time.Minute
 	// seenInterval is how often it is written when sessions were last seen.
 	seenInterval = 30 * time.Second
-	// maxSeenSessions bounds the sessions that wait for that.
-	maxSeenSessions = 50_000
-	// seenPage bounds the sessions of one transaction.
-	seenPage = 1000
 )
 
-// seenSessions are sessions that were seen, with when that was, and wait to be written. The zero value
-// is ready.
-type seenSessions struct {
-	mu sync.Mutex
-	// seen has no more of a session than names it, and the time.
-	seen map[escrow.SessionID]escrow.Session
+// sessionSeen tells which session was seen, and when.
+func sessionSeen(session escrow.Session) (escrow.InstitutionID, escrow.SessionID, time.Time) {
+	return session.InstitutionID, session.ID, session.LastSeenAt
 }
 
 // OpenSession begins a session for a caller, who has come from an address with an agent of some label,
@@ -108,7 +98,7 @@ func (e *Engine) SessionByToken(ctx context.Context, token string) (Caller, erro
 	}
 
 	now := e.config.Now().UTC().Truncate(time.Microsecond)
-	e.seenSessions.addTo(&session)
+	e.addSeen(&session)
 	if !session.Active(now) {
 		return Caller{}, escrow.InvalidSession()
 	}
@@ -194,7 +184,7 @@ func (e *Engine) Session(
 ) (escrow.Session, error) {
 	session, err := e.store.Session(ctx, of, id)
 	if err == nil {
-		e.seenSessions.addTo(&session)
+		e.addSeen(&session)
 	}
 	return session, err
 }
@@ -228,7 +218,7 @@ func (e *Engine) Sessions(
 
 	items := make([]escrow.Session, 0, len(found.Items))
 	for _, session := range found.Items {
-		e.seenSessions.addTo(&session)
+		e.addSeen(&session)
 		if !session.Active(e.config.Now()) {
 			continue
 		}
@@ -243,70 +233,17 @@ func (e *Engine) Sessions(
 	return found, nil
 }
 
-// writeSeenSessions writes when sessions were last seen, now and then and when the engine closes. What
-// cannot be written waits on.
-func (e *Engine) writeSeenSessions(ctx context.Context) {
-	flush := func(ctx context.Context) {
-		for page := range slices.Chunk(e.seenSessions.take(), seenPage) {
-			if err := e.store.NoteSessions(ctx, page); err != nil {
-				e.dutyFailed(dutySessions, err)
-				for _, session := range page {
-					e.seenSessions.note(session)
-				}
-			}
-		}
-	}
-
-	e.every(ctx, seenInterval, flush)
-
-	last, cancel := context.WithTimeout(context.Background(), securityInterval)
-	defer cancel()
-	flush(last)
-}
-
-// note has a session wait to be written, unless a later time is known.
-func (s *seenSessions) note(session escrow.Session) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	if s.seen == nil {
-		s.seen = make(map[escrow.SessionID]escrow.Session)
-	}
-	if known, ok := s.seen[session.ID]; ok && known.LastSeenAt.After(session.LastSeenAt) {
-		return
-	} else if !ok && len(s.seen) >= maxSeenSessions {
-		return
-	}
-	s.seen[session.ID] = session
-}
-
-// addTo sets when a session was last seen, where a later time waits.
-func (s *seenSessions) addTo(session *escrow.Session) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	if waiting, ok := s.seen[session.ID]; ok && waiting.LastSeenAt.After(session.LastSeenAt) {
+// addSeen sets when a session was last seen, where a later time waits to be written.
+func (e *Engine) addSeen(session *escrow.Session) {
+	if waiting, later := e.seenSessions.after(session.ID, session.LastSeenAt); later {
 		session.LastSeenAt = waiting.LastSeenAt
 	}
 }
 
-func (s *seenSessions) forget(id escrow.SessionID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.seen, id)
-}
-
-// take returns the sessions that wait, in the order of their keys, and forgets them.
-func (s *seenSessions) take() []escrow.Session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	seen := slices.SortedFunc(maps.Values(s.seen), func(a, b escrow.Session) int {
-		if order := a.InstitutionID.Compare(b.InstitutionID); order != 0 {
-			return order
-		}
-		return a.ID.Compare(b.ID)
+// writeSeenSessions writes when sessions were last seen, now and then and when the engine closes. What
+// cannot be written waits on.
+func (e *Engine) writeSeenSessions(ctx context.Context) {
+	e.everyAndLast(ctx, seenInterval, func(ctx context.Context) {
+		e.seenSessions.flush(ctx, e.store.NoteSessions, func(err error) { e.dutyFailed(dutySessions, err) })
 	})
-	s.seen = nil
-	return seen
 }
