@@ -27,9 +27,9 @@ func newCache[K comparable, V any](size int) *lru.Cache[K, V] {
 // Caller is who calls, with what they may do: a key or a user of an institution, one of the operator's
 // people, or the root key.
 type Caller struct {
-	// Key is zero where no key of an institution calls, and User where no user does.
+	// Key is zero where no key of an institution calls, and User nil where no user does.
 	Key  escrow.APIKey
-	User escrow.User
+	User *escrow.User
 	// Operator is zero where none of the operator's people calls, whose role OperatorRole is. Root says
 	// that the root key calls.
 	Operator     escrow.OperatorID
@@ -37,7 +37,7 @@ type Caller struct {
 	Root         bool
 	// Provider is the identity provider that vouches for the user, and Membership what it said of a user or
 	// one of the operator's people; both are empty for others.
-	Provider   escrow.IdentityProvider
+	Provider   *escrow.IdentityProvider
 	Membership escrow.Membership
 	// Session is the one that the caller came with, nil without.
 	Session *escrow.Session
@@ -46,29 +46,29 @@ type Caller struct {
 
 // Actor is the caller as requests name it. Those of a user take the Membership, too, and those of one of
 // the operator's people the OperatorRole.
-func (c Caller) Actor() escrow.Actor {
+func (c *Caller) Actor() escrow.Actor {
 	switch {
 	case c.Root:
 		return escrow.ActorRoot()
 	case !c.Operator.IsZero():
 		return escrow.ActorOperator(c.Operator)
-	case !c.User.ID.IsZero():
+	case c.User != nil:
 		return escrow.ActorUser(c.User.ID)
 	}
 	return escrow.ActorKey(c.Key.ID)
 }
 
 // RootCaller is who calls with the root key.
-func RootCaller() Caller { return Caller{Root: true, Rights: escrow.AllRights()} }
+func RootCaller() *Caller { return &Caller{Root: true, Rights: escrow.AllRights()} }
 
 // OperatorCaller is one of the operator's people, whose provider has told some groups and who has a role.
-func OperatorCaller(id escrow.OperatorID, said escrow.Membership, role escrow.OperatorRole) Caller {
-	return Caller{Operator: id, OperatorRole: role, Membership: said, Rights: escrow.RightsOfOperator(role)}
+func OperatorCaller(id escrow.OperatorID, said escrow.Membership, role escrow.OperatorRole) *Caller {
+	return &Caller{Operator: id, OperatorRole: role, Membership: said, Rights: escrow.RightsOfOperator(role)}
 }
 
 // Institution is the one that the caller acts for; zero where that is the operator.
-func (c Caller) Institution() escrow.InstitutionID {
-	if !c.User.ID.IsZero() {
+func (c *Caller) Institution() escrow.InstitutionID {
+	if c.User != nil {
 		return c.User.InstitutionID
 	}
 	return c.Key.InstitutionID
@@ -80,14 +80,14 @@ func (c Caller) Institution() escrow.InstitutionID {
 // With mayBeOld the record may be one that has changed since. That
 // is right for a command, which finds the key as it is under the lock of the
 // journal; a query has nothing but this answer.
-func (e *Engine) Authenticate(ctx context.Context, secret string, mayBeOld bool) (Caller, error) {
+func (e *Engine) Authenticate(ctx context.Context, secret string, mayBeOld bool) (*Caller, error) {
 	key, err := e.keyOf(ctx, secret, mayBeOld)
 	if err != nil {
-		return Caller{}, err
+		return nil, err
 	}
 
 	rights, err := e.rightsOfKey(ctx, key)
-	return Caller{Key: key, Rights: rights}, err
+	return &Caller{Key: key, Rights: rights}, err
 }
 
 // checkNow refuses a key or a user that may have had a permission when its request began, and does not

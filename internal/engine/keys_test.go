@@ -34,7 +34,7 @@ func TestAuthenticateFindsTheKeyOfASecret(t *testing.T) {
 	eachPair(t, func(t *testing.T, servers [2]*server) {
 		of := servers[0].institution()
 		key, secret := servers[0].key(of, escrow.RoleReadOnly, nil)
-		want := engine.Caller{Key: key, Rights: escrow.RightsOfKey(key, nil)}
+		want := &engine.Caller{Key: key, Rights: escrow.RightsOfKey(key, nil)}
 		for _, s := range servers {
 			for range 2 { // from the database, and from memory
 				got, err := s.Authenticate(t.Context(), secret, true)

@@ -26,7 +26,7 @@ func (e *Engine) NoteKeyUse(key escrow.APIKey, from netip.Addr) {
 		InstitutionID: key.InstitutionID,
 		ID:            key.ID,
 		LastUsedAt:    e.config.Now().UTC().Truncate(time.Microsecond),
-		LastUsedFrom:  from.String(),
+		LastUsedFrom:  from,
 	})
 }
 

@@ -55,7 +55,7 @@ func (p *people) loginCode(user string) escrow.Code {
 	return ""
 }
 
-func (p *people) login(t *rapid.T, s *server, user string) (caller engine.Caller, ok bool) {
+func (p *people) login(t *rapid.T, s *server, user string) (caller *engine.Caller, ok bool) {
 	caller, err := s.login(p.of, claimsOf(p.of, user, "group"))
 	if code := codeOf(err); code != p.loginCode(user) {
 		t.Fatalf("the login of %s ends with %v, want %q", user, err, p.loginCode(user))
@@ -74,7 +74,7 @@ func (p *people) login(t *rapid.T, s *server, user string) (caller engine.Caller
 }
 
 // command has a caller make a key, who may do that or not.
-func (p *people) command(t *rapid.T, s *server, caller engine.Caller, want escrow.Code) {
+func (p *people) command(t *rapid.T, s *server, caller *engine.Caller, want escrow.Code) {
 	p.number++
 	_, err := s.Do(t.Context(), asCaller(caller, newKey(p.number)))
 	if code := codeOf(err); code != want {
@@ -105,7 +105,7 @@ func TestRandomPeopleOnTwoServers(t *testing.T) {
 	})
 }
 
-func (p *people) check(t *rapid.T, s *server, session *modelSession) (caller engine.Caller, ok bool) {
+func (p *people) check(t *rapid.T, s *server, session *modelSession) (caller *engine.Caller, ok bool) {
 	caller, err := s.SessionByToken(t.Context(), session.token)
 	want := escrow.Code("")
 	if !p.isValid(session) {
@@ -117,7 +117,7 @@ func (p *people) check(t *rapid.T, s *server, session *modelSession) (caller eng
 	return caller, err == nil
 }
 
-func (p *people) step(t *rapid.T, key engine.Caller) {
+func (p *people) step(t *rapid.T, key *engine.Caller) {
 	s := p.servers[rapid.IntRange(0, 1).Draw(t, "server")]
 	user := rapid.SampledFrom([]string{"1", "2"}).Draw(t, "user")
 	do := func(request escrow.Request) {

@@ -10,7 +10,7 @@ import (
 )
 
 // coming is how somebody comes to a server, each time anew and with the same credential.
-type coming func(*server) (engine.Caller, error)
+type coming func(*server) (*engine.Caller, error)
 
 // loser is somebody who may erase and set policies, until they lose it on the first server.
 type loser struct {
@@ -43,14 +43,14 @@ func (l *loser) byKey(in escrow.KeyInput) {
 	var secret string
 	in.Label = "k"
 	l.key, secret = l.servers[0].keyWith(l.of, in)
-	l.come = func(s *server) (engine.Caller, error) { return s.Authenticate(context.Background(), secret, false) }
+	l.come = func(s *server) (*engine.Caller, error) { return s.Authenticate(context.Background(), secret, false) }
 }
 
 // byToken comes as the API does it: with the providers that the server remembers, and if none of them will
 // do with those that there are.
 func (l *loser) byToken(group string) {
 	l.groups = []string{group}
-	l.come = func(s *server) (caller engine.Caller, err error) {
+	l.come = func(s *server) (caller *engine.Caller, err error) {
 		claims := claimsOf(l.of, "1", l.groups...)
 		for _, again := range []bool{false, true} {
 			err = escrow.UnknownIssuer()
@@ -69,7 +69,7 @@ func (l *loser) byToken(group string) {
 func (l *loser) bySession() {
 	session, token := l.servers[0].open(must(l.come(l.servers[0])))
 	l.session = &session
-	l.come = func(s *server) (engine.Caller, error) { return s.SessionByToken(context.Background(), token) }
+	l.come = func(s *server) (*engine.Caller, error) { return s.SessionByToken(context.Background(), token) }
 }
 
 // The ways in which they come.
@@ -187,7 +187,7 @@ func (l *loser) comes(t *testing.T, what string, s *server, code escrow.Code) {
 
 // may checks what a caller can do on a server: have something answered before a command, anew and once
 // more, and have a command carried out.
-func (l *loser) may(t *testing.T, what string, s *server, caller engine.Caller, want bool, code escrow.Code) {
+func (l *loser) may(t *testing.T, what string, s *server, caller *engine.Caller, want bool, code escrow.Code) {
 	t.Helper()
 	request := func(command escrow.Command) escrow.Request {
 		r := asCaller(caller, command)

@@ -29,7 +29,7 @@ func sessionSeen(session escrow.Session) (escrow.InstitutionID, escrow.SessionID
 // It is CodeKeyRotated for a key that has a successor, and CodeForbidden for a caller who came with a
 // session: one session does not prolong another. What ends sessions is told with SessionByToken.
 func (e *Engine) OpenSession(
-	ctx context.Context, caller Caller, client netip.Addr, agent string,
+	ctx context.Context, caller *Caller, client netip.Addr, agent string,
 ) (escrow.Session, string, error) {
 	if caller.Session != nil {
 		return escrow.Session{}, "", escrow.Errorf(escrow.CodeForbidden,
@@ -48,7 +48,6 @@ func (e *Engine) OpenSession(
 		Actor:         caller.Actor(),
 		Hash:          escrow.HashSecret(token),
 		Groups:        caller.Membership.Groups,
-		Suspensions:   caller.User.Suspensions,
 		CreatedAt:     now,
 		LastSeenAt:    now,
 		EndsAt:        now.Add(escrow.SessionLifetime),
@@ -56,7 +55,8 @@ func (e *Engine) OpenSession(
 		Agent:         escrow.ShownAgent(agent),
 	}
 	session.VouchedBy = e.config.Operators.Vouch(session)
-	if session.Actor.IsUser() {
+	if caller.User != nil {
+		session.Suspensions = caller.User.Suspensions
 		session.VouchedSince = &caller.Provider.CreatedAt
 	}
 	if ends := caller.Key.ExpiresAt; ends != nil && ends.Before(session.EndsAt) {
@@ -88,23 +88,23 @@ func newToken() (token string, id uint64) {
 //
 // The answer is as new as the call, on every instance; commands are judged again under the lock of the
 // journal. Whether the key may be used from where the caller is now is for whoever asks.
-func (e *Engine) SessionByToken(ctx context.Context, token string) (Caller, error) {
+func (e *Engine) SessionByToken(ctx context.Context, token string) (*Caller, error) {
 	if escrow.CheckSessionToken(token) != nil {
-		return Caller{}, escrow.InvalidSession()
+		return nil, escrow.InvalidSession()
 	}
 	session, err := e.store.SessionByHash(ctx, escrow.HashSecret(token))
 	if err != nil {
-		return Caller{}, err
+		return nil, err
 	}
 
 	now := e.config.Now().UTC().Truncate(time.Microsecond)
 	e.addSeen(&session)
 	if !session.Active(now) {
-		return Caller{}, escrow.InvalidSession()
+		return nil, escrow.InvalidSession()
 	}
 	caller, err := e.callerOf(ctx, session)
 	if err != nil {
-		return Caller{}, err
+		return nil, err
 	}
 
 	if now.Sub(session.LastSeenAt) >= sessionNoteAge {
@@ -116,7 +116,7 @@ func (e *Engine) SessionByToken(ctx context.Context, token string) (Caller, erro
 }
 
 // callerOf returns whom a session acts for, or CodeInvalidSession where it has ended with them.
-func (e *Engine) callerOf(ctx context.Context, session escrow.Session) (Caller, error) {
+func (e *Engine) callerOf(ctx context.Context, session escrow.Session) (*Caller, error) {
 	switch {
 	case session.Actor.IsOperators():
 		return operatorOf(session, e.config.Operators)
@@ -127,9 +127,9 @@ func (e *Engine) callerOf(ctx context.Context, session escrow.Session) (Caller, 
 }
 
 // operatorOf is callerOf of a session of the operator's.
-func operatorOf(session escrow.Session, operators escrow.Operators) (Caller, error) {
+func operatorOf(session escrow.Session, operators escrow.Operators) (*Caller, error) {
 	if session.EndedWithOperators(operators) {
-		return Caller{}, escrow.InvalidSession()
+		return nil, escrow.InvalidSession()
 	}
 	if session.Actor == escrow.ActorRoot() {
 		return RootCaller(), nil
@@ -139,42 +139,43 @@ func operatorOf(session escrow.Session, operators escrow.Operators) (Caller, err
 }
 
 // keyOfSession is callerOf of a session of a key.
-func (e *Engine) keyOfSession(ctx context.Context, session escrow.Session) (caller Caller, err error) {
-	caller.Key, err = e.store.Key(ctx, session.InstitutionID, session.Actor.Key)
+func (e *Engine) keyOfSession(ctx context.Context, session escrow.Session) (*Caller, error) {
+	key, err := e.store.Key(ctx, session.InstitutionID, session.Actor.Key)
 	switch {
 	case escrow.ErrorCode(err) == escrow.CodeKeyNotFound:
-		return Caller{}, escrow.InvalidSession()
+		return nil, escrow.InvalidSession()
 	case err != nil:
-		return Caller{}, err
-	case session.EndedWithKey(caller.Key, e.config.Now()):
-		return Caller{}, escrow.InvalidSession()
+		return nil, err
+	case session.EndedWithKey(key, e.config.Now()):
+		return nil, escrow.InvalidSession()
 	}
 
-	caller.Rights, err = e.rightsOfKey(ctx, caller.Key)
-	return caller, err
+	rights, err := e.rightsOfKey(ctx, key)
+	return &Caller{Key: key, Rights: rights}, err
 }
 
 // userOfSession is callerOf of a session of a user.
-func (e *Engine) userOfSession(ctx context.Context, session escrow.Session) (caller Caller, err error) {
+func (e *Engine) userOfSession(ctx context.Context, session escrow.Session) (*Caller, error) {
 	of := session.InstitutionID
-	caller.User, err = e.store.User(ctx, of, session.Actor.User)
+	user, err := e.store.User(ctx, of, session.Actor.User)
+	var provider escrow.IdentityProvider
 	if err == nil {
-		caller.Provider, err = e.store.IdentityProvider(ctx, of)
+		provider, err = e.store.IdentityProvider(ctx, of)
 	}
 	switch code := escrow.ErrorCode(err); {
 	case err == nil:
 	case code == escrow.CodeUserNotFound, code == escrow.CodeProviderNotFound:
-		return Caller{}, escrow.InvalidSession()
+		return nil, escrow.InvalidSession()
 	default:
-		return Caller{}, err
+		return nil, err
 	}
-	if session.EndedWithUser(caller.User, caller.Provider) {
-		return Caller{}, escrow.InvalidSession()
+	if session.EndedWithUser(user, provider) {
+		return nil, escrow.InvalidSession()
 	}
 
-	caller.Membership = escrow.Membership{Issuer: caller.User.Issuer, Groups: session.Groups}
-	caller.Rights, err = e.rightsOfUser(ctx, caller.User, caller.Membership, caller.Provider)
-	return caller, err
+	membership := escrow.Membership{Issuer: user.Issuer, Groups: session.Groups}
+	rights, err := e.rightsOfUser(ctx, user, membership, provider)
+	return &Caller{User: &user, Provider: &provider, Membership: membership, Rights: rights}, err
 }
 
 // Session returns one session of an institution, or of the operator for the zero id, whether it has ended

@@ -14,7 +14,7 @@ import (
 
 var clientAddress = netip.MustParseAddr("192.0.2.7")
 
-func (s *server) open(caller engine.Caller) (escrow.Session, string) {
+func (s *server) open(caller *engine.Caller) (escrow.Session, string) {
 	s.t.Helper()
 	session, token, err := s.OpenSession(context.Background(), caller, clientAddress, "Mozilla\n/5.0")
 	if err != nil {
@@ -34,7 +34,7 @@ func seen(t *testing.T, servers [2]*server, what, token string, want bool) {
 	}
 }
 
-func (s *server) callerOfKey(of escrow.InstitutionID, expiresAt *time.Time) engine.Caller {
+func (s *server) callerOfKey(of escrow.InstitutionID, expiresAt *time.Time) *engine.Caller {
 	s.t.Helper()
 	_, secret := s.key(of, escrow.RoleAdmin, expiresAt)
 	return must(s.Authenticate(context.Background(), secret, false))
@@ -44,7 +44,7 @@ func TestASessionActsForItsKeyOrUser(t *testing.T) {
 	eachPair(t, func(t *testing.T, servers [2]*server) {
 		of := servers[0].institution()
 		accept[escrow.IdentityProvider](servers[0], setProvider(of, nil))
-		for name, caller := range map[string]engine.Caller{
+		for name, caller := range map[string]*engine.Caller{
 			"a key": servers[0].callerOfKey(of, nil), "a user": servers[0].mustLogin(of, "1", "admins", "others"),
 		} {
 			session, token := servers[0].open(caller)
@@ -169,7 +169,7 @@ func TestASessionIsListedAndEnded(t *testing.T) {
 		key, user := servers[0].callerOfKey(of, nil), servers[0].mustLogin(of, "1", "admins")
 		var sessions []escrow.Session
 		var tokens []string
-		for _, caller := range []engine.Caller{user, key, user, user} {
+		for _, caller := range []*engine.Caller{user, key, user, user} {
 			session, token := servers[0].open(caller)
 			sessions, tokens = append(sessions, session), append(tokens, token)
 			servers[0].clock.advance(time.Second)

@@ -34,6 +34,10 @@ type UserClaims struct {
 	Groups      []string
 }
 
+func (c UserClaims) person() escrow.PersonInput {
+	return escrow.PersonInput{Issuer: c.Issuer, Subject: c.Subject, Name: c.Name, Email: c.Email}
+}
+
 // ProvidersOf returns the identity providers with an issuer, of all institutions that use it, as a token
 // names its issuer and not its institution. They may be old; AuthenticateUser finds out. Again asks the
 // database in any case: that is for a token which is verified by none of what came first.
@@ -87,53 +91,43 @@ func (e *Engine) forgetProviders(b *escrow.Books) {
 // of the journal, by the Membership in the request.
 func (e *Engine) AuthenticateUser(
 	ctx context.Context, provider escrow.IdentityProvider, requestID string, claims UserClaims,
-) (Caller, error) {
-	person := escrow.PersonInput{
-		Issuer: claims.Issuer, Subject: claims.Subject, Name: claims.Name, Email: claims.Email,
-	}
-	join, faults := escrow.NewJoinUser(person)
-	if len(faults) > 0 {
-		return Caller{}, escrow.InvalidToken()
-	}
-
+) (*Caller, error) {
 	of := provider.InstitutionID
 	current, err := e.store.IdentityProvider(ctx, of)
 	switch {
 	case escrow.ErrorCode(err) == escrow.CodeProviderNotFound:
-		return Caller{}, escrow.UnknownIssuer()
+		return nil, escrow.UnknownIssuer()
 	case err != nil:
-		return Caller{}, err
+		return nil, err
 	case current.Version != provider.Version || current.Issuer != claims.Issuer:
-		return Caller{}, escrow.UnknownIssuer()
+		return nil, escrow.UnknownIssuer()
 	}
 
 	membership := escrow.Membership{Issuer: claims.Issuer, Groups: claims.Groups}
 	request := escrow.Request{
 		Institution: of,
-		Actor:       escrow.ActorUser(escrow.UserID{}),
 		RequestID:   requestID,
-		Command:     join,
 		Membership:  membership,
 	}
-	user, err := e.userOf(ctx, escrow.Identity{Issuer: claims.Issuer, Subject: claims.Subject}, current, request)
+	user, err := e.userOf(ctx, claims, current, request)
 	if err != nil {
-		return Caller{}, err
+		return nil, err
 	}
 
 	rights, err := e.rightsOfUser(ctx, user, membership, current)
 	if err != nil {
-		return Caller{}, err
+		return nil, err
 	}
-	request.Actor, request.Command = escrow.ActorUser(user.ID), escrow.NewUpdateUser(person)
-	user, err = e.updated(ctx, user, request)
-	return Caller{User: user, Provider: current, Membership: membership, Rights: rights}, err
+	user, err = e.updated(ctx, user, claims, request)
+	return &Caller{User: &user, Provider: &current, Membership: membership, Rights: rights}, err
 }
 
 // userOf returns the user who somebody is, who joins with a request where there is none and one of the
 // groups has a role.
 func (e *Engine) userOf(
-	ctx context.Context, identity escrow.Identity, provider escrow.IdentityProvider, join escrow.Request,
+	ctx context.Context, claims UserClaims, provider escrow.IdentityProvider, join escrow.Request,
 ) (escrow.User, error) {
+	identity := escrow.Identity{Issuer: claims.Issuer, Subject: claims.Subject}
 	who := ownedIdentity{join.Institution, identity}
 	if id, known := e.users.Get(who); known {
 		user, err := e.store.User(ctx, join.Institution, id)
@@ -143,11 +137,16 @@ func (e *Engine) userOf(
 		e.users.Remove(who) // The journal has lost them.
 	}
 
+	command, faults := escrow.NewJoinUser(claims.person())
+	if len(faults) > 0 {
+		return escrow.User{}, escrow.InvalidToken()
+	}
 	user, found, err := e.store.UserByIdentity(ctx, join.Institution, identity)
 	if err == nil && !found && !provider.HasRoleFor(join.Membership.Groups) {
 		err = escrow.NoGroupWithRole(join.Membership.Groups) // The command would say the same, and wait for it.
 	}
 	if err == nil && !found {
+		join.Actor, join.Command = escrow.ActorUser(escrow.UserID{}), command
 		var answer Answer
 		answer, err = e.Do(ctx, join)
 		user, _ = answer.Resource.(escrow.User)
@@ -173,12 +172,18 @@ func (e *Engine) rightsOfUser(
 
 // updated returns a user with what their token says. Where that cannot be noted, as in an institution that
 // was closed, they are who they were.
-func (e *Engine) updated(ctx context.Context, user escrow.User, update escrow.Request) (escrow.User, error) {
-	command, _ := update.Command.(escrow.UpdateUser)
+func (e *Engine) updated(
+	ctx context.Context, user escrow.User, claims UserClaims, update escrow.Request,
+) (escrow.User, error) {
+	if claims.Name == user.DisplayName && claims.Email == user.Email {
+		return user, nil
+	}
+	command := escrow.NewUpdateUser(claims.person())
 	if !command.Changes(user) || e.config.Now().Sub(user.UpdatedAt) < updateInterval {
 		return user, nil
 	}
 
+	update.Actor, update.Command = escrow.ActorUser(user.ID), command
 	answer, err := e.Do(ctx, update)
 	if code := escrow.ErrorCode(err); code == escrow.CodeInvalidToken || code == escrow.CodeTokenIssuerUnknown {
 		return escrow.User{}, err

@@ -1,6 +1,9 @@
 package escrow
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // KeyUse tells when and from where a key was last used. No entry tells of it: it is kept beside the
 // books, and can be lost.
@@ -8,8 +11,7 @@ type KeyUse struct {
 	InstitutionID InstitutionID
 	ID            KeyID
 	LastUsedAt    time.Time
-	// LastUsedFrom is an address.
-	LastUsedFrom string
+	LastUsedFrom  netip.Addr
 }
 
 // KeyExpiryNotice is how long before it ends a key is told of.

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"errors"
 	"net/http"
+	"net/netip"
 
 	jsonv2 "github.com/go-json-experiment/json"
 
@@ -91,7 +92,7 @@ type APIKeyView struct {
 	Version       int64                `json:"version" doc:"One more with each change." minimum:"1"`
 	RotatedTo     *escrow.KeyID        `json:"rotatedTo,omitempty" doc:"The key that takes its place."`
 	LastUsedAt    *timestamp           `json:"lastUsedAt,omitempty" doc:"When the key was last used, as far as is known: up to a minute late. In lists alone."`
-	LastUsedFrom  string               `json:"lastUsedFrom,omitempty" doc:"The address that it was last used from."`
+	LastUsedFrom  netip.Addr           `json:"lastUsedFrom,omitzero" doc:"The address that it was last used from."`
 }
 
 // restrictionView is a restriction as the API shows it.
@@ -276,7 +277,8 @@ func (s *server) listKeys(c *call) (reply, error) {
 	view := func(key escrow.APIKey) APIKeyView {
 		view := viewKey(key)
 		if use, used := uses[key.ID]; used {
-			view.LastUsedAt, view.LastUsedFrom = (*timestamp)(&use.LastUsedAt), use.LastUsedFrom
+			view.LastUsedAt = (*timestamp)(&use.LastUsedAt)
+			view.LastUsedFrom = use.LastUsedFrom
 		}
 		return view
 	}

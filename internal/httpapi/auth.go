@@ -21,8 +21,8 @@ type caller struct {
 	// root says that the caller acts for the operator, in all institutions: with the root key, or as one of
 	// its people. metrics is the key that reads the metrics alone.
 	root, metrics bool
-	// as is who calls, and zero for the metrics key.
-	as          engine.Caller
+	// as is who calls; it says nothing for the metrics key.
+	as          *engine.Caller
 	institution escrow.InstitutionID
 	// rights is what the caller may do, as far as is known before a command is judged again;
 	// ownRole says that they hang on a role of its institution.
@@ -33,7 +33,7 @@ type caller struct {
 }
 
 // callerOf is everybody but the metrics key.
-func callerOf(as engine.Caller, shown credential) caller {
+func callerOf(as *engine.Caller, shown credential) caller {
 	return caller{
 		known:       true,
 		root:        as.Actor().IsOperators(),
@@ -46,10 +46,10 @@ func callerOf(as engine.Caller, shown credential) caller {
 }
 
 // actor is the caller in the journal.
-func (c caller) actor() escrow.Actor { return c.as.Actor() }
+func (c *caller) actor() escrow.Actor { return c.as.Actor() }
 
 // name is the caller in logs.
-func (c caller) name() string {
+func (c *caller) name() string {
 	switch {
 	case !c.known:
 		return escrow.ActorUnknown
@@ -153,7 +153,7 @@ func (s *server) authenticateKey(c *call, shown credential) error {
 		return s.checkRootAddress(c)
 	}
 	if c.route != nil && c.route.access.takesMetricsKey && isOneOf(shown.text, s.metricsHashes) {
-		c.caller = caller{known: true, metrics: true}
+		c.caller = caller{known: true, metrics: true, as: new(engine.Caller)}
 		return nil
 	}
 

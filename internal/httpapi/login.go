@@ -195,27 +195,27 @@ func (s *server) finishLogin(c *call) (reply, error) {
 }
 
 // finishedBy finishes a login at its provider, and returns who has logged in.
-func (s *server) finishedBy(c *call, pending pendingLogin, back identity.Callback) (engine.Caller, error) {
+func (s *server) finishedBy(c *call, pending pendingLogin, back identity.Callback) (*engine.Caller, error) {
 	with, provider, err := s.loginProvider(c, pending.Institution)
 	if err != nil {
-		return engine.Caller{}, err
+		return nil, err
 	}
 	isOperators := pending.Institution.IsZero()
 	if !isOperators {
 		if with.ClientSecret, err = s.engine.ClientSecret(c.context(), provider); err != nil {
-			return engine.Caller{}, err
+			return nil, err
 		}
 	}
 
 	claims, err := s.config.Identity.Finish(c.context(), with, pending.Login, back)
 	switch {
 	case errors.Is(err, identity.ErrRefused):
-		return engine.Caller{}, refusedLogin(err)
+		return nil, refusedLogin(err)
 	case errors.Is(err, identity.ErrLogin):
-		return engine.Caller{}, escrow.Wrap(codeLoginFailed, err,
+		return nil, escrow.Wrap(codeLoginFailed, err,
 			"The login was begun too long ago or elsewhere: begin again.")
 	case err != nil:
-		return engine.Caller{}, identityRefusal(with, err)
+		return nil, identityRefusal(with, err)
 	}
 
 	if isOperators {

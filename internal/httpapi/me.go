@@ -42,7 +42,7 @@ func (s *server) getMe(c *call) (reply, error) {
 	switch actor := as.Actor(); {
 	case actor.IsOperators():
 	case actor.IsUser():
-		view.InstitutionID, view.User = &c.caller.institution, new(viewUser(as.User))
+		view.InstitutionID, view.User = &c.caller.institution, new(viewUser(*as.User))
 	default:
 		view.InstitutionID, view.Key = &c.caller.institution, new(viewKey(as.Key))
 	}

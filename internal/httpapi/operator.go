@@ -25,10 +25,10 @@ func EngineOperators(rootKey string, people *Operators) escrow.Operators {
 
 // operatorCaller is one of the operator's people, as their provider tells of them. It refuses who has no
 // role: the provider signs for others, too.
-func (s *server) operatorCaller(claims identity.Claims) (engine.Caller, error) {
+func (s *server) operatorCaller(claims identity.Claims) (*engine.Caller, error) {
 	role := s.engine.Operators().Role(claims.Groups)
 	if role == "" {
-		return engine.Caller{}, escrow.NoGroupWithRole(claims.Groups)
+		return nil, escrow.NoGroupWithRole(claims.Groups)
 	}
 	said := escrow.Membership{Issuer: claims.Issuer, Groups: claims.Groups}
 	return engine.OperatorCaller(escrow.NewOperatorID(claims.Issuer, claims.Subject), said, role), nil
@@ -36,6 +36,6 @@ func (s *server) operatorCaller(claims identity.Claims) (engine.Caller, error) {
 
 // endsSessionsOfOperators reports whether the caller sees and ends the sessions of all of the operator's:
 // with the root key, or as one of its people with the role root.
-func (c caller) endsSessionsOfOperators() bool {
+func (c *caller) endsSessionsOfOperators() bool {
 	return c.root && c.rights.Permissions.Has(escrow.PermissionUsersManage)
 }

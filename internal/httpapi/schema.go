@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -75,6 +76,7 @@ func schemas() map[reflect.Type]reflect.Type {
 		reflect.TypeFor[escrow.SessionID]():     reflect.TypeFor[idSchema[escrow.SessionID]](),
 
 		reflect.TypeFor[escrow.Actor]():          reflect.TypeFor[textSchema](),
+		reflect.TypeFor[netip.Addr]():            reflect.TypeFor[textSchema](),
 		reflect.TypeFor[money.Digits]():          reflect.TypeFor[digitsSchema](),
 		reflect.TypeFor[escrow.Metadata]():       reflect.TypeFor[objectSchema](),
 		reflect.TypeFor[escrow.MetadataPatch]():  reflect.TypeFor[objectSchema](),

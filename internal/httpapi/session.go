@@ -76,7 +76,7 @@ func (s *server) createSession(c *call) (reply, error) {
 
 // openSession begins a session and has the browser keep its token. No journal tells of sessions; the log
 // says who began which one.
-func (s *server) openSession(c *call, as engine.Caller) (escrow.Session, error) {
+func (s *server) openSession(c *call, as *engine.Caller) (escrow.Session, error) {
 	session, token, err := s.engine.OpenSession(c.context(), as, c.client, c.request.UserAgent())
 	if err != nil {
 		return escrow.Session{}, err

@@ -30,10 +30,11 @@ func (s *server) authenticateToken(c *call, raw string) error {
 // institution from naming the issuer and the client of another, so where several have the same the
 // caller says which one is meant: nobody's people act for another by accident.
 func (s *server) identify(c *call, raw string) error {
-	issuer, audiences, ok := identity.PeekIssuer(raw)
-	switch {
-	case s.config.Identity == nil:
+	if s.config.Identity == nil {
 		return unknownIssuer()
+	}
+	claimed, ok := s.config.Identity.Claimed(raw)
+	switch issuer := claimed.Issuer; {
 	case !ok:
 		return escrow.Errorf(escrow.CodeInvalidToken, "The token names no issuer, or cannot be read.")
 	case len(issuer) > escrow.MaxTextLength || !visibleASCII(issuer):
@@ -42,7 +43,7 @@ func (s *server) identify(c *call, raw string) error {
 	}
 
 	named := c.request.Header.Values(institutionHeader)
-	t := token{raw: raw, issuer: issuer, audiences: audiences, named: named}
+	t := token{raw: raw, Claimed: claimed, named: named}
 	operators := s.config.Operators
 	isOperators := operators != nil && t.isFor(operators.Provider)
 	if isOperators && len(named) == 0 {
@@ -65,49 +66,60 @@ func (s *server) identify(c *call, raw string) error {
 
 // token is a token with what it claims, which must be verified.
 type token struct {
-	raw, issuer string
-	audiences   []string
+	raw string
+	identity.Claimed
 	// named is the institution that the request names beside, once at most.
 	named []string
 }
 
 // isFor reports whether the token claims to be from a provider, for its client or audience.
 func (t token) isFor(p identity.Provider) bool {
-	return t.issuer == p.Issuer && slices.Contains(t.audiences, cmp.Or(p.Audience, p.ClientID))
+	return t.Issuer == p.Issuer && slices.Contains(t.Audiences, cmp.Or(p.Audience, p.ClientID))
 }
 
 // identifyUser returns the user of an institution who has a token. Operators says that the provider of
 // the operator's people could be meant as well. Again asks the database for the providers.
-func (s *server) identifyUser(c *call, t token, operators, again bool) (engine.Caller, error) {
-	all, err := s.engine.ProvidersOf(c.context(), t.issuer, again)
+func (s *server) identifyUser(c *call, t token, operators, again bool) (*engine.Caller, error) {
+	all, err := s.engine.ProvidersOf(c.context(), t.Issuer, again)
 	if err != nil {
-		return engine.Caller{}, err
+		return nil, err
 	}
-	could := slices.DeleteFunc(slices.Clone(all), func(p escrow.IdentityProvider) bool {
-		return !t.isFor(providerOf(p))
-	})
-	isShared := operators || len(could) > 1
-	if len(t.named) > 0 {
-		could = slices.DeleteFunc(could, func(p escrow.IdentityProvider) bool {
-			return len(t.named) > 1 || p.InstitutionID.String() != t.named[0]
-		})
-	}
-	if len(could) == 0 {
-		return engine.Caller{}, unknownIssuer()
+	provider, meant, could := t.choose(all)
+	if meant == 0 {
+		return nil, unknownIssuer()
 	}
 
-	provider := could[0]
+	isShared := operators || could > 1
 	claims, err := s.verify(c, providerOf(provider), t.raw)
 	switch {
 	case err != nil:
-		return engine.Caller{}, err
-	case len(could) > 1:
-		return engine.Caller{}, escrow.Errorf(escrow.CodeTokenIssuerUnknown,
+		return nil, err
+	case meant > 1:
+		return nil, escrow.Errorf(escrow.CodeTokenIssuerUnknown,
 			"Several institutions take tokens of this issuer and audience: name yours in %s.", institutionHeader)
 	case isShared && !provider.HasRoleFor(claims.Groups):
-		return engine.Caller{}, unknownIssuer()
+		return nil, unknownIssuer()
 	}
 	return s.engine.AuthenticateUser(c.context(), provider, c.requestID, userClaims(claims))
+}
+
+// choose finds the provider that a token is for: the first of those that could be meant, how many those are,
+// and how many there would be if the request named no institution.
+func (t token) choose(all []escrow.IdentityProvider) (first escrow.IdentityProvider, meant, could int) {
+	for i := range all {
+		if !t.isFor(providerOf(all[i])) {
+			continue
+		}
+		could++
+		if len(t.named) > 0 && (len(t.named) > 1 || all[i].InstitutionID.String() != t.named[0]) {
+			continue
+		}
+		if meant == 0 {
+			first = all[i]
+		}
+		meant++
+	}
+	return first, meant, could
 }
 
 // identifyOperator notes which of the operator's people has a token.

@@ -4,6 +4,7 @@
 package identity
 
 import (
+	"crypto/sha256"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -104,8 +105,10 @@ type Verifier struct {
 	metrics *metrics
 
 	// sources are the providers by their issuers.
-	sources  *lru.Cache[string, *source]
+	sources *lru.Cache[string, *source]
+	// verified are tokens that were verified, and claimed what Claimed reads of them.
 	verified *lru.Cache[verifiedKey, verifiedToken]
+	claimed  *lru.Cache[[sha256.Size]byte, Claimed]
 
 	// closing is closed to end the fetches under way; closed, which mu guards, says that it is.
 	closing chan struct{}
@@ -116,25 +119,26 @@ type Verifier struct {
 
 // New returns a verifier, which must be closed.
 func New(config Config) *Verifier {
-	sources, err := lru.New[string, *source](maxProviders)
-	if err != nil {
-		panic(err) // only for a size below 1
-	}
-	verified, err := lru.New[verifiedKey, verifiedToken](maxVerified)
-	if err != nil {
-		panic(err) // only for a size below 1
-	}
-
 	v := &Verifier{
 		client:   bounded(config.Client),
 		now:      config.Now,
 		log:      config.Logger,
-		sources:  sources,
-		verified: verified,
+		sources:  newCache[string, *source](maxProviders),
+		verified: newCache[verifiedKey, verifiedToken](maxVerified),
+		claimed:  newCache[[sha256.Size]byte, Claimed](maxVerified),
 		closing:  make(chan struct{}),
 	}
 	v.metrics = newMetrics(config.Metrics, v.failing)
 	return v
+}
+
+// newCache returns an empty cache of so many.
+func newCache[K comparable, V any](size int) *lru.Cache[K, V] {
+	cache, err := lru.New[K, V](size)
+	if err != nil {
+		panic(err) // only for a size below 1
+	}
+	return cache
 }
 
 // Close ends the fetches under way and waits for them. From then on tokens are verified with the

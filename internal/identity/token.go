@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"strings"
 
@@ -39,26 +40,50 @@ var isBase64URL = func() (is [256]bool) {
 	return is
 }()
 
-// PeekIssuer reads whom a token claims to be from and for, to choose the provider to verify it
-// by. Nothing of it is verified: it must serve no other purpose. ok is false where the text is no
-// token or names no issuer.
-func PeekIssuer(raw string) (issuer string, audiences []string, ok bool) {
-	if len(raw) > maxTokenBytes || strings.Count(raw, ".") != 2 {
-		return "", nil, false
+// Claimed is whom a token claims to be from and for. Nothing of it is verified: it must serve no other
+// purpose than to choose the provider to verify the token by. The audiences are not to be changed.
+type Claimed struct {
+	Issuer    string       `json:"iss"`
+	Audiences audienceList `json:"aud"`
+}
+
+// Claimed reads whom a token claims to be from and for. It is false where the text is no token or
+// names no issuer. Of tokens that were verified before it costs a hash.
+func (v *Verifier) Claimed(raw string) (Claimed, bool) {
+	if len(raw) > maxTokenBytes {
+		return Claimed{}, false
+	}
+	if known, ok := v.claimed.Get(sha256.Sum256([]byte(raw))); ok {
+		return known, true
+	}
+	return readClaimed(raw)
+}
+
+// keepClaimed remembers what Claimed reads of a token that was verified: of others, there is no end.
+func (v *Verifier) keepClaimed(hash [sha256.Size]byte, raw string) {
+	claimed, ok := readClaimed(raw)
+	length := len(claimed.Issuer)
+	for _, audience := range claimed.Audiences {
+		length += len(audience)
+	}
+	if ok && length <= maxKeptText {
+		v.claimed.Add(hash, claimed)
+	}
+}
+
+func readClaimed(raw string) (claimed Claimed, ok bool) {
+	if strings.Count(raw, ".") != 2 {
+		return Claimed{}, false
 	}
 	payload, err := decodePart(raw, 1)
 	if err != nil {
-		return "", nil, false
+		return Claimed{}, false
 	}
 
-	var claimed struct {
-		Issuer   string       `json:"iss"`
-		Audience audienceList `json:"aud"`
-	}
 	if err := json.Unmarshal(payload, &claimed); err != nil || claimed.Issuer == "" {
-		return "", nil, false
+		return Claimed{}, false
 	}
-	return claimed.Issuer, claimed.Audience, true
+	return claimed, true
 }
 
 // audienceList is one audience or several, as the claim has it.

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"encoding/base64"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -39,7 +40,8 @@ func TestTellsTokensFromAPIKeys(t *testing.T) {
 	}
 }
 
-func TestPeeksAtTheIssuer(t *testing.T) {
+func TestReadsWhomATokenClaimsToBeFrom(t *testing.T) {
+	v := start(t, nil)
 	for name, c := range map[string]struct {
 		claims    string
 		issuer    string
@@ -57,17 +59,34 @@ func TestPeeksAtTheIssuer(t *testing.T) {
 		"no JSON":               {`{`, "", nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			issuer, audiences, ok := PeekIssuer(identitytest.Unsigned(`{}`, c.claims, []byte("x")))
-			if issuer != c.issuer || !slices.Equal(audiences, c.audiences) || ok != c.ok {
-				t.Errorf("%q, %q, %v", issuer, audiences, ok)
+			read, ok := v.Claimed(identitytest.Unsigned(`{}`, c.claims, []byte("x")))
+			if ok != c.ok || ok && (read.Issuer != c.issuer || !slices.Equal(read.Audiences, c.audiences)) {
+				t.Errorf("%q, %v", read, ok)
 			}
 		})
 	}
-	if _, _, ok := PeekIssuer("egk_8X4xXAyzA"); ok {
+	if _, ok := v.Claimed("egk_8X4xXAyzA"); ok {
 		t.Error("an API key has an issuer")
 	}
-	if _, _, ok := PeekIssuer("a.b.c"); ok { // b is not base64url: a single character of it has no byte.
+	if _, ok := v.Claimed("a.b.c"); ok { // b is not base64url: a single character of it has no byte.
 		t.Error("a part that cannot be decoded has an issuer")
+	}
+}
+
+// What is remembered of verified tokens is what each of them says.
+func TestReadsWhomAVerifiedTokenIsFrom(t *testing.T) {
+	key := es256(t)
+	f, v := identitytest.StartForge(t, key.Public()), start(t, nil)
+	for _, audiences := range [][]string{{identitytest.Client}, {identitytest.Client, "another"}} {
+		token := key.Sign(t, nil, f.Claims(v.now(), map[string]any{"aud": audiences, "azp": identitytest.Client}))
+		before, _ := v.Claimed(token)
+		if _, err := v.Verify(t.Context(), forged(f), token); err != nil {
+			t.Fatal(err)
+		}
+		after, ok := v.Claimed(token)
+		if !ok || after.Issuer != f.Issuer || !slices.Equal(after.Audiences, audiences) || !reflect.DeepEqual(before, after) {
+			t.Errorf("%v, and before it was verified %v", after, before)
+		}
 	}
 }
 
@@ -83,13 +102,14 @@ func FuzzLooksLikeToken(f *testing.F) {
 	})
 }
 
-func FuzzPeekIssuer(f *testing.F) {
+func FuzzReadClaimed(f *testing.F) {
 	for _, seed := range []string{`{"iss":"https://a","aud":["x"]}`, `{"iss":1}`, `[]`, `{"iss":"a","aud":{"x":[]}}`, `{"iss":"https://a","aud":"x","sub":"s","iat":1,"exp":2e9}`} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, claims string) {
 		raw := "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".x"
-		issuer, _, ok := PeekIssuer(raw)
+		read, ok := readClaimed(raw)
+		issuer := read.Issuer
 		if ok != (issuer != "") {
 			t.Errorf("%q: issuer %q, %v", claims, issuer, ok)
 		}

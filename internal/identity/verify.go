@@ -59,6 +59,7 @@ func (v *Verifier) Verify(ctx context.Context, p Provider, rawToken string) (Cla
 	if textBytes(claims) <= maxKeptText {
 		v.verified.Add(known, verifiedToken{claims, signed.with})
 	}
+	v.keepClaimed(known.token, rawToken)
 	claims.Groups = slices.Clone(claims.Groups)
 	return claims, nil
 }

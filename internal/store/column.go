@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -95,6 +96,27 @@ func (v *textValue[T]) write(to parameters) error { to.text(string(*v.variable))
 func (v *textValue[T]) destination() any          { return &v.text }
 func (v *textValue[T]) scanned() error            { *v.variable = T(v.text); return nil }
 func (v *textValue[T]) written() content          { return content{text: string(*v.variable)} }
+
+// addressColumn holds an address, or an empty text for none.
+func addressColumn(address *netip.Addr) value { return &addressValue{variable: address} }
+
+type addressValue struct {
+	variable *netip.Addr
+	text     string
+}
+
+func (v *addressValue) sqlType() sqlType          { return sqlText }
+func (v *addressValue) write(to parameters) error { to.text(v.shown()); return nil }
+func (v *addressValue) destination() any          { return &v.text }
+func (v *addressValue) scanned() error            { return v.variable.UnmarshalText([]byte(v.text)) }
+func (v *addressValue) written() content          { return content{text: v.shown()} }
+
+func (v *addressValue) shown() string {
+	if !v.variable.IsValid() {
+		return ""
+	}
+	return v.variable.String()
+}
 
 // bigintColumn holds a number, or an amount in minor units.
 func bigintColumn[T ~int | ~int64](number *T) value { return &bigintValue[T]{variable: number} }

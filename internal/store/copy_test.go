@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -81,7 +82,7 @@ func filled(t *testing.T, databaseURL string) (*journaltest.Writer, journaltest.
 		id[0], id[14], id[15] = 1, byte(i>>8), byte(i)
 		events = append(events, escrow.SecurityEvent{ID: id, At: time.Now().UTC().Truncate(time.Microsecond), Actor: "unknown", Code: escrow.Code(fmt.Sprint(i)), Count: 1})
 		uses = append(uses, escrow.KeyUse{
-			InstitutionID: e.Institution, ID: escrow.KeyID(id), LastUsedAt: events[i].At, LastUsedFrom: "192.0.2.1",
+			InstitutionID: e.Institution, ID: escrow.KeyID(id), LastUsedAt: events[i].At, LastUsedFrom: netip.MustParseAddr("192.0.2.1"),
 		})
 	}
 	if err := errors.Join(w.AddSecurityEvents(t.Context(), events), w.NoteKeyUses(t.Context(), uses)); err != nil {
@@ -201,7 +202,7 @@ func TestACopyThatIsCutOffIsGoneOnWith(t *testing.T) {
 		from.Policies(e.Institution, 2)
 		from.Positions(e, 2)
 		from.Do(e.Institution, journaltest.Valid(escrow.NewSetRole("clerk", escrow.RoleInput{}, nil)))
-		again := escrow.KeyUse{InstitutionID: e.Institution, ID: escrow.KeyID{1}, LastUsedAt: time.Now().Add(time.Hour), LastUsedFrom: "192.0.2.2"}
+		again := escrow.KeyUse{InstitutionID: e.Institution, ID: escrow.KeyID{1}, LastUsedAt: time.Now().Add(time.Hour), LastUsedFrom: netip.MustParseAddr("192.0.2.2")}
 		if err := from.NoteKeyUses(t.Context(), []escrow.KeyUse{again}); err != nil {
 			t.Fatal(err)
 		}

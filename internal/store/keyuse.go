@@ -11,7 +11,7 @@ var keyUseTable = newTable("api_key_uses", func(u *escrow.KeyUse) []column {
 		key("institution_id", uuidColumn(&u.InstitutionID)),
 		key("id", uuidColumn(&u.ID)),
 		changing("last_used_at", timeColumn(&u.LastUsedAt)),
-		changing("last_used_from", textColumn(&u.LastUsedFrom)),
+		changing("last_used_from", addressColumn(&u.LastUsedFrom)),
 	}
 }, onConflict("ON CONFLICT (institution_id, id) DO UPDATE SET last_used_at = excluded.last_used_at, "+
 	"last_used_from = excluded.last_used_from WHERE api_key_uses.last_used_at < excluded.last_used_at"))

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 func testKeyUses(f *fixture) {
 	one, other := f.institution(), f.institution()
 	use := func(of escrow.InstitutionID, id escrow.KeyID, at time.Time, from string) escrow.KeyUse {
-		return escrow.KeyUse{InstitutionID: of, ID: id, LastUsedAt: at, LastUsedFrom: from}
+		return escrow.KeyUse{InstitutionID: of, ID: id, LastUsedAt: at, LastUsedFrom: netip.MustParseAddr(from)}
 	}
 	first, second, never := escrow.KeyID(f.uuid()), escrow.KeyID(f.uuid()), escrow.KeyID(f.uuid())
 	earlier, later := f.moment(), f.moment()
