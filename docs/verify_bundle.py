@@ -101,11 +101,11 @@ def open_note(note, keys):
 
 
 # The members of an entry, and those of its event by kind, in this order. One with ? is left out where it would be empty.
-MEMBERS = ["v", "institutionId", "sequence", "id", "at", "actor", "requestId", "kind", "subject", "event"]
+MEMBERS = ["v", "institutionId", "sequence", "id", "at", "actor", "requestId", "kind", "subject", "approval", "event"]
 UPKEEP = ["version", "createdAt", "closedAt?"]
 INSTITUTION = ["id", "name", "regions", "verticals"] + UPKEEP
 KEY = ["id", "label?", "owner?", "role?", "permissions?", "restrict?", "holderReferences?", "allowedNetworks?", "hash", "createdAt",
-       "expiresAt?", "revokedAt?", "rotatedTo?", "version"]
+       "expiresAt?", "revokedAt?", "rotatedTo?", "createdBy?", "origin?", "version"]
 PROVIDER = ["issuer", "clientId", "hasSecret", "secretNumber", "audience?", "claims", "roleByGroup?", "version", "createdAt"]
 USER = ["id", "issuer", "identitySubject?", "displayName?", "email?", "joinedAt", "suspendedAt?", "suspensions", "version"]
 TEMPLATE = ["id", "code", "name", "vertical", "region", "config"] + UPKEEP
@@ -137,12 +137,19 @@ EVENTS = {
     "POSITION_DATA_ERASED": ["id", "entries", "reason?"],
     "HOLDER_DATA_ERASED": ["id", "erased", "open", "retained", "retainedUntil?", "complete"],
     "HISTORY_ACCEPTED": ["id", "lostSequence", "checkpoint?"],
+    "APPROVAL_RULES_SET": ["rules", "version", "createdAt"],
+    "APPROVAL_REQUESTED": ["id", "command", "subjects", "rules", "expiresAt", "breakGlass?", "reason?", "entries?"],
+    "APPROVAL_GIVEN": ["id", "roles", "comment?", "outcome?", "entries?"],
+    "APPROVAL_REJECTED": ["id", "comment?"],
+    "APPROVAL_WITHDRAWN": ["id"],
+    "APPROVAL_EXPIRED": ["id"],
+    "APPROVAL_FAILED": ["id", "refusal"],
 }
 # The members whose values stand beside the entry, which has a commitment to each. Of keys and assets the label is one.
 NUMBERS = ["version", "lostSequence", "entries", "erased", "open", "secretNumber", "suspensions"]
-PRIVATE = ["displayName", "email", "externalReference", "holderReference", "holderReferences", "identitySubject", "label", "metadata", "owner", "reason"]
+PRIVATE = ["comment", "displayName", "email", "externalReference", "holderReference", "holderReferences", "identitySubject", "label", "metadata", "owner", "reason"]
 PERMISSIONS = [
-    "assets.create", "assets.read", "assets.update", "audit.read", "identity_provider.set", "institutions.create",
+    "approval_rules.set", "approvals.decide", "approvals.read", "assets.create", "assets.read", "assets.update", "audit.read", "identity_provider.set", "institutions.create",
     "institutions.read", "institutions.update",
     "journal.read", "keys.manage", "keys.read", "metrics.read", "personal_data.read", "policies.read", "policies.set", "positions.cancel",
     "positions.create", "positions.erase", "positions.fund", "positions.read", "positions.release", "proofs.read", "reports.read",
@@ -152,8 +159,9 @@ RESTRICTION = ["templateIds", "assetIds", "maxAmount"]
 CLAIMS = ["groups", "name", "email"]
 CODES = ["CONSTR_ESCROW", "CONSTR_RETAINAGE", "TF_INVOICE", "TF_LC"]
 CONFIG = ["currency", "region", "minAmount", "maxAmount", "retainagePercentage", "maxTenorDays", "country", "issuingBankCountry", "uniqueExternalReference"]
-REFERENCES = {"assetId": "ast", "assetIds": "ast", "templateId": "tmpl", "templateIds": "tmpl", "uniqueIn": "tmpl", "replaces": "key", "rotatedTo": "key"}
+REFERENCES = {"assetId": "ast", "assetIds": "ast", "templateId": "tmpl", "templateIds": "tmpl", "uniqueIn": "tmpl", "replaces": "key", "rotatedTo": "key", "origin": "key"}
 ID = "_[0-7][0-9a-hjkmnp-tv-z]{25}"
+ACTOR = "root|system|(key|usr|opr)" + ID
 
 
 def refuse(constant):
@@ -165,7 +173,8 @@ def read_entry(body, sequence):
     # A number with a fraction stays the text that it is, marked by half a surrogate pair, which UTF-8 does not have.
     entry = json.loads(body, parse_float=lambda text: "\ud800" + text, parse_constant=refuse)
     written = re.sub('"\ud800([^"]*)"', r"\1", dump(entry))
-    require(written == body and list(entry) == MEMBERS and body.startswith('{"v":2,'), f"entry {sequence} is not written as entries are")
+    members = [m for m in MEMBERS if m != "approval" or m in entry]
+    require(written == body and list(entry) == members and body.startswith('{"v":2,'), f"entry {sequence} is not written as entries are")
     event, kind = entry["event"], entry["kind"]
     require(kind in EVENTS, f"entry {sequence} is of no kind that is known")
     expected = [m.rstrip("?") for m in EVENTS[kind] if m[-1] != "?" or m[:-1] in event]
@@ -206,16 +215,38 @@ def read_entry(body, sequence):
             require(all(type(one) is str and one != "holder" for one in value.values()), f"entry {sequence} has groups with no roles of groups")
         elif member == "allowedNetworks":
             require(type(value) is list and value and all(type(one) is str for one in value), f"entry {sequence} has no networks")
+        elif member == "createdBy":
+            require(re.fullmatch(ACTOR, value), f"entry {sequence} has a key that nobody made")
+        elif member == "outcome":
+            require(value in ("EXECUTED", "FAILED"), f"entry {sequence} has no outcome of an approval")
+        elif member == "breakGlass":
+            require(value is True, f"entry {sequence} has a switch that is not on")
+        elif member in ("rules", "roles", "subjects"):
+            require(type(value) is list, f"entry {sequence} has no list of {member}")
+    for path, value in commitments(event):
+        require(list(value) == ["sha256"] and len(decode(value["sha256"])) == 32, f"entry {sequence}: {path} is no commitment")
     subject = {"POLICY_SET": "policy/" + event.get("region", ""), "ROLE_SET": "role/" + event.get("name", ""), "IDENTITY_PROVIDER_SET":
-               "identity-provider", "IDENTITY_PROVIDER_REMOVED": "identity-provider"}.get(kind) or event["id"]
+               "identity-provider", "IDENTITY_PROVIDER_REMOVED": "identity-provider", "APPROVAL_RULES_SET": "approval-rules"}.get(kind) or event["id"]
     require(entry["subject"] == subject, f"entry {sequence} is on another subject than its event")
     require(re.fullmatch("entry" + ID, entry["id"]), f"entry {sequence} has no id")
     require(type(entry["sequence"]) is int, f"entry {sequence} has no sequence")
-    require(re.fullmatch("root|system|(key|usr|opr)" + ID, entry["actor"]), f"entry {sequence} has no actor")
+    require(re.fullmatch(ACTOR, entry["actor"]), f"entry {sequence} has no actor")
     require(kind != "USER_JOINED" or entry["actor"] == subject, f"entry {sequence} has a user join by another one")
     require(kind != "IDENTITY_PROVIDER_REMOVED" or not event["hasSecret"], f"entry {sequence} has a secret of what was removed")
+    require("approval" not in entry or re.fullmatch("apr" + ID, entry["approval"]["id"]), f"entry {sequence} is of no approval")
+    require(not kind.startswith("APPROVAL_") or kind == "APPROVAL_RULES_SET" or re.fullmatch("apr" + ID, event["id"]), f"entry {sequence} is on no approval")
     require_time(entry["at"])
     return entry
+
+
+def commitments(value, path=""):
+    """Yields the private members of an event by their paths: those of a command that waits for approval stand within it."""
+    named = value.items() if type(value) is dict else enumerate(value) if type(value) is list else ()
+    for name, member in named:
+        if name in PRIVATE and type(member) is dict:
+            yield f"{path}{name}", member
+        elif path or name == "command":
+            yield from commitments(member, f"{path}{name}.")
 
 
 def require_restriction(value, sequence):
@@ -252,17 +283,18 @@ def check_private(sequence, event, beside, erased, redacted):
     committed to, and each that is not must have been erased by a later entry, or be left out of the bundle."""
     values = json.loads(beside) if beside is not None else {}
     require(beside is None or values and dump(values, sort_keys=True) == beside, f"what stands beside entry {sequence} is not written as it is")
+    private = dict(commitments(event))
     for member, opening in values.items():
-        require(member in PRIVATE and member in event, f"{member} beside entry {sequence} is none of its private members")
+        require(member in private, f"{member} beside entry {sequence} is none of its private members")
         require(sorted(opening) == ["salt", "value"] and opening["value"], f"{member} beside entry {sequence} is no value with its salt")
         salt = decode(opening["salt"])
         require(len(salt) == 32, f"{member} beside entry {sequence} has no salt of 32 bytes")
         made = hashlib.sha256(b"\2" + salt + opening["value"].encode()).digest()
-        require(made == decode(event[member]["sha256"]), f"{member} beside entry {sequence} is not the value that it has a commitment to")
+        require(made == decode(private[member]["sha256"]), f"{member} beside entry {sequence} is not the value that it has a commitment to")
         require(not erased, f"{member} beside entry {sequence} was erased by a later entry")
-    missing = [member for member in event if member in PRIVATE and member not in values and member not in redacted]
+    missing = [member for member in private if member not in values and member.rpartition(".")[2] not in redacted]
     require(erased or not missing, f"{', '.join(missing)} is missing beside entry {sequence}, and nobody erased it")
-    return erased and any(member in PRIVATE for member in event)
+    return bool(erased and private)
 
 
 def require_time(text):
@@ -293,8 +325,9 @@ def add_leaf(subtrees, body):
         subtrees[-2:] = [(2 * size, hashlib.sha256(b"\1" + left + right).digest())]
 
 
-def apply(positions, sequence, kind, event):
+def apply(positions, entry):
     """Applies an entry to its position: creates it, moves all that is due or a part of what is held, or erases its data."""
+    sequence, kind, event = entry["sequence"], entry["kind"], entry["event"]
     amount = minor_units(event.get("amount", "0"))
     decimals = {len(event[member].partition(".")[2]) for member in ("amount", "retained") if member in event}
     if kind == "POSITION_CREATED":
@@ -302,6 +335,8 @@ def apply(positions, sequence, kind, event):
         require(len(decimals) == 1, f"entry {sequence} has amounts of different decimals")
         positions[event["id"]] = {
             "state": "CREATED", "entries": 1, "amount": amount, "currency": event["currency"], "decimals": decimals, "held": 0}
+        if "expiresAt" in event:
+            positions[event["id"]]["expiresAt"] = event["expiresAt"]
         return
     p = positions.get(event["id"], {})
     if kind == "POSITION_DATA_ERASED":
@@ -318,6 +353,8 @@ def apply(positions, sequence, kind, event):
     require(amount == (p["amount"] if funds else p["held"]) or state == "PARTIALLY_RELEASED" and 0 < amount < p["held"],
             f"entry {sequence} moves {amount}")
     require(funds == (p["state"] == "CREATED") or state in ("CANCELLED", "EXPIRED"), f"entry {sequence} goes from {p['state']} to {state}")
+    clock = entry["actor"] == "system" and state == "EXPIRED"
+    require(not clock or "expiresAt" in p and entry["at"] >= p["expiresAt"], f"entry {sequence} expires {event['id']}, which is not due")
     p["entries"] += 1
     p["state"], p["held"] = state, p["held"] + amount if funds else p["held"] - amount
 
@@ -415,7 +452,7 @@ def read_disclosure(path):
     require(kind in ("POSITION_CREATED", "POSITION_STATE_CHANGED", "POSITION_DATA_ERASED"), f"entry {sequence} is on no position")
     require(re.fullmatch("pos" + ID, event["id"]), f"entry {sequence} is on no position")
     if kind == "POSITION_CREATED":
-        apply({}, sequence, kind, event)
+        apply({}, entry)
     elif kind == "POSITION_STATE_CHANGED":
         require(event["toState"] in STEPS.get(event["fromState"], []), f"entry {sequence} is a step that no position can take")
     return disclosure, entry
@@ -470,6 +507,339 @@ def is_disclosure(path):
         return file.read(1) == b"{"
 
 
+def add_approvals(bundle, erasures):
+    """Adds the last erasures of the private values of approvals: those of the positions that an approval is about, or that
+    were created with it."""
+    about = "SELECT body FROM entries WHERE kind = 'APPROVAL_REQUESTED' OR kind = 'POSITION_CREATED' AND instr(body, '\"approval\":{')"
+    for (body,) in bundle.execute(about):
+        entry = json.loads(body)
+        if entry["kind"] == "APPROVAL_REQUESTED":
+            approval, positions = entry["subject"], [s.get("subject") for s in entry["event"]["subjects"]]
+        else:
+            approval, positions = entry.get("approval", {}).get("id"), [entry["subject"]]
+        erasures[approval] = max(erasures.get(one, 0) for one in [approval, *positions])
+
+
+# Approvals: what an entry does, by its kind or its new state, and which members a command has in common with the entry that it makes.
+MOVES = {"FUNDED": "positions.fund", "PARTIALLY_RELEASED": "positions.release", "RELEASED": "positions.release",
+         "CANCELLED": "positions.cancel", "EXPIRED": "positions.cancel"}
+RULED = {
+    "POSITION_CREATED": "positions.create", "POLICY_SET": "policies.set", "ASSET_TEMPLATE_CREATED": "templates.create",
+    "ASSET_TEMPLATE_UPDATED": "templates.update", "ASSET_TEMPLATE_CLOSED": "templates.update", "ASSET_CREATED": "assets.create",
+    "ASSET_UPDATED": "assets.update", "ASSET_CLOSED": "assets.update", "API_KEY_CREATED": "keys.manage", "API_KEY_UPDATED": "keys.manage",
+    "API_KEY_ROTATED": "keys.manage", "USER_RESTORED": "users.manage", "ROLE_SET": "roles.manage", "APPROVAL_RULES_SET": "approval_rules.set",
+    "IDENTITY_PROVIDER_SET": "identity_provider.set"}
+# What says whom an identity provider is: all but the secret of the client, which no rule is about.
+TRUSTED = ["issuer", "clientId", "audience", "claims", "roleByGroup"]
+COMMANDS = {
+    "position.create": ("POSITION_CREATED", ["assetId", "currency", "amount"]),
+    "position.transition": ("POSITION_STATE_CHANGED", ["toState"]),
+    "policy.set": ("POLICY_SET", ["region", "position"]),
+    "asset_template.create": ("ASSET_TEMPLATE_CREATED", ["code", "name", "vertical", "region", "config"]),
+    "asset_template.update": ("ASSET_TEMPLATE_UPDATED", ["id"]),
+    "asset_template.close": ("ASSET_TEMPLATE_CLOSED", ["id"]),
+    "asset.create": ("ASSET_CREATED", ["templateId"]),
+    "asset.update": ("ASSET_UPDATED", ["id"]),
+    "asset.close": ("ASSET_CLOSED", ["id"]),
+    "api_key.create": ("API_KEY_CREATED", ["role", "permissions", "restrict", "allowedNetworks", "hash", "expiresAt"]),
+    "api_key.rotate": ("API_KEY_ROTATED", ["hash"]),
+    "api_key.update": ("API_KEY_UPDATED", ["id"]),
+    "user.restore": ("USER_RESTORED", ["id"]),
+    "role.set": ("ROLE_SET", ["name", "permissions"]),
+    "identity_provider.set": ("IDENTITY_PROVIDER_SET", TRUSTED),
+    "approval_rules.set": ("APPROVAL_RULES_SET", ["rules"])}
+NEW = ("position.create", "asset_template.create", "asset.create", "api_key.create")
+# The roles that every institution has, and whether they may approve.
+BUILT_IN = {"admin": True, "operator": False, "maker": False, "approver": True, "compliance": True, "auditor": False, "read_only": False, "holder": False}
+LINE, WEEK, BATCH = 4, 7 * 24, 1000
+
+
+def hour(at, before=0):
+    """Returns the hours from 1970 to a time, so many hours before it."""
+    since = datetime.datetime.strptime(at, "%Y-%m-%dT%H:%M:%S.%fZ") - datetime.datetime(1970, 1, 1)
+    return since // datetime.timedelta(hours=1) - before
+
+
+class Audit:
+    """Follows the entries of a journal, and requires of each that it has the approvals which it takes by the rules in force. It
+    does not ask what the parts of a batch come to together, and takes the roles of users as their approvals name them."""
+
+    def __init__(self, bundle):
+        self.bundle, self.rules, self.version, self.roles, self.keys, self.users, self.provider = bundle, [], 0, {}, {}, {}, {}
+        self.pending, self.moves, self.carried, self.run = {}, {}, None, None
+
+    def next(self, entry, private):
+        """Follows the next entry; private are the values beside it."""
+        sequence, event, kind, actor, named = entry["sequence"], entry["event"], entry["kind"], entry["actor"], entry.get("approval")
+        if self.carried and sequence >= self.carried["until"]:
+            require(self.carried["found"] == self.carried["entries"], "before it are fewer entries than an approval tells that it has carried out")
+            self.carried = None
+        run = (actor, entry["requestId"])
+        if self.run and self.run["of"] == run and self.run["last"] == sequence - 1 and self.run["count"] < BATCH and not named:
+            self.run["last"], self.run["count"] = sequence, self.run["count"] + 1
+        else:
+            self.run = {"of": run, "last": sequence, "count": 1, "moves": {of: dict(self.moves.get(of, {})) for of in (self.chain(actor), "institution")}}
+        if named:
+            self.execute(entry, named)
+        else:
+            require(not self.carried, f"it does not name the approval {self.carried and self.carried['id']}, whose command is carried out here")
+            facts = self.facts(entry)
+            secret = kind == "IDENTITY_PROVIDER_SET" and "removedAt" not in self.provider and all(dump(self.provider.get(m)) == dump(event.get(m)) for m in TRUSTED)
+            if facts and not secret and not (actor == "system" and event.get("toState") == "EXPIRED"):
+                require(actor != "system" or not self.rules, "the system does this of itself, under rules")
+                met = self.matching(actor, [facts], entry["at"], self.run["moves"])
+                require(not met, f"it takes an approval by the rule {met and met[0]['id']}, and names none")
+        self.follow(entry, private)
+
+    def follow(self, entry, private):
+        """Keeps what later entries are held against."""
+        event, kind, actor, at = entry["event"], entry["kind"], entry["actor"], entry["at"]
+        if kind == "APPROVAL_RULES_SET":
+            self.rules, self.version = event["rules"], event["version"]
+        elif kind.startswith("APPROVAL_"):
+            getattr(self, kind[9:].lower())(entry, event)
+        elif kind.startswith("API_KEY_"):
+            key = dict(event)
+            key["owner"] = private["owner"]["value"] if "owner" in private else "of " + event["id"] if "owner" in event else ""
+            if kind == "API_KEY_ROTATED" and event["replaces"] in self.keys:
+                self.keys[event["replaces"]].update(expiresAt=event["replacedExpiresAt"], rotatedTo=event["id"])
+            self.keys[event["id"]] = key
+        elif kind.startswith("USER_"):
+            self.users[event["id"]] = dict(event, email=private["email"]["value"] if "email" in private else "")
+        elif kind.startswith("IDENTITY_PROVIDER_"):
+            self.provider = event
+        elif kind == "ROLE_SET":
+            self.roles[event["name"]] = "approvals.decide" in event["permissions"]
+        elif kind == "POSITION_STATE_CHANGED" and actor != "system" and minor_units(event.get("amount", "0")):
+            if any("window" in rule.get("when", {}) for rule in self.rules):
+                for of in (self.chain(actor), "institution"):
+                    kept = {move: amount for move, amount in self.moves.get(of, {}).items() if move[0] >= hour(at, WEEK)}
+                    move = hour(at), MOVES[event["toState"]], event["currency"]
+                    self.moves[of] = {**kept, move: kept.get(move, 0) + decimal.Decimal(event["amount"])}
+
+    def requested(self, entry, event):
+        """Requires that something is asked for under all the rules that it meets, as they are in force, and for no longer."""
+        actor, broken = entry["actor"], event.get("breakGlass", False)
+        require(not broken or re.fullmatch("root|opr" + ID, actor), f"{actor} breaks the glass")
+        command = event["command"]
+        forms, facts = command["items"] if command["type"] == "positions.batch" else [command], []
+        require(len(forms) == len(event["subjects"]), "it is about other subjects than its command")
+        for form, about in zip(forms, event["subjects"]):
+            kind = COMMANDS[form["type"]][0]
+            permission = RULED.get(kind) or MOVES[form["toState"]]
+            subject = {"policy.set": "policy/" + form.get("region", ""), "role.set": "role/" + form.get("name", ""), "approval_rules.set": "approval-rules",
+                       "identity_provider.set": "identity-provider"}
+            subject = "" if form["type"] in NEW else subject.get(form["type"]) or form.get("positionId") or form["id"]
+            require(permission == about["permission"] and subject == about.get("subject", ""), "it is about something, and its command is not")
+            if form["type"] == "position.create":
+                require(all(form[m] == about.get(m) for m in ("amount", "currency")), "it is about an amount, and its command is not")
+            facts.append(self.place(dict(about, kind=kind, region=form.get("region"), asset=form.get("assetId"))))
+        require(event["rules"], "it names no rule")
+        hours = 90 * 24
+        for named in event["rules"]:
+            rule = next((rule for rule in self.rules if rule["id"] == named["id"]), None)
+            require(rule and named["version"] == self.version and named["require"] == rule["require"], f"it names the rule {named['id']}, which is not in force like that")
+            hours = min(hours, int(rule["expiresIn"][:-1]))
+        for rule in self.matching(actor, facts, entry["at"], self.moves):
+            require(any(named["id"] == rule["id"] for named in event["rules"]), f"it takes an approval by the rule {rule['id']}, which it does not name")
+        until = datetime.datetime.strptime(entry["at"], "%Y-%m-%dT%H:%M:%S.%fZ") + datetime.timedelta(hours=hours)
+        until = until.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        require(event["expiresAt"] == until, f"it waits until {event['expiresAt']}, and the rules say until {until}")
+        require(event["id"] not in self.pending, "it was asked for before")
+        parts = list(zip(forms, event["subjects"]))
+        self.pending[event["id"]] = {"id": event["id"], "maker": actor, "given": [], "roles": [], "rules": event["rules"], "parts": parts, "expiresAt": until}
+        if broken:
+            self.carry(entry, self.pending.pop(event["id"]), True)
+
+    def given(self, entry, event):
+        """Requires that an approval is of somebody else, with a role that is asked for, and the last one where it says so."""
+        require(event["id"] in self.pending, f"the approval {event['id']} is not pending")
+        approval, actor, outcome = self.pending[event["id"]], entry["actor"], event.get("outcome")
+        require(entry["at"] < approval["expiresAt"], f"the approval {event['id']} expired before that")
+        for other in approval["given"] + [approval["maker"]]:
+            require(not self.related(actor, other), f"{actor} approves what counts as its own, beside {other}")
+            require(outcome != "EXECUTED" or self.stands(other), f"{other} has lost the right to act since")
+        asked = [one["role"] for rule in approval["rules"] for one in rule["require"]]
+        for role in event["roles"]:
+            require(role in asked and self.has_role(actor, role, entry["at"]), f"{actor} does not approve as {role}")
+        approval["given"].append(actor)
+        approval["roles"].append(event["roles"])
+        complete = all(self.complete(rule["require"], approval["roles"]) for rule in approval["rules"])
+        require(complete == (outcome is not None), f"of the approvals {'none' if complete else 'some'} are missing, and it tells the outcome {outcome}")
+        if outcome == "EXECUTED":
+            self.carry(entry, self.pending.pop(event["id"]), False)
+
+    def ended(self, entry, event):
+        """Ends an approval that is pending."""
+        require(self.pending.pop(event["id"], None), f"the approval {event['id']} is not pending")
+
+    rejected = withdrawn = expired = failed = ended
+
+    def carry(self, entry, approval, broken):
+        """Begins to carry an approval out, with the entries that follow."""
+        entries = entry["event"].get("entries", 0)
+        if entries:
+            self.carried = dict(approval, left=list(approval["parts"]), found=0, entries=entries, until=entry["sequence"] + 1 + entries, broken=broken)
+
+    def execute(self, entry, named):
+        """Requires that an entry is a part of what was asked for, of who has asked, and names all who have approved."""
+        c, event = self.carried, entry["event"]
+        require(c and c["id"] == named["id"], f"it names the approval {named['id']}, which is not carried out here")
+        require(entry["actor"] == c["maker"], f"its actor is {entry['actor']}, and {c['maker']} has asked for the approval {c['id']}")
+        expected = {"id": c["id"], **({"by": c["given"]} if c["given"] else {}), **({"breakGlass": True} if c["broken"] else {})}
+        require(list(named.items()) == list(expected.items()), f"it names others than those who approved {c['id']}")
+        facts = self.facts(entry)
+        for part in c["left"]:
+            form, about = part
+            kind, members = COMMANDS[form["type"]]
+            if (facts and kind == entry["kind"] and about["permission"] == facts["permission"] and about.get("amount", "") == facts.get("amount", "")
+                    and about.get("subject", facts["subject"]) == facts["subject"]
+                    and (not about.get("amount") or about["currency"] == facts["currency"])
+                    and all(dump(form.get(m)) == dump(event.get(m)) for m in members)):
+                c["left"].remove(part)
+                c["found"] += 1
+                return
+        raise Difference(f"it is not what the approval {c['id']} was asked for")
+
+    def facts(self, entry):
+        """Returns what rules ask of an entry, or nothing where it is under none."""
+        event, kind = entry["event"], entry["kind"]
+        permission = MOVES.get(event["toState"]) if kind == "POSITION_STATE_CHANGED" else RULED.get(kind)
+        if not permission:
+            return None
+        facts = {"permission": permission, "subject": event.get("replaces") or entry["subject"], "kind": kind, "asset": event.get("assetId")}
+        if kind.startswith("POSITION_"):
+            facts["currency"] = event["currency"]
+            if minor_units(event.get("amount", "0")):
+                facts["amount"] = event["amount"]
+        elif kind == "POLICY_SET":
+            facts["region"] = event["region"]
+        return self.place(facts)
+
+    def place(self, facts):
+        """Adds the asset of a position, its template and their region, where a rule asks for them."""
+        asks = any(m in rule.get("when", {}) for rule in self.rules for m in ("templateId", "assetId", "region"))
+        if facts["kind"].startswith("POSITION_") and asks:
+            facts["asset"] = facts.get("asset") or self.told(facts["subject"], "assetId")
+            facts["template"] = self.told(facts["asset"], "templateId")
+            facts["region"] = self.told(facts["template"], "region")
+        return facts
+
+    def told(self, subject, member):
+        """Returns a member of the first entry on a subject."""
+        body = self.bundle.execute("SELECT body FROM entries WHERE subject = ? ORDER BY sequence LIMIT 1", (subject,)).fetchone()
+        return json.loads(body[0])["event"].get(member) if body else None
+
+    def matching(self, actor, facts, at, moves):
+        """Returns the rules that some facts meet: each the first that is about it."""
+        met = []
+        for rule in self.rules:
+            when, sums = rule.get("when", {}), {}
+            wanted = [("templateId", "template"), ("assetId", "asset"), ("region", "region")]
+            concerned = [f for f in facts if f["permission"] in rule["on"] and all(m not in when or when[m] == f.get(name) for m, name in wanted)]
+            bounds = when.get("amountFrom")
+            for f in concerned:
+                if bounds is not None and f.get("currency") in bounds:
+                    sums[f["currency"]] = sums.get(f["currency"], 0) + decimal.Decimal(f.get("amount", 0))
+            for currency in sums:
+                if sums[currency] and "window" in when:
+                    of = "institution" if when.get("windowScope") == "institution" else self.chain(actor)
+                    since = hour(at, int(when["window"][:-1]))
+                    sums[currency] += sum(moved for (when_moved, with_, code), moved in moves.get(of, {}).items()
+                                          if when_moved >= since and with_ in rule["on"] and code == currency)
+            about = [f for f in concerned if bounds is None or f.get("currency") in sums and sums[f["currency"]] >= decimal.Decimal(bounds[f["currency"]])]
+            if about and rule["require"]:
+                met.append(rule)
+            facts = [f for f in facts if not any(f is one for one in about)]
+        return met
+
+    def complete(self, require_, roles):
+        """Reports whether approvals can be shared out so that each place of a requirement has one of its own."""
+        places = [one["role"] for one in require_ for _ in range(one["count"])]
+        taken = {}
+
+        def seat(approver, tried):
+            for i, role in enumerate(places):
+                if i not in tried and role in roles[approver]:
+                    tried.add(i)
+                    if i not in taken or seat(taken[i], tried):
+                        taken[i] = approver
+                        return True
+            return False
+        for approver in range(len(roles)):
+            seat(approver, set())
+        return len(taken) == len(places)
+
+    def has_role(self, actor, role, at):
+        """Reports whether somebody can approve with a role."""
+        if not BUILT_IN.get(role, self.roles.get(role, False)):
+            return False
+        if actor.startswith("usr_"):
+            return self.stands(actor) and role in self.provider.get("roleByGroup", {}).values()
+        key = self.keys.get(actor)
+        active = key and "revokedAt" not in key and ("expiresAt" not in key or at < key["expiresAt"])
+        return active and key.get("role") == role and "restrict" not in key and "holderReferences" not in key
+
+    def stands(self, actor):
+        """Reports whether somebody has not lost the right to act."""
+        if actor.startswith("usr_"):
+            user, provider = self.users.get(actor), self.provider
+            return user and "suspendedAt" not in user and provider and "removedAt" not in provider and provider["issuer"] == user["issuer"]
+        for _ in range(LINE + 1):
+            if not actor or not actor.startswith("key_"):
+                return True
+            key = self.keys.get(actor)
+            if not key or "revokedAt" in key and "rotatedTo" not in key:
+                return False
+            actor = key.get("rotatedTo")
+        return not actor
+
+    def chain(self, actor):
+        """Names somebody, and a key by the first that it was rotated from."""
+        return self.keys.get(actor, {}).get("origin", actor)
+
+    def names(self, actor):
+        """Lists the names that somebody goes by: two who share one are the same person."""
+        def owner(name):
+            return "owner " + " ".join(name.split()).lower()
+        names = []
+        for _ in range(LINE + 1):
+            key = self.keys.get(actor)
+            if not key:
+                if re.fullmatch("root|opr" + ID, actor):
+                    return names + [actor, "root"]
+                if actor.startswith("usr_"):
+                    email = self.users.get(actor, {}).get("email")
+                    return names + [actor, owner(actor)] + ([owner(email)] if email else [])
+                return names + [actor]
+            names.append(key.get("origin", key["id"]))
+            if key["owner"]:
+                return names + [owner(key["owner"])]
+            actor = key.get("createdBy", "")
+            if not actor.startswith(("key_", "usr_")):
+                return names
+        return names
+
+    def line(self, actor):
+        """Lists the names of somebody and of those who made the key, and whether these are all."""
+        names = self.names(actor)
+        for makers in range(LINE + 1):
+            if not actor.startswith("key_"):
+                return names, True
+            if actor not in self.keys:
+                return names, False
+            actor = self.keys[actor].get("createdBy", "")
+            if not actor or makers and not actor.startswith(("key_", "usr_")):
+                return names, True
+            names += self.names(actor)
+        return names, False
+
+    def related(self, one, other):
+        """Reports whether one of two could be the other."""
+        (line, whole), (other_line, other_whole) = self.line(one), self.line(other)
+        return not whole or not other_whole or bool(set(line) & set(self.names(other)) or set(other_line) & set(self.names(one)))
+
+
 def main(allowed, path, *trusted):
     keys = read_keys(trusted)
     if is_disclosure(path):
@@ -478,8 +848,10 @@ def main(allowed, path, *trusted):
         return
     bundle, institution, redacted = open_bundle(path)
     erasures = dict(bundle.execute("SELECT subject, MAX(sequence) FROM entries WHERE kind = 'POSITION_DATA_ERASED' GROUP BY subject"))
+    add_approvals(bundle, erasures)
     erased = 0
     checkpoints = bundle.execute("SELECT size, note, at FROM checkpoints ORDER BY size")
+    audit = Audit(bundle)
     checkpoint, count, size, covered, at, subtrees, positions = checkpoints.fetchone(), 0, 0, 0, "", [], {}
     for sequence, body, private, *repeated in bundle.execute("SELECT sequence, body, private, at, actor, kind, subject FROM entries ORDER BY sequence"):
         size += 1
@@ -497,9 +869,15 @@ def main(allowed, path, *trusted):
         add_leaf(subtrees, body.encode())
         if entry["kind"].startswith("POSITION_"):
             try:
-                apply(positions, size, entry["kind"], entry["event"])
+                apply(positions, entry)
             except Difference as error:
                 raise Difference(f"{altered}: {error}") from error
+        try:
+            audit.next(entry, json.loads(private) if private is not None else {})
+        except Difference as error:
+            raise Difference(f"entry {size} has not the approvals that it takes: {error}") from error
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise Difference(f"entry {size} is not written as entries are: {error!r}") from error
         if checkpoint and checkpoint[0] == size:
             try:
                 (origin, signed_size, signed_root, *extensions), _ = open_note(checkpoint[1], keys)

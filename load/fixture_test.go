@@ -33,6 +33,7 @@ const rootKey = "root-key-0123456789abcdefghijklmnopqrstuvwxyz"
 type service struct {
 	url             string
 	institution     string
+	root            apitest.Client
 	admin, readOnly apitest.Client
 	asset           string
 	// fault, unless it is nil, answers some requests of the scripts.
@@ -125,9 +126,9 @@ func serve(t *testing.T) *service {
 	})
 
 	s.url = toScripts.URL
-	root := apitest.Client{URL: direct.URL, Key: rootKey, HTTP: direct.Client()}
-	s.institution = root.Post(t, "/institutions", `{"name": "Meridian Bank", "regions": ["US"]}`).Want(t, 201).Text("id")
-	s.admin, s.readOnly = root.As(s.key(t, root, "admin")), root.As(s.key(t, root, "read_only"))
+	s.root = apitest.Client{URL: direct.URL, Key: rootKey, HTTP: direct.Client()}
+	s.institution = s.root.Post(t, "/institutions", `{"name": "Meridian Bank", "regions": ["US"]}`).Want(t, 201).Text("id")
+	s.admin, s.readOnly = s.root.As(s.key(t, "admin")), s.root.As(s.key(t, "read_only"))
 	s.asset = s.newAsset(t, "USD")
 	return s
 }
@@ -143,16 +144,25 @@ func (s *service) newAsset(t *testing.T, currency string) string {
 	return s.admin.Post(t, "/assets", asset).Want(t, 201).Text("id")
 }
 
-func (s *service) key(t *testing.T, root apitest.Client, role string) string {
+func (s *service) key(t *testing.T, role string) string {
 	t.Helper()
-	key := fmt.Sprintf(`{"label": %[1]q, "role": %[1]q}`, role)
-	return root.Post(t, "/institutions/"+s.institution+"/api-keys", key).Want(t, 201).Text("apiKey")
+	key := fmt.Sprintf(`{"label": %[1]q, "role": %[1]q, "owner": %[1]q}`, role)
+	return s.root.Post(t, "/institutions/"+s.institution+"/api-keys", key).Want(t, 201).Text("apiKey")
 }
 
 // refuseAll sets a policy that refuses the scripts' positions.
 func (s *service) refuseAll(t *testing.T) {
 	t.Helper()
 	s.admin.Put(t, "/institutions/"+s.institution+"/policies/US", `{"position": {"minAmount": "5000"}}`).Want(t, 200)
+}
+
+// askApprover sets the approval rule that commands of a permission wait for an approver, and returns the key of one.
+func (s *service) askApprover(t *testing.T, permission string) string {
+	t.Helper()
+	key := s.key(t, "approver")
+	rules := fmt.Sprintf(`{"rules": [{"id": "two-of-us", "on": [%q], "require": [{"role": "approver", "count": 1}]}]}`, permission)
+	s.root.Put(t, "/institutions/"+s.institution+"/approval-rules", rules).Want(t, 200)
+	return key
 }
 
 // outcome is the outcome of a script's run.

@@ -67,6 +67,9 @@ func TestEveryScriptRuns(t *testing.T) {
 			s := serve(t)
 			institutions := fmt.Sprintf(`INSTITUTIONS=[{"apiKey": %q, "assetId": %q}]`, s.admin.Key, s.asset)
 			common := []string{"RATE=10", "DURATION=1s", institutions}
+			if script == "approvals" {
+				common = append(common, "CHECKER_API_KEY="+s.askApprover(t, "positions.release"))
+			}
 			o := s.run(t, script, slices.Concat(patient, common, settings[script])...).want(t, passed)
 
 			if o.summary.Profile != script || !o.summary.Passed || o.summary.Counts["operationsOk"] == 0 {
@@ -75,8 +78,11 @@ func TestEveryScriptRuns(t *testing.T) {
 			if script != "institutions" { // It writes to the journals of the institutions that it creates.
 				s.agrees(t, o)
 			}
-			if script == "lifecycle" {
+			switch script {
+			case "lifecycle":
 				s.reachedEveryState(t)
+			case "approvals":
+				s.releasedWithApprovals(t, o)
 			}
 		})
 	}
@@ -137,6 +143,87 @@ func (s *service) reachedEveryState(t *testing.T) {
 	}
 }
 
+// releasedWithApprovals checks that everything that waited was approved and carried out, and nothing else was.
+func (s *service) releasedWithApprovals(t *testing.T, o outcome) {
+	t.Helper()
+	waited, positions := o.summary.Counts["operationsWaiting"], s.admin.Walk(t, "/positions", "state")
+	if waited == 0 || !slices.Equal(positions, slices.Repeat([]string{"RELEASED"}, waited)) {
+		t.Errorf("%d operations waited, and the positions are %q", waited, positions)
+	}
+	if statuses := s.admin.Walk(t, "/approvals", "status"); !slices.Equal(statuses, slices.Repeat([]string{"EXECUTED"}, waited)) {
+		t.Errorf("%d operations waited, and the approvals are %q", waited, statuses)
+	}
+}
+
+// Nobody approves what a load asks for. So it ends with the first answer that says that it takes an approval, naming
+// the rule, and does not fill the inboxes of those who could.
+func TestAnApprovalRuleAbortsTheRun(t *testing.T) {
+	t.Parallel()
+	for permission, says := range map[string]string{
+		"positions.create": "approval needed: POST /positions was answered with 202: the institution has approval rules, and by two-of-us it waits as apr_",
+		"positions.fund":   "approval needed: POST /positions/{id}/transition was answered with 202: the institution has approval rules, and by two-of-us it waits as apr_",
+	} {
+		t.Run(permission, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			s.askApprover(t, permission)
+			o := s.run(t, "users", append(short, "DURATION=1m", "VUS=1")...).want(t, scriptAborted)
+
+			if !strings.Contains(o.said, says) {
+				t.Errorf("the run prints %q, want %q", o.said, says)
+			}
+			counts := o.summary.Counts
+			if o.summary.Passed || !o.summary.missed()["unexpected_approvals"] || counts["operationsWaiting"] != 1 || counts["positionsFunded"] != 0 {
+				t.Errorf("the summary is %+v", o.summary)
+			}
+			if waiting := s.admin.Walk(t, "/approvals?status=PENDING", "id"); len(waiting) != 1 {
+				t.Errorf("these are waiting: %q", waiting)
+			}
+			s.agrees(t, o)
+
+			alone, err := filepath.Abs("positions-k6")
+			if err != nil {
+				t.Fatal(err)
+			}
+			o = s.runWith(t, []string{"--vus=1", "--iterations=2"}, alone).want(t, scriptAborted)
+			if !strings.Contains(o.said, "approval needed: 202: the institution has approval rules, see /approvals/apr_") {
+				t.Errorf("the script that stands alone prints %q", o.said)
+			}
+		})
+	}
+}
+
+// The approvals of a run that has nobody to give them, or no rule to ask for them, would say nothing.
+func TestApprovalsNeedARuleAndAChecker(t *testing.T) {
+	t.Parallel()
+	for says, prepare := range map[string]func(*testing.T, *service) string{
+		"no approval needed: the institution has no approval rule for such a release": func(t *testing.T, s *service) string {
+			t.Helper()
+			return s.askApprover(t, "positions.cancel")
+		},
+		"authentication failed: 401 invalid_api_key": func(t *testing.T, s *service) string {
+			t.Helper()
+			s.askApprover(t, "positions.release")
+			return "egk_unknown"
+		},
+		"authentication failed: 403 ": func(t *testing.T, s *service) string {
+			t.Helper()
+			s.askApprover(t, "positions.release")
+			return s.admin.Key
+		},
+	} {
+		t.Run(says, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			checker := "CHECKER_API_KEY=" + prepare(t, s)
+			o := s.run(t, "approvals", slices.Concat(patient, []string{"RATE=5", "DURATION=1m", checker})...).want(t, scriptAborted)
+			if !strings.Contains(o.said, says) || o.summary.Passed {
+				t.Errorf("the run prints %q, want %q", o.said, says)
+			}
+		})
+	}
+}
+
 func TestWrongConfigurationFailsBeforeARequest(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
@@ -149,6 +236,7 @@ func TestWrongConfigurationFailsBeforeARequest(t *testing.T) {
 		{"users", "API_KEY=", `API_KEY env var is required`},
 		{"users", "ASSET_ID=", `ASSET_ID env var is required`},
 		{"institutions", "ROOT_API_KEY=", `ROOT_API_KEY env var is required`},
+		{"approvals", "CHECKER_API_KEY=", `CHECKER_API_KEY env var is required`},
 		{"many-institutions", "INSTITUTIONS=", `INSTITUTIONS env var is required`},
 		{"many-institutions", "INSTITUTIONS=[{}]", `INSTITUTIONS is not a list like [{"apiKey": "egk_…", "assetId": "ast_…"}]`},
 		{"users", "API_URL=localhost:4000", `API_URL: "localhost:4000" is not a URL like http://localhost:4000`},
@@ -548,20 +636,24 @@ func TestTheExampleOfAScriptRunsBesideTheEmbeddedOnes(t *testing.T) {
 }
 
 var (
-	beginLine = regexp.MustCompile(`^EG begin ([A-Za-z0-9._:-]{1,100}) (create|FUNDED|PARTIALLY_RELEASED|RELEASED|CANCELLED|EXPIRED|template|asset|institution|key) (-|pos_\w+)$`)
-	endLine   = regexp.MustCompile(`^EG end ([A-Za-z0-9._:-]{1,100}) (ok|refused|unknown) (\d{1,3}) (-|[a-z_]+) \d+\.\d+ (-|(?:pos|tmpl|ast|inst|key)_\w+) \d+$`)
+	beginLine = regexp.MustCompile(`^EG begin ([A-Za-z0-9._:-]{1,100}) (create|FUNDED|PARTIALLY_RELEASED|RELEASED|CANCELLED|EXPIRED|template|asset|institution|key|approve) (-|(?:pos|apr)_\w+)$`)
+	endLine   = regexp.MustCompile(`^EG end ([A-Za-z0-9._:-]{1,100}) (ok|waiting|refused|unknown) (\d{1,3}) (-|[a-z_]+) \d+\.\d+ (-|(?:pos|tmpl|ast|inst|key|apr)_\w+) \d+$`)
 	readLine  = regexp.MustCompile(`^EG read [a-z]+ \d{1,3} \d+\.\d+ \d+$`)
 )
 
 // agrees compares the operations log with the institution's journal: an acknowledged
-// operation has one entry, a refused one has none, and an unknown one at most one.
+// operation has one entry, a refused one has none, and an unknown one at most one. What an approval
+// carries out is an entry more.
 func (s *service) agrees(t *testing.T, o outcome) {
 	t.Helper()
 	entries := make(map[string][]string) // subjects by request id
 	audit := s.admin.Walk(t, "/audit-events?limit=1000", "requestId")
 	subjects := s.admin.Walk(t, "/audit-events?limit=1000", "subject")
+	approvals := s.admin.Walk(t, "/audit-events?limit=1000", "approval.id")
 	for i, id := range audit {
-		entries[id] = append(entries[id], subjects[i])
+		if approvals[i] == "" {
+			entries[id] = append(entries[id], subjects[i])
+		}
 	}
 
 	begun := make(map[string]bool)
@@ -587,7 +679,7 @@ func (s *service) agrees(t *testing.T, o outcome) {
 		}
 		delete(begun, id)
 		found := entries[id]
-		if how == "ok" && !slices.Equal(found, []string{subject}) || how == "refused" && len(found) != 0 || len(found) > 1 {
+		if (how == "ok" || how == "waiting") && !slices.Equal(found, []string{subject}) || how == "refused" && len(found) != 0 || len(found) > 1 {
 			t.Errorf("after %q the journal has %v", line, found)
 		}
 	}

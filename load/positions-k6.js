@@ -50,7 +50,7 @@ export default function () {
     request('POST /positions', `${reference}_create`, http.expectedStatuses(201, 422)),
   );
   check(created, { '201 or 422 policy': (r) => r.status === 201 || (r.status === 422 && isPolicy(r.json('code'))) });
-  stopUnlessAllowed(created);
+  stopUnlessDone(created);
 
   if (created.status === 201) {
     const funded = http.post(
@@ -61,6 +61,7 @@ export default function () {
       }),
       request('POST /positions/{id}/transition', `${reference}_fund`, http.expectedStatuses(200)),
     );
+    stopUnlessDone(funded);
     check(funded, { 'funded with 200': (r) => r.status === 200 && r.json('state') === 'FUNDED' });
     positionsFunded.add(funded.status === 200 ? 1 : 0);
   }
@@ -83,11 +84,14 @@ function isPolicy(code) {
   return /^(policy|template)_/.test(code);
 }
 
-// stopUnlessAllowed ends the run where the key is not valid: nothing that came after would
-// mean anything.
-function stopUnlessAllowed(response) {
+// stopUnlessDone ends the run where the key is not valid, or an approval rule of the institution
+// has everything wait for others: nothing that came after would mean anything.
+function stopUnlessDone(response) {
   if (response.status === 401 || response.status === 403) {
     exec.test.abort(`authentication failed: ${response.status}`);
+  }
+  if (response.status === 202) {
+    exec.test.abort(`approval needed: 202: the institution has approval rules, see ${response.headers.Location}`);
   }
 }
 

@@ -290,6 +290,9 @@ func showCorrectness(out io.Writer, part string, c loadtest.Correctness) {
 	}
 	fmt.Fprintf(out, "  %d operations acknowledged, %d refused; without an answer: %d carried out, %d not.\n",
 		c.Acknowledged, c.Refused, c.UnknownDone, c.UnknownNotDone)
+	if c.Waiting > 0 {
+		fmt.Fprintf(out, "  %d of them were acknowledged as approvals, which waited for others.\n", c.Waiting)
+	}
 	if cut := c.CutOffDone + c.CutOffNotDone; cut > 0 {
 		fmt.Fprintf(out, "  %d were under way when the load ended, and k6 cut them off: %d carried out, %d not.\n",
 			cut, c.CutOffDone, c.CutOffNotDone)

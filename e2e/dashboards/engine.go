@@ -8,7 +8,7 @@ func engine() board {
 		from:      "now-1h",
 		refresh:   "30s",
 		variables: serverVariables(),
-		rows:      []row{groupCommitRow(), backgroundRow(), keysRow(), processesRow()},
+		rows:      []row{groupCommitRow(), backgroundRow(), approvalsRow(), keysRow(), processesRow()},
 	}
 }
 
@@ -250,6 +250,45 @@ func processesRow() row {
 			}},
 			help: "Connections and files as a share of the system's limit. Near 1, connections are refused: " +
 				"raise the limit (ulimit -n).",
+		},
+	}}
+}
+
+func approvalsRow() row {
+	return row{title: "Approvals", panels: []panel{
+		{
+			title: "Approvals pending",
+			unit:  "none",
+			queries: []query{
+				{expr: "max(" + selected("escrowgrid_approvals_pending") + ")", legend: "pending"},
+				{expr: "max(" + selected("escrowgrid_approvals_due") + ")", legend: "due"},
+			},
+			help: "Commands that wait for others to approve them, of all institutions, and those among them past " +
+				"their expiresAt, at most 500, which should be 0 within EXPIRY_INTERVAL.",
+		},
+
+		{
+			title: "Age of approvals",
+			unit:  "s",
+			queries: []query{
+				{expr: "max(" + selected("escrowgrid_approvals_oldest_age_seconds") + ")", legend: "oldest"},
+				{expr: "min(" + selected("escrowgrid_approvals_next_expiry_seconds") + ")", legend: "until expiry"},
+			},
+			help: "For how long the oldest pending approval has waited, and in how long the next one expires.",
+		},
+
+		{
+			title:   "Approvals expired",
+			unit:    "ops",
+			queries: rateByInstance("escrowgrid_approvals_expired_total"),
+			help:    "Approvals that nobody gave in time. One instance at a time expires them.",
+		},
+
+		{
+			title:   "Broken glass",
+			unit:    "ops",
+			queries: rateByInstance("escrowgrid_break_glass_total"),
+			help:    "Commands under an approval rule that the operator has carried out without the approval. Ask why.",
 		},
 	}}
 }

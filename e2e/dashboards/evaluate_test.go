@@ -185,7 +185,7 @@ func useTheAPI(t *testing.T, s *testbed.Server) {
 	path := "/institutions/" + b.InstitutionID + "/api-keys"
 	key := b.post(t, path, fields{"label": "another", "role": "read_only"})
 	b.post(t, path+"/"+key+"/rotate", fields{})
-	b.post(t, path+"/"+key+"/revoke", nil)
+	b.post(t, path+"/"+key+"/revoke", fields{})
 
 	position := b.position(t)
 	transition := "/positions/" + position + "/transition"

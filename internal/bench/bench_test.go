@@ -84,8 +84,8 @@ func TestExperimentsAreChosenByName(t *testing.T) {
 		want   string
 		fails  string
 	}{
-		"all but the large":  {Config{PostgreSQL: "p"}, "pairs paced reads batches instances log traces overload", ""},
-		"without PostgreSQL": {Config{}, "pairs reads log traces overload", ""},
+		"all but the large":  {Config{PostgreSQL: "p"}, "pairs paced reads batches instances log traces rules overload", ""},
+		"without PostgreSQL": {Config{}, "pairs reads log traces rules overload", ""},
 		"by name":            {Config{Experiments: []string{"size", "pairs"}}, "pairs size", ""},
 		"of two servers":     {Config{PostgreSQL: "p", Against: "a"}, "pairs reads", ""},
 		"two, by name":       {Config{Against: "a", Experiments: []string{"reads"}}, "reads", ""},

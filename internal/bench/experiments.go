@@ -68,6 +68,11 @@ func Experiments() []Experiment {
 			Does: "pairs while requests are traced, beside pairs while none is",
 			run:  (*bench).traces,
 		},
+		{
+			Name: "rules",
+			Does: "pairs under approval rules that ask for nobody, beside pairs without rules",
+			run:  (*bench).rules,
+		},
 
 		// Long journals, much load, many positions.
 		{

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +24,8 @@ type pending struct {
 	request escrow.Request
 	// weight is the request's, in commands.
 	weight int
+	// rounds counts how often it was executed on books that lacked rows.
+	rounds int
 	done   chan result
 	state  atomic.Int32
 	// caller is the span of the request, waiting that of its time in the queue.
@@ -143,11 +146,18 @@ func (c *committer) settle(group []*pending) {
 	if c.failing {
 		patience = 0
 	}
-	err := c.retry(patience, func() error { return c.attempt(group) })
+	var lacking []*pending
+	err := c.retry(patience, func() (err error) {
+		lacking, err = c.attempt(group)
+		return err
+	})
 	c.failing = errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrSchemaBehind)
 
 	switch {
 	case err == nil:
+		if len(lacking) > 0 {
+			c.settle(lacking)
+		}
 	case c.failing, errors.Is(err, store.ErrOutcomeUnknown):
 		c.fail(group, store.Failure(err))
 	case len(group) > 1:
@@ -192,9 +202,10 @@ func (c *committer) fail(group []*pending, err error) {
 	}
 }
 
-// attempt carries a group out in one transaction and answers its commands. After
+// attempt carries a group out in one transaction and answers its commands, but for those that are lacking:
+// they have changed nothing, and are to be carried out on books with the rows that they name now. After
 // an error none of them is answered.
-func (c *committer) attempt(group []*pending) (err error) {
+func (c *committer) attempt(group []*pending) (lacking []*pending, err error) {
 	ctx, span := startSpan(c.ctx, group)
 	defer func() { endSpan(span, err) }()
 	ctx, cancel := context.WithTimeout(ctx, c.engine.config.AttemptTimeout)
@@ -203,15 +214,22 @@ func (c *committer) attempt(group []*pending) (err error) {
 	begun := time.Now()
 	tx, err := c.engine.store.Begin(ctx, needsOf(group))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer tx.Rollback(ctx)
 
 	outcomes, err := c.execute(tx, group)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	books := booksOf(tx, group)
+	for _, b := range books {
+		c.engine.noteRules(b)
+	}
+	if !slices.ContainsFunc(outcomes, func(o escrow.Outcome) bool { return o.Lacks == nil }) {
+		return splitLacking(group, outcomes), nil // There is nothing to commit.
+	}
+
 	var entries []escrow.Entry
 	for _, b := range books {
 		entries = append(entries, b.Entries...)
@@ -224,7 +242,7 @@ func (c *committer) attempt(group []*pending) (err error) {
 		c.engine.forgetProviders(b)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 
 	c.engine.metrics.committed(commandsOf(group), entries, time.Since(begun))
@@ -233,9 +251,11 @@ func (c *committer) attempt(group []*pending) (err error) {
 	}
 
 	for i, p := range group {
-		p.done <- result{outcome: outcomes[i]}
+		if outcomes[i].Lacks == nil {
+			p.done <- result{outcome: outcomes[i]}
+		}
 	}
-	return nil
+	return splitLacking(group, outcomes), nil
 }
 
 func needsOf(group []*pending) map[escrow.InstitutionID]escrow.Needs {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 )
@@ -36,6 +38,7 @@ const (
 	dutyKeyUses        = "key uses"
 	dutySessions       = "sessions"
 	dutyKeyExpiry      = "key expiry"
+	dutyApprovals      = "approvals"
 )
 
 // every calls work at an interval until the engine closes. The context ends what
@@ -77,7 +80,7 @@ func (e *Engine) expirePositions(ctx context.Context) {
 
 			if len(due) > 0 {
 				_, err = e.store.IfLeader(ctx, store.DutyExpiry, func(ctx context.Context) error {
-					err := e.expire(ctx, due)
+					err := e.expire(ctx, positionExpiriesOf(due), e.metrics.expired)
 					more = err == nil && len(due) == expiryPage
 					return err
 				})
@@ -87,23 +90,32 @@ func (e *Engine) expirePositions(ctx context.Context) {
 	})
 }
 
-// expire expires positions and waits for all of them. A position that was moved to
-// a final state in the meantime refuses, as does a halted institution.
-func (e *Engine) expire(ctx context.Context, due []escrow.DuePosition) error {
+func positionExpiriesOf(due []escrow.DuePosition) []escrow.Request {
 	requestID := "expiry-" + rand.Text()
-	errs := make([]error, len(due))
+	requests := make([]escrow.Request, len(due))
+	for i, position := range due {
+		requests[i] = escrow.Request{
+			Institution: position.InstitutionID,
+			Actor:       escrow.ActorSystem(),
+			RequestID:   requestID,
+			Command:     escrow.ExpirePosition(position.PositionID),
+		}
+	}
+	return requests
+}
+
+// expire carries out requests to expire something, waits for all of them, and counts those that did. What has come
+// to an end in the meantime refuses, as does a halted institution.
+func (e *Engine) expire(ctx context.Context, requests []escrow.Request, expired prometheus.Counter) error {
+	late := []escrow.Code{escrow.CodeInvalidTransition, escrow.CodeApprovalClosed, escrow.CodeHistoryLost}
+	errs := make([]error, len(requests))
 
 	var waiting sync.WaitGroup
-	for i, position := range due {
+	for i, request := range requests {
 		waiting.Go(func() {
-			_, errs[i] = e.Do(ctx, escrow.Request{
-				Institution: position.InstitutionID, Actor: escrow.ActorSystem(), RequestID: requestID,
-				Command: escrow.ExpirePosition(position.PositionID),
-			})
-			if errs[i] == nil {
-				e.metrics.expired.Inc()
+			if _, errs[i] = e.Do(ctx, request); errs[i] == nil {
+				expired.Inc()
 			}
-			late := []escrow.Code{escrow.CodeInvalidTransition, escrow.CodeHistoryLost}
 			if slices.Contains(late, escrow.ErrorCode(errs[i])) {
 				errs[i] = nil
 			}

@@ -28,14 +28,17 @@ import (
 type Engine struct {
 	Queries
 
-	config         Config
-	store          *store.Store
-	log            *slog.Logger
-	metrics        *metrics
-	committers     []*committer
-	keys           *lru.Cache[escrow.SecretHash, escrow.APIKey]
-	users          *lru.Cache[ownedIdentity, escrow.UserID]
-	issuers        *lru.Cache[string, []escrow.IdentityProvider]
+	config     Config
+	store      *store.Store
+	log        *slog.Logger
+	metrics    *metrics
+	committers []*committer
+	keys       *lru.Cache[escrow.SecretHash, escrow.APIKey]
+	users      *lru.Cache[ownedIdentity, escrow.UserID]
+	issuers    *lru.Cache[string, []escrow.IdentityProvider]
+	// ruled are the institutions that have approval rules or approvals that are pending, as far as this
+	// process knows.
+	ruled          *lru.Cache[escrow.InstitutionID, escrow.RulesHint]
 	securityEvents securityEvents
 	keyUses        latest[escrow.KeyID, escrow.KeyUse]
 	seenSessions   latest[escrow.SessionID, escrow.Session]
@@ -70,6 +73,7 @@ func New(config Config) (*Engine, error) {
 		keys:         newCache[escrow.SecretHash, escrow.APIKey](maxCachedKeys),
 		users:        newCache[ownedIdentity, escrow.UserID](maxCachedUsers),
 		issuers:      newCache[string, []escrow.IdentityProvider](maxCachedIssuers),
+		ruled:        newCache[escrow.InstitutionID, escrow.RulesHint](maxRuledInstitutions),
 		stop:         stop,
 		keyUses:      latest[escrow.KeyID, escrow.KeyUse]{of: keyUsed},
 		seenSessions: latest[escrow.SessionID, escrow.Session]{of: sessionSeen},
@@ -92,6 +96,7 @@ func New(config Config) (*Engine, error) {
 	}
 
 	e.duties.Go(func() { e.expirePositions(ctx) })
+	e.duties.Go(func() { e.expireApprovals(ctx) })
 	e.duties.Go(func() { e.purge(ctx) })
 	e.duties.Go(func() { e.writeSecurityEvents(ctx) })
 	e.duties.Go(func() { e.writeKeyUses(ctx) })
@@ -145,6 +150,9 @@ type Answer struct {
 	Replayed  bool
 	Nonce     []byte
 	RequestID string
+	// JudgedOn is where the journal stood on which a dry run was judged, its refusals included; nil of what
+	// was no dry run, or was not judged.
+	JudgedOn *int64
 }
 
 // Do carries out a request and returns when it is committed or refused. Errors
@@ -158,6 +166,9 @@ type Answer struct {
 // request: what became of its items is in the Answer's BatchResults, or, where it
 // was refused as a whole, in the error's Items.
 //
+// A command that takes an approval is answered with the Approval that waits for it, and so is a decision on
+// one. The answer to a dry run is what would become of the request.
+//
 // A secret that comes with a command is sealed first; without a keyring it is refused with
 // CodeEncryptionKeyMissing.
 func (e *Engine) Do(ctx context.Context, request escrow.Request) (Answer, error) {
@@ -165,6 +176,7 @@ func (e *Engine) Do(ctx context.Context, request escrow.Request) (Answer, error)
 
 	switch {
 	case answer.Replayed: // It was counted when it was decided.
+	case request.DryRun: // Nothing was asked for.
 	case errors.Is(ctx.Err(), context.Canceled): // Nobody is there who was refused.
 	case err != nil:
 		e.metrics.refused(request.Weight(), err)
@@ -179,6 +191,7 @@ func (e *Engine) do(ctx context.Context, request escrow.Request) (Answer, error)
 	if err != nil {
 		return Answer{}, err
 	}
+	request.Hint, _ = e.ruled.Get(request.Institution)
 	p := &pending{
 		ctx:     ctx,
 		request: request,
@@ -213,15 +226,19 @@ func (e *Engine) do(ctx context.Context, request escrow.Request) (Answer, error)
 
 // answer makes the answer to a command of its result.
 func (e *Engine) answer(ctx context.Context, request escrow.Request, r result) (Answer, error) {
+	var judgedOn *int64
+	if request.DryRun {
+		judgedOn = &r.outcome.Sequence
+	}
 	switch {
 	case r.err != nil:
 		return Answer{}, r.err
 	case r.outcome.Record != nil:
 		return e.replay(ctx, request.Institution, *r.outcome.Record)
 	case r.outcome.Refusal != nil:
-		return Answer{}, r.outcome.Refusal
+		return Answer{JudgedOn: judgedOn}, r.outcome.Refusal
 	}
-	return Answer{Resource: r.outcome.Resource, RequestID: request.RequestID}, nil
+	return Answer{Resource: r.outcome.Resource, RequestID: request.RequestID, JudgedOn: judgedOn}, nil
 }
 
 // replay reads the answer of an earlier request again, out of the journal.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/store"
 )
 
 // HolderErasure asks for the data of a holder to be erased.
@@ -42,12 +43,16 @@ func (e *Engine) EraseHolder(ctx context.Context, h HolderErasure) (Answer, erro
 		return answer, err
 	}
 
+	head, _, err := e.store.Head(ctx, h.Request.Institution)
+	if err != nil {
+		return Answer{}, store.Failure(err)
+	}
 	found, err := e.eraseAll(ctx, h)
 	if err != nil {
 		return Answer{}, err
 	}
 	if h.DryRun {
-		return Answer{Resource: found, RequestID: h.Request.RequestID}, nil
+		return Answer{Resource: found, RequestID: h.Request.RequestID, JudgedOn: &head.Sequence}, nil
 	}
 	h.Request.Command = escrow.RecordErasure{Erasure: found}
 	return e.Do(ctx, h.Request)

@@ -21,6 +21,8 @@ type rows struct {
 	Templates    []escrow.AssetTemplate
 	Assets       []escrow.Asset
 	Positions    []escrow.Position
+	Rules        []escrow.ApprovalRules
+	Approvals    []escrow.Approval
 }
 
 // exactly compares the domain's values whole; of an entry, what its body tells.
@@ -78,7 +80,16 @@ func (s *server) tables(of escrow.InstitutionID) rows {
 	if err != nil {
 		s.t.Fatalf("roles: %v", err)
 	}
+	rules, err := s.ApprovalRules(ctx, of)
+	if err != nil {
+		s.t.Fatalf("approval rules: %v", err)
+	}
 	return rows{
+		Rules: slices.DeleteFunc([]escrow.ApprovalRules{rules}, func(r escrow.ApprovalRules) bool { return r.Version == 0 }),
+		Approvals: wholeList(s, func(a escrow.Approval) escrow.Cursor { return escrow.IDCursor(a.ID) },
+			func(page escrow.PageRequest) (escrow.Page[escrow.Approval], error) {
+				return s.Approvals(ctx, of, escrow.ApprovalFilter{}, page)
+			}),
 		Institutions: []escrow.Institution{institution},
 		Roles:        roles,
 		Policies:     policies,
@@ -136,6 +147,7 @@ func (s *server) checkJournal(of escrow.InstitutionID) []escrow.Entry {
 	rebuilt := rows{
 		Institutions: books.Institutions.Created(), Keys: books.Keys.Created(), Roles: books.Roles.Created(), Policies: books.Policies.Created(),
 		Templates: books.Templates.Created(), Assets: books.Assets.Created(), Positions: books.Positions.Created(),
+		Rules: books.Rules.Created(), Approvals: books.Approvals.Created(),
 	}
 	for i := range rebuilt.Positions {
 		position := &rebuilt.Positions[i]

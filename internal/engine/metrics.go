@@ -27,6 +27,8 @@ type metrics struct {
 	unlogged     prometheus.Counter
 	historyLost  prometheus.Gauge
 	expiringKeys prometheus.Gauge
+
+	approvals    approvalMetrics
 	dutyFailures *prometheus.CounterVec
 }
 
@@ -87,6 +89,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		}, []string{"duty"}),
 	}
 
+	m.approvals = newApprovalMetrics(counter, gauge)
 	m.begin()
 	return m
 }
@@ -97,6 +100,7 @@ func (m *metrics) begin() {
 	for _, kind := range escrow.Kinds() {
 		m.entries.WithLabelValues(string(kind))
 	}
+
 	for _, code := range []escrow.Code{
 		escrow.CodeInternal, escrow.CodeOverloaded, escrow.CodeStoreUnavailable, escrow.CodeOutcomeUnknown,
 		escrow.CodeRequestTimeout,
@@ -106,7 +110,7 @@ func (m *metrics) begin() {
 
 	for _, duty := range []string{
 		dutyExpiry, dutyPurge, dutySecurityEvents, dutyHistory, dutyAbandoned, dutyKeyUses, dutySessions,
-		dutyKeyExpiry,
+		dutyKeyExpiry, dutyApprovals,
 	} {
 		m.dutyFailures.WithLabelValues(duty)
 	}
@@ -177,6 +181,9 @@ func (m *metrics) committed(commands int, entries []escrow.Entry, duration time.
 	m.groupSeconds.Observe(duration.Seconds())
 	for _, entry := range entries {
 		m.entries.WithLabelValues(string(entry.Kind)).Inc()
+		if entry.BreaksGlass() {
+			m.approvals.breakGlass.Inc()
+		}
 	}
 }
 

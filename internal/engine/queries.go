@@ -54,6 +54,16 @@ type Queries interface {
 	// refusal that none is set.
 	IdentityProvider(ctx context.Context, of escrow.InstitutionID) (escrow.IdentityProvider, error)
 
+	// ApprovalRules returns an institution's rules, which are empty where none were ever set. Approval
+	// returns one approval, or the refusal that there is none; Approvals a page of them; PendingOn what pending
+	// ones are about among some subjects of the journal's; see the store for its bound.
+	ApprovalRules(ctx context.Context, of escrow.InstitutionID) (escrow.ApprovalRules, error)
+	Approval(ctx context.Context, of escrow.InstitutionID, id escrow.ApprovalID) (escrow.Approval, error)
+	Approvals(
+		ctx context.Context, of escrow.InstitutionID, filter escrow.ApprovalFilter, page escrow.PageRequest,
+	) (escrow.Page[escrow.Approval], error)
+	PendingOn(ctx context.Context, of escrow.InstitutionID, subjects []string) ([]escrow.ApprovalSubject, error)
+
 	// The rest are pages of lists. SecurityEvents lists refused attempts.
 	Institutions(
 		ctx context.Context, period escrow.Period, page escrow.PageRequest,

@@ -30,6 +30,11 @@ type APIKey struct {
 	Version         int64 // 1 when created, one more with each change
 	// RotatedTo is the key that takes this one's place; zero where none does.
 	RotatedTo KeyID
+	// CreatedBy is who made the key, by rotation or anew, and so knew its secret; of a key that has rotated
+	// itself, who made that one. It is nobody where the key is older than the knowledge of that.
+	CreatedBy Actor
+	// Origin is the first of the keys that it was rotated from; zero where it was made anew.
+	Origin KeyID
 }
 
 // Active reports whether the key is neither revoked nor expired at the moment.
@@ -91,7 +96,7 @@ func (CreateKey) permission() Permission { return PermissionKeysManage }
 // gives implements giving.
 func (c CreateKey) gives(b *Books) Rights { return RightsOfKey(c.key, b.Roles.Get) }
 
-func (c CreateKey) decide(b *Books, _ Request, s stamp) (event, *Error) {
+func (c CreateKey) decide(b *Books, r Request, s stamp) (event, *Error) {
 	if refusal := checkFuture("expiresAt", c.key.ExpiresAt, s.at); refusal != nil {
 		return nil, refusal
 	}
@@ -103,7 +108,7 @@ func (c CreateKey) decide(b *Books, _ Request, s stamp) (event, *Error) {
 	}
 
 	key := c.key
-	key.ID, key.CreatedAt, key.Version = KeyID(s.id), s.at, 1
+	key.ID, key.CreatedAt, key.CreatedBy, key.Version = KeyID(s.id), s.at, r.Actor, 1
 	return keyCreated{newKeyState(key)}, nil
 }
 
@@ -160,6 +165,8 @@ type keyState struct {
 	ExpiresAt        *string           `json:"expiresAt,omitempty"`
 	RevokedAt        *string           `json:"revokedAt,omitempty"`
 	RotatedTo        KeyID             `json:"rotatedTo,omitzero"`
+	CreatedBy        *Actor            `json:"createdBy,omitempty"`
+	Origin           KeyID             `json:"origin,omitzero"`
 	Version          int64             `json:"version"`
 }
 
@@ -210,8 +217,18 @@ func newKeyState(key APIKey) keyState {
 		ExpiresAt: formatOptionalTime(key.ExpiresAt),
 		RevokedAt: formatOptionalTime(key.RevokedAt),
 		RotatedTo: key.RotatedTo,
+		CreatedBy: optionalActor(key.CreatedBy),
+		Origin:    key.Origin,
 		Version:   key.Version,
 	}
+}
+
+// optionalActor returns nil for nobody.
+func optionalActor(a Actor) *Actor {
+	if a == (Actor{}) {
+		return nil
+	}
+	return &a
 }
 
 func (keyCreated) kind() Kind      { return KindKeyCreated }
@@ -250,7 +267,11 @@ func (e keyState) apply(b *Books, entry Entry) error {
 		ExpiresAt:       reader.optionalTime(e.ExpiresAt),
 		RevokedAt:       reader.optionalTime(e.RevokedAt),
 		RotatedTo:       e.RotatedTo,
+		Origin:          e.Origin,
 		Version:         e.Version,
+	}
+	if e.CreatedBy != nil {
+		key.CreatedBy = *e.CreatedBy
 	}
 
 	if reader.err == nil {

@@ -209,9 +209,9 @@ func TestCreateKeyKeepsTheHashAlone(t *testing.T) {
 	}, hash))))
 	want := escrow.APIKey{
 		ID: id, InstitutionID: d.books.InstitutionID(), Label: "Treasury", Role: escrow.RoleReadOnly, Hash: hash,
-		CreatedAt: d.lastEntry().At, ExpiresAt: &expiresAt, Version: 1,
+		CreatedAt: d.lastEntry().At, ExpiresAt: &expiresAt, Version: 1, CreatedBy: escrow.ActorRoot(),
 	}
-	if diff := cmp.Diff(want, d.getKey(id)); diff != "" {
+	if diff := cmp.Diff(want, d.getKey(id), exactly()); diff != "" {
 		t.Errorf("key wanted (-) and made (+):\n%s", diff)
 	}
 }
@@ -308,13 +308,14 @@ func TestRotationGivesANewKeyAndEndsTheOldOneAfterTheOverlap(t *testing.T) {
 			wantNew := escrow.APIKey{
 				ID: id, InstitutionID: before.InstitutionID, Label: before.Label, Role: before.Role,
 				Hash: escrow.HashSecret("the new secret"), CreatedAt: d.now, ExpiresAt: test.wantNew, Version: 1,
+				CreatedBy: escrow.ActorRoot(), Origin: old,
 			}
-			if diff := cmp.Diff(wantNew, d.getKey(id)); diff != "" {
+			if diff := cmp.Diff(wantNew, d.getKey(id), exactly()); diff != "" {
 				t.Errorf("new key wanted (-) and made (+):\n%s", diff)
 			}
 			wantOld := before
 			wantOld.ExpiresAt, wantOld.RotatedTo, wantOld.Version = test.want, id, 2
-			if diff := cmp.Diff(wantOld, d.getKey(old)); diff != "" {
+			if diff := cmp.Diff(wantOld, d.getKey(old), exactly()); diff != "" {
 				t.Errorf("old key wanted (-) and kept (+):\n%s", diff)
 			}
 			d.checkReplay()
@@ -404,7 +405,7 @@ func TestRevokingAKeyEndsItAndASecondTimeChangesNothing(t *testing.T) {
 	want := d.getKey(id)
 	first := d.accept(escrow.RevokeKey{Key: id})
 	want.RevokedAt, want.Version = new(d.lastEntry().At), 2
-	if diff := cmp.Diff(want, d.getKey(id)); diff != "" {
+	if diff := cmp.Diff(want, d.getKey(id), exactly()); diff != "" {
 		t.Errorf("key wanted (-) and kept (+):\n%s", diff)
 	}
 	entries := len(d.books.Entries)
@@ -413,10 +414,10 @@ func TestRevokingAKeyEndsItAndASecondTimeChangesNothing(t *testing.T) {
 	if len(d.books.Entries) != entries {
 		t.Error("revoking a revoked key appended an entry")
 	}
-	if diff := cmp.Diff(first, second); diff != "" {
+	if diff := cmp.Diff(first, second, exactly()); diff != "" {
 		t.Errorf("the first answer (-) and the second (+) differ:\n%s", diff)
 	}
-	if diff := cmp.Diff(want, d.getKey(id)); diff != "" {
+	if diff := cmp.Diff(want, d.getKey(id), exactly()); diff != "" {
 		t.Errorf("key wanted (-) and kept (+) after the second time:\n%s", diff)
 	}
 }

@@ -111,12 +111,12 @@ func (r BatchResults) Refusals() ItemRefusals {
 // as they were, but all of its items are tried, so that all refusals are reported at once.
 func (b *Books) executeBatch(r Request, batch PositionBatch, s Stamp) (Outcome, error) {
 	if !batch.atomic {
-		results, err := b.executeItems(r, batch.items, s)
+		results, err := b.executeItems(r, batch.items, s, nil)
 		return Outcome{Resource: results, Sequence: b.Head.Sequence}, err
 	}
 
 	before := b.save()
-	results, err := b.executeItems(r, batch.items, s)
+	results, err := b.executeItems(r, batch.items, s, nil)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -137,10 +137,11 @@ func batchRefused(items ItemRefusals, refused int) *Error {
 }
 
 // executeItems carries out one item after the other. Each has random bits of its
-// own, derived from the stamp's, so that the stamp still tells all that happens.
-func (b *Books) executeItems(r Request, items []batchItem, s Stamp) (BatchResults, error) {
+// own, derived from the stamp's, so that the stamp still tells all that happens. Before each that is not
+// refused at once it calls a function that may be nil.
+func (b *Books) executeItems(r Request, items []batchItem, s Stamp, before func(single)) (BatchResults, error) {
 	results := make(BatchResults, len(items))
-	random := rand.New(rand.NewPCG(s.Random[0], s.Random[1])) //nolint:gosec // Ids are no secrets.
+	random := randomOf(s)
 
 	for i, item := range items {
 		// Also an item that is refused takes its bits: those of the others do not depend on it.
@@ -148,6 +149,9 @@ func (b *Books) executeItems(r Request, items []batchItem, s Stamp) (BatchResult
 		if refusal := b.checkItem(r.rights, item); refusal != nil {
 			results[i].Refusal = refusal
 			continue
+		}
+		if before != nil {
+			before(item.command)
 		}
 
 		outcome, err := b.execute(r, item.command, b.nextMoment(s.Now),
@@ -158,6 +162,11 @@ func (b *Books) executeItems(r Request, items []batchItem, s Stamp) (BatchResult
 		results[i] = itemResult(outcome)
 	}
 	return results, nil
+}
+
+// randomOf returns further random bits for what is made of one stamp.
+func randomOf(s Stamp) *rand.Rand {
+	return rand.New(rand.NewPCG(s.Random[0], s.Random[1])) //nolint:gosec // Ids are no secrets.
 }
 
 // checkItem refuses an item that no command could be made of, or that is not for the actor.

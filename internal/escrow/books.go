@@ -3,7 +3,6 @@ package escrow
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -27,7 +26,12 @@ type Books struct {
 	Positions    Rows[PositionID, Position]
 	Erasures     Rows[ErasureID, Erasure]
 	Secrets      Rows[SecretName, SealedSecret]
-	Records      Rows[string, Record]
+	Rules        Rows[InstitutionID, ApprovalRules]
+	Approvals    Rows[ApprovalID, Approval]
+	// Subjects are those of approvals that are pending, as far as they were asked for.
+	Subjects Rows[string, ApprovalSubject]
+	Moves    Rows[string, RecentMoves]
+	Records  Rows[string, Record]
 	// Entries are those that were appended, in order of sequence.
 	Entries []Entry
 
@@ -57,83 +61,8 @@ func (b *Books) institution() Institution {
 	return institution
 }
 
-// Needs names the rows that a command reads, all of its own institution.
-type Needs struct {
-	// Institution, Policies and Roles ask for the institution's row, its policies and its own roles,
-	// Provider and Secrets for its identity provider and its sealed secrets.
-	Institution, Policies, Roles, Provider, Secrets bool
-	// HoldingPosition asks for one of the positions that hold money, if there are any.
-	HoldingPosition bool
-	// ActiveKeys asks for all keys that were active at the journal's head, beside those in Keys.
-	ActiveKeys bool
-	Keys       []KeyID
-	Users      []UserID
-	// Identities ask for the users who have them, if there are any.
-	Identities []Identity
-	Templates  []TemplateID
-	// Assets come with their templates.
-	Assets    []AssetID
-	Positions []PositionID
-	Erasures  []ErasureID
-	// References are the external references of new positions, as far as they must be unique.
-	References []AssetReference
-	// Records are named by their idempotency keys.
-	Records []string
-}
-
-// MergeNeeds returns what several requests on the same books read together, each
-// row named once.
-func MergeNeeds(requests []Request) Needs {
-	var merged Needs
-	for _, request := range requests {
-		merged.add(request.Needs())
-	}
-
-	merged.distinct()
-	return merged
-}
-
-// distinct has each row named once.
-func (n *Needs) distinct() {
-	n.Keys = distinctIDs(n.Keys)
-	n.Users = distinctIDs(n.Users)
-	slices.SortFunc(n.Identities, Identity.compare)
-	n.Identities = slices.Compact(n.Identities)
-	n.Templates = distinctIDs(n.Templates)
-	n.Assets = distinctIDs(n.Assets)
-	n.Positions = distinctIDs(n.Positions)
-	n.Erasures = distinctIDs(n.Erasures)
-	slices.Sort(n.Records)
-	n.Records = slices.Compact(n.Records)
-}
-
-func (n *Needs) add(other Needs) {
-	n.Institution = n.Institution || other.Institution
-	n.Policies = n.Policies || other.Policies
-	n.Roles = n.Roles || other.Roles
-	n.Provider = n.Provider || other.Provider
-	n.Secrets = n.Secrets || other.Secrets
-	n.HoldingPosition = n.HoldingPosition || other.HoldingPosition
-	n.ActiveKeys = n.ActiveKeys || other.ActiveKeys
-
-	n.Keys = append(n.Keys, other.Keys...)
-	n.Users = append(n.Users, other.Users...)
-	n.Identities = append(n.Identities, other.Identities...)
-	n.Templates = append(n.Templates, other.Templates...)
-	n.Assets = append(n.Assets, other.Assets...)
-	n.Positions = append(n.Positions, other.Positions...)
-	n.Erasures = append(n.Erasures, other.Erasures...)
-	n.References = append(n.References, other.References...)
-	n.Records = append(n.Records, other.Records...)
-}
-
-func distinctIDs[K IDKind](ids []ID[K]) []ID[K] {
-	slices.SortFunc(ids, ID[K].Compare)
-	return slices.Compact(ids)
-}
-
 // Execute applies one request. A refused one leaves the books as they were, but
-// for the record of its idempotency key. The error is not nil only where the
+// for the record of its idempotency key, and so does one that lacks rows. The error is not nil only where the
 // books contradict themselves; they must then be thrown away.
 func (b *Books) Execute(r Request, s Stamp) (Outcome, error) {
 	if r.Institution != b.institutionID {
@@ -143,18 +72,46 @@ func (b *Books) Execute(r Request, s Stamp) (Outcome, error) {
 		return Outcome{}, errors.New("the stamp of a request has no secret, so private values could be guessed")
 	}
 
-	at := b.nextMoment(s.Now)
-	outcome := b.checkRequest(&r, at)
-	if outcome.Refusal != nil || outcome.Record != nil {
-		return outcome, nil //nolint:nilerr // A refusal is an outcome.
+	if r.DryRun {
+		return b.rehearse(r, s)
 	}
 
-	outcome, err := b.carryOut(r, at, s)
+	at := b.nextMoment(s.Now)
+	outcome, decided, err := b.executeChecked(r, at, s)
+	switch {
+	case err != nil:
+		return Outcome{}, err
+	case decided:
+		b.remember(r, outcome, at)
+	}
+	return outcome, nil
+}
+
+// rehearse answers what Execute would, and leaves the books as they are.
+func (b *Books) rehearse(r Request, s Stamp) (Outcome, error) {
+	r.Idempotency = nil // What is asked of a key is asked once.
+	before, judgedOn := b.save(), b.Head.Sequence
+	outcome, _, err := b.executeChecked(r, b.nextMoment(s.Now), s)
 	if err != nil {
 		return Outcome{}, err
 	}
-	b.remember(r, outcome, at)
+	b.rollBack(before)
+	outcome.Sequence = judgedOn
 	return outcome, nil
+}
+
+// executeChecked checks and carries out one request. It is decided where the outcome is that of its
+// command, and not that the actor may not ask, that it was asked before, or that rows are lacking.
+func (b *Books) executeChecked(r Request, at time.Time, s Stamp) (outcome Outcome, decided bool, err error) {
+	outcome = b.checkRequest(&r, at)
+	if outcome.Refusal != nil || outcome.Record != nil {
+		return outcome, false, nil //nolint:nilerr // A refusal is an outcome.
+	}
+	if outcome.Lacks = b.lacks(r); outcome.Lacks != nil {
+		return outcome, false, nil
+	}
+	outcome, err = b.carryOut(r, at, s)
+	return outcome, true, err
 }
 
 // checkRequest returns the outcome of a request that must not be executed: its actor may
@@ -186,11 +143,27 @@ func (b *Books) checkRequest(r *Request, at time.Time) Outcome {
 	return Outcome{Record: record, Refusal: refusal}
 }
 
-// carryOut executes a request that was checked.
+// carryOut executes a request that was checked, or asks for the approval that it takes.
 func (b *Books) carryOut(r Request, at time.Time, s Stamp) (Outcome, error) {
+	asked, refusal, err := b.approvalFor(r, at, s)
+	switch {
+	case err != nil:
+		return Outcome{}, err
+	case refusal != nil:
+		return Outcome{Refusal: refusal}, nil //nolint:nilerr // A refusal is an outcome.
+	case asked != nil:
+		return b.ask(r, *asked, s)
+	}
+	return b.carryOutNow(r, at, s)
+}
+
+// carryOutNow executes a request that takes no approval, or has it.
+func (b *Books) carryOutNow(r Request, at time.Time, s Stamp) (Outcome, error) {
 	switch command := r.Command.(type) {
 	case PositionBatch:
 		return b.executeBatch(r, command, s)
+	case ApproveApproval:
+		return b.approve(r, command, s)
 	case single:
 		return b.execute(r, command, at, s)
 	}
@@ -206,6 +179,15 @@ func (b *Books) execute(r Request, command single, at time.Time, s Stamp) (Outco
 		return Outcome{Resource: event.resource(b, Entry{}), Subject: event.subject(), Sequence: b.Head.Sequence}, nil
 	}
 
+	outcome, err := b.record(r, event, at, s)
+	if err == nil {
+		b.keepSecret(command)
+	}
+	return outcome, err
+}
+
+// record appends the entry of an event that a request has made.
+func (b *Books) record(r Request, event event, at time.Time, s Stamp) (Outcome, error) {
 	entry := Entry{
 		InstitutionID: b.institutionID,
 		Sequence:      b.Head.Sequence + 1,
@@ -215,6 +197,7 @@ func (b *Books) execute(r Request, command single, at time.Time, s Stamp) (Outco
 		RequestID:     r.RequestID,
 		Kind:          event.kind(),
 		Subject:       event.subject(),
+		Approval:      r.approval,
 	}
 	entry.event, entry.Private = seal(event, s.Secret)
 	switch made := event.(type) {
@@ -232,7 +215,6 @@ func (b *Books) execute(r Request, command single, at time.Time, s Stamp) (Outco
 	if err := b.append(entry); err != nil {
 		return Outcome{}, err
 	}
-	b.keepSecret(command)
 	return Outcome{Resource: event.resource(b, entry), Subject: entry.Subject, Sequence: entry.Sequence}, nil
 }
 
@@ -248,36 +230,6 @@ func (b *Books) append(entry Entry) error {
 	}
 	b.Entries = append(b.Entries, entry)
 	return nil
-}
-
-// Reapply applies the next entry that was read from a journal. Over all entries
-// of a journal, from the first, it rebuilds the institution's rows. Books that were loaded with
-// ReapplyNeeds go on where they stand. The operator's take the first entry of any journal, which
-// opens it.
-func (b *Books) Reapply(entry Entry) error {
-	if _, opens := entry.event.(institutionCreated); opens && entry.Sequence == 1 && b.institutionID.IsZero() {
-		return b.append(entry)
-	}
-	if entry.InstitutionID != b.institutionID || entry.Sequence != b.Head.Sequence+1 {
-		return fmt.Errorf("entry %d of %s cannot follow entry %d of %s",
-			entry.Sequence, entry.InstitutionID, b.Head.Sequence, b.institutionID)
-	}
-	return b.append(entry)
-}
-
-// rewriting is an event that changes rows which earlier entries made.
-type rewriting interface{ rewrites() Needs }
-
-// ReapplyNeeds names the rows that Reapply changes for some entries, unless they make them.
-func ReapplyNeeds(entries []Entry) Needs {
-	var merged Needs
-	for _, entry := range entries {
-		if event, ok := entry.event.(rewriting); ok {
-			merged.add(event.rewrites())
-		}
-	}
-	merged.distinct()
-	return merged
 }
 
 // savepoint is what rollBack restores beside the rows.
@@ -321,7 +273,7 @@ type savable interface {
 func (b *Books) tables() []savable {
 	return []savable{
 		&b.Institutions, &b.Keys, &b.Providers, &b.Users, &b.Roles, &b.Policies, &b.Templates, &b.Assets,
-		&b.Positions, &b.Erasures, &b.Secrets, &b.Records,
+		&b.Positions, &b.Erasures, &b.Secrets, &b.Rules, &b.Approvals, &b.Subjects, &b.Moves, &b.Records,
 	}
 }
 

@@ -41,8 +41,21 @@ type Request struct {
 	// asked for where the actor is restricted to some templates; a position whose asset is not
 	// there is then not for it.
 	Assets []AssetID
+	// Further are rows that an earlier outcome of the request has found lacking; see Outcome.Lacks.
+	Further Needs
+	// Hint says which approval rules the institution may have, so that what they are judged on is read at
+	// once.
+	Hint RulesHint
+	// DryRun asks what would become of the request, and changes nothing. The idempotency key is left
+	// alone.
+	DryRun bool
+	// BreakGlass is why the operator carries a command out at once that takes an approval; empty
+	// where it is to be approved.
+	BreakGlass string
 
-	rights Rights // of the actor, as Execute has found them
+	// approval is the one with which the request is carried out, nil where it takes none.
+	approval *EntryApproval
+	rights   Rights // of the actor, as Execute has found them
 }
 
 // Needs names the rows that the request reads: its command's, its actor's key,
@@ -62,10 +75,22 @@ func (r Request) Needs() Needs {
 	}
 	needs.Roles = needs.Roles || r.OwnRole
 	needs.Assets = append(needs.Assets, r.Assets...)
+	needs.add(r.Further)
+	r.addNeedsOfRules(r.Hint, &needs)
 	if r.Idempotency != nil {
 		needs.Records = append(needs.Records, r.Idempotency.Key)
 	}
 	return needs
+}
+
+// With returns the request with further rows to read; see Outcome.Lacks.
+func (r Request) With(further Needs) Request {
+	var both Needs
+	both.add(r.Further) // A copy: other requests can have the same.
+	both.add(further)
+	both.distinct()
+	r.Further = both
+	return r
 }
 
 // Weight is how many commands the request counts for: one, or the items of a batch.
@@ -106,4 +131,7 @@ type Outcome struct {
 	Sequence int64
 	Refusal  *Error
 	Record   *Record
+	// Lacks names rows that the books must have before the request can be decided: it changed
+	// nothing, and is to be executed again, on books that have them. It is nil where they have all.
+	Lacks *Needs
 }

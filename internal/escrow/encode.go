@@ -32,6 +32,13 @@ func (e Entry) encode() ([]byte, error) {
 	body.Text("requestId", e.RequestID)
 	body.Text("kind", string(e.Kind))
 	body.Text("subject", e.Subject)
+	if e.Approval != nil {
+		approval, err := marshal(e.Approval)
+		if err != nil {
+			return nil, err
+		}
+		body.Raw("approval", approval)
+	}
 
 	if event, ok := e.event.(selfEncoded); ok {
 		jsonwriter.Member(&body, "event", jsonwriter.Value(event))

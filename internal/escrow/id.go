@@ -36,6 +36,8 @@ type (
 	PositionID = ID[positionKind]
 	// ErasureID names an Erasure: ers_….
 	ErasureID = ID[erasureKind]
+	// ApprovalID names an Approval: apr_….
+	ApprovalID = ID[approvalKind]
 	// EntryID names an Entry or a SecurityEvent: entry_….
 	EntryID = ID[entryKind]
 )
@@ -53,6 +55,7 @@ type (
 	assetKind       struct{}
 	positionKind    struct{}
 	erasureKind     struct{}
+	approvalKind    struct{}
 	entryKind       struct{}
 )
 
@@ -65,6 +68,7 @@ func (templateKind) prefix() string    { return "tmpl" }
 func (assetKind) prefix() string       { return "ast" }
 func (positionKind) prefix() string    { return "pos" }
 func (erasureKind) prefix() string     { return "ers" }
+func (approvalKind) prefix() string    { return "apr" }
 func (entryKind) prefix() string       { return "entry" }
 
 // ParseID reads a TypeID of the kind K. It accepts exactly what String writes.
@@ -92,6 +96,7 @@ func IsID(text string) bool {
 		assetKind{},
 		positionKind{},
 		erasureKind{},
+		approvalKind{},
 		entryKind{},
 	} {
 		if kind.prefix() == prefix {

@@ -69,8 +69,10 @@ func (b *Books) checkRepeatedItems(r Request, record Record) *Error {
 		became = record.Refusal.Items
 	}
 
+	// A batch that waits for approval, or would, was not refused for any of its items.
+	waits := record.Subject != ""
 	for i, item := range batch.items {
-		if item.refusal != nil || i >= len(became) {
+		if item.refusal != nil || i >= len(became) && !waits {
 			continue
 		}
 		refusal := b.checkRestriction(r.rights, item.command)
@@ -78,7 +80,10 @@ func (b *Books) checkRepeatedItems(r Request, record Record) *Error {
 			continue
 		}
 		// What was refused tells nothing of an item whose position the actor sees.
-		told := became[i]
+		var told *Error
+		if !waits {
+			told = became[i]
+		}
 		if told == nil || told.Code != refusal.Code && refusal.Code != CodeKeyRestricted {
 			return restricted("The Idempotency-Key was used for items that are not for the API key.")
 		}

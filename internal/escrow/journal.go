@@ -27,7 +27,7 @@ type eventKind struct {
 // lists its kinds beside its events.
 var eventKinds = slices.Concat(
 	institutionEventKinds, keyEventKinds, providerEventKinds, userEventKinds, roleEventKinds, policyEventKinds,
-	templateEventKinds, assetEventKinds, positionEventKinds, erasureEventKinds,
+	templateEventKinds, assetEventKinds, positionEventKinds, erasureEventKinds, rulesEventKinds, approvalEventKinds,
 )
 
 // Kinds lists the kinds of entry.
@@ -108,6 +108,10 @@ type Head struct {
 	Lost int64
 	// Closed is the sequence of the entry that closed the institution; 0 while it is open.
 	Closed int64
+	// Rules is the sequence of the entry that set the approval rules in force; 0 where there are none.
+	Rules int64
+	// Approvals counts the approvals that are pending.
+	Approvals int64
 }
 
 // Entry is one line of an institution's journal: one accepted command. Body is
@@ -127,7 +131,9 @@ type Entry struct {
 	// Subject names the resource: a TypeID, PolicySubject for a policy, RoleSubject for a role, or
 	// ProviderSubject.
 	Subject string
-	Body    []byte
+	// Approval is the one with which the command was carried out; nil where it took none.
+	Approval *EntryApproval
+	Body     []byte
 	// Private is the secret and the private values, as they are stored beside the body; nil where
 	// there are none, where they were erased, and where the entry was read from elsewhere.
 	Private  []byte
@@ -151,7 +157,9 @@ type entryBody[E any] struct {
 	RequestID     string        `json:"requestId"`
 	Kind          Kind          `json:"kind"`
 	Subject       string        `json:"subject"`
-	Event         E             `json:"event"`
+	// Approval is there where the command took one.
+	Approval *EntryApproval `json:"approval,omitempty"`
+	Event    E              `json:"event"`
 }
 
 // ParseEntry reads an entry from its body and the private values that are stored beside it, or
@@ -205,6 +213,7 @@ func parseBody(body []byte) (Entry, error) {
 		RequestID:     header.RequestID,
 		Kind:          header.Kind,
 		Subject:       header.Subject,
+		Approval:      header.Approval,
 		Body:          body,
 	}
 	if entry.event, err = parseEvent(header.Kind, header.Event); err != nil {
@@ -230,8 +239,8 @@ func (e Entry) Check() error {
 		return fmt.Errorf("its body is not written as %s", body)
 	}
 
-	// A position is made by all of its entries together, anything else by each alone.
-	if _, isStep := e.event.(positionStep); isStep || e.Erases() {
+	// A position and an approval are made by all of their entries together, anything else by each alone.
+	if _, ofPosition := e.event.(positionStep); ofPosition || e.Kind.OfApproval() || e.Erases() {
 		return nil
 	}
 	_, err = booksAfter([]Entry{e})
@@ -254,6 +263,11 @@ func (e Entry) Details() ([]byte, error) {
 // OfPosition reports whether entries of the kind concern a position.
 func (k Kind) OfPosition() bool {
 	return slices.ContainsFunc(positionEventKinds, func(known eventKind) bool { return known.kind == k })
+}
+
+// OfApproval reports whether entries of the kind concern an approval.
+func (k Kind) OfApproval() bool {
+	return slices.ContainsFunc(approvalEventKinds, func(known eventKind) bool { return known.kind == k })
 }
 
 // positionStep is an event of a position's history.

@@ -40,7 +40,7 @@ func TestEntriesOfOldKeysStayAsTheyAre(t *testing.T) {
 	}{
 		{oldAdmin, oldAdminPrivate, "admin", escrow.TenantPermissions()},
 		{oldReader, oldReaderPrivate, "read_only", []escrow.Permission{
-			"institutions.read", "policies.read", "templates.read", "assets.read", "positions.read", "reports.read", "proofs.read",
+			"institutions.read", "policies.read", "templates.read", "assets.read", "positions.read", "reports.read", "proofs.read", "approvals.read",
 		}},
 	} {
 		entry := must(escrow.ParseEntry([]byte(test.body), must(hex.DecodeString(test.private))))
@@ -54,7 +54,7 @@ func TestEntriesOfOldKeysStayAsTheyAre(t *testing.T) {
 		want := escrow.APIKey{
 			ID: key.ID, InstitutionID: entry.InstitutionID, Label: "A key", Role: test.role, Hash: key.Hash, CreatedAt: entry.At, Version: 1,
 		}
-		if diff := cmp.Diff(want, key, cmpopts.IgnoreFields(escrow.APIKey{}, "ExpiresAt")); diff != "" {
+		if diff := cmp.Diff(want, key, exactly(), cmpopts.IgnoreFields(escrow.APIKey{}, "ExpiresAt")); diff != "" {
 			t.Errorf("key wanted (-) and read (+):\n%s", diff)
 		}
 		rights := escrow.RightsOfKey(key, func(escrow.RoleName) (r escrow.Role, known bool) { return r, false })
@@ -87,7 +87,7 @@ func TestAKeyKeepsWhatItMayThroughItsLife(t *testing.T) {
 	want := escrow.APIKey{
 		ID: id, InstitutionID: s.books.InstitutionID(), Label: "clerk", Owner: "Ana", Role: "clerk",
 		AllowedNetworks: []escrow.Network{"192.0.2.1/32", "2001:db8::/32"}, Hash: hash, CreatedAt: s.lastEntry().At,
-		ExpiresAt: new(opening().Add(9 * time.Hour)), Version: 1,
+		ExpiresAt: new(opening().Add(9 * time.Hour)), Version: 1, CreatedBy: escrow.ActorRoot(),
 		Restriction: escrow.Restriction{
 			TemplateIDs: []escrow.TemplateID{s.one, s.two}, AssetIDs: []escrow.AssetID{s.a}, HolderReferences: []string{`"h" <1>`, "é"},
 			MaxAmount: map[money.Code]money.Decimal{"USD": must(money.ParseDecimal("50000.5")), "JPY": money.WholeDecimal(1)},
@@ -114,6 +114,7 @@ func TestAKeyKeepsWhatItMayThroughItsLife(t *testing.T) {
 
 	fresh := subjectID[escrow.KeyID](s.accept(newRotation(id, 0)))
 	want.ID, want.Hash, want.CreatedAt, want.Version = fresh, escrow.HashSecret("the new secret"), s.lastEntry().At, 1
+	want.Origin = id
 	compare(fresh)
 	s.accept(escrow.RevokeKey{Key: fresh})
 	want.RevokedAt, want.Version = new(s.lastEntry().At), 2

@@ -1,6 +1,9 @@
 package escrow
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // MaxRotationOverlap bounds how long a key that was rotated stays valid beside the new one.
 const MaxRotationOverlap = 30 * 24 * time.Hour
@@ -45,7 +48,7 @@ func (c RotateKey) gives(b *Books) Rights {
 	return RightsOfKey(old, b.Roles.Get)
 }
 
-func (c RotateKey) decide(b *Books, _ Request, s stamp) (event, *Error) {
+func (c RotateKey) decide(b *Books, r Request, s stamp) (event, *Error) {
 	old, ok := b.Keys.Get(c.old)
 	if !ok {
 		return nil, Errorf(CodeKeyNotFound, "There is no API key %s.", c.old)
@@ -71,6 +74,10 @@ func (c RotateKey) decide(b *Books, _ Request, s stamp) (event, *Error) {
 
 	fresh := old
 	fresh.ID, fresh.Hash, fresh.CreatedAt, fresh.Version = KeyID(s.id), c.hash, s.at, 1
+	fresh.Origin = cmp.Or(old.Origin, old.ID)
+	if r.Actor != ActorKey(old.ID) {
+		fresh.CreatedBy = r.Actor
+	}
 	return keyRotated{
 		keyState:          newKeyState(fresh),
 		Replaces:          c.old,

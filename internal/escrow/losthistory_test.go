@@ -13,10 +13,10 @@ func TestAnInstitutionThatHasLostEntriesIsHalted(t *testing.T) {
 	d.books.Head.Lost = d.books.Head.Sequence + 5
 
 	create := valid(escrow.NewSetPolicy("US", escrow.PolicyInput{}))
-	d.refuse(create, escrow.CodeHistoryLost)
+	_ = d.refusal(create, escrow.CodeHistoryLost)
 	d.actor = escrow.ActorKey(admin)
-	d.refuse(create, escrow.CodeHistoryLost)
-	d.refuse(escrow.AcceptHistory{}, escrow.CodePermissionMissing)
+	_ = d.refusal(create, escrow.CodeHistoryLost)
+	_ = d.refusal(escrow.AcceptHistory{}, escrow.CodePermissionMissing)
 
 	d.actor = escrow.ActorRoot()
 	before := d.books.Head.Sequence
@@ -34,4 +34,5 @@ func TestAnInstitutionThatHasLostEntriesIsHalted(t *testing.T) {
 		t.Errorf("the journal ends at %d, want %d", d.books.Head.Sequence, before+1)
 	}
 	d.accept(create)
+	d.checkReplay()
 }

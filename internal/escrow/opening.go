@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 )
 
 // This file shows single private values to whoever has the entries' bodies.
@@ -45,7 +44,7 @@ func (o *Opening) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Openings are those of an entry's private members, by their names.
+// Openings are those of an entry's private members, by their paths.
 type Openings map[string]Opening
 
 // ParseOpenings reads openings, which are written in one way alone: as JSON without white space,
@@ -81,22 +80,22 @@ func (e Entry) Openings() Openings {
 	return openings
 }
 
-// Only returns the openings of some members.
+// Only returns the openings of some members, which are named by their paths or by their own names.
 func (o Openings) Only(members []string) Openings {
 	left := make(Openings, len(members))
 	for name, opening := range o {
-		if slices.Contains(members, name) {
+		if NamesMember(members, name) {
 			left[name] = opening
 		}
 	}
 	return left
 }
 
-// Without returns the openings without those of some members.
+// Without returns the openings without those of some members; see Only.
 func (o Openings) Without(members []string) Openings {
 	left := make(Openings, len(o))
 	for name, opening := range o {
-		if !slices.Contains(members, name) {
+		if !NamesMember(members, name) {
 			left[name] = opening
 		}
 	}

@@ -46,6 +46,9 @@ const (
 	PermissionAuditRead        Permission = "audit.read"
 	PermissionJournalRead      Permission = "journal.read"
 	PermissionProofsRead       Permission = "proofs.read"
+	PermissionApprovalsRead    Permission = "approvals.read"
+	PermissionApprovalsDecide  Permission = "approvals.decide"
+	PermissionRulesSet         Permission = "approval_rules.set"
 )
 
 // PermissionInfo describes a permission.
@@ -93,6 +96,9 @@ var permissions = []PermissionInfo{
 	{PermissionAuditRead, "Read who did what, and what became of erasures.", false},
 	{PermissionJournalRead, "Read the journal as it is stored.", false},
 	{PermissionProofsRead, "Read checkpoints and proofs of the journal.", false},
+	{PermissionApprovalsRead, "See approval rules, and what waits for approval.", false},
+	{PermissionApprovalsDecide, "Approve and reject what others ask for, where a rule names the role.", false},
+	{PermissionRulesSet, "Set the rules that say what takes an approval, and whose.", false},
 }
 
 // Permissions describes all permissions, the operator's first.

@@ -49,6 +49,7 @@ func takenByCommands() []taken {
 		template = escrow.TemplateID{1}
 		asset    = escrow.AssetID{1}
 		position = escrow.PositionID{1}
+		approval = escrow.ApprovalID{1}
 	)
 	return []taken{
 		{valid(escrow.NewUpdateInstitution(new("A"), nil)), "institutions.update"},
@@ -82,6 +83,11 @@ func takenByCommands() []taken {
 		{escrow.ExpirePosition(position), "positions.cancel"},
 		{erasure(position, ""), "positions.erase"},
 		{escrow.RecordErasure{}, "positions.erase"},
+		{valid(escrow.NewSetApprovalRules(nil, nil)), "approval_rules.set"},
+		{valid(escrow.NewApproveApproval(approval, strings.Repeat("0", 64), nil)), "approvals.decide"},
+		{valid(escrow.NewRejectApproval(approval, "No")), "approvals.decide"},
+		{escrow.WithdrawApproval{Approval: approval}, ""},
+		{escrow.ExpireApproval{Approval: approval}, ""},
 		{escrow.CreateInstitution{}, "institutions.create"},
 	}
 }
@@ -91,7 +97,7 @@ func takenByReading() []escrow.Permission {
 	return []escrow.Permission{
 		"metrics.read", "security_events.read", "institutions.read", "keys.read", "users.read", "roles.read", "policies.read",
 		"templates.read", "assets.read", "positions.read", "personal_data.read", "reports.read", "audit.read",
-		"journal.read", "proofs.read",
+		"journal.read", "proofs.read", "approvals.read",
 	}
 }
 

@@ -94,18 +94,19 @@ func (c SetPolicy) decide(b *Books, _ Request, s stamp) (event, *Error) {
 		createdAt = earlier.CreatedAt
 	}
 
-	e := policySet{
-		Region:    c.region,
-		Position:  rulesState{AllowedCurrencies: c.rules.AllowedCurrencies},
-		CreatedAt: FormatTime(createdAt),
+	return policySet{Region: c.region, Position: c.rules.state(), CreatedAt: FormatTime(createdAt)}, nil
+}
+
+// state returns the rules as entries carry them.
+func (r PositionRules) state() rulesState {
+	state := rulesState{AllowedCurrencies: r.AllowedCurrencies}
+	if r.MinAmount != nil {
+		state.MinAmount = r.MinAmount.String()
 	}
-	if c.rules.MinAmount != nil {
-		e.Position.MinAmount = c.rules.MinAmount.String()
+	if r.MaxAmount != nil {
+		state.MaxAmount = r.MaxAmount.String()
 	}
-	if c.rules.MaxAmount != nil {
-		e.Position.MaxAmount = c.rules.MaxAmount.String()
-	}
-	return e, nil
+	return state
 }
 
 // KindPolicySet is the kind of an entry that records a policy.

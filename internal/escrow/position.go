@@ -71,6 +71,8 @@ type PositionEvent struct {
 	Metadata Metadata
 	// Erased says that a reason or metadata were erased.
 	Erased bool
+	// Approval is the one with which it was carried out; nil where it took none.
+	Approval *EntryApproval
 }
 
 // PositionInput is what a client gives to make a position.
@@ -277,6 +279,7 @@ func (e positionCreated) step(entry Entry) (PositionEvent, error) {
 		To:       StateCreated,
 		Currency: amount.Currency,
 		Amount:   amount.Amount,
+		Approval: entry.Approval,
 	}, reader.err
 }
 

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/escrowgrid/escrowgrid/internal/jsonwriter"
 )
@@ -141,8 +142,29 @@ type personal interface {
 	withPrivate(each func(name string, member *private)) event
 }
 
-// PrivateMembers lists the names of all private members, in the order of the alphabet.
-func PrivateMembers() []string { return privateMembersOf(eventKinds) }
+// A private member that stands in an object within its event, such as one of a written command, has a path:
+// the names of the objects and places of arrays that it is in, and its own, as in command.items.3.metadata.
+// The path is what its salt is made of, and its opening is found by. Its own name says what it is.
+
+// memberName returns the own name of a private member.
+func memberName(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
+
+// NamesMember reports whether a private member, by its path, is one of some, which are named by theirs or, wherever
+// they stand, by their own names.
+func NamesMember(members []string, path string) bool {
+	return slices.Contains(members, path) || slices.Contains(members, memberName(path))
+}
+
+// PrivateMembers lists the own names of all private members, in the order of the alphabet.
+func PrivateMembers() []string {
+	names := privateMembersOf(eventKinds)
+	for _, known := range formTypes {
+		none, _ := known.decode([]byte("{}")) // What is not there has no fault.
+		none.each(func(path string, _ *private) { names = append(names, memberName(path)) })
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
 
 // PrivateMembersOfPositions lists those of the entries of positions.
 func PrivateMembersOfPositions() []string { return privateMembersOf(positionEventKinds) }
@@ -151,7 +173,7 @@ func privateMembersOf(kinds []eventKind) (names []string) {
 	for _, known := range kinds {
 		none, _ := known.decode([]byte("{}")) // What is not there has no fault.
 		if open, ok := none.(personal); ok {
-			open.withPrivate(func(name string, _ *private) { names = append(names, name) })
+			open.withPrivate(func(path string, _ *private) { names = append(names, memberName(path)) })
 		}
 	}
 	slices.Sort(names)
@@ -223,13 +245,13 @@ func (e Entry) eachPrivate(do func(name string, member *private)) {
 	}
 }
 
-// PrivateMembers lists the private members that the entry has.
+// PrivateMembers lists the paths of the private members that the entry has.
 func (e Entry) PrivateMembers() (members []string) {
 	e.eachPrivate(func(name string, _ *private) { members = append(members, name) })
 	return members
 }
 
-// Unknown lists the private members of the entry whose values are not known: they were
+// Unknown lists the paths of the private members of the entry whose values are not known: they were
 // erased, or left out of what was read.
 func (e Entry) Unknown() (members []string) {
 	e.eachPrivate(func(name string, member *private) {

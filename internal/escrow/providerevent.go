@@ -79,6 +79,13 @@ func (e providerRemoved) apply(b *Books, entry Entry) error {
 	return e.providerState.apply(b, entry)
 }
 
+// trusted is what the state says of whom is trusted, without the client's secret.
+func (e providerState) trusted() IdentityProvider {
+	return IdentityProvider{
+		Issuer: e.Issuer, ClientID: e.ClientID, Audience: e.Audience, Claims: e.Claims, RoleByGroup: e.RoleByGroup,
+	}
+}
+
 func (e providerState) apply(b *Books, entry Entry) error {
 	var reader storedReader
 	provider := IdentityProvider{

@@ -147,3 +147,19 @@ type DuePosition struct {
 	InstitutionID InstitutionID
 	PositionID    PositionID
 }
+
+// ApprovalFilter chooses approvals; an empty field does not restrict.
+type ApprovalFilter struct {
+	Period
+	// Statuses are alternatives, each once.
+	Statuses []ApprovalStatus
+	// Subject is one of those that an approval is about, named as in the journal. What is only made when
+	// the command is carried out is none.
+	Subject string
+}
+
+// DueApproval names a pending approval that is past its expiresAt.
+type DueApproval struct {
+	InstitutionID InstitutionID
+	ApprovalID    ApprovalID
+}

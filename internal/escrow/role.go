@@ -36,7 +36,7 @@ type BuiltInRole struct {
 // readings is what everybody may who works for an institution.
 var readings = permissionSet(
 	PermissionInstitutionsRead, PermissionPoliciesRead, PermissionTemplatesRead, PermissionAssetsRead,
-	PermissionPositionsRead, PermissionReportsRead, PermissionProofsRead,
+	PermissionPositionsRead, PermissionReportsRead, PermissionProofsRead, PermissionApprovalsRead,
 )
 
 // movings is what creates positions and moves them.
@@ -57,10 +57,14 @@ var builtInRoles = []BuiltInRole{
 		RoleMaker, "Prepares business: creates assets and positions, and moves positions.",
 		readings | movings | permissionSet(PermissionAssetsCreate, PermissionAssetsUpdate),
 	},
-	{RoleApprover, "Looks at business, and changes none.", readings | permissionSet(PermissionRolesRead)},
 	{
-		RoleCompliance, "Inspects everything, sets policies and erases personal data.",
-		readings | inspections | permissionSet(PermissionPoliciesSet, PermissionPositionsErase),
+		RoleApprover, "Approves what others ask for, and asks for nothing itself.",
+		readings | permissionSet(PermissionRolesRead, PermissionApprovalsDecide),
+	},
+	{
+		RoleCompliance, "Inspects everything, sets policies, approves what others ask for, and erases personal data.",
+		readings | inspections |
+			permissionSet(PermissionPoliciesSet, PermissionPositionsErase, PermissionApprovalsDecide),
 	},
 	{RoleAuditor, "Reads everything, and changes nothing.", readings | inspections},
 	{RoleReadOnly, "Reads the business, and changes nothing.", readings},

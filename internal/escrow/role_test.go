@@ -48,6 +48,9 @@ reports.read             x        x     x        x          x       x         x 
 audit.read               x        -     -        -          x       x         -      -
 journal.read             x        -     -        -          x       x         -      -
 proofs.read              x        x     x        x          x       x         x      x
+approvals.read           x        x     x        x          x       x         x      -
+approvals.decide         x        -     -        x          x       -         -      -
+approval_rules.set       x        -     -        -          -       -         -      -
 `
 
 func TestBuiltInRolesHaveWhatTheTableSays(t *testing.T) {

@@ -11,8 +11,8 @@ type Rows[K comparable, V any] struct {
 	rows    map[K]*row[V]
 	created []K
 	updated []K
-	// saved is what rollBack goes by; nil without a savepoint.
-	saved *savedRows[K, V]
+	// saved is what rollBack goes by: the savepoints that are set, the latest last.
+	saved []savedRows[K, V]
 }
 
 type row[V any] struct {
@@ -53,8 +53,8 @@ func (r *Rows[K, V]) mustGet(key K) V { return r.rows[key].value }
 // Put makes or replaces a row.
 func (r *Rows[K, V]) Put(key K, value V) {
 	known, ok := r.rows[key]
-	if r.saved != nil {
-		r.saved.note(key, known)
+	if latest := len(r.saved) - 1; latest >= 0 {
+		r.saved[latest].note(key, known)
 	}
 
 	if !ok {
@@ -71,6 +71,13 @@ func (r *Rows[K, V]) Put(key K, value V) {
 		r.created = append(r.created, key)
 	}
 	known.touched = true
+}
+
+// forget drops a row, as if it had never been loaded or put. There must be no savepoint.
+func (r *Rows[K, V]) forget(key K) {
+	delete(r.rows, key)
+	isIt := func(other K) bool { return other == key }
+	r.created, r.updated = slices.DeleteFunc(r.created, isIt), slices.DeleteFunc(r.updated, isIt)
 }
 
 // Created returns the rows that the database does not have yet, oldest first.
@@ -97,17 +104,23 @@ func (r *Rows[K, V]) Len() int { return len(r.rows) }
 func (r *Rows[K, V]) Changed() bool { return len(r.created)+len(r.updated) > 0 }
 
 // save sets a savepoint: from here on the rows note what Put replaces, until rollBack or
-// release.
+// release. There can be one within another.
 func (r *Rows[K, V]) save() {
-	r.saved = &savedRows[K, V]{created: len(r.created), updated: len(r.updated)}
+	r.saved = append(r.saved, savedRows[K, V]{created: len(r.created), updated: len(r.updated)})
 }
 
-// release leaves the rows as they are, without a savepoint.
-func (r *Rows[K, V]) release() { r.saved = nil }
+// release leaves the rows as they are, without the latest savepoint.
+func (r *Rows[K, V]) release() {
+	released := r.popSaved()
+	if outer := len(r.saved) - 1; outer >= 0 {
+		r.saved[outer].replaced = append(r.saved[outer].replaced, released.replaced...)
+	}
+}
 
-// rollBack puts the rows back to where they were at the savepoint.
+// rollBack puts the rows back to where they were at the latest savepoint.
 func (r *Rows[K, V]) rollBack() {
-	for _, change := range slices.Backward(r.saved.replaced) {
+	saved := r.popSaved()
+	for _, change := range slices.Backward(saved.replaced) {
 		if change.known {
 			*r.rows[change.key] = change.before
 		} else {
@@ -115,8 +128,14 @@ func (r *Rows[K, V]) rollBack() {
 		}
 	}
 
-	r.created, r.updated = r.created[:r.saved.created], r.updated[:r.saved.updated]
-	r.saved = nil
+	r.created, r.updated = r.created[:saved.created], r.updated[:saved.updated]
+}
+
+func (r *Rows[K, V]) popSaved() savedRows[K, V] {
+	latest := len(r.saved) - 1
+	saved := r.saved[latest]
+	r.saved = r.saved[:latest]
+	return saved
 }
 
 func (s *savedRows[K, V]) note(key K, before *row[V]) {

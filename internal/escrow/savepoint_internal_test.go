@@ -24,6 +24,17 @@ func TestUndoneBooksAreAsIfNothingHadBeenDone(t *testing.T) {
 			never.put(put)
 		}
 		saved := undone.books.save()
+		for range rapid.IntRange(0, 3).Draw(t, "within") {
+			inner := undone.books.save()
+			for _, put := range drawPuts(t, "within, kept or undone") {
+				undone.put(put)
+			}
+			if rapid.Bool().Draw(t, "kept") {
+				undone.books.release()
+			} else {
+				undone.books.rollBack(inner)
+			}
+		}
 		for _, put := range drawPuts(t, "undone") {
 			undone.put(put)
 		}
@@ -49,6 +60,33 @@ func TestKeptBooksAreAsIfTheyHadNotBeenSaved(t *testing.T) {
 		}
 		kept.books.release()
 		kept.compare(t, never, "after keep")
+	})
+}
+
+// What is undone within a savepoint leaves that one as it was: kept, all else that was done since is kept.
+func TestSavepointsStandWithinOthers(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		books, never := newScribble(), newScribble()
+		books.books.save()
+		for range rapid.IntRange(1, 4).Draw(t, "savepoints") {
+			inner, moves := books.books.save(), books.moves
+			kept := rapid.Bool().Draw(t, "kept")
+			for _, put := range drawPuts(t, "within") {
+				books.put(put)
+				if kept {
+					never.put(put)
+				}
+			}
+			if kept {
+				books.books.release()
+				continue
+			}
+			books.books.rollBack(inner)
+			books.moves = moves
+		}
+		books.books.release()
+		books.compare(t, never, "after all")
 	})
 }
 
@@ -94,6 +132,10 @@ func (s *scribble) load(n byte) {
 	b.Positions.Load(PositionID{n}, Position{HolderReference: text})
 	b.Erasures.Load(ErasureID{n}, Erasure{Open: int64(len(text))})
 	b.Records.Load(fmt.Sprint(n), Record{Subject: text})
+	b.Rules.Load(InstitutionID{n}, ApprovalRules{Version: int64(len(text))})
+	b.Approvals.Load(ApprovalID{n}, Approval{Version: int64(len(text))})
+	b.Subjects.Load(fmt.Sprint(n), ApprovalSubject{Subject: text})
+	b.Moves.Load(fmt.Sprint(n), RecentMoves{Of: text})
 }
 
 // scribbled is one change: a row of a table, or an entry.
@@ -105,7 +147,7 @@ type scribbled struct {
 
 func drawPuts(t *rapid.T, label string) []scribbled {
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) scribbled {
-		return scribbled{rapid.IntRange(0, 12).Draw(t, "table"), byte(rapid.IntRange(0, 5).Draw(t, "key")), rapid.StringN(0, 3, 3).Draw(t, "text")}
+		return scribbled{rapid.IntRange(0, 16).Draw(t, "table"), byte(rapid.IntRange(0, 5).Draw(t, "key")), rapid.StringN(0, 3, 3).Draw(t, "text")}
 	}), 0, 30).Draw(t, label)
 }
 
@@ -137,6 +179,14 @@ func (s *scribble) put(change scribbled) {
 	case 11:
 		b.Secrets.Put(SecretName{Subject: fmt.Sprint(n)}, SealedSecret{SealedUnder: text})
 	case 12:
+		b.Rules.Put(InstitutionID{n}, ApprovalRules{Version: int64(len(text))})
+	case 13:
+		b.Approvals.Put(ApprovalID{n}, Approval{Version: int64(len(text))})
+	case 14:
+		b.Subjects.Put(fmt.Sprint(n), ApprovalSubject{Subject: text})
+	case 15:
+		b.Moves.Put(fmt.Sprint(n), RecentMoves{Of: text})
+	case 16:
 		s.moves++
 		b.Head = Head{Sequence: s.moves, At: time.UnixMicro(s.moves)}
 		b.Entries = append(b.Entries, Entry{Sequence: s.moves, Subject: text})

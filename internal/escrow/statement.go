@@ -20,6 +20,9 @@ type Movement struct {
 	From, To   State
 	// Reason is why, as the client gave it; it may be empty.
 	Reason string
+	// Actor is who has asked for it, and Approval the one with which it was carried out, nil where it took none.
+	Actor    Actor
+	Approval *EntryApproval
 }
 
 // Claim is whose money moves, and what it is for.
@@ -60,6 +63,8 @@ func (e PositionEvent) movement(of PositionID) (m Movement, ok bool) {
 		From:       e.From,
 		To:         e.To,
 		Reason:     e.Reason,
+		Actor:      e.Actor,
+		Approval:   e.Approval,
 	}, ok
 }
 

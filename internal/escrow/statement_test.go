@@ -81,7 +81,7 @@ func TestStatementsAddUpWhereverTheyAreCut(t *testing.T) {
 			movements = append(movements, part.Movements...)
 			opening, from = part.Closing, to
 		}
-		if diff := cmp.Diff(whole.Movements, movements); diff != "" {
+		if diff := cmp.Diff(whole.Movements, movements, exactly()); diff != "" {
 			t.Errorf("the movements of the whole (-) and of its parts (+) differ:\n%s", diff)
 		}
 	})
@@ -113,7 +113,7 @@ func TestPositionsStatementsAreWithinTheInstitutions(t *testing.T) {
 			}
 		}
 		slices.SortFunc(movements, func(a, b escrow.Movement) int { return int(a.Sequence - b.Sequence) })
-		if diff := cmp.Diff(statementOf(t, escrow.Balances{}, d.books.Entries).Movements, movements); diff != "" {
+		if diff := cmp.Diff(statementOf(t, escrow.Balances{}, d.books.Entries).Movements, movements, exactly()); diff != "" {
 			t.Errorf("the movements of the institution (-) and of its positions (+) differ:\n%s", diff)
 		}
 	})
@@ -126,7 +126,7 @@ func TestAMovementNamesItsEntry(t *testing.T) {
 	m, moves, err := escrow.MovementOf(entry.Kind, entry.Body, entry.Private)
 	want := escrow.Movement{
 		Posting:  escrow.Posting{Debit: "ESCROW", Credit: "BENEFICIARY", Currency: usd, Amount: 3000},
-		Sequence: entry.Sequence, EntryID: entry.ID, At: entry.At, PositionID: id, From: "FUNDED", To: "PARTIALLY_RELEASED",
+		Sequence: entry.Sequence, EntryID: entry.ID, At: entry.At, PositionID: id, From: "FUNDED", To: "PARTIALLY_RELEASED", Actor: entry.Actor,
 	}
 	if m != want || !moves || err != nil {
 		t.Errorf("the partial release moves %+v, %t, %v, want %+v", m, moves, err, want)

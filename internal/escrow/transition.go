@@ -96,7 +96,7 @@ func (c TransitionPosition) decide(b *Books, _ Request, s stamp) (event, *Error)
 }
 
 func (c TransitionPosition) checkState(p Position, now time.Time) *Error {
-	overdue := p.ExpiresAt != nil && !now.Before(*p.ExpiresAt)
+	overdue := p.isOverdue(now)
 
 	switch {
 	case !slices.Contains(p.State.Next(), c.to):
@@ -111,6 +111,11 @@ func (c TransitionPosition) checkState(p Position, now time.Time) *Error {
 		return nil
 	}
 	return c.checkHistory(p)
+}
+
+// isOverdue reports whether the position is past its expiresAt.
+func (p Position) isOverdue(now time.Time) bool {
+	return p.ExpiresAt != nil && !now.Before(*p.ExpiresAt)
 }
 
 // checkHistory refuses a transition to a state that is not final where the position's
@@ -211,6 +216,9 @@ func (e positionStateChanged) apply(b *Books, entry Entry) error {
 	if p.Currency.Code != e.Currency || e.Amount != "" && p.Currency != step.Currency {
 		return fmt.Errorf("position %s has no amounts like %q %s", e.ID, e.Amount, e.Currency)
 	}
+	if entry.Actor == ActorSystem() && e.To == StateExpired && !p.isOverdue(entry.At) {
+		return fmt.Errorf("position %s is not due to expire, and the system does so", e.ID)
+	}
 	if p, err = p.move(e.To, step.Amount); err != nil {
 		return err
 	}
@@ -219,6 +227,7 @@ func (e positionStateChanged) apply(b *Books, entry Entry) error {
 	p.HistoryBytes += historyBytes(e.Reason.value, e.Metadata.value)
 	p.UpdatedAt = entry.At
 	b.Positions.Put(e.ID, p)
+	b.noteMove(entry, e.To, step)
 	return nil
 }
 
@@ -239,6 +248,7 @@ func (e positionStateChanged) step(entry Entry) (PositionEvent, error) {
 		Reason:   e.Reason.value,
 		Metadata: e.Metadata.metadata(),
 		Erased:   e.Reason.unknown() || e.Metadata.unknown(),
+		Approval: entry.Approval,
 	}, reader.err
 }
 

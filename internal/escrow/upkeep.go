@@ -46,7 +46,7 @@ func checkVersion(ifVersion []int64, version int64, what string) *Error {
 	if ifVersion == nil || slices.Contains(ifVersion, version) {
 		return nil
 	}
-	return Errorf(CodeVersionMismatch, "The %s's version is %d, which the request does not name.", what, version)
+	return Errorf(CodeVersionMismatch, "The version of the %s is %d, which the request does not name.", what, version)
 }
 
 // changed returns the text that takes another's place; nil leaves it.
@@ -65,7 +65,8 @@ func (b *Books) checkOpen(command Command) *Error {
 	}
 
 	switch c := command.(type) {
-	case AcceptHistory, CloseInstitution, RevokeKey, SuspendUser, RemoveIdentityProvider, ErasePosition, RecordErasure:
+	case AcceptHistory, CloseInstitution, RevokeKey, SuspendUser, RemoveIdentityProvider, ErasePosition, RecordErasure,
+		ApproveApproval, RejectApproval, WithdrawApproval, ExpireApproval:
 		return nil
 	case PositionBatch:
 		if c.erasesOnly() {

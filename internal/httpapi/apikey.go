@@ -156,6 +156,7 @@ var createKeyOperation = operation{
 		Body:        keyBody{},
 		BodyExample: createKeyExample, Answer: newAPIKeyView{}, Status: http.StatusCreated,
 	},
+	rehearsed: APIKeyView{}, awaited: awaitedKeyView{},
 	refusals: codes{escrow.CodeKeyLimit, escrow.CodeKeySecretGone},
 }
 
@@ -171,6 +172,7 @@ var rotateKeyOperation = operation{
 		Body: rotationBody{}, BodyOptional: true,
 		BodyExample: rotateKeyExample, Answer: newAPIKeyView{}, Status: http.StatusCreated,
 	},
+	rehearsed: APIKeyView{}, awaited: awaitedKeyView{},
 	refusals: codes{
 		escrow.CodeKeyNotFound, escrow.CodeKeyInactive, escrow.CodeKeyRotated, escrow.CodeKeyLimit,
 		escrow.CodeKeySecretGone,
@@ -195,6 +197,9 @@ func (c *call) makeKey(command escrow.Command, faults escrow.Faults) (reply, err
 		return reply{}, err
 	}
 
+	if c.dryRun {
+		return ok(viewKey(key)), nil // There is no key that a secret would open anything with.
+	}
 	secret, err := c.secretOf(key)
 	if err != nil {
 		return reply{}, err

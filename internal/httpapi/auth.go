@@ -69,6 +69,8 @@ type access struct {
 	parts []escrow.Permission
 	// whole says that it shows a part of the institution that no restriction divides.
 	whole bool
+	// orOwn says that the route is for who has made what it is about as well, and its handler asks.
+	orOwn bool
 }
 
 var (
@@ -82,6 +84,9 @@ func takes(oneOf ...escrow.Permission) access { return access{oneOf: oneOf} }
 
 // takesWhole is takes, for keys that are not restricted to a part of the institution.
 func takesWhole(oneOf ...escrow.Permission) access { return access{oneOf: oneOf, whole: true} }
+
+// takesOrOwn is takes, for who has made what the route is about as well. Its handler refuses others.
+func takesOrOwn(oneOf ...escrow.Permission) access { return access{oneOf: oneOf, orOwn: true} }
 
 // andParts is the same access, with what parts of the route take beside.
 func (a access) andParts(parts ...escrow.Permission) access {
@@ -105,6 +110,9 @@ func (a access) String() string {
 	if !slices.Contains(escrow.TenantPermissions(), a.oneOf[0]) {
 		text += ", which the operator alone has"
 	}
+	if a.orOwn {
+		text += ", or to have made it"
+	}
 	if a.takesMetricsKey {
 		text += ", or the metrics key"
 	}
@@ -122,7 +130,7 @@ func join(permissions []escrow.Permission) string {
 // check refuses a caller who may not use the route.
 func (a access) check(c *call) error {
 	switch {
-	case a.isPublic, a.takesMetricsKey && c.caller.metrics, len(a.oneOf) == 0:
+	case a.isPublic, a.takesMetricsKey && c.caller.metrics, len(a.oneOf) == 0, a.orOwn:
 		return nil
 	case a.whole && c.caller.rights.Restriction.IsNarrow():
 		return cmp.Or(c.caller.rights.Permissions.CheckPermission(a.oneOf...), error(escrow.KeyRestricted()))

@@ -45,6 +45,12 @@ type call struct {
 	nonce []byte
 	// replayed says that the answer is that of an earlier request.
 	replayed bool
+	// dryRun says that the request asks what would become of it, and judgedOn where the journal stood
+	// when that was judged; nil where it was not.
+	dryRun   bool
+	judgedOn *int64
+	// glass is what the body says of why the operator does not wait for an approval.
+	glass glassFields
 	// release ends what reserveMemory began; nil where nothing is reserved.
 	release func()
 	// failure is the error that was answered.

@@ -41,7 +41,11 @@ func executeBy[R escrow.Resource](
 	c *call, faults escrow.Faults, do func(escrow.Request) (engine.Answer, error),
 ) (resource R, err error) {
 	c.faults.Merge(faults)
+	breakGlass := c.readBreakGlass()
 	institution, err := c.institution()
+	if err == nil && breakGlass != "" && !c.caller.root {
+		err = escrow.Errorf(escrow.CodeBreakGlassForbidden, "Only the operator can break the glass.")
+	}
 	if err == nil {
 		err = c.missing
 	}
@@ -53,15 +57,10 @@ func executeBy[R escrow.Resource](
 	if err != nil {
 		return resource, err
 	}
-	done, err := do(escrow.Request{
-		Institution:  institution,
-		Actor:        c.caller.actor(),
-		OwnRole:      c.caller.ownRole,
-		Membership:   c.caller.as.Membership,
-		OperatorRole: c.caller.as.OperatorRole,
-		RequestID:    c.requestID,
-		Idempotency:  idempotency,
-	})
+	request := c.requestOn(institution)
+	request.Idempotency, request.DryRun, request.BreakGlass = idempotency, c.dryRun, breakGlass
+	done, err := do(request)
+	c.judgedOn = done.JudgedOn
 	if err != nil {
 		// Refusals are kept under the key as well, and repeated as whose they were.
 		if done.Replayed {
@@ -70,14 +69,29 @@ func executeBy[R escrow.Resource](
 		return resource, err
 	}
 
-	resource, ok := done.Resource.(R)
-	if !ok {
-		return resource, fmt.Errorf("a command for a %T answered with a %T", resource, done.Resource)
-	}
 	if done.Replayed {
 		c.replayed, c.nonce = true, done.Nonce
 	}
-	return resource, nil
+	resource, ok := done.Resource.(R)
+	if ok {
+		return resource, nil
+	}
+	if approval, waits := done.Resource.(escrow.Approval); waits {
+		return resource, awaitedError{approval}
+	}
+	return resource, fmt.Errorf("a command for a %T answered with a %T", resource, done.Resource)
+}
+
+// requestOn is who asks for something on an institution.
+func (c *call) requestOn(institution escrow.InstitutionID) escrow.Request {
+	return escrow.Request{
+		Institution:  institution,
+		Actor:        c.caller.actor(),
+		OwnRole:      c.caller.ownRole,
+		Membership:   c.caller.as.Membership,
+		OperatorRole: c.caller.as.OperatorRole,
+		RequestID:    c.requestID,
+	}
 }
 
 // replayedError is the refusal of an earlier request, repeated.
@@ -95,7 +109,7 @@ const maxIdempotencyKey = 255
 // same as none: a client that sends it believes to be safe.
 func (c *call) checkIdempotencyKey() {
 	given := c.request.Header.Values("Idempotency-Key")
-	if len(given) == 0 {
+	if len(given) == 0 || c.dryRun {
 		return
 	}
 	if !c.route.isJournaled() {
@@ -112,7 +126,7 @@ func (c *call) checkIdempotencyKey() {
 // without its white space; for an answer that holds a secret, also who asks.
 func (c *call) idempotency(institution escrow.InstitutionID) (*escrow.Idempotency, error) {
 	given := c.request.Header.Values("Idempotency-Key")
-	if len(given) == 0 {
+	if len(given) == 0 || c.dryRun {
 		return nil, nil //nolint:nilnil // No key is no fault.
 	}
 
@@ -174,13 +188,21 @@ func (c *call) derivedSecret(servers string) string {
 // secretOf returns the secret of the key in the answer: after a repeated request, the first
 // one's. It is an error where what that was derived from is there no longer.
 func (c *call) secretOf(key escrow.APIKey) (string, error) {
-	for _, servers := range c.server.keySecrets {
-		if secret := c.derivedSecret(servers); escrow.HashSecret(secret) == key.Hash {
-			return secret, nil
-		}
+	if secret, ok := c.secretWith(key.Hash); ok {
+		return secret, nil
 	}
 	return "", escrow.Errorf(escrow.CodeKeySecretGone,
 		"The request made the API key %s, but its secret can no longer be shown: the key that asked for it or the "+
 			"servers' KEY_DERIVATION_SECRET has changed since, or the database comes from a backup. Revoke it and "+
 			"make another.", key.ID)
+}
+
+// secretWith returns the secret in the answer, where it is the one with a hash.
+func (c *call) secretWith(hash escrow.SecretHash) (string, bool) {
+	for _, servers := range c.server.keySecrets {
+		if secret := c.derivedSecret(servers); escrow.HashSecret(secret) == hash {
+			return secret, true
+		}
+	}
+	return "", false
 }

@@ -52,7 +52,11 @@ func TestARepeatedCommandIsAnsweredAsTheFirst(t *testing.T) {
 						t.Errorf("the repeated request has the request id %q", id)
 					}
 				}
-				if now := s.journal(t, mine); len(now) != len(after) || route.takes != root && len(after) != len(before)+1 {
+				done := 1
+				if route.takes == root || route.status >= 400 {
+					done = len(after) - len(before)
+				}
+				if now := s.journal(t, mine); len(now) != len(after) || len(after) != len(before)+done {
 					t.Errorf("the journal had %d entries, %d after the command, and %d after its repetitions", len(before), len(after), len(now))
 				}
 			})

@@ -114,6 +114,11 @@ func forms(t *testing.T, b bank) []form {
 			batchOf(step("FUNDED").with("positionId", aPosition(t, b)[0]), step("PARTIALLY_RELEASED").with("positionId", aPosition(t, b)[0]).with("ifVersion", 2)),
 			map[string]string{"items": "items!", "atomic": "flag", "institutionId": "id"},
 		},
+		{
+			"PUT /institutions/{id}/approval-rules", institution + "/approval-rules", newRules(b), map[string]string{"rules": "list!"},
+		},
+		{"POST /approvals/{id}/reject", "/approvals/" + anApproval(t, b)[0] + "/reject", newComment(b), map[string]string{"comment": "reason!"}},
+		{"POST /approvals/{id}/approve", "/approvals/" + anApproval(t, b)[0] + "/approve", wrongDigest(b), map[string]string{"digest": "text!", "comment": "reason"}},
 		{"POST /positions/{id}/erase", "/positions/" + aReleased(t, b)[0] + "/erase", noFields(b), map[string]string{"reason": "reason"}},
 		{"POST /erasures", "/erasures", newErasure(b), map[string]string{"holderReference": "text!", "dryRun": "flag"}},
 	}
@@ -166,6 +171,7 @@ func wrongValues(kind string) []string {
 		"flag":     {`0`, `1`, `"true"`, `""`, `[]`, `{}`},
 		"items":    {`1`, `"x"`, `true`, `{}`, `[]`, "[" + strings.Repeat("{},", 1000) + "{}]"},
 		"bounds":   {`1`, `"x"`, `true`, `[]`, `[{}]`, `{"USD":true}`, `{"USD":[1]}`, `{"USD":{}}`},
+		"list":     {`1`, `"x"`, `true`, `{}`},
 		"object":   {`1`, `"x"`, `true`, `[]`, `[{}]`},
 		"metadata": {`1`, `"x"`, `true`, `[]`, `[{}]`, nested(11), `{"a":"` + strings.Repeat("x", 64<<10) + `"}`, `{"a":"\u0000"}`, `{"\u0001":1}`},
 		// A bound may be 0, and has at most four decimals.

@@ -101,7 +101,9 @@ func (c *call) entryOn(
 // checkDisclosed refuses to disclose what an entry does not have, or has no more.
 func checkDisclosed(entry escrow.Entry, members []string) error {
 	has, gone := entry.PrivateMembers(), entry.Unknown()
-	isForeign := func(member string) bool { return !slices.Contains(has, member) }
+	isForeign := func(member string) bool {
+		return !slices.ContainsFunc(has, func(path string) bool { return escrow.NamesMember([]string{member}, path) })
+	}
 	if slices.ContainsFunc(members, isForeign) {
 		var faults escrow.Faults
 		if len(has) == 0 {
@@ -111,7 +113,7 @@ func checkDisclosed(entry escrow.Entry, members []string) error {
 		return faults.Err()
 	}
 
-	erased := slices.DeleteFunc(gone, func(member string) bool { return !slices.Contains(members, member) })
+	erased := slices.DeleteFunc(gone, func(path string) bool { return !escrow.NamesMember(members, path) })
 	if len(erased) > 0 {
 		return escrow.Errorf(escrow.CodeDataErased,
 			"What the entry had of this was erased: %s.", strings.Join(erased, ", "))

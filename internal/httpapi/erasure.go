@@ -91,7 +91,7 @@ func (s *server) createErasure(c *call) (reply, error) {
 	erasure, err := eraseHolder(c, engine.HolderErasure{
 		HolderReference: holder,
 		Retention:       s.config.RetentionPeriod,
-		DryRun:          body.DryRun,
+		DryRun:          body.DryRun || c.dryRun,
 	}, faults)
 	return ok(viewErasure(erasure)), err
 }

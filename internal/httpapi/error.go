@@ -14,9 +14,10 @@ import (
 // request's id, see itemProblem.
 type problem struct {
 	web.ProblemMembers
-	RequestID string            `json:"requestId" doc:"Names the request in the server's log."`
-	Errors    []escrow.Fault    `json:"errors,omitempty" doc:"Each fault of an invalid input."`
-	Results   []batchResultView `json:"results,omitempty" doc:"What became of each item of an atomic batch that is refused." nullable:"false"`
+	RequestID string         `json:"requestId" doc:"Names the request in the server's log."`
+	Errors    []escrow.Fault `json:"errors,omitempty" doc:"Each fault of an invalid input."`
+	DryRunMembers
+	Results []batchResultView `json:"results,omitempty" doc:"What became of each item of an atomic batch that is refused." nullable:"false"`
 }
 
 // problemMembers tells a refusal in the members of any problem document.
@@ -46,6 +47,9 @@ func (c *call) writeError(err error) {
 		Errors:         refusal.Faults,
 		Results:        viewRefusals(refusal.Items),
 	}
+	if c.dryRun {
+		document.DryRunMembers = DryRunMembers{DryRun: true, JudgedOn: c.judgedOn}
+	}
 
 	if earlier, ok := errors.AsType[replayedError](err); ok {
 		// The same answer once and for all includes whose answer it was.
@@ -64,7 +68,10 @@ func (c *call) writeError(err error) {
 	if securityRelevant(kind) {
 		c.noteSecurityEvent(kind.Code)
 	}
-	c.server.metrics.refusals.WithLabelValues(string(kind.Code)).Inc()
+	// What a dry run was told would have been refused was refused to nobody.
+	if c.judgedOn == nil || securityRelevant(kind) {
+		c.server.metrics.refusals.WithLabelValues(string(kind.Code)).Inc()
+	}
 	c.writer.Send(kind.Status, web.ContentTypeProblem, web.EncodeProblem(document))
 }
 

@@ -51,6 +51,27 @@ func conflictKinds() []ErrorKind {
 			Meaning: "No checkpoint covers the entry yet; the detail says within what time one is signed.",
 		},
 		{
+			Code: escrow.CodeApprovalPending, Status: 409, Title: "Approval pending",
+			Meaning: "The resource waits for an approval of the same kind already, or what the position holds is " +
+				"asked for; detail names the approval.",
+		},
+		{
+			Code: escrow.CodeApprovalClosed, Status: 409, Title: "Approval closed",
+			Meaning: "The approval is not pending any more; detail says what has become of it.",
+		},
+		{
+			Code: escrow.CodeApprovalDigest, Status: 409, Title: "Digest mismatch",
+			Meaning: "The digest is not that of what is asked for: it is another approval than was shown.",
+		},
+		{
+			Code: escrow.CodeApprovalLimit, Status: 409, Title: "Too many approvals",
+			Meaning: "The institution has as many pending approvals as it can have.",
+		},
+		{
+			Code: escrow.CodeApproversTooFew, Status: 409, Title: "Too few approvers",
+			Meaning: "The rule asks for more persons of a role than there are; detail names the rule and the role.",
+		},
+		{
 			Code: escrow.CodeKeyInactive, Status: 409, Title: "API key inactive",
 			Meaning: "The API key is revoked or has expired and cannot be rotated.",
 		},

@@ -103,6 +103,18 @@ func requestKinds() []ErrorKind {
 			Meaning: "The key is restricted to a part of its institution, or to lower amounts.",
 		},
 		{
+			Code: escrow.CodeApprovalOwn, Status: 403, Title: "Own request",
+			Meaning: "Nobody approves what they have asked for or approved already, nor with another key of theirs.",
+		},
+		{
+			Code: escrow.CodeApprovalRole, Status: 403, Title: "Role not asked for",
+			Meaning: "The approval asks for people of other roles; detail names them.",
+		},
+		{
+			Code: escrow.CodeBreakGlassForbidden, Status: 403, Title: "Breaking the glass forbidden",
+			Meaning: "breakGlass is for the operator alone.",
+		},
+		{
 			Code: codeAddressForbidden, Status: 403, Title: "Address not allowed",
 			Meaning: "The key, or a session of it, may not be used from this address.",
 		},
@@ -156,6 +168,10 @@ func requestKinds() []ErrorKind {
 		{
 			Code: escrow.CodePositionNotFound, Status: 404, Title: "Position not found",
 			Meaning: "The institution has no such position.",
+		},
+		{
+			Code: escrow.CodeApprovalNotFound, Status: 404, Title: "Approval not found",
+			Meaning: "The institution has no such approval, or it is not for the caller to see.",
 		},
 		{
 			Code: escrow.CodeErasureNotFound, Status: 404, Title: "Erasure not found",

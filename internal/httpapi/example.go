@@ -17,6 +17,7 @@ const (
 	exampleAsset       = "ast" + exampleID
 	examplePosition    = "pos" + exampleID
 	exampleErasure     = "ers" + exampleID
+	exampleApproval    = "apr" + exampleID
 	exampleUser        = "usr" + exampleID
 	exampleSession     = "ses" + exampleID
 )
@@ -33,6 +34,13 @@ const (
 
 	setProviderExample = `{"issuer": "https://login.example.com", "clientId": "escrowgrid", ` +
 		`"roleByGroup": {"escrow-operators": "operator", "escrow-auditors": "auditor"}}`
+
+	setApprovalRulesExample = `{"rules": [{"id": "large-releases", "on": ["positions.release"], ` +
+		`"when": {"amountFrom": {"USD": "50000"}, "window": "24h"}, "require": [{"role": "admin", "count": 1}], ` +
+		`"expiresIn": "72h"}]}`
+	approveExample = `{"digest": "0000000000000000000000000000000000000000000000000000000000000000", ` +
+		`"comment": "Checked against the architect's report"}`
+	rejectExample = `{"comment": "The invoice was paid before"}`
 
 	setPolicyExample = `{"position": {"minAmount": "100", "maxAmount": "5000000", "allowedCurrencies": ["USD"]}}`
 
@@ -95,6 +103,7 @@ func pathParameters() map[string]web.PathParameter {
 		"/asset-templates/{id}":                   {Of: escrow.TemplateID{}, Example: exampleTemplate},
 		"/assets/{id}":                            {Of: escrow.AssetID{}, Example: exampleAsset},
 		"/positions/{id}":                         {Of: escrow.PositionID{}, Example: examplePosition},
+		"/approvals/{id}":                         {Of: escrow.ApprovalID{}, Example: exampleApproval},
 		"/erasures/{id}":                          {Of: escrow.ErasureID{}, Example: exampleErasure},
 		"/holders/{reference}":                    holder,
 		"/docs/{file}":                            {Of: "", Example: "docs.js"},

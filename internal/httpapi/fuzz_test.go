@@ -171,7 +171,7 @@ func testRandomRequests(t *testing.T, s *service) {
 	session[1] = "Origin: http://localhost"
 	known := []string{
 		aUser(t, b)[0], aSession(t, b)[0],
-		b.ID, b.Template, b.Asset, b.position(t, "FUNDED").Text("id"), b.position(t).Text("id"), b.position(t, ways["RELEASED"]...).Text("id"), aKey(t, b)[0], "SG", "docs.js",
+		b.ID, b.Template, b.Asset, b.position(t, "FUNDED").Text("id"), b.position(t).Text("id"), b.position(t, ways["RELEASED"]...).Text("id"), aKey(t, b)[0], anApproval(t, b)[0], "SG", "docs.js",
 	}
 	// What is closed would take nothing of what the others make.
 	table := slices.DeleteFunc(slices.Clone(contractTable), func(route agreed) bool { return strings.HasSuffix(route.route, "/close") })
@@ -209,7 +209,7 @@ func testRandomRequests(t *testing.T, s *service) {
 				r.body = draw.body(all, route.route)
 			}
 			for range rapid.SampledFrom([]int{0, 0, 0, 0, 0, 1, 2}).Draw(t, "headers") {
-				name := rapid.SampledFrom([]string{"Idempotency-Key", "If-Match", "If-None-Match", "X-Request-Id", "Content-Type", "Origin", "X-Forwarded-For", "Authorization", "Cookie", "X-Institution-Id", "Sec-Fetch-Site"}).Draw(t, "header")
+				name := rapid.SampledFrom([]string{"Idempotency-Key", "If-Match", "If-None-Match", "X-Request-Id", "Content-Type", "Origin", "X-Forwarded-For", "Authorization", "Cookie", "X-Institution-Id", "Sec-Fetch-Site", "Dry-Run"}).Draw(t, "header")
 				r.headers = append(r.headers, name+": "+draw.text("header"))
 			}
 			r.headers = append([]string{"Content-Type: application/json"}, r.headers...)
@@ -265,6 +265,8 @@ func (d drawing) id(part string, b bank) string {
 		prefix = "tmpl_"
 	case strings.HasPrefix(part, "/assets/"):
 		prefix = "ast_"
+	case strings.HasPrefix(part, "/approvals/"):
+		prefix = "apr_"
 	case strings.HasPrefix(part, "/positions/"):
 		prefix = "pos_"
 	}
@@ -281,7 +283,7 @@ func (d drawing) query() string {
 	names := []string{
 		"limit", "cursor", "order", "createdFrom", "createdTo", "institutionId", "assetId", "holderReference", "externalReference", "state", "currency", "include",
 		"templateId", "positionId", "kind", "actor", "subject", "outcome", "includeRevoked", "includeSuspended", "from", "to", "format", "sequence", "members",
-		"returnTo", "code", "error",
+		"returnTo", "code", "error", "status", "for", "breakGlass",
 	}
 	parts := make([]string, rapid.SampledFrom([]int{0, 0, 0, 0, 1, 2, 5}).Draw(d.t, "parameters"))
 	for i := range parts {

@@ -139,6 +139,11 @@ func storageOf(storeName string, retention time.Duration) []storageView {
 		Holds: "the positions, and the entries of the journal about them: all that is listed here",
 		Until: erasable,
 	}, {
+		Place: "approvals",
+		Holds: "what commands that take an approval say, and the comments on them: GET /approvals lists them, " +
+			"with subject those of a position",
+		Until: "erased with the position; those of a position that was never created are not",
+	}, {
 		Place: "idempotency records",
 		Holds: "a hash of each request that had an Idempotency-Key, and none of its texts",
 		Until: "24 hours after the request",

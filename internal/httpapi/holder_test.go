@@ -122,7 +122,7 @@ func TestWhereTheDataOfAHolderIsKept(t *testing.T) {
 		b := s.bank(t)
 		store := b.Admin.Get(t, "/health").Want(t, 200).Text("store")
 		data := held(t, b.Admin, "/holders/x/data")
-		places := []string{"database", "idempotency records"}
+		places := []string{"database", "approvals", "idempotency records"}
 		if store == "postgres" {
 			places = append(places, "rows that were replaced, write-ahead log and replicas of the database")
 		}

@@ -1,9 +1,12 @@
 package httpapi
 
 import (
+	"strings"
+
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/jsonwriter"
 	"github.com/escrowgrid/escrowgrid/internal/money"
 	"github.com/escrowgrid/escrowgrid/internal/web"
 )
@@ -43,6 +46,8 @@ type ledgerEventView struct {
 	Actor      escrow.Actor      `json:"actor" doc:"The id of an API key, a user or one of the operator's people, root or system."`
 	RequestID  string            `json:"requestId"`
 	At         timestamp         `json:"at"`
+
+	Approval *entryApprovalView `json:"approval,omitempty" doc:"The approval with which it was carried out, where it took one. The actor is who asked."`
 }
 
 // auditEventView is any entry, or a refused attempt.
@@ -56,8 +61,51 @@ type auditEventView struct {
 	Actor         string                `json:"actor" doc:"The id of an API key, a user or one of the operator's people, root, system, metrics or unknown."`
 	RequestID     string                `json:"requestId"`
 	At            timestamp             `json:"at"`
+	Approval      *entryApprovalView    `json:"approval,omitempty" doc:"The approval with which it was carried out, where it took one. The actor is who asked."`
 	Details       jsontext.Value        `json:"details,omitempty" doc:"What happened, as the journal tells it."`
 	Refusal       *refusalView          `json:"refusal,omitempty"`
+}
+
+// entryApprovalView is the approval with which a command was carried out.
+type entryApprovalView struct {
+	ID         escrow.ApprovalID `json:"id"`
+	By         []escrow.Actor    `json:"by,omitempty" doc:"Who has approved, in the order in which they did." nullable:"false"`
+	BreakGlass bool              `json:"breakGlass,omitzero" doc:"Whether the operator did not wait for any."`
+}
+
+// AppendJSON implements jsonwriter.Value.
+func (v entryApprovalView) AppendJSON(text []byte) []byte {
+	o := jsonwriter.Begin(text)
+	jsonwriter.Appender(&o, "id", v.ID)
+	if len(v.By) > 0 {
+		jsonwriter.Words(&o, "by", v.By)
+	}
+	if v.BreakGlass {
+		o.Raw("breakGlass", []byte("true"))
+	}
+	return o.End()
+}
+
+// cellsOf returns an approval in tables: its id, those who have approved, with spaces between them, and whether
+// the glass was broken. They are empty where it took none.
+func cellsOf(v *entryApprovalView) []string {
+	if v == nil {
+		return []string{"", "", ""}
+	}
+	cells := []string{v.ID.String(), v.by(), ""}
+	if v.BreakGlass {
+		cells[2] = "true"
+	}
+	return cells
+}
+
+// by names those who have approved.
+func (v entryApprovalView) by() string {
+	names := make([]string, len(v.By))
+	for i, actor := range v.By {
+		names[i] = actor.String()
+	}
+	return strings.Join(names, " ")
 }
 
 // refusalView is what a refused attempt has and an entry has not. The route is a pattern: a
@@ -91,6 +139,7 @@ func viewLedgerEvent(e escrow.Entry) ledgerEventView {
 		Actor:      e.Actor,
 		RequestID:  e.RequestID,
 		At:         event.At,
+		Approval:   event.Approval,
 	}
 }
 
@@ -111,6 +160,7 @@ func viewAuditEvent(e escrow.Entry) auditEventView {
 		Actor:         e.Actor.String(),
 		RequestID:     e.RequestID,
 		At:            timestamp(e.At),
+		Approval:      (*entryApprovalView)(e.Approval),
 		Details:       details,
 	}
 }

@@ -111,23 +111,28 @@ func newCSV(w io.Writer) *csv.Writer {
 	return rows
 }
 
-// positionsCSV has the members of a position by their names, but for its events.
-var positionsCSV = csvOf[escrow.Position]{
-	name: "positions",
-	header: []string{
-		"id", "institutionId", "assetId", "holderReference", "externalReference", "currency", "amount", "funded",
-		"released", "refunded", "held", "state", "version", "expiresAt", "metadata", "createdAt", "updatedAt",
-	},
-	row: func(p escrow.Position) []string {
-		v := viewPosition(p)
+// positionsCSV has the members of a position, as view shows it, by their names, but for its events. Of the
+// approvals that wait on it there are the ids, with spaces between them.
+func positionsCSV(view func(escrow.Position) positionView) csvOf[escrow.Position] {
+	row := func(p escrow.Position) []string {
+		v := view(p)
 		return []string{
 			v.ID.String(), v.InstitutionID.String(), v.AssetID.String(),
 			plainCell(v.HolderReference), plainCell(v.ExternalReference),
 			string(v.Currency), v.Amount, v.Funded, v.Released, v.Refunded, v.Held,
 			string(v.State), strconv.FormatInt(v.Version, 10), orNone(v.ExpiresAt), plainCell(string(v.Metadata)),
-			v.CreatedAt.String(), v.UpdatedAt.String(),
+			v.CreatedAt.String(), v.UpdatedAt.String(), idsOf(v.PendingApprovals),
 		}
-	},
+	}
+	return csvOf[escrow.Position]{name: "positions", header: positionColumns(), row: row}
+}
+
+func positionColumns() []string {
+	return []string{
+		"id", "institutionId", "assetId", "holderReference", "externalReference", "currency", "amount", "funded",
+		"released", "refunded", "held", "state", "version", "expiresAt", "metadata", "createdAt", "updatedAt",
+		"pendingApprovals",
+	}
 }
 
 // ledgerCSV has the members of an entry of the ledger by their names.
@@ -135,7 +140,7 @@ var ledgerCSV = csvOf[escrow.Entry]{
 	name: "ledger-events",
 	header: []string{
 		"id", "sequence", "kind", "positionId", "fromState", "toState", "currency", "amount", "reason", "metadata",
-		"actor", "requestId", "at",
+		"actor", "requestId", "at", "approvalId", "approvedBy", "breakGlass",
 	},
 	row: func(e escrow.Entry) []string {
 		v := viewLedgerEvent(e)
@@ -143,11 +148,11 @@ var ledgerCSV = csvOf[escrow.Entry]{
 		if v.FromState != nil {
 			from = string(*v.FromState)
 		}
-		return []string{
+		return append([]string{
 			v.ID.String(), strconv.FormatInt(v.Sequence, 10), string(v.Kind), v.PositionID.String(),
 			from, string(v.ToState), string(v.Currency), v.Amount,
 			plainCell(v.Reason), plainCell(string(v.Metadata)),
 			v.Actor.String(), plainCell(v.RequestID), v.At.String(),
-		}
+		}, cellsOf(v.Approval)...)
 	},
 }

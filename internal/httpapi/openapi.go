@@ -65,6 +65,7 @@ func document() *huma.OpenAPI {
 				Description: "Proof that a journal was not changed: its Merkle tree, and signed checkpoints of it.",
 			},
 			{Name: "Erasure", Description: "What is held about a holder, and how to erase it."},
+			{Name: "Approvals", Description: "What takes the approval of others, and what waits for it."},
 			{Name: "Assets", Description: "What positions are claims on."},
 			{Name: "Policies", Description: "An institution's own rules."},
 			{Name: "API keys", Description: "Who may act for an institution."},
@@ -105,6 +106,19 @@ var (
 		Name: "Idempotency-Key",
 		Description: fmt.Sprintf("1 to %d visible ASCII characters. The first answer under a key is kept for 24 hours "+
 			"and repeated.", maxIdempotencyKey),
+	}
+	dryRunHeader = web.Header{
+		Name: "Dry-Run",
+		Description: "true asks what would become of the request: nothing is done, and the Idempotency-Key is left " +
+			"alone. Status, dryRun and judgedOn of the answer tell.",
+	}
+	locationHeader = web.Header{
+		Name:        "Location",
+		Description: "The path of the approval; left out of a dry run.",
+	}
+	approvalTagHeader = web.Header{
+		Name:        "ETag",
+		Description: "The approval's version; left out of a dry run.",
 	}
 	replayedHeader = web.Header{
 		Name:        "Idempotent-Replayed",
@@ -189,12 +203,14 @@ func (r *route) describe() web.Operation {
 	if r.isJournaled() {
 		// The refusals of the domain are kept under the key as well.
 		for _, status := range []int{
-			http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed, http.StatusUnprocessableEntity,
+			http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed,
+			http.StatusUnprocessableEntity,
 		} {
 			o.FailureHeaders[status] = headers{replayedHeader}
 		}
-		o.RequestHeaders = append(headers{idempotencyKeyHeader}, o.RequestHeaders...)
+		o.RequestHeaders = append(headers{idempotencyKeyHeader, dryRunHeader}, o.RequestHeaders...)
 		o.AnswerHeaders = append(headers{replayedHeader}, o.AnswerHeaders...)
+		r.describeOthers(&o)
 	}
 	if r.hasVersion() {
 		o.RequestHeaders = append(headers{ifMatchHeader, ifNoneMatchHeader}, o.RequestHeaders...)
@@ -213,6 +229,49 @@ func (r *route) describe() web.Operation {
 		}
 	}
 	return o
+}
+
+// describeOthers adds what the answers to all commands have in common.
+func (r *route) describeOthers(o *web.Operation) {
+	o.FurtherAnswer = DryRunMembers{}
+	if o.AnswerStatus() == http.StatusOK {
+		// A dry run is answered with the same status, and without a tag: nothing has that version yet.
+		o.AnswerHeaders = slices.Clone(o.AnswerHeaders)
+		for i := range o.AnswerHeaders {
+			o.AnswerHeaders[i].Always = o.AnswerHeaders[i].Always && o.AnswerHeaders[i].Name != etagHeader.Name
+		}
+	}
+	if r.takesGlass() {
+		o.FurtherBody = glassFields{}
+		if o.Body == nil {
+			o.Body, o.BodyOptional, o.BodyExample, o.FurtherBody = glassFields{}, true, "{}", nil
+		}
+	}
+
+	rehearsed := web.OtherAnswer{
+		Status: http.StatusOK, Description: "What would become of it, of a dry run.", Answer: o.Answer,
+	}
+	switch {
+	case r.operation.rehearsed != nil:
+		rehearsed.Answer = r.operation.rehearsed
+	case o.Answer == nil:
+		rehearsed.Answer = DryRunMembers{}
+	}
+	if o.AnswerStatus() != http.StatusOK {
+		o.Others = append(o.Others, rehearsed)
+	}
+	if r.canWait() {
+		waiting := web.OtherAnswer{
+			Status:      http.StatusAccepted,
+			Description: "It waits for an approval; with Dry-Run, it would.",
+			Answer:      ApprovalView{},
+			Headers:     headers{locationHeader, approvalTagHeader, replayedHeader},
+		}
+		if r.operation.awaited != nil {
+			waiting.Answer = r.operation.awaited
+		}
+		o.Others = append(o.Others, waiting)
+	}
 }
 
 // codes are those of the errors that the route can answer. What follows from the steps of
@@ -243,11 +302,17 @@ func (r *route) codes() codes {
 	if r.hasVersion() {
 		possible = append(possible, escrow.CodeVersionMismatch)
 	}
+	if r.takesGlass() {
+		possible = append(possible, escrow.CodeBreakGlassForbidden)
+	}
+	if r.canWait() {
+		possible = append(possible, escrow.CodeApprovalPending, escrow.CodeApprovalLimit)
+	}
 	if r.isJournaled() {
 		possible = append(possible, escrow.CodeIdempotencyKeyReused, escrow.CodeOverloaded, escrow.CodeShuttingDown,
 			escrow.CodeHistoryLost, escrow.CodeOutcomeUnknown)
 	}
-	if r.operation.Body != nil {
+	if r.takesBody() {
 		possible = append(possible, codeMalformedBody, codeBodyTimeout, codeBodyTooLarge, codeUnsupportedMedia)
 	}
 	return possible

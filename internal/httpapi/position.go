@@ -67,6 +67,7 @@ type positionView struct {
 	CreatedAt         timestamp            `json:"createdAt"`
 	UpdatedAt         timestamp            `json:"updatedAt"`
 	Erased            bool                 `json:"erased,omitzero" doc:"Whether what was private of the position was erased: the references, the metadata, and the reasons and metadata of its events."`
+	PendingApprovals  []pendingView        `json:"pendingApprovals,omitempty" doc:"What is asked for and waits for an approval." nullable:"false"`
 	Events            *[]positionEventView `json:"events,omitempty" doc:"The position's history, oldest first; in the answer to a creation or a transition its own event alone. Left out of lists without include=events."`
 }
 
@@ -82,6 +83,8 @@ type positionEventView struct {
 	Erased    bool            `json:"erased,omitzero" doc:"Whether the event had a reason or metadata that were erased."`
 	Actor     escrow.Actor    `json:"actor" doc:"The id of an API key, a user or one of the operator's people, root or system."`
 	At        timestamp       `json:"at"`
+
+	Approval *entryApprovalView `json:"approval,omitempty" doc:"The approval with which it was carried out, where it took one. The actor is who asked."`
 }
 
 // previousState is where a position came from; null for its creation.
@@ -131,6 +134,7 @@ func viewPositionEvent(e escrow.PositionEvent) positionEventView {
 		Erased:   e.Erased,
 		Actor:    e.Actor,
 		At:       timestamp(e.At),
+		Approval: (*entryApprovalView)(e.Approval),
 	}
 
 	if e.From != "" {
@@ -166,6 +170,9 @@ func (v positionView) AppendJSON(text []byte) []byte {
 	jsonwriter.Appender(&o, "createdAt", v.CreatedAt)
 	jsonwriter.Appender(&o, "updatedAt", v.UpdatedAt)
 	writeErased(&o, v.Erased)
+	if len(v.PendingApprovals) > 0 {
+		jsonwriter.Array(&o, "pendingApprovals", v.PendingApprovals)
+	}
 	if v.Events != nil {
 		jsonwriter.Array(&o, "events", *v.Events)
 	}
@@ -190,6 +197,9 @@ func (v positionEventView) AppendJSON(text []byte) []byte {
 	writeErased(&o, v.Erased)
 	jsonwriter.Appender(&o, "actor", v.Actor)
 	jsonwriter.Appender(&o, "at", v.At)
+	if v.Approval != nil {
+		jsonwriter.Member(&o, "approval", *v.Approval)
+	}
 
 	return o.End()
 }
@@ -261,6 +271,14 @@ func (s *server) getPosition(c *call) (reply, error) {
 		return reply{}, err
 	}
 
+	// What waits is no step of the position: where something does, the answer is made anew.
+	pending, err := c.pendingOn(position)
+	if err != nil {
+		return reply{}, err
+	}
+	if waiting := pending[position.ID]; len(waiting) > 0 {
+		return c.waitingPosition(position, waiting)
+	}
 	// Each step of a position has a version of its own, so equal versions are equal answers.
 	return c.conditional(position.Version, func() (reply, error) {
 		// It is read more often than anything else, and most readers ask for one again.

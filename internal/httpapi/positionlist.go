@@ -64,10 +64,22 @@ func (s *server) listPositions(c *call) (reply, error) {
 	}
 
 	positions, err := s.engine.Positions(c.context(), institution, filter, list.page)
-	if err == nil && format == contentTypeCSV {
-		return listedCSV(c, list, positions, positionsCSV, cursor), nil
+	if err != nil {
+		return reply{}, err
 	}
-	return listed(list, positions, viewPosition, cursor), err
+	pending, err := c.pendingOn(positions.Items...)
+	if err != nil {
+		return reply{}, err
+	}
+	view := func(p escrow.Position) positionView {
+		view := viewPosition(p)
+		view.PendingApprovals = pending[p.ID]
+		return view
+	}
+	if format == contentTypeCSV {
+		return listedCSV(c, list, positions, positionsCSV(view), cursor), nil
+	}
+	return listed(list, positions, view, cursor), nil
 }
 
 // lastStepCursor is a position's place in a list in the order of last steps.

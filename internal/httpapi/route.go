@@ -29,6 +29,8 @@ type route struct {
 	// apart says that it changes something beside the journal, such as sessions: its answer is kept
 	// under no Idempotency-Key, and nothing is judged again under the lock of a journal.
 	apart bool
+	// atOnce says that it ends a right, or erases, and so never waits for an approval.
+	atOnce bool
 	// takesSecret says that its body can hold a secret.
 	takesSecret bool
 	// limited says that it has a stricter rate limit.
@@ -45,6 +47,9 @@ type operation struct {
 	web.Operation
 	// refusals are the codes that it can answer beside those that follow from the route.
 	refusals codes
+	// rehearsed and awaited are zero values of what it answers to a dry run, and of a command that waits
+	// for an approval, where these are not what they are everywhere.
+	rehearsed, awaited any
 }
 
 type (
@@ -69,6 +74,19 @@ func (r *route) isCommand() bool { return web.IsCommand(r.method()) }
 
 // isJournaled reports whether the route changes something that the journal tells of.
 func (r *route) isJournaled() bool { return r.isCommand() && !r.apart }
+
+// takesGlass reports whether the body can say why the operator does not wait for an approval.
+func (r *route) takesGlass() bool { return r.isJournaled() && r.method() != http.MethodDelete }
+
+// takesBody reports whether a request can have a body.
+func (r *route) takesBody() bool { return r.operation.Body != nil || r.takesGlass() }
+
+// canWait reports whether what the route does can be under a rule, and so wait for an approval.
+func (r *route) canWait() bool {
+	return r.isJournaled() && !r.atOnce && slices.ContainsFunc(r.access.oneOf, func(p escrow.Permission) bool {
+		return slices.Contains(escrow.RuledPermissions(), p)
+	})
+}
 
 // hasVersion reports whether the route is a query for what has a version, which its answer tells in
 // an ETag.

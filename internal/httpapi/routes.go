@@ -16,7 +16,7 @@ func (s *server) table() []route {
 		docs = anyKey
 	}
 
-	return []route{
+	return append([]route{
 		// The service itself. Probes ask without a key, and as often as they like.
 		{pattern: "GET /health", access: public, probe: true, handle: s.health, operation: healthOperation},
 		{pattern: "GET /ready", access: public, probe: true, handle: s.ready, operation: readyOperation},
@@ -86,7 +86,7 @@ func (s *server) table() []route {
 		{
 			pattern: "POST /institutions/{id}/api-keys/{keyId}/revoke",
 			access:  takes(escrow.PermissionKeysManage), tenant: inPath,
-			handle: s.revokeKey, operation: revokeKeyOperation,
+			atOnce: true, handle: s.revokeKey, operation: revokeKeyOperation,
 		},
 		{
 			pattern: "POST /institutions/{id}/api-keys/{keyId}/rotate",
@@ -108,7 +108,7 @@ func (s *server) table() []route {
 		{
 			pattern: "DELETE /institutions/{id}/identity-provider",
 			access:  takes(escrow.PermissionIdentitySet), tenant: inPath,
-			handle: s.removeProvider, operation: removeProviderOperation,
+			atOnce: true, handle: s.removeProvider, operation: removeProviderOperation,
 		},
 		{
 			pattern: "GET /institutions/{id}/users",
@@ -123,7 +123,7 @@ func (s *server) table() []route {
 		{
 			pattern: "POST /institutions/{id}/users/{userId}/suspend",
 			access:  takes(escrow.PermissionUsersManage), tenant: inPath,
-			handle: s.suspendUser, operation: suspendUserOperation,
+			atOnce: true, handle: s.suspendUser, operation: suspendUserOperation,
 		},
 		{
 			pattern: "POST /institutions/{id}/users/{userId}/restore",
@@ -344,5 +344,5 @@ func (s *server) table() []route {
 			access:  takes(escrow.PermissionProofsRead), tenant: existingInPath,
 			handle: s.proveConsistency, operation: proveConsistencyOperation,
 		},
-	}
+	}, s.approvalRoutes()...)
 }

@@ -28,21 +28,26 @@ func words() map[string][]any {
 		"ledgerKinds":   anyOf(escrow.LedgerKinds()),
 		"permissions":   anyOf(escrow.TenantPermissions()),
 		"algorithms":    {translog.Algorithm},
-		"members":       anyOf(escrow.PrivateMembersOfPositions()),
+
+		"ruledPermissions": anyOf(escrow.RuledPermissions()),
+		"approvalStatuses": anyOf(escrow.ApprovalStatuses()),
+		"windowScopes":     anyOf(escrow.WindowScopes()),
+		"members":          anyOf(escrow.PrivateMembersOfPositions()),
 	}
 }
 
 // wordSchemas are the names that clients know lists of words by.
 func wordSchemas() map[string]string {
 	return map[string]string{
-		"states":        "State",
-		"accounts":      "Account",
-		"regions":       "Region",
-		"verticals":     "Vertical",
-		"templateCodes": "TemplateCode",
-		"kinds":         "EntryKind",
-		"permissions":   "Permission",
-		"members":       "PrivateMember",
+		"states":           "State",
+		"accounts":         "Account",
+		"regions":          "Region",
+		"verticals":        "Vertical",
+		"templateCodes":    "TemplateCode",
+		"kinds":            "EntryKind",
+		"permissions":      "Permission",
+		"approvalStatuses": "ApprovalStatus",
+		"members":          "PrivateMember",
 	}
 }
 
@@ -72,6 +77,7 @@ func schemas() map[reflect.Type]reflect.Type {
 		reflect.TypeFor[escrow.PositionID]():    reflect.TypeFor[idSchema[escrow.PositionID]](),
 		reflect.TypeFor[escrow.EntryID]():       reflect.TypeFor[idSchema[escrow.EntryID]](),
 		reflect.TypeFor[escrow.ErasureID]():     reflect.TypeFor[idSchema[escrow.ErasureID]](),
+		reflect.TypeFor[escrow.ApprovalID]():    reflect.TypeFor[idSchema[escrow.ApprovalID]](),
 		reflect.TypeFor[escrow.UserID]():        reflect.TypeFor[idSchema[escrow.UserID]](),
 		reflect.TypeFor[escrow.SessionID]():     reflect.TypeFor[idSchema[escrow.SessionID]](),
 

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"net/http"
 	"reflect"
 	"runtime/debug"
@@ -87,6 +88,7 @@ func (s *server) end(c *call, arrived time.Time, problem any) {
 // there is without a key, and nothing is read for a caller who may not ask for it.
 func (s *server) serve(c *call, found resource) (reply, error) {
 	c.route = found.route(c.request.Method)
+	c.readDryRun()
 
 	// A key is asked for before anything else is told, 404 and 405 included. Its rate is that
 	// of all it sends, whatever becomes of it.
@@ -120,7 +122,13 @@ func (s *server) serve(c *call, found resource) (reply, error) {
 
 	// The handler goes on to note faults; then all of them are told.
 	answer, err := c.route.handle(c)
+	if waiting, ok := errors.AsType[awaitedError](err); ok {
+		answer, err = c.awaited(waiting.approval)
+	}
 	answer.replayed = c.replayed
+	if c.dryRun && err == nil {
+		return c.rehearsed(answer)
+	}
 	return answer, err
 }
 
@@ -151,9 +159,8 @@ func (c *call) readPreconditions() {
 // conditional is the answer to a query for what has a version, as its preconditions have it; whole
 // makes that of a client that has another version, or none. The order is that of RFC 9110, 13.2.2.
 func (c *call) conditional(version int64, whole func() (reply, error)) (reply, error) {
-	if c.versions != nil && !slices.Contains(c.versions, version) {
-		return reply{}, escrow.Errorf(escrow.CodeVersionMismatch,
-			"The resource's version is %d, which the request does not name.", version)
+	if err := c.checkVersion(version); err != nil {
+		return reply{}, err
 	}
 	if web.IfNoneMatch(c.request.Header["If-None-Match"], version) {
 		return reply{status: http.StatusNotModified}.tagged(version), nil
@@ -163,6 +170,15 @@ func (c *call) conditional(version int64, whole func() (reply, error)) (reply, e
 	return answer.tagged(version), err
 }
 
+// checkVersion refuses a version that If-Match does not name.
+func (c *call) checkVersion(version int64) error {
+	if c.versions != nil && !slices.Contains(c.versions, version) {
+		return escrow.Errorf(escrow.CodeVersionMismatch,
+			"The resource's version is %d, which the request does not name.", version)
+	}
+	return nil
+}
+
 // admit refuses a command for which the queue has no room, before reading it. A command of
 // root's is let through: only its body can name the institution.
 func (s *server) admit(c *call) error {
@@ -170,6 +186,23 @@ func (s *server) admit(c *call) error {
 		return nil
 	}
 	return s.engine.Admit(c.caller.institution)
+}
+
+// bodies returns what the body is read into: what the route takes, if anything, and what all that is
+// journaled takes.
+func (c *call) bodies() (body any, further []any) {
+	if of := c.route.operation.Body; of != nil {
+		c.body = reflect.New(reflect.TypeOf(of)).Interface()
+		body = c.body
+	}
+	switch {
+	case !c.route.takesGlass():
+	case body == nil:
+		body = &c.glass
+	default:
+		further = []any{&c.glass}
+	}
+	return body, further
 }
 
 // readInput reads the query and the body that the route takes. All that is wrong in them
@@ -194,17 +227,17 @@ func (c *call) readInput() error {
 	if c.route.takesNothing() {
 		return c.faults.Err()
 	}
-	if takes.Body == nil {
+	body, further := c.bodies()
+	if body == nil {
 		return nil
 	}
-	c.body = reflect.New(reflect.TypeOf(takes.Body)).Interface()
 	// A body whose length is not told has -1.
-	if takes.BodyOptional && c.request.ContentLength == 0 {
+	if (takes.BodyOptional || takes.Body == nil) && c.request.ContentLength == 0 {
 		return nil
 	}
 	var err error
 	if c.rawBody, err = web.ReadBody(&c.writer, c.request); err != nil {
 		return bodyRefusal(err)
 	}
-	return bodyRefusal(web.DecodeBody(c.rawBody, c.body, report))
+	return bodyRefusal(web.DecodeBody(c.rawBody, body, report, further...))
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/journallog"
@@ -83,6 +84,9 @@ type movementView struct {
 	AssetID         escrow.AssetID `json:"assetId"`
 	AssetLabel      string         `json:"assetLabel" doc:"What the position is a claim on."`
 	Reason          string         `json:"reason,omitempty" doc:"Why, as the step of the position gave it."`
+
+	Actor    escrow.Actor       `json:"actor" doc:"Who has asked for it: the id of an API key, a user or one of the operator's people, root or system."`
+	Approval *entryApprovalView `json:"approval,omitempty" doc:"The approval with which it was carried out, where it took one."`
 }
 
 // viewMovement shows a movement, from the account that is debited to the one that is
@@ -104,7 +108,21 @@ func viewMovement(m escrow.Movement, of escrow.Claim) movementView {
 		AssetID:         of.AssetID,
 		AssetLabel:      of.AssetLabel,
 		Reason:          m.Reason,
+
+		Actor:    m.Actor,
+		Approval: (*entryApprovalView)(m.Approval),
 	}
+}
+
+// people names who has asked for the movement, and who has approved it.
+func (m movementView) people() string {
+	switch {
+	case m.Approval == nil:
+		return m.Actor.String()
+	case m.Approval.BreakGlass:
+		return fmt.Sprintf("%s, who did not wait for the approval %s", m.Actor, m.Approval.ID)
+	}
+	return fmt.Sprintf("%s, approved by %s (%s)", m.Actor, m.Approval.by(), m.Approval.ID)
 }
 
 // statementFields shows a statement that ends with the entry of a sequence, with the

@@ -39,7 +39,7 @@ type balance struct{ Currency, Holder, Escrow, Beneficiary, Refund, Total string
 type movement struct {
 	Sequence                                                                     int
 	EntryID, At, PositionID, FromState, ToState, Debit, Credit, Currency, Amount string
-	HolderReference, AssetID, AssetLabel, Reason                                 string
+	HolderReference, AssetID, AssetLabel, Reason, Actor                          string
 }
 
 func (b balance) String() string {
@@ -345,25 +345,25 @@ func TestAStatementAsCSV(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := [][]string{{"record", "currency", "account", "sequence", "entryId", "at", "positionId", "fromState", "toState", "debit", "credit", "amount", "holderReference", "assetId", "assetLabel", "reason"}}
+			want := [][]string{{"record", "currency", "account", "sequence", "entryId", "at", "positionId", "fromState", "toState", "debit", "credit", "amount", "holderReference", "assetId", "assetLabel", "reason", "actor", "approvalId", "approvedBy", "breakGlass"}}
 			balances := func(record, sequence, at string, all []balance) {
 				for _, b := range all {
 					for i, account := range []string{"HOLDER", "ESCROW", "BENEFICIARY", "REFUND"} {
 						amount := []string{b.Holder, b.Escrow, b.Beneficiary, b.Refund}[i]
-						want = append(want, []string{record, b.Currency, account, sequence, "", at, "", "", "", "", "", amount, "", "", "", ""})
+						want = append(want, []string{record, b.Currency, account, sequence, "", at, "", "", "", "", "", amount, "", "", "", "", "", "", "", ""})
 					}
 				}
 			}
 			balances("opening", "", from, of.Opening)
 			for _, m := range of.Movements {
-				want = append(want, []string{"movement", m.Currency, "", fmt.Sprint(m.Sequence), m.EntryID, m.At, m.PositionID, m.FromState, m.ToState, m.Debit, m.Credit, m.Amount, m.HolderReference, m.AssetID, m.AssetLabel, m.Reason})
+				want = append(want, []string{"movement", m.Currency, "", fmt.Sprint(m.Sequence), m.EntryID, m.At, m.PositionID, m.FromState, m.ToState, m.Debit, m.Credit, m.Amount, m.HolderReference, m.AssetID, m.AssetLabel, m.Reason, m.Actor, "", "", ""})
 				if m.HolderReference != "ACME-4711" || m.AssetLabel != "Harbour Tower" {
 					t.Errorf("the movement is %+v", m)
 				}
 			}
 			balances("closing", fmt.Sprint(of.Sequence), of.To, of.Closing)
 			if of.ContinuesAt != nil {
-				want = append(want, []string{"continues", "", "", "", "", *of.ContinuesAt, "", "", "", "", "", "", "", "", "", ""})
+				want = append(want, []string{"continues", "", "", "", "", *of.ContinuesAt, "", "", "", "", "", "", "", "", "", "", "", "", "", ""})
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("%s: wanted (-) and given (+):\n%s", query, diff)
@@ -448,8 +448,8 @@ func TestAStatementAsAPage(t *testing.T) {
 		page := func(path string) string { return pageOf(t, b.ReadOnly.Get(t, path).Want(t, 200)) }
 		whole := page("/institutions/" + b.ID + "/statements?format=html")
 		for _, m := range of.Movements {
-			if !regexp.MustCompile(fmt.Sprintf(`<tr><td><time datetime=%q>[^<]{10}<span class="small">[^<]{12}</span></time></td><td[^>]*>%d</td><td>%s<span[^>]*>%s</span><span[^>]*>%s</span></td><td[^>]*>%s</td><td[^>]*>%s</td><td>%s</td><td[^>]*>%s</td></tr>`,
-				m.At, m.Sequence, regexp.QuoteMeta(html.EscapeString(m.HolderReference)), m.AssetLabel, m.PositionID, m.Debit, m.Credit, m.Reason, figure(m.Amount))).MatchString(whole) {
+			if !regexp.MustCompile(fmt.Sprintf(`<tr><td><time datetime=%q>[^<]{10}<span class="small">[^<]{12}</span></time></td><td[^>]*>%d</td><td>%s<span[^>]*>%s</span><span[^>]*>%s</span><span[^>]*>by %s</span></td><td[^>]*>%s</td><td[^>]*>%s</td><td>%s</td><td[^>]*>%s</td></tr>`,
+				m.At, m.Sequence, regexp.QuoteMeta(html.EscapeString(m.HolderReference)), m.AssetLabel, m.PositionID, m.Actor, m.Debit, m.Credit, m.Reason, figure(m.Amount))).MatchString(whole) {
 				t.Errorf("the page does not have the movement %+v", m)
 			}
 		}

@@ -202,7 +202,7 @@ func camt053EntryOf(m movementView) camt053Entry {
 			Additional: cut(
 				fmt.Sprintf("Asset %s (%s), holder %s", m.AssetID, m.AssetLabel, m.HolderReference), max500Text),
 		},
-		AdditionalInfo: fmt.Sprintf("From %s to %s", m.Debit, m.Credit),
+		AdditionalInfo: cut(fmt.Sprintf("From %s to %s, by %s", m.Debit, m.Credit, m.people()), max500Text),
 	}
 
 	holder, parties := &camt053Party{cut(m.HolderReference, max140Text)}, &entry.Details.Parties

@@ -31,7 +31,7 @@ var varying = []struct {
 	pattern *regexp.Regexp
 	with    string
 }{
-	{regexp.MustCompile(`\b(inst|pos|ast|entry)_[0-9a-z]{26}`), "${1}_01mdnsvjg0e028000000000001"},
+	{regexp.MustCompile(`\b(inst|key|pos|ast|entry)_[0-9a-z]{26}`), "${1}_01mdnsvjg0e028000000000001"},
 	{regexp.MustCompile(`2\d{3}-\d\d-\d\dT[0-9:.]+Z`), "2027-01-31T12:00:00.000000Z"},
 	{regexp.MustCompile(`(<MsgId>\d+-|<Id>[A-Z]{3}-)\d+`), "${1}1801396800"},
 	{regexp.MustCompile(`root hash [A-Za-z0-9+/=]+`), "root hash 2Cb5Hn4yoGmYhvPfHqVtqo0HtsGjsAqz6W8HOYJYOA0="},

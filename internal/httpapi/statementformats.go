@@ -121,8 +121,9 @@ func (d statementDocument) csv() ([]byte, error) {
 	rows := [][]string{{
 		"record", "currency", "account", "sequence", "entryId", "at", "positionId", "fromState", "toState",
 		"debit", "credit", "amount", "holderReference", "assetId", "assetLabel", "reason",
+		"actor", "approvalId", "approvedBy", "breakGlass",
 	}}
-	empty := []string{"", "", "", ""}
+	empty := make([]string, 8)
 	balances := func(record, sequence string, at *timestamp, all []balanceView) {
 		for _, of := range all {
 			for _, b := range of.accounts() {
@@ -136,12 +137,13 @@ func (d statementDocument) csv() ([]byte, error) {
 
 	balances("opening", "", d.From, d.Opening)
 	for _, m := range d.Movements {
-		rows = append(rows, []string{
+		rows = append(rows, append([]string{
 			"movement", string(m.Currency), "", strconv.FormatInt(m.Sequence, 10), m.EntryID.String(),
 			m.At.String(), m.PositionID.String(), string(m.FromState), string(m.ToState),
 			string(m.Debit), string(m.Credit), m.Amount,
 			plainCell(m.HolderReference), m.AssetID.String(), plainCell(m.AssetLabel), plainCell(m.Reason),
-		})
+			m.Actor.String(),
+		}, cellsOf(m.Approval)...))
 	}
 	balances("closing", strconv.FormatInt(d.Sequence, 10), d.To, d.Closing)
 	if d.ContinuesAt != nil {

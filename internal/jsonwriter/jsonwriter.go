@@ -110,6 +110,23 @@ func Array[T Value](o *Object, name string, items []T) {
 	o.text = append(o.text, ']')
 }
 
+// Words writes a member whose value is an array of words; see Appender.
+func Words[T encoding.TextAppender](o *Object, name string, items []T) {
+	o.name(name)
+	o.text = append(o.text, '[')
+
+	for i, item := range items {
+		if i > 0 {
+			o.text = append(o.text, ',')
+		}
+		o.text = append(o.text, '"')
+		o.text, _ = item.AppendText(o.text)
+		o.text = append(o.text, '"')
+	}
+
+	o.text = append(o.text, ']')
+}
+
 func (o *Object) name(name string) {
 	// No value ends like the beginning of an object.
 	if o.text[len(o.text)-1] != '{' {

@@ -86,6 +86,9 @@ func (t *test) cleanUp(ctx context.Context, r k6Run, found Correctness) (*Cleanu
 
 // clean ends the work of an institution. Closed, it still takes what is left to do.
 func (c *cleaner) clean(ctx context.Context, tenant testbed.Tenant) error {
+	if err := c.withdrawPending(ctx, tenant); err != nil {
+		return err
+	}
 	if err := c.cancelOpen(ctx, tenant); err != nil {
 		return err
 	}
@@ -95,6 +98,19 @@ func (c *cleaner) clean(ctx context.Context, tenant testbed.Tenant) error {
 	}
 	c.Closed++
 	return c.erase(ctx, tenant)
+}
+
+// withdrawPending withdraws what the load has asked for and nobody has approved: a position that
+// waits to be released cannot be cancelled. Without a checker, nothing was to wait.
+func (c *cleaner) withdrawPending(ctx context.Context, tenant testbed.Tenant) error {
+	if tenant.CheckerID == "" {
+		return nil
+	}
+	return apiclient.List(ctx, c.server.Client, tenant.APIKey, "/approvals", url.Values{"status": {"PENDING"}}, math.MaxInt64,
+		func(approval struct{ ID string }) error {
+			path := "/approvals/" + approval.ID + "/withdraw"
+			return c.server.Call(ctx, tenant.APIKey, http.MethodPost, path, nil, nil)
+		})
 }
 
 // cancelledAtOnce is how many positions one request cancels: few enough for networks that cut

@@ -49,9 +49,12 @@ func TestARunLeavesNothingOnItsTarget(t *testing.T) {
 			b.funded("a")
 		}
 		b.transition("ended", b.create("to end"), "CANCELLED")
+		b.askCheckers()
+		waits := b.funded("b")
+		b.transition("nobody approves", waits, "RELEASED")
 
 		got, err := b.cleanUp(b.t.Context(), Correctness{Journals: 1})
-		if err != nil || got.Cancelled != cancelledAtOnce+4 || got.Erased != cancelledAtOnce+5 || got.Closed != 1 || got.Left+got.Retained != "" {
+		if err != nil || got.Cancelled != cancelledAtOnce+5 || got.Erased != cancelledAtOnce+6 || got.Closed != 1 || got.Left+got.Retained != "" {
 			b.t.Errorf("cleaned up: %+v, %v", got, err)
 		}
 		open, positions := b.left()
@@ -60,7 +63,7 @@ func TestARunLeavesNothingOnItsTarget(t *testing.T) {
 				b.t.Fatalf("what is left is %+v", p)
 			}
 		}
-		if open || len(positions) != cancelledAtOnce+5 {
+		if open || len(positions) != cancelledAtOnce+6 {
 			b.t.Errorf("the institution is open: %v, with %d positions", open, len(positions))
 		}
 

@@ -129,6 +129,11 @@ func openBank(t *testing.T, databaseURL, driver, dsn string, retention time.Dura
 // send sends a request as an operation and returns the id of the resource in the answer.
 func (b *bank) send(operation, path string, body map[string]any) string {
 	b.t.Helper()
+	return b.sendAs(b.APIKey, operation, path, body)
+}
+
+func (b *bank) sendAs(key, operation, path string, body map[string]any) string {
+	b.t.Helper()
 	b.sent++
 	content, err := json.Marshal(body)
 	if err != nil {
@@ -138,7 +143,7 @@ func (b *bank) send(operation, path string, body map[string]any) string {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	request.Header.Set("X-API-KEY", b.APIKey)
+	request.Header.Set("X-API-KEY", key)
 	request.Header.Set("X-Request-Id", operation)
 	request.Header.Set("Content-Type", "application/json")
 
@@ -164,9 +169,30 @@ func (b *bank) create(operation string) string {
 	})
 }
 
-func (b *bank) transition(operation, position, state string) {
+// transition returns the id of the position, or of the approval that it waits for.
+func (b *bank) transition(operation, position, state string) string {
 	b.t.Helper()
-	b.send(operation, "/positions/"+position+"/transition", map[string]any{"toState": state})
+	return b.send(operation, "/positions/"+position+"/transition", map[string]any{"toState": state})
+}
+
+// askCheckers has releases wait for a checker.
+func (b *bank) askCheckers() {
+	b.t.Helper()
+	tenants := []testbed.Tenant{b.Tenant}
+	if err := b.AskCheckers(b.t.Context(), tenants); err != nil {
+		b.t.Fatal(err)
+	}
+	b.Tenant = tenants[0]
+}
+
+// approve approves as the checker.
+func (b *bank) approve(operation, approval string) {
+	b.t.Helper()
+	var asked struct{ Digest string }
+	if err := b.GetOnce(b.t.Context(), b.CheckerKey, "/approvals/"+approval, &asked); err != nil {
+		b.t.Fatal(err)
+	}
+	b.sendAs(b.CheckerKey, operation, "/approvals/"+approval+"/approve", map[string]any{"digest": asked.Digest})
 }
 
 // tell logs an operation as a client's script does.

@@ -99,6 +99,7 @@ func (tool *k6) inspect(ctx context.Context, profile Profile) (Plan, error) {
 		APIKey:       "egk_none",
 		AssetID:      "ast_none",
 		RootKey:      "none",
+		CheckerKey:   "egk_none",
 		Institutions: `[{"apiKey": "egk_none", "assetId": "ast_none"}]`,
 	})
 	var said bytes.Buffer
@@ -201,6 +202,9 @@ func (tool *k6) command(r k6Run) (*exec.Cmd, error) {
 		APIKey:       r.tenants[0].APIKey,
 		AssetID:      r.tenants[0].AssetID,
 		Institutions: string(institutions),
+	}
+	if r.profile.withChecker {
+		target.CheckerKey = r.tenants[0].CheckerKey
 	}
 	if r.profile.asOperator {
 		target.RootKey = r.server.RootKey

@@ -11,7 +11,7 @@ import (
 )
 
 // k6Target has the variables of the scripts that say what to send the load to.
-type k6Target struct{ URL, APIKey, AssetID, RootKey, Institutions string }
+type k6Target struct{ URL, APIKey, AssetID, RootKey, CheckerKey, Institutions string }
 
 // inherited are the variables of the environment that k6 gets: how it finds programs and files,
 // and how it reaches a server. Others could change what it sends or how it is judged.
@@ -50,6 +50,9 @@ func (tool *k6) environment(target k6Target) []string {
 	if target.RootKey != "" {
 		environment = append(environment, "ROOT_API_KEY="+target.RootKey)
 	}
+	if target.CheckerKey != "" {
+		environment = append(environment, "CHECKER_API_KEY="+target.CheckerKey)
+	}
 	if tool.prometheusURL != "" {
 		environment = append(environment,
 			prometheusPrefix+"SERVER_URL="+tool.prometheusURL,
@@ -72,7 +75,7 @@ func (tool *k6) tellStripped(progress io.Writer) {
 
 // kitVariables are the variables of the scripts that a load test sets itself.
 var kitVariables = []string{
-	"API_URL", "API_KEY", "ASSET_ID", "INSTITUTIONS", "ROOT_API_KEY",
+	"API_URL", "API_KEY", "ASSET_ID", "INSTITUTIONS", "ROOT_API_KEY", "CHECKER_API_KEY",
 	"RUN_ID", "OUT_DIR", "SUMMARY_FILE", "OPERATIONS_LOG", "MUST_USE",
 }
 

@@ -95,6 +95,7 @@ type Counts struct {
 	DroppedIterations int `json:"droppedIterations"`
 	Requests          int `json:"requests"`
 	OperationsOK      int `json:"operationsOk"`
+	OperationsWaiting int `json:"operationsWaiting"`
 	PositionsFunded   int `json:"positionsFunded"`
 	RetriesThrottled  int `json:"retriesThrottled"`
 	RetriesConnection int `json:"retriesConnection"`

@@ -14,9 +14,9 @@ import (
 // operation is one write of the load: a request that its client repeated, where
 // necessary, until it knew the outcome or gave up.
 type operation struct {
-	// kind is create, the state of a transition, or another kind of resource.
+	// kind is create, the state of a transition, approve, or another kind of resource.
 	kind string
-	// subject is the id of the resource, "" while it is unknown.
+	// subject is the id of the resource, or of the approval that it waits for; "" while it is unknown.
 	subject string
 	outcome string
 	// code is the server's code of a refusal.
@@ -28,6 +28,7 @@ type operation struct {
 // The outcomes of operations.
 const (
 	outcomeOK      = "ok"      // the server acknowledged it
+	outcomeWaiting = "waiting" // the server acknowledged an approval, with which it waits for others
 	outcomeRefused = "refused" // the server refused it and changed nothing
 	outcomeUnknown = "unknown" // no answer says so, but the server may have carried it out
 )
@@ -237,8 +238,11 @@ func (o *operations) finish() {
 	o.current = Second{}
 }
 
-// acknowledged returns the number of acknowledged operations.
-func (o *operations) acknowledged() int { return o.outcomes()[outcomeOK] }
+// acknowledged returns the number of acknowledged operations, with those that wait for an approval.
+func (o *operations) acknowledged() int {
+	outcomes := o.outcomes()
+	return outcomes[outcomeOK] + outcomes[outcomeWaiting]
+}
 
 // outcomes counts the operations by outcome.
 func (o *operations) outcomes() map[string]int {

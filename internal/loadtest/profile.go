@@ -15,6 +15,8 @@ type Profile struct {
 	// asOperator says that the script creates institutions, with the root key of a private
 	// server.
 	asOperator bool
+	// withChecker says that the script takes the key of a checker, for whom releases wait.
+	withChecker bool
 	// institutions is the number of institutions that share the load; 0 is one.
 	institutions int
 }
@@ -31,6 +33,7 @@ func Profiles() []Profile {
 		{Name: "breakpoint", Does: "a rate that rises until an objective breaks: the knee", saturates: true},
 		{Name: "mixed", Does: "creating, funding, reading and listing in the shares of everyday work"},
 		{Name: "lifecycle", Does: "every state, partial releases, retainage, expiry, refused transitions"},
+		{Name: "approvals", Does: "releases that wait for the approval of a second person", withChecker: true},
 		{Name: "templates-and-assets", Does: "new templates and assets"},
 		{Name: "institutions", Does: "new institutions and keys, with the root key of the private server", asOperator: true},
 		{Name: "hot-institution", Does: "all load on one institution", saturates: true},

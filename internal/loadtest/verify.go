@@ -21,11 +21,12 @@ type Correctness struct {
 	Passed bool `json:"passed"`
 	// NotEstablished says why it is not known whether anything is lost; "" says that it is known.
 	NotEstablished string `json:"notEstablished,omitempty"`
-	// Acknowledged and Refused count the operations that the server answered. UnknownDone
-	// and UnknownNotDone count those that no attempt got an answer to, and CutOffDone and
-	// CutOffNotDone those that k6 did not let come to an end when the load ended, both by
-	// whether they were carried out.
+	// Acknowledged and Refused count the operations that the server answered; of the acknowledged,
+	// Waiting were kept as approvals, which waited for others. UnknownDone and UnknownNotDone count
+	// those that no attempt got an answer to, and CutOffDone and CutOffNotDone those that k6 did not
+	// let come to an end when the load ended, both by whether they were carried out.
 	Acknowledged   int `json:"acknowledged"`
+	Waiting        int `json:"waiting"`
 	Refused        int `json:"refused"`
 	UnknownDone    int `json:"unknownDone"`
 	UnknownNotDone int `json:"unknownNotDone"`
@@ -62,7 +63,9 @@ type journalEntry struct {
 	Kind      escrow.Kind
 	Subject   string
 	RequestID string
-	Details   json.RawMessage
+	// Approval is the one with which it was carried out, if it took one.
+	Approval *struct{ ID string }
+	Details  json.RawMessage
 }
 
 // positionDetails is the part of an entry's details that concerns a position.
@@ -89,6 +92,7 @@ func verify(
 	v := &verification{
 		Correctness: Correctness{Differences: []string{}},
 		entries:     make(map[string][]journalEntry),
+		carriedOut:  make(map[string][]journalEntry),
 	}
 	journals, err := findJournals(ctx, s, tenants, operations)
 	if err != nil {
@@ -103,6 +107,7 @@ func verify(
 	for id, operation := range operations.byID {
 		v.checkOperation(id, operation)
 	}
+	v.checkApprovals(operations)
 
 	slices.Sort(v.Differences)
 	v.Passed = v.DifferenceCount == 0
@@ -148,8 +153,9 @@ func findJournals(
 // verification is the state of verify.
 type verification struct {
 	Correctness
-	// entries has the entries of all journals, by the id of the request that made them.
-	entries map[string][]journalEntry
+	// entries has the entries of all journals, by the id of the request that made them, but those
+	// that an approval has carried out: carriedOut has these, by the id of the approval.
+	entries, carriedOut map[string][]journalEntry
 }
 
 // readJournal reads an institution's journal, rebuilds its positions, and compares the result with the
@@ -206,7 +212,11 @@ func (v *verification) rebuildPositions(
 		}
 		next = e.Sequence + 1
 		v.Entries++
-		v.entries[e.RequestID] = append(v.entries[e.RequestID], e)
+		if e.Approval == nil {
+			v.entries[e.RequestID] = append(v.entries[e.RequestID], e)
+		} else {
+			v.carriedOut[e.Approval.ID] = append(v.carriedOut[e.Approval.ID], e)
+		}
 
 		// Other kinds do not change a position.
 		if e.Kind == escrow.KindPositionCreated || e.Kind == escrow.KindPositionStateChanged {
@@ -232,8 +242,11 @@ func (v *verification) checkOperation(id string, o *operation) {
 	// An operation without an answer may have been carried out, or not.
 	done := len(entries) > 0
 	switch o.outcome {
-	case outcomeOK:
+	case outcomeOK, outcomeWaiting:
 		v.Acknowledged++
+		if o.outcome == outcomeWaiting {
+			v.Waiting++
+		}
 		if !done {
 			v.addDifference("operation %s (%s %s) was acknowledged, but is in no journal", id, o.kind, o.subject)
 		}
@@ -249,14 +262,57 @@ func (v *verification) checkOperation(id string, o *operation) {
 		return
 	}
 
+	// Without an answer, the client does not know an approval that waits.
 	entry := entries[0]
-	if o.subject != "" && o.subject != entry.Subject {
+	waits := entry.Kind == escrow.KindApprovalRequested
+	if o.subject != "" && o.subject != entry.Subject && (!waits || o.outcome != outcomeUnknown) {
 		v.addDifference("operation %s was answered with %s, but the journal has it on %s", id, o.subject, entry.Subject)
 	}
-	if entry.Kind == escrow.KindPositionStateChanged {
-		var d positionDetails
-		if err := json.Unmarshal(entry.Details, &d); err != nil || string(d.ToState) != o.kind {
-			v.addDifference("operation %s asked for the state %s, but the journal has %s", id, o.kind, d.ToState)
+	if o.outcome == outcomeWaiting && !waits || o.outcome == outcomeOK && waits {
+		v.addDifference("operation %s (%s) was answered as %s, but the journal has %s", id, o.kind, o.outcome, entry.Kind)
+	}
+	v.checkState(id, o, entry)
+}
+
+// checkState compares the state that an operation asked for with the one that an entry has.
+func (v *verification) checkState(id string, o *operation, entry journalEntry) {
+	if entry.Kind != escrow.KindPositionStateChanged {
+		return
+	}
+	var d positionDetails
+	if err := json.Unmarshal(entry.Details, &d); err != nil || string(d.ToState) != o.kind {
+		v.addDifference("operation %s asked for the state %s, but the journal has %s", id, o.kind, d.ToState)
+	}
+}
+
+// checkApprovals compares what was approved with what was carried out: each approval that was given
+// once, as it was asked for, and nothing else. The load's approvals take one person each.
+func (v *verification) checkApprovals(operations *operations) {
+	given := make(map[string]bool)
+	for _, entries := range v.entries {
+		for _, e := range entries {
+			if e.Kind == escrow.KindApprovalGiven {
+				given[e.Subject] = true
+			}
+		}
+	}
+
+	for approval := range given {
+		if n := len(v.carriedOut[approval]); n != 1 {
+			v.addDifference("the approval %s was given, and what it is about carried out %d times", approval, n)
+		}
+	}
+	for approval := range v.carriedOut {
+		if !given[approval] {
+			v.addDifference("what the approval %s is about was carried out, although nobody approved it", approval)
+		}
+	}
+	for id, o := range operations.byID {
+		if o.outcome != outcomeWaiting {
+			continue
+		}
+		for _, entry := range v.carriedOut[o.subject] {
+			v.checkState(id, o, entry)
 		}
 	}
 }

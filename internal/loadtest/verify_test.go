@@ -1,8 +1,11 @@
 package loadtest
 
 import (
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/escrowgrid/escrowgrid/internal/escrow"
 )
 
 func TestAcknowledgedOperationsAreFound(t *testing.T) {
@@ -47,6 +50,82 @@ func equalCounts(a, b Correctness) bool {
 		a.DifferenceCount == b.DifferenceCount
 }
 
+// What waits for an approval is there once, and so is what its approval has carried out, whether or not the client
+// learned of either.
+func TestApprovalsAreFound(t *testing.T) {
+	eachStore(t, func(b *bank) {
+		b.askCheckers()
+		released := b.funded("a")
+		asked := b.transition("ask", released, "RELEASED")
+		b.tell("ask", "RELEASED", released, outcomeWaiting, asked)
+		b.approve("approve", asked)
+		b.tell("approve", "approve", asked, outcomeOK, asked)
+
+		unanswered := b.funded("b")
+		b.approve("approve-unanswered", b.transition("ask-unanswered", unanswered, "RELEASED"))
+		b.tell("ask-unanswered", "RELEASED", unanswered, outcomeUnknown, "-")
+
+		left := b.funded("c")
+		b.tell("ask-left", "RELEASED", left, outcomeWaiting, b.transition("ask-left", left, "RELEASED"))
+
+		got := b.verify()
+		if !got.Passed || got.Waiting != 2 || got.Acknowledged != 9 || got.UnknownDone != 1 {
+			b.t.Errorf("got %+v", got)
+		}
+	})
+}
+
+// What an approval is about is carried out once, and not without it.
+func TestApprovalsAndWhatTheyCarryOutAreCompared(t *testing.T) {
+	given := journalEntry{Kind: escrow.KindApprovalGiven, Subject: "apr_1"}
+	release := journalEntry{
+		Kind: escrow.KindPositionStateChanged, Subject: "pos_1", Details: []byte(`{"toState": "RELEASED"}`),
+	}
+	cancel := release
+	cancel.Details = []byte(`{"toState": "CANCELLED"}`)
+
+	for name, test := range map[string]struct {
+		given, carriedOut []journalEntry
+		want              []string
+	}{
+		"once": {[]journalEntry{given}, []journalEntry{release}, nil},
+		"twice": {
+			[]journalEntry{given},
+			[]journalEntry{release, release},
+			[]string{"the approval apr_1 was given, and what it is about carried out 2 times"},
+		},
+		"not at all": {
+			[]journalEntry{given}, nil, []string{"the approval apr_1 was given, and what it is about carried out 0 times"},
+		},
+		"by nobody": {
+			nil,
+			[]journalEntry{release},
+			[]string{"what the approval apr_1 is about was carried out, although nobody approved it"},
+		},
+		"otherwise than asked": {
+			[]journalEntry{given},
+			[]journalEntry{cancel},
+			[]string{"operation ask asked for the state RELEASED, but the journal has CANCELLED"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := verification{
+				entries:    map[string][]journalEntry{"approve": test.given},
+				carriedOut: map[string][]journalEntry{"apr_1": test.carriedOut},
+			}
+			if test.carriedOut == nil {
+				v.carriedOut = nil
+			}
+			asked := operations{byID: map[string]*operation{
+				"ask": {kind: "RELEASED", subject: "apr_1", outcome: outcomeWaiting},
+			}}
+			if v.checkApprovals(&asked); !slices.Equal(v.Differences, test.want) {
+				t.Errorf("found %q, want %q", v.Differences, test.want)
+			}
+		})
+	}
+}
+
 // A run that acknowledged nothing has nothing that could be found, and does not pass.
 func TestNothingAcknowledgedIsNotEstablished(t *testing.T) {
 	eachStore(t, func(b *bank) {
@@ -83,6 +162,14 @@ func TestDifferencesAreFound(t *testing.T) {
 			b.transition("state", position, "CANCELLED")
 			b.tell("state", "RELEASED", position, outcomeOK, position)
 		}, "operation state asked for the state RELEASED, but the journal has CANCELLED"},
+		"answered as waiting, and done": {func(b *bank, position string) {
+			b.transition("early", position, "CANCELLED")
+			b.tell("early", "CANCELLED", position, outcomeWaiting, position)
+		}, "operation early (CANCELLED) was answered as waiting, but the journal has "},
+		"answered as done, and waiting": {func(b *bank, position string) {
+			b.askCheckers()
+			b.tell("late", "RELEASED", position, outcomeOK, b.transition("late", position, "RELEASED"))
+		}, "operation late (RELEASED) was answered as ok, but the journal has APPROVAL_REQUESTED"},
 		"a position removed": {func(b *bank, _ string) {
 			b.exec("DELETE FROM positions")
 		}, "the position POSITION is in the journal, but not among the positions"},

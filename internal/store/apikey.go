@@ -23,6 +23,8 @@ var keyTable = newTable("api_keys", func(k *escrow.APIKey) []column {
 		changing("revoked_at", optionalTimeColumn(&k.RevokedAt)),
 		changing("rotated_to", optionalIDColumn(&k.RotatedTo)),
 		changing("version", bigintColumn(&k.Version)),
+		fixed("created_by", optionalActorColumn(&k.CreatedBy)),
+		fixed("origin", optionalIDColumn(&k.Origin)),
 	}
 })
 

@@ -11,7 +11,7 @@ import (
 // row cache, grants, verification and the conformance suite go through it.
 var bookTables = []bookTable{
 	institutionRows, keyRows, providerRows, userRows, roleRows, policyRows, templateRows, assetRows, positionRows,
-	erasureRows, secretRows, recordRows,
+	erasureRows, secretRows, rulesRows, approvalRows, subjectRows, movesRows, recordRows,
 }
 
 // bookTable is a table of the books, whatever its rows are.
@@ -35,8 +35,10 @@ type bookTable interface {
 	// keep remembers the rows of books that were committed.
 	keep(remember rememberRow, books *escrow.Books, needs *escrow.Needs)
 
-	// audited reports whether the journal tells of the table's rows.
+	// audited reports whether the journal tells of each of the table's rows by its subject, and rebuilt
+	// whether its entries make them, in whatever way.
 	audited() bool
+	rebuilt() bool
 }
 
 // rowReader runs a reading statement, now or later, and calls scan for each row.
@@ -71,12 +73,16 @@ type rowsOf[K comparable, V, R any] struct {
 	// cached tells whether a row is small enough to be remembered. It is nil for a table
 	// whose rows change without a move of the journal's head.
 	cached func(V) bool
+	// remembersNone says that a row which is needed and not there is remembered as such.
+	remembersNone bool
 	// isWhole, where it is set, reports whether what comes with a row is remembered too,
 	// and loads it.
 	isWhole func(recall recallRow, books *escrow.Books, value V) bool
 
 	// subject is how the journal names a row; nil where it tells of none.
 	subject func(V) string
+	// derived says that the journal makes the rows nevertheless: verification compares them by themselves.
+	derived bool
 }
 
 // companion is other rows that come with a row of a key: statements that read them for

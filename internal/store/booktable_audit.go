@@ -61,6 +61,7 @@ func RowOf(resource escrow.Resource) (row Row, ok bool) {
 }
 
 func (t *rowsOf[K, V, R]) audited() bool { return t.subject != nil }
+func (t *rowsOf[K, V, R]) rebuilt() bool { return t.audited() || t.derived }
 
 // Name implements BookTable.
 func (t *rowsOf[K, V, R]) Name() string { return t.name }

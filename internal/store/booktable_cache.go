@@ -70,6 +70,9 @@ func (t *rowsOf[K, V, R]) fillOne(recall recallRow, books *escrow.Books, key K) 
 	if !ok {
 		return false
 	}
+	if known == (noRow{}) {
+		return true
+	}
 	value := known.(V) //nolint:errcheck,forcetypeassert // By the type of its key.
 	t.in(books).Load(key, value)
 	return t.isWhole == nil || t.isWhole(recall, books, value)
@@ -84,6 +87,7 @@ func (t *rowsOf[K, V, R]) keep(remember rememberRow, books *escrow.Books, needs 
 		for key, value := range rows.All() {
 			remember(key, value, t.cached(value))
 		}
+		t.keepNone(remember, rows, needs)
 	case *t.whole(needs):
 		var values []V
 		for _, value := range rows.All() {
@@ -92,6 +96,21 @@ func (t *rowsOf[K, V, R]) keep(remember rememberRow, books *escrow.Books, needs 
 		remember(wholeTable(t.name), values, true)
 	case rows.Changed():
 		remember(wholeTable(t.name), nil, false)
+	}
+}
+
+// noRow is remembered in the place of a row that is not there.
+type noRow struct{}
+
+// keepNone remembers which rows that were needed are not there.
+func (t *rowsOf[K, V, R]) keepNone(remember rememberRow, rows *escrow.Rows[K, V], needs *escrow.Needs) {
+	if !t.remembersNone {
+		return
+	}
+	for _, key := range *t.named(needs) {
+		if _, there := rows.Get(key); !there {
+			remember(key, noRow{}, true)
+		}
 	}
 }
 

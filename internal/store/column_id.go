@@ -58,21 +58,3 @@ func (v *optionalIDValue[K]) stored() content {
 	}
 	return content{text: escrow.ID[K](*v.id).String()}
 }
-
-// actorColumn holds who acts, as text.
-func actorColumn(actor *escrow.Actor) value { return &actorValue{variable: actor} }
-
-type actorValue struct {
-	variable *escrow.Actor
-	text     string
-}
-
-func (v *actorValue) sqlType() sqlType          { return sqlText }
-func (v *actorValue) write(to parameters) error { to.text(v.variable.String()); return nil }
-func (v *actorValue) destination() any          { return &v.text }
-func (v *actorValue) written() content          { return content{text: v.variable.String()} }
-
-func (v *actorValue) scanned() (err error) {
-	*v.variable, err = escrow.ParseActor(v.text)
-	return err
-}

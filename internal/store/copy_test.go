@@ -89,6 +89,10 @@ func filled(t *testing.T, databaseURL string) (*journaltest.Writer, journaltest.
 		t.Fatal(err)
 	}
 
+	office := w.Example()
+	approved := w.Approvals(office)
+	w.Ask(office.Institution, escrow.ActorRoot(), journaltest.Valid(escrow.NewErasePosition(approved.Position, nil, nil, 0)))
+
 	log := journallog.Start(journallog.Config{
 		Store: w.Store, Logger: slog.New(slog.DiscardHandler), Now: time.Now, Metrics: prometheus.NewRegistry(),
 		Origin: "escrowgrid.test", Interval: time.Hour,
@@ -97,6 +101,8 @@ func filled(t *testing.T, databaseURL string) (*journaltest.Writer, journaltest.
 	if err := log.Round(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	late := journaltest.Must(w.Approval(t.Context(), office.Institution, approved.Pending))
+	w.AskAt(late.ExpiresAt, office.Institution, escrow.ActorSystem(), escrow.ExpireApproval{Approval: late.ID})
 	return w, e
 }
 

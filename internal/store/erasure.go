@@ -136,5 +136,11 @@ func clearPrivate(sink changeSink, clearings []clearing) error {
 	if err := update(sink, clearedEntries, clearings); err != nil {
 		return err
 	}
-	return update(sink, clearedPositions, clearings)
+	if err := update(sink, clearedPositions, clearings); err != nil {
+		return err
+	}
+	if err := update(sink, clearedApprovalEntries, clearings); err != nil {
+		return err
+	}
+	return update(sink, clearedApprovals, clearings)
 }

@@ -98,7 +98,13 @@ func InStatements(file string) func(sql string) bool {
 			sql, _, _ = strings.Cut(within, ") AS found")
 		}
 		rest, order, _ := strings.Cut(sql, " ORDER BY ")
+		// What stands within the table of a list is not among its conditions.
+		table, rest, joins := strings.Cut(rest, " AS about ")
+		if !joins {
+			table, rest = "", table
+		}
 		from, rest, _ = strings.Cut(rest, " WHERE ")
+		from = table + from
 		return from + " ORDER BY " + strings.NewReplacer(" ASC", "", " DESC", "").Replace(order), strings.Split(rest, " AND ")
 	}
 	for sql := range strings.SplitSeq(file, ";\n") {
@@ -175,10 +181,16 @@ func NotCopied() (names []string) {
 	}
 	known := map[string]bool{headTable.name: true, entryTable.name: true}
 	for _, t := range bookTables {
-		known[t.Name()] = t.audited()
+		known[t.Name()] = t.rebuilt()
 	}
 	for _, t := range copiedTables {
 		known[t.Name()] = true
 	}
 	return slices.DeleteFunc(names, func(name string) bool { return known[name] })
+}
+
+// IsOptimistic reports whether a transaction counts on what is remembered, and has asked PostgreSQL for nothing.
+func IsOptimistic(tx Tx) bool {
+	p, ok := tx.(*postgresTx)
+	return ok && p.conn == nil
 }

@@ -21,6 +21,8 @@ var headTable = newTable("journal_heads", func(h *head) []column {
 		changing("last_at", timeColumn(&h.At)),
 		changing("lost_sequence", bigintColumn(&h.Lost)),
 		changing("closed_sequence", bigintColumn(&h.Closed)),
+		changing("rules_sequence", bigintColumn(&h.Rules)),
+		changing("pending_approvals", bigintColumn(&h.Approvals)),
 	}
 })
 
@@ -44,17 +46,20 @@ var headMoves = func() *table[headMove] {
 			changing("to_at", timeColumn(&m.To.At)),
 			changing("to_lost_sequence", bigintColumn(&m.To.Lost)),
 			changing("to_closed_sequence", bigintColumn(&m.To.Closed)),
+			changing("to_rules_sequence", bigintColumn(&m.To.Rules)),
+			changing("to_pending_approvals", bigintColumn(&m.To.Approvals)),
 		}
 	})
 	t.updates = statement{
 		perRow: `UPDATE journal_heads SET
 		sequence = CASE WHEN sequence = $2 AND last_at = $3 AND lost_sequence = $4 THEN $5 ELSE -1 END, last_at = $6,
-		lost_sequence = $7, closed_sequence = $8
+		lost_sequence = $7, closed_sequence = $8, rules_sequence = $9, pending_approvals = $10
 		WHERE institution_id = $1`,
 		perSet: `UPDATE journal_heads AS t SET
 		sequence = CASE WHEN t.sequence = n.from_sequence AND t.last_at = n.from_at AND t.lost_sequence = n.from_lost_sequence
 			THEN n.to_sequence ELSE -1 END,
-		last_at = n.to_at, lost_sequence = n.to_lost_sequence, closed_sequence = n.to_closed_sequence
+		last_at = n.to_at, lost_sequence = n.to_lost_sequence, closed_sequence = n.to_closed_sequence,
+		rules_sequence = n.to_rules_sequence, pending_approvals = n.to_pending_approvals
 		FROM unnest(` + arrays(t.layout) + `) AS n (` + t.list + `)
 		WHERE t.institution_id = n.institution_id`,
 	}
@@ -125,7 +130,7 @@ func (s *Store) NextTenant(
 func tablesByOwner() []tableInfo {
 	tables := []tableInfo{headTable, entryTable, checkpointTable, tileTable}
 	for _, t := range bookTables {
-		if t.audited() {
+		if t.rebuilt() {
 			tables = append(tables, t)
 		}
 	}

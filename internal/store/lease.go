@@ -21,6 +21,7 @@ const (
 	DutyCheckpoints  Duty = 3
 	DutyVerification Duty = 4
 	DutyKeyExpiry    Duty = 5
+	DutyApprovals    Duty = 6
 )
 
 // ErrNotLeader means that another process has taken a duty over: this one was frozen or

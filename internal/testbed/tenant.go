@@ -16,6 +16,10 @@ type Tenant struct {
 	APIKey string `json:"apiKey"`
 	// AssetID is that of an asset in US dollars.
 	AssetID string `json:"assetId"`
+	// CheckerID is the id of the key of another person, whose approvals releases wait for, and CheckerKey its
+	// secret; both are empty where nothing waits.
+	CheckerID  string `json:"checkerId,omitempty"`
+	CheckerKey string `json:"checkerKey,omitempty"`
 }
 
 // keyLifetime bounds the validity of a test's key that nobody revokes.
@@ -84,6 +88,46 @@ func (t *Tenant) create(ctx context.Context, s *Server, name string) error {
 	return err
 }
 
+// AskCheckers gives each of a test's institutions a checker, and the approval rule that a release waits for them.
+func (s *Server) AskCheckers(ctx context.Context, tenants []Tenant) error {
+	type fields = map[string]any
+	rules := fields{"rules": []fields{{
+		"id":        "load-test",
+		"on":        []string{"positions.release"},
+		"require":   []fields{{"role": "approver", "count": 1}},
+		"expiresIn": "24h",
+	}}}
+
+	for i := range tenants {
+		t := &tenants[i]
+		var created struct{ ID, APIKey string }
+		path := "/institutions/" + t.InstitutionID
+		err := s.Call(ctx, s.RootKey, http.MethodPost, path+"/api-keys", fields{
+			"label":     "load test, checker",
+			"role":      "approver",
+			"owner":     "load test, checker",
+			"expiresAt": time.Now().Add(keyLifetime).UTC().Format(time.RFC3339),
+		}, &created)
+		if err != nil {
+			return fmt.Errorf("create a checker for the test: %w", err)
+		}
+		t.CheckerID, t.CheckerKey = created.ID, created.APIKey
+
+		if err := s.Call(ctx, s.RootKey, http.MethodPut, path+"/approval-rules", rules, nil); err != nil {
+			return fmt.Errorf("set the approval rules of the test: %w", err)
+		}
+	}
+	return nil
+}
+
+// KeyIDs are the ids of the keys that a test's institution was given.
+func (t Tenant) KeyIDs() []string {
+	if t.CheckerID == "" {
+		return []string{t.KeyID}
+	}
+	return []string{t.KeyID, t.CheckerID}
+}
+
 // RevokeKeys revokes the keys of a test's institutions. Its error joins those of the keys
 // that could not be revoked.
 func (s *Server) RevokeKeys(ctx context.Context, tenants []Tenant) error {
@@ -93,9 +137,11 @@ func (s *Server) RevokeKeys(ctx context.Context, tenants []Tenant) error {
 
 	var errs []error
 	for _, t := range tenants {
-		path := "/institutions/" + t.InstitutionID + "/api-keys/" + t.KeyID + "/revoke"
-		if err := s.Call(ctx, s.RootKey, http.MethodPost, path, nil, nil); err != nil {
-			errs = append(errs, fmt.Errorf("revoke %s, which expires a day after its creation: %w", t.KeyID, err))
+		for _, id := range t.KeyIDs() {
+			path := "/institutions/" + t.InstitutionID + "/api-keys/" + id + "/revoke"
+			if err := s.Call(ctx, s.RootKey, http.MethodPost, path, nil, nil); err != nil {
+				errs = append(errs, fmt.Errorf("revoke %s, which expires a day after its creation: %w", id, err))
+			}
 		}
 	}
 	return errors.Join(errs...)

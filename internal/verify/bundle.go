@@ -53,11 +53,15 @@ func Bundle(ctx context.Context, b *bundle.Bundle, config Config) (Report, error
 func (v *verification) readBundledChain(ctx context.Context, b *bundle.Bundle) (*chain, error) {
 	v.report.Institutions++
 	v.redacted = b.Redacted
-	return v.readChain(ctx, chainSource{
+	chain, err := v.readChain(ctx, chainSource{
 		of:      b.Institution,
 		last:    b.Last,
 		lastNow: func(context.Context) (int64, error) { return b.Last, nil },
 	})
+	if err == nil && chain.asks && !chain.broken {
+		err = v.comparePrivateOfApprovals(ctx, b)
+	}
+	return chain, err
 }
 
 // compareReads compares the entries that the positions account for with those that the journal had

@@ -51,6 +51,10 @@ type chain struct {
 	// acceptances are the entries that accept a loss.
 	acceptances []escrow.Entry
 	rotations   rotations
+	// audit finds what had no approval, and tells what comes of approval rules. erases says that an entry has
+	// erased something, and asks that one has asked for an approval.
+	audit        *escrow.ApprovalAudit
+	erases, asks bool
 	// all are the entries that were read, ofPositions those of positions.
 	all, ofPositions multiset
 }
@@ -64,6 +68,7 @@ func (v *verification) readChain(ctx context.Context, source chainSource) (*chai
 		checkpoints: checkpointReader{v: v, of: source.of},
 		kept:        v.kept[source.of],
 		rotations:   make(rotations),
+		audit:       escrow.NewApprovalAudit(source.of),
 	}
 	delete(v.kept, source.of)
 
@@ -108,6 +113,10 @@ func (c *chain) addPage(ctx context.Context, read entriesRead) error {
 	}
 
 	c.acceptances = append(c.acceptances, read.acceptances...)
+	c.erases = c.erases || read.erases
+	if err := c.auditApprovals(ctx, read.ofAudit); err != nil {
+		return err
+	}
 
 	for place, leaf := range read.leaves {
 		if c.broken {

@@ -26,9 +26,12 @@ var notOfState = []string{
 	"goose_db_version",
 }
 
+// derived are the tables of state whose rows are made of entries on other subjects than theirs.
+var derived = []string{"approval_subjects", "recent_moves"}
+
 func TestEveryTableOfStateIsCompared(t *testing.T) {
 	url := newFixture(t, "sqlite").URL
-	var compared []string
+	compared := slices.Clone(derived)
 	for _, table := range store.BookTables() {
 		compared = append(compared, table.Name())
 	}
@@ -44,6 +47,7 @@ func TestEveryColumnIsCompared(t *testing.T) {
 	f := newFixture(t, "sqlite")
 	f.Writer.People(f.Example)
 	f.erasePosition(f.positions[9])
+	f.Writer.Approvals(f.Example)
 	db := unchecked(t, f.URL)
 	columns := 0
 	for _, table := range columnsByTable(t, db) {
@@ -187,6 +191,12 @@ func otherValue(column string, value any, sqlType string) any {
 	switch {
 	case column == "permissions" && value == "[]":
 		return `["assets.read"]`
+	case column == "origin" && value == nil:
+		return bytes.Repeat([]byte{1}, 16)
+	case column == "refusal" && value == nil:
+		return `{"code":"c","detail":"d"}`
+	case column == "maker" || column == "created_by":
+		return "system"
 	case column == "restriction" && value == nil:
 		return `{"holderReferences":["h"]}`
 	}
@@ -203,7 +213,8 @@ func otherValue(column string, value any, sqlType string) any {
 		case value == "[]":
 			return `["USD"]`
 		case strings.HasPrefix(value, "[") || strings.HasPrefix(value, "{"):
-			return strings.NewReplacer("USD", "JPY", "US", "SG", "CONSTRUCTION", "TRADE_FINANCE", "positions.read", "proofs.read", "realm_access", "realm", "operator", "maker").Replace(value)
+			return strings.NewReplacer("USD", "JPY", "US", "SG", "CONSTRUCTION", "TRADE_FINANCE", "positions.read", "proofs.read",
+				"approver", "clerk", "operator", "maker", "realm_access", "realm", "auditor", "admin").Replace(value)
 		}
 		return value + "1"
 	}

@@ -73,7 +73,7 @@ func TestNothingIsNotVerified(t *testing.T) {
 		if err := report.Err(); !errors.Is(err, verify.ErrNothing) {
 			t.Errorf("an empty database: %v, and the report is %+v", err, report)
 		}
-		w.Tamper("INSERT INTO journal_heads SELECT $1, 0, last_at, 0, 0 FROM journal_heads", escrow.InstitutionID{15: 1})
+		w.Tamper("INSERT INTO journal_heads (institution_id, sequence, last_at, lost_sequence, closed_sequence) SELECT $1, 0, last_at, 0, 0 FROM journal_heads", escrow.InstitutionID{15: 1})
 		report = must(verify.Database(t.Context(), w.Store, verify.Config{}))
 		if !strings.Contains(fmt.Sprint(report.Differences), "the journal: there is no entry") {
 			t.Errorf("a journal without an entry: the report is %+v", report)

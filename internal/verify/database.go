@@ -235,6 +235,9 @@ func (d *database) verifyInstitution(ctx context.Context, of escrow.InstitutionI
 	if isLast && head.Closed != chain.head.Closed {
 		d.differ(of, "journal_heads, column closed_sequence", fmt.Sprint(head.Closed), fmt.Sprint(chain.head.Closed))
 	}
+	if isLast && !chain.audit.Broken() {
+		d.compareApprovalsOfHead(of, head, chain.audit)
+	}
 	inFuture := isLast && head.At.After(chain.head.At.Add(headMoves))
 	if found && (inFuture || head.At.Before(chain.head.At)) {
 		d.differ(of, "journal_heads, column last_at", escrow.FormatTime(head.At), escrow.FormatTime(chain.head.At))
@@ -242,7 +245,10 @@ func (d *database) verifyInstitution(ctx context.Context, of escrow.InstitutionI
 	if err := d.compareTables(ctx, of, head.Sequence, chain); err != nil {
 		return err
 	}
-	return d.compareSecrets(ctx, of)
+	if err := d.compareSecrets(ctx, of); err != nil {
+		return err
+	}
+	return d.compareApprovals(ctx, of, head.Sequence, chain)
 }
 
 // readHead reads the head of a journal, and compares it with the last entry. Where found

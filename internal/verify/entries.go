@@ -30,8 +30,11 @@ type entriesRead struct {
 	last  escrow.Head
 	// rotations are the entries that put an API key in the place of another.
 	rotations []escrow.Entry
-	// acceptances are the entries that accept that others were lost.
-	acceptances []escrow.Entry
+	// acceptances are the entries that accept that others were lost, ofAudit those of which an
+	// escrow.ApprovalAudit must be told.
+	acceptances, ofAudit []escrow.Entry
+	// erases says that one of the entries has erased something.
+	erases bool
 	// all are the entries, ofPositions those of positions.
 	all, ofPositions multiset
 }
@@ -259,6 +262,10 @@ func (v *verification) readEntry(of escrow.InstitutionID, stored store.StoredEnt
 			read.postings = append(read.postings, postingAt{place: len(read.leaves) - 1, posting: posting})
 		}
 	}
+	if entry.IsOfAudit() {
+		read.ofAudit = append(read.ofAudit, entry)
+	}
+	read.erases = read.erases || entry.Erases()
 	if _, rotates := entry.ReplacedKey(); rotates {
 		read.rotations = append(read.rotations, entry)
 	}

@@ -47,7 +47,7 @@ func TestRowsOfNobodyAreFound(t *testing.T) {
 			f.tamper("INSERT INTO api_keys (institution_id, id, label, role, hash, created_at, version) SELECT institution_id, x'', label, 'admin', hash, created_at, 1 FROM api_keys WHERE institution_id = $1 LIMIT 1",
 				f.Example.Institution)
 			f.tamper("INSERT INTO assets SELECT institution_id, x'ffffffffffffffffffffffffffffffff00', template_id, label, NULL, created_at, 1, NULL FROM assets LIMIT 1")
-			f.tamper("INSERT INTO journal_heads VALUES (x'ffffffffffffffffffffffffffffffff00', 1, 1, 0, 0)")
+			f.tamper("INSERT INTO journal_heads (institution_id, sequence, last_at, lost_sequence, closed_sequence) VALUES (x'ffffffffffffffffffffffffffffffff00', 1, 1, 0, 0)")
 			wants = append(wants, "api_keys: there is what cannot be read (its id is none)", "assets ast_0000", "an institution: there is what cannot be read (its id is none)")
 		}
 

@@ -1,22 +1,25 @@
 package verify
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
+	"github.com/escrowgrid/escrowgrid/internal/store"
+	"github.com/escrowgrid/escrowgrid/internal/verify/bundle"
 )
 
 // comparePrivate compares the private values beside an entry with the commitments in its body.
-// Those of positions can be missing, which compareErasures looks at; of any other entry nobody
-// erases them.
+// Those of positions can be missing, which compareErasures looks at, and those of approvals, which
+// compareApprovals does; of any other entry nobody erases them.
 func (v *verification) comparePrivate(of escrow.InstitutionID, entry escrow.Entry) {
 	if err := entry.CheckPrivate(); err != nil {
 		v.differAt(of, entry.Sequence, "private values beside it of which "+err.Error(),
 			"those that the entry was made with")
 	}
-	if missing := v.missing(entry); len(missing) > 0 && !entry.Kind.OfPosition() {
+	if missing := v.missing(entry); len(missing) > 0 && !entry.Kind.OfPosition() && !entry.Kind.OfApproval() {
 		v.differMissing(of, entry.Sequence, missing)
 	}
 	if len(v.redacted) > 0 && len(entry.Unknown()) > 0 {
@@ -28,7 +31,9 @@ func (v *verification) comparePrivate(of escrow.InstitutionID, entry escrow.Entr
 
 // missing lists the private members of an entry whose values are not there and were not left out.
 func (v *verification) missing(entry escrow.Entry) []string {
-	return slices.DeleteFunc(entry.Unknown(), func(member string) bool { return slices.Contains(v.redacted, member) })
+	return slices.DeleteFunc(entry.Unknown(), func(member string) bool {
+		return escrow.NamesMember(v.redacted, member)
+	})
 }
 
 func (v *verification) differMissing(of escrow.InstitutionID, sequence int64, members []string) {
@@ -63,4 +68,106 @@ func (v *verification) compareErasures(of escrow.InstitutionID, history []escrow
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.report.Erased += erased
+}
+
+// comparePrivateOfApprovals compares what is beside the entries of approvals in a bundle with what was erased: all
+// that came before the last erasure of a position that the approval is about, or that was created with it.
+func (v *verification) comparePrivateOfApprovals(ctx context.Context, b *bundle.Bundle) error {
+	for stored, err := range v.entriesUpTo(ctx, b.Institution, b.Last) {
+		if err != nil {
+			return err
+		}
+		if stored.Kind != escrow.KindApprovalRequested {
+			continue
+		}
+		history, err := historyOf(ctx, b, stored.Subject)
+		if err != nil {
+			return err
+		}
+		made, err := escrow.ResourceOf(history)
+		approval, ok := made.(escrow.Approval)
+		if err != nil || !ok {
+			continue // It was found where the journal was followed.
+		}
+
+		erasedBy, err := erasedInBundle(ctx, b, approval)
+		if err != nil {
+			return err
+		}
+		v.compareErasuresOfApproval(b.Institution, history, erasedBy, erasedBy)
+	}
+	return nil
+}
+
+// compareErasuresOfApproval compares what is beside an approval's entries with what was erased: nothing before one
+// entry, and all behind another, which is a later one where something was erased while the history was read.
+func (v *verification) compareErasuresOfApproval(
+	of escrow.InstitutionID, history []escrow.Entry, erasedBy, erasedNow int64,
+) {
+	erased := int64(0)
+	for _, entry := range history {
+		missing := v.missing(entry)
+		switch {
+		case entry.Sequence > erasedNow && len(missing) > 0:
+			v.differMissing(of, entry.Sequence, missing)
+		case entry.Sequence < erasedBy && entry.HasPrivate():
+			v.differAt(of, entry.Sequence, "private values beside it",
+				fmt.Sprintf("none, as entry %d has erased them", erasedBy))
+		case entry.Sequence < erasedBy && len(entry.Unknown()) > 0:
+			erased++
+		}
+	}
+
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.report.Erased += erased
+}
+
+// historyOf returns the entries on some subjects that can be read.
+func historyOf(ctx context.Context, b *bundle.Bundle, subjects ...string) (history []escrow.Entry, err error) {
+	for some := range slices.Chunk(subjects, store.MaxHistories) {
+		stored, err := b.Histories(ctx, b.Institution, some)
+		if err != nil {
+			return nil, err
+		}
+		for _, one := range stored {
+			if entry, err := one.Entry(); err == nil {
+				history = append(history, entry)
+			}
+		}
+	}
+	return history, nil
+}
+
+// erasedInBundle returns the sequence of the last entry that has erased a position which an approval has to do with;
+// 0 where there is none.
+func erasedInBundle(ctx context.Context, b *bundle.Bundle, a escrow.Approval) (last int64, err error) {
+	var subjects []string
+	if asked, err := a.Asked(); err == nil {
+		for _, s := range asked.Subjects {
+			if s.Subject != "" {
+				subjects = append(subjects, s.Subject)
+			}
+		}
+	}
+	if a.Executed > 0 && a.Entries > 0 {
+		last := a.Executed + min(a.Entries, escrow.MaxBatchItems) - 1
+		carried, err := b.StoredEntries(ctx, b.Institution, a.Executed, last)
+		if err != nil {
+			return 0, err
+		}
+		for _, entry := range carried {
+			if entry.Kind == escrow.KindPositionCreated {
+				subjects = append(subjects, entry.Subject)
+			}
+		}
+	}
+
+	history, err := historyOf(ctx, b, subjects...)
+	for _, entry := range history {
+		if entry.Kind == escrow.KindPositionDataErased {
+			last = max(last, entry.Sequence)
+		}
+	}
+	return last, err
 }

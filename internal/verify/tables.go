@@ -26,8 +26,13 @@ func tableRows(s *store.Store, t store.BookTable, of escrow.InstitutionID) compa
 		},
 		fault: func(r store.Row) error { return r.Fault },
 		version: func(r store.Row) int64 {
-			position, _ := r.Resource.(escrow.Position) // No other row says its version.
-			return position.Version
+			switch row := r.Resource.(type) {
+			case escrow.Position:
+				return row.Version
+			case escrow.Approval:
+				return row.Version
+			}
+			return 0 // No other row says how many entries it is the result of.
 		},
 	}
 }

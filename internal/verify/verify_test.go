@@ -432,10 +432,10 @@ func TestWhatCannotBeReadIsFound(t *testing.T) {
 			f.tamper("UPDATE positions SET id = substr(id, 1, 15)"+ofPosition, f.Example.Institution, f.positions[7])
 		}, "there is what cannot be read ("},
 		{"a journal of an institution whose id is longer", "sqlite", func(f *fixture) {
-			f.tamper("INSERT INTO journal_heads SELECT CAST(institution_id || x'00' AS blob), 1, last_at, 0, 0 FROM journal_heads WHERE institution_id = $1", f.Example.Institution)
+			f.tamper("INSERT INTO journal_heads (institution_id, sequence, last_at, lost_sequence, closed_sequence) SELECT CAST(institution_id || x'00' AS blob), 1, last_at, 0, 0 FROM journal_heads WHERE institution_id = $1", f.Example.Institution)
 		}, unreadable("an institution")},
 		{"a journal of an institution whose id is shorter", "sqlite", func(f *fixture) {
-			f.tamper("INSERT INTO journal_heads SELECT x'07', 1, last_at, 0, 0 FROM journal_heads LIMIT 1")
+			f.tamper("INSERT INTO journal_heads (institution_id, sequence, last_at, lost_sequence, closed_sequence) SELECT x'07', 1, last_at, 0, 0 FROM journal_heads LIMIT 1")
 		}, unreadable("an institution")},
 	} {
 		t.Run(test.name, func(t *testing.T) {

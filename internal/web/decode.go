@@ -19,15 +19,21 @@ import (
 // have are reported, and all of them are found. A null is the same as no value.
 // Duplicate names and invalid UTF-8 are not JSON here.
 //
+// Further are structs whose members the object can have as well.
+//
 // A field is a string, a bool, an int64, a json.Unmarshaler, a list of strings, a struct
 // or a list of structs, or a pointer to one of these. A list of structs has a tag
 // maxItems; no more of it is read than shows that there are too many.
-func DecodeBody(body []byte, into any, report Report) error {
+func DecodeBody(body []byte, into any, report Report, further ...any) error {
 	d := decoding{Decoder: jsontext.NewDecoder(bytes.NewBuffer(body)), report: report}
 
+	structs := []reflect.Value{reflect.ValueOf(into).Elem()}
+	for _, one := range further {
+		structs = append(structs, reflect.ValueOf(one).Elem())
+	}
 	var err error
 	if d.PeekKind() == '{' {
-		err = d.object("", reflect.ValueOf(into).Elem())
+		err = d.object("", structs...)
 	} else {
 		report("body", "must be a JSON object")
 		err = d.SkipValue()
@@ -54,10 +60,12 @@ func (d decoding) within(value jsontext.Value) decoding {
 	return decoding{Decoder: jsontext.NewDecoder(bytes.NewBuffer(value)), report: d.report}
 }
 
-// object reads an object member by member; prefix is what the paths of its members
-// begin with.
-func (d decoding) object(prefix string, into reflect.Value) error {
-	fields := fieldsOf(into.Type())
+// object reads an object member by member, each into the struct that has it; prefix is what the
+// paths of its members begin with.
+func (d decoding) object(prefix string, into ...reflect.Value) error {
+	for _, of := range into {
+		_ = fieldsOf(of.Type()) // It panics for a struct that cannot be read, whatever there is to read.
+	}
 	if _, err := d.ReadToken(); err != nil {
 		return err
 	}
@@ -73,14 +81,14 @@ func (d decoding) object(prefix string, into reflect.Value) error {
 			return err
 		}
 
-		field, known := fields[member]
+		field, of, known := fieldIn(into, member)
 		switch {
 		case !known:
 			d.report(prefix+shortened(member), "is not a known field")
 		case value.Kind() == 'n' && field.null == nullRefused:
 			d.report(prefix+member, "must not be null: it can be changed, and not removed")
 		case value.Kind() != 'n' || field.null == nullTaken:
-			if err := d.field(value, prefix+member, field, into.FieldByIndex(field.index)); err != nil {
+			if err := d.field(value, prefix+member, field, of.FieldByIndex(field.index)); err != nil {
 				return err
 			}
 		}
@@ -88,6 +96,16 @@ func (d decoding) object(prefix string, into reflect.Value) error {
 
 	_, err := d.ReadToken()
 	return err
+}
+
+// fieldIn finds the struct that has a member.
+func fieldIn(structs []reflect.Value, member string) (field bodyField, of reflect.Value, known bool) {
+	for _, of := range structs {
+		if field, known := fieldsOf(of.Type())[member]; known {
+			return field, of, true
+		}
+	}
+	return field, of, false
 }
 
 // shortened cuts a client's own text in an error to what a name can be.
@@ -184,6 +202,7 @@ func (d decoding) objects(array jsontext.Value, path string, field bodyField, in
 		return err
 	}
 
+	into.Set(reflect.MakeSlice(into.Type(), 0, 0)) // An empty list is not the same as none.
 	for items.PeekKind() != ']' && into.Len() <= field.maxItems {
 		name := fmt.Sprintf("%s[%d]", path, into.Len())
 		into.Set(reflect.Append(into, reflect.Zero(into.Type().Elem())))

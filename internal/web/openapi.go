@@ -89,7 +89,7 @@ func (d *Description) Add(method, path string, o Operation) {
 	described.Parameters = append(d.pathParameters(path), d.queryParameters(o.Query)...)
 	described.Parameters = append(described.Parameters, headerParameters(o.RequestHeaders)...)
 	if o.Body != nil {
-		body := &huma.MediaType{Schema: d.schema(o.Body), Example: json.RawMessage(o.BodyExample)}
+		body := &huma.MediaType{Schema: d.schemaWith(o.Body, o.FurtherBody), Example: json.RawMessage(o.BodyExample)}
 		described.RequestBody = &huma.RequestBody{
 			Required: !o.BodyOptional,
 			Content:  map[string]*huma.MediaType{takenType(method): body, ContentTypeJSON: body},
@@ -97,6 +97,15 @@ func (d *Description) Add(method, path string, o Operation) {
 	}
 	if o.NotModified != "" {
 		described.Responses["304"] = &huma.Response{Description: o.NotModified, Headers: answerHeaders(o.AnswerHeaders)}
+	}
+	for _, other := range o.Others {
+		described.Responses[strconv.Itoa(other.Status)] = &huma.Response{
+			Description: other.Description,
+			Content: map[string]*huma.MediaType{
+				ContentTypeJSON: {Schema: d.schemaWith(other.Answer, o.FurtherAnswer)},
+			},
+			Headers: answerHeaders(other.Headers),
+		}
 	}
 	d.addFailures(described, o)
 
@@ -112,7 +121,7 @@ func (d *Description) answer(o Operation) *huma.Response {
 	}
 
 	if o.Answer != nil {
-		answer.Content[ContentTypeJSON] = &huma.MediaType{Schema: d.schema(o.Answer)}
+		answer.Content[ContentTypeJSON] = &huma.MediaType{Schema: d.schemaWith(o.Answer, o.FurtherAnswer)}
 	}
 	for _, contentType := range o.OtherTypes {
 		schema := &huma.Schema{Type: "string"}
@@ -238,6 +247,22 @@ func (d *Description) schema(of any) *huma.Schema {
 	t := reflect.TypeOf(of)
 	reference := d.registry.Schema(t, true, "")
 	d.annotateStruct(t)
+	return reference
+}
+
+// schemaWith returns the reference to the schema of a value's type, to whose members it adds those of
+// another struct that it does not have; nil has none.
+func (d *Description) schemaWith(of, further any) *huma.Schema {
+	reference := d.schema(of)
+	if further == nil {
+		return reference
+	}
+	schema := d.registry.SchemaFromRef(reference.Ref)
+	for name, property := range d.registry.SchemaFromRef(d.schema(further).Ref).Properties {
+		if schema.Properties[name] == nil {
+			schema.Properties[name] = property
+		}
+	}
 	return reference
 }
 

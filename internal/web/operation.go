@@ -10,6 +10,11 @@ type Operation struct {
 	// Query, Body and Answer are zero values of what it takes and gives; nil is nothing.
 	// The fields of a query have a query tag, the others json tags.
 	Query, Body, Answer any
+	// FurtherBody and FurtherAnswer are zero values of structs whose members bodies and answers can have
+	// beside their own; nil is none.
+	FurtherBody, FurtherAnswer any
+	// Others are what it can answer instead, by status, where that is no error.
+	Others []OtherAnswer
 	// BodyExample is a whole body, as JSON.
 	BodyExample string
 	// BodyOptional says that the body may be left out.
@@ -36,6 +41,15 @@ type Header struct {
 	Name, Description string
 	// Always says that no answer is without it.
 	Always bool
+}
+
+// OtherAnswer is an answer of another status than the usual one.
+type OtherAnswer struct {
+	Status      int
+	Description string
+	// Answer is its zero value.
+	Answer  any
+	Headers []Header
 }
 
 // PathParameter is a part of a path that stands for others.

@@ -11,6 +11,12 @@ import (
 // ETag returns a version as an entity tag.
 func ETag(version int64) string { return strconv.Quote(strconv.FormatInt(version, 10)) }
 
+// ETagOf returns the entity tag of a version of which an answer shows something that hangs on no version
+// beside it; part tells that apart, in letters and digits.
+func ETagOf(version int64, part string) string {
+	return strconv.Quote(strconv.FormatInt(version, 10) + "." + part)
+}
+
 // IfMatch reads the values of If-Match and returns the versions that they name. Nil means
 // that any version will do: there is no such header, or it is *. A tag that is not a
 // version matches none, nor does a weak one: the comparison is the strong one (section
@@ -32,8 +38,9 @@ func IfMatch(headers []string) ([]int64, error) {
 			return nil, errors.New(`must be * or a list of quoted versions, like "3"`)
 		}
 
-		// Tags are compared as they stand: "03" is not "3".
-		if version, err := strconv.ParseInt(text, 10, 64); err == nil && ETag(version) == tag {
+		// Tags are compared as they stand: "03" is not "3". Of one of ETagOf, the version counts.
+		text, _, _ = strings.Cut(text, ".")
+		if version, err := strconv.ParseInt(text, 10, 64); err == nil && strconv.FormatInt(version, 10) == text {
 			matched = append(matched, version)
 		}
 	}
@@ -42,9 +49,12 @@ func IfMatch(headers []string) ([]int64, error) {
 
 // IfNoneMatch reports whether the values of If-None-Match name a version. Here a weak tag
 // is as good as the strong one: a proxy that compresses answers weakens their tags.
-func IfNoneMatch(headers []string, version int64) bool {
+func IfNoneMatch(headers []string, version int64) bool { return NamesTag(headers, ETag(version)) }
+
+// NamesTag reports whether the values of If-None-Match name an entity tag.
+func NamesTag(headers []string, wanted string) bool {
 	for _, tag := range etags(strings.Join(headers, ",")) {
-		if tag == "*" || strings.TrimPrefix(tag, "W/") == ETag(version) {
+		if tag == "*" || strings.TrimPrefix(tag, "W/") == wanted {
 			return true
 		}
 	}

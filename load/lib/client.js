@@ -15,9 +15,11 @@ const operationDuration = new Trend('operation_duration', true);
 // Whether an operation or a read ended otherwise than it should have.
 const operationsFailed = new Rate('operations_failed');
 
-// How writes ended: carried out, refused, or with an unknown outcome.
+// How writes ended: carried out, kept as an approval that waits for others, refused, or with an
+// unknown outcome.
 const operations = {
   ok: new Counter('operations_ok'),
+  waiting: new Counter('operations_waiting'),
   refused: new Counter('operations_refused'),
   unknown: new Counter('operations_unknown'),
 };
@@ -33,6 +35,10 @@ const retries = {
 };
 
 const authenticationFailures = new Counter('authentication_failures');
+
+// Writes that were not carried out because an approval rule of the institution has them wait for
+// others, although the script did not ask for an approval.
+const unexpectedApprovals = new Counter('unexpected_approvals');
 
 // A policy or template of the institution may refuse a position, with 422 and a code that
 // says which rule it was. That is the service at work, not a failure.
@@ -69,13 +75,13 @@ export class Client {
   //   subject   the id of the resource that it changes, if that exists already
   //   headers   further headers
   //   check     the name of the check that it ended as it should, which is
-  //   status    with this status and
+  //   status    with this status, 202 for one that is to wait for an approval, and
   //   holds     an answer for which this returns true, given the operation's id, or,
   //   mayBeRefused  if true, with a refusal by a policy or template
   //   refusal   { status, code } instead of status: the refusal that must come
   //
-  // It returns { outcome, id, response }. The outcome is ok, refused or unknown; id is
-  // that of the resource that was created or changed.
+  // It returns { outcome, id, response }. The outcome is ok, waiting, refused or unknown; id is
+  // that of the resource that was created or changed, or of the approval that waits.
   write(operation) {
     const { kind, endpoint, path, subject = '', status, holds, refusal, mayBeRefused = false } = operation;
     // The id is the idempotency key, which makes retries harmless, and the request id,
@@ -97,14 +103,18 @@ export class Client {
     }
 
     const outcome = outcomeOf(response);
-    const code = outcome === 'ok' ? '' : member(response, 'code');
-    const id = outcome === 'ok' ? member(response, 'id') : '';
+    const acknowledged = outcome === 'ok' || outcome === 'waiting';
+    const code = acknowledged ? '' : member(response, 'code');
+    const id = acknowledged ? member(response, 'id') : '';
     log('end', operationID, outcome, response.status, code, lastMs.toFixed(3), id, activeVUs());
     operations[outcome].add(1, { operation: kind });
     if (response.headers['Idempotent-Replayed']) {
       operationsReplayed.add(1, { operation: kind });
     }
     abortUnlessAuthenticated(response);
+    if (outcome === 'waiting' && status !== 202) {
+      abortOnApproval(endpoint, response);
+    }
 
     const byPolicy = response.status === 422 && POLICY_CODE.test(code);
     if (byPolicy) {
@@ -112,7 +122,7 @@ export class Client {
     }
     const passed = refusal
       ? outcome === 'refused' && response.status === refusal.status && code === refusal.code
-      : (outcome === 'ok' && response.status === status && holds(response, operationID)) || (mayBeRefused && byPolicy);
+      : (acknowledged && response.status === status && holds(response, operationID)) || (mayBeRefused && byPolicy);
     judge(kind, operation.check, passed, ms);
     return { outcome, id, response };
   }
@@ -165,6 +175,16 @@ function abortUnlessAuthenticated(response) {
   }
   authenticationFailures.add(1);
   abort(`authentication failed: ${response.status} ${member(response, 'code')}: ${member(response, 'detail')}`);
+}
+
+// Nobody approves what the load asks for, and each further request would lie in somebody's inbox.
+function abortOnApproval(endpoint, response) {
+  unexpectedApprovals.add(1);
+  const rule = member(response, 'rules.0.id');
+  abort(
+    `approval needed: ${endpoint} was answered with 202: the institution has approval rules, and by ${rule} ` +
+      `it waits as ${member(response, 'id')}: use an institution without such a rule`,
+  );
 }
 
 // send sends a request until its answer is final or the retries are used up. It returns
@@ -232,6 +252,9 @@ function waitBefore(retry, response) {
 function outcomeOf(response) {
   if (!isAnswer(response) || response.status === 429) {
     return 'unknown';
+  }
+  if (response.status === 202) {
+    return 'waiting';
   }
   if (response.status >= 200 && response.status < 300) {
     return 'ok';

@@ -9,6 +9,7 @@ const positionsCreated = new Counter('positions_created');
 const positionsFunded = new Counter('positions_funded');
 const assetsCreated = new Counter('assets_created');
 const institutionsCreated = new Counter('institutions_created');
+const approvalsExecuted = new Counter('approvals_executed');
 
 export const CREATE_POSITION = 'POST /positions';
 export const TRANSITION = 'POST /positions/{id}/transition';
@@ -20,6 +21,7 @@ export const CREATE_ASSET = 'POST /assets';
 export const LIST_ASSETS = 'GET /assets';
 export const CREATE_INSTITUTION = 'POST /institutions';
 export const CREATE_KEY = 'POST /institutions/{id}/api-keys';
+export const APPROVE = 'POST /approvals/{id}/approve';
 
 // preflight ends the run before its load starts if it would be useless: without a server,
 // with an invalid key, or without the asset. It is the setup of most scripts.
@@ -75,6 +77,42 @@ export function transition(client, positionID, toState, rest = {}) {
   });
   if (done.outcome === 'ok' && toState === 'FUNDED') {
     positionsFunded.add(1);
+  }
+  return done;
+}
+
+// askForRelease asks for the release of a position, which an approval rule has wait for others.
+export function askForRelease(client, positionID) {
+  return client.write({
+    kind: 'RELEASED',
+    endpoint: TRANSITION,
+    path: `/positions/${positionID}/transition`,
+    subject: positionID,
+    body: () => ({ toState: 'RELEASED' }),
+    check: 'release waits with 202',
+    status: 202,
+    holds: (response) =>
+      member(response, 'status') === 'PENDING' && member(response, 'subjects.0.subject') === positionID,
+  });
+}
+
+// approve approves what askForRelease has asked for, which carries it out.
+export function approve(client, asked) {
+  const done = client.write({
+    kind: 'approve',
+    endpoint: APPROVE,
+    path: `/approvals/${asked.id}/approve`,
+    subject: asked.id,
+    body: () => ({ digest: member(asked.response, 'digest') }),
+    check: 'approved and executed with 200',
+    status: 200,
+    holds: (response) =>
+      member(response, 'id') === asked.id &&
+      member(response, 'status') === 'EXECUTED' &&
+      member(response, 'executed.entries') === 1,
+  });
+  if (done.outcome === 'ok') {
+    approvalsExecuted.add(1);
   }
   return done;
 }

@@ -53,7 +53,7 @@ export function objectives({ endpoints, arrivals, requestRate, floor }) {
       ? [{ name: 'requests per second', metric: 'http_reqs', threshold: `rate>${requestRate}` }]
       : []),
     least(floor),
-    authenticated(),
+    ...unhindered(),
   ];
 }
 
@@ -65,9 +65,13 @@ export function least({ name, metric }) {
     : { name, metric, threshold: 'count>0' };
 }
 
-// authenticated returns the objective that fails a run that ended because of its key.
-export function authenticated() {
-  return { name: 'authentication failures', metric: 'authentication_failures', threshold: 'count==0' };
+// unhindered returns the objectives that fail a run that ended because of its key, or because of
+// an approval rule.
+export function unhindered() {
+  return [
+    { name: 'authentication failures', metric: 'authentication_failures', threshold: 'count==0' },
+    { name: 'unexpected approvals', metric: 'unexpected_approvals', threshold: 'count==0' },
+  ];
 }
 
 // FUNDED is the floor of runs that fund positions.

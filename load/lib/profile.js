@@ -5,7 +5,6 @@
 
 import { checkUsed, duration, fail, given, integer, leastRate, stages } from './config.js';
 import {
-  authenticated,
   dropped,
   failures,
   latency,
@@ -13,6 +12,7 @@ import {
   objectives,
   SUMMARY_TREND_STATS,
   thresholds,
+  unhindered,
 } from './objectives.js';
 
 // profile describes the run for the summary.
@@ -105,7 +105,7 @@ export function risingModel(name, { rate, length, steps, seconds = 2, floor }) {
   const count = integer('STEPS', steps);
   const stepMs = duration('DURATION', length) / count;
   const scenarios = {};
-  const list = [least(floor), authenticated()];
+  const list = [least(floor), ...unhindered()];
   const counted = {};
   for (let i = 0; i < count; i++) {
     const step = {

@@ -88,7 +88,8 @@ function numbers({ throughput, latency, counts }) {
   return [
     [
       'operations',
-      `${counts.operations}: ${counts.operationsOk} ok, ${counts.operationsRefused} refused, ${counts.operationsUnknown} unknown`,
+      `${counts.operations}: ${counts.operationsOk} ok, ${counts.operationsWaiting} waiting for an approval, ` +
+        `${counts.operationsRefused} refused, ${counts.operationsUnknown} unknown`,
     ],
     [
       'per second',

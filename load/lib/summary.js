@@ -18,7 +18,7 @@
 //                    writes, and funded positions
 //   latency          { avg, p50, p95, p99, p999, max }: the duration of operations, writes
 //                    and reads, with all their attempts, in milliseconds
-//   counts           { iterations, requests, operations, operationsOk,
+//   counts           { iterations, requests, operations, operationsOk, operationsWaiting,
 //                    operationsRefused, operationsUnknown, operationsReplayed,
 //                    positionsCreated, positionsFunded, policyRejections,
 //                    retriesThrottled, retriesConnection, checksFailed,
@@ -83,8 +83,9 @@ function outcomeOf(data) {
     counts: {
       iterations: count('iterations'),
       requests: count('http_reqs'),
-      operations: count('operations_ok') + count('operations_refused') + count('operations_unknown'),
+      operations: ['ok', 'waiting', 'refused', 'unknown'].reduce((sum, how) => sum + count(`operations_${how}`), 0),
       operationsOk: count('operations_ok'),
+      operationsWaiting: count('operations_waiting'),
       operationsRefused: count('operations_refused'),
       operationsUnknown: count('operations_unknown'),
       operationsReplayed: count('operations_replayed'),

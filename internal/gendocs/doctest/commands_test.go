@@ -36,6 +36,10 @@ func TestAPIGuideRuns(t *testing.T) {
 	run(t, "docs/api-guide.md", serve(t))
 }
 
+func TestTheWalkOfApprovalsRuns(t *testing.T) {
+	run(t, "docs/approvals.md", serve(t))
+}
+
 func TestREADMETourRuns(t *testing.T) {
 	output, environment := demo(t)
 	run(t, "README.md", environment)
@@ -276,13 +280,14 @@ func compare(t *testing.T, text string, shown block, printed []byte) string {
 // neutral takes out of a text what differs from run to run.
 func neutral(text string) string {
 	for _, changing := range []struct{ pattern, name string }{
-		{`\b(inst|key|tmpl|ast|pos|entry)_[0-7][0-9a-hjkmnp-tv-z]{25}\b`, "${1}_ID"},
+		{`\b(inst|key|tmpl|ast|pos|apr|entry)_[0-7][0-9a-hjkmnp-tv-z]{25}\b`, "${1}_ID"},
 		{`\breq_[a-z2-7]{26}\b`, "REQUEST_ID"},
 		{`\begk_[0-9A-Za-z]{49}\b`, "KEY"},
 		{`\b[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z`, "TIME"},
 		{`("nextCursor": )"[^"]+"`, "${1}CURSOR"},
 		{`("leafHash": )"[^"]+"`, "${1}HASH"},
 		{`("version": )"[^"]+"`, "${1}VERSION"},
+		{`("digest": )"[0-9a-f]{64}"`, "${1}DIGEST"},
 		{`127\.0\.0\.1:[0-9]+`, "ADDRESS"},
 		{`\r`, ""},
 	} {

@@ -54,6 +54,9 @@ type Problem struct {
 	Errors []struct{ Field, Message string }
 	// Results are those of a refused batch.
 	Results []Result
+	// DryRun and JudgedOn are there of a dry run.
+	DryRun   bool
+	JudgedOn *int64
 }
 
 // Result is the result of one item of a batch.

@@ -96,6 +96,8 @@ func parameter(arg any, isFile bool) any {
 		id = arg
 	case escrow.PositionID:
 		id = arg
+	case escrow.ApprovalID:
+		id = arg
 	default:
 		return arg
 	}

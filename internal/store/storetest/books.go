@@ -36,6 +36,11 @@ func testBooksHoldNeeds(f *fixture) {
 		"two assets":     {Assets: []escrow.AssetID{ours.assets[0].ID, ours.assets[4].ID}},
 		"a position":     {Positions: []escrow.PositionID{ours.positions[7].ID}},
 		"two records":    {Records: []string{ours.records[0].Key, ours.records[9].Key}},
+		"rules":          {Rules: true},
+		"two approvals":  {Approvals: []escrow.ApprovalID{ours.approvals[0].ID, ours.approvals[7].ID}},
+		"on a subject":   {PendingOn: []string{ours.subjects[0].Subject}},
+		"on two":         {PendingOn: []string{ours.subjects[0].Subject, ours.subjects[5].Subject, "nothing"}},
+		"moves":          {Moves: []string{ours.moves[3].Of, "nobody", ours.moves[1].Of}},
 		"of the other":   needsOf(theirs),
 		"missing record": {Records: []string{"missing"}},
 		"all":            needsOf(ours),
@@ -104,6 +109,7 @@ func held(b *escrow.Books, institution escrow.InstitutionID, all ...samples) map
 			row, ok := b.Records.Get(known.Key)
 			keep("record "+known.Key, row.Subject, ok)
 		}
+		heldApprovals(b, s, keep)
 	}
 	return rows
 }
@@ -163,6 +169,7 @@ func wanted(s samples, n escrow.Needs) map[string]any {
 			rows["record "+row.Key] = row.Subject
 		}
 	}
+	wantedApprovals(s, n, rows)
 	return rows
 }
 

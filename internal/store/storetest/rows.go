@@ -66,6 +66,10 @@ type samples struct {
 	assets       []escrow.Asset
 	positions    []escrow.Position
 	erasures     []escrow.Erasure
+	rules        []escrow.ApprovalRules
+	approvals    []escrow.Approval
+	subjects     []escrow.ApprovalSubject
+	moves        []escrow.RecentMoves
 	records      []escrow.Record
 }
 
@@ -83,6 +87,8 @@ func (f *fixture) samples(of escrow.InstitutionID) (s samples) {
 			Hash:            escrow.HashSecret(fmt.Sprint(of, i)), CreatedAt: pick(moments(), i),
 			ExpiresAt: optional(moments(), i), RevokedAt: optional(moments(), i+2),
 			RotatedTo: pick([]escrow.KeyID{{}, f.uuid()}, i), Version: pick([]int64{1, 2, math.MaxInt64}, i),
+			CreatedBy: pick([]escrow.Actor{{}, escrow.ActorRoot(), escrow.ActorKey(escrow.KeyID{15: 1}), escrow.ActorUser(escrow.UserID{15: 2})}, i),
+			Origin:    pick([]escrow.KeyID{{}, {15: 9}, {15: 8}}, i),
 		}
 		if key.Role == "" {
 			key.Permissions = pick(permissions(), i/4)
@@ -118,6 +124,7 @@ func (f *fixture) samples(of escrow.InstitutionID) (s samples) {
 		})
 	}
 	s.providers = []escrow.IdentityProvider{provider(of, 0)}
+	f.addApprovals(of, &s)
 	for i, region := range escrow.Regions() {
 		s.policies = append(s.policies, escrow.Policy{
 			InstitutionID: of, Region: region, CreatedAt: pick(moments(), i), UpdatedAt: pick(moments(), i+1),
@@ -312,6 +319,7 @@ func putSamples(b *escrow.Books, s samples) {
 	for _, record := range s.records {
 		b.Records.Put(record.Key, record)
 	}
+	putApprovals(b, s)
 }
 
 // checkSamples compares what every way of reading gives with what was written.
@@ -332,6 +340,7 @@ func (f *fixture) checkSamples(of escrow.InstitutionID, s samples) {
 		f.compare("key in the books", want, got, ok, nil)
 	}
 	f.checkPeople(of, s, books)
+	f.checkApprovals(of, s, books)
 	roles, err := f.Roles(ctx, of)
 	f.compare("list of roles", s.roles, roles, true, err)
 	for _, want := range s.roles {
@@ -423,6 +432,7 @@ func needsOf(s samples) escrow.Needs {
 	for _, record := range s.records {
 		n.Records = append(n.Records, record.Key)
 	}
+	addNeedsOfApprovals(&n, s)
 	return n
 }
 
@@ -449,10 +459,11 @@ func testUpdates(f *fixture) {
 		putSamples(b, samples{
 			keys: changed.keys[1:], roles: changed.roles[1:], policies: changed.policies[1:], templates: changed.templates[1:],
 			assets: changed.assets[1:], positions: changed.positions[1:], providers: changed.providers, users: changed.users[1:],
-			secrets: changed.secrets[1:],
+			secrets: changed.secrets[1:], rules: changed.rules, approvals: changed.approvals[1:], moves: changed.moves[1:],
 		})
 	})
 	changed.users[0], changed.secrets[0] = all.users[0], all.secrets[0]
+	changed.approvals[0], changed.moves[0] = all.approvals[0], all.moves[0]
 	changed.keys[0], changed.policies[0], changed.positions[0] = all.keys[0], all.policies[0], all.positions[0]
 	changed.templates[0], changed.assets[0], changed.roles[0] = all.templates[0], all.assets[0], all.roles[0]
 	changed.institutions = older.institutions
@@ -478,6 +489,10 @@ func (s samples) halves() (first, second samples) {
 	first.positions, second.positions = halve(s.positions)
 	first.erasures, second.erasures = halve(s.erasures)
 	first.records, second.records = halve(s.records)
+	first.approvals, second.approvals = halve(s.approvals)
+	first.subjects, second.subjects = halve(s.subjects)
+	first.moves, second.moves = halve(s.moves)
+	second.rules = nil
 	return first, second
 }
 
@@ -487,6 +502,7 @@ func halve[T any](values []T) (first, second []T) {
 
 // changed returns the samples with other values in the columns that can change.
 func (s samples) changed() samples {
+	s = s.changedApprovals()
 	s.keys, s.policies, s.positions = slices.Clone(s.keys), slices.Clone(s.policies), slices.Clone(s.positions)
 	s.templates, s.assets, s.roles = slices.Clone(s.templates), slices.Clone(s.assets), slices.Clone(s.roles)
 	s.users, s.secrets = slices.Clone(s.users), slices.Clone(s.secrets)
@@ -548,6 +564,7 @@ func testSameIDs(f *fixture) {
 
 // of returns the samples as another institution's.
 func (s samples) of(institution escrow.InstitutionID) samples {
+	s = s.approvalsOf(institution)
 	s.templates, s.assets, s.records = slices.Clone(s.templates), slices.Clone(s.assets), slices.Clone(s.records)
 	s.erasures = slices.Clone(s.erasures)
 	for i := range s.keys {

@@ -75,6 +75,12 @@ func RunMigrated(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"every table is read whole", testTables, false},
 		{"the money of a holder is added up", testHolderTotals, false},
 		{"what is erased is gone from its rows alone", testErasure, false},
+		{"what is erased is gone from the approvals of it", testApprovalErasure, false},
+		{"approvals are listed by status and subject", testApprovalLists, true},
+		{"the longest overdue approval is due first", testDueApprovals, true},
+		{"what is pending on a subject is found", testPendingOn, false},
+		{"that nothing was moved is remembered", testNoMovesAreRemembered, false},
+		{"reads of approvals end with their context", testApprovalsEndWithTheirContext, false},
 	} {
 		t.Run(test.behaviour, func(t *testing.T) {
 			s := shared
@@ -289,7 +295,7 @@ func must[T any](value T, err error) T {
 func found[T any](value T, err error) (_ T, ok bool, _ error) {
 	switch escrow.ErrorCode(err) {
 	case escrow.CodeInstitutionNotFound, escrow.CodeInvalidKey, escrow.CodeKeyNotFound, escrow.CodePolicyNotFound, escrow.CodeRoleNotFound,
-		escrow.CodeTemplateNotFound, escrow.CodeAssetNotFound, escrow.CodePositionNotFound:
+		escrow.CodeTemplateNotFound, escrow.CodeAssetNotFound, escrow.CodePositionNotFound, escrow.CodeApprovalNotFound:
 		return value, false, nil
 	}
 	return value, err == nil, err

@@ -9,7 +9,7 @@ import (
 
 // resources returns all samples that the journals tell of.
 func (s samples) resources() (all []escrow.Resource) {
-	lists := reflect.ValueOf([]any{s.institutions, s.keys, s.providers, s.users, s.roles, s.policies, s.templates, s.assets, s.positions, s.erasures})
+	lists := reflect.ValueOf([]any{s.institutions, s.keys, s.providers, s.users, s.roles, s.policies, s.templates, s.assets, s.positions, s.erasures, s.rules, s.approvals})
 	for i := range lists.Len() {
 		list := lists.Index(i).Elem()
 		for j := range list.Len() {

@@ -14,12 +14,12 @@ BEGIN IMMEDIATE;
 BEGIN ISOLATION LEVEL READ COMMITTED;
 
 -- Begin on SQLite, journal_heads; Head; FirstSequence, and lists of entries in a period; Positions, by their last steps; Positions, by their last steps, the last ones first; Entries, of a period
-SELECT institution_id, sequence, last_at, lost_sequence, closed_sequence
+SELECT institution_id, sequence, last_at, lost_sequence, closed_sequence, rules_sequence, pending_approvals
     FROM journal_heads
     WHERE institution_id = $1;
 
 -- Begin or Commit on PostgreSQL, journal_heads
-SELECT institution_id, sequence, last_at, lost_sequence, closed_sequence
+SELECT institution_id, sequence, last_at, lost_sequence, closed_sequence, rules_sequence, pending_approvals
     FROM journal_heads
     WHERE institution_id = ANY ($1::uuid[])
     ORDER BY institution_id FOR UPDATE;
@@ -36,20 +36,20 @@ SELECT id, name, regions, verticals, created_at, version, closed_at
 
 -- Begin on SQLite, api_keys; Key
 SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
-        expires_at, revoked_at, rotated_to, version
+        expires_at, revoked_at, rotated_to, version, created_by, origin
     FROM api_keys
     WHERE institution_id = $1 AND id = $2;
 
 -- Begin on SQLite, api_keys
 SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
-        expires_at, revoked_at, rotated_to, version
+        expires_at, revoked_at, rotated_to, version, created_by, origin
     FROM api_keys
     WHERE institution_id = $1 AND revoked_at IS NULL
         AND (expires_at IS NULL OR expires_at > (SELECT last_at FROM journal_heads WHERE journal_heads.institution_id = api_keys.institution_id));
 
 -- Begin on PostgreSQL, api_keys
 SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
-        expires_at, revoked_at, rotated_to, version
+        expires_at, revoked_at, rotated_to, version, created_by, origin
     FROM unnest($1::uuid[]) AS n (institution_id)
     JOIN api_keys USING (institution_id)
     WHERE TRUE AND revoked_at IS NULL
@@ -57,7 +57,7 @@ SELECT institution_id, id, label, owner, role, permissions, restriction, allowed
 
 -- Begin on PostgreSQL, api_keys
 SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
-        expires_at, revoked_at, rotated_to, version
+        expires_at, revoked_at, rotated_to, version, created_by, origin
     FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
     JOIN api_keys USING (institution_id, id);
 
@@ -199,6 +199,53 @@ SELECT institution_id, kind, subject, sealed, sealed_under
     FROM secrets
     WHERE institution_id = ANY ($1::uuid[]);
 
+-- Begin on SQLite, approval_rules; ApprovalRules; BookTables, rows of approval_rules; BookTables, rows of approval_rules after a cursor
+SELECT institution_id, rules, version, created_at, updated_at
+    FROM approval_rules
+    WHERE institution_id = $1;
+
+-- Begin on PostgreSQL, approval_rules
+SELECT institution_id, rules, version, created_at, updated_at
+    FROM approval_rules
+    WHERE institution_id = ANY ($1::uuid[]);
+
+-- Begin on SQLite, approvals; Approval
+SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
+        refusal, expires_at, created_at, updated_at
+    FROM approvals
+    WHERE institution_id = $1 AND id = $2;
+
+-- Begin on PostgreSQL, approvals
+SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
+        refusal, expires_at, created_at, updated_at
+    FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
+    JOIN approvals USING (institution_id, id);
+
+-- Begin on SQLite, approval_subjects; PendingOn, for each subject
+SELECT s.institution_id, s.approval_id, s.number, s.subject, s.permission, s.currency, s.decimals, s.amount,
+        s.holds
+    FROM approval_subjects AS s
+    JOIN approvals AS a ON a.institution_id = s.institution_id AND a.id = s.approval_id
+    WHERE s.institution_id = $1 AND s.subject = $2 AND (a.status = 'PENDING') IS TRUE;
+
+-- Begin on PostgreSQL, approval_subjects; PendingOn on PostgreSQL
+SELECT s.institution_id, s.approval_id, s.number, s.subject, s.permission, s.currency, s.decimals, s.amount,
+        s.holds
+    FROM unnest($1::uuid[], $2::text[]) AS n (institution_id, subject)
+    JOIN approval_subjects AS s ON s.institution_id = n.institution_id AND s.subject = n.subject
+    JOIN approvals AS a ON a.institution_id = s.institution_id AND a.id = s.approval_id
+    WHERE (a.status = 'PENDING') IS TRUE;
+
+-- Begin on SQLite, recent_moves
+SELECT institution_id, of_actor, hours
+    FROM recent_moves
+    WHERE institution_id = $1 AND of_actor = $2;
+
+-- Begin on PostgreSQL, recent_moves
+SELECT institution_id, of_actor, hours
+    FROM unnest($1::uuid[], $2::text[]) AS n (institution_id, of_actor)
+    JOIN recent_moves USING (institution_id, of_actor);
+
 -- Begin on SQLite, idempotency_records
 SELECT institution_id, key, fingerprint, subject, sequence, refusal, nonce, request_id, created_at, items
     FROM idempotency_records
@@ -226,27 +273,30 @@ SELECT institution_id, id, version, state, history_bytes, asset_id, holder_refer
 -- Commit on SQLite, for each row
 UPDATE journal_heads
     SET sequence = CASE WHEN sequence = $2 AND last_at = $3 AND lost_sequence = $4 THEN $5 ELSE -1 END,
-        last_at = $6, lost_sequence = $7, closed_sequence = $8
+        last_at = $6, lost_sequence = $7, closed_sequence = $8, rules_sequence = $9, pending_approvals = $10
     WHERE institution_id = $1;
 
 -- Commit on PostgreSQL
 UPDATE journal_heads AS t
     SET sequence = CASE WHEN t.sequence = n.from_sequence AND t.last_at = n.from_at
         AND t.lost_sequence = n.from_lost_sequence THEN n.to_sequence ELSE -1 END, last_at = n.to_at,
-        lost_sequence = n.to_lost_sequence, closed_sequence = n.to_closed_sequence
+        lost_sequence = n.to_lost_sequence, closed_sequence = n.to_closed_sequence,
+        rules_sequence = n.to_rules_sequence, pending_approvals = n.to_pending_approvals
     FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::timestamptz[],
-        $7::bigint[], $8::bigint[]) AS n (institution_id, from_sequence, from_at, from_lost_sequence,
-        to_sequence, to_at, to_lost_sequence, to_closed_sequence)
+        $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[]) AS n (institution_id, from_sequence,
+        from_at, from_lost_sequence, to_sequence, to_at, to_lost_sequence, to_closed_sequence,
+        to_rules_sequence, to_pending_approvals)
     WHERE t.institution_id = n.institution_id;
 
 -- Commit on SQLite, for each row
-INSERT INTO journal_heads (institution_id, sequence, last_at, lost_sequence, closed_sequence)
-    VALUES ($1, $2, $3, $4, $5);
+INSERT INTO journal_heads (institution_id, sequence, last_at, lost_sequence, closed_sequence, rules_sequence,
+        pending_approvals)
+    VALUES ($1, $2, $3, $4, $5, $6, $7);
 
 -- Commit on PostgreSQL
-INSERT INTO journal_heads (institution_id, sequence, last_at, lost_sequence,
-        closed_sequence) SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::bigint[],
-        $5::bigint[]);
+INSERT INTO journal_heads (institution_id, sequence, last_at, lost_sequence, closed_sequence, rules_sequence,
+        pending_approvals) SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::bigint[],
+        $5::bigint[], $6::bigint[], $7::bigint[]);
 
 -- Commit on SQLite, for each row
 INSERT INTO journal_entries (institution_id, sequence, at, actor, kind, subject, body, private)
@@ -268,14 +318,15 @@ INSERT INTO institutions (id, name, regions, verticals, created_at, version,
 
 -- Commit on SQLite, for each row
 INSERT INTO api_keys (institution_id, id, label, owner, role, permissions, restriction, allowed_networks,
-        hash, created_at, expires_at, revoked_at, rotated_to, version)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
+        hash, created_at, expires_at, revoked_at, rotated_to, version, created_by, origin)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16);
 
 -- Commit on PostgreSQL
 INSERT INTO api_keys (institution_id, id, label, owner, role, permissions, restriction, allowed_networks,
-        hash, created_at, expires_at, revoked_at, rotated_to, version) SELECT * FROM unnest($1::uuid[],
-        $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[],
-        $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::uuid[], $14::bigint[]);
+        hash, created_at, expires_at, revoked_at, rotated_to, version, created_by,
+        origin) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
+        $7::text[], $8::text[], $9::bytea[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
+        $13::uuid[], $14::bigint[], $15::text[], $16::uuid[]);
 
 -- Commit on SQLite, for each row
 INSERT INTO identity_providers (institution_id, issuer, client_id, has_secret, secret_number, audience,
@@ -371,6 +422,44 @@ INSERT INTO secrets (institution_id, kind, subject, sealed, sealed_under) SELECT
         $2::text[], $3::text[], $4::bytea[], $5::text[])
     ON CONFLICT (institution_id, kind, subject) DO UPDATE
     SET sealed = excluded.sealed, sealed_under = excluded.sealed_under;
+
+-- Commit on SQLite, for each row
+INSERT INTO approval_rules (institution_id, rules, version, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5);
+
+-- Commit on PostgreSQL
+INSERT INTO approval_rules (institution_id, rules, version, created_at,
+        updated_at) SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::timestamptz[],
+        $5::timestamptz[]);
+
+-- Commit on SQLite, for each row
+INSERT INTO approvals (institution_id, id, version, status, entry_subject, maker, request, private, given,
+        executed, entries, refusal, expires_at, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15);
+
+-- Commit on PostgreSQL
+INSERT INTO approvals (institution_id, id, version, status, entry_subject, maker, request, private, given,
+        executed, entries, refusal, expires_at, created_at, updated_at) SELECT * FROM unnest($1::uuid[],
+        $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::bytea[], $9::text[],
+        $10::bigint[], $11::bigint[], $12::text[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[]);
+
+-- Commit on SQLite, for each row
+INSERT INTO approval_subjects (institution_id, approval_id, number, subject, permission, currency, decimals,
+        amount, holds)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- Commit on PostgreSQL
+INSERT INTO approval_subjects (institution_id, approval_id, number, subject, permission, currency, decimals,
+        amount, holds) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[],
+        $6::text[], $7::bigint[], $8::bigint[], $9::bigint[]);
+
+-- Commit on SQLite, for each row
+INSERT INTO recent_moves (institution_id, of_actor, hours)
+    VALUES ($1, $2, $3);
+
+-- Commit on PostgreSQL
+INSERT INTO recent_moves (institution_id, of_actor, hours) SELECT * FROM unnest($1::uuid[], $2::text[],
+        $3::text[]);
 
 -- Commit on SQLite, for each row
 INSERT INTO idempotency_records (institution_id, key, fingerprint, subject, sequence, refusal, nonce,
@@ -516,6 +605,43 @@ UPDATE positions AS t
     WHERE t.institution_id = n.institution_id AND t.id = n.id;
 
 -- Commit on SQLite, for each row
+UPDATE approval_rules
+    SET rules = $2, version = $3, updated_at = $4
+    WHERE institution_id = $1;
+
+-- Commit on PostgreSQL
+UPDATE approval_rules AS t
+    SET rules = n.rules, version = n.version, updated_at = n.updated_at
+    FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::timestamptz[]) AS n (institution_id, rules,
+        version, updated_at)
+    WHERE t.institution_id = n.institution_id;
+
+-- Commit on SQLite, for each row
+UPDATE approvals
+    SET version = $3, status = $4, given = $5, executed = $6, entries = $7, refusal = $8, updated_at = $9
+    WHERE institution_id = $1 AND id = $2;
+
+-- Commit on PostgreSQL
+UPDATE approvals AS t
+    SET version = n.version, status = n.status, given = n.given, executed = n.executed, entries = n.entries,
+        refusal = n.refusal, updated_at = n.updated_at
+    FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[],
+        $8::text[], $9::timestamptz[]) AS n (institution_id, id, version, status, given, executed, entries,
+        refusal, updated_at)
+    WHERE t.institution_id = n.institution_id AND t.id = n.id;
+
+-- Commit on SQLite, for each row
+UPDATE recent_moves
+    SET hours = $3
+    WHERE institution_id = $1 AND of_actor = $2;
+
+-- Commit on PostgreSQL
+UPDATE recent_moves AS t
+    SET hours = n.hours
+    FROM unnest($1::uuid[], $2::text[], $3::text[]) AS n (institution_id, of_actor, hours)
+    WHERE t.institution_id = n.institution_id AND t.of_actor = n.of_actor;
+
+-- Commit on SQLite, for each row
 UPDATE journal_entries
     SET private = NULL
     WHERE institution_id = $1 AND subject = $2 AND sequence < $3 AND private IS NOT NULL;
@@ -538,6 +664,35 @@ UPDATE positions AS t
     FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
     WHERE t.institution_id = n.institution_id AND t.id = n.id;
 
+-- Commit on SQLite, for each row
+UPDATE journal_entries
+    SET private = NULL
+    WHERE institution_id = $1 AND private IS NOT NULL AND subject IN (SELECT entry_subject FROM (SELECT a.id,
+        a.entry_subject FROM approval_subjects AS s JOIN approvals AS a ON a.institution_id = s.institution_id AND a.id = s.approval_id WHERE s.institution_id = $1 AND s.subject = $2 UNION SELECT a.id, a.entry_subject FROM journal_entries AS e JOIN approvals AS a ON a.institution_id = e.institution_id AND a.executed > 0 AND a.executed <= e.sequence AND a.executed > e.sequence - 1000 AND a.executed + a.entries > e.sequence WHERE e.institution_id = $1 AND e.subject = $2 AND e.kind = 'POSITION_CREATED') AS about) AND sequence < $3;
+
+-- Commit on PostgreSQL
+UPDATE journal_entries AS t
+    SET private = NULL
+    FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS n (institution_id, subject, sequence) CROSS
+    JOIN LATERAL (SELECT a.id,
+        a.entry_subject FROM approval_subjects AS s JOIN approvals AS a ON a.institution_id = s.institution_id AND a.id = s.approval_id WHERE s.institution_id = n.institution_id AND s.subject = n.subject UNION SELECT a.id, a.entry_subject FROM journal_entries AS e JOIN approvals AS a ON a.institution_id = e.institution_id AND a.executed > 0 AND a.executed <= e.sequence AND a.executed > e.sequence - 1000 AND a.executed + a.entries > e.sequence WHERE e.institution_id = n.institution_id AND e.subject = n.subject AND e.kind = 'POSITION_CREATED') AS about
+    WHERE t.institution_id = n.institution_id AND t.private IS NOT NULL
+        AND t.subject = about.entry_subject AND t.sequence < n.sequence;
+
+-- Commit on SQLite, for each row
+UPDATE approvals
+    SET private = NULL
+    WHERE institution_id = $1 AND private IS NOT NULL AND id IN (SELECT id FROM (SELECT a.id,
+        a.entry_subject FROM approval_subjects AS s JOIN approvals AS a ON a.institution_id = s.institution_id AND a.id = s.approval_id WHERE s.institution_id = $1 AND s.subject = $2 UNION SELECT a.id, a.entry_subject FROM journal_entries AS e JOIN approvals AS a ON a.institution_id = e.institution_id AND a.executed > 0 AND a.executed <= e.sequence AND a.executed > e.sequence - 1000 AND a.executed + a.entries > e.sequence WHERE e.institution_id = $1 AND e.subject = $2 AND e.kind = 'POSITION_CREATED') AS about);
+
+-- Commit on PostgreSQL
+UPDATE approvals AS t
+    SET private = NULL
+    FROM unnest($1::uuid[], $2::text[]) AS n (institution_id, subject) CROSS
+    JOIN LATERAL (SELECT a.id,
+        a.entry_subject FROM approval_subjects AS s JOIN approvals AS a ON a.institution_id = s.institution_id AND a.id = s.approval_id WHERE s.institution_id = n.institution_id AND s.subject = n.subject UNION SELECT a.id, a.entry_subject FROM journal_entries AS e JOIN approvals AS a ON a.institution_id = e.institution_id AND a.executed > 0 AND a.executed <= e.sequence AND a.executed > e.sequence - 1000 AND a.executed + a.entries > e.sequence WHERE e.institution_id = n.institution_id AND e.subject = n.subject AND e.kind = 'POSITION_CREATED') AS about
+    WHERE t.institution_id = n.institution_id AND t.private IS NOT NULL AND t.id = about.id;
+
 -- Commit
 COMMIT;
 
@@ -545,7 +700,7 @@ COMMIT;
 ROLLBACK;
 
 -- Position, Key and their like on PostgreSQL, before they count on what is remembered
-SELECT institution_id, sequence, last_at, lost_sequence, closed_sequence
+SELECT institution_id, sequence, last_at, lost_sequence, closed_sequence, rules_sequence, pending_approvals
     FROM journal_heads
     WHERE institution_id = ANY ($1::uuid[]);
 
@@ -807,7 +962,7 @@ SELECT COALESCE(MAX(version_id), 0)
 
 -- KeyByHash
 SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
-        expires_at, revoked_at, rotated_to, version
+        expires_at, revoked_at, rotated_to, version, created_by, origin
     FROM api_keys
     WHERE hash IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
         $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40,
@@ -821,7 +976,7 @@ SELECT institution_id, id, last_used_at, last_used_from
 
 -- ExpiringKeys
 SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
-        expires_at, revoked_at, rotated_to, version
+        expires_at, revoked_at, rotated_to, version, created_by, origin
     FROM api_keys
     WHERE revoked_at IS NULL AND expires_at IS NOT NULL AND expires_at > $1 AND expires_at <= $2
     ORDER BY expires_at LIMIT $3;
@@ -925,6 +1080,33 @@ SELECT currency, decimals, funded, released, refunded
     FROM positions
     WHERE institution_id = $1 AND holder_reference = $2;
 
+-- DueApprovals
+SELECT institution_id, id
+    FROM approvals
+    WHERE expires_at <= $1 AND status = 'PENDING'
+    ORDER BY expires_at LIMIT $2;
+
+-- CountOrphanSubjects
+SELECT count(*)
+    FROM approval_subjects AS s
+    WHERE institution_id = $1
+        AND NOT EXISTS (SELECT 1 FROM approvals AS a WHERE a.institution_id = s.institution_id
+        AND a.id = s.approval_id);
+
+-- SubjectRows
+SELECT institution_id, approval_id, number, subject, permission, currency, decimals, amount, holds
+    FROM approval_subjects
+    WHERE institution_id = $1 AND approval_id = $2
+    ORDER BY number;
+
+-- MovesRows
+SELECT institution_id, of_actor, hours
+    FROM recent_moves
+    WHERE institution_id = $1;
+
+-- PendingApprovals
+SELECT (SELECT count(*) FROM (SELECT expires_at FROM approvals WHERE status = 'PENDING' ORDER BY expires_at LIMIT $1) AS counted), (SELECT created_at FROM approvals WHERE status = 'PENDING' ORDER BY created_at LIMIT 1), (SELECT expires_at FROM approvals WHERE status = 'PENDING' ORDER BY expires_at LIMIT 1);
+
 -- WithEvents; Positions, with events
 SELECT body, private
     FROM journal_entries
@@ -975,7 +1157,7 @@ SELECT COUNT(*)
     WHERE lost_sequence > 0;
 
 -- HaltedJournals
-SELECT institution_id, sequence, last_at, lost_sequence, closed_sequence
+SELECT institution_id, sequence, last_at, lost_sequence, closed_sequence, rules_sequence, pending_approvals
     FROM journal_heads
     WHERE lost_sequence > 0 AND institution_id > $1
     ORDER BY institution_id LIMIT $2;
@@ -1120,6 +1302,30 @@ SELECT institution_id
     WHERE institution_id > $1
     ORDER BY institution_id LIMIT 1;
 
+-- NextTenant
+SELECT institution_id
+    FROM approval_rules
+    WHERE institution_id > $1
+    ORDER BY institution_id LIMIT 1;
+
+-- NextTenant
+SELECT institution_id
+    FROM approvals
+    WHERE institution_id > $1
+    ORDER BY institution_id LIMIT 1;
+
+-- NextTenant
+SELECT institution_id
+    FROM approval_subjects
+    WHERE institution_id > $1
+    ORDER BY institution_id LIMIT 1;
+
+-- NextTenant
+SELECT institution_id
+    FROM recent_moves
+    WHERE institution_id > $1
+    ORDER BY institution_id LIMIT 1;
+
 -- TablesOfNobody
 SELECT institution_id
     FROM journal_heads
@@ -1190,6 +1396,26 @@ SELECT institution_id
     FROM erasures
     WHERE institution_id <= $1 LIMIT 1;
 
+-- TablesOfNobody
+SELECT institution_id
+    FROM approval_rules
+    WHERE institution_id <= $1 LIMIT 1;
+
+-- TablesOfNobody
+SELECT institution_id
+    FROM approvals
+    WHERE institution_id <= $1 LIMIT 1;
+
+-- TablesOfNobody
+SELECT institution_id
+    FROM approval_subjects
+    WHERE institution_id <= $1 LIMIT 1;
+
+-- TablesOfNobody
+SELECT institution_id
+    FROM recent_moves
+    WHERE institution_id <= $1 LIMIT 1;
+
 -- EachTile
 SELECT level, number, CAST(length(hashes) AS bigint)
     FROM journal_tiles
@@ -1251,13 +1477,13 @@ DELETE
     FROM unfinished_copies;
 
 -- CopyFrom
-SELECT institution_id, sequence, last_at, lost_sequence, closed_sequence
+SELECT institution_id, sequence, last_at, lost_sequence, closed_sequence, rules_sequence, pending_approvals
     FROM journal_heads
     ORDER BY institution_id;
 
 -- BookTables, rows of api_keys
 SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
-        expires_at, revoked_at, rotated_to, version
+        expires_at, revoked_at, rotated_to, version, created_by, origin
     FROM api_keys
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 257;
@@ -1269,7 +1495,7 @@ SELECT id
 
 -- BookTables, rows of api_keys after a cursor
 SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
-        expires_at, revoked_at, rotated_to, version
+        expires_at, revoked_at, rotated_to, version, created_by, origin
     FROM api_keys
     WHERE institution_id = $1 AND id > $2
     ORDER BY id ASC LIMIT 257;
@@ -1365,6 +1591,25 @@ SELECT institution_id, id, erased, open, retained, retained_until, complete, cre
     WHERE institution_id = $1 AND id > $2
     ORDER BY id ASC LIMIT 257;
 
+-- BookTables, rows of approvals
+SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
+        refusal, expires_at, created_at, updated_at
+    FROM approvals
+    WHERE institution_id = $1
+    ORDER BY id ASC LIMIT 257;
+
+-- BookTables, rows of approvals
+SELECT id
+    FROM approvals
+    WHERE institution_id = $1 AND id <= $2 LIMIT 1;
+
+-- BookTables, rows of approvals after a cursor
+SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
+        refusal, expires_at, created_at, updated_at
+    FROM approvals
+    WHERE institution_id = $1 AND id > $2
+    ORDER BY id ASC LIMIT 257;
+
 -- Institutions
 SELECT id, name, regions, verticals, created_at, version, closed_at
     FROM institutions
@@ -1390,35 +1635,35 @@ SELECT id, name, regions, verticals, created_at, version, closed_at
 
 -- Keys
 SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
-        expires_at, revoked_at, rotated_to, version
+        expires_at, revoked_at, rotated_to, version, created_by, origin
     FROM api_keys
     WHERE institution_id = $1 AND revoked_at IS NULL
     ORDER BY id ASC LIMIT 101;
 
 -- Keys, after a cursor
 SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
-        expires_at, revoked_at, rotated_to, version
+        expires_at, revoked_at, rotated_to, version, created_by, origin
     FROM api_keys
     WHERE institution_id = $1 AND revoked_at IS NULL AND id > $2
     ORDER BY id ASC LIMIT 101;
 
 -- Keys, before a cursor
 SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
-        expires_at, revoked_at, rotated_to, version
+        expires_at, revoked_at, rotated_to, version, created_by, origin
     FROM api_keys
     WHERE institution_id = $1 AND revoked_at IS NULL AND id < $2
     ORDER BY id DESC LIMIT 101;
 
 -- Keys, of a period
 SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
-        expires_at, revoked_at, rotated_to, version
+        expires_at, revoked_at, rotated_to, version, created_by, origin
     FROM api_keys
     WHERE institution_id = $1 AND revoked_at IS NULL AND id >= $2 AND id < $3
     ORDER BY id ASC LIMIT 101;
 
 -- Keys, also revoked ones
 SELECT institution_id, id, label, owner, role, permissions, restriction, allowed_networks, hash, created_at,
-        expires_at, revoked_at, rotated_to, version
+        expires_at, revoked_at, rotated_to, version, created_by, origin
     FROM api_keys
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 101;
@@ -1782,6 +2027,103 @@ SELECT body, private
     FROM journal_entries
     WHERE institution_id = $1 AND sequence >= $2 AND sequence < $3
     ORDER BY sequence ASC LIMIT 101;
+
+-- Approvals
+SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
+        refusal, expires_at, created_at, updated_at
+    FROM approvals
+    WHERE institution_id = $1
+    ORDER BY id ASC LIMIT 101;
+
+-- Approvals, after a cursor
+SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
+        refusal, expires_at, created_at, updated_at
+    FROM approvals
+    WHERE institution_id = $1 AND id > $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Approvals, before a cursor
+SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
+        refusal, expires_at, created_at, updated_at
+    FROM approvals
+    WHERE institution_id = $1 AND id < $2
+    ORDER BY id DESC LIMIT 101;
+
+-- Approvals, on a subject
+SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
+        refusal, expires_at, created_at, updated_at
+    FROM (SELECT approval_id FROM approval_subjects AS s WHERE institution_id = $1 AND subject = $2
+        AND NOT EXISTS (SELECT 1 FROM approval_subjects AS e WHERE e.institution_id = s.institution_id
+        AND e.subject = s.subject AND e.approval_id = s.approval_id AND e.number < s.number)) AS about
+    JOIN approvals ON id = approval_id
+    WHERE institution_id = $3
+    ORDER BY approval_id ASC LIMIT 101;
+
+-- Approvals, on a subject, after a cursor
+SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
+        refusal, expires_at, created_at, updated_at
+    FROM (SELECT approval_id FROM approval_subjects AS s WHERE institution_id = $1 AND subject = $2
+        AND NOT EXISTS (SELECT 1 FROM approval_subjects AS e WHERE e.institution_id = s.institution_id
+        AND e.subject = s.subject AND e.approval_id = s.approval_id AND e.number < s.number)) AS about
+    JOIN approvals ON id = approval_id
+    WHERE institution_id = $3 AND approval_id > $4
+    ORDER BY approval_id ASC LIMIT 101;
+
+-- Approvals, on a subject, before a cursor
+SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
+        refusal, expires_at, created_at, updated_at
+    FROM (SELECT approval_id FROM approval_subjects AS s WHERE institution_id = $1 AND subject = $2
+        AND NOT EXISTS (SELECT 1 FROM approval_subjects AS e WHERE e.institution_id = s.institution_id
+        AND e.subject = s.subject AND e.approval_id = s.approval_id AND e.number < s.number)) AS about
+    JOIN approvals ON id = approval_id
+    WHERE institution_id = $3 AND approval_id < $4
+    ORDER BY approval_id DESC LIMIT 101;
+
+-- Approvals, of a period
+SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
+        refusal, expires_at, created_at, updated_at
+    FROM approvals
+    WHERE institution_id = $1 AND id >= $2 AND id < $3
+    ORDER BY id ASC LIMIT 101;
+
+-- Approvals, on a subject, of a period
+SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
+        refusal, expires_at, created_at, updated_at
+    FROM (SELECT approval_id FROM approval_subjects AS s WHERE institution_id = $1 AND subject = $2
+        AND NOT EXISTS (SELECT 1 FROM approval_subjects AS e WHERE e.institution_id = s.institution_id
+        AND e.subject = s.subject AND e.approval_id = s.approval_id AND e.number < s.number)) AS about
+    JOIN approvals ON id = approval_id
+    WHERE institution_id = $3 AND approval_id >= $4 AND approval_id < $5
+    ORDER BY approval_id ASC LIMIT 101;
+
+-- Approvals, on a subject, of a status
+SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
+        refusal, expires_at, created_at, updated_at
+    FROM (SELECT approval_id FROM approval_subjects AS s WHERE institution_id = $1 AND subject = $2
+        AND NOT EXISTS (SELECT 1 FROM approval_subjects AS e WHERE e.institution_id = s.institution_id
+        AND e.subject = s.subject AND e.approval_id = s.approval_id AND e.number < s.number)) AS about
+    JOIN approvals ON id = approval_id
+    WHERE institution_id = $3 AND status = $4
+    ORDER BY approval_id ASC LIMIT 101;
+
+-- Approvals, of a status
+SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
+        refusal, expires_at, created_at, updated_at
+    FROM approvals
+    WHERE institution_id = $1 AND status = $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Approvals, of some statuses
+SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
+        refusal, expires_at, created_at, updated_at
+    FROM (SELECT * FROM (SELECT institution_id, id, version, status, entry_subject, maker, request, private,
+        given, executed, entries, refusal, expires_at, created_at,
+        updated_at FROM approvals WHERE institution_id = $1
+        AND status = $2 ORDER BY id ASC LIMIT 101) AS list_1 UNION ALL SELECT * FROM (SELECT institution_id,
+        id, version, status, entry_subject, maker, request, private, given, executed, entries, refusal,
+        expires_at, created_at, updated_at FROM approvals WHERE institution_id = $1
+        AND status = $3 ORDER BY id ASC LIMIT 101) AS list_2) AS lists
+    ORDER BY id ASC LIMIT 101;
 
 -- Erasures
 SELECT institution_id, id, erased, open, retained, retained_until, complete, created_at
