@@ -135,9 +135,9 @@ func (i *installation) answersRunbooks(t *testing.T, chosen func(query string) b
 
 // bank is an institution that an installation has.
 type bank struct {
-	// admin is the key of an admin, keys is where its keys are made.
-	admin, keys     string
-	template, asset string
+	// admin is the key of an admin, home is the path of the institution, keys is where its keys are made.
+	admin, home, keys string
+	template, asset   string
 }
 
 // assetNamed is the body of a request for an asset.
@@ -148,14 +148,25 @@ func (b bank) assetNamed(label string) string {
 // newBank makes an institution. The root key comes from here for the first time: that is told.
 func (i *installation) newBank(t *testing.T) bank {
 	institution := i.post(t, "", "/institutions", `{"name": "Meridian Bank", "regions": ["US"]}`)["id"].(string)
+	home := "/institutions/" + institution
 	i.run(t, breakage{name: "the root key is used", told: []string{"ticket EscrowGridRootKeyNewAddress"}})
 
-	b := bank{keys: "/institutions/" + institution + "/api-keys"}
+	b := bank{home: home, keys: home + "/api-keys"}
 	b.admin = i.post(t, "", b.keys, `{"label": "bank", "role": "admin"}`)["apiKey"].(string)
 	b.template = i.post(t, b.admin, "/asset-templates", `{"code": "CONSTR_ESCROW", "name": "Escrow", "vertical": "CONSTRUCTION",
 		"region": "US", "config": {"currency": "USD"}}`)["id"].(string)
 	b.asset = i.post(t, b.admin, "/assets", b.assetNamed("Harbour Tower"))["id"].(string)
 	return b
+}
+
+// ruleRoles has a bank set its own roles with the approval of somebody else, for which it has an hour.
+func (i *installation) ruleRoles(t *testing.T, b bank) {
+	i.post(t, "", b.keys, `{"label": "checks", "role": "approver"}`)
+	rules := `{"rules": [{"id": "roles", "on": ["roles.manage"], "require": [{"role": "approver", "count": 1}], "expiresIn": "1h"}]}`
+	status, answer := i.send(t, call{key: b.admin, method: http.MethodPut, path: b.home + "/approval-rules", body: rules})
+	if status != http.StatusOK {
+		t.Fatalf("the rules are set with %d %v", status, answer)
+	}
 }
 
 // What a database and servers do that are slow, or are not there, is told to whom it concerns,
@@ -245,7 +256,8 @@ func TestAlertsArrive(t *testing.T) { //nolint:tparallel // One installation is 
 	wrongBatch := `{"items": [{}` + strings.Repeat(`, {"assetId": "ast_1", "holderReference": "ACME", "currency": "USD", "amount": "10.00"}`, 999) + `]`
 	var busy sync.WaitGroup
 	var idle atomic.Bool
-	elsewhere := 0
+	elsewhere, broken, asked := 0, 0, ""
+	i.ruleRoles(t, meridian)
 
 	for _, b := range []breakage{
 		{
@@ -340,6 +352,30 @@ func TestAlertsArrive(t *testing.T) { //nolint:tparallel // One installation is 
 				key := i.post(t, "", meridian.keys, `{"label": "to be revoked", "role": "read_only"}`)["id"].(string)
 				i.post(t, "", meridian.keys+"/"+key+"/revoke", "")
 			},
+		},
+		{
+			name: "the operator breaks the glass",
+			told: []string{"ticket EscrowGridGlassBroken"},
+			breaks: func(t *testing.T) {
+				broken++
+				permissions := []string{`[]`, `["positions.read"]`}[broken%2]
+				role := `{"permissions": ` + permissions + `, "breakGlass": {"reason": "all are away"}}`
+				if status, answer := i.send(t, call{method: http.MethodPut, path: meridian.home + "/roles/clerk", body: role}); status != http.StatusOK {
+					t.Fatalf("the role is set with %d %v", status, answer)
+				}
+			},
+		},
+		{
+			name: "nobody approves",
+			told: []string{"ticket EscrowGridApprovalExpiring"},
+			breaks: once(func(t *testing.T) {
+				status, answer := i.send(t, call{key: meridian.admin, method: http.MethodPut, path: meridian.home + "/roles/teller", body: `{"permissions": []}`})
+				if status != http.StatusAccepted {
+					t.Fatalf("the role is set with %d %v", status, answer)
+				}
+				asked = "/approvals/" + answer["id"].(string)
+			}),
+			mends: func(t *testing.T) { i.post(t, meridian.admin, asked+"/withdraw", "") },
 		},
 		{
 			name: "a row is changed past the servers",

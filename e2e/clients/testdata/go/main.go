@@ -39,8 +39,9 @@ func tell(ctx context.Context) (err error) {
 	}()
 
 	institution, bank := makeInstitution(ctx)
+	asset := makeAsset(ctx, bank)
 	claim := api.CreatePosition{
-		AssetId:         makeAsset(ctx, bank),
+		AssetId:         asset,
 		HolderReference: "ACME-4711",
 		Currency:        "USD",
 		Amount:          "1000.00",
@@ -54,6 +55,8 @@ func tell(ctx context.Context) (err error) {
 	problem := done(refused.ApplicationproblemJSON422, refused.Body)
 	expect("the code of an error", problem.Code, "invalid_input")
 	expect("the field of an error", (*problem.Errors)[0].Field, "amount")
+
+	releaseWithApproval(ctx, institution, asset, bank)
 	return nil
 }
 
@@ -64,12 +67,18 @@ func makeInstitution(ctx context.Context) (id string, bank *api.ClientWithRespon
 		Name: "First Builders Bank", Regions: []api.Region{"US"},
 	}))
 	id = done(made.JSON201, made.Body).Id
-	key := must(root.CreateApiKeyWithResponse(ctx, id, nil, api.CreateApiKey{Label: "payments", Role: new("admin")}))
 
-	bank = must(clientOf(done(key.JSON201, key.Body).ApiKey))
+	bank = clientOfNew(ctx, id, api.CreateApiKey{Label: "payments", Role: new("admin")})
 	keys := must(bank.ListApiKeysWithResponse(ctx, id, &api.ListApiKeysParams{IncludeRevoked: new(true)}))
 	expect("the number of keys", len(done(keys.JSON200, keys.Body).Data), 1)
 	return id, bank
+}
+
+// clientOfNew makes a key of an institution, as the operator, and a client that acts with it.
+func clientOfNew(ctx context.Context, institution string, key api.CreateApiKey) *api.ClientWithResponses {
+	root := must(clientOf(os.Getenv("ROOT_API_KEY")))
+	made := must(root.CreateApiKeyWithResponse(ctx, institution, nil, key))
+	return must(clientOf(done(made.JSON201, made.Body).ApiKey))
 }
 
 // makeAsset makes an asset, of a template of its own.
@@ -121,6 +130,41 @@ func readBack(ctx context.Context, institution string, bank *api.ClientWithRespo
 		amounts = append(amounts, movement.Amount)
 	}
 	expect("what moved", amounts, []string{"1000.00", "250.00", "750.00"})
+}
+
+// releaseWithApproval releases money under a rule, so that another person has to approve it.
+func releaseWithApproval(ctx context.Context, institution, asset string, bank *api.ClientWithResponses) {
+	maker := clientOfNew(ctx, institution, api.CreateApiKey{
+		Label: "operations", Role: new("operator"), Owner: new("E-1041"),
+	})
+	checker := clientOfNew(ctx, institution, api.CreateApiKey{
+		Label: "checks", Role: new("approver"), Owner: new("E-2088"),
+	})
+	set := must(bank.SetApprovalRulesWithResponse(ctx, institution, nil, api.SetApprovalRules{Rules: []api.RuleBody{{
+		Id:        "large-releases",
+		On:        []api.RuleBodyOn{"positions.release"},
+		When:      &api.RuleWhenBody{AmountFrom: &map[string]string{"USD": "5000"}},
+		Require:   []api.RequirementBody{{Role: "approver", Count: 1}},
+		ExpiresIn: new("72h"),
+	}}}))
+	expect("the version of the rules", done(set.JSON200, set.Body).Version, int64(1))
+
+	created := must(maker.CreatePositionWithResponse(ctx, nil, api.CreatePosition{
+		AssetId: asset, HolderReference: "ACME-4713", Currency: "USD", Amount: "9000.00",
+	}))
+	id := done(created.JSON201, created.Body).Id
+	funded := must(maker.TransitionPositionWithResponse(ctx, id, nil, api.TransitionPosition{ToState: "FUNDED"}))
+	done(funded.JSON200, funded.Body)
+
+	asked := must(maker.TransitionPositionWithResponse(ctx, id, nil, api.TransitionPosition{ToState: "RELEASED"}))
+	approval := done(asked.JSON202, asked.Body)
+	inbox := must(checker.GetInboxWithResponse(ctx, nil))
+	expect("what the checker finds", done(inbox.JSON200, inbox.Body).Data[0].Id, approval.Id)
+	decided := must(checker.ApproveWithResponse(ctx, approval.Id, nil, api.Approve{Digest: approval.Digest}))
+	expect("the status of the approval", done(decided.JSON200, decided.Body).Status, api.ApprovalStatus("EXECUTED"))
+
+	position := must(bank.GetPositionWithResponse(ctx, id, nil))
+	expect("the state after the approval", done(position.JSON200, position.Body).State, api.State("RELEASED"))
 }
 
 func must[T any](value T, err error) T {

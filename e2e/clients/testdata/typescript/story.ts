@@ -30,19 +30,30 @@ function expect(what: string, got: unknown, want: unknown) {
   }
 }
 
-// The operator makes an institution and its key.
+// carriedOut returns what a command has made: it has not become an approval, which waits for
+// others.
+function carriedOut<T extends object>(answer: T): Exclude<T, Schemas["Approval"]> {
+  if ("digest" in answer) {
+    throw new Error(`this waits for approvals: ${JSON.stringify(answer)}`);
+  }
+  return answer as Exclude<T, Schemas["Approval"]>;
+}
+
+// The operator makes an institution and its keys, each with its secret: none of this is a dry run.
 const root = clientOf(process.env.ROOT_API_KEY);
 const institution = done(
   await root.POST("/institutions", { body: { name: "First Builders Bank", regions: ["US"] } }),
 );
 const ofInstitution = { path: { id: institution.id } };
-const key = done(
-  await root.POST("/institutions/{id}/api-keys", {
-    params: ofInstitution,
-    body: { label: "payments service", role: "admin" },
-  }),
-);
-const bank = clientOf(key.apiKey);
+async function clientOfNew(body: Schemas["CreateApiKey"]) {
+  const answer = await root.POST("/institutions/{id}/api-keys", { params: ofInstitution, body });
+  const key = carriedOut(done(answer));
+  if (!("apiKey" in key)) {
+    throw new Error(`this key has no secret: ${JSON.stringify(key)}`);
+  }
+  return clientOf(key.apiKey);
+}
+const bank = await clientOfNew({ label: "payments service", role: "admin" });
 const keys = done(
   await bank.GET("/institutions/{id}/api-keys", {
     params: { ...ofInstitution, query: { includeRevoked: true } },
@@ -71,7 +82,7 @@ const created = await bank.POST("/positions", {
   params: { header: { "Idempotency-Key": "claim-4711" } },
   body: { assetId: asset.id, holderReference: "ACME-4711", currency: "USD", amount: "1000.00" },
 });
-const position: Schemas["Position"] = done(created);
+const position: Schemas["Position"] = carriedOut(done(created));
 expect("the version", created.response.headers.get("ETag"), '"1"');
 const steps: Schemas["TransitionPosition"][] = [
   { toState: "FUNDED" },
@@ -81,7 +92,7 @@ const steps: Schemas["TransitionPosition"][] = [
 const held: string[] = [];
 for (const body of steps) {
   const params = { path: { id: position.id } };
-  held.push(done(await bank.POST("/positions/{id}/transition", { params, body })).held);
+  held.push(carriedOut(done(await bank.POST("/positions/{id}/transition", { params, body }))).held);
 }
 expect("what is held after each step", held, ["1000.00", "750.00", "0.00"]);
 
@@ -105,3 +116,55 @@ const refused = await bank.POST("/positions", {
 expect("the status of an error", refused.response.status, 422);
 expect("the code of an error", refused.error?.code, "invalid_input");
 expect("the fields of an error", refused.error?.errors?.map((fault) => fault.field), ["amount"]);
+
+// What meets a rule waits for another person.
+const maker = await clientOfNew({ label: "operations", role: "operator", owner: "E-1041" });
+const checker = await clientOfNew({ label: "checks", role: "approver", owner: "E-2088" });
+const rules = carriedOut(
+  done(
+    await bank.PUT("/institutions/{id}/approval-rules", {
+      params: ofInstitution,
+      body: {
+        rules: [
+          {
+            id: "large-releases",
+            on: ["positions.release"],
+            when: { amountFrom: { USD: "5000" } },
+            require: [{ role: "approver", count: 1 }],
+            expiresIn: "72h",
+          },
+        ],
+      },
+    }),
+  ),
+);
+expect("the permissions of the rule", rules.rules[0]?.on, ["positions.release"]);
+const large = carriedOut(
+  done(
+    await maker.POST("/positions", {
+      body: { assetId: asset.id, holderReference: "ACME-4713", currency: "USD", amount: "9000.00" },
+    }),
+  ),
+);
+const ofLarge = { path: { id: large.id } };
+await maker.POST("/positions/{id}/transition", { params: ofLarge, body: { toState: "FUNDED" } });
+const asked = await maker.POST("/positions/{id}/transition", {
+  params: ofLarge,
+  body: { toState: "RELEASED" },
+});
+expect("the status of what waits", asked.response.status, 202);
+const approval = done(asked);
+if (!("digest" in approval)) {
+  throw new Error(`the release did not wait: ${JSON.stringify(approval)}`);
+}
+const inbox = done(await checker.GET("/me/inbox", {}));
+expect("the checker's inbox", inbox.data.map((one) => one.id), [approval.id]);
+const decided = done(
+  await checker.POST("/approvals/{id}/approve", {
+    params: { path: { id: approval.id } },
+    body: { digest: approval.digest },
+  }),
+);
+expect("the status of the approval", decided.status, "EXECUTED");
+const released = done(await bank.GET("/positions/{id}", { params: ofLarge }));
+expect("the state after the approval", released.state, "RELEASED");
