@@ -87,6 +87,7 @@ type demonstration struct {
 type answer struct {
 	ID     string `json:"id"`
 	APIKey string `json:"apiKey"`
+	Digest string `json:"digest"`
 }
 
 // show takes all the steps, and then prints what the reader can try next.
@@ -115,6 +116,10 @@ func (d *demonstration) show() error {
 
 	// Its end is final, so the examples of the document get another one, which is funded.
 	ids.Position, ids.Erasure = d.moreForExamples(ids.Institution, claim)
+
+	// Nobody moves much alone. The second of two approvals is left to the reader.
+	approval, checker := d.askTwoPeople(ids)
+	ids.Approval, ids.Digest = approval.ID, approval.Digest
 	d.examples(ids)
 	if d.err != nil {
 		return d.err
@@ -133,8 +138,16 @@ export ASSET_ID=%[3]s
 
 curl -s -H "X-API-KEY: $API_KEY" "$API_URL/positions?include=events"
 
+One approval is missing. The second checker gives it, and so the release is carried out:
+
+export CHECKER_KEY=%[5]s
+
+curl -s -H "X-API-KEY: $CHECKER_KEY" "$API_URL/me/inbox"
+curl -s -H "X-API-KEY: $CHECKER_KEY" -H 'Content-Type: application/json' "$API_URL/approvals/%[6]s/approve" \
+  -d '{"digest": "%[7]s"}'
+
 Serving until Ctrl-C.
-`, d.url, d.apiKey, ids.Asset, d.operator)
+`, d.url, d.apiKey, ids.Asset, d.operator, checker, ids.Approval, ids.Digest)
 	return nil
 }
 
@@ -158,11 +171,42 @@ func (d *demonstration) makeAsset() httpapi.ExampleIDs {
 	return httpapi.ExampleIDs{Institution: institution.ID, Key: key.ID, Template: template.ID, Asset: asset.ID}
 }
 
+// askTwoPeople asks for a release that takes two other people, of whom the first approves it. It returns the
+// approval, and the key of the second.
+func (d *demonstration) askTwoPeople(ids httpapi.ExampleIDs) (approval answer, second string) {
+	admin := d.apiKey
+	defer func() { d.apiKey = admin }()
+	d.apiKey = "" // That of the operator.
+	keys := "/institutions/" + ids.Institution + "/api-keys"
+	first := d.step("The operator creates keys for two people, who check what others do", http.MethodPost, keys,
+		`{"label": "first checker", "role": "approver", "owner": "E-2088"}`, http.StatusCreated)
+	second = d.step("The second of them", http.MethodPost, keys,
+		`{"label": "second checker", "role": "approver", "owner": "E-3107"}`, http.StatusCreated).APIKey
+
+	d.apiKey = admin
+	d.step("The institution's rule: from 5000 dollars on, a release takes two of them", http.MethodPut,
+		"/institutions/"+ids.Institution+"/approval-rules",
+		`{"rules": [{"id": "large-releases", "on": ["positions.release"], "when": {"amountFrom": {"USD": "5000"}}, `+
+			`"require": [{"role": "approver", "count": 2}], "expiresIn": "72h"}]}`, http.StatusOK)
+	large := d.step("A large position", http.MethodPost, "/positions", fmt.Sprintf(
+		`{"assetId": %q, "holderReference": "ACME-4713", "currency": "USD", "amount": "9000.00"}`, ids.Asset),
+		http.StatusCreated)
+	transition := "/positions/" + large.ID + "/transition"
+	d.step("Its money is paid in", http.MethodPost, transition, `{"toState": "FUNDED"}`, http.StatusOK)
+	approval = d.step("Its release is not carried out, but waits for two approvals", http.MethodPost, transition,
+		`{"toState": "RELEASED", "reason": "handed over"}`, http.StatusAccepted)
+
+	d.apiKey = first.APIKey
+	d.step("The first checker has seen what is asked for, and signs it by its digest", http.MethodPost,
+		"/approvals/"+approval.ID+"/approve", fmt.Sprintf(`{"digest": %q}`, approval.Digest), http.StatusOK)
+	return approval, second
+}
+
 // moreForExamples makes a position and funds it, a role, and an erasure of nothing, without a word.
 func (d *demonstration) moreForExamples(institutionID, claim string) (positionID, erasureID string) {
-	shown := d.out
+	shown, steps := d.out, d.steps
 	d.out = io.Discard
-	defer func() { d.out = shown }()
+	defer func() { d.out, d.steps = shown, steps }()
 
 	position := d.step("", http.MethodPost, "/positions", claim, http.StatusCreated)
 	d.step("", http.MethodPost, "/positions/"+position.ID+"/transition", `{"toState": "FUNDED"}`, http.StatusOK)

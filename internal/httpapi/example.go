@@ -20,6 +20,8 @@ const (
 	exampleApproval    = "apr" + exampleID
 	exampleUser        = "usr" + exampleID
 	exampleSession     = "ses" + exampleID
+
+	exampleDigest = "0000000000000000000000000000000000000000000000000000000000000000"
 )
 
 const (
@@ -38,7 +40,7 @@ const (
 	setApprovalRulesExample = `{"rules": [{"id": "large-releases", "on": ["positions.release"], ` +
 		`"when": {"amountFrom": {"USD": "50000"}, "window": "24h"}, "require": [{"role": "admin", "count": 1}], ` +
 		`"expiresIn": "72h"}]}`
-	approveExample = `{"digest": "0000000000000000000000000000000000000000000000000000000000000000", ` +
+	approveExample = `{"digest": "` + exampleDigest + `", ` +
 		`"comment": "Checked against the architect's report"}`
 	rejectExample = `{"comment": "The invoice was paid before"}`
 
@@ -67,8 +69,8 @@ const (
 	createErasureExample = `{"holderReference": "ACME-4711", "dryRun": true}`
 )
 
-// ExampleIDs are the ids of resources of one institution.
-type ExampleIDs struct{ Institution, Key, Template, Asset, Position, Erasure string }
+// ExampleIDs are the ids of resources of one institution, and the digest of what the approval is about.
+type ExampleIDs struct{ Institution, Key, Template, Asset, Position, Erasure, Approval, Digest string }
 
 // NameInExamples lets the examples of the document name these resources from now on, so that
 // they work as they are sent.
@@ -80,6 +82,8 @@ func (a *API) NameInExamples(ids ExampleIDs) {
 		exampleAsset, ids.Asset,
 		examplePosition, ids.Position,
 		exampleErasure, ids.Erasure,
+		exampleApproval, ids.Approval,
+		exampleDigest, ids.Digest,
 	).Replace(string(*a.document.Load()))
 	a.document.Store(new([]byte(named)))
 }

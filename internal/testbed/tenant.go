@@ -121,7 +121,7 @@ func (s *Server) AskCheckers(ctx context.Context, tenants []Tenant) error {
 }
 
 // KeyIDs are the ids of the keys that a test's institution was given.
-func (t Tenant) KeyIDs() []string {
+func (t *Tenant) KeyIDs() []string {
 	if t.CheckerID == "" {
 		return []string{t.KeyID}
 	}
