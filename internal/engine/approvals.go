@@ -64,14 +64,6 @@ type ApprovalSieve struct {
 	BreakGlass bool
 }
 
-// ApprovalsFor returns a page of the pending approvals that the actor of a request could approve now; see
-// SievedApprovals.
-func (e *Engine) ApprovalsFor(
-	ctx context.Context, request escrow.Request, page escrow.PageRequest,
-) (escrow.Page[escrow.Approval], error) {
-	return e.SievedApprovals(ctx, request, escrow.ApprovalFilter{}, ApprovalSieve{ForActor: true}, page)
-}
-
 // SievedApprovals returns a page of the approvals of a filter that pass a sieve, in order of id. Through a sieve a
 // page looks at maxSieved at most: it can be short or empty, and goes on behind them. It counts nothing then.
 func (e *Engine) SievedApprovals(
@@ -203,25 +195,16 @@ func loadMissing[K comparable, V any](
 // how many wait.
 func (e *Engine) expireApprovals(ctx context.Context) {
 	e.every(ctx, e.config.ExpiryInterval, func(ctx context.Context) {
-		for more := true; more; {
-			more = false
-			due, err := e.store.DueApprovals(ctx, e.config.Now(), expiryPage)
-			e.metrics.approvals.due.Set(float64(len(due)))
-
-			if len(due) > 0 {
-				_, err = e.store.IfLeader(ctx, store.DutyApprovals, func(ctx context.Context) error {
-					err := e.expire(ctx, expiriesOf(due), e.metrics.approvals.expired)
-					more = err == nil && len(due) == expiryPage
-					return err
-				})
-			}
-			e.dutyFailed(dutyApprovals, err)
-		}
+		expireAll(ctx, e, expiring[escrow.DueApproval]{
+			lease: store.DutyApprovals, duty: dutyApprovals,
+			find: e.store.DueApprovals, requests: approvalExpiriesOf,
+			due: e.metrics.approvals.due, expired: e.metrics.approvals.expired,
+		})
 		e.dutyFailed(dutyApprovals, e.countApprovals(ctx))
 	})
 }
 
-func expiriesOf(due []escrow.DueApproval) []escrow.Request {
+func approvalExpiriesOf(due []escrow.DueApproval) []escrow.Request {
 	requestID := "approval-expiry-" + rand.Text()
 	requests := make([]escrow.Request, len(due))
 	for i, approval := range due {

@@ -319,7 +319,7 @@ func TestApprovalsForSomebody(t *testing.T) {
 				var got []escrow.ApprovalID
 				page := escrow.PageRequest{Limit: limit}
 				for more := true; more; {
-					found := must(servers[1].ApprovalsFor(t.Context(), who.request, page))
+					found := must(servers[1].SievedApprovals(t.Context(), who.request, escrow.ApprovalFilter{}, engine.ApprovalSieve{ForActor: true}, page))
 					for _, a := range found.Items {
 						got = append(got, a.ID)
 					}

@@ -73,21 +73,41 @@ func (e *Engine) everyAndLast(ctx context.Context, interval time.Duration, work 
 // and while nothing is due nobody needs the duty.
 func (e *Engine) expirePositions(ctx context.Context) {
 	e.every(ctx, e.config.ExpiryInterval, func(ctx context.Context) {
-		for more := true; more; {
-			more = false
-			due, err := e.store.DuePositions(ctx, e.config.Now(), expiryPage)
-			e.metrics.due.Set(float64(len(due)))
-
-			if len(due) > 0 {
-				_, err = e.store.IfLeader(ctx, store.DutyExpiry, func(ctx context.Context) error {
-					err := e.expire(ctx, positionExpiriesOf(due), e.metrics.expired)
-					more = err == nil && len(due) == expiryPage
-					return err
-				})
-			}
-			e.dutyFailed(dutyExpiry, err)
-		}
+		expireAll(ctx, e, expiring[escrow.DuePosition]{
+			lease: store.DutyExpiry, duty: dutyExpiry,
+			find: e.store.DuePositions, requests: positionExpiriesOf,
+			due: e.metrics.due, expired: e.metrics.expired,
+		})
 	})
+}
+
+// expiring is what comes to an end by the clock: how it is found, as far as it is due, the requests that end it,
+// the duty that this is, and its metrics.
+type expiring[T any] struct {
+	lease    store.Duty
+	duty     string
+	find     func(ctx context.Context, now time.Time, limit int) ([]T, error)
+	requests func(due []T) []escrow.Request
+	due      prometheus.Gauge
+	expired  prometheus.Counter
+}
+
+// expireAll expires all that is due, page by page, if this process leads.
+func expireAll[T any](ctx context.Context, e *Engine, what expiring[T]) {
+	for more := true; more; {
+		more = false
+		due, err := what.find(ctx, e.config.Now(), expiryPage)
+		what.due.Set(float64(len(due)))
+
+		if len(due) > 0 {
+			_, err = e.store.IfLeader(ctx, what.lease, func(ctx context.Context) error {
+				err := e.expire(ctx, what.requests(due), what.expired)
+				more = err == nil && len(due) == expiryPage
+				return err
+			})
+		}
+		e.dutyFailed(what.duty, err)
+	}
 }
 
 func positionExpiriesOf(due []escrow.DuePosition) []escrow.Request {
