@@ -53,7 +53,7 @@ func isKept(kind Kind) bool {
 // must be told of it.
 func (a *ApprovalAudit) AsksForAssets() bool {
 	rules, _ := a.books.Rules.Get(a.books.institutionID)
-	return slices.ContainsFunc(rules.Rules, ApprovalRule.isOfAssets)
+	return rules.askForAssets()
 }
 
 // Next follows the next entry. Places are those of the assets that AuditPlaces names; they may be left out where

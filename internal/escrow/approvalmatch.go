@@ -125,11 +125,17 @@ func (r ApprovalRule) concerns(f ruleFacts) bool {
 		(when.Region == "" || when.Region == f.region)
 }
 
-func (r ApprovalRule) hasWindow() bool { return r.When.Window > 0 }
+// haveWindow reports whether one of the rules has a window.
+func (r ApprovalRules) haveWindow() bool {
+	return slices.ContainsFunc(r.Rules, func(rule ApprovalRule) bool { return rule.When.Window > 0 })
+}
 
-// isOfAssets reports whether the rule asks for what only an asset tells.
-func (r ApprovalRule) isOfAssets() bool {
-	return !r.When.TemplateID.IsZero() || !r.When.AssetID.IsZero() || r.When.Region != ""
+// askForAssets reports whether one of the rules asks for what only an asset tells.
+func (r ApprovalRules) askForAssets() bool {
+	return slices.ContainsFunc(r.Rules, func(rule ApprovalRule) bool {
+		when := rule.When
+		return !when.TemplateID.IsZero() || !when.AssetID.IsZero() || when.Region != ""
+	})
 }
 
 // checkPlaces refuses rules about a template or an asset that is not there, or that are about no asset at all:

@@ -1,7 +1,5 @@
 package escrow
 
-import "slices"
-
 // This file tells what is read to hold a request against approval rules, and to decide on an approval. Much
 // of that is known only once other rows are, so that a request is executed again with what it lacked. It
 // ends: each time a request asks for rows that the ones before have named, along chains of a bounded length.
@@ -40,7 +38,7 @@ func (b *Books) RulesHint() RulesHint {
 	rules, _ := b.Rules.Get(b.institutionID)
 	return RulesHint{
 		Rules:   b.Head.Rules != 0 || b.Head.Approvals != 0,
-		Windows: slices.ContainsFunc(rules.Rules, ApprovalRule.hasWindow),
+		Windows: rules.haveWindow(),
 		Pending: b.Head.Approvals != 0,
 	}
 }
@@ -94,7 +92,7 @@ func (b *Books) addLacking(r Request, needs *Needs) {
 		needs.Moves = append(needs.Moves, b.movesOf(r.Actor))
 	}
 	rules, _ := b.Rules.Get(b.institutionID)
-	if slices.ContainsFunc(rules.Rules, ApprovalRule.isOfAssets) {
+	if rules.askForAssets() {
 		b.addAssetsOf(r.Command, needs)
 	}
 }
@@ -126,10 +124,7 @@ func (b *Books) addLackingOfApproval(r Request, id ApprovalID, needs *Needs) {
 	if !ok || a.Status != ApprovalPending {
 		return
 	}
-	actors := append(a.approvers(), r.Actor, a.Maker)
-	needs.Keys = append(needs.Keys, b.keysBehind(actors...)...)
-	needs.Users = append(needs.Users, b.usersBehind(actors...)...)
-	needs.Provider, needs.Roles = true, true
+	needs.add(b.ApproverNeeds(r, a))
 
 	command, err := a.command()
 	if _, approves := r.Command.(ApproveApproval); !approves || err != nil {

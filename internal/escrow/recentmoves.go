@@ -90,7 +90,7 @@ func (b *Books) movesOf(a Actor) string {
 func (b *Books) noteMove(entry Entry, to State, step PositionEvent) {
 	moved := money.Money{Amount: step.Amount, Currency: step.Currency}
 	rules, _ := b.Rules.Get(b.institutionID)
-	if moved.Amount == 0 || entry.Actor == ActorSystem() || !slices.ContainsFunc(rules.Rules, ApprovalRule.hasWindow) {
+	if moved.Amount == 0 || entry.Actor == ActorSystem() || !rules.haveWindow() {
 		return
 	}
 	for _, of := range []string{b.movesOf(entry.Actor), movesOfInstitution} {
