@@ -63,8 +63,9 @@ func (d decoding) within(value jsontext.Value) decoding {
 // object reads an object member by member, each into the struct that has it; prefix is what the
 // paths of its members begin with.
 func (d decoding) object(prefix string, into ...reflect.Value) error {
-	for _, of := range into {
-		_ = fieldsOf(of.Type()) // It panics for a struct that cannot be read, whatever there is to read.
+	targets := make([]target, len(into))
+	for i, of := range into {
+		targets[i] = target{of, fieldsOf(of.Type())}
 	}
 	if _, err := d.ReadToken(); err != nil {
 		return err
@@ -81,7 +82,7 @@ func (d decoding) object(prefix string, into ...reflect.Value) error {
 			return err
 		}
 
-		field, of, known := fieldIn(into, member)
+		field, of, known := fieldIn(targets, member)
 		switch {
 		case !known:
 			d.report(prefix+shortened(member), "is not a known field")
@@ -98,11 +99,17 @@ func (d decoding) object(prefix string, into ...reflect.Value) error {
 	return err
 }
 
+// target is a struct that an object is read into, with its fields by the names of members.
+type target struct {
+	of     reflect.Value
+	fields map[string]bodyField
+}
+
 // fieldIn finds the struct that has a member.
-func fieldIn(structs []reflect.Value, member string) (field bodyField, of reflect.Value, known bool) {
-	for _, of := range structs {
-		if field, known := fieldsOf(of.Type())[member]; known {
-			return field, of, true
+func fieldIn(targets []target, member string) (field bodyField, of reflect.Value, known bool) {
+	for _, t := range targets {
+		if field, known := t.fields[member]; known {
+			return field, t.of, true
 		}
 	}
 	return field, of, false
