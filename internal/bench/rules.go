@@ -1,10 +1,6 @@
 package bench
 
-import (
-	"context"
-	"fmt"
-	"net/http"
-)
+import "context"
 
 // approvalRule is what an institution's approval rules ask before positions are funded, of amounts that
 // no benchmark moves.
@@ -50,28 +46,15 @@ func (b *bench) rules(ctx context.Context) error {
 
 // setRule sets a rule in all institutions, and makes the key that it asks for.
 func (s *subject) setRule(ctx context.Context, rule approvalRule) error {
-	type fields = map[string]any
-	when := fields{"amountFrom": fields{"USD": "1000000000000"}}
+	when := map[string]any{"amountFrom": map[string]any{"USD": "1000000000000"}}
 	if rule.window != "" {
 		when["window"] = rule.window
 	}
-	rules := fields{"rules": []fields{{
-		"id":        "large-amounts",
-		"on":        []string{"positions.fund", "positions.release"},
-		"when":      when,
-		"require":   []fields{{"role": "approver", "count": 1}},
-		"expiresIn": "72h",
-	}}}
+	on := []string{"positions.fund", "positions.release"}
 
-	server := s.servers[0]
 	for i := range s.tenants {
-		path := "/institutions/" + s.tenants[i].InstitutionID
-		key := fields{"label": "benchmark", "role": "approver"}
-		if err := server.Call(ctx, server.RootKey, http.MethodPost, path+"/api-keys", key, nil); err != nil {
-			return fmt.Errorf("make a key that approves: %w", err)
-		}
-		if err := server.Call(ctx, server.RootKey, http.MethodPut, path+"/approval-rules", rules, nil); err != nil {
-			return fmt.Errorf("set an approval rule: %w", err)
+		if err := s.tenants[i].AskChecker(ctx, s.servers[0], on, when); err != nil {
+			return err
 		}
 	}
 	return nil

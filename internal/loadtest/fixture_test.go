@@ -178,11 +178,9 @@ func (b *bank) transition(operation, position, state string) string {
 // askCheckers has releases wait for a checker.
 func (b *bank) askCheckers() {
 	b.t.Helper()
-	tenants := []testbed.Tenant{b.Tenant}
-	if err := b.AskCheckers(b.t.Context(), tenants); err != nil {
+	if err := b.Tenant.AskChecker(b.t.Context(), b.Server, []string{"positions.release"}, nil); err != nil {
 		b.t.Fatal(err)
 	}
-	b.Tenant = tenants[0]
 }
 
 // approve approves as the checker.

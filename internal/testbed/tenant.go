@@ -88,34 +88,35 @@ func (t *Tenant) create(ctx context.Context, s *Server, name string) error {
 	return err
 }
 
-// AskCheckers gives each of a test's institutions a checker, and the approval rule that a release waits for them.
-func (s *Server) AskCheckers(ctx context.Context, tenants []Tenant) error {
+// AskChecker gives a test's institution a checker, and the approval rule that commands of some permissions
+// wait for them, on some conditions; nil is on none.
+func (t *Tenant) AskChecker(ctx context.Context, s *Server, on []string, when map[string]any) error {
 	type fields = map[string]any
-	rules := fields{"rules": []fields{{
+	var created struct{ ID, APIKey string }
+	path := "/institutions/" + t.InstitutionID
+	err := s.Call(ctx, s.RootKey, http.MethodPost, path+"/api-keys", fields{
+		"label":     "load test, checker",
+		"role":      "approver",
+		"owner":     "load test, checker",
+		"expiresAt": time.Now().Add(keyLifetime).UTC().Format(time.RFC3339),
+	}, &created)
+	if err != nil {
+		return fmt.Errorf("create a checker for the test: %w", err)
+	}
+	t.CheckerID, t.CheckerKey = created.ID, created.APIKey
+
+	rule := fields{
 		"id":        "load-test",
-		"on":        []string{"positions.release"},
+		"on":        on,
 		"require":   []fields{{"role": "approver", "count": 1}},
 		"expiresIn": "24h",
-	}}}
-
-	for i := range tenants {
-		t := &tenants[i]
-		var created struct{ ID, APIKey string }
-		path := "/institutions/" + t.InstitutionID
-		err := s.Call(ctx, s.RootKey, http.MethodPost, path+"/api-keys", fields{
-			"label":     "load test, checker",
-			"role":      "approver",
-			"owner":     "load test, checker",
-			"expiresAt": time.Now().Add(keyLifetime).UTC().Format(time.RFC3339),
-		}, &created)
-		if err != nil {
-			return fmt.Errorf("create a checker for the test: %w", err)
-		}
-		t.CheckerID, t.CheckerKey = created.ID, created.APIKey
-
-		if err := s.Call(ctx, s.RootKey, http.MethodPut, path+"/approval-rules", rules, nil); err != nil {
-			return fmt.Errorf("set the approval rules of the test: %w", err)
-		}
+	}
+	if when != nil {
+		rule["when"] = when
+	}
+	rules := fields{"rules": []fields{rule}}
+	if err := s.Call(ctx, s.RootKey, http.MethodPut, path+"/approval-rules", rules, nil); err != nil {
+		return fmt.Errorf("set the approval rules of the test: %w", err)
 	}
 	return nil
 }
