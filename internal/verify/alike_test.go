@@ -104,16 +104,22 @@ func TestBothProgramsTakeEntriesOfPeopleForTheSame(t *testing.T) {
 				t.Fatalf("nothing is changed in %s", body)
 			}
 			path := signedBundle(t, key, example.Institution, changed, "escrowgrid.test/"+example.Institution.String(), same, same)
-			b := must(bundle.Open(t.Context(), path))
-			defer func() { _ = b.Close() }()
-			report := must(verify.Bundle(t.Context(), b, verify.Config{Keys: []string{signer.VerifierKey()}}))
-			if verdict := report.Err(); (verdict == nil) != test.verified {
-				t.Errorf("it is %v, the differences are %v", verdict, report.Differences)
-			}
-			if output, code := independentlyWith(t, "0", path, signer.VerifierKey()); (code == 0) != test.verified || strings.Contains(output, "Traceback") {
-				t.Errorf("independently, it is %d: %s", code, output)
-			}
+			takeAlike(t, path, signer.VerifierKey(), test.verified)
 		})
+	}
+}
+
+// takeAlike checks whether both programs take a bundle for verified.
+func takeAlike(t *testing.T, path, key string, verified bool) {
+	t.Helper()
+	b := must(bundle.Open(t.Context(), path))
+	defer func() { _ = b.Close() }()
+	report := must(verify.Bundle(t.Context(), b, verify.Config{Keys: []string{key}}))
+	if verdict := report.Err(); (verdict == nil) != verified {
+		t.Errorf("it is %v, the differences are %v", verdict, report.Differences)
+	}
+	if output, code := independentlyWith(t, "0", path, key); (code == 0) != verified || strings.Contains(output, "Traceback") {
+		t.Errorf("independently, it is %d: %s", code, output)
 	}
 }
 
@@ -280,15 +286,7 @@ func TestBothProgramsTakeABundleForTheSame(t *testing.T) {
 				t.Fatalf("nothing is changed in %s", body)
 			}
 			path := signedBundle(t, key, example.Institution, changed, test.origin, test.checkpoint, test.signed)
-			b := must(bundle.Open(t.Context(), path))
-			defer func() { _ = b.Close() }()
-			report := must(verify.Bundle(t.Context(), b, verify.Config{Keys: []string{signer.VerifierKey()}}))
-			if verdict := report.Err(); (verdict == nil) != test.verified {
-				t.Errorf("it is %v, the differences are %v", verdict, report.Differences)
-			}
-			if output, code := independentlyWith(t, "0", path, signer.VerifierKey()); (code == 0) != test.verified || strings.Contains(output, "Traceback") {
-				t.Errorf("independently, it is %d: %s", code, output)
-			}
+			takeAlike(t, path, signer.VerifierKey(), test.verified)
 		})
 	}
 }

@@ -10,8 +10,6 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/store"
 	"github.com/escrowgrid/escrowgrid/internal/store/journaltest"
-	"github.com/escrowgrid/escrowgrid/internal/verify"
-	"github.com/escrowgrid/escrowgrid/internal/verify/bundle"
 )
 
 // Whoever has the database can have the server do without rules for a moment, so that the entries, the rows and the
@@ -203,15 +201,7 @@ func TestBothProgramsTakeApprovalsForTheSame(t *testing.T) {
 				t.Fatalf("no entry has %s so often", test.entry)
 			}
 			path := signedBundle(t, key, example.Institution, changed, "escrowgrid.test/"+example.Institution.String(), same, same)
-			b := must(bundle.Open(t.Context(), path))
-			defer func() { _ = b.Close() }()
-			report := must(verify.Bundle(t.Context(), b, verify.Config{Keys: []string{signer.VerifierKey()}}))
-			if verdict := report.Err(); (verdict == nil) != test.verified {
-				t.Errorf("it is %v, the differences are %v", verdict, report.Differences)
-			}
-			if output, code := independentlyWith(t, "0", path, signer.VerifierKey()); (code == 0) != test.verified || strings.Contains(output, "Traceback") {
-				t.Errorf("independently, it is %d: %s", code, output)
-			}
+			takeAlike(t, path, signer.VerifierKey(), test.verified)
 		})
 	}
 }
@@ -265,15 +255,7 @@ func TestWhatTheClockWasNotToDoIsFound(t *testing.T) {
 			}
 
 			path := signedBundle(t, key, of, changed, "escrowgrid.test/"+of.String(), same, same)
-			b := must(bundle.Open(t.Context(), path))
-			defer func() { _ = b.Close() }()
-			report := must(verify.Bundle(t.Context(), b, verify.Config{Keys: []string{signer.VerifierKey()}}))
-			if verdict := report.Err(); (verdict == nil) != test.verified {
-				t.Errorf("it is %v, the differences are %v", verdict, report.Differences)
-			}
-			if output, code := independentlyWith(t, "0", path, signer.VerifierKey()); (code == 0) != test.verified || strings.Contains(output, "Traceback") {
-				t.Errorf("independently, it is %d: %s", code, output)
-			}
+			takeAlike(t, path, signer.VerifierKey(), test.verified)
 		})
 	}
 }
