@@ -99,6 +99,15 @@ func cellsOf(v *entryApprovalView) []string {
 	return cells
 }
 
+// Told says for people by whom it was approved.
+func (v entryApprovalView) Told() string {
+	told := "without waiting for an approval"
+	if !v.BreakGlass {
+		told = "approved by " + v.by()
+	}
+	return told + ", " + v.ID.String()
+}
+
 // by names those who have approved.
 func (v entryApprovalView) by() string {
 	names := make([]string, len(v.By))
