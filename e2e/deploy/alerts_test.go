@@ -186,7 +186,7 @@ var (
 var endless = []string{
 	"EscrowGridClockSkewed", "EscrowGridDiskNearlyFull", "EscrowGridRefusalsSurging", "EscrowGridKeyRevocationsSurging",
 	"EscrowGridCheckpointsLagging", "EscrowGridVerificationStale", "EscrowGridMetricsMissing", "EscrowGridInstanceDown",
-	"EscrowGridAllDown", "EscrowGridErrorBudgetSpent",
+	"EscrowGridAllDown", "EscrowGridErrorBudgetSpent", "EscrowGridApprovalExpiring",
 }
 
 // An alert on what cannot come about never fires, and nobody notices. What each measures can be
