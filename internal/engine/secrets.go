@@ -14,12 +14,15 @@ import (
 const (
 	// secretsPage is how many secrets are sealed anew before the next are read.
 	secretsPage = 100
+	// maxRotations bounds how often RotateSecrets goes through all.
+	maxRotations = 3
 	// maxUnopened bounds the secrets that RotateSecrets tells of by themselves.
 	maxUnopened = 10
 )
 
 // place is where a secret is sealed for: it opens nowhere else.
 func place(of escrow.InstitutionID, name escrow.SecretName) vault.Place {
+	name = name.SealedFor()
 	return vault.Place{Kind: string(name.Kind), Institution: of.String(), Row: name.Subject}
 }
 
@@ -111,6 +114,19 @@ func (e *Engine) CheckSecrets(ctx context.Context) error {
 // others can be taken out of it, and returns how many it has. Servers with both keys can run meanwhile,
 // and it can be run again. What cannot be opened is left as it is and told of in the error.
 func (e *Engine) RotateSecrets(ctx context.Context) (rotated int, err error) {
+	// A secret that has waited can come to its place, sealed as it was, behind the one who rotates.
+	for range maxRotations {
+		changed, err := e.rotateOnce(ctx)
+		rotated += changed
+		if err != nil || changed == 0 {
+			return rotated, err
+		}
+	}
+	return rotated, nil
+}
+
+// rotateOnce goes once through all secrets that are to be sealed anew.
+func (e *Engine) rotateOnce(ctx context.Context) (rotated int, err error) {
 	under, err := e.store.SecretKeys(ctx)
 	if err != nil {
 		return 0, err

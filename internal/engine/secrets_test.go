@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -225,6 +226,163 @@ func TestASecretThatIsTakenAwayIsNotKept(t *testing.T) {
 					t.Errorf("taken away %s, it is kept: %t, %v, sealed in %d bytes", name, found, err, len(secret.Sealed))
 				}
 			}
+		}
+	})
+}
+
+// A secret that is given with what waits for approval is the one that is set, whatever keys the servers have by then,
+// and none is kept of what was not carried out.
+func TestASecretWaitsForApprovalSealed(t *testing.T) {
+	for name, end := range map[string]struct {
+		with   func(o office, a escrow.Approval)
+		status escrow.ApprovalStatus
+		secret string
+	}{
+		"approved": {func(o office, a escrow.Approval) {
+			accept[escrow.Approval](o.servers[1], o.approval(0, a))
+		}, escrow.ApprovalExecuted, "of the other"},
+		"rejected": {func(o office, a escrow.Approval) {
+			accept[escrow.Approval](o.servers[1], by(o.checkers[0], valid(escrow.NewRejectApproval(a.ID, "no"))))
+		}, escrow.ApprovalRejected, "of the one"},
+		"withdrawn": {func(o office, a escrow.Approval) {
+			accept[escrow.Approval](o.servers[1], escrow.Request{
+				Institution: o.of, Actor: a.Maker, RequestID: "r", Command: escrow.WithdrawApproval{Approval: a.ID},
+			})
+		}, escrow.ApprovalWithdrawn, "of the one"},
+		"expired": {func(o office, a escrow.Approval) {
+			o.servers[1].clock.advance(escrow.DefaultApprovalTerm + time.Second)
+			r := root(o.of, escrow.ExpireApproval{Approval: a.ID})
+			r.Actor = escrow.ActorSystem()
+			accept[escrow.Approval](o.servers[1], r)
+		}, escrow.ApprovalExpired, "of the one"},
+		"failed": {func(o office, a escrow.Approval) {
+			accept[escrow.IdentityProvider](o.servers[1], root(o.of, escrow.RemoveIdentityProvider{}))
+			accept[escrow.Approval](o.servers[1], o.approval(0, a))
+		}, escrow.ApprovalFailed, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachOwnDatabase(t, func(t *testing.T, d database) {
+				servers := d.pair(t, keyring(2, 1))
+				o := newOffice(servers, 1)
+				a := o.askForProvider(t, d)
+				end.with(o, a)
+				if after := must(servers[0].Approval(t.Context(), o.of, a.ID)); after.Status != end.status {
+					t.Fatalf("the approval is %s, want %s", after.Status, end.status)
+				}
+				if n := d.waitingSecrets(t); n != 0 {
+					t.Errorf("%d secrets still wait", n)
+				}
+				servers[1].checkSecret("afterwards", o.of, end.secret)
+				for _, entry := range servers[0].checkJournal(o.of) {
+					if strings.Contains(string(entry.Body)+string(entry.Private), "of the other") {
+						t.Errorf("the journal has the secret: %s", entry.Body)
+					}
+				}
+			})
+		})
+	}
+}
+
+// askForProvider asks for another provider, with another secret, than there is.
+func (o office) askForProvider(t *testing.T, d database) escrow.Approval {
+	t.Helper()
+	s := o.servers[0]
+	set := accept[escrow.IdentityProvider](s, setSecret(o.of, "of the one"))
+	admin, _ := s.keyWith(o.of, escrow.KeyInput{Label: "admin", Role: "admin", Owner: new("admin@example.com")})
+	o.rule(1, "identity_provider.set")
+
+	in := escrow.ProviderInput{
+		Issuer: "https://other.example.com", ClientID: "escrowgrid", ClientSecret: new("of the other"), RoleByGroup: map[string]string{"a": "admin"},
+	}
+	asking := by(admin, valid(escrow.NewSetIdentityProvider(in, []int64{set.Version})))
+	rehearse := func(r escrow.Request, want int) {
+		t.Helper()
+		r.DryRun = true
+		accept[escrow.Approval](s, r)
+		if n := d.waitingSecrets(t); n != want {
+			t.Errorf("after a dry run %d secrets wait, want %d", n, want)
+		}
+	}
+	rehearse(asking, 0)
+	a := accept[escrow.Approval](s, asking)
+	rehearse(o.approval(0, a), 1)
+	s.checkSecret("while it waits", o.of, "of the one")
+	return a
+}
+
+// waitingSecrets counts the secrets that wait for approval.
+func (d database) waitingSecrets(t *testing.T) (count int) {
+	t.Helper()
+	const waiting = "SELECT count(*) FROM secrets WHERE kind = 'identity_provider_client_waiting' AND sealed IS NOT NULL"
+	if err := d.raw.QueryRowContext(t.Context(), waiting).Scan(&count); err != nil {
+		t.Fatal(err)
+	}
+	return count
+}
+
+func TestSecretsThatWaitAreRotated(t *testing.T) {
+	eachOwnDatabase(t, func(t *testing.T, d database) {
+		clock := newClock()
+		var o office
+		var a escrow.Approval
+		for i, keys := range [][]int{{1}, {2, 1}, {2}} {
+			s := d.start(t, clock, keyring(keys...))
+			if err := s.CheckSecrets(t.Context()); err != nil {
+				t.Errorf("with the keys %v: %v", keys, err)
+			}
+			switch o.servers = [2]*server{s, s}; i {
+			case 0:
+				o = newOffice(o.servers, 1)
+				a = o.askForProvider(t, d)
+			case 1:
+				if rotated, err := s.RotateSecrets(t.Context()); rotated != 2 || err != nil {
+					t.Errorf("%d are rotated, %v", rotated, err)
+				}
+			case 2:
+				s.checkSecret("while it waits", o.of, "of the one")
+				accept[escrow.Approval](s, o.approval(0, a))
+				s.checkSecret("approved", o.of, "of the other")
+			}
+			if err := s.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.closeStore(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// No provider is set without the secret that was approved with it.
+func TestAnApprovalWhoseSecretIsGoneFails(t *testing.T) {
+	for name, take := range map[string]string{
+		"taken away": "UPDATE secrets SET sealed = NULL, sealed_under = ''", "deleted": "DELETE FROM secrets",
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachOwnDatabase(t, func(t *testing.T, d database) {
+				o := newOffice(d.pair(t, keyring(1)), 1)
+				a := o.askForProvider(t, d)
+				gone := take + " WHERE kind = 'identity_provider_client_waiting'"
+				d.exec(t, gone, gone)
+				after := accept[escrow.Approval](o.servers[1], o.approval(0, a))
+				if after.Status != escrow.ApprovalFailed || after.Refusal.Code != escrow.CodeApprovalClosed {
+					t.Errorf("the approval is %s, %+v", after.Status, after.Refusal)
+				}
+				o.servers[0].checkSecret("afterwards", o.of, "of the one")
+			})
+		})
+	}
+}
+
+func TestWithBrokenGlassNoSecretWaits(t *testing.T) {
+	eachOwnDatabase(t, func(t *testing.T, d database) {
+		o := newOffice(d.pair(t, keyring(1)), 1, "identity_provider.set")
+		r := setSecret(o.of, "of the one")
+		r.BreakGlass = "the provider is gone"
+		accept[escrow.IdentityProvider](o.servers[0], r)
+		o.servers[1].checkSecret("set at once", o.of, "of the one")
+		if n := d.waitingSecrets(t); n != 0 {
+			t.Errorf("%d secrets wait", n)
 		}
 	})
 }

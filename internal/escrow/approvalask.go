@@ -125,11 +125,6 @@ func (b *Books) ask(r Request, a asking, s Stamp) (Outcome, error) {
 	if r.BreakGlass != "" && !r.Actor.IsOperators() {
 		return Outcome{Refusal: Errorf(CodeBreakGlassForbidden, "Only the operator can break the glass.")}, nil
 	}
-	if provider, sets := r.Command.(SetIdentityProvider); sets && r.BreakGlass == "" {
-		if refusal := provider.checkWaiting(); refusal != nil {
-			return Outcome{Refusal: refusal}, nil //nolint:nilerr // A refusal is an outcome.
-		}
-	}
 	r.Command = whole(r.Command)
 	written, ok := writtenOf(r.Command)
 

@@ -235,6 +235,10 @@ func (b *Books) makersRequest(a Approval, r Request) (Request, *Error) {
 		return Request{}, Errorf(CodeApprovalClosed,
 			"What was asked for cannot be read any more: it was erased in part.")
 	}
+	command, refusal := b.withWaitingSecret(command)
+	if refusal != nil {
+		return Request{}, refusal
+	}
 	carried := Request{
 		Institution: r.Institution,
 		Actor:       a.Maker,

@@ -215,6 +215,9 @@ func (b *Books) record(r Request, event event, at time.Time, s Stamp) (Outcome, 
 	if err := b.append(entry); err != nil {
 		return Outcome{}, err
 	}
+	if err := b.keepWaitingSecret(r, event); err != nil {
+		return Outcome{}, err
+	}
 	return Outcome{Resource: event.resource(b, entry), Subject: entry.Subject, Sequence: entry.Sequence}, nil
 }
 

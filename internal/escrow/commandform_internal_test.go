@@ -56,10 +56,12 @@ var drawn = map[commandType]func(*rapid.T) Command{
 			Issuer: "https://login.example.com", ClientID: drawName(t), Audience: optional(t, drawName),
 			Claims: ClaimsInput{Groups: optional(t, drawName), Email: optional(t, drawName)}, RoleByGroup: groups,
 		}
-		if rapid.Bool().Draw(t, "dropsSecret") {
-			in.ClientSecret = new("")
+		in.ClientSecret = rapid.SampledFrom([]*string{nil, new(""), new("<secret>")}).Draw(t, "secret")
+		command := sound(NewSetIdentityProvider(in, drawVersions(t)))
+		if provider := command.(SetIdentityProvider); provider.setsSecret() {
+			return provider.WithSealed(nil, "") // What is sealed waits beside what is written.
 		}
-		return sound(NewSetIdentityProvider(in, drawVersions(t)))
+		return command
 	},
 }
 

@@ -2,9 +2,9 @@ package escrow
 
 import "maps"
 
-// The written form of the command that sets an identity provider. It has no secret of the client: no journal has
-// one, and none is kept for what may never come. So a provider waits for approval without its secret, which
-// is set afterwards; that alone lets nobody in who was not let in before, and never waits.
+// The written form of the command that sets an identity provider. Of the client's secret it tells that one comes
+// with it: no journal has the secret itself, which waits beside it, sealed; see keepWaitingSecret. A secret alone never
+// waits: it lets nobody in who was not let in before.
 
 var providerFormTypes = []formType{{"identity_provider.set", decodeForm[providerForm]}}
 
@@ -13,6 +13,7 @@ type providerForm struct {
 
 	Issuer      string              `json:"issuer"`
 	ClientID    string              `json:"clientId"`
+	SetsSecret  bool                `json:"setsSecret,omitzero"`
 	DropsSecret bool                `json:"dropsSecret,omitzero"`
 	Audience    string              `json:"audience,omitempty"`
 	Claims      ClaimNames          `json:"claims"`
@@ -26,6 +27,7 @@ func (c SetIdentityProvider) written() form {
 		typed:       typed{"identity_provider.set"},
 		Issuer:      c.provider.Issuer,
 		ClientID:    c.provider.ClientID,
+		SetsSecret:  c.setsSecret(),
 		DropsSecret: c.secret != nil && *c.secret == "",
 		Audience:    c.provider.Audience,
 		Claims:      c.provider.Claims,
@@ -45,17 +47,6 @@ func (c SetIdentityProvider) facts(b *Books) ruleFacts {
 	return ruleFacts{permission: c.permission(), subject: ProviderSubject}
 }
 
-// checkWaiting refuses to have a secret wait.
-func (c SetIdentityProvider) checkWaiting() *Error {
-	if c.secret == nil || *c.secret == "" {
-		return nil
-	}
-	var faults Faults
-	faults.Add("clientSecret", "cannot wait for an approval: ask for the provider without it, and set it once that is "+
-		"approved")
-	return faults.refusal()
-}
-
 // trusts reports whether a provider is set, and like another one but for the client's secret.
 func (p IdentityProvider) trusts(other IdentityProvider) bool {
 	return p.IsSet() && p.Issuer == other.Issuer && p.ClientID == other.ClientID && p.Audience == other.Audience &&
@@ -64,6 +55,7 @@ func (p IdentityProvider) trusts(other IdentityProvider) bool {
 
 func (f providerForm) each(func(string, *private)) form { return f }
 
+// command implements form. A secret that the command comes with is not sealed in it; see withWaitingSecret.
 func (f providerForm) command() (Command, error) {
 	in := ProviderInput{
 		Issuer:   f.Issuer,
@@ -81,5 +73,9 @@ func (f providerForm) command() (Command, error) {
 	for group, role := range f.RoleByGroup {
 		in.RoleByGroup[group] = string(role)
 	}
-	return made(NewSetIdentityProvider(in, f.IfVersion))
+	command, faults := NewSetIdentityProvider(in, f.IfVersion)
+	if f.SetsSecret {
+		return made(command.WithSealed(nil, ""), faults)
+	}
+	return made(command, faults)
 }

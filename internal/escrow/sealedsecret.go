@@ -3,9 +3,12 @@ package escrow
 // SecretKind says what a sealed secret is.
 type SecretKind string
 
-// SecretClientOfProvider is the secret of the client that the platform is to an institution's
-// identity provider.
-const SecretClientOfProvider SecretKind = "identity_provider_client"
+// The kinds of sealed secrets: that of the client that the platform is to an institution's identity provider,
+// and that of one which waits for approval.
+const (
+	SecretClientOfProvider SecretKind = "identity_provider_client"
+	SecretWaitingClient    SecretKind = "identity_provider_client_waiting" //nolint:gosec // It names a secret, and is none.
+)
 
 // SecretName names a sealed secret within its institution.
 type SecretName struct {
@@ -31,6 +34,21 @@ func ClientSecretName() SecretName {
 	return SecretName{Kind: SecretClientOfProvider, Subject: ProviderSubject}
 }
 
+// WaitingSecretName names the secret that waits for approval with an identity provider. There is one at most,
+// as one approval at most waits for the same.
+func WaitingSecretName() SecretName {
+	return SecretName{Kind: SecretWaitingClient, Subject: ProviderSubject}
+}
+
+// SealedFor names where a secret is sealed for: one that waits opens where it is going to be, so that it can
+// be put there as it is, by who has not the key.
+func (n SecretName) SealedFor() SecretName {
+	if n == WaitingSecretName() {
+		return ClientSecretName()
+	}
+	return n
+}
+
 // Sealing is a command that comes with a secret which is to be kept. Whoever carries it out seals that
 // first; carried out without that, it fails.
 type Sealing interface {
@@ -43,11 +61,14 @@ type Sealing interface {
 
 // Secret implements Sealing.
 func (c SetIdentityProvider) Secret() (name SecretName, secret string, ok bool) {
-	if c.secret == nil || *c.secret == "" {
+	if !c.setsSecret() {
 		return name, "", false
 	}
 	return ClientSecretName(), *c.secret, c.sealed.Sealed == nil
 }
+
+// setsSecret reports whether the command comes with a secret.
+func (c SetIdentityProvider) setsSecret() bool { return c.secret != nil && *c.secret != "" }
 
 // WithSealed implements Sealing.
 func (c SetIdentityProvider) WithSealed(sealed []byte, under string) Command {
@@ -95,4 +116,64 @@ func (b *Books) keepSecret(command single) {
 			b.Secrets.Put(secret.SecretName, secret)
 		}
 	}
+}
+
+// keepWaitingSecret keeps the secret that comes with what a request asks an approval for, or takes it away once
+// the approval waits no more, however that has come.
+func (b *Books) keepWaitingSecret(r Request, recorded event) error {
+	var id ApprovalID
+	switch e := recorded.(type) {
+	case approvalRequested:
+		if provider, ok := r.Command.(SetIdentityProvider); ok && provider.setsSecret() && !e.BreakGlass {
+			waiting := provider.sealed
+			waiting.SecretName = WaitingSecretName()
+			b.Secrets.Put(waiting.SecretName, waiting)
+		}
+		return nil
+	case approvalGiven:
+		id = e.ID
+	case approvalRejected:
+		id = e.ID
+	case approvalWithdrawn:
+		id = e.ID
+	case approvalExpired:
+		id = e.ID
+	case approvalFailed:
+		id = e.ID
+	default:
+		return nil
+	}
+
+	a := b.Approvals.mustGet(id)
+	if a.Status == ApprovalPending {
+		return nil
+	}
+	sets, err := a.SetsSecret()
+	if sets {
+		b.Secrets.Put(WaitingSecretName(), SealedSecret{SecretName: WaitingSecretName()})
+	}
+	return err
+}
+
+// SetsSecret reports whether a secret comes with what the approval asks for; see WaitingSecretName.
+func (a Approval) SetsSecret() (bool, error) {
+	e, err := a.request()
+	if err != nil {
+		return false, err
+	}
+	provider, ok := e.Command.form.(providerForm)
+	return ok && provider.SetsSecret, nil
+}
+
+// withWaitingSecret returns a command that was approved with the secret that has waited for that.
+func (b *Books) withWaitingSecret(command Command) (Command, *Error) {
+	provider, ok := command.(SetIdentityProvider)
+	if !ok || !provider.setsSecret() {
+		return command, nil
+	}
+	waiting, ok := b.Secrets.Get(WaitingSecretName())
+	if !ok || waiting.Sealed == nil {
+		return command, Errorf(CodeApprovalClosed, "The client's secret that was given with it is gone.")
+	}
+	return provider.WithSealed(waiting.Sealed, waiting.SealedUnder), nil
 }

@@ -74,6 +74,7 @@ type writtenView struct {
 	} `json:"rules"`
 	Issuer      string            `json:"issuer"`
 	ClientID    string            `json:"clientId"`
+	SetsSecret  bool              `json:"setsSecret"`
 	RoleByGroup map[string]string `json:"roleByGroup"`
 }
 
@@ -152,8 +153,12 @@ func (c writtenView) rightsSummary() string {
 	case "role.set":
 		return fmt.Sprintf("Set the permissions of the role %s: %s.", deref(c.Name), permissions)
 	case "identity_provider.set":
-		return fmt.Sprintf("Let people in whom %s vouches for, with the client %s: %s.",
-			c.Issuer, c.ClientID, c.groups())
+		secret := ""
+		if c.SetsSecret {
+			secret = " and a new secret of it"
+		}
+		return fmt.Sprintf("Let people in whom %s vouches for, with the client %s%s: %s.",
+			c.Issuer, c.ClientID, secret, c.groups())
 	}
 	return c.Type + "."
 }

@@ -47,35 +47,47 @@ func (s *Store) Secret(
 	return owned.SealedSecret, found && owned.Sealed != nil, err
 }
 
-// SecretNames returns the secrets that an institution's resources are said to have, and those that are
-// kept, both as they are at one moment.
+// SecretNames returns the secrets that an institution's resources and pending approvals are said to have, and
+// those that are kept, all as they are at one moment. An approval that cannot be read is said to have none.
 func (s *Store) SecretNames(
 	ctx context.Context, institution escrow.InstitutionID,
 ) (said, kept []escrow.SecretName, err error) {
 	add := func(r row) (none struct{}, err error) {
 		var kind, subject string
 		var isKept int64
-		if err := r.Scan(&kind, &subject, &isKept); err != nil {
+		var request []byte
+		if err := r.Scan(&request, &kind, &subject, &isKept); err != nil {
 			return none, err
 		}
 
 		name := escrow.SecretName{Kind: escrow.SecretKind(kind), Subject: subject}
 		if isKept == 1 {
 			kept = append(kept, name)
-		} else {
-			said = append(said, name)
+			return none, nil
 		}
+		if request != nil {
+			if sets, err := (escrow.Approval{Request: request}).SetsSecret(); err != nil || !sets {
+				return none, nil //nolint:nilerr // That it cannot be read is found elsewhere.
+			}
+		}
+		said = append(said, name)
 		return none, nil
 	}
 
-	client := escrow.ClientSecretName()
-	_, err = all(ctx, s.database, secretNames, []any{idArg(institution), string(client.Kind), client.Subject}, add)
+	client, waiting := escrow.ClientSecretName(), escrow.WaitingSecretName()
+	_, err = all(ctx, s.database, secretNames,
+		[]any{idArg(institution), string(client.Kind), client.Subject, string(waiting.Kind)}, add)
 	return said, kept, Failure(err)
 }
 
+// The approvals come first, as it is their request that has a type. They are found as pendingOn finds them.
+//
 //nolint:gosec // It names secrets, and is none.
-const secretNames = `SELECT $2 AS kind, $3 AS subject, 0 AS kept FROM identity_providers WHERE institution_id = $1 AND has_secret = 1
-	UNION ALL SELECT kind, subject, 1 FROM secrets WHERE institution_id = $1 AND sealed IS NOT NULL`
+const secretNames = `SELECT a.request, $4 AS kind, s.subject, 0 AS kept
+		FROM approval_subjects AS s JOIN approvals AS a ON a.institution_id = s.institution_id AND a.id = s.approval_id
+		WHERE s.institution_id = $1 AND s.subject = $3 AND (a.status = 'PENDING') IS TRUE
+	UNION ALL SELECT NULL, $2, $3, 0 FROM identity_providers WHERE institution_id = $1 AND has_secret = 1
+	UNION ALL SELECT NULL, kind, subject, 1 FROM secrets WHERE institution_id = $1 AND sealed IS NOT NULL`
 
 // SecretKeys returns the ids of the keys that secrets are sealed under, in order.
 func (s *Store) SecretKeys(ctx context.Context) ([]string, error) {

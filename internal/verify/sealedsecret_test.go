@@ -61,3 +61,60 @@ func TestSecretsAreThoseThatRowsAreSaidToHave(t *testing.T) {
 		check("without a secret")
 	})
 }
+
+// A provider that is approved without its secret lets nobody log in, and what has waited is for nobody afterwards.
+func TestSecretsThatWaitAreThoseOfApprovals(t *testing.T) {
+	t.Parallel()
+	journaltest.EachKind(t, func(t *testing.T, kind string) {
+		t.Parallel()
+		f := newFixture(t, kind)
+		of := f.Example.Institution
+		checker := f.Writer.Approvals(f.Example).Checker
+		in := escrow.KeyInput{Label: "admin", Role: "admin", Owner: new("admin@example.com")}
+		admin := escrow.ActorKey(f.Ask(of, escrow.ActorRoot(), valid(escrow.NewCreateKey(in, escrow.HashSecret("admin")))).(escrow.APIKey).ID)
+		ask := func(client string, secret *string) escrow.Approval {
+			t.Helper()
+			command := valid(escrow.NewSetIdentityProvider(escrow.ProviderInput{
+				Issuer: "https://id.example.com", ClientID: client, ClientSecret: secret, RoleByGroup: map[string]string{"clerks": "operator"},
+			}, nil))
+			if secret == nil {
+				return f.Ask(of, admin, command).(escrow.Approval)
+			}
+			return f.Ask(of, admin, command.WithSealed([]byte("sealed"), "0123456789abcdef")).(escrow.Approval)
+		}
+		approve := func(a escrow.Approval) {
+			f.Ask(of, checker, valid(escrow.NewApproveApproval(a.ID, must(a.Asked()).Digest.String(), nil)))
+		}
+		check := func(what, want string) {
+			t.Helper()
+			report := f.verify(nil)
+			if want == "" {
+				if report.DifferenceCount != 0 {
+					t.Fatalf("%s: the differences are %v", what, report.Differences)
+				}
+				return
+			}
+			if report.DifferenceCount != 1 || !strings.Contains(report.Differences[0].String(), "secrets identity_provider_client_waiting of identity-provider: there is "+want) {
+				t.Errorf("%s: the differences are %v, want that there is %s", what, report.Differences, want)
+			}
+		}
+		const waiting = " WHERE institution_id = $1 AND kind = 'identity_provider_client_waiting'"
+
+		a := ask("one", new("s3cret"))
+		check("as it waits", "")
+		f.tamper("UPDATE secrets SET kind = 'away'"+waiting, of)
+		f.tamper("UPDATE secrets SET sealed = NULL, sealed_under = '' WHERE institution_id = $1 AND kind = 'away'", of)
+		check("taken away", "nothing")
+		f.tamper("UPDATE secrets SET kind = 'identity_provider_client_waiting', sealed = $2, sealed_under = 'k' WHERE institution_id = $1 AND kind = 'away'", of, []byte("sealed"))
+		approve(a)
+		check("approved", "")
+		f.tamper("UPDATE secrets SET sealed = $2, sealed_under = 'k'"+waiting, of, []byte("sealed"))
+		check("kept although it is approved", "a row")
+		a = ask("two", nil)
+		check("kept beside one without a secret", "a row")
+		f.tamper("DELETE FROM secrets"+waiting, of)
+		check("without a secret", "")
+		approve(a)
+		check("approved without a secret", "")
+	})
+}

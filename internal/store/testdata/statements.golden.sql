@@ -999,9 +999,13 @@ SELECT institution_id, kind, subject, sealed, sealed_under
     WHERE institution_id = $1 AND kind = $2 AND subject = $3;
 
 -- SecretNames
-SELECT $2 AS kind, $3 AS subject, 0 AS kept
+SELECT a.request, $4 AS kind, s.subject, 0 AS kept
+    FROM approval_subjects AS s
+    JOIN approvals AS a ON a.institution_id = s.institution_id AND a.id = s.approval_id
+    WHERE s.institution_id = $1 AND s.subject = $3 AND (a.status = 'PENDING') IS TRUE UNION ALL SELECT NULL,
+        $2, $3, 0
     FROM identity_providers
-    WHERE institution_id = $1 AND has_secret = 1 UNION ALL SELECT kind, subject, 1
+    WHERE institution_id = $1 AND has_secret = 1 UNION ALL SELECT NULL, kind, subject, 1
     FROM secrets
     WHERE institution_id = $1 AND sealed IS NOT NULL;
 
