@@ -187,6 +187,9 @@ var (
 func (r *route) describe() web.Operation {
 	o := r.operation.Operation
 	o.Description = "Takes " + r.access.String() + "."
+	if r.atOnce {
+		o.Description += " Never waits for an approval."
+	}
 	o.Public = r.access.isPublic
 	if o.KeyOptional = r.keyOptional; o.KeyOptional {
 		o.Description = "Takes any key, or none where the operator has set PUBLIC_DOCS_ENABLED."

@@ -59,6 +59,16 @@ func TestRoutesCanNameTheirTenant(t *testing.T) {
 	}
 }
 
+// Whatever a rule can stop, the operator can have carried out in an emergency. A DELETE has no body to say so in, and so
+// must be what no rule is about.
+func TestWhatCanWaitCanBeCarriedOutAtOnce(t *testing.T) {
+	for _, r := range (&server{}).table() {
+		if r.canWait() && !r.takesGlass() {
+			t.Errorf("%s can wait for an approval, and its body has no room for breakGlass", r.pattern)
+		}
+	}
+}
+
 // The bound that is described, and by which bodies are read, is the domain's.
 func TestBatchesHaveTheDomainsBound(t *testing.T) {
 	for _, body := range []any{positionBatchBody{}, transitionBatchBody{}} {
