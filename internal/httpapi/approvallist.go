@@ -16,7 +16,7 @@ type approvalQuery struct {
 	tenantQuery
 	Status     []string `query:"status" doc:"Only those in one of these states." words:"approvalStatuses" maxItems:"30"`
 	For        string   `query:"for" doc:"me lists what waits and the caller can approve now." enum:"me"`
-	Subject    string   `query:"subject" doc:"Only what is about this resource: its id, policy/ and a region, role/ and a name, or approval-rules."`
+	Subject    string   `query:"subject" doc:"Only what is about this resource: its id, policy/ and a region, role/ and a name, identity-provider, or approval-rules."`
 	BreakGlass bool     `query:"breakGlass" doc:"true lists only what the operator has not waited for." default:"false"`
 }
 
