@@ -337,6 +337,36 @@ func TestApprovalsForSomebody(t *testing.T) {
 	})
 }
 
+// However much waits that is for others, each page looks at a bounded part of it, and tells where to go on.
+func TestAPageOfApprovalsGoesOnBehindThoseForOthers(t *testing.T) {
+	eachPair(t, func(t *testing.T, servers [2]*server) {
+		o := newOffice(servers, 1, "positions.create")
+		both, _ := servers[0].keyWith(o.of, escrow.KeyInput{Label: "their second", Role: "approver", Owner: new("maker@example.com")})
+		var all sync.WaitGroup
+		for range 1010 {
+			all.Go(func() {
+				if _, err := servers[0].Do(t.Context(), by(o.maker, createPosition(o.asset, "h", "1"))); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		other, _ := servers[0].keyWith(o.of, escrow.KeyInput{Label: "another", Role: "maker", Owner: new("other@example.com")})
+		last := accept[escrow.Approval](servers[1], by(other, createPosition(o.asset, "h", "1")))
+
+		page, sieve := escrow.PageRequest{Limit: 5}, engine.ApprovalSieve{ForActor: true}
+		first := must(servers[1].SievedApprovals(t.Context(), by(both, nil), escrow.ApprovalFilter{}, sieve, page))
+		if len(first.Items) != 0 || !first.More || first.Next == nil {
+			t.Fatalf("the first page has %d approvals, more: %t, after %v", len(first.Items), first.More, first.Next)
+		}
+		page.After = first.Next
+		second := must(servers[1].SievedApprovals(t.Context(), by(both, nil), escrow.ApprovalFilter{}, sieve, page))
+		if len(second.Items) != 1 || second.Items[0].ID != last.ID || second.More {
+			t.Errorf("the second page has %d approvals, more: %t", len(second.Items), second.More)
+		}
+	})
+}
+
 // The operator can carry a command out at once, which counts.
 func TestBrokenGlassIsCounted(t *testing.T) {
 	eachPair(t, func(t *testing.T, servers [2]*server) {
