@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -189,5 +190,47 @@ func TestErasingGoesOnInSteps(t *testing.T) {
 		if erasure.Text("erased") != "250" || erasure.Text("complete") != "true" {
 			t.Errorf("the erasure is answered with %s", erasure)
 		}
+	})
+}
+
+// What waits on a position names it in what is held about its holder, and goes with that: who approves it then is told
+// that it cannot be carried out.
+func TestWhatWaitsIsErasedWithItsPosition(t *testing.T) {
+	eachStore(t, func(t *testing.T, s *service) {
+		b := s.bank(t)
+		ana := b.member(t, "approver", "Ana")
+		maker := b.member(t, "operator", "Mia")
+		b.setRules(t, rule("funds", "positions.fund", "approver"))
+		ask := func() (id string, asked apitest.Answer) {
+			id = b.ofAda(t)
+			funding := step("FUNDED").with("reason", "as "+ada+" asked").with("metadata", fields{"by": ada})
+			return id, maker.Post(t, "/positions/"+id+"/transition", funding.String()).Want(t, 202)
+		}
+		id, asked := ask()
+		_, kept := ask()
+		held := b.Admin.Get(t, "/holders/"+url.PathEscape(ada)+"/data").Want(t, 200)
+		wantMember(t, held, "positions.0.pendingApprovals.0.id", asked.Text("id"))
+		wantMember(t, held, "positions.1.pendingApprovals.0.id", kept.Text("id"))
+
+		path := "/approvals/" + asked.Text("id")
+		shown := []string{path, "/approvals?subject=" + id, "/audit-events?subject=" + asked.Text("id"), "/audit-events?subject=" + id}
+		for _, place := range shown[:3] {
+			if answer := b.Admin.Get(t, place).Want(t, 200); !strings.Contains(string(answer.Body), ada) {
+				t.Errorf("%s does not show what waits: %s", place, answer)
+			}
+		}
+		b.transition(t, id, step("CANCELLED")).Want(t, 200)
+		b.Admin.Post(t, "/positions/"+id+"/erase", `{}`).Want(t, 200)
+		for _, place := range shown {
+			if answer := b.Admin.Get(t, place).Want(t, 200); strings.Contains(string(answer.Body), ada) {
+				t.Errorf("%s shows %s", place, answer)
+			}
+		}
+		wantMember(t, b.Admin.Get(t, "/approvals/"+kept.Text("id")).Want(t, 200), "command.reason", "as "+ada+" asked")
+
+		wantMember(t, b.Admin.Get(t, path), "digest", asked.Text("digest"))
+		failed := ana.Post(t, path+"/approve", fields{"digest": asked.Text("digest")}.String()).Want(t, 200)
+		wantMember(t, failed, "status", "FAILED")
+		wantMember(t, failed, "refusal.code", "approval_closed")
 	})
 }

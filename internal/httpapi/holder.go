@@ -43,7 +43,7 @@ type storageView struct {
 // holderDataView is what is held about a holder, for the API's description.
 type holderDataView struct {
 	HolderDataFields
-	Positions  []positionView `json:"positions" nullable:"false" doc:"In order of creation, each with all of its events."`
+	Positions  []positionView `json:"positions" nullable:"false" doc:"In order of creation, each with all of its events, and the approvals that wait on it."`
 	Pagination pagination     `json:"pagination"`
 }
 
@@ -219,12 +219,18 @@ func (d holderData) writeJSON(w io.Writer) error {
 
 	count := 0
 	where, err := d.eachPage(func(positions []escrow.Position) error {
+		pending, err := d.call.pendingOn(positions...)
+		if err != nil {
+			return err
+		}
 		for _, p := range positions {
 			if count > 0 {
 				text = append(text, ',')
 			}
 			count++
-			text = viewPosition(p).AppendJSON(text)
+			view := viewPosition(p)
+			view.PendingApprovals = pending[p.ID]
+			text = view.AppendJSON(text)
 			if _, err := w.Write(text); err != nil {
 				return err
 			}
