@@ -7,7 +7,7 @@ type SecretKind string
 // and that of one which waits for approval.
 const (
 	SecretClientOfProvider SecretKind = "identity_provider_client"
-	SecretWaitingClient    SecretKind = "identity_provider_client_waiting" //nolint:gosec // It names a secret, and is none.
+	SecretWaitingClient    SecretKind = "identity_provider_client_waiting"
 )
 
 // SecretName names a sealed secret within its institution.

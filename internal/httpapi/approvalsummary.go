@@ -153,12 +153,11 @@ func (c writtenView) rightsSummary() string {
 	case "role.set":
 		return fmt.Sprintf("Set the permissions of the role %s: %s.", deref(c.Name), permissions)
 	case "identity_provider.set":
-		secret := ""
+		client := c.ClientID
 		if c.SetsSecret {
-			secret = " and a new secret of it"
+			client += " and a new secret of it"
 		}
-		return fmt.Sprintf("Let people in whom %s vouches for, with the client %s%s: %s.",
-			c.Issuer, c.ClientID, secret, c.groups())
+		return fmt.Sprintf("Let people in whom %s vouches for, with the client %s: %s.", c.Issuer, client, c.groups())
 	}
 	return c.Type + "."
 }

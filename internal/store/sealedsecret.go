@@ -81,8 +81,6 @@ func (s *Store) SecretNames(
 }
 
 // The approvals come first, as it is their request that has a type. They are found as pendingOn finds them.
-//
-//nolint:gosec // It names secrets, and is none.
 const secretNames = `SELECT a.request, $4 AS kind, s.subject, 0 AS kept
 		FROM approval_subjects AS s JOIN approvals AS a ON a.institution_id = s.institution_id AND a.id = s.approval_id
 		WHERE s.institution_id = $1 AND s.subject = $3 AND (a.status = 'PENDING') IS TRUE
