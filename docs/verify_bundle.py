@@ -135,7 +135,7 @@ EVENTS = {
     "POSITION_CREATED": ["id", "assetId", "holderReference?", "externalReference?", "uniqueIn?", "currency", "amount", "retained?", "expiresAt?", "metadata?"],
     "POSITION_STATE_CHANGED": ["id", "fromState", "toState", "currency", "amount?", "reason?", "metadata?"],
     "POSITION_DATA_ERASED": ["id", "entries", "reason?"],
-    "HOLDER_DATA_ERASED": ["id", "erased", "open", "retained", "retainedUntil?", "complete"],
+    "HOLDER_DATA_ERASED": ["id", "erased", "open", "retained", "approvalsErased", "approvalsPending", "approvalsRetained", "retainedUntil?", "complete"],
     "HISTORY_ACCEPTED": ["id", "lostSequence", "checkpoint?"],
     "APPROVAL_RULES_SET": ["rules", "version", "createdAt"],
     "APPROVAL_REQUESTED": ["id", "command", "subjects", "rules", "expiresAt", "breakGlass?", "reason?", "entries?"],
@@ -144,9 +144,10 @@ EVENTS = {
     "APPROVAL_WITHDRAWN": ["id"],
     "APPROVAL_EXPIRED": ["id"],
     "APPROVAL_FAILED": ["id", "refusal"],
+    "APPROVAL_DATA_ERASED": ["id", "entries", "reason?"],
 }
 # The members whose values stand beside the entry, which has a commitment to each. Of keys and assets the label is one.
-NUMBERS = ["version", "lostSequence", "entries", "erased", "open", "secretNumber", "suspensions"]
+NUMBERS = ["version", "lostSequence", "entries", "erased", "open", "approvalsErased", "approvalsPending", "approvalsRetained", "secretNumber", "suspensions"]
 PRIVATE = ["comment", "displayName", "email", "externalReference", "holderReference", "holderReferences", "identitySubject", "label", "metadata", "owner", "reason"]
 PERMISSIONS = [
     "approval_rules.set", "approvals.decide", "approvals.read", "assets.create", "assets.read", "assets.update", "audit.read", "identity_provider.set", "institutions.create",
@@ -508,8 +509,8 @@ def is_disclosure(path):
 
 
 def add_approvals(bundle, erasures):
-    """Adds the last erasures of the private values of approvals: those of the positions that an approval is about, or that
-    were created with it."""
+    """Adds the last erasures of the private values of approvals: of an approval itself, and of the positions that it is about,
+    or that were created with it."""
     about = "SELECT body FROM entries WHERE kind = 'APPROVAL_REQUESTED' OR kind = 'POSITION_CREATED' AND instr(body, '\"approval\":{')"
     for (body,) in bundle.execute(about):
         entry = json.loads(body)
@@ -674,6 +675,12 @@ class Audit:
         require(self.pending.pop(event["id"], None), f"the approval {event['id']} is not pending")
 
     rejected = withdrawn = expired = failed = ended
+
+    def data_erased(self, entry, event):
+        """Requires that what is erased is an approval that has come to its end, with as many entries as the erasure says."""
+        require(event["id"] not in self.pending, f"it erases what is private of the approval {event['id']}, which is pending")
+        before = self.bundle.execute("SELECT kind FROM entries WHERE subject = ? AND sequence < ? ORDER BY sequence", (event["id"], entry["sequence"])).fetchall()
+        require(before and before[0] == ("APPROVAL_REQUESTED",) and len(before) == event["entries"], f"the approval {event['id']} has not come to an end with {event['entries']} entries")
 
     def carry(self, entry, approval, broken):
         """Begins to carry an approval out, with the entries that follow."""
@@ -847,7 +854,7 @@ def main(allowed, path, *trusted):
         verify_disclosure(path, keys)
         return
     bundle, institution, redacted = open_bundle(path)
-    erasures = dict(bundle.execute("SELECT subject, MAX(sequence) FROM entries WHERE kind = 'POSITION_DATA_ERASED' GROUP BY subject"))
+    erasures = dict(bundle.execute("SELECT subject, MAX(sequence) FROM entries WHERE kind IN ('POSITION_DATA_ERASED', 'APPROVAL_DATA_ERASED') GROUP BY subject"))
     add_approvals(bundle, erasures)
     erased = 0
     checkpoints = bundle.execute("SELECT size, note, at FROM checkpoints ORDER BY size")

@@ -49,11 +49,15 @@ type Approval struct {
 	// how many it has. Both are 0 where all was so already that it asked for.
 	Executed, Entries int64
 	// Refusal is why the command could not be carried out, of a FAILED one.
-	Refusal   *ApprovalRefusal
-	ExpiresAt time.Time
-	Version   int64 // 1 when asked for, one more with each entry
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	Refusal *ApprovalRefusal
+	// ErasedAt is when what was private of it was erased by itself, and not with a position; nil where it was not.
+	// ErasureReason says that the reason of that is there, and can be erased as well.
+	ErasedAt      *time.Time
+	ErasureReason bool
+	ExpiresAt     time.Time
+	Version       int64 // 1 when asked for, one more with each entry
+	CreatedAt     time.Time
+	UpdatedAt     time.Time
 }
 
 // GivenApproval is one approval.
@@ -83,6 +87,14 @@ type ApprovalSubject struct {
 	Amount money.Money
 	// Holds says that the amount is taken from what the position holds.
 	Holds bool
+	// HolderReference is that of a position that is asked for; empty otherwise, and once it was erased.
+	HolderReference string
+}
+
+// IsKept reports whether there is a row of the subject: what is there can be found by its name, and a position that
+// is asked for by its holder.
+func (s ApprovalSubject) IsKept() bool {
+	return s.Subject != "" || s.Permission == PermissionPositionsCreate
 }
 
 // Name names the subject within its institution.
@@ -138,6 +150,8 @@ type AskedApproval struct {
 	Reason     string
 	// KeyHash is that of the secret of the key that is asked for; zero where none is.
 	KeyHash SecretHash
+	// Erased says that something private of what is asked for was erased.
+	Erased bool
 }
 
 // Digest is a SHA-256 of a written command.
@@ -151,8 +165,7 @@ func newAskedApproval(e approvalRequested, institution InstitutionID) (asked Ask
 	if err != nil {
 		return asked, err
 	}
-	open := e.withPrivate(func(_ string, member *private) { *member = private{value: member.value} })
-	shown, err := marshal(open.(approvalRequested).redacted().(approvalRequested).Command) //nolint:errcheck,forcetypeassert // It is one.
+	shown, err := e.shownCommand()
 	if err != nil {
 		return asked, err
 	}
@@ -168,8 +181,16 @@ func newAskedApproval(e approvalRequested, institution InstitutionID) (asked Ask
 			return asked, reader.err
 		}
 	}
+	e.withPrivate(func(_ string, member *private) { asked.Erased = asked.Erased || member.unknown() })
 	asked.Subjects, err = e.subjectsOf(institution)
 	return asked, err
+}
+
+// shownCommand is the command's written form with private members in clear, as far as they are known, and without
+// what is kept from those to whom it is shown.
+func (e approvalRequested) shownCommand() ([]byte, error) {
+	open := e.withPrivate(func(_ string, member *private) { *member = private{value: member.value} })
+	return marshal(open.(approvalRequested).redacted().(approvalRequested).Command) //nolint:errcheck,forcetypeassert // It is one.
 }
 
 // Missing returns which approvals are still missing.

@@ -63,6 +63,7 @@ type eyesApproval struct {
 	given   []int
 	expires time.Time
 	status  string
+	erased  bool
 }
 
 type eyesMove struct {
@@ -472,6 +473,21 @@ func (m *fourEyes) end(now time.Time, key, approval int, how string) string {
 		return "forbidden"
 	}
 	a.status = how
+	return ""
+}
+
+// erase says what becomes of an erasure of an approval.
+func (m *fourEyes) erase(key, approval int) string {
+	a := &m.approvals[approval]
+	switch {
+	case !m.mayAct(key):
+		return "invalid_api_key"
+	case !m.mayManage(key) && m.keys[key].role != "compliance":
+		return "permission_missing"
+	case a.status == "PENDING":
+		return "approval_open"
+	}
+	a.erased = true
 	return ""
 }
 

@@ -61,6 +61,7 @@ func TestApprovalsAreThoseOfTheModel(t *testing.T) {
 			"more approve": r.approveAll,
 			"end":          r.end,
 			"expire":       r.expire,
+			"erase":        r.erase,
 			"set rules":    func(t *rapid.T) { r.setRules(t) },
 			"make a key":   r.drawKey,
 			"rotate":       r.rotate,
@@ -389,6 +390,13 @@ func (r *eyesRun) end(t *rapid.T) {
 	r.decide(t, actor, escrow.WithdrawApproval{Approval: r.approvals[approval]}, r.model.end(r.now, key, approval, "WITHDRAWN"))
 }
 
+func (r *eyesRun) erase(t *rapid.T) {
+	approval := r.pick(t)
+	key, actor := r.actor(t)
+	reason := rapid.SampledFrom([]*string{nil, new("Article 17")}).Draw(t, "reason")
+	r.decide(t, actor, valid(escrow.NewEraseApproval(r.approvals[approval], reason, nil, 0)), r.model.erase(key, approval))
+}
+
 func (r *eyesRun) expire(t *rapid.T) {
 	approval := r.pick(t)
 	r.decide(t, escrow.ActorSystem(), escrow.ExpireApproval{Approval: r.approvals[approval]}, r.model.expire(r.now, approval))
@@ -399,7 +407,7 @@ func (r *eyesRun) compare(t *rapid.T) {
 	pending := int64(0)
 	for i, want := range r.model.approvals {
 		a, _ := r.books.Approvals.Get(r.approvals[i])
-		if string(a.Status) != want.status || len(a.Given) != len(want.given) {
+		if string(a.Status) != want.status || len(a.Given) != len(want.given) || (a.ErasedAt != nil) != want.erased {
 			t.Fatalf("the approval %d is %s with %d given, the model says %s with %d", i, a.Status, len(a.Given), want.status, len(want.given))
 		}
 		if want.status == "PENDING" {

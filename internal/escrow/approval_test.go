@@ -208,6 +208,7 @@ func goldenApprovals(t *testing.T, d *desk, template escrow.TemplateID) {
 	}
 	b.accept(escrow.RevokeKey{Key: b.maker.Key})
 	b.approved(b.ann, failed)
+	b.accept(valid(escrow.NewEraseApproval(withdrawn.ID, new("GDPR <17>"), nil, 0)))
 	released := escrow.TransitionInput{ToState: "RELEASED", Reason: new("by hand")}
 	b.breakGlass(transitions(
 		escrow.TransitionItem{PositionID: one.String(), TransitionInput: released},

@@ -77,6 +77,9 @@ func (b *Books) pendingSubjects() map[string][]ApprovalSubject {
 
 	pending := make(map[string][]ApprovalSubject)
 	for _, s := range b.Subjects.All() {
+		if s.Subject == "" {
+			continue // Of what is only made once it is approved there can be any number.
+		}
 		// It was pending when it was loaded; what became of it since, the approval tells.
 		if approval, known := b.Approvals.Get(s.ApprovalID); !known || approval.Status == ApprovalPending {
 			pending[s.Subject] = append(pending[s.Subject], s)

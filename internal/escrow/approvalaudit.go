@@ -119,6 +119,11 @@ func (a *ApprovalAudit) check(entry Entry, places map[string]AuditPlace) error {
 		return a.checkRequested(entry, e, places)
 	case approvalGiven:
 		return a.checkGiven(entry, e)
+	case approvalDataErased:
+		if _, pending := a.books.Approvals.Get(e.ID); pending {
+			return fmt.Errorf("it erases what is private of the approval %s, which is pending", e.ID)
+		}
+		return nil
 	case positionStateChanged:
 		if entry.Actor == ActorSystem() && e.To == StateExpired {
 			return nil

@@ -26,6 +26,7 @@ var approvalEventKinds = []eventKind{
 	{kind: KindApprovalWithdrawn, decode: decodeEvent[approvalWithdrawn]},
 	{kind: KindApprovalExpired, decode: decodeEvent[approvalExpired]},
 	{kind: KindApprovalFailed, decode: decodeEvent[approvalFailed]},
+	{kind: KindApprovalDataErased, decode: decodeEvent[approvalDataErased]},
 }
 
 // approvalRequested says what is asked for: the command's written form, and the rules that it has met.
@@ -106,7 +107,7 @@ func (e approvalRequested) apply(b *Books, entry Entry) error {
 	}
 	b.Approvals.Put(e.ID, a)
 	for _, s := range subjects {
-		if s.Subject != "" {
+		if s.IsKept() {
 			b.Subjects.Put(s.Name(), s)
 		}
 	}
@@ -116,7 +117,7 @@ func (e approvalRequested) apply(b *Books, entry Entry) error {
 // subjectsOf returns what the event is about.
 func (e approvalRequested) subjectsOf(institution InstitutionID) ([]ApprovalSubject, error) {
 	var reader storedReader
-	subjects := make([]ApprovalSubject, len(e.Subjects))
+	subjects, forms := make([]ApprovalSubject, len(e.Subjects)), e.forms()
 	for i, s := range e.Subjects {
 		subjects[i] = ApprovalSubject{
 			InstitutionID: institution,
@@ -126,6 +127,9 @@ func (e approvalRequested) subjectsOf(institution InstitutionID) ([]ApprovalSubj
 			Permission:    s.Permission,
 			Amount:        reader.optionalMoney(s.Amount, s.Currency),
 			Holds:         s.Holds,
+		}
+		if i < len(forms) {
+			subjects[i].HolderReference = holderOf(forms[i])
 		}
 	}
 	return subjects, reader.err

@@ -847,6 +847,7 @@ func TestNeedsNameWhatACommandReads(t *testing.T) {
 		{escrow.CloseAsset{Asset: asset}, escrow.Needs{Assets: []escrow.AssetID{asset}}},
 		{erasure(position, ""), escrow.Needs{Positions: []escrow.PositionID{position}}},
 		{escrow.RecordErasure{}, escrow.Needs{}},
+		{valid(escrow.NewEraseApproval(escrow.ApprovalID{7}, nil, nil, 0)), escrow.Needs{Approvals: []escrow.ApprovalID{{7}}}},
 	} {
 		t.Run(fmt.Sprintf("%T", test.command), func(t *testing.T) {
 			t.Parallel()

@@ -132,19 +132,22 @@ func (e positionDataErased) apply(b *Books, entry Entry) error {
 
 // Erases reports whether the private values of the earlier entries on the entry's subject were
 // erased with it.
-func (e Entry) Erases() bool { return e.Kind == KindPositionDataErased }
+func (e Entry) Erases() bool { return e.Kind == KindPositionDataErased || e.Kind == KindApprovalDataErased }
 
-// Erasure is what became of the positions of one holder whose data were to be erased. It does
-// not say whose.
+// Erasure is what became of the positions of one holder whose data were to be erased, and of the approvals that
+// asked for positions of the holder which were never made. It does not say whose.
 type Erasure struct {
 	ID            ErasureID
 	InstitutionID InstitutionID
 	// Erased counts the positions whose data were erased; Open those that were kept because
 	// they are not final, and Retained those that are kept for a time.
 	Erased, Open, Retained int64
-	// RetainedUntil is when the last of those retained can be erased.
+	// ApprovalsErased counts the approvals whose data were erased; ApprovalsPending those that were kept
+	// because they wait, and ApprovalsRetained those that are kept for a time.
+	ApprovalsErased, ApprovalsPending, ApprovalsRetained int64
+	// RetainedUntil is when the last of all those retained can be erased.
 	RetainedUntil *time.Time
-	// Complete says that all positions of the holder were looked at. Where not, another erasure
+	// Complete says that all positions and approvals of the holder were looked at. Where not, another erasure
 	// goes on.
 	Complete  bool
 	CreatedAt time.Time
@@ -153,6 +156,16 @@ type Erasure struct {
 // Retain counts a position that is kept until a time.
 func (e *Erasure) Retain(until time.Time) {
 	e.Retained++
+	e.retainUntil(until)
+}
+
+// RetainApproval counts an approval that is kept until a time.
+func (e *Erasure) RetainApproval(until time.Time) {
+	e.ApprovalsRetained++
+	e.retainUntil(until)
+}
+
+func (e *Erasure) retainUntil(until time.Time) {
 	if e.RetainedUntil == nil || until.After(*e.RetainedUntil) {
 		e.RetainedUntil = &until
 	}
@@ -165,7 +178,7 @@ func ReadHolderReference(reference string) (string, Faults) {
 	return reference, faults
 }
 
-// RecordErasure keeps what became of a holder's positions.
+// RecordErasure keeps what became of a holder's positions and approvals.
 type RecordErasure struct{ Erasure Erasure }
 
 // Needs implements Command.
@@ -177,16 +190,19 @@ func (RecordErasure) permission() Permission { return PermissionPositionsErase }
 func (c RecordErasure) decide(_ *Books, _ Request, s stamp) (event, *Error) { //nolint:unparam // As all commands.
 	e := c.Erasure
 	return holderDataErased{
-		ID:            ErasureID(s.id),
-		Erased:        e.Erased,
-		Open:          e.Open,
-		Retained:      e.Retained,
-		RetainedUntil: formatOptionalTime(e.RetainedUntil),
-		Complete:      e.Complete,
+		ID:                ErasureID(s.id),
+		Erased:            e.Erased,
+		Open:              e.Open,
+		Retained:          e.Retained,
+		ApprovalsErased:   e.ApprovalsErased,
+		ApprovalsPending:  e.ApprovalsPending,
+		ApprovalsRetained: e.ApprovalsRetained,
+		RetainedUntil:     formatOptionalTime(e.RetainedUntil),
+		Complete:          e.Complete,
 	}, nil
 }
 
-// KindHolderDataErased is the kind of an entry that tells what became of a holder's positions.
+// KindHolderDataErased is the kind of an entry that tells what became of a holder's positions and approvals.
 const KindHolderDataErased Kind = "HOLDER_DATA_ERASED"
 
 var erasureEventKinds = []eventKind{
@@ -194,12 +210,15 @@ var erasureEventKinds = []eventKind{
 }
 
 type holderDataErased struct {
-	ID            ErasureID `json:"id"`
-	Erased        int64     `json:"erased"`
-	Open          int64     `json:"open"`
-	Retained      int64     `json:"retained"`
-	RetainedUntil *string   `json:"retainedUntil,omitempty"`
-	Complete      bool      `json:"complete"`
+	ID                ErasureID `json:"id"`
+	Erased            int64     `json:"erased"`
+	Open              int64     `json:"open"`
+	Retained          int64     `json:"retained"`
+	ApprovalsErased   int64     `json:"approvalsErased"`
+	ApprovalsPending  int64     `json:"approvalsPending"`
+	ApprovalsRetained int64     `json:"approvalsRetained"`
+	RetainedUntil     *string   `json:"retainedUntil,omitempty"`
+	Complete          bool      `json:"complete"`
 }
 
 func (holderDataErased) kind() Kind        { return KindHolderDataErased }
@@ -210,14 +229,17 @@ func (e holderDataErased) resource(b *Books, _ Entry) Resource { return b.Erasur
 func (e holderDataErased) apply(b *Books, entry Entry) error {
 	var reader storedReader
 	b.Erasures.Put(e.ID, Erasure{
-		ID:            e.ID,
-		InstitutionID: entry.InstitutionID,
-		Erased:        e.Erased,
-		Open:          e.Open,
-		Retained:      e.Retained,
-		RetainedUntil: reader.optionalTime(e.RetainedUntil),
-		Complete:      e.Complete,
-		CreatedAt:     entry.At,
+		ID:                e.ID,
+		InstitutionID:     entry.InstitutionID,
+		Erased:            e.Erased,
+		Open:              e.Open,
+		Retained:          e.Retained,
+		ApprovalsErased:   e.ApprovalsErased,
+		ApprovalsPending:  e.ApprovalsPending,
+		ApprovalsRetained: e.ApprovalsRetained,
+		RetainedUntil:     reader.optionalTime(e.RetainedUntil),
+		Complete:          e.Complete,
+		CreatedAt:         entry.At,
 	})
 	return reader.err
 }

@@ -270,8 +270,8 @@ func TestWhatBecameOfAHoldersPositionsIsRecorded(t *testing.T) {
 	d := openDesk(t)
 	until := opening().Add(time.Hour)
 	for name, made := range map[string]escrow.Erasure{
-		"all erased":    {Erased: 3, Complete: true},
-		"some retained": {Erased: 1, Open: 2, Retained: 3, RetainedUntil: &until},
+		"all erased":    {Erased: 3, ApprovalsErased: 2, Complete: true},
+		"some retained": {Erased: 1, Open: 2, Retained: 3, ApprovalsPending: 4, ApprovalsRetained: 5, RetainedUntil: &until},
 	} {
 		d.now = d.now.Add(time.Second)
 		outcome := d.accept(escrow.RecordErasure{Erasure: made})
@@ -292,7 +292,7 @@ func TestWhatBecameOfAHoldersPositionsIsRecorded(t *testing.T) {
 		}
 		for member := range details {
 			switch member {
-			case "id", "erased", "open", "retained", "retainedUntil", "complete":
+			case "id", "erased", "open", "retained", "approvalsErased", "approvalsPending", "approvalsRetained", "retainedUntil", "complete":
 			default:
 				t.Errorf("the entry tells %s", member)
 			}

@@ -71,6 +71,7 @@ const (
 	CodeApprovalRole          Code = "approval_role"
 	CodeApprovalDigest        Code = "approval_digest"
 	CodeApprovalClosed        Code = "approval_closed"
+	CodeApprovalOpen          Code = "approval_open"
 	CodeApprovalLimit         Code = "approval_limit"
 	CodeApproversTooFew       Code = "approvers_too_few"
 	CodeBreakGlassForbidden   Code = "break_glass_forbidden"

@@ -67,6 +67,10 @@ func textFields() []textField {
 			_, faults := escrow.NewErasePosition(escrow.PositionID{}, &text, nil, 0)
 			return faults
 		}},
+		{"erasure of an approval", "reason", 1000, false, func(text string) escrow.Faults {
+			_, faults := escrow.NewEraseApproval(escrow.ApprovalID{}, &text, nil, 0)
+			return faults
+		}},
 		{"erasure of a holder", "holderReference", 255, true, func(text string) escrow.Faults {
 			_, faults := escrow.ReadHolderReference(text)
 			return faults

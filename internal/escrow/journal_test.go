@@ -107,7 +107,7 @@ func goldenDesk(t *testing.T) *desk {
 	d.books.Head.Lost = d.books.Head.Sequence + 12
 	accept(escrow.AcceptHistory{Checkpoint: &escrow.KnownCheckpoint{Size: d.books.Head.Sequence + 9, Root: [32]byte{1, 2, 3}}})
 	accept(valid(escrow.NewErasePosition(wholeID, new("GDPR, article 17"), nil, 0)))
-	accept(escrow.RecordErasure{Erasure: escrow.Erasure{Erased: 1, Open: 2, Retained: 3, RetainedUntil: new(opening()), Complete: true}})
+	accept(escrow.RecordErasure{Erasure: escrow.Erasure{Erased: 1, Open: 2, Retained: 3, ApprovalsErased: 4, ApprovalsPending: 5, ApprovalsRetained: 6, RetainedUntil: new(opening()), Complete: true}})
 	accept(valid(escrow.NewSetRole("releaser", escrow.RoleInput{Permissions: []string{"positions.release", "positions.read"}}, nil)))
 	accept(valid(escrow.NewCreateKey(escrow.KeyInput{
 		Label: "clerk", Owner: new("Ana <P>"), Role: "releaser", AllowedNetworks: &[]string{"192.0.2.1", "2001:db8::/32"},

@@ -87,7 +87,7 @@ var permissions = []PermissionInfo{
 	{PermissionPositionsFund, "Move positions to FUNDED.", false},
 	{PermissionPositionsRelease, "Move positions to PARTIALLY_RELEASED and RELEASED.", false},
 	{PermissionPositionsCancel, "Move positions to CANCELLED and EXPIRED, which refunds what they hold.", false},
-	{PermissionPositionsErase, "Erase what is private of positions that have come to their end.", false},
+	{PermissionPositionsErase, "Erase what is private of positions and approvals that have come to their end.", false},
 	{
 		PermissionPersonalDataRead,
 		"Read all that is held about a holder, and disclose private values of single entries.", false,

@@ -83,6 +83,7 @@ func takenByCommands() []taken {
 		{escrow.ExpirePosition(position), "positions.cancel"},
 		{erasure(position, ""), "positions.erase"},
 		{escrow.RecordErasure{}, "positions.erase"},
+		{valid(escrow.NewEraseApproval(approval, nil, nil, 0)), "positions.erase"},
 		{valid(escrow.NewSetApprovalRules(nil, nil)), "approval_rules.set"},
 		{valid(escrow.NewApproveApproval(approval, strings.Repeat("0", 64), nil)), "approvals.decide"},
 		{valid(escrow.NewRejectApproval(approval, "No")), "approvals.decide"},

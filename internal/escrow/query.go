@@ -156,6 +156,8 @@ type ApprovalFilter struct {
 	// Subject is one of those that an approval is about, named as in the journal. What is only made when
 	// the command is carried out is none.
 	Subject string
+	// HolderReference asks for those that ask to create a position of the holder, and have created nothing.
+	HolderReference string
 }
 
 // DueApproval names a pending approval that is past its expiresAt.

@@ -22,6 +22,8 @@ var approvalTable = newTable("approvals", func(a *escrow.Approval) []column {
 		changing("executed", bigintColumn(&a.Executed)),
 		changing("entries", bigintColumn(&a.Entries)),
 		changing("refusal", optionalJSONColumn(&a.Refusal, func() bool { return a.Refusal == nil })),
+		changing("erased_at", optionalTimeColumn(&a.ErasedAt)),
+		changing("erasure_reason", flagColumn(&a.ErasureReason)),
 		fixed("expires_at", timeColumn(&a.ExpiresAt)),
 		fixed("created_at", timeColumn(&a.CreatedAt)),
 		changing("updated_at", timeColumn(&a.UpdatedAt)),
@@ -61,17 +63,31 @@ func (s *Store) Approvals(
 	ctx context.Context, institution escrow.InstitutionID, filter escrow.ApprovalFilter, page escrow.PageRequest,
 ) (escrow.Page[escrow.Approval], error) {
 	l := listOf(approvalTable, "id")
-	if filter.Subject != "" {
-		// In the order of the index by subject. A batch can name a subject twice.
-		about := l.expression(`(SELECT approval_id FROM approval_subjects AS s WHERE institution_id = %s AND subject = %s
-		AND NOT EXISTS (SELECT 1 FROM approval_subjects AS e WHERE e.institution_id = s.institution_id
-			AND e.subject = s.subject AND e.approval_id = s.approval_id AND e.number < s.number))`,
-			idArg(institution), filter.Subject)
-		l.table, l.key = about+" AS about JOIN approvals ON id = approval_id", "approval_id"
+	switch {
+	case filter.HolderReference != "":
+		l.table, l.key = l.firstSubjects("holder_reference", institution, filter.HolderReference), "approval_id"
+		// Most of what was asked for was carried out, so that no index of the status is of use.
+		l.where("status <> %s", string(escrow.ApprovalExecuted))
+		if filter.Subject != "" {
+			l.where(`EXISTS (SELECT 1 FROM approval_subjects AS o
+				WHERE o.institution_id = %s AND o.subject = %s AND o.approval_id = about.approval_id)`,
+				idArg(institution), filter.Subject)
+		}
+	case filter.Subject != "":
+		l.table, l.key = l.firstSubjects("subject", institution, filter.Subject), "approval_id"
 	}
 	l.where("institution_id = %s", idArg(institution))
 	whereIn(l, "status", filter.Statuses)
 	return idPage(ctx, s.database, l, filter.Period, page, approvalTable.scan)
+}
+
+// firstSubjects joins the approvals with the first of their subjects that has a value in a column, in the order of
+// the index by that column. A batch can name a subject, or a holder, more than once.
+func (l *list) firstSubjects(column string, institution escrow.InstitutionID, value string) string {
+	return l.expression(`(SELECT approval_id FROM approval_subjects AS s WHERE institution_id = %s AND `+column+` = %s
+		AND NOT EXISTS (SELECT 1 FROM approval_subjects AS e WHERE e.institution_id = s.institution_id
+			AND e.`+column+` = s.`+column+` AND e.approval_id = s.approval_id AND e.number < s.number))`,
+		idArg(institution), value) + " AS about JOIN approvals ON id = approval_id"
 }
 
 // dueApprovals reads pending approvals by the time of their expiry.

@@ -11,12 +11,13 @@ var subjectTable = newTable("approval_subjects", func(s *escrow.ApprovalSubject)
 		key("institution_id", uuidColumn(&s.InstitutionID)),
 		key("approval_id", uuidColumn(&s.ApprovalID)),
 		key("number", bigintColumn(&s.Number)),
-		fixed("subject", textColumn(&s.Subject)),
+		fixed("subject", optionalTextColumn(&s.Subject)),
 		fixed("permission", textColumn(&s.Permission)),
 		fixed("currency", optionalTextColumn((*string)(&s.Amount.Currency.Code))),
 		fixed("decimals", bigintColumn(&s.Amount.Currency.Decimals)),
 		fixed("amount", bigintColumn(&s.Amount.Amount)),
 		fixed("holds", flagColumn(&s.Holds)),
+		erasable("holder_reference", optionalTextColumn(&s.HolderReference)),
 	}
 })
 

@@ -15,6 +15,9 @@ var erasureTable = newTable("erasures", func(e *escrow.Erasure) []column {
 		fixed("erased", bigintColumn(&e.Erased)),
 		fixed("open", bigintColumn(&e.Open)),
 		fixed("retained", bigintColumn(&e.Retained)),
+		fixed("approvals_erased", bigintColumn(&e.ApprovalsErased)),
+		fixed("approvals_pending", bigintColumn(&e.ApprovalsPending)),
+		fixed("approvals_retained", bigintColumn(&e.ApprovalsRetained)),
 		fixed("retained_until", optionalTimeColumn(&e.RetainedUntil)),
 		fixed("complete", flagColumn(&e.Complete)),
 		fixed("created_at", timeColumn(&e.CreatedAt)),
@@ -50,13 +53,15 @@ func (s *Store) Erasures(
 	return idPage(ctx, s.database, l, escrow.Period{}, page, erasureTable.scan)
 }
 
-// clearing is what an entry that erases takes away: the private values of a position, in its row
-// and in its entries before that one.
+// clearing is what an entry that erases takes away: the private values of a position or of an approval, in
+// its row and in its entries before that one.
 type clearing struct {
 	InstitutionID escrow.InstitutionID
 	Subject       string
-	Position      escrow.PositionID
-	Sequence      int64
+	// Position or Approval is what the entry erases; the other one is zero.
+	Position escrow.PositionID
+	Approval escrow.ApprovalID
+	Sequence int64
 }
 
 // The statements that clear are no updates of their tables, which write what changes with a step:
@@ -111,11 +116,16 @@ func clearingsOf(group []*escrow.Books) (clearings []clearing, err error) {
 			if !entry.Erases() {
 				continue
 			}
-			position, err := positionRows.keys.parse(entry.Subject)
+			c := clearing{InstitutionID: entry.InstitutionID, Subject: entry.Subject, Sequence: entry.Sequence}
+			if entry.Kind.OfApproval() {
+				c.Approval, err = approvalRows.keys.parse(entry.Subject)
+			} else {
+				c.Position, err = positionRows.keys.parse(entry.Subject)
+			}
 			if err != nil {
 				return nil, err
 			}
-			clearings = append(clearings, clearing{entry.InstitutionID, entry.Subject, position, entry.Sequence})
+			clearings = append(clearings, c)
 		}
 	}
 	return clearings, nil
@@ -136,11 +146,23 @@ func clearPrivate(sink changeSink, clearings []clearing) error {
 	if err := update(sink, clearedEntries, clearings); err != nil {
 		return err
 	}
-	if err := update(sink, clearedPositions, clearings); err != nil {
+	var positions, approvals []clearing
+	for _, c := range clearings {
+		if c.Approval.IsZero() {
+			positions = append(positions, c)
+		} else {
+			approvals = append(approvals, c)
+		}
+	}
+
+	if err := update(sink, clearedPositions, positions); err != nil {
 		return err
 	}
-	if err := update(sink, clearedApprovalEntries, clearings); err != nil {
+	if err := update(sink, clearedApprovalEntries, positions); err != nil {
 		return err
 	}
-	return update(sink, clearedApprovals, clearings)
+	if err := update(sink, clearedApprovals, positions); err != nil {
+		return err
+	}
+	return update(sink, clearedApproval, approvals)
 }

@@ -8,7 +8,8 @@ import (
 
 // An approval repeats what is private of the command that waits, and those who decide say why. So with what is
 // private of a position goes all that is private of the approvals that are about it, and of the one that it
-// was created with.
+// was created with. What of an approval never became a position is erased with the approval itself. Whose the
+// positions were that it asked for goes with what is private of its row, by a trigger of the database.
 
 // approvalsAbout selects the approvals that have to do with a position, whose institution and whose name in the
 // journal are given. One that made it has at most as many entries as a batch has items.
@@ -42,6 +43,17 @@ var (
 			}
 		}, statement{})
 )
+
+// clearedApproval finds an approval by itself.
+var clearedApproval = newClearing("approvals", erasedIn(approvalTable.layout), func(c *clearing) []column {
+	return []column{
+		key("institution_id", uuidColumn(&c.InstitutionID)),
+		key("id", uuidColumn(&c.Approval)),
+	}
+}, statement{
+	perRow: "institution_id = $1 AND id = $2 AND private IS NOT NULL",
+	perSet: "t.institution_id = n.institution_id AND t.id = n.id AND t.private IS NOT NULL",
+})
 
 // newApprovalClearing describes a table that names approvals by one column, as approvalsAbout does in another.
 func newApprovalClearing(

@@ -247,7 +247,7 @@ func addTransactions(t *testing.T, found *statements) {
 		update(sink, rulesTable, []escrow.ApprovalRules{{}}),
 		update(sink, approvalTable, []escrow.Approval{{}}),
 		update(sink, movesTable, []escrow.RecentMoves{{}}),
-		clearPrivate(sink, []clearing{{}}),
+		clearPrivate(sink, []clearing{{}, {Approval: escrow.ApprovalID{1}}}),
 	)
 	if err != nil {
 		t.Fatal(err)
@@ -522,10 +522,16 @@ func lists(ctx context.Context, of escrow.InstitutionID) (lists []storeCall) {
 	add("Approvals, on a subject", func(s *Store, page escrow.PageRequest) error {
 		return approvals(s, escrow.ApprovalFilter{Subject: "s"}, page)
 	})
+	add("Approvals, of a holder", func(s *Store, page escrow.PageRequest) error {
+		return approvals(s, escrow.ApprovalFilter{HolderReference: "h"}, page)
+	})
 	for name, filter := range inOrderOf([]named[escrow.ApprovalFilter]{
 		{"of a period", escrow.ApprovalFilter{Period: period}},
 		{"on a subject, of a period", escrow.ApprovalFilter{Period: period, Subject: "s"}},
 		{"on a subject, of a status", escrow.ApprovalFilter{Subject: "s", Statuses: []escrow.ApprovalStatus{escrow.ApprovalPending}}},
+		{"of a holder, of a period", escrow.ApprovalFilter{Period: period, HolderReference: "h"}},
+		{"of a holder, on a subject", escrow.ApprovalFilter{HolderReference: "h", Subject: "s"}},
+		{"of a holder, of a status", escrow.ApprovalFilter{HolderReference: "h", Statuses: []escrow.ApprovalStatus{escrow.ApprovalPending}}},
 		{"of a status", escrow.ApprovalFilter{Statuses: []escrow.ApprovalStatus{escrow.ApprovalPending}}},
 		{"of some statuses", escrow.ApprovalFilter{Statuses: []escrow.ApprovalStatus{escrow.ApprovalPending, escrow.ApprovalFailed}}},
 	}) {

@@ -20,7 +20,7 @@ func (c *chain) auditApprovals(ctx context.Context, entries []escrow.Entry) erro
 	}
 
 	for _, entry := range entries {
-		c.asks = c.asks || entry.Kind == escrow.KindApprovalRequested
+		c.asks = c.asks || entry.Kind == escrow.KindApprovalRequested || entry.Kind == escrow.KindApprovalDataErased
 		if err := c.audit.Next(entry, places); err != nil {
 			c.v.differAt(c.of, entry.Sequence, "an entry of which "+excerpt(err.Error()),
 				"one that has the approvals which it takes")

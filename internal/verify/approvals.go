@@ -11,8 +11,8 @@ import (
 )
 
 // What is of approvals beside their rows: what they are about, which no subject of the journal's names; what was
-// moved of late, which is made by entries on many subjects; and their private values, which go with those of
-// positions.
+// moved of late, which is made by entries on many subjects; and their private values, which go by themselves or with
+// those of positions.
 
 // compareApprovalsOfHead compares what a journal's head says of rules and approvals.
 func (d *database) compareApprovalsOfHead(of escrow.InstitutionID, head escrow.Head, audit *escrow.ApprovalAudit) {
@@ -77,7 +77,7 @@ func (d *database) compareApproval(
 	}
 	var expected []store.Row
 	for _, s := range asked.Subjects {
-		if s.InstitutionID = of; s.Subject != "" {
+		if s.InstitutionID = of; s.IsKept() {
 			expected = append(expected, store.SubjectRow(s))
 		}
 	}
@@ -141,7 +141,7 @@ func (d *database) sequenceNow(ctx context.Context, of escrow.InstitutionID) (in
 }
 
 // comparePrivateOfApproval compares what is beside an approval's entries with what was erased: all that came before
-// the last erasure of a position that the approval is about, or that was created with it, and nothing else.
+// the last erasure of the approval, of a position that it is about, or that was created with it, and nothing else.
 func (d *database) comparePrivateOfApproval(
 	ctx context.Context, of escrow.InstitutionID, known int64, a escrow.Approval, asked escrow.AskedApproval,
 	erases bool,
@@ -172,12 +172,12 @@ func (d *database) comparePrivateOfApproval(
 	return nil
 }
 
-// erasedWith returns the sequence of the last entry, up to one, that has erased a position which an approval has to
-// do with; 0 where there is none. Up to 0 are all.
+// erasedWith returns the sequence of the last entry, up to one, that has erased an approval, or a position which it has
+// to do with; 0 where there is none. Up to 0 are all.
 func (d *database) erasedWith(
 	ctx context.Context, of escrow.InstitutionID, a escrow.Approval, asked escrow.AskedApproval, upTo int64,
 ) (last int64, err error) {
-	subjects := make(map[string]bool)
+	subjects := map[string]bool{a.ID.String(): true}
 	for _, s := range asked.Subjects {
 		if s.Subject != "" {
 			subjects[s.Subject] = true
@@ -196,7 +196,7 @@ func (d *database) erasedWith(
 	}
 
 	for subject := range subjects {
-		kinds := []escrow.Kind{escrow.KindPositionDataErased}
+		kinds := []escrow.Kind{escrow.KindPositionDataErased, escrow.KindApprovalDataErased}
 		erasures := escrow.EntryFilter{Subject: subject, Kinds: kinds, UpTo: upTo}
 		found, err := d.store.Entries(ctx, of, erasures, escrow.PageRequest{Limit: 1, Descending: true})
 		if err != nil && !store.IsUnreadable(ctx, err) {

@@ -111,15 +111,20 @@ func TestPrivateValuesOfApprovalsAreCompared(t *testing.T) {
 			t.Fatalf("as it is, %d entries were erased, and the differences are %v", report.Erased, report.Differences)
 		}
 
+		// Whoever does so does it everywhere.
+		const holders = "UPDATE approval_subjects SET holder_reference = $1 WHERE institution_id = $2 AND approval_id = $3"
 		f.setPrivate(made.Sequence, made.Private)
 		f.tamper("UPDATE approvals SET private = $1 WHERE institution_id = $2 AND id = $3", made.Private, of, a.Created)
+		f.tamper(holders, "Ada Lovelace", of, a.Created)
 		if report := f.verify(nil); report.DifferenceCount != 1 || !strings.Contains(report.Differences[0].String(), "private values beside it, and should be none, as entry ") {
 			t.Errorf("what was erased and is there again is found as %v", report.Differences)
 		}
 		f.setPrivate(made.Sequence, nil)
-		f.tamper("UPDATE approvals SET private = NULL WHERE institution_id = $1 AND id = $2", of, a.Created)
 		f.setPrivate(rejected.Sequence, nil)
-		f.tamper("UPDATE approvals SET private = NULL WHERE institution_id = $1 AND id = $2", of, a.Rejected)
+		for _, id := range []escrow.ApprovalID{a.Created, a.Rejected} {
+			f.tamper("UPDATE approvals SET private = NULL WHERE institution_id = $1 AND id = $2", of, id)
+			f.tamper(holders, nil, of, id)
+		}
 		if report := f.verify(nil); report.DifferenceCount != 1 || !strings.Contains(report.Differences[0].String(), "there is no value of command.") {
 			t.Errorf("what was taken away without an erasure is found as %v", report.Differences)
 		}

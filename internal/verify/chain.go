@@ -52,7 +52,7 @@ type chain struct {
 	acceptances []escrow.Entry
 	rotations   rotations
 	// audit finds what had no approval, and tells what comes of approval rules. erases says that an entry has
-	// erased something, and asks that one has asked for an approval.
+	// erased something, and asks that one has asked for an approval, or erased one.
 	audit        *escrow.ApprovalAudit
 	erases, asks bool
 	// all are the entries that were read, ofPositions those of positions.

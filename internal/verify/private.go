@@ -71,18 +71,23 @@ func (v *verification) compareErasures(of escrow.InstitutionID, history []escrow
 }
 
 // comparePrivateOfApprovals compares what is beside the entries of approvals in a bundle with what was erased: all
-// that came before the last erasure of a position that the approval is about, or that was created with it.
+// that came before the last erasure of the approval, of a position that it is about, or that was created with it.
+// An erasure of an approval itself must be one that can follow those before it.
 func (v *verification) comparePrivateOfApprovals(ctx context.Context, b *bundle.Bundle) error {
 	for stored, err := range v.entriesUpTo(ctx, b.Institution, b.Last) {
 		if err != nil {
 			return err
 		}
-		if stored.Kind != escrow.KindApprovalRequested {
+		if stored.Kind != escrow.KindApprovalRequested && stored.Kind != escrow.KindApprovalDataErased {
 			continue
 		}
 		history, err := historyOf(ctx, b, stored.Subject)
 		if err != nil {
 			return err
+		}
+		if stored.Kind == escrow.KindApprovalDataErased {
+			v.compareErasing(b.Institution, stored, history)
+			continue
 		}
 		made, err := escrow.ResourceOf(history)
 		approval, ok := made.(escrow.Approval)
@@ -99,8 +104,17 @@ func (v *verification) comparePrivateOfApprovals(ctx context.Context, b *bundle.
 	return nil
 }
 
+// compareErasing checks that an entry which erases an approval is one that can follow those before it: the approval
+// has come to its end, with as many entries as the erasure says.
+func (v *verification) compareErasing(of escrow.InstitutionID, erasing store.StoredEntry, history []escrow.Entry) {
+	if _, err := escrow.ResourceOf(history[:countUpTo(history, erasing.Sequence)]); err != nil {
+		v.differAt(of, erasing.Sequence, "an entry that cannot be applied ("+excerpt(err.Error())+")",
+			"one that can follow those before it on "+erasing.Subject)
+	}
+}
+
 // compareErasuresOfApproval compares what is beside an approval's entries with what was erased: nothing before one
-// entry, and all behind another, which is a later one where something was erased while the history was read.
+// entry, and all from another on, which is a later one where something was erased while the history was read.
 func (v *verification) compareErasuresOfApproval(
 	of escrow.InstitutionID, history []escrow.Entry, erasedBy, erasedNow int64,
 ) {
@@ -108,7 +122,7 @@ func (v *verification) compareErasuresOfApproval(
 	for _, entry := range history {
 		missing := v.missing(entry)
 		switch {
-		case entry.Sequence > erasedNow && len(missing) > 0:
+		case entry.Sequence >= erasedNow && len(missing) > 0:
 			v.differMissing(of, entry.Sequence, missing)
 		case entry.Sequence < erasedBy && entry.HasPrivate():
 			v.differAt(of, entry.Sequence, "private values beside it",
@@ -139,10 +153,10 @@ func historyOf(ctx context.Context, b *bundle.Bundle, subjects ...string) (histo
 	return history, nil
 }
 
-// erasedInBundle returns the sequence of the last entry that has erased a position which an approval has to do with;
-// 0 where there is none.
+// erasedInBundle returns the sequence of the last entry that has erased an approval, or a position which it has to do
+// with; 0 where there is none.
 func erasedInBundle(ctx context.Context, b *bundle.Bundle, a escrow.Approval) (last int64, err error) {
-	var subjects []string
+	subjects := []string{a.ID.String()}
 	if asked, err := a.Asked(); err == nil {
 		for _, s := range asked.Subjects {
 			if s.Subject != "" {
@@ -165,7 +179,7 @@ func erasedInBundle(ctx context.Context, b *bundle.Bundle, a escrow.Approval) (l
 
 	history, err := historyOf(ctx, b, subjects...)
 	for _, entry := range history {
-		if entry.Kind == escrow.KindPositionDataErased {
+		if entry.Erases() {
 			last = max(last, entry.Sequence)
 		}
 	}

@@ -38,7 +38,10 @@ func approvalState(a escrow.Approval, i int) escrow.Approval {
 	a.Given = pick([][]escrow.GivenApproval{
 		nil, {{Actor: escrow.ActorKey(escrow.KeyID{15: 3}), Roles: []escrow.RoleName{"approver", "clerk"}, At: "2027-03-01T09:00:00.000001Z"}},
 	}, i)
-	a.Executed, a.Entries, a.Refusal = 0, 0, nil
+	a.Executed, a.Entries, a.Refusal, a.ErasedAt, a.ErasureReason = 0, 0, nil, nil, false
+	if a.Status != escrow.ApprovalPending && i%3 > 0 {
+		a.ErasedAt, a.ErasureReason = new(pick(moments(), i+2)), i%3 == 1
+	}
 	if a.Status == escrow.ApprovalExecuted {
 		a.Executed, a.Entries = pick([]int64{1, math.MaxInt64 - 7}, i), pick([]int64{0, 1, escrow.MaxBatchItems}, i)
 	}
@@ -63,6 +66,7 @@ func (f *fixture) addApprovals(of escrow.InstitutionID, s *samples) {
 			s.subjects = append(s.subjects, escrow.ApprovalSubject{
 				InstitutionID: of, ApprovalID: a.ID, Number: number, Subject: pick(texts(), i/4), Permission: pick([]escrow.Permission{"a.b", "c"}, i),
 				Amount: pick([]money.Money{{}, {Amount: math.MaxInt64, Currency: currencies()[2]}, {Amount: 1, Currency: currencies()[1]}}, i), Holds: i%2 == 0,
+				HolderReference: pick([]string{"", "Ada «銀行»"}, i+int(number)),
 			})
 		}
 		s.moves = append(s.moves, escrow.RecentMoves{InstitutionID: of, Of: pick(texts(), i) + fmt.Sprint(i), Hours: hours(i)})
@@ -381,7 +385,8 @@ func (a approving) decideAll(asset, toClose escrow.AssetID) {
 		return a.ask(a.maker, createPosition(asset, "h")).(escrow.Approval) //nolint:errcheck // A panic fails the test.
 	}
 	a.approve(ask(asset))
-	a.ask(a.checker, valid(escrow.NewRejectApproval(ask(asset).ID, "too much")))
+	rejected := a.ask(a.checker, valid(escrow.NewRejectApproval(ask(asset).ID, "too much"))).(escrow.Approval) //nolint:errcheck // As above.
+	a.ask(escrow.ActorRoot(), valid(escrow.NewEraseApproval(rejected.ID, nil, nil, 0)))
 	a.ask(a.maker, escrow.WithdrawApproval{Approval: ask(asset).ID})
 	failing := ask(toClose)
 	a.ask(escrow.ActorRoot(), escrow.CloseAsset{Asset: toClose})
@@ -442,6 +447,64 @@ func testApprovalErasure(f *fixture) {
 	}
 }
 
+// What an approval has that made nothing is erased with the approval itself, in its row, in its entries, and in what
+// tells whose position it asked for; and so is whose position was made, with the position.
+func testErasureOfApprovals(f *fixture) {
+	a := f.approving()
+	asset := f.asset(a.of)
+	a.rule("positions.create")
+	ask := func(holder string) escrow.Approval {
+		return a.ask(a.maker, valid(escrow.NewCreatePosition(escrow.PositionInput{
+			AssetID: asset.String(), HolderReference: holder, Currency: "USD", Amount: "100",
+		}))).(escrow.Approval) //nolint:errcheck // A panic fails the test.
+	}
+	rejected, kept := ask("Ada Lovelace"), ask("Ada Lovelace")
+	for _, one := range []escrow.Approval{rejected, kept} {
+		a.ask(a.checker, valid(escrow.NewRejectApproval(one.ID, "Ada is not known")))
+	}
+	made := a.approve(ask("Ada Lovelace"))
+	position := f.positionsOf(a.of, "Ada Lovelace")[0]
+	a.ask(a.maker, transition(position, escrow.StateCancelled, ""))
+	waiting := ask("Ada Lovelace")
+
+	asked := func(holder string) (ids []escrow.ApprovalID) {
+		filter := escrow.ApprovalFilter{HolderReference: holder}
+		for _, one := range must(f.Approvals(f.t.Context(), a.of, filter, everything())).Items {
+			ids = append(ids, one.ID)
+		}
+		return ids
+	}
+	holders := func(of escrow.ApprovalID) (holders []string) {
+		for _, row := range must(f.SubjectRows(f.t.Context(), a.of, of)) {
+			holders = append(holders, row.Resource.(escrow.ApprovalSubject).HolderReference) //nolint:errcheck // A panic fails the test.
+		}
+		return holders
+	}
+	equal(f.t, "what was asked for and not made", []escrow.ApprovalID{rejected.ID, kept.ID, waiting.ID}, asked("Ada Lovelace"))
+	equal(f.t, "what was asked for another", nil, asked("Grace Hopper"))
+	equal(f.t, "whose position was made", []string{"Ada Lovelace"}, holders(made.ID))
+
+	reason := "asked for"
+	answered := a.ask(escrow.ActorRoot(), valid(escrow.NewEraseApproval(rejected.ID, &reason, nil, 0))).(escrow.Approval) //nolint:errcheck // As above.
+	a.ask(escrow.ActorRoot(), erase(position, "as asked"))
+	equal(f.t, "the approval that was erased", answered, must(f.Approval(f.t.Context(), a.of, rejected.ID)))
+	equal(f.t, "what is asked for after the erasure", []escrow.ApprovalID{kept.ID, waiting.ID}, asked("Ada Lovelace"))
+	for id, want := range map[escrow.ApprovalID]string{rejected.ID: "", made.ID: "", kept.ID: "Ada Lovelace", waiting.ID: "Ada Lovelace"} {
+		equal(f.t, "whose position "+id.String()+" asks for", []string{want}, holders(id))
+	}
+	for id, want := range map[escrow.ApprovalID]int{rejected.ID: 1, made.ID: 0, kept.ID: 2, waiting.ID: 1} {
+		entries := must(f.Entries(f.t.Context(), a.of, escrow.EntryFilter{Subject: id.String()}, everything())).Items
+		entries = slices.DeleteFunc(entries, func(entry escrow.Entry) bool { return entry.Private == nil })
+		row := must(f.Approval(f.t.Context(), a.of, id))
+		if len(entries) != want || (row.Private != nil) != (want > 0 && id != rejected.ID) {
+			f.t.Errorf("%d entries of %s have private values, want %d, and its row %q", len(entries), id, want, row.Private)
+		}
+		if id == rejected.ID && entries[0].Kind != escrow.KindApprovalDataErased {
+			f.t.Errorf("the entry %s has private values", entries[0].Kind)
+		}
+	}
+}
+
 // callsOfApprovals are those that end with their context.
 func (f *fixture) callsOfApprovals(of escrow.InstitutionID, s samples) map[string]func() error {
 	ended, end := context.WithCancel(f.t.Context())
@@ -478,7 +541,9 @@ func testApprovalLists(f *fixture) {
 		a.Version = 1
 		s.approvals = append(s.approvals, a)
 		for number := range int64(i % 3) { // A batch can name one twice.
-			s.subjects = append(s.subjects, escrow.ApprovalSubject{InstitutionID: of, ApprovalID: a.ID, Number: number, Subject: pick([]string{"x", "y"}, i/3), Permission: "p"})
+			s.subjects = append(s.subjects, escrow.ApprovalSubject{
+				InstitutionID: of, ApprovalID: a.ID, Number: number, Subject: pick([]string{"x", "y"}, i/3), Permission: "p", HolderReference: pick([]string{"", "h", "i", "h"}, i),
+			})
 		}
 	}
 	f.write(of, escrow.Needs{}, func(b *escrow.Books) { putApprovals(b, s) })
@@ -491,6 +556,13 @@ func testApprovalLists(f *fixture) {
 	}
 	checkList(f.t, s.approvals, append(inPeriod(at, s.approvals[5], s.approvals[19], period),
 		restriction[escrow.ApprovalFilter, escrow.Approval]{"subject", func(filter *escrow.ApprovalFilter) { filter.Subject = "x" }, about},
+		restriction[escrow.ApprovalFilter, escrow.Approval]{
+			"holder", func(filter *escrow.ApprovalFilter) { filter.HolderReference = "h" }, func(a escrow.Approval) bool {
+				return a.Status != escrow.ApprovalExecuted && slices.ContainsFunc(s.subjects, func(one escrow.ApprovalSubject) bool {
+					return one.ApprovalID == a.ID && one.HolderReference == "h"
+				})
+			},
+		},
 		restriction[escrow.ApprovalFilter, escrow.Approval]{
 			"statuses", func(filter *escrow.ApprovalFilter) {
 				filter.Statuses = []escrow.ApprovalStatus{escrow.ApprovalPending, escrow.ApprovalRejected}

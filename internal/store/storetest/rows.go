@@ -115,6 +115,7 @@ func (f *fixture) samples(of escrow.InstitutionID) (s samples) {
 		})
 		s.erasures = append(s.erasures, escrow.Erasure{
 			ID: f.uuid(), InstitutionID: of, Erased: pick([]int64{0, 1, math.MaxInt64}, i), Open: int64(i), Retained: pick([]int64{math.MaxInt64, 0}, i),
+			ApprovalsErased: pick([]int64{2, 0, math.MaxInt64}, i), ApprovalsPending: int64(i + 1), ApprovalsRetained: pick([]int64{0, math.MaxInt64}, i),
 			RetainedUntil: optional(moments(), i), Complete: i%2 == 0, CreatedAt: pick(moments(), i),
 		})
 		s.records = append(s.records, escrow.Record{

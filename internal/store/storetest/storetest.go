@@ -76,6 +76,7 @@ func RunMigrated(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"the money of a holder is added up", testHolderTotals, false},
 		{"what is erased is gone from its rows alone", testErasure, false},
 		{"what is erased is gone from the approvals of it", testApprovalErasure, false},
+		{"what was never made is erased with its approval", testErasureOfApprovals, false},
 		{"approvals are listed by status and subject", testApprovalLists, true},
 		{"the longest overdue approval is due first", testDueApprovals, true},
 		{"what is pending on a subject is found", testPendingOn, false},

@@ -180,12 +180,14 @@ SELECT institution_id, id, version, state, history_bytes, asset_id, holder_refer
     JOIN positions USING (institution_id, id);
 
 -- Begin on SQLite, erasures; Erasure
-SELECT institution_id, id, erased, open, retained, retained_until, complete, created_at
+SELECT institution_id, id, erased, open, retained, approvals_erased, approvals_pending, approvals_retained,
+        retained_until, complete, created_at
     FROM erasures
     WHERE institution_id = $1 AND id = $2;
 
 -- Begin on PostgreSQL, erasures
-SELECT institution_id, id, erased, open, retained, retained_until, complete, created_at
+SELECT institution_id, id, erased, open, retained, approvals_erased, approvals_pending, approvals_retained,
+        retained_until, complete, created_at
     FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
     JOIN erasures USING (institution_id, id);
 
@@ -211,26 +213,26 @@ SELECT institution_id, rules, version, created_at, updated_at
 
 -- Begin on SQLite, approvals; Approval
 SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
-        refusal, expires_at, created_at, updated_at
+        refusal, erased_at, erasure_reason, expires_at, created_at, updated_at
     FROM approvals
     WHERE institution_id = $1 AND id = $2;
 
 -- Begin on PostgreSQL, approvals
 SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
-        refusal, expires_at, created_at, updated_at
+        refusal, erased_at, erasure_reason, expires_at, created_at, updated_at
     FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
     JOIN approvals USING (institution_id, id);
 
 -- Begin on SQLite, approval_subjects; PendingOn, for each subject
 SELECT s.institution_id, s.approval_id, s.number, s.subject, s.permission, s.currency, s.decimals, s.amount,
-        s.holds
+        s.holds, s.holder_reference
     FROM approval_subjects AS s
     JOIN approvals AS a ON a.institution_id = s.institution_id AND a.id = s.approval_id
     WHERE s.institution_id = $1 AND s.subject = $2 AND (a.status = 'PENDING') IS TRUE;
 
 -- Begin on PostgreSQL, approval_subjects; PendingOn on PostgreSQL
 SELECT s.institution_id, s.approval_id, s.number, s.subject, s.permission, s.currency, s.decimals, s.amount,
-        s.holds
+        s.holds, s.holder_reference
     FROM unnest($1::uuid[], $2::text[]) AS n (institution_id, subject)
     JOIN approval_subjects AS s ON s.institution_id = n.institution_id AND s.subject = n.subject
     JOIN approvals AS a ON a.institution_id = s.institution_id AND a.id = s.approval_id
@@ -403,13 +405,15 @@ INSERT INTO positions (institution_id, id, version, state, history_bytes, asset_
         $17::bigint[], $18::timestamptz[], $19::bytea[], $20::timestamptz[], $21::timestamptz[]);
 
 -- Commit on SQLite, for each row
-INSERT INTO erasures (institution_id, id, erased, open, retained, retained_until, complete, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
+INSERT INTO erasures (institution_id, id, erased, open, retained, approvals_erased, approvals_pending,
+        approvals_retained, retained_until, complete, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 
 -- Commit on PostgreSQL
-INSERT INTO erasures (institution_id, id, erased, open, retained, retained_until, complete,
-        created_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[],
-        $6::timestamptz[], $7::bigint[], $8::timestamptz[]);
+INSERT INTO erasures (institution_id, id, erased, open, retained, approvals_erased, approvals_pending,
+        approvals_retained, retained_until, complete, created_at) SELECT * FROM unnest($1::uuid[],
+        $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+        $9::timestamptz[], $10::bigint[], $11::timestamptz[]);
 
 -- Commit on SQLite, for each row; CopyFrom on SQLite, for each row of secrets
 INSERT INTO secrets (institution_id, kind, subject, sealed, sealed_under)
@@ -434,24 +438,25 @@ INSERT INTO approval_rules (institution_id, rules, version, created_at,
 
 -- Commit on SQLite, for each row
 INSERT INTO approvals (institution_id, id, version, status, entry_subject, maker, request, private, given,
-        executed, entries, refusal, expires_at, created_at, updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15);
+        executed, entries, refusal, erased_at, erasure_reason, expires_at, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17);
 
 -- Commit on PostgreSQL
 INSERT INTO approvals (institution_id, id, version, status, entry_subject, maker, request, private, given,
-        executed, entries, refusal, expires_at, created_at, updated_at) SELECT * FROM unnest($1::uuid[],
-        $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bytea[], $8::bytea[], $9::text[],
-        $10::bigint[], $11::bigint[], $12::text[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[]);
+        executed, entries, refusal, erased_at, erasure_reason, expires_at, created_at,
+        updated_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[],
+        $6::text[], $7::bytea[], $8::bytea[], $9::text[], $10::bigint[], $11::bigint[], $12::text[],
+        $13::timestamptz[], $14::bigint[], $15::timestamptz[], $16::timestamptz[], $17::timestamptz[]);
 
 -- Commit on SQLite, for each row
 INSERT INTO approval_subjects (institution_id, approval_id, number, subject, permission, currency, decimals,
-        amount, holds)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+        amount, holds, holder_reference)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
 
 -- Commit on PostgreSQL
 INSERT INTO approval_subjects (institution_id, approval_id, number, subject, permission, currency, decimals,
-        amount, holds) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[],
-        $6::text[], $7::bigint[], $8::bigint[], $9::bigint[]);
+        amount, holds, holder_reference) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[],
+        $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[], $10::text[]);
 
 -- Commit on SQLite, for each row
 INSERT INTO recent_moves (institution_id, of_actor, hours)
@@ -618,16 +623,18 @@ UPDATE approval_rules AS t
 
 -- Commit on SQLite, for each row
 UPDATE approvals
-    SET version = $3, status = $4, given = $5, executed = $6, entries = $7, refusal = $8, updated_at = $9
+    SET version = $3, status = $4, given = $5, executed = $6, entries = $7, refusal = $8, erased_at = $9,
+        erasure_reason = $10, updated_at = $11
     WHERE institution_id = $1 AND id = $2;
 
 -- Commit on PostgreSQL
 UPDATE approvals AS t
     SET version = n.version, status = n.status, given = n.given, executed = n.executed, entries = n.entries,
-        refusal = n.refusal, updated_at = n.updated_at
+        refusal = n.refusal, erased_at = n.erased_at, erasure_reason = n.erasure_reason,
+        updated_at = n.updated_at
     FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[],
-        $8::text[], $9::timestamptz[]) AS n (institution_id, id, version, status, given, executed, entries,
-        refusal, updated_at)
+        $8::text[], $9::timestamptz[], $10::bigint[], $11::timestamptz[]) AS n (institution_id, id, version,
+        status, given, executed, entries, refusal, erased_at, erasure_reason, updated_at)
     WHERE t.institution_id = n.institution_id AND t.id = n.id;
 
 -- Commit on SQLite, for each row
@@ -692,6 +699,17 @@ UPDATE approvals AS t
     JOIN LATERAL (SELECT a.id,
         a.entry_subject FROM approval_subjects AS s JOIN approvals AS a ON a.institution_id = s.institution_id AND a.id = s.approval_id WHERE s.institution_id = n.institution_id AND s.subject = n.subject UNION SELECT a.id, a.entry_subject FROM journal_entries AS e JOIN approvals AS a ON a.institution_id = e.institution_id AND a.executed > 0 AND a.executed <= e.sequence AND a.executed > e.sequence - 1000 AND a.executed + a.entries > e.sequence WHERE e.institution_id = n.institution_id AND e.subject = n.subject AND e.kind = 'POSITION_CREATED') AS about
     WHERE t.institution_id = n.institution_id AND t.private IS NOT NULL AND t.id = about.id;
+
+-- Commit on SQLite, for each row
+UPDATE approvals
+    SET private = NULL
+    WHERE institution_id = $1 AND id = $2 AND private IS NOT NULL;
+
+-- Commit on PostgreSQL
+UPDATE approvals AS t
+    SET private = NULL
+    FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
+    WHERE t.institution_id = n.institution_id AND t.id = n.id AND t.private IS NOT NULL;
 
 -- Commit
 COMMIT;
@@ -1098,7 +1116,8 @@ SELECT count(*)
         AND a.id = s.approval_id);
 
 -- SubjectRows
-SELECT institution_id, approval_id, number, subject, permission, currency, decimals, amount, holds
+SELECT institution_id, approval_id, number, subject, permission, currency, decimals, amount, holds,
+        holder_reference
     FROM approval_subjects
     WHERE institution_id = $1 AND approval_id = $2
     ORDER BY number;
@@ -1579,7 +1598,8 @@ SELECT institution_id, id, version, state, history_bytes, asset_id, holder_refer
     ORDER BY id ASC LIMIT 257;
 
 -- BookTables, rows of erasures
-SELECT institution_id, id, erased, open, retained, retained_until, complete, created_at
+SELECT institution_id, id, erased, open, retained, approvals_erased, approvals_pending, approvals_retained,
+        retained_until, complete, created_at
     FROM erasures
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 257;
@@ -1590,14 +1610,15 @@ SELECT id
     WHERE institution_id = $1 AND id <= $2 LIMIT 1;
 
 -- BookTables, rows of erasures after a cursor
-SELECT institution_id, id, erased, open, retained, retained_until, complete, created_at
+SELECT institution_id, id, erased, open, retained, approvals_erased, approvals_pending, approvals_retained,
+        retained_until, complete, created_at
     FROM erasures
     WHERE institution_id = $1 AND id > $2
     ORDER BY id ASC LIMIT 257;
 
 -- BookTables, rows of approvals
 SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
-        refusal, expires_at, created_at, updated_at
+        refusal, erased_at, erasure_reason, expires_at, created_at, updated_at
     FROM approvals
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 257;
@@ -1609,7 +1630,7 @@ SELECT id
 
 -- BookTables, rows of approvals after a cursor
 SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
-        refusal, expires_at, created_at, updated_at
+        refusal, erased_at, erasure_reason, expires_at, created_at, updated_at
     FROM approvals
     WHERE institution_id = $1 AND id > $2
     ORDER BY id ASC LIMIT 257;
@@ -2034,28 +2055,28 @@ SELECT body, private
 
 -- Approvals
 SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
-        refusal, expires_at, created_at, updated_at
+        refusal, erased_at, erasure_reason, expires_at, created_at, updated_at
     FROM approvals
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 101;
 
 -- Approvals, after a cursor
 SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
-        refusal, expires_at, created_at, updated_at
+        refusal, erased_at, erasure_reason, expires_at, created_at, updated_at
     FROM approvals
     WHERE institution_id = $1 AND id > $2
     ORDER BY id ASC LIMIT 101;
 
 -- Approvals, before a cursor
 SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
-        refusal, expires_at, created_at, updated_at
+        refusal, erased_at, erasure_reason, expires_at, created_at, updated_at
     FROM approvals
     WHERE institution_id = $1 AND id < $2
     ORDER BY id DESC LIMIT 101;
 
 -- Approvals, on a subject
 SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
-        refusal, expires_at, created_at, updated_at
+        refusal, erased_at, erasure_reason, expires_at, created_at, updated_at
     FROM (SELECT approval_id FROM approval_subjects AS s WHERE institution_id = $1 AND subject = $2
         AND NOT EXISTS (SELECT 1 FROM approval_subjects AS e WHERE e.institution_id = s.institution_id
         AND e.subject = s.subject AND e.approval_id = s.approval_id AND e.number < s.number)) AS about
@@ -2065,7 +2086,7 @@ SELECT institution_id, id, version, status, entry_subject, maker, request, priva
 
 -- Approvals, on a subject, after a cursor
 SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
-        refusal, expires_at, created_at, updated_at
+        refusal, erased_at, erasure_reason, expires_at, created_at, updated_at
     FROM (SELECT approval_id FROM approval_subjects AS s WHERE institution_id = $1 AND subject = $2
         AND NOT EXISTS (SELECT 1 FROM approval_subjects AS e WHERE e.institution_id = s.institution_id
         AND e.subject = s.subject AND e.approval_id = s.approval_id AND e.number < s.number)) AS about
@@ -2075,7 +2096,7 @@ SELECT institution_id, id, version, status, entry_subject, maker, request, priva
 
 -- Approvals, on a subject, before a cursor
 SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
-        refusal, expires_at, created_at, updated_at
+        refusal, erased_at, erasure_reason, expires_at, created_at, updated_at
     FROM (SELECT approval_id FROM approval_subjects AS s WHERE institution_id = $1 AND subject = $2
         AND NOT EXISTS (SELECT 1 FROM approval_subjects AS e WHERE e.institution_id = s.institution_id
         AND e.subject = s.subject AND e.approval_id = s.approval_id AND e.number < s.number)) AS about
@@ -2083,16 +2104,52 @@ SELECT institution_id, id, version, status, entry_subject, maker, request, priva
     WHERE institution_id = $3 AND approval_id < $4
     ORDER BY approval_id DESC LIMIT 101;
 
+-- Approvals, of a holder
+SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
+        refusal, erased_at, erasure_reason, expires_at, created_at, updated_at
+    FROM (SELECT approval_id FROM approval_subjects AS s WHERE institution_id = $1
+        AND holder_reference = $2
+        AND NOT EXISTS (SELECT 1 FROM approval_subjects AS e WHERE e.institution_id = s.institution_id
+        AND e.holder_reference = s.holder_reference AND e.approval_id = s.approval_id
+        AND e.number < s.number)) AS about
+    JOIN approvals ON id = approval_id
+    WHERE status <> $3 AND institution_id = $4
+    ORDER BY approval_id ASC LIMIT 101;
+
+-- Approvals, of a holder, after a cursor
+SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
+        refusal, erased_at, erasure_reason, expires_at, created_at, updated_at
+    FROM (SELECT approval_id FROM approval_subjects AS s WHERE institution_id = $1
+        AND holder_reference = $2
+        AND NOT EXISTS (SELECT 1 FROM approval_subjects AS e WHERE e.institution_id = s.institution_id
+        AND e.holder_reference = s.holder_reference AND e.approval_id = s.approval_id
+        AND e.number < s.number)) AS about
+    JOIN approvals ON id = approval_id
+    WHERE status <> $3 AND institution_id = $4 AND approval_id > $5
+    ORDER BY approval_id ASC LIMIT 101;
+
+-- Approvals, of a holder, before a cursor
+SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
+        refusal, erased_at, erasure_reason, expires_at, created_at, updated_at
+    FROM (SELECT approval_id FROM approval_subjects AS s WHERE institution_id = $1
+        AND holder_reference = $2
+        AND NOT EXISTS (SELECT 1 FROM approval_subjects AS e WHERE e.institution_id = s.institution_id
+        AND e.holder_reference = s.holder_reference AND e.approval_id = s.approval_id
+        AND e.number < s.number)) AS about
+    JOIN approvals ON id = approval_id
+    WHERE status <> $3 AND institution_id = $4 AND approval_id < $5
+    ORDER BY approval_id DESC LIMIT 101;
+
 -- Approvals, of a period
 SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
-        refusal, expires_at, created_at, updated_at
+        refusal, erased_at, erasure_reason, expires_at, created_at, updated_at
     FROM approvals
     WHERE institution_id = $1 AND id >= $2 AND id < $3
     ORDER BY id ASC LIMIT 101;
 
 -- Approvals, on a subject, of a period
 SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
-        refusal, expires_at, created_at, updated_at
+        refusal, erased_at, erasure_reason, expires_at, created_at, updated_at
     FROM (SELECT approval_id FROM approval_subjects AS s WHERE institution_id = $1 AND subject = $2
         AND NOT EXISTS (SELECT 1 FROM approval_subjects AS e WHERE e.institution_id = s.institution_id
         AND e.subject = s.subject AND e.approval_id = s.approval_id AND e.number < s.number)) AS about
@@ -2102,7 +2159,7 @@ SELECT institution_id, id, version, status, entry_subject, maker, request, priva
 
 -- Approvals, on a subject, of a status
 SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
-        refusal, expires_at, created_at, updated_at
+        refusal, erased_at, erasure_reason, expires_at, created_at, updated_at
     FROM (SELECT approval_id FROM approval_subjects AS s WHERE institution_id = $1 AND subject = $2
         AND NOT EXISTS (SELECT 1 FROM approval_subjects AS e WHERE e.institution_id = s.institution_id
         AND e.subject = s.subject AND e.approval_id = s.approval_id AND e.number < s.number)) AS about
@@ -2110,39 +2167,80 @@ SELECT institution_id, id, version, status, entry_subject, maker, request, priva
     WHERE institution_id = $3 AND status = $4
     ORDER BY approval_id ASC LIMIT 101;
 
+-- Approvals, of a holder, of a period
+SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
+        refusal, erased_at, erasure_reason, expires_at, created_at, updated_at
+    FROM (SELECT approval_id FROM approval_subjects AS s WHERE institution_id = $1
+        AND holder_reference = $2
+        AND NOT EXISTS (SELECT 1 FROM approval_subjects AS e WHERE e.institution_id = s.institution_id
+        AND e.holder_reference = s.holder_reference AND e.approval_id = s.approval_id
+        AND e.number < s.number)) AS about
+    JOIN approvals ON id = approval_id
+    WHERE status <> $3 AND institution_id = $4 AND approval_id >= $5 AND approval_id < $6
+    ORDER BY approval_id ASC LIMIT 101;
+
+-- Approvals, of a holder, on a subject
+SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
+        refusal, erased_at, erasure_reason, expires_at, created_at, updated_at
+    FROM (SELECT approval_id FROM approval_subjects AS s WHERE institution_id = $1
+        AND holder_reference = $2
+        AND NOT EXISTS (SELECT 1 FROM approval_subjects AS e WHERE e.institution_id = s.institution_id
+        AND e.holder_reference = s.holder_reference AND e.approval_id = s.approval_id
+        AND e.number < s.number)) AS about
+    JOIN approvals ON id = approval_id
+    WHERE status <> $3 AND EXISTS (SELECT 1 FROM approval_subjects AS o WHERE o.institution_id = $4
+        AND o.subject = $5 AND o.approval_id = about.approval_id) AND institution_id = $6
+    ORDER BY approval_id ASC LIMIT 101;
+
+-- Approvals, of a holder, of a status
+SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
+        refusal, erased_at, erasure_reason, expires_at, created_at, updated_at
+    FROM (SELECT approval_id FROM approval_subjects AS s WHERE institution_id = $1
+        AND holder_reference = $2
+        AND NOT EXISTS (SELECT 1 FROM approval_subjects AS e WHERE e.institution_id = s.institution_id
+        AND e.holder_reference = s.holder_reference AND e.approval_id = s.approval_id
+        AND e.number < s.number)) AS about
+    JOIN approvals ON id = approval_id
+    WHERE status <> $3 AND institution_id = $4 AND status = $5
+    ORDER BY approval_id ASC LIMIT 101;
+
 -- Approvals, of a status
 SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
-        refusal, expires_at, created_at, updated_at
+        refusal, erased_at, erasure_reason, expires_at, created_at, updated_at
     FROM approvals
     WHERE institution_id = $1 AND status = $2
     ORDER BY id ASC LIMIT 101;
 
 -- Approvals, of some statuses
 SELECT institution_id, id, version, status, entry_subject, maker, request, private, given, executed, entries,
-        refusal, expires_at, created_at, updated_at
+        refusal, erased_at, erasure_reason, expires_at, created_at, updated_at
     FROM (SELECT * FROM (SELECT institution_id, id, version, status, entry_subject, maker, request, private,
-        given, executed, entries, refusal, expires_at, created_at,
+        given, executed, entries, refusal, erased_at, erasure_reason, expires_at, created_at,
         updated_at FROM approvals WHERE institution_id = $1
         AND status = $2 ORDER BY id ASC LIMIT 101) AS list_1 UNION ALL SELECT * FROM (SELECT institution_id,
         id, version, status, entry_subject, maker, request, private, given, executed, entries, refusal,
-        expires_at, created_at, updated_at FROM approvals WHERE institution_id = $1
+        erased_at, erasure_reason, expires_at, created_at,
+        updated_at FROM approvals WHERE institution_id = $1
         AND status = $3 ORDER BY id ASC LIMIT 101) AS list_2) AS lists
     ORDER BY id ASC LIMIT 101;
 
 -- Erasures
-SELECT institution_id, id, erased, open, retained, retained_until, complete, created_at
+SELECT institution_id, id, erased, open, retained, approvals_erased, approvals_pending, approvals_retained,
+        retained_until, complete, created_at
     FROM erasures
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 101;
 
 -- Erasures, after a cursor
-SELECT institution_id, id, erased, open, retained, retained_until, complete, created_at
+SELECT institution_id, id, erased, open, retained, approvals_erased, approvals_pending, approvals_retained,
+        retained_until, complete, created_at
     FROM erasures
     WHERE institution_id = $1 AND id > $2
     ORDER BY id ASC LIMIT 101;
 
 -- Erasures, before a cursor
-SELECT institution_id, id, erased, open, retained, retained_until, complete, created_at
+SELECT institution_id, id, erased, open, retained, approvals_erased, approvals_pending, approvals_retained,
+        retained_until, complete, created_at
     FROM erasures
     WHERE institution_id = $1 AND id < $2
     ORDER BY id DESC LIMIT 101;
