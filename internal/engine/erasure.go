@@ -14,25 +14,25 @@ type HolderErasure struct {
 	// command yet.
 	Request         escrow.Request
 	HolderReference string
-	// Retention is how long positions are kept after their last change.
+	// Retention is how long positions and approvals are kept after their last change.
 	Retention time.Duration
-	// DryRun looks at the positions and changes nothing.
+	// DryRun looks at them and changes nothing.
 	DryRun bool
 }
 
 const (
-	// erasedAtOnce is how many positions are erased in one transaction.
+	// erasedAtOnce is how many positions are erased in one transaction, and how many approvals are read together.
 	erasedAtOnce = 100
-	// maxErasedPositions bounds the positions that one request erases. Those that are kept do not
+	// maxErased bounds the positions and approvals that one request erases. Those that are kept do not
 	// count: another request meets them again, and must come beyond them.
-	maxErasedPositions = 10_000
+	maxErased = 10_000
 )
 
-// EraseHolder erases what is private of a holder's positions, a hundred at a time, and keeps
-// what became of them as an Erasure, which does not say whose it is. It ends early, with an Erasure
-// that is not complete, after maxErasedPositions or half of the time that the context leaves. Where
-// it fails in the middle, each position is whole or erased, and another one goes on. Errors are
-// those of Do. A dry run answers with an Erasure that has no id.
+// EraseHolder erases what is private of a holder's positions, a hundred at a time, and then of the approvals that
+// ask for positions of the holder and have created none. It keeps what became of them as an Erasure, which does
+// not say whose it is. It ends early, with an Erasure that is not complete, after maxErased or half of the time that
+// the context leaves. Where it fails in the middle, each position and approval is whole or erased, and another one
+// goes on. Errors are those of Do. A dry run answers with an Erasure that has no id.
 func (e *Engine) EraseHolder(ctx context.Context, h HolderErasure) (Answer, error) {
 	// What is answered before a command is carried out is judged by no lock.
 	if err := e.checkNow(ctx, h.Request, escrow.PermissionPositionsErase); err != nil {
@@ -74,27 +74,101 @@ func (e *Engine) repeated(ctx context.Context, request escrow.Request) (answer A
 	return answer, true, err
 }
 
-// eraseAll goes through a holder's positions.
+// eraseAll goes through a holder's positions, and then through what was asked for the holder and never made.
 func (e *Engine) eraseAll(ctx context.Context, h HolderErasure) (found escrow.Erasure, err error) {
-	started, page := time.Now(), escrow.PageRequest{Limit: erasedAtOnce}
-	filter := escrow.PositionFilter{HolderReference: h.HolderReference}
+	started := time.Now()
+	goesOn := func() bool {
+		return found.Erased+found.ApprovalsErased < maxErased && !IsHalfOver(ctx, started)
+	}
+	found.Complete, err = e.erasePositions(ctx, h, &found, goesOn)
+	if err == nil && found.Complete {
+		found.Complete, err = e.eraseApprovals(ctx, h, &found, goesOn)
+	}
+	return found, err
+}
 
-	for found.Erased < maxErasedPositions && !IsHalfOver(ctx, started) {
+// erasePositions goes through a holder's positions for as long as it may, and reports whether it has seen all.
+func (e *Engine) erasePositions(
+	ctx context.Context, h HolderErasure, found *escrow.Erasure, goesOn func() bool,
+) (all bool, err error) {
+	page := escrow.PageRequest{Limit: erasedAtOnce}
+	filter := escrow.PositionFilter{HolderReference: h.HolderReference}
+	for goesOn() {
 		positions, err := e.Positions(ctx, h.Request.Institution, filter, page)
 		if err != nil {
-			return found, err
+			return false, err
 		}
-		if err := e.erasePage(ctx, h, positions.Items, &found); err != nil {
-			return found, err
+		if err := e.erasePage(ctx, h, positions.Items, found); err != nil {
+			return false, err
 		}
 
 		if !positions.More {
-			found.Complete = true
-			return found, nil
+			return true, nil
 		}
 		page.After = new(escrow.IDCursor(positions.Items[len(positions.Items)-1].ID))
 	}
-	return found, nil
+	return false, nil
+}
+
+// eraseApprovals goes through the approvals that ask for positions of a holder and have created none, as
+// erasePositions does through positions. Each is erased in a transaction of its own.
+func (e *Engine) eraseApprovals(
+	ctx context.Context, h HolderErasure, found *escrow.Erasure, goesOn func() bool,
+) (all bool, err error) {
+	page := escrow.PageRequest{Limit: erasedAtOnce}
+	filter := escrow.ApprovalFilter{HolderReference: h.HolderReference}
+	for goesOn() {
+		approvals, err := e.Approvals(ctx, h.Request.Institution, filter, page)
+		if err != nil {
+			return false, err
+		}
+		for _, a := range approvals.Items {
+			if !goesOn() {
+				return false, nil
+			}
+			if err := e.eraseApproval(ctx, h, a, found); err != nil {
+				return false, err
+			}
+			page.After = new(escrow.IDCursor(a.ID))
+		}
+		if !approvals.More {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// eraseApproval erases an approval where that can be, and counts what became of it.
+func (e *Engine) eraseApproval(
+	ctx context.Context, h HolderErasure, a escrow.Approval, found *escrow.Erasure,
+) error {
+	switch until := a.ErasableFrom(h.Retention); {
+	case a.Status == escrow.ApprovalPending:
+		found.ApprovalsPending++
+		return nil
+	case e.config.Now().Before(until):
+		found.RetainApproval(until)
+		return nil
+	case h.DryRun:
+		found.ApprovalsErased++
+		return nil
+	}
+
+	command, faults := escrow.NewEraseApproval(a.ID, nil, nil, h.Retention)
+	if err := faults.Err(); err != nil {
+		return err
+	}
+	request := h.Request
+	request.Command, request.Idempotency = command, nil
+	switch _, err := e.Do(ctx, request); {
+	case err == nil:
+		found.ApprovalsErased++
+	case escrow.ErrorCode(err) == escrow.CodeRetentionPeriod:
+		found.RetainApproval(a.ErasableFrom(h.Retention))
+	default:
+		return err
+	}
+	return nil
 }
 
 // IsHalfOver reports whether half of the time that a context left is over.

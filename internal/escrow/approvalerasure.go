@@ -33,6 +33,9 @@ func NewEraseApproval(
 	return command, faults
 }
 
+// Erases names the approval.
+func (c EraseApproval) Erases() ApprovalID { return c.approval }
+
 // Needs implements Command.
 func (c EraseApproval) Needs() Needs { return Needs{Approvals: []ApprovalID{c.approval}} }
 
@@ -154,6 +157,20 @@ func (a Approval) CreatedFor(holder string) ([]byte, error) {
 		return nil, nil
 	}
 	return e.shownCommand()
+}
+
+// CreatedOn lists the assets of the positions that the approval asks for.
+func (a Approval) CreatedOn() (assets []AssetID, err error) {
+	e, err := a.request()
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range e.forms() {
+		if f, creates := part.(createPositionForm); creates {
+			assets = append(assets, f.AssetID)
+		}
+	}
+	return distinctIDs(assets), nil
 }
 
 // forms returns the written forms of the parts of what is asked for: of the whole of it, or of each item of its

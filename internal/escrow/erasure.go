@@ -132,7 +132,9 @@ func (e positionDataErased) apply(b *Books, entry Entry) error {
 
 // Erases reports whether the private values of the earlier entries on the entry's subject were
 // erased with it.
-func (e Entry) Erases() bool { return e.Kind == KindPositionDataErased || e.Kind == KindApprovalDataErased }
+func (e Entry) Erases() bool {
+	return e.Kind == KindPositionDataErased || e.Kind == KindApprovalDataErased
+}
 
 // Erasure is what became of the positions of one holder whose data were to be erased, and of the approvals that
 // asked for positions of the holder which were never made. It does not say whose.

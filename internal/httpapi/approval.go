@@ -30,6 +30,7 @@ type ApprovalView struct {
 	Executed      *executedView         `json:"executed,omitempty"`
 	Refusal       *approvalRefusalView  `json:"refusal,omitempty"`
 	Rejection     *rejectionView        `json:"rejection,omitempty"`
+	Erased        bool                  `json:"erased,omitzero" doc:"Whether what was private of it was erased, or a part: of the command, or of what was said about it."`
 	ExpiresAt     timestamp             `json:"expiresAt" doc:"Until when it waits."`
 	Version       int64                 `json:"version" doc:"One more with each step; also its ETag." minimum:"1"`
 	CreatedAt     timestamp             `json:"createdAt"`
@@ -118,11 +119,12 @@ func viewApproval(a escrow.Approval) (ApprovalView, error) {
 		Command:       asked.Command,
 		Digest:        asked.Digest.String(),
 		RequestedBy:   a.Maker,
-		Approvals:     []givenApprovalView{},
+		Approvals:     viewGiven(a.Given),
 		Missing:       viewRequirements(missing),
 		BreakGlass:    asked.BreakGlass,
 		Reason:        asked.Reason,
 		Refusal:       (*approvalRefusalView)(a.Refusal),
+		Erased:        asked.Erased || a.ErasedAt != nil,
 		ExpiresAt:     timestamp(a.ExpiresAt),
 		Version:       a.Version,
 		CreatedAt:     timestamp(a.CreatedAt),
@@ -131,15 +133,20 @@ func viewApproval(a escrow.Approval) (ApprovalView, error) {
 	for _, rule := range asked.Rules {
 		view.Rules = append(view.Rules, appliedRuleView{rule.ID, rule.Version, viewRequirements(rule.Require)})
 	}
-	for _, given := range a.Given {
-		view.Approvals = append(view.Approvals, givenApprovalView{Actor: given.Actor, Roles: given.Roles, At: given.At})
-	}
 	if a.Status == escrow.ApprovalExecuted {
 		view.Executed = &executedView{Sequence: a.Executed, Entries: a.Entries}
 	}
 	view.addSubjects(asked.Subjects)
 	view.Summary, err = summaryOf(asked.Command, view.Subjects, view.Totals)
 	return view, err
+}
+
+func viewGiven(given []escrow.GivenApproval) []givenApprovalView {
+	views := make([]givenApprovalView, len(given))
+	for i, one := range given {
+		views[i] = givenApprovalView{Actor: one.Actor, Roles: one.Roles, At: one.At}
+	}
+	return views
 }
 
 func viewRequirements(required []escrow.RuleRequirement) []requirementView {

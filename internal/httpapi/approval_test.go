@@ -51,6 +51,14 @@ func anApproval(tb testing.TB, b bank) []string {
 	return []string{maker.Post(tb, "/positions/"+position+"/transition", step("CANCELLED").String()).Want(tb, 202).Text("id")}
 }
 
+// aWithdrawn is an approval that has come to its end.
+func aWithdrawn(tb testing.TB, b bank) []string {
+	tb.Helper()
+	ids := anApproval(tb, b)
+	b.member(tb, "approver", "another approver").Post(tb, "/approvals/"+ids[0]+"/reject", newComment(b).String()).Want(tb, 200)
+	return ids
+}
+
 // The whole walk of a release under a rule: asked for, seen, refused to those who may not, approved and carried out.
 func TestAReleaseUnderARuleWaitsForOthers(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *service) {

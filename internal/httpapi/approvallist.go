@@ -153,35 +153,61 @@ func (c *call) pathApproval() (escrow.Approval, error) {
 	return c.server.engine.Approval(c.context(), institution, id)
 }
 
-// addComments adds what checkers have said, which the journal alone has. It has no more entries on an approval
-// than there can be approvals, and two.
+// addComments adds what checkers have said, which the journal alone has.
 func (c *call) addComments(view *ApprovalView) error {
-	page := escrow.PageRequest{Limit: escrow.MaxPageSize}
-	filter := escrow.EntryFilter{Subject: view.ID.String()}
-	entries, err := c.server.engine.Entries(c.context(), view.InstitutionID, filter, page)
+	said, err := c.saidAbout(view.InstitutionID, view.ID)
 	if err != nil {
 		return err
 	}
+	view.Rejection, view.Erased = said.rejection, view.Erased || said.erased
+	said.addTo(view.Approvals)
+	return nil
+}
 
-	given := 0
+// said is what the journal alone tells of an approval.
+type said struct {
+	// comments are those of the approvals that were given, in their order.
+	comments  []string
+	rejection *rejectionView
+	// erased says that something that was said was erased.
+	erased bool
+}
+
+// addTo adds the comments to the approvals that were given.
+func (s said) addTo(given []givenApprovalView) {
+	for i := range min(len(given), len(s.comments)) {
+		given[i].Comment = s.comments[i]
+	}
+}
+
+// saidAbout reads what checkers have said. The journal has no more entries on an approval than there can be
+// approvals, and four.
+func (c *call) saidAbout(of escrow.InstitutionID, id escrow.ApprovalID) (about said, err error) {
+	page := escrow.PageRequest{Limit: escrow.MaxPageSize}
+	entries, err := c.server.engine.Entries(c.context(), of, escrow.EntryFilter{Subject: id.String()}, page)
+	if err != nil {
+		return about, err
+	}
+
 	for _, entry := range entries.Items {
-		var said struct {
+		var event struct {
 			Comment string `json:"comment"`
 		}
 		details, err := entry.Details()
 		if err == nil {
-			err = json.Unmarshal(details, &said)
+			err = json.Unmarshal(details, &event)
 		}
 		if err != nil {
-			return fmt.Errorf("read what was said about %s: %w", view.ID, err)
+			return about, fmt.Errorf("read what was said about %s: %w", id, err)
 		}
-		switch {
-		case entry.Kind == escrow.KindApprovalRejected:
-			view.Rejection = &rejectionView{Actor: entry.Actor, At: timestamp(entry.At), Comment: said.Comment}
-		case entry.Kind == escrow.KindApprovalGiven && given < len(view.Approvals):
-			view.Approvals[given].Comment = said.Comment
-			given++
+
+		switch entry.Kind {
+		case escrow.KindApprovalRejected:
+			about.rejection = &rejectionView{Actor: entry.Actor, At: timestamp(entry.At), Comment: event.Comment}
+		case escrow.KindApprovalGiven:
+			about.comments = append(about.comments, event.Comment)
 		}
+		about.erased = about.erased || len(entry.Unknown()) > 0
 	}
-	return nil
+	return about, nil
 }

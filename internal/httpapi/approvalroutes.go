@@ -42,6 +42,10 @@ func (s *server) approvalRoutes() []route {
 			handle: s.withdraw, operation: withdrawOperation,
 		},
 		{
+			pattern: "POST /approvals/{id}/erase", access: takes(escrow.PermissionPositionsErase), tenant: named,
+			handle: s.eraseApproval, operation: eraseApprovalOperation,
+		},
+		{
 			pattern: "GET /me/inbox",
 			access:  takesWhole(escrow.PermissionApprovalsDecide), tenant: existingNamed, large: true,
 			handle: s.getInbox, operation: getInboxOperation,

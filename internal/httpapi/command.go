@@ -24,16 +24,31 @@ func execute[R escrow.Resource](c *call, command escrow.Command, faults escrow.F
 }
 
 // do carries out a request. Where the caller is restricted to some templates, the assets of the
-// positions that it names are looked for first: they never change.
+// positions that it names, or asks for, are looked for first: they never change.
 func (c *call) do(request escrow.Request) (answer engine.Answer, err error) {
 	if len(c.caller.rights.Restriction.TemplateIDs) > 0 {
 		positions := request.Command.Needs().Positions
 		request.Assets, err = c.server.engine.AssetsOf(c.context(), request.Institution, positions)
+		if erasure, ok := request.Command.(escrow.EraseApproval); ok {
+			request.Assets, err = c.assetsAskedFor(request.Institution, erasure.Erases())
+		}
 		if err != nil {
 			return answer, err
 		}
 	}
 	return c.server.engine.Do(c.context(), request)
+}
+
+// assetsAskedFor lists the assets on which an approval asks for positions, none where there is no such approval.
+func (c *call) assetsAskedFor(of escrow.InstitutionID, id escrow.ApprovalID) ([]escrow.AssetID, error) {
+	approval, err := c.server.engine.Approval(c.context(), of, id)
+	switch {
+	case escrow.ErrorCode(err) == escrow.CodeApprovalNotFound:
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return approval.CreatedOn()
 }
 
 // executeBy has a function carry out the request, which has all but its command.

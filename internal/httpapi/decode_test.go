@@ -119,6 +119,7 @@ func forms(t *testing.T, b bank) []form {
 		},
 		{"POST /approvals/{id}/reject", "/approvals/" + anApproval(t, b)[0] + "/reject", newComment(b), map[string]string{"comment": "reason!"}},
 		{"POST /approvals/{id}/approve", "/approvals/" + anApproval(t, b)[0] + "/approve", wrongDigest(b), map[string]string{"digest": "text!", "comment": "reason"}},
+		{"POST /approvals/{id}/erase", "/approvals/" + aWithdrawn(t, b)[0] + "/erase", noFields(b), map[string]string{"reason": "reason"}},
 		{"POST /positions/{id}/erase", "/positions/" + aReleased(t, b)[0] + "/erase", noFields(b), map[string]string{"reason": "reason"}},
 		{"POST /erasures", "/erasures", newErasure(b), map[string]string{"holderReference": "text!", "dryRun": "flag"}},
 	}

@@ -6,9 +6,9 @@ import (
 	"github.com/escrowgrid/escrowgrid/internal/web"
 )
 
-// eraseBody asks for the data of one position to be erased.
+// eraseBody asks for the data of one position or approval to be erased.
 type eraseBody struct {
-	Reason *string `json:"reason,omitempty" doc:"Why; it is private, too. An erased position is erased again to take it away." limit:"reason" example:"Request of the holder, GDPR article 17"`
+	Reason *string `json:"reason,omitempty" doc:"Why; it is private, too. What is erased is erased again to take it away." limit:"reason" example:"Request of the holder, GDPR article 17"`
 }
 
 var erasePositionOperation = operation{
@@ -31,20 +31,40 @@ func (s *server) erasePosition(c *call) (reply, error) {
 	return ok(viewPosition(position)).tagged(position.Version), err
 }
 
+var eraseApprovalOperation = operation{
+	Operation: web.Operation{
+		ID: "eraseApproval", Tag: "Erasure", Summary: "Erase what is private of an approval",
+		Query: tenantQuery{}, Body: eraseBody{}, BodyExample: erasePositionExample, Answer: ApprovalView{},
+		RequestHeaders: headers{ifMatchHeader}, AnswerHeaders: headers{etagHeader},
+	},
+	refusals: codes{
+		escrow.CodeApprovalNotFound, escrow.CodeVersionMismatch, escrow.CodeApprovalOpen, escrow.CodeRetentionPeriod,
+	},
+}
+
+// eraseApproval erases what is private of what was asked for, and what was said about it, once that has come to
+// its end. Who has asked and decided, and all proofs, stay.
+func (s *server) eraseApproval(c *call) (reply, error) {
+	id := subjectID[escrow.ApprovalID](c, "id", escrow.CodeApprovalNotFound)
+	return c.decide(escrow.NewEraseApproval(id, bodyOf[eraseBody](c).Reason, c.versions, s.config.RetentionPeriod))
+}
+
 // erasureBody asks for the data of a holder to be erased.
 type erasureBody struct {
-	HolderReference string `json:"holderReference" doc:"Whose positions." limit:"text" example:"ACME-4711"`
+	HolderReference string `json:"holderReference" doc:"Whose positions, and whose that were asked for and never made." limit:"text" example:"ACME-4711"`
 	DryRun          bool   `json:"dryRun,omitempty" doc:"true counts what would be erased, and changes nothing."`
 }
 
-// erasureView is what became of a holder's positions. It does not say whose.
+// erasureView is what became of a holder's positions, and of the approvals that asked for others. It does not say
+// whose.
 type erasureView struct {
 	ID            *escrow.ErasureID     `json:"id,omitempty" doc:"Left out of a dry run, which is not kept."`
 	InstitutionID *escrow.InstitutionID `json:"institutionId,omitempty"`
 	DryRun        bool                  `json:"dryRun,omitzero"`
 	Erased        int64                 `json:"erased" doc:"The positions whose data were erased, or would be." minimum:"0"`
 	Kept          keptView              `json:"kept"`
-	Complete      bool                  `json:"complete" doc:"Whether all positions of the holder were looked at. Where not, ask again: another erasure goes on."`
+	Approvals     erasedApprovalsView   `json:"approvals"`
+	Complete      bool                  `json:"complete" doc:"Whether all positions and approvals of the holder were looked at. Where not, ask again: another erasure goes on."`
 	CreatedAt     *timestamp            `json:"createdAt,omitempty"`
 }
 
@@ -52,7 +72,14 @@ type erasureView struct {
 type keptView struct {
 	Open          int64      `json:"open" doc:"Those that are not final." minimum:"0"`
 	Retained      int64      `json:"retained" doc:"Those that are kept for a time after their last change." minimum:"0"`
-	RetainedUntil *timestamp `json:"retainedUntil,omitempty" doc:"When the last of them can be erased."`
+	RetainedUntil *timestamp `json:"retainedUntil,omitempty" doc:"When the last of them, and of the approvals that are retained, can be erased."`
+}
+
+// erasedApprovalsView counts the approvals that asked for positions of the holder and have created none.
+type erasedApprovalsView struct {
+	Erased   int64 `json:"erased" doc:"Those whose data were erased, or would be." minimum:"0"`
+	Pending  int64 `json:"pending" doc:"Those that were kept because they wait." minimum:"0"`
+	Retained int64 `json:"retained" doc:"Those that are kept for a time after their last change: kept.retainedUntil." minimum:"0"`
 }
 
 func viewErasure(e escrow.Erasure) erasureView {
@@ -62,6 +89,9 @@ func viewErasure(e escrow.Erasure) erasureView {
 			Open:          e.Open,
 			Retained:      e.Retained,
 			RetainedUntil: (*timestamp)(e.RetainedUntil),
+		},
+		Approvals: erasedApprovalsView{
+			Erased: e.ApprovalsErased, Pending: e.ApprovalsPending, Retained: e.ApprovalsRetained,
 		},
 		DryRun:   e.ID.IsZero(),
 		Complete: e.Complete,
@@ -82,8 +112,8 @@ var createErasureOperation = operation{
 	},
 }
 
-// createErasure erases what is private of all positions of a holder that have come to their end,
-// and tells how many were kept, and why.
+// createErasure erases what is private of all positions of a holder that have come to their end, and of approvals
+// that asked for others, and tells how many were kept, and why.
 func (s *server) createErasure(c *call) (reply, error) {
 	body := bodyOf[erasureBody](c)
 	holder, faults := escrow.ReadHolderReference(body.HolderReference)

@@ -117,7 +117,7 @@ func TestErasingTheDataOfAHolder(t *testing.T) {
 		}
 		asked := fields{"holderReference": " " + ada + " "}
 		dry := ask(asked.with("dryRun", true)).Want(t, 200)
-		want := `"erased":3,"kept":{"open":1,"retained":0},"complete":true`
+		want := `"erased":3,"kept":{"open":1,"retained":0},"approvals":{"erased":0,"pending":0,"retained":0},"complete":true`
 		if !strings.Contains(string(dry.Body), want) || dry.Text("id") != "" || !strings.Contains(string(b.Admin.Get(t, "/positions/"+open).Body), ada) {
 			t.Errorf("the dry run is answered with %s", dry)
 		}

@@ -40,7 +40,7 @@ func conflictKinds() []ErrorKind {
 		},
 		{
 			Code: escrow.CodeRetentionPeriod, Status: 409, Title: "Retention period",
-			Meaning: "The position is kept for a time after its last change; the detail says until when.",
+			Meaning: "The position or approval is kept for a time after its last change; the detail says until when.",
 		},
 		{
 			Code: escrow.CodeDataErased, Status: 409, Title: "Data erased",
@@ -58,6 +58,10 @@ func conflictKinds() []ErrorKind {
 		{
 			Code: escrow.CodeApprovalClosed, Status: 409, Title: "Approval closed",
 			Meaning: "The approval is not pending any more; detail says what has become of it.",
+		},
+		{
+			Code: escrow.CodeApprovalOpen, Status: 409, Title: "Approval open",
+			Meaning: "The approval is pending: what is private of it is still needed, and cannot be erased.",
 		},
 		{
 			Code: escrow.CodeApprovalDigest, Status: 409, Title: "Digest mismatch",

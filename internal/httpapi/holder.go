@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/escrowgrid/escrowgrid/internal/engine"
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
 	"github.com/escrowgrid/escrowgrid/internal/web"
 )
@@ -17,18 +16,19 @@ type holderDataQuery struct {
 	tenantQuery
 	zoneQuery
 	Format string `query:"format" doc:"The format of the answer. When left out, the Accept header chooses, and JSON is the default." enum:"json,html"`
-	Limit  int64  `query:"limit" doc:"The largest number of positions to return." minimum:"1" maximum:"10000" default:"10000"`
+	Limit  int64  `query:"limit" doc:"The largest number of positions and approvals to return." minimum:"1" maximum:"10000" default:"10000"`
 	Cursor string `query:"cursor" doc:"Where to go on: the nextCursor of the answer before."`
 }
 
-// HolderDataFields is what an answer about a holder has beside the positions.
+// HolderDataFields is what an answer about a holder has beside the positions and approvals.
 type HolderDataFields struct {
 	InstitutionID   escrow.InstitutionID `json:"institutionId"`
 	HolderReference string               `json:"holderReference"`
 	IssuedAt        timestamp            `json:"issuedAt" doc:"When the answer was begun. What is written from then on may be in it or not."`
 	PositionCount   int64                `json:"positionCount" doc:"How many positions the holder has, in all answers together." minimum:"0"`
+	ApprovalCount   int64                `json:"approvalCount" doc:"How many approvals ask for positions of the holder and have created none, in all answers together; 10001 for more than 10000." minimum:"0"`
 	Balances        []balanceView        `json:"balances" nullable:"false" doc:"What all positions of the holder have together: one of each currency, in order of code."`
-	Retention       int64                `json:"retentionSeconds" doc:"How long a position is kept after its last change, before it can be erased: RETENTION_PERIOD." minimum:"0"`
+	Retention       int64                `json:"retentionSeconds" doc:"How long a position or an approval is kept after its last change, before it can be erased: RETENTION_PERIOD." minimum:"0"`
 	Storage         []storageView        `json:"storage" nullable:"false" doc:"Where the data is kept, and how long."`
 	Erasures        []erasureView        `json:"erasures" nullable:"false" doc:"The institution's last erasures of holders, newest first, at most 100. They do not say whose data they took: this holder's may be among them."`
 }
@@ -43,8 +43,9 @@ type storageView struct {
 // holderDataView is what is held about a holder, for the API's description.
 type holderDataView struct {
 	HolderDataFields
-	Positions  []positionView `json:"positions" nullable:"false" doc:"In order of creation, each with all of its events, and the approvals that wait on it."`
-	Pagination pagination     `json:"pagination"`
+	Positions  []positionView     `json:"positions" nullable:"false" doc:"In order of creation, each with all of its events, and the approvals that wait on it."`
+	Approvals  []heldApprovalView `json:"approvals" nullable:"false" doc:"What was asked for the holder and not made: it waits, was rejected or withdrawn, has expired or failed. In the order in which it was asked for, behind the last of the positions."`
+	Pagination pagination         `json:"pagination"`
 }
 
 var getHolderDataOperation = operation{
@@ -100,7 +101,7 @@ func (s *server) getHolderData(c *call) (reply, error) {
 // maxShownErasures bounds the erasures of an answer about a holder.
 const maxShownErasures = 100
 
-// holderDataFields reads what an answer about a holder has beside the positions.
+// holderDataFields reads what an answer about a holder has beside the positions and approvals.
 func (s *server) holderDataFields(
 	c *call, institution escrow.InstitutionID, holder string,
 ) (fields HolderDataFields, err error) {
@@ -118,6 +119,12 @@ func (s *server) holderDataFields(
 		return fields, err
 	}
 	fields.PositionCount = totals.Positions
+	asked, err := s.engine.Approvals(c.context(), institution,
+		escrow.ApprovalFilter{HolderReference: holder}, escrow.PageRequest{Limit: 1, Count: true})
+	if err != nil {
+		return fields, err
+	}
+	fields.ApprovalCount = int64(*asked.Count)
 	fields.Balances = viewBalances(&totals.Balances, totals.Balances.Currencies())
 	erasures, err := s.engine.Erasures(c.context(), institution,
 		escrow.PageRequest{Limit: maxShownErasures, Descending: true})
@@ -129,9 +136,10 @@ func (s *server) holderDataFields(
 
 // storageOf lists where a store keeps the data of a holder, and how long.
 func storageOf(storeName string, retention time.Duration) []storageView {
-	erasable := "erased on request, from the end of a position on"
+	erasable, ended := "erased on request, from the end of a position on", "its own end"
 	if retention > 0 {
 		erasable = "erased on request, " + inDays(retention) + " after the end of a position at the earliest"
+		ended = inDays(retention) + " after its own end at the earliest"
 	}
 
 	places := []storageView{{
@@ -140,9 +148,9 @@ func storageOf(storeName string, retention time.Duration) []storageView {
 		Until: erasable,
 	}, {
 		Place: "approvals",
-		Holds: "what commands that take an approval say, and the comments on them: GET /approvals lists them, " +
-			"with subject those of a position",
-		Until: "erased with the position; those of a position that was never created are not",
+		Holds: "what commands that take an approval say, and the comments on them: those that were never carried " +
+			"out are listed here, and GET /approvals lists all, with subject those of a position",
+		Until: "erased with the position; that of a position which was never created is erased on request, " + ended,
 	}, {
 		Place: "idempotency records",
 		Holds: "a hash of each request that had an Idempotency-Key, and none of its texts",
@@ -172,79 +180,4 @@ func inDays(d time.Duration) string {
 		return strconv.FormatInt(int64(d/day), 10) + " days"
 	}
 	return d.String()
-}
-
-// holderData is what is held about a holder, on its way to a client.
-type holderData struct {
-	HolderDataFields
-	call *call
-	list listRequest
-}
-
-// eachPage calls a function with the positions of the holder and their events, some at a time, so
-// that neither memory nor the database is held by an answer however long. It ends before the
-// last where there are more than were asked for, or half of the request's time is over; the rest
-// is that of another request.
-func (d holderData) eachPage(do func([]escrow.Position) error) (pagination, error) {
-	c, started := d.call, time.Now()
-	filter := escrow.PositionFilter{HolderReference: d.HolderReference, WithEvents: true}
-	page := escrow.PageRequest{After: d.list.page.After}
-
-	for left := d.list.page.Limit; ; {
-		page.Limit = min(left, escrow.MaxPageWithEvents)
-		found, err := c.server.engine.Positions(c.context(), d.InstitutionID, filter, page)
-		if err == nil {
-			err = do(found.Items)
-		}
-		if err != nil || !found.More {
-			return pagination{Limit: d.list.page.Limit}, err
-		}
-
-		left -= len(found.Items)
-		page.After = new(positionCursor(found.Items[len(found.Items)-1]))
-		if left <= 0 || engine.IsHalfOver(c.context(), started) {
-			next := d.list.cursorText(*page.After)
-			return pagination{Limit: d.list.page.Limit, HasMore: true, NextCursor: &next}, nil
-		}
-	}
-}
-
-// writeJSON writes a holderDataView with an end of line.
-func (d holderData) writeJSON(w io.Writer) error {
-	text, err := appendJSON(nil, d.HolderDataFields)
-	if err != nil {
-		return err
-	}
-	text = append(text[:len(text)-len("}")], `,"positions":[`...)
-
-	count := 0
-	where, err := d.eachPage(func(positions []escrow.Position) error {
-		pending, err := d.call.pendingOn(positions...)
-		if err != nil {
-			return err
-		}
-		for _, p := range positions {
-			if count > 0 {
-				text = append(text, ',')
-			}
-			count++
-			view := viewPosition(p)
-			view.PendingApprovals = pending[p.ID]
-			text = view.AppendJSON(text)
-			if _, err := w.Write(text); err != nil {
-				return err
-			}
-			text = text[:0]
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-
-	text, err = appendJSON(append(text, `],"pagination":`...), where)
-	if err == nil {
-		_, err = w.Write(append(text, "}\n"...))
-	}
-	return err
 }

@@ -21,17 +21,26 @@ const oddHolder, oddHolderPath = "Ada/Löve 100% <b>?", "/holders/Ada%2FL%C3%B6v
 // heldData is what is held about a holder.
 type heldData struct {
 	InstitutionID, HolderReference string
-	PositionCount                  int
+	PositionCount, ApprovalCount   int
 	Balances                       []balance
 	RetentionSeconds               int
 	Storage                        []struct{ Place, Holds, Until string }
 	Erasures                       []struct{ ID string }
 	Positions                      []json.RawMessage
+	Approvals                      []heldAsking
 	Pagination                     struct {
 		Limit      int
 		NextCursor *string
 		HasMore    bool
 	}
+}
+
+// heldAsking is something that was asked for a holder, and not made.
+type heldAsking struct {
+	ID, Status string
+	Command    json.RawMessage
+	Approvals  []struct{ Actor, Comment string }
+	Rejection  struct{ Actor, Comment string }
 }
 
 func held(t *testing.T, client apitest.Client, path string) (data heldData) {

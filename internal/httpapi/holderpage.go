@@ -33,6 +33,12 @@ type shownHolding struct {
 	pageFormats
 }
 
+// shownAsking is something on the page that was asked for and not made.
+type shownAsking struct {
+	heldApprovalView
+	pageFormats
+}
+
 // writePage writes a page that needs no other file, position by position.
 func (d holderData) writePage(w io.Writer, of escrow.Institution, zone *time.Location) error {
 	page := shownHolder{
@@ -42,7 +48,7 @@ func (d holderData) writePage(w io.Writer, of escrow.Institution, zone *time.Loc
 		return err
 	}
 
-	where, err := d.eachPage(func(positions []escrow.Position) error {
+	where, err := d.each(func(positions []escrow.Position) error {
 		claims, err := d.claims(positions)
 		if err != nil {
 			return err
@@ -50,6 +56,13 @@ func (d holderData) writePage(w io.Writer, of escrow.Institution, zone *time.Loc
 		for _, p := range positions {
 			holding := shownHolding{viewPosition(p), claims[p.ID].AssetLabel, page.pageFormats}
 			if err := holderPage.ExecuteTemplate(w, "position", holding); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, func(approvals []heldApprovalView) error {
+		for _, view := range approvals {
+			if err := holderPage.ExecuteTemplate(w, "approval", shownAsking{view, page.pageFormats}); err != nil {
 				return err
 			}
 		}

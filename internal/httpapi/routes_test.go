@@ -144,6 +144,7 @@ var contractTable = []agreed{
 	{route: "POST /approvals/{id}/approve", takes: deciding, refuses: restricting, names: "query", status: 409, missing: "approval_not_found", body: wrongDigest, ids: anApproval},
 	{route: "POST /approvals/{id}/reject", takes: deciding, refuses: restricting, names: "query", status: 200, missing: "approval_not_found", body: newComment, ids: anApproval},
 	{route: "POST /approvals/{id}/withdraw", takes: reading, hides: narrowing, names: "query", status: 403, missing: "approval_not_found", ids: anApproval},
+	{route: "POST /approvals/{id}/erase", takes: enforcing, hides: narrowing, names: "query", status: 200, missing: "approval_not_found", body: noFields, ids: aWithdrawn},
 	{route: "GET /me/inbox", takes: deciding, refuses: narrowing, names: "query", status: 200},
 
 	{route: "GET /ledger-events", takes: sharing, refuses: narrowing, names: "query", status: 200},

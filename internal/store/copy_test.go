@@ -103,6 +103,7 @@ func filled(t *testing.T, databaseURL string) (*journaltest.Writer, journaltest.
 	}
 	late := journaltest.Must(w.Approval(t.Context(), office.Institution, approved.Pending))
 	w.AskAt(late.ExpiresAt, office.Institution, escrow.ActorSystem(), escrow.ExpireApproval{Approval: late.ID})
+	w.Ask(office.Institution, escrow.ActorRoot(), journaltest.Valid(escrow.NewEraseApproval(approved.Rejected, new("as asked"), nil, 0)))
 	return w, e
 }
 
