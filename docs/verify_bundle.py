@@ -552,7 +552,7 @@ COMMANDS = {
 NEW = ("position.create", "asset_template.create", "asset.create", "api_key.create")
 # The roles that every institution has, and whether they may approve.
 BUILT_IN = {"admin": True, "operator": False, "maker": False, "approver": True, "compliance": True, "auditor": False, "read_only": False, "holder": False}
-LINE, WEEK, BATCH = 4, 7 * 24, 1000
+LINE, ROTATIONS, WEEK, BATCH = 4, 16, 7 * 24, 1000
 
 
 def hour(at, before=0):
@@ -792,7 +792,7 @@ class Audit:
         if actor.startswith("usr_"):
             user, provider = self.users.get(actor), self.provider
             return user and "suspendedAt" not in user and provider and "removedAt" not in provider and provider["issuer"] == user["issuer"]
-        for _ in range(LINE + 1):
+        for _ in range(ROTATIONS + 1):
             if not actor or not actor.startswith("key_"):
                 return True
             key = self.keys.get(actor)

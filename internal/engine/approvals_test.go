@@ -125,6 +125,22 @@ func TestACommandUnderARuleIsCarriedOutOnceItIsApproved(t *testing.T) {
 	})
 }
 
+// What is read of a maker's rotations grows by one key each time that the books lack it.
+func TestAMakerWhoWasRotatedOftenIsFollowed(t *testing.T) {
+	eachPair(t, func(t *testing.T, servers [2]*server) {
+		o := newOffice(servers, 1, "positions.release")
+		id := o.funded()
+		asked, key := o.ask(id), o.maker.ID
+		for i := range 16 {
+			rotation := valid(escrow.NewRotateKey(key, escrow.RotationInput{}, escrow.HashSecret(fmt.Sprint(o.of, i))))
+			key = accept[escrow.APIKey](servers[0], root(o.of, rotation)).ID
+		}
+		if done := accept[escrow.Approval](servers[1], o.approval(0, asked)); done.Status != escrow.ApprovalExecuted || o.state(id) != escrow.StateReleased {
+			t.Errorf("the approval is %s: %+v", done.Status, done.Refusal)
+		}
+	})
+}
+
 // Two things that happen to an approval at once: one comes first, and the other is told why it comes too late.
 func TestRacesOfApprovals(t *testing.T) {
 	withdrawal := func(o office, a escrow.Approval, _ escrow.PositionID) escrow.Request {

@@ -249,7 +249,11 @@ func (b *Books) makersRequest(a Approval, r Request) (Request, *Error) {
 	}
 
 	for _, actor := range append(a.approvers(), a.Maker) {
-		if !b.hasStanding(actor) {
+		switch stands, followed := b.standing(actor); {
+		case !followed:
+			return carried, Errorf(CodeForbidden,
+				"%s was rotated more than %d times since, and is not followed any further.", actor, maxRotations)
+		case !stands:
 			return carried, Errorf(CodeForbidden, "%s has lost the right to act since.", actor)
 		}
 	}

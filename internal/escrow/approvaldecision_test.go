@@ -259,12 +259,6 @@ func TestWhatWasApprovedFailsWhereItIsRefusedNow(t *testing.T) {
 		{"and the new one revoked", release, func(b bank, _ escrow.Approval) {
 			b.accept(escrow.RevokeKey{Key: subjectID[escrow.KeyID](b.accept(newRotation(b.maker.Key, time.Hour)))})
 		}, "forbidden", "has lost the right to act"},
-		{"and so often that nobody looks on", release, func(b bank, _ escrow.Approval) {
-			key := b.maker.Key
-			for range 6 {
-				key = subjectID[escrow.KeyID](b.accept(newRotation(key, 0)))
-			}
-		}, "forbidden", "has lost the right to act"},
 		{"a checker was revoked", release, func(b bank, _ escrow.Approval) { b.accept(escrow.RevokeKey{Key: b.ann.Key}) }, "forbidden", "has lost the right to act"},
 		{"the rules are others", release, func(b bank, _ escrow.Approval) { b.accept(valid(escrow.NewSetApprovalRules(nil, nil))) }, "", ""},
 		{"the institution was closed, and ends what it has begun", release, func(b bank, _ escrow.Approval) { b.books.Head.Closed = 1 }, "", ""},
@@ -325,6 +319,25 @@ func TestWhatAMakerMayNoMoreFails(t *testing.T) {
 		t.Errorf("it is %+v", a)
 	}
 	b.checkReplay()
+}
+
+// A key that is rotated while its approval waits is followed, as often as anybody rotates it; where that was too
+// often, the refusal says so, and nothing else.
+func TestAMakerIsFollowedThroughRotations(t *testing.T) {
+	t.Parallel()
+	for rotations, want := range map[int]escrow.ApprovalStatus{1: "EXECUTED", 5: "EXECUTED", 16: "EXECUTED", 17: "FAILED"} {
+		b := twoApprove(t)
+		a := b.approved(b.ann, b.ask(b.maker, transition(b.funded("10"), "RELEASED", "")))
+		key := b.maker.Key
+		for range rotations {
+			key = subjectID[escrow.KeyID](b.accept(newRotation(key, 0)))
+		}
+		a = b.approved(b.bob, a)
+		if a.Status != want || want == "FAILED" && a.Refusal.Detail != b.maker.String()+" was rotated more than 16 times since, and is not followed any further." {
+			t.Errorf("rotated %d times, the maker's approval is %s: %+v", rotations, a.Status, a.Refusal)
+		}
+		b.checkReplay()
+	}
 }
 
 // setRoleNow sets a role as the operator does in a hurry, and returns a command that changes nothing.

@@ -7,7 +7,7 @@ package escrow
 // MaxAttempts bounds how often a request is executed for the rows that it lacks: the approval first, then
 // who has to do with it and what its command needs, then those behind them, each one maker or rotation
 // further.
-const MaxAttempts = 3 + maxKeyLine
+const MaxAttempts = 3 + max(maxKeyLine, maxRotations)
 
 // commandsOf returns the single commands that a command is composed of, without those of which none
 // could be made.

@@ -9,9 +9,13 @@ import (
 
 // Four eyes are those of two persons, and not of two keys. This file says who is who.
 
-// maxKeyLine bounds how far it is looked for who is behind a key: so many makers, each of the one before,
-// and so many keys that it was rotated to. Whoever has a longer line is taken for anybody's relation.
+// maxKeyLine bounds how far it is looked for who is behind a key: so many makers, each of the one before.
+// Whoever has a longer line is taken for anybody's relation.
 const maxKeyLine = 4
+
+// maxRotations bounds how far a key is followed along its rotations: more than there are of a key that is rotated
+// each week while an approval waits for as long as it can. Each takes another read.
+const maxRotations = 16
 
 // ownerName names an owner of keys, however the name was typed.
 func ownerName(owner string) string {
@@ -105,7 +109,7 @@ func (b *Books) keysBehind(actors ...Actor) []KeyID {
 			key, _ := b.Keys.Get(a.Key)
 			a = key.CreatedBy
 		}
-		for id, rotations := actor.Key, 0; !id.IsZero() && rotations <= maxKeyLine; rotations++ {
+		for id, rotations := actor.Key, 0; !id.IsZero() && rotations <= maxRotations; rotations++ {
 			behind[id] = true
 			key, _ := b.Keys.Get(id)
 			id = key.RotatedTo
@@ -132,24 +136,30 @@ func (b *Books) usersBehind(actors ...Actor) (users []UserID) {
 // revoked, or rotated to one that was, no user who was suspended, or whose identity provider was removed. A
 // key that has expired has acted in time.
 func (b *Books) hasStanding(a Actor) bool {
+	stands, followed := b.standing(a)
+	return stands && followed
+}
+
+// standing is hasStanding, and whether a key could be followed to the last that it was rotated to.
+func (b *Books) standing(a Actor) (stands, followed bool) {
 	if a.IsUser() {
 		user, known := b.Users.Get(a.User)
 		provider, _ := b.Providers.Get(b.institutionID)
-		return known && user.SuspendedAt == nil && provider.IsSet() && provider.Issuer == user.Issuer
+		return known && user.SuspendedAt == nil && provider.IsSet() && provider.Issuer == user.Issuer, true
 	}
 
 	id := a.Key
-	for range maxKeyLine + 1 {
+	for range maxRotations + 1 {
 		if id.IsZero() {
-			return true
+			return true, true
 		}
 		key, known := b.Keys.Get(id)
 		if !known || key.RevokedAt != nil && key.RotatedTo.IsZero() {
-			return false
+			return false, true
 		}
 		id = key.RotatedTo
 	}
-	return id.IsZero()
+	return true, id.IsZero()
 }
 
 // rolesOf returns the roles of who makes a request, as far as they allow to decide on approvals: that of
