@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"errors"
 	"net/http"
 	"reflect"
@@ -231,13 +232,18 @@ func (c *call) readInput() error {
 	if body == nil {
 		return nil
 	}
-	// A body whose length is not told has -1.
-	if (takes.BodyOptional || takes.Body == nil) && c.request.ContentLength == 0 {
+	optional := takes.BodyOptional || takes.Body == nil
+	if optional && web.HasNoBody(c.request) {
 		return nil
 	}
-	var err error
-	if c.rawBody, err = web.ReadBody(&c.writer, c.request); err != nil {
+	read, err := web.ReadBody(&c.writer, c.request)
+	if err != nil {
 		return bodyRefusal(err)
 	}
+	// Clients that always send what they have of a body send null where that is nothing.
+	if optional && string(bytes.TrimSpace(read)) == "null" {
+		return nil
+	}
+	c.rawBody = read
 	return bodyRefusal(web.DecodeBody(c.rawBody, body, report, further...))
 }

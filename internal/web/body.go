@@ -1,9 +1,11 @@
 package web
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"os"
@@ -75,6 +77,21 @@ func ReadBody(w *Writer, r *http.Request) ([]byte, error) {
 	}
 
 	return body.Bytes(), nil
+}
+
+// HasNoBody reports whether a request has no body, or an empty one. Where its length is not told, the beginning is
+// read, and put back.
+func HasNoBody(r *http.Request) bool {
+	if r.ContentLength >= 0 {
+		return r.ContentLength == 0
+	}
+	reader := bufio.NewReaderSize(r.Body, bytes.MinRead)
+	_, err := reader.Peek(1)
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{reader, r.Body}
+	return errors.Is(err, io.EOF)
 }
 
 // takenType is the media type of the bodies that a method takes. A PATCH is JSON Merge Patch

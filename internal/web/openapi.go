@@ -89,7 +89,11 @@ func (d *Description) Add(method, path string, o Operation) {
 	described.Parameters = append(d.pathParameters(path), d.queryParameters(o.Query)...)
 	described.Parameters = append(described.Parameters, headerParameters(o.RequestHeaders)...)
 	if o.Body != nil {
-		body := &huma.MediaType{Schema: d.schemaWith(o.Body, o.FurtherBody), Example: json.RawMessage(o.BodyExample)}
+		schema := d.schemaWith(o.Body, o.FurtherBody)
+		if o.BodyOptional { // What may be left out may be null.
+			schema = &huma.Schema{AnyOf: []*huma.Schema{schema, {Type: "null"}}}
+		}
+		body := &huma.MediaType{Schema: schema, Example: json.RawMessage(o.BodyExample)}
 		described.RequestBody = &huma.RequestBody{
 			Required: !o.BodyOptional,
 			Content:  map[string]*huma.MediaType{takenType(method): body, ContentTypeJSON: body},
