@@ -131,6 +131,7 @@ func (e *Engine) eraseApprovals(
 			}
 			page.After = new(escrow.IDCursor(a.ID))
 		}
+
 		if !approvals.More {
 			return true, nil
 		}

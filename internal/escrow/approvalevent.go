@@ -118,6 +118,7 @@ func (e approvalRequested) apply(b *Books, entry Entry) error {
 func (e approvalRequested) subjectsOf(institution InstitutionID) ([]ApprovalSubject, error) {
 	var reader storedReader
 	subjects, forms := make([]ApprovalSubject, len(e.Subjects)), e.forms()
+
 	for i, s := range e.Subjects {
 		subjects[i] = ApprovalSubject{
 			InstitutionID: institution,

@@ -230,6 +230,7 @@ func (e holderDataErased) resource(b *Books, _ Entry) Resource { return b.Erasur
 
 func (e holderDataErased) apply(b *Books, entry Entry) error {
 	var reader storedReader
+
 	b.Erasures.Put(e.ID, Erasure{
 		ID:                e.ID,
 		InstitutionID:     entry.InstitutionID,

@@ -253,7 +253,7 @@ func TestApprovalsAreRetained(t *testing.T) {
 		t.Fatal(err)
 	}
 	kept := a.Admin.Post(t, "/erasures", fields{"holderReference": ada}.String()).Want(t, 200)
-	want := fmt.Sprintf(`"kept":{"open":0,"retained":0,"retainedUntil":"%s"},"approvals":{"erased":0,"pending":0,"retained":1}`, ended.Add(24*time.Hour).Format("2006-01-02T15:04:05.000000Z"))
+	want := fmt.Sprintf(`"kept":{"open":0,"retained":0,"retainedUntil":%q},"approvals":{"erased":0,"pending":0,"retained":1}`, ended.Add(24*time.Hour).Format("2006-01-02T15:04:05.000000Z"))
 	if !strings.Contains(string(kept.Body), want) {
 		t.Errorf("the erasure is answered with %s, want %s", kept, want)
 	}

@@ -201,10 +201,10 @@ func (c *call) saidAbout(of escrow.InstitutionID, id escrow.ApprovalID) (about s
 			return about, fmt.Errorf("read what was said about %s: %w", id, err)
 		}
 
-		switch entry.Kind {
-		case escrow.KindApprovalRejected:
+		if entry.Kind == escrow.KindApprovalRejected {
 			about.rejection = &rejectionView{Actor: entry.Actor, At: timestamp(entry.At), Comment: event.Comment}
-		case escrow.KindApprovalGiven:
+		}
+		if entry.Kind == escrow.KindApprovalGiven {
 			about.comments = append(about.comments, event.Comment)
 		}
 		about.erased = about.erased || len(entry.Unknown()) > 0

@@ -96,6 +96,7 @@ func viewErasure(e escrow.Erasure) erasureView {
 		DryRun:   e.ID.IsZero(),
 		Complete: e.Complete,
 	}
+
 	if !e.ID.IsZero() {
 		view.ID, view.InstitutionID, view.CreatedAt = &e.ID, &e.InstitutionID, (*timestamp)(&e.CreatedAt)
 	}

@@ -76,6 +76,7 @@ func (s *Store) Approvals(
 	case filter.Subject != "":
 		l.table, l.key = l.firstSubjects("subject", institution, filter.Subject), "approval_id"
 	}
+
 	l.where("institution_id = %s", idArg(institution))
 	whereIn(l, "status", filter.Statuses)
 	return idPage(ctx, s.database, l, filter.Period, page, approvalTable.scan)

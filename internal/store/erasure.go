@@ -116,6 +116,7 @@ func clearingsOf(group []*escrow.Books) (clearings []clearing, err error) {
 			if !entry.Erases() {
 				continue
 			}
+
 			c := clearing{InstitutionID: entry.InstitutionID, Subject: entry.Subject, Sequence: entry.Sequence}
 			if entry.Kind.OfApproval() {
 				c.Approval, err = approvalRows.keys.parse(entry.Subject)

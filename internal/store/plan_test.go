@@ -118,7 +118,7 @@ func fill(ctx context.Context, tx pgx.Tx, body []byte) error {
 			CASE WHEN i % 50 = 0 THEN 'API_KEY_CREATED' ELSE 'POSITION_CREATED' END, 's' || i % 9999, $1 FROM n(20000) AS i`,
 		`INSERT INTO approval_rules SELECT u(i), '[]', 1, now(), now() FROM n() AS i`,
 		`INSERT INTO approvals SELECT u(i % 3 + 1), u(i), 'apr_' || i, (ARRAY['PENDING', 'EXECUTED', 'REJECTED', 'EXPIRED'])[i % 4 + 1], 'root', '', '', NULL,
-			CASE i % 4 WHEN 1 THEN i ELSE 0 END, 1, NULL, NULL, 0, now() + i * interval '1 m', 1, now() + i * interval '1 s', now() FROM n() AS i`,
+			CASE i % 4 WHEN 1 THEN i ELSE 0 END, 1, NULL, NULL::timestamptz, 0, now() + i * interval '1 m', 1, now() + i * interval '1 s', now() FROM n() AS i`,
 		`INSERT INTO approval_subjects SELECT u(i % 3 + 1), u(i), 0, 's' || i % 999, 'p', NULL, 0, 0, 0, 'h' || i % 999 FROM n() AS i`,
 		`INSERT INTO recent_moves SELECT u(i / 4 + 1), i % 4, '[]' FROM n() AS i`,
 		`INSERT INTO journal_checkpoints SELECT u((i - 1) % 3 + 1), (i - 1) / 3 + 1, now(), '', '{}' FROM n() AS i`,

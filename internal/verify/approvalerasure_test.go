@@ -165,7 +165,8 @@ func TestBothProgramsTakeErasuresOfApprovalsForTheSame(t *testing.T) {
 	entries := must(w.StoredEntries(t.Context(), of, 1, head.Sequence))
 	same := func(text string) string { return text }
 	key, signer := newKey()
-	about := func(id escrow.ApprovalID) string { return fmt.Sprintf(`"subject":"%s","event":{"id":"%s"`, id, id) }
+	on := func(subject string) string { return fmt.Sprintf(`"subject":%q,"event":{"id":%q`, subject, subject) }
+	about := func(id escrow.ApprovalID) string { return on(id.String()) }
 
 	for _, test := range []struct {
 		name string
@@ -180,7 +181,7 @@ func TestBothProgramsTakeErasuresOfApprovalsForTheSame(t *testing.T) {
 		{"the values are back", 0, "", "", true, false},
 		{"an erasure of what is pending", 1, about(a.Rejected), about(a.Pending), false, false},
 		{"an erasure of what was never asked for", 1, about(a.Rejected), about(escrow.ApprovalID{15: 1}), false, false},
-		{"of a position", 1, about(a.Rejected), fmt.Sprintf(`"subject":"%s","event":{"id":"%s"`, a.Position, a.Position), false, false},
+		{"of a position", 1, about(a.Rejected), on(a.Position.String()), false, false},
 		{"of another approval, whose values are there", 1, about(a.Rejected), about(a.Failed), false, false},
 		{"on another subject", 1, `"subject":"` + a.Rejected.String(), `"subject":"` + a.Failed.String(), false, false},
 		{"of fewer entries", 0, `"entries":2`, `"entries":1`, false, false},
@@ -201,7 +202,8 @@ func TestBothProgramsTakeErasuresOfApprovalsForTheSame(t *testing.T) {
 				if !strings.Contains(body, `"kind":"APPROVAL_DATA_ERASED"`) {
 					continue
 				}
-				if number--; number != -1 {
+				number--
+				if number != -1 {
 					continue
 				}
 				if !strings.Contains(body, test.old) {

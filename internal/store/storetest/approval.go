@@ -454,9 +454,10 @@ func testErasureOfApprovals(f *fixture) {
 	asset := f.asset(a.of)
 	a.rule("positions.create")
 	ask := func(holder string) escrow.Approval {
-		return a.ask(a.maker, valid(escrow.NewCreatePosition(escrow.PositionInput{
+		asked := a.ask(a.maker, valid(escrow.NewCreatePosition(escrow.PositionInput{
 			AssetID: asset.String(), HolderReference: holder, Currency: "USD", Amount: "100",
-		}))).(escrow.Approval) //nolint:errcheck // A panic fails the test.
+		})))
+		return asked.(escrow.Approval) //nolint:errcheck // A panic fails the test.
 	}
 	rejected, kept := ask("Ada Lovelace"), ask("Ada Lovelace")
 	for _, one := range []escrow.Approval{rejected, kept} {
