@@ -311,7 +311,8 @@ func TestCloseEndsADutyThatHangs(t *testing.T) {
 	var log syncBuffer
 	s := d.start(t, newClock(), watchful, func(c *engine.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	release := d.hold(t, "BEGIN", "LOCK TABLE positions IN ACCESS EXCLUSIVE MODE")
-	eventually(t, "the duty waits for the lock", func() bool { return d.waiting(t) == 1 })
+	// What other tests have left in the database can be due, too.
+	eventually(t, "a duty waits for the lock", func() bool { return d.waiting(t) >= 1 })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := s.Close(ctx); err == nil {

@@ -74,7 +74,8 @@ func TestOtherBytesOfTheSameMeaningAreFoundInEveryColumn(t *testing.T) {
 		f.Do(f.Writer.Institution(), escrow.CloseInstitution{})
 		f.Writer.Clerk(f.Example)
 		f.Writer.People(f.Example)
-		f.Writer.Approvals(f.Example)
+		approved := f.Writer.Approvals(f.Example)
+		f.Ask(f.Example.Institution, escrow.ActorRoot(), valid(escrow.NewEraseApproval(approved.Rejected, nil, nil, 0)))
 		f.sign()
 		tables, db, isFile := loosened(t, databaseURL)
 		exec := func(statement string) int64 { return must(must(db.ExecContext(t.Context(), statement)).RowsAffected()) }

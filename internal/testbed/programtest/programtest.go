@@ -167,10 +167,18 @@ func Start(tb testing.TB, env []string, name string, args ...string) *Process {
 		<-p.ended
 		if tb.Failed() {
 			log := p.Log()
-			tb.Logf("the end of the log of %s:\n%s", name, log[max(0, len(log)-4000):])
+			tb.Logf("the errors in the log of %s:\n%s\nits end:\n%s", name, errorsIn(log), log[max(0, len(log)-4000):])
 		}
 	})
 	return p
+}
+
+// errorsIn returns the first errors that a log in JSON tells.
+func errorsIn(log string) string {
+	lines := slices.DeleteFunc(strings.Split(log, "\n"), func(line string) bool {
+		return !strings.Contains(line, `"level":"ERROR"`)
+	})
+	return strings.Join(lines[:min(len(lines), 10)], "\n")
 }
 
 // Terminate sends the program SIGTERM, as an operator does, and does not wait.
