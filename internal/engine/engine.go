@@ -228,7 +228,7 @@ func (e *Engine) do(ctx context.Context, request escrow.Request) (Answer, error)
 func (e *Engine) answer(ctx context.Context, request escrow.Request, r result) (Answer, error) {
 	var judgedOn *int64
 	if request.DryRun {
-		judgedOn = &r.outcome.Sequence
+		judgedOn = new(r.outcome.Sequence) // A copy: all outcomes would be on the heap otherwise.
 	}
 	switch {
 	case r.err != nil:

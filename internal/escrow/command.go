@@ -41,8 +41,10 @@ type Request struct {
 	// asked for where the actor is restricted to some templates; a position whose asset is not
 	// there is then not for it.
 	Assets []AssetID
-	// Further are rows that an earlier outcome of the request has found lacking; see Outcome.Lacks.
-	Further Needs
+	// Further are rows that an earlier outcome of the request has found lacking, nil where there are none; see
+	// Outcome.Lacks. Few requests have any, and all are copied on their way, so that they are not in the request
+	// itself.
+	Further *Needs
 	// Hint says which approval rules the institution may have, so that what they are judged on is read at
 	// once.
 	Hint RulesHint
@@ -75,7 +77,9 @@ func (r Request) Needs() Needs {
 	}
 	needs.Roles = needs.Roles || r.OwnRole
 	needs.Assets = append(needs.Assets, r.Assets...)
-	needs.add(r.Further)
+	if r.Further != nil {
+		needs.add(*r.Further)
+	}
 	r.addNeedsOfRules(r.Hint, &needs)
 	if r.Idempotency != nil {
 		needs.Records = append(needs.Records, r.Idempotency.Key)
@@ -85,11 +89,13 @@ func (r Request) Needs() Needs {
 
 // With returns the request with further rows to read; see Outcome.Lacks.
 func (r Request) With(further Needs) Request {
-	var both Needs
-	both.add(r.Further) // A copy: other requests can have the same.
+	var both Needs // Other requests can have the same.
+	if r.Further != nil {
+		both.add(*r.Further)
+	}
 	both.add(further)
 	both.distinct()
-	r.Further = both
+	r.Further = &both
 	return r
 }
 
