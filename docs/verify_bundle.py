@@ -135,7 +135,9 @@ EVENTS = {
     "POSITION_CREATED": ["id", "assetId", "holderReference?", "externalReference?", "uniqueIn?", "currency", "amount", "retained?", "expiresAt?", "metadata?"],
     "POSITION_STATE_CHANGED": ["id", "fromState", "toState", "currency", "amount?", "reason?", "metadata?"],
     "POSITION_DATA_ERASED": ["id", "entries", "reason?"],
-    "HOLDER_DATA_ERASED": ["id", "erased", "open", "retained", "approvalsErased", "approvalsPending", "approvalsRetained", "retainedUntil?", "complete"],
+    "HOLD_PLACED": ["id", "holdId", "kind", "currency?", "amount?", "reviewAt?", "reason?", "reference?"],
+    "HOLD_LIFTED": ["id", "holdId", "kind", "currency", "amount", "reason?"],
+    "HOLDER_DATA_ERASED": ["id", "erased", "open", "retained", "onHold?", "approvalsErased?", "approvalsPending?", "approvalsRetained?", "retainedUntil?", "complete"],
     "HISTORY_ACCEPTED": ["id", "lostSequence", "checkpoint?"],
     "APPROVAL_RULES_SET": ["rules", "version", "createdAt"],
     "APPROVAL_REQUESTED": ["id", "command", "subjects", "rules", "expiresAt", "breakGlass?", "reason?", "entries?"],
@@ -147,10 +149,11 @@ EVENTS = {
     "APPROVAL_DATA_ERASED": ["id", "entries", "reason?"],
 }
 # The members whose values stand beside the entry, which has a commitment to each. Of keys and assets the label is one.
-NUMBERS = ["version", "lostSequence", "entries", "erased", "open", "approvalsErased", "approvalsPending", "approvalsRetained", "secretNumber", "suspensions"]
-PRIVATE = ["comment", "displayName", "email", "externalReference", "holderReference", "holderReferences", "identitySubject", "label", "metadata", "owner", "reason"]
+NUMBERS = ["version", "lostSequence", "entries", "erased", "open", "onHold", "approvalsErased", "approvalsPending", "approvalsRetained", "secretNumber", "suspensions"]
+PRIVATE = ["comment", "displayName", "email", "externalReference", "holderReference", "holderReferences", "identitySubject", "label", "metadata", "owner", "reason", "reference"]
 PERMISSIONS = [
-    "approval_rules.set", "approvals.decide", "approvals.read", "assets.create", "assets.read", "assets.update", "audit.read", "identity_provider.set", "institutions.create",
+    "approval_rules.set", "approvals.decide", "approvals.read", "assets.create", "assets.read", "assets.update", "audit.read", "holds.legal", "holds.lift", "holds.place",
+    "holds.read", "identity_provider.set", "institutions.create",
     "institutions.read", "institutions.update",
     "journal.read", "keys.manage", "keys.read", "metrics.read", "personal_data.read", "policies.read", "policies.set", "positions.cancel",
     "positions.create", "positions.erase", "positions.fund", "positions.read", "positions.release", "proofs.read", "reports.read",
@@ -160,7 +163,9 @@ RESTRICTION = ["templateIds", "assetIds", "maxAmount"]
 CLAIMS = ["groups", "name", "email"]
 CODES = ["CONSTR_ESCROW", "CONSTR_RETAINAGE", "TF_INVOICE", "TF_LC"]
 CONFIG = ["currency", "region", "minAmount", "maxAmount", "retainagePercentage", "maxTenorDays", "country", "issuingBankCountry", "uniqueExternalReference"]
-REFERENCES = {"assetId": "ast", "assetIds": "ast", "templateId": "tmpl", "templateIds": "tmpl", "uniqueIn": "tmpl", "replaces": "key", "rotatedTo": "key", "origin": "key"}
+REFERENCES = {"assetId": "ast", "assetIds": "ast", "templateId": "tmpl", "templateIds": "tmpl", "uniqueIn": "tmpl", "holdId": "hld", "replaces": "key", "rotatedTo": "key", "origin": "key"}
+# What the kinds of entry on a position begin with, and the states that a position stays in.
+OF_POSITION, FINAL = ("POSITION_", "HOLD_"), ("RELEASED", "CANCELLED", "EXPIRED")
 ID = "_[0-7][0-9a-hjkmnp-tv-z]{25}"
 ACTOR = "root|system|(key|usr|opr)" + ID
 
@@ -180,7 +185,8 @@ def read_entry(body, sequence):
     require(kind in EVENTS, f"entry {sequence} is of no kind that is known")
     expected = [m.rstrip("?") for m in EVENTS[kind] if m[-1] != "?" or m[:-1] in event]
     optional = [m[:-1] for m in EVENTS[kind] if m[-1] == "?"]
-    require(list(event) == expected and "" not in map(event.get, optional), f"entry {sequence} has not the members of its kind")
+    empty = [member for member in optional if event.get(member) == "" or member in NUMBERS and event.get(member) == 0]
+    require(list(event) == expected and not empty, f"entry {sequence} has not the members of its kind")
     for member, value in event.items():
         if member in PRIVATE:
             require(list(value) == ["sha256"] and len(decode(value["sha256"])) == 32, f"entry {sequence}: {member} is no commitment")
@@ -327,7 +333,8 @@ def add_leaf(subtrees, body):
 
 
 def apply(positions, entry):
-    """Applies an entry to its position: creates it, moves all that is due or a part of what is held, or erases its data."""
+    """Applies an entry to its position: creates it, moves all that is due or a part of what is held and not on hold, places or lifts a hold, or
+    erases its data."""
     sequence, kind, event = entry["sequence"], entry["kind"], entry["event"]
     amount = minor_units(event.get("amount", "0"))
     decimals = {len(event[member].partition(".")[2]) for member in ("amount", "retained") if member in event}
@@ -335,14 +342,18 @@ def apply(positions, entry):
         require(event["id"] not in positions and amount > 0, f"entry {sequence} cannot create {event['id']}")
         require(len(decimals) == 1, f"entry {sequence} has amounts of different decimals")
         positions[event["id"]] = {
-            "state": "CREATED", "entries": 1, "amount": amount, "currency": event["currency"], "decimals": decimals, "held": 0}
+            "state": "CREATED", "entries": 1, "amount": amount, "currency": event["currency"], "decimals": decimals, "held": 0, "holds": {}, "placed": set()}
         if "expiresAt" in event:
             positions[event["id"]]["expiresAt"] = event["expiresAt"]
         return
     p = positions.get(event["id"], {})
     if kind == "POSITION_DATA_ERASED":
-        require(p.get("state") in ("RELEASED", "CANCELLED", "EXPIRED") and event["entries"] == p["entries"],
-                f"entry {sequence} cannot erase the data of {event['id']}")
+        require(p.get("state") in FINAL and event["entries"] == p["entries"], f"entry {sequence} cannot erase the data of {event['id']}")
+        require(not any(legal == "LEGAL" for legal, _ in p["holds"].values()), f"entry {sequence} erases the data of {event['id']}, which a legal hold keeps")
+        p["entries"] += 1
+        return
+    if kind in ("HOLD_PLACED", "HOLD_LIFTED"):
+        apply_hold(p, entry, amount, decimals)
         p["entries"] += 1
         return
     state = event["toState"]
@@ -351,6 +362,7 @@ def apply(positions, entry):
     require(p["state"] in ("CREATED", "FUNDED", "PARTIALLY_RELEASED"), f"entry {sequence} follows a final state")
     require(state in ("FUNDED", "PARTIALLY_RELEASED", "RELEASED", "CANCELLED", "EXPIRED"), f"entry {sequence} goes to no state that is known")
     funds = state == "FUNDED"
+    require(funds or amount <= available(p), f"entry {sequence} moves {amount}, of which {available(p)} are not on hold")
     require(amount == (p["amount"] if funds else p["held"]) or state == "PARTIALLY_RELEASED" and 0 < amount < p["held"],
             f"entry {sequence} moves {amount}")
     require(funds == (p["state"] == "CREATED") or state in ("CANCELLED", "EXPIRED"), f"entry {sequence} goes from {p['state']} to {state}")
@@ -358,6 +370,29 @@ def apply(positions, entry):
     require(not clock or "expiresAt" in p and entry["at"] >= p["expiresAt"], f"entry {sequence} expires {event['id']}, which is not due")
     p["entries"] += 1
     p["state"], p["held"] = state, p["held"] + amount if funds else p["held"] - amount
+
+
+def apply_hold(p, entry, amount, decimals):
+    """Applies the placing or the lifting of a hold to its position. A hold without an amount is on all that the position holds."""
+    sequence, event = entry["sequence"], entry["event"]
+    require(p and event["kind"] in ("LEGAL", "COMPLIANCE"), f"entry {sequence} is on no position, or of no kind of hold that is known")
+    require("currency" not in event or event["currency"] == p["currency"] and decimals == p["decimals"], f"entry {sequence} has an amount of another currency")
+    require(("currency" in event) == ("amount" in event) and ("amount" in event) == (amount > 0), f"entry {sequence} has a currency or an amount alone")
+    if entry["kind"] == "HOLD_PLACED":
+        require(event["holdId"] not in p["placed"], f"entry {sequence} places {event['holdId']} again")
+        require(amount <= p["held"] - sum(amount for _, amount in p["holds"].values()), f"entry {sequence} puts {amount} on hold")
+        require(amount or p["state"] not in FINAL or event["kind"] == "LEGAL", f"entry {sequence} puts a position on hold that holds nothing")
+        p["holds"][event["holdId"]] = event["kind"], amount
+        p["placed"].add(event["holdId"])
+    else:
+        kind, held = p["holds"].pop(event["holdId"], (None, 0))
+        require(kind == event["kind"] and amount == (held or p["amount"]), f"entry {sequence} lifts what is not on hold")
+
+
+def available(p):
+    """Returns what a position holds that is not on hold."""
+    amounts = [amount for _, amount in p["holds"].values()]
+    return 0 if 0 in amounts else p["held"] - sum(amounts)
 
 
 def visible(text):
@@ -450,7 +485,7 @@ def read_disclosure(path):
     entry = read_entry(body, "of the disclosure")
     kind, event, sequence = entry["kind"], entry["event"], entry["sequence"]
     check_private(sequence, event, dump(members) if members else None, False, PRIVATE)
-    require(kind in ("POSITION_CREATED", "POSITION_STATE_CHANGED", "POSITION_DATA_ERASED"), f"entry {sequence} is on no position")
+    require(kind.startswith(OF_POSITION), f"entry {sequence} is on no position")
     require(re.fullmatch("pos" + ID, event["id"]), f"entry {sequence} is on no position")
     if kind == "POSITION_CREATED":
         apply({}, entry)
@@ -468,6 +503,9 @@ def happened(kind, event):
     if kind == "POSITION_STATE_CHANGED":
         moved = f"{event['amount']} {event['currency']} moved" if "amount" in event else "no money moved"
         return f"went from {event['fromState']} to {event['toState']}, and {moved}"
+    if kind in ("HOLD_PLACED", "HOLD_LIFTED"):
+        on = f"{event['amount']} {event['currency']}" if "amount" in event else "all that it holds"
+        return f"had the {event['kind']} hold {event['holdId']} on {on} {kind[5:].lower()}"
     return f"had what is private of it erased, after {event['entries']} entries"
 
 
@@ -529,12 +567,13 @@ RULED = {
     "ASSET_TEMPLATE_UPDATED": "templates.update", "ASSET_TEMPLATE_CLOSED": "templates.update", "ASSET_CREATED": "assets.create",
     "ASSET_UPDATED": "assets.update", "ASSET_CLOSED": "assets.update", "API_KEY_CREATED": "keys.manage", "API_KEY_UPDATED": "keys.manage",
     "API_KEY_ROTATED": "keys.manage", "USER_RESTORED": "users.manage", "ROLE_SET": "roles.manage", "APPROVAL_RULES_SET": "approval_rules.set",
-    "IDENTITY_PROVIDER_SET": "identity_provider.set"}
+    "IDENTITY_PROVIDER_SET": "identity_provider.set", "HOLD_LIFTED": "holds.lift"}
 # What says whom an identity provider is: all but the secret of the client, which no rule is about.
 TRUSTED = ["issuer", "clientId", "audience", "claims", "roleByGroup"]
 COMMANDS = {
     "position.create": ("POSITION_CREATED", ["assetId", "currency", "amount"]),
     "position.transition": ("POSITION_STATE_CHANGED", ["toState"]),
+    "hold.lift": ("HOLD_LIFTED", ["holdId"]),
     "policy.set": ("POLICY_SET", ["region", "position"]),
     "asset_template.create": ("ASSET_TEMPLATE_CREATED", ["code", "name", "vertical", "region", "config"]),
     "asset_template.update": ("ASSET_TEMPLATE_UPDATED", ["id"]),
@@ -715,7 +754,7 @@ class Audit:
         if not permission:
             return None
         facts = {"permission": permission, "subject": event.get("replaces") or entry["subject"], "kind": kind, "asset": event.get("assetId")}
-        if kind.startswith("POSITION_"):
+        if kind.startswith(OF_POSITION):
             facts["currency"] = event["currency"]
             if minor_units(event.get("amount", "0")):
                 facts["amount"] = event["amount"]
@@ -726,7 +765,7 @@ class Audit:
     def place(self, facts):
         """Adds the asset of a position, its template and their region, where a rule asks for them."""
         asks = any(m in rule.get("when", {}) for rule in self.rules for m in ("templateId", "assetId", "region"))
-        if facts["kind"].startswith("POSITION_") and asks:
+        if facts["kind"].startswith(OF_POSITION) and asks:
             facts["asset"] = facts.get("asset") or self.told(facts["subject"], "assetId")
             facts["template"] = self.told(facts["asset"], "templateId")
             facts["region"] = self.told(facts["template"], "region")
@@ -874,7 +913,7 @@ def main(allowed, path, *trusted):
         at = entry["at"]
         require(repeated == [at, entry["actor"], entry["kind"], entry["subject"]], f"the columns beside entry {size} are not its own")
         add_leaf(subtrees, body.encode())
-        if entry["kind"].startswith("POSITION_"):
+        if entry["kind"].startswith(OF_POSITION):
             try:
                 apply(positions, entry)
             except Difference as error:

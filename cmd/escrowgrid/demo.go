@@ -115,7 +115,7 @@ func (d *demonstration) show() error {
 		http.StatusUnprocessableEntity)
 
 	// Its end is final, so the examples of the document get another one, which is funded.
-	ids.Position, ids.Erasure = d.moreForExamples(ids.Institution, claim)
+	d.moreForExamples(&ids, claim)
 
 	// Nobody moves much alone. The second of two approvals is left to the reader.
 	approval, checker := d.askTwoPeople(ids)
@@ -202,18 +202,21 @@ func (d *demonstration) askTwoPeople(ids httpapi.ExampleIDs) (approval answer, s
 	return approval, second
 }
 
-// moreForExamples makes a position and funds it, a role, and an erasure of nothing, without a word.
-func (d *demonstration) moreForExamples(institutionID, claim string) (positionID, erasureID string) {
+// moreForExamples makes a position, funds it and puts a part of it on hold, a role, and an erasure of nothing, without
+// a word.
+func (d *demonstration) moreForExamples(ids *httpapi.ExampleIDs, claim string) {
 	shown, steps := d.out, d.steps
 	d.out = io.Discard
 	defer func() { d.out, d.steps = shown, steps }()
 
 	position := d.step("", http.MethodPost, "/positions", claim, http.StatusCreated)
 	d.step("", http.MethodPost, "/positions/"+position.ID+"/transition", `{"toState": "FUNDED"}`, http.StatusOK)
-	d.step("", http.MethodPut, "/institutions/"+institutionID+"/roles/releaser",
+	hold := d.step("", http.MethodPost, "/positions/"+position.ID+"/holds",
+		`{"kind": "COMPLIANCE", "amount": "5.00", "reason": "Invoice under review"}`, http.StatusCreated)
+	d.step("", http.MethodPut, "/institutions/"+ids.Institution+"/roles/releaser",
 		`{"permissions": ["positions.read"]}`, http.StatusOK)
 	erasure := d.step("", http.MethodPost, "/erasures", `{"holderReference": "nobody"}`, http.StatusOK)
-	return position.ID, erasure.ID
+	ids.Position, ids.Hold, ids.Erasure = position.ID, hold.ID, erasure.ID
 }
 
 // step sends one request and shows it with its answer, which must have the given status. After an

@@ -183,11 +183,17 @@ func (e *Engine) erasePage(
 	ctx context.Context, h HolderErasure, positions []escrow.Position, found *escrow.Erasure,
 ) error {
 	now := e.config.Now()
+	legal, err := e.underLegalHold(ctx, h.Request.Institution, positions)
+	if err != nil {
+		return err
+	}
 	var erasable []escrow.Position
 	for _, p := range positions {
 		switch until := p.ErasableFrom(h.Retention); {
 		case !p.State.Final():
 			found.Open++
+		case legal[p.ID]:
+			found.OnHold++
 		case now.Before(until):
 			found.Retain(until)
 		default:
@@ -217,6 +223,8 @@ func (e *Engine) erasePage(
 			found.Erased++
 		case result.Refusal.Code == escrow.CodeRetentionPeriod:
 			found.Retain(erasable[i].ErasableFrom(h.Retention))
+		case result.Refusal.Code == escrow.CodeUnderLegalHold:
+			found.OnHold++
 		default:
 			return result.Refusal
 		}

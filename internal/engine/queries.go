@@ -64,6 +64,14 @@ type Queries interface {
 	) (escrow.Page[escrow.Approval], error)
 	PendingOn(ctx context.Context, of escrow.InstitutionID, subjects []string) ([]escrow.ApprovalSubject, error)
 
+	// Hold returns one hold, or the refusal that there is none; Holds a page of them, both with their steps;
+	// AddHoldSteps adds these to holds; see the store for its bound.
+	Hold(ctx context.Context, of escrow.InstitutionID, id escrow.HoldID) (escrow.Hold, error)
+	Holds(
+		ctx context.Context, of escrow.InstitutionID, filter escrow.HoldFilter, page escrow.PageRequest,
+	) (escrow.Page[escrow.Hold], error)
+	AddHoldSteps(ctx context.Context, of escrow.InstitutionID, holds []escrow.Hold) error
+
 	// The rest are pages of lists. SecurityEvents lists refused attempts.
 	Institutions(
 		ctx context.Context, period escrow.Period, page escrow.PageRequest,

@@ -38,15 +38,7 @@ type RejectApproval struct {
 // NewRejectApproval checks the input; the comment is required.
 func NewRejectApproval(approval ApprovalID, comment string) (RejectApproval, Faults) {
 	var faults Faults
-	return RejectApproval{approval, faults.comment("comment", comment)}, faults
-}
-
-// comment reads a required comment.
-func (f *Faults) comment(field, text string) string {
-	if text == "" {
-		f.Add(field, "is required")
-	}
-	return f.optionalText(field, &text, MaxCommentLength)
+	return RejectApproval{approval, faults.given("comment", comment, MaxCommentLength)}, faults
 }
 
 // WithdrawApproval ends an approval that is pending, for who asked for it.

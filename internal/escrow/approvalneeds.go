@@ -60,20 +60,20 @@ func (r Request) addNeedsOfRules(hint RulesHint, needs *Needs) {
 	}
 }
 
-// lacks returns what the books must have beside to hold a request against the approval rules of the
-// institution, or to carry out what it approves; nil where they have all.
+// lacks returns what the books must have beside to tell which holds a request meets, to hold it against the
+// approval rules of the institution, or to carry out what it approves; nil where they have all.
 func (b *Books) lacks(r Request) *Needs {
-	if b.Head.Rules == 0 && b.Head.Approvals == 0 || r.Actor == ActorSystem() {
-		return nil // No rule is about what the system does by the clock.
-	}
-
 	var needs Needs
-	b.addLacking(r, &needs)
-	if c, ok := r.Command.(deciding); ok {
-		b.addLackingOfApproval(r, c.decides(), &needs)
+	b.addLackingHolds(r.Command, &needs)
+	// No rule is about what the system does by the clock.
+	if (b.Head.Rules != 0 || b.Head.Approvals != 0) && r.Actor != ActorSystem() {
+		b.addLacking(r, &needs)
+		if c, ok := r.Command.(deciding); ok {
+			b.addLackingOfApproval(r, c.decides(), &needs)
+		}
+		// Mostly there is nothing more than what the hint has asked for.
+		needs.Rules = needs.Rules && !r.Hint.Rules
 	}
-	// Mostly there is nothing more than what the hint has asked for.
-	needs.Rules = needs.Rules && !r.Hint.Rules
 	if needs.isEmpty() {
 		return nil
 	}
@@ -84,6 +84,28 @@ func (b *Books) lacks(r Request) *Needs {
 		return nil
 	}
 	return &needs
+}
+
+// addLackingHolds adds the holds on the positions that a command moves or erases.
+func (b *Books) addLackingHolds(command Command, needs *Needs) {
+	switch c := command.(type) {
+	case TransitionPosition:
+		b.addHoldsOn(c.position, needs)
+	case ErasePosition:
+		b.addHoldsOn(c.position, needs)
+	case PositionBatch:
+		for _, item := range c.items {
+			if item.refusal == nil {
+				b.addLackingHolds(item.command, needs)
+			}
+		}
+	}
+}
+
+func (b *Books) addHoldsOn(position PositionID, needs *Needs) {
+	if p, ok := b.Positions.Get(position); ok && p.Holds > 0 {
+		needs.HoldsOn = append(needs.HoldsOn, position)
+	}
 }
 
 func (b *Books) addLacking(r Request, needs *Needs) {
@@ -102,12 +124,18 @@ func (b *Books) addAssetsOf(command Command, needs *Needs) {
 	for _, command := range commandsOf(command) {
 		switch c := command.(type) {
 		case TransitionPosition:
-			if p, ok := b.Positions.Get(c.position); ok {
-				b.addAsset(p.AssetID, needs)
-			}
+			b.addAssetOf(c.position, needs)
+		case LiftHold:
+			b.addAssetOf(c.position, needs)
 		case CreatePosition:
 			b.addAsset(c.asset, needs)
 		}
+	}
+}
+
+func (b *Books) addAssetOf(position PositionID, needs *Needs) {
+	if p, ok := b.Positions.Get(position); ok {
+		b.addAsset(p.AssetID, needs)
 	}
 }
 
@@ -131,6 +159,7 @@ func (b *Books) addLackingOfApproval(r Request, id ApprovalID, needs *Needs) {
 		return // Whoever carries the command out says what is wrong with it.
 	}
 	needs.add(command.Needs())
+	b.addLackingHolds(command, needs)
 	b.addLacking(Request{Actor: a.Maker, Command: command}, needs)
 	b.addAssetsOf(command, needs) // A restriction of its maker can be to some.
 }

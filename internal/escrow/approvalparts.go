@@ -96,6 +96,10 @@ func (e Entry) ruleFacts() (facts ruleFacts, ok bool) {
 			facts.amount = moneyOf(step)
 		}
 
+	case holdLifted:
+		var reader storedReader
+		facts.permission, facts.amount = PermissionHoldsLift, reader.money(event.Amount, event.Currency)
+
 	case policySet:
 		facts.permission, facts.region = PermissionPoliciesSet, event.Region
 	case templateCreated:
@@ -160,6 +164,8 @@ func (e approvalRequested) parts() ([]askedPart, error) {
 			}
 		case transitionForm:
 			asked.permission, asked.subject = f.ToState.rules().permission, f.PositionID.String()
+		case liftHoldForm:
+			asked.permission, asked.subject = PermissionHoldsLift, f.PositionID.String()
 		case policyForm:
 			asked.permission, asked.subject = PermissionPoliciesSet, PolicySubject(f.Region)
 			facts.region = f.Region
@@ -217,6 +223,7 @@ var carriedOut = map[commandType]struct {
 }{
 	"position.create":       {KindPositionCreated, []string{"assetId", "currency", "amount"}},
 	"position.transition":   {KindPositionStateChanged, []string{"toState"}},
+	"hold.lift":             {KindHoldLifted, []string{"holdId"}},
 	"policy.set":            {KindPolicySet, []string{"region", "position"}},
 	"asset_template.create": {KindTemplateCreated, []string{"code", "name", "vertical", "region", "config"}},
 	"asset_template.update": {KindTemplateUpdated, []string{"id"}},

@@ -113,6 +113,7 @@ var ruled = []ruledPermission{
 	{permission: PermissionPositionsFund, ofAsset: true, ofRegion: true, amounts: true, moves: true},
 	{permission: PermissionPositionsRelease, ofAsset: true, ofRegion: true, amounts: true, moves: true},
 	{permission: PermissionPositionsCancel, ofAsset: true, ofRegion: true, amounts: true, moves: true},
+	{permission: PermissionHoldsLift, ofAsset: true, ofRegion: true, amounts: true},
 	{permission: PermissionPoliciesSet, ofRegion: true},
 	{permission: PermissionTemplatesCreate},
 	{permission: PermissionTemplatesUpdate},

@@ -24,6 +24,7 @@ type Books struct {
 	Templates    Rows[TemplateID, AssetTemplate]
 	Assets       Rows[AssetID, Asset]
 	Positions    Rows[PositionID, Position]
+	Holds        Rows[HoldID, Hold]
 	Erasures     Rows[ErasureID, Erasure]
 	Secrets      Rows[SecretName, SealedSecret]
 	Rules        Rows[InstitutionID, ApprovalRules]
@@ -276,7 +277,7 @@ type savable interface {
 func (b *Books) tables() []savable {
 	return []savable{
 		&b.Institutions, &b.Keys, &b.Providers, &b.Users, &b.Roles, &b.Policies, &b.Templates, &b.Assets,
-		&b.Positions, &b.Erasures, &b.Secrets, &b.Rules, &b.Approvals, &b.Subjects, &b.Moves, &b.Records,
+		&b.Positions, &b.Holds, &b.Erasures, &b.Secrets, &b.Rules, &b.Approvals, &b.Subjects, &b.Moves, &b.Records,
 	}
 }
 

@@ -847,6 +847,8 @@ func TestNeedsNameWhatACommandReads(t *testing.T) {
 		{escrow.CloseAsset{Asset: asset}, escrow.Needs{Assets: []escrow.AssetID{asset}}},
 		{erasure(position, ""), escrow.Needs{Positions: []escrow.PositionID{position}}},
 		{escrow.RecordErasure{}, escrow.Needs{}},
+		{hold(position, escrow.HoldLegal, ""), escrow.Needs{Positions: []escrow.PositionID{position}}},
+		{lift(position, escrow.HoldID{8}), escrow.Needs{Positions: []escrow.PositionID{position}, Holds: []escrow.HoldID{{8}}}},
 		{valid(escrow.NewEraseApproval(escrow.ApprovalID{7}, nil, nil, 0)), escrow.Needs{Approvals: []escrow.ApprovalID{{7}}}},
 	} {
 		t.Run(fmt.Sprintf("%T", test.command), func(t *testing.T) {
@@ -910,6 +912,7 @@ func goOn(t *testing.T, entries []escrow.Entry, cut int) {
 	loadNeeded(&part.Templates, &stored.Templates, needs.Templates...)
 	loadNeeded(&part.Assets, &stored.Assets, needs.Assets...)
 	loadNeeded(&part.Positions, &stored.Positions, needs.Positions...)
+	loadNeeded(&part.Holds, &stored.Holds, needs.Holds...)
 	loadNeeded(&part.Approvals, &stored.Approvals, needs.Approvals...)
 	if needs.Rules {
 		loadNeeded(&part.Rules, &stored.Rules, institution)
@@ -933,6 +936,7 @@ func goOn(t *testing.T, entries []escrow.Entry, cut int) {
 	compareRows(t, cut, &stored.Templates, &part.Templates, &whole.Templates)
 	compareRows(t, cut, &stored.Assets, &part.Assets, &whole.Assets)
 	compareRows(t, cut, &stored.Positions, &part.Positions, &whole.Positions)
+	compareRows(t, cut, &stored.Holds, &part.Holds, &whole.Holds)
 	compareRows(t, cut, &stored.Erasures, &part.Erasures, &whole.Erasures)
 	compareRows(t, cut, &stored.Rules, &part.Rules, &whole.Rules)
 	compareRows(t, cut, &stored.Approvals, &part.Approvals, &whole.Approvals)

@@ -46,8 +46,8 @@ var formTypes []formType
 
 func init() { //nolint:gochecknoinits // A batch's form holds forms, so that the list refers to itself.
 	formTypes = slices.Concat(
-		positionFormTypes, policyFormTypes, templateFormTypes, assetFormTypes, keyFormTypes, userFormTypes,
-		roleFormTypes, rulesFormTypes, providerFormTypes,
+		positionFormTypes, holdFormTypes, policyFormTypes, templateFormTypes, assetFormTypes, keyFormTypes,
+		userFormTypes, roleFormTypes, rulesFormTypes, providerFormTypes,
 	)
 }
 

@@ -20,6 +20,7 @@ var drawn = map[commandType]func(*rapid.T) Command{
 	"position.create":       drawCreation,
 	"position.transition":   drawTransition,
 	"positions.batch":       drawBatch,
+	"hold.lift":             func(t *rapid.T) Command { return sound(NewLiftHold(PositionID{5}, HoldID{6}, drawText(t))) },
 	"policy.set":            drawPolicy,
 	"asset_template.create": drawTemplate,
 	"asset_template.update": func(t *rapid.T) Command {

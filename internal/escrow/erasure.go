@@ -57,7 +57,7 @@ func (c ErasePosition) Needs() Needs { return Needs{Positions: []PositionID{c.po
 // permission implements single.
 func (ErasePosition) permission() Permission { return PermissionPositionsErase }
 
-// The refusals come in this order: the position, its version, its state, its retention.
+// The refusals come in this order: the position, its version, its state, legal holds, its retention.
 func (c ErasePosition) decide(b *Books, _ Request, s stamp) (event, *Error) {
 	p, ok := b.Positions.Get(c.position)
 	if !ok {
@@ -71,6 +71,9 @@ func (c ErasePosition) decide(b *Books, _ Request, s stamp) (event, *Error) {
 	case !p.State.Final():
 		return nil, Errorf(CodePositionOpen,
 			"The position is %s. What is private of it can be erased once it is %s.", p.State, describeEnds(p.State))
+	case len(b.legalHoldsOn(p)) > 0:
+		return nil, Errorf(CodeUnderLegalHold, "The position is under a legal hold, which keeps its data: %s.",
+			join(b.legalHoldsOn(p)))
 	case !p.Erased() && s.at.Before(until):
 		return nil, Errorf(CodeRetentionPeriod,
 			"The position was last changed at %s, and is kept until %s.", FormatTime(p.UpdatedAt), FormatTime(until))
@@ -121,6 +124,9 @@ func (e positionDataErased) apply(b *Books, entry Entry) error {
 	if !ok || !p.State.Final() || p.Version != e.Entries {
 		return fmt.Errorf("position %s has not come to an end with %d entries", e.ID, e.Entries)
 	}
+	if legal := b.legalHoldsOn(p); len(legal) > 0 {
+		return fmt.Errorf("position %s is under the legal hold %s", e.ID, legal[0])
+	}
 
 	p.HolderReference, p.ExternalReference, p.Metadata = "", "", nil
 	p.HistoryBytes = historyBytes(e.Reason.value, "")
@@ -144,6 +150,8 @@ type Erasure struct {
 	// Erased counts the positions whose data were erased; Open those that were kept because
 	// they are not final, and Retained those that are kept for a time.
 	Erased, Open, Retained int64
+	// OnHold counts the positions that were kept because they are under a legal hold.
+	OnHold int64
 	// ApprovalsErased counts the approvals whose data were erased; ApprovalsPending those that were kept
 	// because they wait, and ApprovalsRetained those that are kept for a time.
 	ApprovalsErased, ApprovalsPending, ApprovalsRetained int64
@@ -196,6 +204,7 @@ func (c RecordErasure) decide(_ *Books, _ Request, s stamp) (event, *Error) { //
 		Erased:            e.Erased,
 		Open:              e.Open,
 		Retained:          e.Retained,
+		OnHold:            e.OnHold,
 		ApprovalsErased:   e.ApprovalsErased,
 		ApprovalsPending:  e.ApprovalsPending,
 		ApprovalsRetained: e.ApprovalsRetained,
@@ -211,14 +220,16 @@ var erasureEventKinds = []eventKind{
 	{kind: KindHolderDataErased, decode: decodeEvent[holderDataErased]},
 }
 
+// holderDataErased leaves out counts that are 0 of what entries did not tell of from the first.
 type holderDataErased struct {
 	ID                ErasureID `json:"id"`
 	Erased            int64     `json:"erased"`
 	Open              int64     `json:"open"`
 	Retained          int64     `json:"retained"`
-	ApprovalsErased   int64     `json:"approvalsErased"`
-	ApprovalsPending  int64     `json:"approvalsPending"`
-	ApprovalsRetained int64     `json:"approvalsRetained"`
+	OnHold            int64     `json:"onHold,omitzero"`
+	ApprovalsErased   int64     `json:"approvalsErased,omitzero"`
+	ApprovalsPending  int64     `json:"approvalsPending,omitzero"`
+	ApprovalsRetained int64     `json:"approvalsRetained,omitzero"`
 	RetainedUntil     *string   `json:"retainedUntil,omitempty"`
 	Complete          bool      `json:"complete"`
 }
@@ -237,6 +248,7 @@ func (e holderDataErased) apply(b *Books, entry Entry) error {
 		Erased:            e.Erased,
 		Open:              e.Open,
 		Retained:          e.Retained,
+		OnHold:            e.OnHold,
 		ApprovalsErased:   e.ApprovalsErased,
 		ApprovalsPending:  e.ApprovalsPending,
 		ApprovalsRetained: e.ApprovalsRetained,

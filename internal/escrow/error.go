@@ -60,6 +60,12 @@ const (
 	CodeVersionMismatch       Code = "version_mismatch"
 	CodePositionOpen          Code = "position_open"
 	CodeRetentionPeriod       Code = "retention_period"
+	CodeHoldNotFound          Code = "hold_not_found"
+	CodeHoldLifted            Code = "hold_lifted"
+	CodeHoldAmount            Code = "hold_amount"
+	CodeHoldLimit             Code = "hold_limit"
+	CodePositionOnHold        Code = "position_on_hold"
+	CodeUnderLegalHold        Code = "under_legal_hold"
 	CodeErasureNotFound       Code = "erasure_not_found"
 	CodeDataErased            Code = "data_erased"
 	CodeCheckpointPending     Code = "checkpoint_pending"
@@ -99,7 +105,7 @@ func CreationRefusals() []Code {
 func TransitionRefusals() []Code {
 	return []Code{
 		CodeVersionMismatch, CodeInvalidTransition, CodePositionExpired, CodePositionEventLimit,
-		CodePositionHistoryLimit, CodeTransitionAmount, CodeTemplateRetainage,
+		CodePositionHistoryLimit, CodeTransitionAmount, CodeTemplateRetainage, CodePositionOnHold,
 	}
 }
 

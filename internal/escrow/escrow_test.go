@@ -139,6 +139,7 @@ type rows struct {
 	Templates    []escrow.AssetTemplate
 	Assets       []escrow.Asset
 	Positions    []escrow.Position
+	Holds        []escrow.Hold
 	Erasures     []escrow.Erasure
 	Rules        []escrow.ApprovalRules
 	Approvals    []escrow.Approval
@@ -150,7 +151,7 @@ func rowsOf(b *escrow.Books) rows {
 	return rows{
 		Institutions: b.Institutions.Created(), Keys: b.Keys.Created(), Providers: b.Providers.Created(), Users: b.Users.Created(), Roles: b.Roles.Created(),
 		Policies: b.Policies.Created(), Templates: b.Templates.Created(), Assets: b.Assets.Created(),
-		Positions: b.Positions.Created(), Erasures: b.Erasures.Created(), Rules: b.Rules.Created(),
+		Positions: b.Positions.Created(), Holds: b.Holds.Created(), Erasures: b.Erasures.Created(), Rules: b.Rules.Created(),
 		Approvals: b.Approvals.Created(), Subjects: b.Subjects.Created(), Moves: b.Moves.Created(),
 	}
 }

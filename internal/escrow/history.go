@@ -8,8 +8,8 @@ import (
 // This file makes resources of their entries, as rebuilding a journal makes all of them.
 
 // ResourceOf returns the resource that a subject's entries describe, as it was
-// right after the last of them, and as the command of that entry was answered. A position
-// takes all of its entries; of anything else the last describes the whole.
+// right after the last of them, and as the command of that entry was answered: on a position, that
+// can have been a hold. A position takes all of its entries; of anything else the last describes the whole.
 func ResourceOf(entries []Entry) (Resource, error) {
 	books, err := booksAfter(entries)
 	if err != nil {
@@ -17,6 +17,30 @@ func ResourceOf(entries []Entry) (Resource, error) {
 	}
 	last := entries[len(entries)-1]
 	return last.event.resource(books, last), nil
+}
+
+// SubjectOf returns the subject that its entries describe, as it was right after the last of them: a position
+// without its events, and anything else as ResourceOf does. Of a position it returns the holds as well, in the order
+// in which they were placed.
+func SubjectOf(entries []Entry) (subject Resource, holds []Hold, err error) {
+	books, err := booksAfter(entries)
+	if err != nil {
+		return nil, nil, err
+	}
+	last := entries[len(entries)-1]
+	if !last.Kind.OfPosition() {
+		return last.event.resource(books, last), nil, nil
+	}
+	position, _ := books.position()
+	return position, books.Holds.Created(), nil
+}
+
+// position returns the position of books that have one.
+func (b *Books) position() (Position, bool) {
+	for _, position := range b.Positions.All() {
+		return position, true
+	}
+	return Position{}, false
 }
 
 // booksAfter returns books that hold what a subject's entries describe, as it was right
@@ -52,11 +76,10 @@ func PositionsAfter(history []Entry, from int64) ([]Position, error) {
 			continue
 		}
 
-		position, ok := entry.event.resource(books, entry).(Position)
+		position, ok := books.position()
 		if !ok {
 			return nil, fmt.Errorf("entry %d is of no position", entry.Sequence)
 		}
-		position.Events = nil
 		positions = append(positions, position)
 	}
 	return positions, nil

@@ -38,6 +38,8 @@ type (
 	ErasureID = ID[erasureKind]
 	// ApprovalID names an Approval: apr_….
 	ApprovalID = ID[approvalKind]
+	// HoldID names a Hold: hld_….
+	HoldID = ID[holdKind]
 	// EntryID names an Entry or a SecurityEvent: entry_….
 	EntryID = ID[entryKind]
 )
@@ -56,6 +58,7 @@ type (
 	positionKind    struct{}
 	erasureKind     struct{}
 	approvalKind    struct{}
+	holdKind        struct{}
 	entryKind       struct{}
 )
 
@@ -69,6 +72,7 @@ func (assetKind) prefix() string       { return "ast" }
 func (positionKind) prefix() string    { return "pos" }
 func (erasureKind) prefix() string     { return "ers" }
 func (approvalKind) prefix() string    { return "apr" }
+func (holdKind) prefix() string        { return "hld" }
 func (entryKind) prefix() string       { return "entry" }
 
 // ParseID reads a TypeID of the kind K. It accepts exactly what String writes.
@@ -97,6 +101,7 @@ func IsID(text string) bool {
 		positionKind{},
 		erasureKind{},
 		approvalKind{},
+		holdKind{},
 		entryKind{},
 	} {
 		if kind.prefix() == prefix {

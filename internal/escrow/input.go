@@ -121,6 +121,14 @@ func (f *Faults) text(field, value string) string {
 	return value
 }
 
+// given reads a required text of up to a limit: a reason or a comment.
+func (f *Faults) given(field, value string, limit int) string {
+	if value == "" {
+		f.Add(field, "is required")
+	}
+	return f.optionalText(field, &value, limit)
+}
+
 // change reads a text that takes the place of another, which nil leaves as it is.
 func (f *Faults) change(field string, value *string) *string {
 	if value == nil {

@@ -240,7 +240,7 @@ func (e Entry) Check() error {
 	}
 
 	// A position and an approval are made by all of their entries together, anything else by each alone.
-	if _, ofPosition := e.event.(positionStep); ofPosition || e.Kind.OfApproval() || e.Erases() {
+	if e.Kind.OfPosition() || e.Kind.OfApproval() {
 		return nil
 	}
 	_, err = booksAfter([]Entry{e})

@@ -107,7 +107,7 @@ func goldenDesk(t *testing.T) *desk {
 	d.books.Head.Lost = d.books.Head.Sequence + 12
 	accept(escrow.AcceptHistory{Checkpoint: &escrow.KnownCheckpoint{Size: d.books.Head.Sequence + 9, Root: [32]byte{1, 2, 3}}})
 	accept(valid(escrow.NewErasePosition(wholeID, new("GDPR, article 17"), nil, 0)))
-	accept(escrow.RecordErasure{Erasure: escrow.Erasure{Erased: 1, Open: 2, Retained: 3, ApprovalsErased: 4, ApprovalsPending: 5, ApprovalsRetained: 6, RetainedUntil: new(opening()), Complete: true}})
+	accept(escrow.RecordErasure{Erasure: escrow.Erasure{Erased: 1, Open: 2, Retained: 3, OnHold: 7, ApprovalsErased: 4, ApprovalsPending: 5, ApprovalsRetained: 6, RetainedUntil: new(opening()), Complete: true}})
 	accept(valid(escrow.NewSetRole("releaser", escrow.RoleInput{Permissions: []string{"positions.release", "positions.read"}}, nil)))
 	accept(valid(escrow.NewCreateKey(escrow.KeyInput{
 		Label: "clerk", Owner: new("Ana <P>"), Role: "releaser", AllowedNetworks: &[]string{"192.0.2.1", "2001:db8::/32"},
@@ -117,10 +117,24 @@ func goldenDesk(t *testing.T) *desk {
 		},
 	}, escrow.HashSecret("clerk"))))
 	accept(valid(escrow.NewCreateKey(escrow.KeyInput{Label: "list", Permissions: &[]string{"positions.read", "assets.read"}}, escrow.HashSecret("list"))))
+	goldenHolds(d, letter)
 	goldenPeople(d)
 	goldenApprovals(t, d, letter)
 	accept(escrow.CloseInstitution{})
 	return d
+}
+
+// goldenHolds executes those of them that are about holds.
+func goldenHolds(d *desk, template escrow.TemplateID) {
+	id := d.position(d.asset(template), "500", "JPY")
+	d.accept(transition(id, escrow.StateFunded, ""))
+	court := d.accept(valid(escrow.NewPlaceHold(id, escrow.HoldInput{
+		Kind: "LEGAL", Amount: new(money.Digits("120")), Reason: "An order <1> \u2028", Reference: new("HC/7 &"), ReviewAt: new("2027-09-01T09:00:00+02:00"),
+	}, []int64{2}))).Resource.(escrow.Hold).ID
+	own := d.held(id, escrow.HoldCompliance, "")
+	d.accept(lift(id, court))
+	d.accept(lift(id, own))
+	d.accept(transition(id, escrow.StateReleased, ""))
 }
 
 // goldenPeople executes those of them that are about people.
@@ -236,7 +250,7 @@ func TestLedgerKindsConcernPositions(t *testing.T) {
 
 func TestPositionKindsHaveAPositionForTheirSubject(t *testing.T) {
 	t.Parallel()
-	want := []escrow.Kind{"POSITION_CREATED", "POSITION_STATE_CHANGED", "POSITION_DATA_ERASED"}
+	want := []escrow.Kind{"POSITION_CREATED", "POSITION_STATE_CHANGED", "POSITION_DATA_ERASED", "HOLD_PLACED", "HOLD_LIFTED"}
 	if diff := cmp.Diff(want, escrow.PositionKinds()); diff != "" {
 		t.Errorf("kinds wanted (-) and given (+):\n%s", diff)
 	}

@@ -40,7 +40,8 @@ func TestEntriesOfOldKeysStayAsTheyAre(t *testing.T) {
 	}{
 		{oldAdmin, oldAdminPrivate, "admin", escrow.TenantPermissions()},
 		{oldReader, oldReaderPrivate, "read_only", []escrow.Permission{
-			"institutions.read", "policies.read", "templates.read", "assets.read", "positions.read", "reports.read", "proofs.read", "approvals.read",
+			"institutions.read", "policies.read", "templates.read", "assets.read", "positions.read", "holds.read", "reports.read", "proofs.read",
+			"approvals.read",
 		}},
 	} {
 		entry := must(escrow.ParseEntry([]byte(test.body), must(hex.DecodeString(test.private))))

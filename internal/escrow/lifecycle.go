@@ -168,6 +168,9 @@ func (p Position) move(to State, amount money.Amount) (Position, error) {
 		return p, fmt.Errorf("no position returns to %s", to)
 	}
 
+	if rules.debit == AccountEscrow && amount > 0 && p.WholeHolds > 0 {
+		return p, fmt.Errorf("%s to %s with %d: all that is held is on hold", from, to, amount)
+	}
 	p.State = to
 	p = p.adding(rules.debit, -amount).adding(rules.credit, amount)
 	if err := p.CheckMoney(); err != nil {
@@ -187,6 +190,8 @@ func (p Position) CheckMoney() error {
 		return errors.New("funded is not released + refunded + held")
 	case p.Funded != 0 && p.Funded != p.Amount:
 		return errors.New("funded is neither nothing nor the whole amount")
+	case !p.holdsAddUp():
+		return errors.New("what is on hold is not there")
 	}
 
 	rules := p.State.rules()
@@ -199,4 +204,12 @@ func (p Position) CheckMoney() error {
 		return errors.New("a partial release holds less than it must")
 	}
 	return nil
+}
+
+// holdsAddUp reports whether the holds are on money that the position holds, and are as many as they are of both
+// sorts.
+func (p Position) holdsAddUp() bool {
+	partial := p.Holds - p.WholeHolds
+	return p.HeldBack >= 0 && p.HeldBack <= p.Held && p.WholeHolds >= 0 && partial >= 0 &&
+		(partial > 0) == (p.HeldBack > 0)
 }

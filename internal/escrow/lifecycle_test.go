@@ -454,7 +454,7 @@ func TestATransitionCanDependOnTheVersion(t *testing.T) {
 }
 
 // One request breaks every rule, in its turn each rule is met, and the next one
-// refuses: position, version, state, expiry, events, amount, retainage.
+// refuses: position, version, state, expiry, events, amount, retainage, holds.
 func TestTransitionRefusesInItsDocumentedOrder(t *testing.T) {
 	t.Parallel()
 	d := openDesk(t)
@@ -474,6 +474,7 @@ func TestTransitionRefusesInItsDocumentedOrder(t *testing.T) {
 		p.HistoryBytes = escrow.MaxHistoryBytes + 1
 		d.books.Positions.Load(id, p)
 	}
+	held := d.held(young, escrow.HoldCompliance, "1500")
 	const partial = escrow.StatePartiallyReleased
 	var met []escrow.Code
 	for _, step := range []struct {
@@ -490,11 +491,13 @@ func TestTransitionRefusesInItsDocumentedOrder(t *testing.T) {
 		{opening(), transition(young, partial, "0.001"), escrow.CodeInvalidInput},
 		{opening(), transition(young, partial, "2000"), escrow.CodeTransitionAmount},
 		{opening(), transition(young, partial, "1999"), escrow.CodeTemplateRetainage},
+		{opening(), transition(young, partial, "1000"), escrow.CodePositionOnHold},
 	} {
 		d.now = step.now
 		_ = d.refusal(step.command, step.want)
 		met = append(met, step.want)
 	}
+	d.accept(lift(young, held))
 	d.accept(transition(young, partial, "1000"))
 
 	// The API's description lists them so; any command can be refused for its input.

@@ -21,6 +21,9 @@ type Needs struct {
 	Positions []PositionID
 	Erasures  []ErasureID
 	Approvals []ApprovalID
+	Holds     []HoldID
+	// HoldsOn asks for the holds in force on these positions.
+	HoldsOn []PositionID
 	// PendingOn asks for the subjects of pending approvals that have these names.
 	PendingOn []string
 	// Moves are named by RecentMoves.Of.
@@ -54,6 +57,8 @@ func (n *Needs) distinct() {
 	n.Positions = distinctIDs(n.Positions)
 	n.Erasures = distinctIDs(n.Erasures)
 	n.Approvals = distinctIDs(n.Approvals)
+	n.Holds = distinctIDs(n.Holds)
+	n.HoldsOn = distinctIDs(n.HoldsOn)
 	n.PendingOn = distinctTexts(n.PendingOn)
 	n.Moves = distinctTexts(n.Moves)
 	n.Records = distinctTexts(n.Records)
@@ -77,6 +82,8 @@ func (n *Needs) add(other Needs) {
 	n.Positions = append(n.Positions, other.Positions...)
 	n.Erasures = append(n.Erasures, other.Erasures...)
 	n.Approvals = append(n.Approvals, other.Approvals...)
+	n.Holds = append(n.Holds, other.Holds...)
+	n.HoldsOn = append(n.HoldsOn, other.HoldsOn...)
 	n.PendingOn = append(n.PendingOn, other.PendingOn...)
 	n.Moves = append(n.Moves, other.Moves...)
 	n.References = append(n.References, other.References...)
@@ -112,6 +119,8 @@ func (n *Needs) remove(others Needs) {
 	n.Positions = missingIn(others.Positions, n.Positions)
 	n.Erasures = missingIn(others.Erasures, n.Erasures)
 	n.Approvals = missingIn(others.Approvals, n.Approvals)
+	n.Holds = missingIn(others.Holds, n.Holds)
+	n.HoldsOn = missingIn(others.HoldsOn, n.HoldsOn)
 	n.PendingOn = missingIn(others.PendingOn, n.PendingOn)
 	n.Moves = missingIn(others.Moves, n.Moves)
 	n.References = missingIn(others.References, n.References)
@@ -140,6 +149,7 @@ func (n *Needs) isEmpty() bool {
 	switches := n.Institution || n.Policies || n.Roles || n.Provider || n.Secrets || n.Rules || n.HoldingPosition ||
 		n.ActiveKeys
 	rows := len(n.Keys) + len(n.Users) + len(n.Identities) + len(n.Templates) + len(n.Assets) + len(n.Positions) +
-		len(n.Erasures) + len(n.Approvals) + len(n.PendingOn) + len(n.Moves) + len(n.References) + len(n.Records)
+		len(n.Erasures) + len(n.Approvals) + len(n.Holds) + len(n.HoldsOn) + len(n.PendingOn) + len(n.Moves) +
+		len(n.References) + len(n.Records)
 	return !switches && rows == 0
 }

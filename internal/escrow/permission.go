@@ -41,6 +41,10 @@ const (
 	PermissionPositionsRelease Permission = "positions.release"
 	PermissionPositionsCancel  Permission = "positions.cancel"
 	PermissionPositionsErase   Permission = "positions.erase"
+	PermissionHoldsRead        Permission = "holds.read"
+	PermissionHoldsPlace       Permission = "holds.place"
+	PermissionHoldsLift        Permission = "holds.lift"
+	PermissionHoldsLegal       Permission = "holds.legal"
 	PermissionPersonalDataRead Permission = "personal_data.read"
 	PermissionReportsRead      Permission = "reports.read"
 	PermissionAuditRead        Permission = "audit.read"
@@ -88,6 +92,10 @@ var permissions = []PermissionInfo{
 	{PermissionPositionsRelease, "Move positions to PARTIALLY_RELEASED and RELEASED.", false},
 	{PermissionPositionsCancel, "Move positions to CANCELLED and EXPIRED, which refunds what they hold.", false},
 	{PermissionPositionsErase, "Erase what is private of positions and approvals that have come to their end.", false},
+	{PermissionHoldsRead, "See holds, why they were placed and lifted, and by whom.", false},
+	{PermissionHoldsPlace, "Place holds on what positions hold.", false},
+	{PermissionHoldsLift, "Lift holds.", false},
+	{PermissionHoldsLegal, "Place and lift legal holds, beside the permission to place and to lift.", false},
 	{
 		PermissionPersonalDataRead,
 		"Read all that is held about a holder, and disclose private values of single entries.", false,

@@ -83,6 +83,8 @@ func takenByCommands() []taken {
 		{escrow.ExpirePosition(position), "positions.cancel"},
 		{erasure(position, ""), "positions.erase"},
 		{escrow.RecordErasure{}, "positions.erase"},
+		{hold(position, escrow.HoldCompliance, ""), "holds.place"},
+		{lift(position, escrow.HoldID{1}), "holds.lift"},
 		{valid(escrow.NewEraseApproval(approval, nil, nil, 0)), "positions.erase"},
 		{valid(escrow.NewSetApprovalRules(nil, nil)), "approval_rules.set"},
 		{valid(escrow.NewApproveApproval(approval, strings.Repeat("0", 64), nil)), "approvals.decide"},
@@ -98,9 +100,12 @@ func takenByReading() []escrow.Permission {
 	return []escrow.Permission{
 		"metrics.read", "security_events.read", "institutions.read", "keys.read", "users.read", "roles.read", "policies.read",
 		"templates.read", "assets.read", "positions.read", "personal_data.read", "reports.read", "audit.read",
-		"journal.read", "proofs.read", "approvals.read",
+		"journal.read", "proofs.read", "approvals.read", "holds.read",
 	}
 }
+
+// takenBeside are the permissions that some commands take beside their own, as their tests tell.
+func takenBeside() []escrow.Permission { return []escrow.Permission{"holds.legal"} }
 
 // A right that is checked and given to nobody is none, and so is one that is given and checked nowhere.
 func TestEachPermissionIsGivenAndTaken(t *testing.T) {
@@ -110,7 +115,7 @@ func TestEachPermissionIsGivenAndTaken(t *testing.T) {
 		takers[known.takes] = true
 	}
 	delete(takers, "") // Some take none.
-	for _, permission := range takenByReading() {
+	for _, permission := range append(takenByReading(), takenBeside()...) {
 		if takers[permission] {
 			t.Errorf("%s is taken by a command, too", permission)
 		}

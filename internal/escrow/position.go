@@ -2,6 +2,7 @@ package escrow
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/jsonwriter"
@@ -39,8 +40,12 @@ type Position struct {
 	Held     money.Amount
 	// Retained is the part that a partial release must leave held.
 	Retained money.Amount
-	State    State
-	Version  int64 // 1 when created, one more with each transition: the number of events
+	// Holds counts the holds in force. WholeHolds are those of them that are on all that is held, and HeldBack is
+	// what the others are on together; see OnHold.
+	Holds, WholeHolds int64
+	HeldBack          money.Amount
+	State             State
+	Version           int64 // 1 when created, one more with each change: the number of its entries in the journal
 	// HistoryBytes is what MaxHistoryBytes bounds.
 	HistoryBytes int64
 	ExpiresAt    *time.Time
@@ -180,11 +185,11 @@ const (
 	KindPositionStateChanged Kind = "POSITION_STATE_CHANGED"
 )
 
-var positionEventKinds = []eventKind{
+var positionEventKinds = slices.Concat([]eventKind{
 	{kind: KindPositionCreated, decode: decodeEvent[positionCreated], ledger: true},
 	{kind: KindPositionStateChanged, decode: decodeEvent[positionStateChanged], ledger: true, moves: true},
 	{kind: KindPositionDataErased, decode: decodeEvent[positionDataErased]},
-}
+}, holdEventKinds)
 
 type positionCreated struct {
 	ID                PositionID    `json:"id"`

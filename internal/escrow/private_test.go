@@ -20,11 +20,11 @@ import (
 // What docs/personal-data.md lists.
 func TestPrivateIsWhatAClientWritesFreely(t *testing.T) {
 	t.Parallel()
-	all := []string{"comment", "displayName", "email", "externalReference", "holderReference", "holderReferences", "identitySubject", "label", "metadata", "owner", "reason"}
+	all := []string{"comment", "displayName", "email", "externalReference", "holderReference", "holderReferences", "identitySubject", "label", "metadata", "owner", "reason", "reference"}
 	if diff := cmp.Diff(all, escrow.PrivateMembers()); diff != "" {
 		t.Errorf("private members wanted (-) and given (+):\n%s", diff)
 	}
-	ofPositions := []string{"externalReference", "holderReference", "metadata", "reason"}
+	ofPositions := []string{"externalReference", "holderReference", "metadata", "reason", "reference"}
 	if diff := cmp.Diff(ofPositions, escrow.PrivateMembersOfPositions()); diff != "" {
 		t.Errorf("private members of positions wanted (-) and given (+):\n%s", diff)
 	}

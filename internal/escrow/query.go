@@ -148,6 +148,29 @@ type DuePosition struct {
 	PositionID    PositionID
 }
 
+// HoldStatus says whether a hold is in force.
+type HoldStatus string
+
+// The statuses of a hold.
+const (
+	HoldInForce HoldStatus = "IN_FORCE"
+	HoldLifted  HoldStatus = "LIFTED"
+)
+
+// HoldStatuses lists the statuses of a hold.
+func HoldStatuses() []HoldStatus { return []HoldStatus{HoldInForce, HoldLifted} }
+
+// HoldFilter chooses holds; an empty field does not restrict.
+type HoldFilter struct {
+	Period
+	Position *PositionID
+	// Kinds are alternatives, each once.
+	Kinds  []HoldKind
+	Status HoldStatus
+	// ReviewBefore asks for those that are to be reviewed before a time.
+	ReviewBefore *time.Time
+}
+
 // ApprovalFilter chooses approvals; an empty field does not restrict.
 type ApprovalFilter struct {
 	Period

@@ -187,11 +187,10 @@ func (c CreatePosition) checkRestriction(b *Books, within Restriction) *Error {
 }
 
 func (c TransitionPosition) checkRestriction(b *Books, within Restriction) *Error {
-	p, ok := b.Positions.Get(c.position)
-	if !ok || !b.sees(within, p) {
-		return Errorf(CodePositionNotFound, "There is no position %s.", c.position)
+	if refusal := b.checkSeen(c.position, within); refusal != nil {
+		return refusal
 	}
-
+	p := b.Positions.mustGet(c.position)
 	moved, refusal := c.moved(p)
 	if refusal != nil {
 		moved = 0 // Nothing will move: decide tells why, after what comes first.
@@ -200,8 +199,21 @@ func (c TransitionPosition) checkRestriction(b *Books, within Restriction) *Erro
 }
 
 func (c ErasePosition) checkRestriction(b *Books, within Restriction) *Error {
-	if p, ok := b.Positions.Get(c.position); !ok || !b.sees(within, p) {
-		return Errorf(CodePositionNotFound, "There is no position %s.", c.position)
+	return b.checkSeen(c.position, within)
+}
+
+func (c PlaceHold) checkRestriction(b *Books, within Restriction) *Error {
+	return b.checkSeen(c.position, within)
+}
+
+func (c LiftHold) checkRestriction(b *Books, within Restriction) *Error {
+	return b.checkSeen(c.position, within)
+}
+
+// checkSeen refuses a position that is not there, or not for the key.
+func (b *Books) checkSeen(position PositionID, within Restriction) *Error {
+	if p, ok := b.Positions.Get(position); !ok || !b.sees(within, p) {
+		return Errorf(CodePositionNotFound, "There is no position %s.", position)
 	}
 	return nil
 }

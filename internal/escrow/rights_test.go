@@ -50,7 +50,7 @@ func TestNobodyGivesWhatTheyDoNotHave(t *testing.T) {
 		{"a key of a stronger role", newKey(escrow.KeyInput{Role: "strong"}), lacks + "policies.set, positions.fund."},
 		{"a key of a stronger role that is restricted", newKey(escrow.KeyInput{Role: "strong", Restrict: toHolders("a")}), lacks + "policies.set, positions.fund."},
 		{"an admin's key", newKey(escrow.KeyInput{Role: "admin"}), lacks},
-		{"a reader's key", newKey(escrow.KeyInput{Role: "read_only"}), lacks + "institutions.read, policies.read, templates.read, reports.read, proofs.read, approvals.read."},
+		{"a reader's key", newKey(escrow.KeyInput{Role: "read_only"}), lacks + "institutions.read, policies.read, templates.read, holds.read, reports.read, proofs.read, approvals.read."},
 		{"a holder's key", newKey(escrow.KeyInput{Role: "holder", Restrict: toHolders("a")}), lacks + "proofs.read."},
 		{"rotating a weaker key", newRotation(weak, 0), ""},
 		{"rotating a key with the same", newRotation(equal, 0), ""},

@@ -36,7 +36,8 @@ type BuiltInRole struct {
 // readings is what everybody may who works for an institution.
 var readings = permissionSet(
 	PermissionInstitutionsRead, PermissionPoliciesRead, PermissionTemplatesRead, PermissionAssetsRead,
-	PermissionPositionsRead, PermissionReportsRead, PermissionProofsRead, PermissionApprovalsRead,
+	PermissionPositionsRead, PermissionHoldsRead, PermissionReportsRead, PermissionProofsRead,
+	PermissionApprovalsRead,
 )
 
 // movings is what creates positions and moves them.
@@ -52,7 +53,10 @@ var inspections = permissionSet(
 
 var builtInRoles = []BuiltInRole{
 	{RoleAdmin, "Does all that there is to do in its institution.", permissionSet(TenantPermissions()...)},
-	{RoleOperator, "Creates and moves positions.", readings | movings},
+	{
+		RoleOperator, "Creates and moves positions, and places holds on them.",
+		readings | movings | permissionSet(PermissionHoldsPlace),
+	},
 	{
 		RoleMaker, "Prepares business: creates assets and positions, and moves positions.",
 		readings | movings | permissionSet(PermissionAssetsCreate, PermissionAssetsUpdate),
@@ -62,9 +66,12 @@ var builtInRoles = []BuiltInRole{
 		readings | permissionSet(PermissionRolesRead, PermissionApprovalsDecide),
 	},
 	{
-		RoleCompliance, "Inspects everything, sets policies, approves what others ask for, and erases personal data.",
-		readings | inspections |
-			permissionSet(PermissionPoliciesSet, PermissionPositionsErase, PermissionApprovalsDecide),
+		RoleCompliance, "Inspects everything, sets policies, places and lifts holds, approves what others ask for, " +
+			"and erases personal data.",
+		readings | inspections | permissionSet(
+			PermissionPoliciesSet, PermissionPositionsErase, PermissionApprovalsDecide,
+			PermissionHoldsPlace, PermissionHoldsLift, PermissionHoldsLegal,
+		),
 	},
 	{RoleAuditor, "Reads everything, and changes nothing.", readings | inspections},
 	{RoleReadOnly, "Reads the business, and changes nothing.", readings},

@@ -43,6 +43,10 @@ positions.fund           x        x     x        -          -       -         - 
 positions.release        x        x     x        -          -       -         -      -
 positions.cancel         x        x     x        -          -       -         -      -
 positions.erase          x        -     -        -          x       -         -      -
+holds.read               x        x     x        x          x       x         x      -
+holds.place              x        x     -        -          x       -         -      -
+holds.lift               x        -     -        -          x       -         -      -
+holds.legal              x        -     -        -          x       -         -      -
 personal_data.read       x        -     -        -          x       x         -      -
 reports.read             x        x     x        x          x       x         x      -
 audit.read               x        -     -        -          x       x         -      -

@@ -136,6 +136,7 @@ func (s *scribble) load(n byte) {
 	b.Approvals.Load(ApprovalID{n}, Approval{Version: int64(len(text))})
 	b.Subjects.Load(fmt.Sprint(n), ApprovalSubject{Subject: text})
 	b.Moves.Load(fmt.Sprint(n), RecentMoves{Of: text})
+	b.Holds.Load(HoldID{n}, Hold{Kind: HoldKind(text)})
 }
 
 // scribbled is one change: a row of a table, or an entry.
@@ -147,7 +148,7 @@ type scribbled struct {
 
 func drawPuts(t *rapid.T, label string) []scribbled {
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) scribbled {
-		return scribbled{rapid.IntRange(0, 16).Draw(t, "table"), byte(rapid.IntRange(0, 5).Draw(t, "key")), rapid.StringN(0, 3, 3).Draw(t, "text")}
+		return scribbled{rapid.IntRange(0, 17).Draw(t, "table"), byte(rapid.IntRange(0, 5).Draw(t, "key")), rapid.StringN(0, 3, 3).Draw(t, "text")}
 	}), 0, 30).Draw(t, label)
 }
 
@@ -186,6 +187,8 @@ func (s *scribble) put(change scribbled) {
 		b.Subjects.Put(fmt.Sprint(n), ApprovalSubject{Subject: text})
 	case 15:
 		b.Moves.Put(fmt.Sprint(n), RecentMoves{Of: text})
+	case 17:
+		b.Holds.Put(HoldID{n}, Hold{Kind: HoldKind(text)})
 	case 16:
 		s.moves++
 		b.Head = Head{Sequence: s.moves, At: time.UnixMicro(s.moves)}

@@ -67,7 +67,7 @@ func (c TransitionPosition) Needs() Needs { return Needs{Positions: []PositionID
 func (c TransitionPosition) permission() Permission { return c.to.rules().permission }
 
 // The refusals come in this order: the position, its version, its state, its
-// expiry, its history, the amount, the retainage.
+// expiry, its history, the amount, the retainage, what is on hold.
 func (c TransitionPosition) decide(b *Books, _ Request, s stamp) (event, *Error) {
 	p, ok := b.Positions.Get(c.position)
 	if !ok {
@@ -83,6 +83,11 @@ func (c TransitionPosition) decide(b *Books, _ Request, s stamp) (event, *Error)
 	moved, refusal := c.moved(p)
 	if refusal != nil {
 		return nil, refusal
+	}
+	if c.to.rules().debit == AccountEscrow {
+		if refusal := b.checkHolds(p, moved); refusal != nil {
+			return nil, refusal
+		}
 	}
 
 	e := positionStateChanged{
@@ -110,7 +115,7 @@ func (c TransitionPosition) checkState(p Position, now time.Time) *Error {
 	case c.to.Final():
 		return nil
 	}
-	return c.checkHistory(p)
+	return p.checkHistory(historyBytes(c.reason, string(c.metadata)))
 }
 
 // isOverdue reports whether the position is past its expiresAt.
@@ -118,10 +123,9 @@ func (p Position) isOverdue(now time.Time) bool {
 	return p.ExpiresAt != nil && !now.Before(*p.ExpiresAt)
 }
 
-// checkHistory refuses a transition to a state that is not final where the position's
-// history would pass its bounds.
-func (c TransitionPosition) checkHistory(p Position) *Error {
-	after := p.HistoryBytes + historyBytes(c.reason, string(c.metadata))
+// checkHistory refuses one more change where the position's history would pass its bounds with so many bytes.
+func (p Position) checkHistory(added int64) *Error {
+	after := p.HistoryBytes + added
 
 	switch {
 	case p.Version >= MaxPositionEvents:
@@ -223,10 +227,8 @@ func (e positionStateChanged) apply(b *Books, entry Entry) error {
 		return err
 	}
 
-	p.Version++
-	p.HistoryBytes += historyBytes(e.Reason.value, e.Metadata.value)
-	p.UpdatedAt = entry.At
-	b.Positions.Put(e.ID, p)
+	p.HistoryBytes += historyBytes("", e.Metadata.value)
+	b.Positions.Put(e.ID, p.withHistory(entry, e.Reason))
 	b.noteMove(entry, e.To, step)
 	return nil
 }

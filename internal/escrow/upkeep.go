@@ -66,7 +66,7 @@ func (b *Books) checkOpen(command Command) *Error {
 
 	switch c := command.(type) {
 	case AcceptHistory, CloseInstitution, RevokeKey, SuspendUser, RemoveIdentityProvider, ErasePosition, RecordErasure,
-		ApproveApproval, RejectApproval, WithdrawApproval, ExpireApproval, EraseApproval:
+		PlaceHold, LiftHold, ApproveApproval, RejectApproval, WithdrawApproval, ExpireApproval, EraseApproval:
 		return nil
 	case PositionBatch:
 		if c.erasesOnly() {

@@ -139,7 +139,7 @@ func TestWhatWasNeverMadeIsToldAndErasedOfAHolder(t *testing.T) {
 		}
 
 		erase := fields{"holderReference": ada, "dryRun": true}
-		want := `"erased":0,"kept":{"open":1,"retained":0},"approvals":{"erased":2,"pending":1,"retained":0},"complete":true`
+		want := `"erased":0,"kept":{"open":1,"onHold":0,"retained":0},"approvals":{"erased":2,"pending":1,"retained":0},"complete":true`
 		if dry := string(a.Admin.Post(t, "/erasures", erase.String()).Want(t, 200).Body); !strings.Contains(dry, want) {
 			t.Errorf("a dry run is answered with %s, want %s", dry, want)
 		}
@@ -253,7 +253,7 @@ func TestApprovalsAreRetained(t *testing.T) {
 		t.Fatal(err)
 	}
 	kept := a.Admin.Post(t, "/erasures", fields{"holderReference": ada}.String()).Want(t, 200)
-	want := fmt.Sprintf(`"kept":{"open":0,"retained":0,"retainedUntil":%q},"approvals":{"erased":0,"pending":0,"retained":1}`, ended.Add(24*time.Hour).Format("2006-01-02T15:04:05.000000Z"))
+	want := fmt.Sprintf(`"kept":{"open":0,"onHold":0,"retained":0,"retainedUntil":%q},"approvals":{"erased":0,"pending":0,"retained":1}`, ended.Add(24*time.Hour).Format("2006-01-02T15:04:05.000000Z"))
 	if !strings.Contains(string(kept.Body), want) {
 		t.Errorf("the erasure is answered with %s, want %s", kept, want)
 	}

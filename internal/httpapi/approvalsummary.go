@@ -53,6 +53,7 @@ type writtenView struct {
 	Type            string              `json:"type"`
 	ID              string              `json:"id"`
 	PositionID      string              `json:"positionId"`
+	HoldID          string              `json:"holdId"`
 	ToState         string              `json:"toState"`
 	AssetID         string              `json:"assetId"`
 	HolderReference string              `json:"holderReference"`
@@ -92,6 +93,8 @@ func summaryOf(command []byte, subjects []subjectView, sums []totalView) (string
 	switch noun, _, _ := strings.Cut(c.Type, "."); noun {
 	case "position", "positions":
 		return c.positionSummary(subjects, sums, amount), nil
+	case "hold":
+		return fmt.Sprintf("Lift the hold %s on up to %s of %s.", c.HoldID, amount, c.PositionID), nil
 	case "api_key", "user", "role", "identity_provider":
 		return c.rightsSummary(), nil
 	}

@@ -127,7 +127,7 @@ func (c *call) checkIdempotencyKey() {
 	if len(given) == 0 || c.dryRun {
 		return
 	}
-	if !c.route.isJournaled() {
+	if !c.route.isKeyed() {
 		c.faults.Add("Idempotency-Key", "is not taken here: the answer is not kept")
 		return
 	}

@@ -31,7 +31,7 @@ func TestARepeatedCommandIsAnsweredAsTheFirst(t *testing.T) {
 	eachStore(t, func(t *testing.T, s *service) {
 		mine, other := s.bank(t), s.bank(t)
 		for i, route := range contractTable {
-			if !route.isJournaled() {
+			if !route.isKeyed() {
 				continue
 			}
 			t.Run(route.route, func(t *testing.T) {

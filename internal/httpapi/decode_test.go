@@ -120,6 +120,15 @@ func forms(t *testing.T, b bank) []form {
 		{"POST /approvals/{id}/reject", "/approvals/" + anApproval(t, b)[0] + "/reject", newComment(b), map[string]string{"comment": "reason!"}},
 		{"POST /approvals/{id}/approve", "/approvals/" + anApproval(t, b)[0] + "/approve", wrongDigest(b), map[string]string{"digest": "text!", "comment": "reason"}},
 		{"POST /approvals/{id}/erase", "/approvals/" + aWithdrawn(t, b)[0] + "/erase", noFields(b), map[string]string{"reason": "reason"}},
+		{
+			"POST /positions/{id}/holds", "/positions/" + aPosition(t, b)[0] + "/holds", newHold(b),
+			map[string]string{"kind": "word!", "amount": "form", "reason": "reason!", "reference": "text", "reviewAt": "future", "institutionId": "id"},
+		},
+		{"POST /positions/{id}/holds/{holdId}/lift", liftPath(t, b), newReason(b), map[string]string{"reason": "reason!"}},
+		{
+			"POST /holds", "/holds", newHolderHold(b),
+			map[string]string{"holderReference": "text!", "kind": "word!", "reason": "reason!", "reference": "text", "institutionId": "id"},
+		},
 		{"POST /positions/{id}/erase", "/positions/" + aReleased(t, b)[0] + "/erase", noFields(b), map[string]string{"reason": "reason"}},
 		{"POST /erasures", "/erasures", newErasure(b), map[string]string{"holderReference": "text!", "dryRun": "flag"}},
 	}

@@ -18,7 +18,8 @@ var erasePositionOperation = operation{
 		RequestHeaders: headers{ifMatchHeader}, AnswerHeaders: headers{etagHeader},
 	},
 	refusals: codes{
-		escrow.CodePositionNotFound, escrow.CodeVersionMismatch, escrow.CodePositionOpen, escrow.CodeRetentionPeriod,
+		escrow.CodePositionNotFound, escrow.CodeVersionMismatch, escrow.CodePositionOpen, escrow.CodeUnderLegalHold,
+		escrow.CodeRetentionPeriod,
 	},
 }
 
@@ -71,6 +72,7 @@ type erasureView struct {
 // keptView counts the positions that were kept, by the reason.
 type keptView struct {
 	Open          int64      `json:"open" doc:"Those that are not final." minimum:"0"`
+	OnHold        int64      `json:"onHold" doc:"Those that are under a legal hold." minimum:"0"`
 	Retained      int64      `json:"retained" doc:"Those that are kept for a time after their last change." minimum:"0"`
 	RetainedUntil *timestamp `json:"retainedUntil,omitempty" doc:"When the last of them, and of the approvals that are retained, can be erased."`
 }
@@ -87,6 +89,7 @@ func viewErasure(e escrow.Erasure) erasureView {
 		Erased: e.Erased,
 		Kept: keptView{
 			Open:          e.Open,
+			OnHold:        e.OnHold,
 			Retained:      e.Retained,
 			RetainedUntil: (*timestamp)(e.RetainedUntil),
 		},

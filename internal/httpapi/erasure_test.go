@@ -117,7 +117,7 @@ func TestErasingTheDataOfAHolder(t *testing.T) {
 		}
 		asked := fields{"holderReference": " " + ada + " "}
 		dry := ask(asked.with("dryRun", true)).Want(t, 200)
-		want := `"erased":3,"kept":{"open":1,"retained":0},"approvals":{"erased":0,"pending":0,"retained":0},"complete":true`
+		want := `"erased":3,"kept":{"open":1,"onHold":0,"retained":0},"approvals":{"erased":0,"pending":0,"retained":0},"complete":true`
 		if !strings.Contains(string(dry.Body), want) || dry.Text("id") != "" || !strings.Contains(string(b.Admin.Get(t, "/positions/"+open).Body), ada) {
 			t.Errorf("the dry run is answered with %s", dry)
 		}
@@ -163,11 +163,11 @@ func TestPositionsAreKeptForTheirRetention(t *testing.T) {
 	}
 	body := fields{"holderReference": ada}.String()
 	kept := b.Admin.Post(t, "/erasures", body).Want(t, 200)
-	if want := fmt.Sprintf(`"erased":0,"kept":{"open":0,"retained":1,"retainedUntil":"%s`, until); !strings.Contains(string(kept.Body), want) {
+	if want := fmt.Sprintf(`"erased":0,"kept":{"open":0,"onHold":0,"retained":1,"retainedUntil":"%s`, until); !strings.Contains(string(kept.Body), want) {
 		t.Errorf("the erasure is answered with %s", kept)
 	}
 	s.clock.advance(retention)
-	if erased := b.Admin.Post(t, "/erasures", body).Want(t, 200); !strings.Contains(string(erased.Body), `"erased":1,"kept":{"open":0,"retained":0}`) {
+	if erased := b.Admin.Post(t, "/erasures", body).Want(t, 200); !strings.Contains(string(erased.Body), `"erased":1,"kept":{"open":0,"onHold":0,"retained":0}`) {
 		t.Errorf("after the time, the erasure is answered with %s", erased)
 	}
 }

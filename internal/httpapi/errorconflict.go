@@ -43,6 +43,22 @@ func conflictKinds() []ErrorKind {
 			Meaning: "The position or approval is kept for a time after its last change; the detail says until when.",
 		},
 		{
+			Code: escrow.CodePositionOnHold, Status: 409, Title: "Position on hold",
+			Meaning: "What would move is on hold; the detail names the holds.",
+		},
+		{
+			Code: escrow.CodeHoldLifted, Status: 409, Title: "Hold lifted",
+			Meaning: "The hold was lifted before; the detail says when.",
+		},
+		{
+			Code: escrow.CodeHoldLimit, Status: 409, Title: "Too many holds",
+			Meaning: "The position is under as many holds as it can be at the same time.",
+		},
+		{
+			Code: escrow.CodeUnderLegalHold, Status: 409, Title: "Under a legal hold",
+			Meaning: "A legal hold keeps the position's data from erasure; the detail names it.",
+		},
+		{
 			Code: escrow.CodeDataErased, Status: 409, Title: "Data erased",
 			Meaning: "A value that is to be disclosed was erased; the detail names its member.",
 		},
@@ -143,6 +159,10 @@ func conflictKinds() []ErrorKind {
 		{
 			Code: escrow.CodeTransitionAmount, Status: 422, Title: "Invalid amount of a transition",
 			Meaning: "The amount is not what this transition can move.",
+		},
+		{
+			Code: escrow.CodeHoldAmount, Status: 422, Title: "Invalid amount of a hold",
+			Meaning: "The position does not hold as much that no other hold is on.",
 		},
 		{
 			Code: escrow.CodeTemplateCurrency, Status: 422, Title: "Currency refused by template",

@@ -170,6 +170,10 @@ func requestKinds() []ErrorKind {
 			Meaning: "The institution has no such position.",
 		},
 		{
+			Code: escrow.CodeHoldNotFound, Status: 404, Title: "Hold not found",
+			Meaning: "There is no such hold on the position.",
+		},
+		{
 			Code: escrow.CodeApprovalNotFound, Status: 404, Title: "Approval not found",
 			Meaning: "The institution has no such approval, or it is not for the caller to see.",
 		},

@@ -18,6 +18,7 @@ const (
 	examplePosition    = "pos" + exampleID
 	exampleErasure     = "ers" + exampleID
 	exampleApproval    = "apr" + exampleID
+	exampleHold        = "hld" + exampleID
 	exampleUser        = "usr" + exampleID
 	exampleSession     = "ses" + exampleID
 
@@ -65,12 +66,17 @@ const (
 	transitionPositionsExample = `{"atomic": false, "items": [{"positionId": "` + examplePosition + `", ` +
 		`"toState": "PARTIALLY_RELEASED", "amount": "5.00", "reason": "second floor is done"}]}`
 
+	placeHoldExample = `{"kind": "COMPLIANCE", "amount": "1.00", "reason": "Invoice under review"}`
+	liftHoldExample  = `{"reason": "The invoice is in order"}`
+	holdHolderExample = `{"holderReference": "ACME-4712", "kind": "LEGAL", "reason": "Freezing order of the High Court", ` +
+		`"reference": "HC-2027-000118"}`
+
 	erasePositionExample = `{"reason": "request of the holder, GDPR article 17"}`
 	createErasureExample = `{"holderReference": "ACME-4711", "dryRun": true}`
 )
 
 // ExampleIDs are the ids of resources of one institution, and the digest of what the approval is about.
-type ExampleIDs struct{ Institution, Key, Template, Asset, Position, Erasure, Approval, Digest string }
+type ExampleIDs struct{ Institution, Key, Template, Asset, Position, Erasure, Approval, Hold, Digest string }
 
 // NameInExamples lets the examples of the document name these resources from now on, so that
 // they work as they are sent.
@@ -83,6 +89,7 @@ func (a *API) NameInExamples(ids ExampleIDs) {
 		examplePosition, ids.Position,
 		exampleErasure, ids.Erasure,
 		exampleApproval, ids.Approval,
+		exampleHold, ids.Hold,
 		exampleDigest, ids.Digest,
 	).Replace(string(*a.document.Load()))
 	a.document.Store(new([]byte(named)))
@@ -107,6 +114,7 @@ func pathParameters() map[string]web.PathParameter {
 		"/asset-templates/{id}":                   {Of: escrow.TemplateID{}, Example: exampleTemplate},
 		"/assets/{id}":                            {Of: escrow.AssetID{}, Example: exampleAsset},
 		"/positions/{id}":                         {Of: escrow.PositionID{}, Example: examplePosition},
+		"/positions/{id}/holds/{holdId}":          {Of: escrow.HoldID{}, Example: exampleHold},
 		"/approvals/{id}":                         {Of: escrow.ApprovalID{}, Example: exampleApproval},
 		"/erasures/{id}":                          {Of: escrow.ErasureID{}, Example: exampleErasure},
 		"/holders/{reference}":                    holder,

@@ -119,7 +119,7 @@ func positionsCSV(view func(escrow.Position) positionView) csvOf[escrow.Position
 		return []string{
 			v.ID.String(), v.InstitutionID.String(), v.AssetID.String(),
 			plainCell(v.HolderReference), plainCell(v.ExternalReference),
-			string(v.Currency), v.Amount, v.Funded, v.Released, v.Refunded, v.Held,
+			string(v.Currency), v.Amount, v.Funded, v.Released, v.Refunded, v.Held, v.OnHold, v.Available,
 			string(v.State), strconv.FormatInt(v.Version, 10), orNone(v.ExpiresAt), plainCell(string(v.Metadata)),
 			v.CreatedAt.String(), v.UpdatedAt.String(), idsOf(v.PendingApprovals),
 		}
@@ -130,8 +130,8 @@ func positionsCSV(view func(escrow.Position) positionView) csvOf[escrow.Position
 func positionColumns() []string {
 	return []string{
 		"id", "institutionId", "assetId", "holderReference", "externalReference", "currency", "amount", "funded",
-		"released", "refunded", "held", "state", "version", "expiresAt", "metadata", "createdAt", "updatedAt",
-		"pendingApprovals",
+		"released", "refunded", "held", "onHold", "available", "state", "version", "expiresAt", "metadata", "createdAt",
+		"updatedAt", "pendingApprovals",
 	}
 }
 

@@ -64,6 +64,7 @@ func document() *huma.OpenAPI {
 				Name:        "Transparency log",
 				Description: "Proof that a journal was not changed: its Merkle tree, and signed checkpoints of it.",
 			},
+			{Name: "Holds", Description: "What keeps the money of positions where it is."},
 			{Name: "Erasure", Description: "What is held about a holder, and how to erase it."},
 			{Name: "Approvals", Description: "What takes the approval of others, and what waits for it."},
 			{Name: "Assets", Description: "What positions are claims on."},
@@ -204,6 +205,10 @@ func (r *route) describe() web.Operation {
 		o.FailureHeaders[http.StatusUnauthorized] = headers{authenticateHeader, forgetCookieHeader, forgetPagesHeader}
 	}
 	if r.isJournaled() {
+		o.RequestHeaders = append(headers{dryRunHeader}, o.RequestHeaders...)
+		r.describeOthers(&o)
+	}
+	if r.isKeyed() {
 		// The refusals of the domain are kept under the key as well.
 		for _, status := range []int{
 			http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed,
@@ -211,9 +216,8 @@ func (r *route) describe() web.Operation {
 		} {
 			o.FailureHeaders[status] = headers{replayedHeader}
 		}
-		o.RequestHeaders = append(headers{idempotencyKeyHeader, dryRunHeader}, o.RequestHeaders...)
+		o.RequestHeaders = append(headers{idempotencyKeyHeader}, o.RequestHeaders...)
 		o.AnswerHeaders = append(headers{replayedHeader}, o.AnswerHeaders...)
-		r.describeOthers(&o)
 	}
 	if r.hasVersion() {
 		o.RequestHeaders = append(headers{ifMatchHeader, ifNoneMatchHeader}, o.RequestHeaders...)

@@ -44,7 +44,9 @@ func pathID[ID any, P textReader[ID]](c *call, name string, missing escrow.Code)
 // institution has nothing is told.
 func subjectID[ID any, P textReader[ID]](c *call, name string, missing escrow.Code) ID {
 	id, err := pathID[ID, P](c, name, missing)
-	c.missing = err
+	if c.missing == nil { // Of several that are none, the first is told.
+		c.missing = err
+	}
 	return id
 }
 

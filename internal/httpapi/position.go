@@ -60,8 +60,10 @@ type positionView struct {
 	Released          string               `json:"released" doc:"What went to the beneficiary." example:"250.00"`
 	Refunded          string               `json:"refunded" doc:"What went back." example:"0.00"`
 	Held              string               `json:"held" doc:"What is in escrow." example:"750.00"`
+	OnHold            string               `json:"onHold" doc:"What of it is on hold." example:"0.00"`
+	Available         string               `json:"available" doc:"What of it is not; held = available + onHold." example:"750.00"`
 	State             escrow.State         `json:"state"`
-	Version           int64                `json:"version" doc:"Counts the position's steps; also its ETag."`
+	Version           int64                `json:"version" doc:"Counts the position's changes, holds on it included; also its ETag."`
 	ExpiresAt         *timestamp           `json:"expiresAt,omitempty"`
 	Metadata          escrow.Metadata      `json:"metadata,omitempty"`
 	CreatedAt         timestamp            `json:"createdAt"`
@@ -104,6 +106,8 @@ func viewPosition(p escrow.Position) positionView {
 		Released:          p.Released.Format(p.Currency),
 		Refunded:          p.Refunded.Format(p.Currency),
 		Held:              p.Held.Format(p.Currency),
+		OnHold:            p.OnHold().Format(p.Currency),
+		Available:         p.Available().Format(p.Currency),
 		State:             p.State,
 		Version:           p.Version,
 		ExpiresAt:         (*timestamp)(p.ExpiresAt),
@@ -161,6 +165,8 @@ func (v positionView) AppendJSON(text []byte) []byte {
 	o.Word("released", v.Released)
 	o.Word("refunded", v.Refunded)
 	o.Word("held", v.Held)
+	o.Word("onHold", v.OnHold)
+	o.Word("available", v.Available)
 	o.Word("state", string(v.State))
 	o.Number("version", v.Version)
 	if v.ExpiresAt != nil {

@@ -29,6 +29,8 @@ type route struct {
 	// apart says that it changes something beside the journal, such as sessions: its answer is kept
 	// under no Idempotency-Key, and nothing is judged again under the lock of a journal.
 	apart bool
+	// repeatable says that to ask again is safe, and goes on: its answer is kept under no Idempotency-Key.
+	repeatable bool
 	// atOnce says that it ends a right, or erases, and so never waits for an approval.
 	atOnce bool
 	// takesSecret says that its body can hold a secret.
@@ -74,6 +76,9 @@ func (r *route) isCommand() bool { return web.IsCommand(r.method()) }
 
 // isJournaled reports whether the route changes something that the journal tells of.
 func (r *route) isJournaled() bool { return r.isCommand() && !r.apart }
+
+// isKeyed reports whether its answer is kept under an Idempotency-Key.
+func (r *route) isKeyed() bool { return r.isJournaled() && !r.repeatable }
 
 // takesGlass reports whether the body can say why the operator does not wait for an approval.
 func (r *route) takesGlass() bool { return r.isJournaled() && r.method() != http.MethodDelete }

@@ -344,5 +344,5 @@ func (s *server) table() []route {
 			access:  takes(escrow.PermissionProofsRead), tenant: existingInPath,
 			handle: s.proveConsistency, operation: proveConsistencyOperation,
 		},
-	}, s.approvalRoutes()...)
+	}, append(s.holdRoutes(), s.approvalRoutes()...)...)
 }

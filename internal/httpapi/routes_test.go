@@ -44,6 +44,7 @@ const (
 	deciding   = "approver compliance admin root"
 	inspecting = "compliance auditor admin root"
 	enforcing  = "compliance admin root"
+	holding    = "operator compliance admin root"
 	preparing  = "maker admin root"
 	moving     = "operator maker admin root"
 	writing    = "admin root"
@@ -131,6 +132,13 @@ var contractTable = []agreed{
 	{route: "POST /positions/batch", takes: moving, names: "query", status: 200, body: newClaims},
 	{route: "POST /positions/transitions/batch", takes: moving, names: "query", status: 200, body: newSteps},
 
+	{route: "POST /positions/{id}/holds", takes: holding, names: "query", status: 201, missing: "position_not_found", body: newHold, ids: aPosition},
+	{route: "GET /positions/{id}/holds", takes: reading, names: "query", status: 200, missing: "position_not_found", ids: aPosition},
+	{route: "GET /positions/{id}/holds/{holdId}", takes: reading, names: "query", status: 200, missing: "position_not_found", ids: aHold},
+	{route: "POST /positions/{id}/holds/{holdId}/lift", takes: enforcing, names: "query", status: 200, missing: "position_not_found", body: newReason, ids: aHold},
+	{route: "POST /holds", takes: holding, refuses: narrowing, names: "query", status: 200, body: newHolderHold},
+	{route: "GET /holds", takes: reading, refuses: narrowing, names: "query", status: 200},
+
 	{route: "POST /positions/{id}/erase", takes: enforcing, names: "query", status: 200, missing: "position_not_found", body: noFields, ids: aReleased},
 	{route: "POST /erasures", takes: enforcing, refuses: narrowing, names: "query", status: 200, body: newErasure},
 	{route: "GET /erasures", takes: inspecting, refuses: narrowing, names: "query", status: 200},
@@ -177,6 +185,12 @@ func newLabel(bank) fields    { return fields{"label": "Harbour"} }
 func newStep(bank) fields     { return step("FUNDED") }
 func newClaims(b bank) fields { return batchOf(b.claim()) }
 func newSteps(bank) fields    { return batchOf(step("FUNDED").with("positionId", anyPosition)) }
+
+func newHold(bank) fields   { return fields{"kind": "COMPLIANCE", "reason": "A question"} }
+func newReason(bank) fields { return fields{"reason": "It is answered"} }
+func newHolderHold(bank) fields {
+	return fields{"holderReference": "nobody", "kind": "COMPLIANCE", "reason": "A question"}
+}
 
 func wrongDigest(bank) fields { return fields{"digest": strings.Repeat("0", 64)} }
 func newComment(bank) fields  { return fields{"comment": "The invoice was paid before"} }
@@ -277,6 +291,12 @@ func aPosition(tb testing.TB, b bank) []string {
 	return []string{b.position(tb).Text("id")}
 }
 
+func aHold(tb testing.TB, b bank) []string {
+	tb.Helper()
+	position := b.position(tb).Text("id")
+	return []string{position, b.Admin.Post(tb, "/positions/"+position+"/holds", newHold(b).String()).Want(tb, 201).Text("id")}
+}
+
 // target is whose resources a request means, and how it says so.
 type target string
 
@@ -293,6 +313,9 @@ const (
 func (a agreed) isJournaled() bool {
 	return !strings.HasPrefix(a.route, "GET ") && !strings.Contains(a.route, "/sessions") && !strings.Contains(a.route, "/auth/")
 }
+
+// isKeyed reports whether its answer is kept under an Idempotency-Key: to repeat what it does is safe otherwise.
+func (a agreed) isKeyed() bool { return a.isJournaled() && a.route != "POST /holds" }
 
 // endsSessions reports whether the route ends what callers come with.
 func (a agreed) endsSessions() bool {
@@ -387,7 +410,7 @@ func (a agreed) request(tb testing.TB, mine, other bank, caller string, of targe
 	}
 	if a.ids != nil {
 		for _, id := range a.ids(tb, owner) {
-			path = regexp.MustCompile(`\{\w+\}`).ReplaceAllLiteralString(path, id)
+			path = strings.Replace(path, pathParameter.FindString(path), id, 1)
 		}
 	}
 	if a.names == "query" && (of != own || caller == root) {
@@ -416,6 +439,8 @@ func (a agreed) request(tb testing.TB, mine, other bank, caller string, of targe
 	}
 	return r
 }
+
+var pathParameter = regexp.MustCompile(`\{\w+\}`)
 
 func TestContractListsEveryRoute(t *testing.T) {
 	var listed []string

@@ -33,6 +33,8 @@ func words() map[string][]any {
 		"approvalStatuses": anyOf(escrow.ApprovalStatuses()),
 		"windowScopes":     anyOf(escrow.WindowScopes()),
 		"members":          anyOf(escrow.PrivateMembersOfPositions()),
+		"holdKinds":        anyOf(escrow.HoldKinds()),
+		"holdStatuses":     anyOf(escrow.HoldStatuses()),
 	}
 }
 
@@ -48,6 +50,8 @@ func wordSchemas() map[string]string {
 		"permissions":      "Permission",
 		"approvalStatuses": "ApprovalStatus",
 		"members":          "PrivateMember",
+		"holdKinds":        "HoldKind",
+		"holdStatuses":     "HoldStatus",
 	}
 }
 
@@ -78,6 +82,7 @@ func schemas() map[reflect.Type]reflect.Type {
 		reflect.TypeFor[escrow.EntryID]():       reflect.TypeFor[idSchema[escrow.EntryID]](),
 		reflect.TypeFor[escrow.ErasureID]():     reflect.TypeFor[idSchema[escrow.ErasureID]](),
 		reflect.TypeFor[escrow.ApprovalID]():    reflect.TypeFor[idSchema[escrow.ApprovalID]](),
+		reflect.TypeFor[escrow.HoldID]():        reflect.TypeFor[idSchema[escrow.HoldID]](),
 		reflect.TypeFor[escrow.UserID]():        reflect.TypeFor[idSchema[escrow.UserID]](),
 		reflect.TypeFor[escrow.SessionID]():     reflect.TypeFor[idSchema[escrow.SessionID]](),
 

@@ -11,7 +11,7 @@ import (
 // row cache, grants, verification and the conformance suite go through it.
 var bookTables = []bookTable{
 	institutionRows, keyRows, providerRows, userRows, roleRows, policyRows, templateRows, assetRows, positionRows,
-	erasureRows, secretRows, rulesRows, approvalRows, subjectRows, movesRows, recordRows,
+	holdRows, erasureRows, secretRows, rulesRows, approvalRows, subjectRows, movesRows, recordRows,
 }
 
 // bookTable is a table of the books, whatever its rows are.
@@ -102,10 +102,19 @@ type furtherRows struct {
 	// texts are further arguments of the statements, for each of what is needed; nil where an
 	// institution is all that they are told.
 	texts func(*escrow.Needs) [][]string
+	// ids is what takes the place of texts where the further argument is an id.
+	ids func(*escrow.Needs) [][16]byte
 }
 
 // argsEach are the arguments of each statement for one institution.
 func (f *furtherRows) argsEach(of [16]byte, needs *escrow.Needs) (calls [][]any) {
+	if f.ids != nil {
+		for _, id := range f.ids(needs) {
+			calls = append(calls, []any{of, id})
+		}
+		return calls
+	}
+
 	if f.texts == nil {
 		return [][]any{{of}}
 	}
@@ -122,11 +131,16 @@ func (f *furtherRows) argsEach(of [16]byte, needs *escrow.Needs) (calls [][]any)
 // argsAll are the arguments of the statement for the institutions of a group; nil where none of them
 // needs it. What stands at the same place of each belongs together.
 func (f *furtherRows) argsAll(needs []booksNeeds) (args []any) {
-	var owners [][16]byte
+	var owners, ids [][16]byte
 	var columns [][]string
 	for i := range needs {
 		of, rows := idArg(needs[i].of), &needs[i].rows
 		if !f.needed(rows) {
+			continue
+		}
+		if f.ids != nil {
+			named := f.ids(rows)
+			owners, ids = append(owners, slices.Repeat([][16]byte{of}, len(named))...), append(ids, named...)
 			continue
 		}
 		if f.texts == nil {
@@ -148,6 +162,9 @@ func (f *furtherRows) argsAll(needs []booksNeeds) (args []any) {
 		return nil
 	}
 	args = []any{owners}
+	if f.ids != nil {
+		return append(args, ids)
+	}
 	for _, column := range columns {
 		args = append(args, column)
 	}

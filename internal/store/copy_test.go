@@ -52,6 +52,7 @@ func filled(t *testing.T, databaseURL string) (*journaltest.Writer, journaltest.
 	w.Do(w.Institution(), escrow.CloseInstitution{})
 	w.Clerk(e)
 	w.People(e)
+	w.Holds(e)
 
 	// One institution has lost entries, and its operator has accepted that; another one is closed.
 	closed, reopened := w.Institution(), w.Institution()

@@ -15,6 +15,7 @@ var erasureTable = newTable("erasures", func(e *escrow.Erasure) []column {
 		fixed("erased", bigintColumn(&e.Erased)),
 		fixed("open", bigintColumn(&e.Open)),
 		fixed("retained", bigintColumn(&e.Retained)),
+		fixed("on_hold", bigintColumn(&e.OnHold)),
 		fixed("approvals_erased", bigintColumn(&e.ApprovalsErased)),
 		fixed("approvals_pending", bigintColumn(&e.ApprovalsPending)),
 		fixed("approvals_retained", bigintColumn(&e.ApprovalsRetained)),

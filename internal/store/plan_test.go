@@ -114,6 +114,8 @@ func fill(ctx context.Context, tx pgx.Tx, body []byte) error {
 			CASE i % 2 WHEN 0 THEN 'USD' ELSE 'JPY' END, 0, 9, 9 * (i % 2), 0, 0, 9 * (i % 2), 0,
 			CASE i % 2 WHEN 0 THEN 'CREATED' ELSE 'FUNDED' END, 1, 0, CASE i % 5 WHEN 0 THEN now() + i * interval '1 h' END, NULL, now(), now()
 			FROM n(20000) AS i`,
+		`INSERT INTO holds SELECT u(i % 3 + 1), u(i), u(i % 99), 'LEGAL', NULL, 0, 0, NULL, 1, CASE i % 10 WHEN 0 THEN 0 ELSE 2 END, now(),
+			CASE i % 10 WHEN 0 THEN NULL ELSE now() END FROM n() AS i`,
 		`INSERT INTO journal_entries SELECT u((i - 1) % 3 + 1), (i - 1) / 3 + 1, now() + i * interval '1 s', 'a' || i % 99,
 			CASE WHEN i % 50 = 0 THEN 'API_KEY_CREATED' ELSE 'POSITION_CREATED' END, 's' || i % 9999, $1 FROM n(20000) AS i`,
 		`INSERT INTO approval_rules SELECT u(i), '[]', 1, now(), now() FROM n() AS i`,
@@ -185,6 +187,9 @@ func readings(ctx context.Context) []reading {
 	}
 	approvals := func(filter escrow.ApprovalFilter) func(*Store) error {
 		return func(s *Store) error { _, err := s.Approvals(ctx, of, filter, byID); return err }
+	}
+	holds := func(filter escrow.HoldFilter) func(*Store) error {
+		return func(s *Store) error { _, err := s.holds(ctx, of, filter, byID); return err }
 	}
 	hour := time.Now()
 	return []reading{
@@ -384,6 +389,20 @@ func readings(ctx context.Context) []reading {
 		{"approval", primary, []string{institution, id}, func(s *Store) error {
 			_, err := s.Approval(ctx, of, escrow.ApprovalID{})
 			return absent(err)
+		}},
+		{"holds", primary, []string{institution, id}, holds(escrow.HoldFilter{})},
+		{"holds in force", "holds_in_force", []string{institution, id}, holds(escrow.HoldFilter{Status: escrow.HoldInForce})},
+		{"holds on a position", "holds_position", []string{institution, "position_id", id}, holds(escrow.HoldFilter{Position: &escrow.PositionID{15: 9}})},
+		{"rows of the holds on a position", "holds_position", []string{institution, "position_id"}, func(s *Store) error {
+			_, err := s.HoldRows(ctx, of, escrow.PositionID{15: 9})
+			return err
+		}},
+		{"holds in force on positions", "holds_position", []string{institution, "position_id"}, func(s *Store) error {
+			_, err := s.HoldsOn(ctx, of, []escrow.PositionID{{15: 8}, {15: 9}})
+			return err
+		}},
+		{"entries of holds", primary, []string{institution, sequence}, func(s *Store) error {
+			return s.AddHoldSteps(ctx, of, []escrow.Hold{{Placed: 7, Lifted: 9}})
 		}},
 		{"approvals", primary, []string{institution, id}, approvals(escrow.ApprovalFilter{})},
 		{
@@ -675,6 +694,19 @@ func testFilters(t *testing.T, s *Store) {
 			t.Fatal(err)
 		}
 	})
+	var holds escrow.HoldFilter
+	everyChoice([]func(){
+		func() { holds = escrow.HoldFilter{} },
+		func() { holds.Position = &escrow.PositionID{15: 9} },
+		func() { holds.Kinds = escrow.HoldKinds() },
+		func() { holds.Status = escrow.HoldInForce },
+		func() { holds.ReviewBefore = new(time.Now()) },
+		func() { holds.To = new(time.Now()) },
+	}, func() {
+		if _, err := planned.Holds(t.Context(), of, holds, page); err != nil {
+			t.Fatal(err)
+		}
+	})
 	for _, plan := range plans {
 		checkNoScan(t, "list", plan)
 	}
@@ -701,6 +733,7 @@ func testBatches(t *testing.T, s *Store) {
 		Users: []escrow.UserID{{15: 3}, {15: 6}}, Identities: []escrow.Identity{{Issuer: "https://1", Subject: "3"}, {Issuer: "https://1", Subject: "6"}}, Templates: []escrow.TemplateID{{15: 3}},
 		Assets: []escrow.AssetID{{15: 3}, {15: 6}}, Positions: []escrow.PositionID{{15: 3}, {15: 6}}, Records: []string{"3", "6"},
 		Rules: true, Approvals: []escrow.ApprovalID{{15: 3}, {15: 6}}, PendingOn: []string{"s3", "s6"}, Moves: []string{"1", "2"},
+		Holds: []escrow.HoldID{{15: 3}, {15: 6}}, HoldsOn: []escrow.PositionID{{15: 3}, {15: 6}},
 	}}
 	var plans []string
 	sink := &planSink{t, planned{database: s.database, plans: &plans}}
@@ -743,17 +776,19 @@ func testBatches(t *testing.T, s *Store) {
 		update(sink, roleTable, []escrow.Role{{InstitutionID: of, Name: "1"}, {InstitutionID: other, Name: "2"}}),
 		update(sink, policyTable, []escrow.Policy{{InstitutionID: of, Region: "1"}, {InstitutionID: other, Region: "2"}}),
 		update(sink, positionTable, []escrow.Position{{InstitutionID: of, ID: escrow.PositionID{15: 3}}, {InstitutionID: of}}),
+		update(sink, holdTable, []escrow.Hold{{InstitutionID: of, ID: escrow.HoldID{15: 3}}, {InstitutionID: of}}),
 		update(sink, rulesTable, []escrow.ApprovalRules{{InstitutionID: of}, {InstitutionID: other}}),
 		update(sink, approvalTable, []escrow.Approval{{InstitutionID: of, ID: escrow.ApprovalID{15: 3}}, {InstitutionID: of}}),
 		update(sink, movesTable, []escrow.RecentMoves{{InstitutionID: of, Of: "1"}, {InstitutionID: other, Of: "2"}}),
 	)
-	if err != nil || loads < 10 || len(plans) != loads+12 {
+	if err != nil || loads < 10 || len(plans) != loads+13 {
 		t.Fatalf("%d plans of loads and %d of updates, %v", loads, len(plans)-loads, err)
 	}
 	for _, plan := range plans {
 		checkNoScan(t, "batch", plan)
-		// Approvals of a subject that are no longer pending are few.
+		// Approvals of a subject that are no longer pending are few, and so are holds on a position that were lifted.
 		plan = strings.ReplaceAll(plan, "Filter: ((status = 'PENDING'::text) IS TRUE)", "")
+		plan = strings.ReplaceAll(plan, "Filter: ((lifted = 0) IS TRUE)", "")
 		if strings.Contains(plan, "Filter:") {
 			t.Errorf("the plan reads rows that it drops:\n%s", plan)
 		}

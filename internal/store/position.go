@@ -28,6 +28,9 @@ var positionTable = newTable("positions", func(p *escrow.Position) []column {
 		changing("released", bigintColumn(&p.Released)),
 		changing("refunded", bigintColumn(&p.Refunded)),
 		changing("held", bigintColumn(&p.Held)),
+		changing("holds", bigintColumn(&p.Holds)),
+		changing("whole_holds", bigintColumn(&p.WholeHolds)),
+		changing("held_back", bigintColumn(&p.HeldBack)),
 		fixed("retained", bigintColumn(&p.Retained)),
 		fixed("expires_at", optionalTimeColumn(&p.ExpiresAt)),
 		erasable("metadata", bytesColumn((*[]byte)(&p.Metadata))),
@@ -199,16 +202,16 @@ func (s *Store) readByIDs(
 	return nil
 }
 
-// isOpen is the condition of the partial index on the positions that can expire, to the
-// letter.
-var isOpen = "state IN (" + quoted(escrow.OpenStates()) + ")"
+// canExpire is the condition of the partial index on the positions that can expire, to the
+// letter. What is on hold does not.
+var canExpire = "state IN (" + quoted(escrow.OpenStates()) + ") AND holds = 0"
 
 // duePositions reads open positions by the time of their expiry.
 var duePositions = `SELECT institution_id, id FROM positions
-		WHERE expires_at <= $1 AND ` + isOpen + `
+		WHERE expires_at <= $1 AND ` + canExpire + `
 		ORDER BY expires_at LIMIT $2`
 
-// DuePositions returns open positions that have outlived their expiresAt, the
+// DuePositions returns open positions that have outlived their expiresAt and are under no hold, the
 // longest overdue first.
 func (s *Store) DuePositions(ctx context.Context, now time.Time, limit int) ([]escrow.DuePosition, error) {
 	return all(ctx, s.database, duePositions,

@@ -167,6 +167,7 @@ func testMoney(t *testing.T, r raw) {
 		conserved = "positions_conserved"
 		whole     = "positions_funded_whole"
 		inState   = "positions_state_money"
+		onHold    = "positions_holds"
 	)
 	for _, test := range []struct {
 		state                                             string
@@ -187,7 +188,7 @@ func testMoney(t *testing.T, r raw) {
 		{"CREATED", 9, 0, 0, 0, 0, -1, negative},
 		{"CREATED", 9, 0, -1, 1, 0, 0, negative},
 		{"CREATED", 9, 0, 1, -1, 0, 0, negative},
-		{"CREATED", 9, 0, 1, 0, -1, 0, negative},
+		{"CREATED", 9, 0, 1, 0, -1, 0, onHold}, // The first of two that it violates.
 		{"FUNDED", 9, 9, 0, 0, 8, 0, conserved},
 		{"FUNDED", 9, 9, 1, 0, 9, 0, conserved},
 		{"CREATED", 9, 0, 0, 1, 0, 0, conserved},

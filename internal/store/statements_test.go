@@ -200,6 +200,7 @@ func addTransactions(t *testing.T, found *statements) {
 		Institution: true, ActiveKeys: true, HoldingPosition: true, Policies: true, Roles: true, Provider: true, Secrets: true, Keys: []escrow.KeyID{{}}, Users: []escrow.UserID{{}}, Identities: []escrow.Identity{{}}, Templates: []escrow.TemplateID{{}}, Assets: []escrow.AssetID{{}},
 		Positions: []escrow.PositionID{{}}, Erasures: []escrow.ErasureID{{}}, Records: []string{""},
 		Rules: true, Approvals: []escrow.ApprovalID{{}}, PendingOn: []string{""}, Moves: []string{""},
+		Holds: []escrow.HoldID{{}}, HoldsOn: []escrow.PositionID{{}},
 	}}
 	found.add("Begin on SQLite", "BEGIN IMMEDIATE")
 	found.add("Begin or Commit on PostgreSQL", beginReadCommitted)
@@ -226,6 +227,7 @@ func addTransactions(t *testing.T, found *statements) {
 	books.Templates.Put(escrow.TemplateID{}, escrow.AssetTemplate{})
 	books.Assets.Put(escrow.AssetID{}, escrow.Asset{})
 	books.Positions.Put(escrow.PositionID{}, escrow.Position{})
+	books.Holds.Put(escrow.HoldID{}, escrow.Hold{})
 	books.Erasures.Put(escrow.ErasureID{}, escrow.Erasure{})
 	books.Rules.Put(of, escrow.ApprovalRules{})
 	books.Approvals.Put(escrow.ApprovalID{}, escrow.Approval{})
@@ -244,6 +246,7 @@ func addTransactions(t *testing.T, found *statements) {
 		update(sink, assetTable, []escrow.Asset{{}}),
 		update(sink, policyTable, []escrow.Policy{{}}),
 		update(sink, positionTable, []escrow.Position{{}}),
+		update(sink, holdTable, []escrow.Hold{{}}),
 		update(sink, rulesTable, []escrow.ApprovalRules{{}}),
 		update(sink, approvalTable, []escrow.Approval{{}}),
 		update(sink, movesTable, []escrow.RecentMoves{{}}),
@@ -276,6 +279,10 @@ func addTransactions(t *testing.T, found *statements) {
 	found.add("KeyUses on PostgreSQL", keyUsesByKey.perSet)
 	found.add("PendingOn, for each subject", pendingOn.perRow)
 	found.add("PendingOn on PostgreSQL", pendingOn.perSet)
+	found.add("HoldsOn, for each position", holdsOn.perRow)
+	found.add("HoldsOn on PostgreSQL", holdsOn.perSet)
+	found.add("AddHoldSteps, for each step", entriesBySequence.perRow)
+	found.add("AddHoldSteps on PostgreSQL", entriesBySequence.perSet)
 	found.add("Servers on PostgreSQL", otherSessions)
 	found.add("EndAbandoned on PostgreSQL", abandonedEnded)
 	found.add("IfLeader on PostgreSQL", leaseTaken)
@@ -296,6 +303,9 @@ func calls(ctx context.Context, of escrow.InstitutionID) []storeCall {
 		{"Institution", func(s *Store) error { _, err := s.Institution(ctx, of); return err }},
 		{"KeyByHash", func(s *Store) error { _, err := s.KeyByHash(ctx, escrow.SecretHash{}); return err }},
 		{"Key", func(s *Store) error { _, err := s.Key(ctx, of, escrow.KeyID{}); return err }},
+		{"Hold", func(s *Store) error { _, err := s.Hold(ctx, of, escrow.HoldID{}); return err }},
+		{"HoldRows", func(s *Store) error { _, err := s.HoldRows(ctx, of, escrow.PositionID{}); return err }},
+		{"CountHolds", func(s *Store) error { _, err := s.CountHolds(ctx, of, 1); return err }},
 		{"KeyUses", func(s *Store) error { _, err := s.KeyUses(ctx, of, []escrow.KeyID{{}}); return err }},
 		{"NoteKeyUses", func(s *Store) error { return s.NoteKeyUses(ctx, make([]escrow.KeyUse, 1)) }},
 		{"ExpiringKeys", func(s *Store) error { _, err := s.ExpiringKeys(ctx, time.Now(), time.Now(), 1); return err }},
@@ -536,6 +546,23 @@ func lists(ctx context.Context, of escrow.InstitutionID) (lists []storeCall) {
 		{"of some statuses", escrow.ApprovalFilter{Statuses: []escrow.ApprovalStatus{escrow.ApprovalPending, escrow.ApprovalFailed}}},
 	}) {
 		filtered("Approvals, "+name, func(s *Store) error { return approvals(s, filter, first) })
+	}
+
+	holds := func(s *Store, filter escrow.HoldFilter, page escrow.PageRequest) error {
+		_, err := s.Holds(ctx, of, filter, page)
+		return err
+	}
+	add("Holds", func(s *Store, page escrow.PageRequest) error { return holds(s, escrow.HoldFilter{}, page) })
+	for name, filter := range inOrderOf([]named[escrow.HoldFilter]{
+		{"of a period", escrow.HoldFilter{Period: period}},
+		{"on a position", escrow.HoldFilter{Position: &escrow.PositionID{}}},
+		{"of a kind", escrow.HoldFilter{Kinds: []escrow.HoldKind{escrow.HoldLegal}}},
+		{"of all kinds", escrow.HoldFilter{Kinds: escrow.HoldKinds()}},
+		{"in force", escrow.HoldFilter{Status: escrow.HoldInForce}},
+		{"lifted", escrow.HoldFilter{Status: escrow.HoldLifted}},
+		{"to be reviewed", escrow.HoldFilter{ReviewBefore: new(time.Now())}},
+	}) {
+		filtered("Holds, "+name, func(s *Store) error { return holds(s, filter, first) })
 	}
 
 	add("Erasures", func(s *Store, page escrow.PageRequest) error { _, err := s.Erasures(ctx, of, page); return err })

@@ -208,13 +208,14 @@ func TestADatabaseOfTheLevelBeforeIsUpgraded(t *testing.T) {
 		w.Positions(before.Example, 10)
 		w.Clerk(before.Example)
 		w.People(before.Example)
+		w.Holds(before.Example)
 		w.Approvals(before.Example)
 		report := journaltest.Must(verify.Database(t.Context(), s, verify.Config{}))
-		if report.DifferenceCount != 0 || report.Entries != int64(len(old)+3*10+3+8+22) {
+		if report.DifferenceCount != 0 || report.Entries != int64(len(old)+3*10+3+8+22+6) {
 			t.Errorf("the upgraded database is verified as %+v", report)
 		}
 		page := journaltest.Must(s.Positions(t.Context(), of, escrow.PositionFilter{}, escrow.PageRequest{Limit: 100}))
-		if len(page.Items) != 21 {
+		if len(page.Items) != 22 {
 			t.Errorf("there are %d positions", len(page.Items))
 		}
 	})
@@ -244,7 +245,7 @@ func (before levelBefore) checkKeys(t *testing.T) {
 		key := journaltest.Must(before.KeyByHash(t.Context(), escrow.HashSecret(want.label)))
 		expected := escrow.APIKey{
 			ID: id, InstitutionID: of, Label: want.label, Role: want.role, Hash: escrow.HashSecret(want.label),
-			CreatedAt: key.CreatedAt, ExpiresAt: new(time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC)), Version: 1,
+			CreatedAt: key.CreatedAt, ExpiresAt: new(time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC)), Version: 1, CreatedBy: escrow.ActorRoot(),
 		}
 		if diff := cmp.Diff(expected, key, cmp.AllowUnexported(escrow.Actor{})); diff != "" {
 			t.Errorf("the key %s (-) became (+):\n%s", want.label, diff)

@@ -27,7 +27,7 @@ var notOfState = []string{
 }
 
 // derived are the tables of state whose rows are made of entries on other subjects than theirs.
-var derived = []string{"approval_subjects", "recent_moves"}
+var derived = []string{"approval_subjects", "recent_moves", "holds"}
 
 func TestEveryTableOfStateIsCompared(t *testing.T) {
 	url := newFixture(t, "sqlite").URL
@@ -46,6 +46,7 @@ func TestEveryTableOfStateIsCompared(t *testing.T) {
 func TestEveryColumnIsCompared(t *testing.T) {
 	f := newFixture(t, "sqlite")
 	f.Writer.People(f.Example)
+	f.Writer.Holds(f.Example)
 	f.erasePosition(f.positions[9])
 	f.Writer.Approvals(f.Example)
 	db := unchecked(t, f.URL)
@@ -65,7 +66,8 @@ func TestEveryColumnIsCompared(t *testing.T) {
 				t.Errorf("%s.%s is %v instead of %v: %v", table.name, column.name, changed, cell.value, err)
 			}
 			if !slices.ContainsFunc(report.Differences, func(d verify.Difference) bool {
-				return column.key || strings.HasPrefix(d.What, table.name+" ") && strings.HasPrefix(d.There, column.name+" ")
+				// A hold on another position is missing on its own.
+				return column.key || column.name == "position_id" || strings.HasPrefix(d.What, table.name+" ") && strings.HasPrefix(d.There, column.name+" ")
 			}) {
 				t.Errorf("%s.%s is %v instead of %v: the differences are %v",
 					table.name, column.name, changed, cell.value, report.Differences)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -87,6 +88,10 @@ func (j storedJournals) Checkpoints(
 type database struct {
 	*verification
 	store *store.Store
+	// holds counts the rows of holds that were seen on an institution's positions.
+	holds int64
+	// holdsUnread says that not all of them could be read.
+	holdsUnread atomic.Bool
 }
 
 // verifySchema compares the schema with what the migrations make, and, unless a server needs
@@ -284,7 +289,13 @@ func (d *database) compareTables(ctx context.Context, of escrow.InstitutionID, k
 	var accounted multiset
 	for _, table := range store.BookTables() {
 		c := tableRows(d.store, table, of)
-		c.addOthers = addRotations(d.store, of, known, chain.rotations)
+		rotations := addRotations(d.store, of, known, chain.rotations)
+		c.addOthers = func(ctx context.Context, rows []store.Row, histories map[string][]escrow.Entry) error {
+			if err := rotations(ctx, rows, histories); err != nil {
+				return err
+			}
+			return d.compareHolds(ctx, of, known, histories)
+		}
 		entries, err := compareRows(ctx, d.verification, of, known, c)
 		if err != nil {
 			return err
@@ -292,6 +303,9 @@ func (d *database) compareTables(ctx context.Context, of escrow.InstitutionID, k
 		accounted.merge(entries)
 	}
 
+	if err := d.countHolds(ctx, of, known); err != nil {
+		return err
+	}
 	switch {
 	case chain.broken || accounted == chain.all:
 	case accounted.count != known:

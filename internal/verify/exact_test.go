@@ -74,6 +74,7 @@ func TestOtherBytesOfTheSameMeaningAreFoundInEveryColumn(t *testing.T) {
 		f.Do(f.Writer.Institution(), escrow.CloseInstitution{})
 		f.Writer.Clerk(f.Example)
 		f.Writer.People(f.Example)
+		f.Writer.Holds(f.Example)
 		approved := f.Writer.Approvals(f.Example)
 		f.Ask(f.Example.Institution, escrow.ActorRoot(), valid(escrow.NewEraseApproval(approved.Rejected, nil, nil, 0)))
 		f.sign()
@@ -123,7 +124,7 @@ func loosened(t *testing.T, databaseURL string) (tables []tableColumns, db *sql.
 		t.Cleanup(func() { _ = db.Close() })
 		for _, change := range []string{
 			"journal_entries DISABLE TRIGGER USER", "journal_checkpoints DISABLE TRIGGER USER", "api_keys DROP CONSTRAINT api_keys_check",
-			"approvals DROP CONSTRAINT approvals_check1",
+			"approvals DROP CONSTRAINT approvals_check1", "holds DROP CONSTRAINT holds_check1",
 		} {
 			must(db.ExecContext(t.Context(), "ALTER TABLE "+change))
 		}

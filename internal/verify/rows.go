@@ -42,7 +42,7 @@ func errOtherResource(made escrow.Resource) error { return fmt.Errorf("the entri
 
 // rebuildPosition makes a position anew from its entries.
 func rebuildPosition(history []escrow.Entry) (escrow.Position, error) {
-	made, err := escrow.ResourceOf(history)
+	made, _, err := escrow.SubjectOf(history)
 	if err != nil {
 		return escrow.Position{}, err
 	}

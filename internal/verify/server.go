@@ -123,9 +123,11 @@ type shownPosition struct {
 
 // notShown are the columns of positions that the API does not show: the request names the
 // institution, the retained amount and where the reference is unique follow from the asset's
-// template, the size of the history from the events, and the decimals are those of the amounts'
-// texts.
-var notShown = []string{"institution_id", "retained", "unique_in", "history_bytes", "decimals"}
+// template, the size of the history from the events, the decimals are those of the amounts' texts, and
+// of holds no more is shown than what is on hold.
+var notShown = []string{
+	"institution_id", "retained", "unique_in", "history_bytes", "decimals", "holds", "whole_holds", "held_back",
+}
 
 // UnmarshalJSON reads the columns of a position out of the members of the same names.
 func (p *shownPosition) UnmarshalJSON(text []byte) error {
@@ -168,13 +170,16 @@ func memberName(column string) string {
 func columnsShown(p escrow.Position) []field {
 	row, _ := store.RowOf(p)
 	columns := slices.DeleteFunc(row.Columns, func(c field) bool { return slices.Contains(notShown, c.Name) })
+	columns = append(columns, field{Name: "on_hold"}, field{Name: "available"})
 
 	amounts := map[string]money.Amount{
-		"amount":   p.Amount,
-		"funded":   p.Funded,
-		"released": p.Released,
-		"refunded": p.Refunded,
-		"held":     p.Held,
+		"amount":    p.Amount,
+		"funded":    p.Funded,
+		"released":  p.Released,
+		"refunded":  p.Refunded,
+		"held":      p.Held,
+		"on_hold":   p.OnHold(),
+		"available": p.Available(),
 	}
 	for i := range columns {
 		if amount, ok := amounts[columns[i].Name]; ok {

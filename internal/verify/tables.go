@@ -45,7 +45,7 @@ func rebuildRow(t store.BookTable, r store.Row, history []escrow.Entry) (store.R
 		// The rotation that replaced it is an entry on another key.
 		made, err = escrow.KeyAfter(key.ID, history)
 	} else {
-		made, err = escrow.ResourceOf(history)
+		made, _, err = escrow.SubjectOf(history)
 	}
 	if err != nil {
 		return store.Row{}, err

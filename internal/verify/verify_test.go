@@ -246,7 +246,8 @@ func tamperings() []tampering {
 			f.tamper("DELETE FROM positions"+ofPosition, f.Example.Institution, f.positions[7])
 		}, []string{": there is nothing, and should be a row, as entry 20 tells of it"}},
 		{"a position added", func(f *fixture) {
-			f.tamper(`INSERT INTO positions SELECT institution_id, $3, asset_id, holder_reference, external_reference, NULL, currency, decimals, amount, funded, released,
+			f.tamper(`INSERT INTO positions (institution_id, id, asset_id, holder_reference, external_reference, unique_in, currency, decimals, amount, funded, released,
+				refunded, held, retained, state, version, history_bytes, expires_at, metadata, created_at, updated_at) SELECT institution_id, $3, asset_id, holder_reference, external_reference, NULL, currency, decimals, amount, funded, released,
 				refunded, held, retained, state, version, history_bytes, expires_at, metadata, created_at, updated_at FROM positions`+ofPosition,
 				f.Example.Institution, f.positions[7], escrow.PositionID{15: 7})
 		}, []string{"positions pos_00000000000000000000000007: there is a row, and should be nothing"}},

@@ -99,8 +99,8 @@ func (w *Writer) do(of escrow.InstitutionID, requests ...escrow.Request) (made [
 		outcome, err := tx.Books(of).Execute(request, escrow.Stamp{
 			Now: time.Now(), Random: [2]uint64{w.count, w.count + 1}, Secret: escrow.Secret{1}.OfItem(int(w.count)),
 		})
-		if err != nil || outcome.Refusal != nil {
-			w.tb.Fatal(err, outcome.Refusal)
+		if err != nil || outcome.Refusal != nil || outcome.Lacks != nil {
+			w.tb.Fatal(err, outcome.Refusal, outcome.Lacks)
 		}
 		made = append(made, outcome.Resource)
 	}
@@ -251,6 +251,25 @@ func (w *Writer) Positions(e Example, count int) (ids []escrow.PositionID) {
 		ids = append(ids, made...)
 	}
 	return ids
+}
+
+// Holds makes a position that holds money, and puts it under a legal hold on a part, with a reference and a time of
+// review, which is lifted, one on all, and one of compliance on a part: six entries.
+func (w *Writer) Holds(e Example) (position escrow.PositionID, holds [3]escrow.HoldID) {
+	w.tb.Helper()
+	position = Made[escrow.Position](w.Do(e.Institution, Valid(escrow.NewCreatePosition(escrow.PositionInput{
+		AssetID: e.Asset.String(), HolderReference: "Grace Hopper", Currency: "USD", Amount: "1000.00",
+	})))).ID
+	w.Do(e.Institution, Valid(escrow.NewTransitionPosition(position, escrow.TransitionInput{ToState: "FUNDED"}, nil)))
+	for i, in := range []escrow.HoldInput{
+		{Kind: "LEGAL", Amount: new(money.Digits("400")), Reason: "Order of the court", Reference: new("HC 7/27"), ReviewAt: new("2999-01-01T00:00:00Z")},
+		{Kind: "LEGAL", Reason: "Another order"},
+		{Kind: "COMPLIANCE", Amount: new(money.Digits("0.01")), Reason: "A question"},
+	} {
+		holds[i] = Made[escrow.Hold](w.Do(e.Institution, Valid(escrow.NewPlaceHold(position, in, nil)))).ID
+	}
+	w.Do(e.Institution, Valid(escrow.NewLiftHold(position, holds[0], "Set aside")))
+	return position, holds
 }
 
 // Valid returns a command whose input a test knows to be valid.

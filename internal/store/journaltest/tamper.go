@@ -98,6 +98,8 @@ func parameter(arg any, isFile bool) any {
 		id = arg
 	case escrow.ApprovalID:
 		id = arg
+	case escrow.HoldID:
+		id = arg
 	default:
 		return arg
 	}

@@ -109,6 +109,10 @@ func held(b *escrow.Books, institution escrow.InstitutionID, all ...samples) map
 			row, ok := b.Records.Get(known.Key)
 			keep("record "+known.Key, row.Subject, ok)
 		}
+		for _, known := range s.holds {
+			row, ok := b.Holds.Get(known.ID)
+			keep(known.ID.String(), row, ok)
+		}
 		heldApprovals(b, s, keep)
 	}
 	return rows
@@ -167,6 +171,11 @@ func wanted(s samples, n escrow.Needs) map[string]any {
 	for _, row := range s.records {
 		if slices.Contains(n.Records, row.Key) {
 			rows["record "+row.Key] = row.Subject
+		}
+	}
+	for _, row := range s.holds {
+		if slices.Contains(n.Holds, row.ID) || slices.Contains(n.HoldsOn, row.PositionID) && row.InForce() {
+			rows[row.ID.String()] = row
 		}
 	}
 	wantedApprovals(s, n, rows)

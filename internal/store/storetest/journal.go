@@ -33,6 +33,7 @@ func (f *fixture) journal() (escrow.InstitutionID, []escrow.Entry) {
 	}
 	last := must(f.Positions(f.t.Context(), of, escrow.PositionFilter{}, everything())).Items[7].ID
 	f.do(of, erase(last, "asked for"), escrow.RecordErasure{Erasure: escrow.Erasure{Erased: 1, Complete: true}})
+	f.holding(of, asset)
 	f.people(of)
 	f.approvingIn(of).decideAll(asset, f.asset(of))
 	template, again := must(f.Asset(f.t.Context(), of, asset)).TemplateID, new("again")

@@ -65,6 +65,7 @@ type samples struct {
 	templates    []escrow.AssetTemplate
 	assets       []escrow.Asset
 	positions    []escrow.Position
+	holds        []escrow.Hold
 	erasures     []escrow.Erasure
 	rules        []escrow.ApprovalRules
 	approvals    []escrow.Approval
@@ -114,7 +115,7 @@ func (f *fixture) samples(of escrow.InstitutionID) (s samples) {
 			Metadata: pick(metadata(), i), Upkeep: upkeep(i),
 		})
 		s.erasures = append(s.erasures, escrow.Erasure{
-			ID: f.uuid(), InstitutionID: of, Erased: pick([]int64{0, 1, math.MaxInt64}, i), Open: int64(i), Retained: pick([]int64{math.MaxInt64, 0}, i),
+			ID: f.uuid(), InstitutionID: of, Erased: pick([]int64{0, 1, math.MaxInt64}, i), Open: int64(i), Retained: pick([]int64{math.MaxInt64, 0}, i), OnHold: pick([]int64{0, 3, math.MaxInt64}, i),
 			ApprovalsErased: pick([]int64{2, 0, math.MaxInt64}, i), ApprovalsPending: int64(i + 1), ApprovalsRetained: pick([]int64{0, math.MaxInt64}, i),
 			RetainedUntil: optional(moments(), i), Complete: i%2 == 0, CreatedAt: pick(moments(), i),
 		})
@@ -143,10 +144,11 @@ func (f *fixture) samples(of escrow.InstitutionID) (s samples) {
 			Version: pick([]int64{1, 2, math.MaxInt64}, i), HistoryBytes: pick([]int64{0, math.MaxInt64, 7}, i), ExpiresAt: optional(moments(), i), Metadata: pick(metadata(), i),
 			CreatedAt: pick(moments(), i), UpdatedAt: pick(moments(), i+1),
 		}
-		s.positions = append(s.positions, withMoney(p, pick(escrow.States(), i), pick([]money.Amount{
+		s.positions = append(s.positions, underHolds(withMoney(p, pick(escrow.States(), i), pick([]money.Amount{
 			2, 1000, math.MaxInt64,
-		}, i/2)))
+		}, i/2)), i/3))
 	}
+	f.addHolds(of, &s)
 	return s
 }
 
@@ -320,6 +322,7 @@ func putSamples(b *escrow.Books, s samples) {
 	for _, record := range s.records {
 		b.Records.Put(record.Key, record)
 	}
+	putHolds(b, s)
 	putApprovals(b, s)
 }
 
@@ -342,6 +345,7 @@ func (f *fixture) checkSamples(of escrow.InstitutionID, s samples) {
 	}
 	f.checkPeople(of, s, books)
 	f.checkApprovals(of, s, books)
+	f.checkHolds(of, s, books)
 	roles, err := f.Roles(ctx, of)
 	f.compare("list of roles", s.roles, roles, true, err)
 	for _, want := range s.roles {
@@ -433,6 +437,9 @@ func needsOf(s samples) escrow.Needs {
 	for _, record := range s.records {
 		n.Records = append(n.Records, record.Key)
 	}
+	for _, hold := range s.holds {
+		n.Holds = append(n.Holds, hold.ID)
+	}
 	addNeedsOfApprovals(&n, s)
 	return n
 }
@@ -461,10 +468,11 @@ func testUpdates(f *fixture) {
 			keys: changed.keys[1:], roles: changed.roles[1:], policies: changed.policies[1:], templates: changed.templates[1:],
 			assets: changed.assets[1:], positions: changed.positions[1:], providers: changed.providers, users: changed.users[1:],
 			secrets: changed.secrets[1:], rules: changed.rules, approvals: changed.approvals[1:], moves: changed.moves[1:],
+			holds: changed.holds[1:],
 		})
 	})
 	changed.users[0], changed.secrets[0] = all.users[0], all.secrets[0]
-	changed.approvals[0], changed.moves[0] = all.approvals[0], all.moves[0]
+	changed.approvals[0], changed.moves[0], changed.holds[0] = all.approvals[0], all.moves[0], all.holds[0]
 	changed.keys[0], changed.policies[0], changed.positions[0] = all.keys[0], all.policies[0], all.positions[0]
 	changed.templates[0], changed.assets[0], changed.roles[0] = all.templates[0], all.assets[0], all.roles[0]
 	changed.institutions = older.institutions
@@ -489,6 +497,7 @@ func (s samples) halves() (first, second samples) {
 	first.assets, second.assets = halve(s.assets)
 	first.positions, second.positions = halve(s.positions)
 	first.erasures, second.erasures = halve(s.erasures)
+	first.holds, second.holds = halve(s.holds)
 	first.records, second.records = halve(s.records)
 	first.approvals, second.approvals = halve(s.approvals)
 	first.subjects, second.subjects = halve(s.subjects)
@@ -503,7 +512,7 @@ func halve[T any](values []T) (first, second []T) {
 
 // changed returns the samples with other values in the columns that can change.
 func (s samples) changed() samples {
-	s = s.changedApprovals()
+	s = s.changedApprovals().changedHolds()
 	s.keys, s.policies, s.positions = slices.Clone(s.keys), slices.Clone(s.policies), slices.Clone(s.positions)
 	s.templates, s.assets, s.roles = slices.Clone(s.templates), slices.Clone(s.assets), slices.Clone(s.roles)
 	s.users, s.secrets = slices.Clone(s.users), slices.Clone(s.secrets)
@@ -539,7 +548,7 @@ func (s samples) changed() samples {
 		p.UpdatedAt = pick(moments(), i+2)
 	}
 	for i, p := range s.positions {
-		p = withMoney(p, pick(escrow.States(), i+1), p.Amount)
+		p = underHolds(withMoney(p, pick(escrow.States(), i+1), p.Amount), i/3+1)
 		p.Retained, p.Version, p.UpdatedAt = s.positions[i].Retained, 17, pick(moments(), i+2)
 		s.positions[i] = p
 	}
@@ -558,14 +567,14 @@ func testSameIDs(f *fixture) {
 	f.checkSamples(one, ours)
 	f.checkSamples(other, theirs)
 
-	ours.positions[0] = withMoney(ours.positions[0], escrow.StateFunded, ours.positions[0].Amount)
+	ours.positions[0] = underHolds(withMoney(ours.positions[0], escrow.StateFunded, ours.positions[0].Amount), 2)
 	f.write(one, needsOf(ours), func(b *escrow.Books) { b.Positions.Put(ours.positions[0].ID, ours.positions[0]) })
 	f.checkSamples(other, theirs)
 }
 
 // of returns the samples as another institution's.
 func (s samples) of(institution escrow.InstitutionID) samples {
-	s = s.approvalsOf(institution)
+	s = s.approvalsOf(institution).holdsOf(institution)
 	s.templates, s.assets, s.records = slices.Clone(s.templates), slices.Clone(s.assets), slices.Clone(s.records)
 	s.erasures = slices.Clone(s.erasures)
 	for i := range s.keys {

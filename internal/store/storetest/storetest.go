@@ -81,6 +81,9 @@ func RunMigrated(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"the longest overdue approval is due first", testDueApprovals, true},
 		{"what is pending on a subject is found", testPendingOn, false},
 		{"that nothing was moved is remembered", testNoMovesAreRemembered, false},
+		{"holds are listed by position, kind and status", testHoldLists, false},
+		{"holds come with their steps", testHoldSteps, false},
+		{"reads of holds end with their context", testHoldsEndWithTheirContext, false},
 		{"reads of approvals end with their context", testApprovalsEndWithTheirContext, false},
 	} {
 		t.Run(test.behaviour, func(t *testing.T) {

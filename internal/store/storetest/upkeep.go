@@ -29,8 +29,11 @@ func testDuePositions(f *fixture) {
 			if overdue < 0 {
 				p.ExpiresAt = new(now.Add(-overdue))
 			}
+			if i == 3 {
+				p = underHolds(p, 1) // It waits.
+			}
 			s.positions = append(s.positions, p)
-			if overdue >= 0 && !state.Final() {
+			if overdue >= 0 && !state.Final() && i != 3 {
 				want = append(want, escrow.DuePosition{InstitutionID: p.InstitutionID, PositionID: p.ID})
 			}
 		}

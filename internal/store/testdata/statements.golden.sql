@@ -151,15 +151,15 @@ SELECT t.institution_id, t.id, t.code, t.name, t.vertical, t.region, t.config, t
 
 -- Begin on SQLite, positions; Position
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
-        metadata, created_at, updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, holds, whole_holds,
+        held_back, retained, expires_at, metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1 AND id = $2;
 
 -- Begin on SQLite, positions
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
-        metadata, created_at, updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, holds, whole_holds,
+        held_back, retained, expires_at, metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1 AND state IN ('FUNDED', 'PARTIALLY_RELEASED') LIMIT 1;
 
@@ -167,27 +167,52 @@ SELECT institution_id, id, version, state, history_bytes, asset_id, holder_refer
 SELECT p.*
     FROM unnest($1::uuid[]) AS n (institution_id) CROSS
     JOIN LATERAL (SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference,
-        external_reference, unique_in, currency, decimals, amount, funded, released, refunded, held,
-        retained, expires_at, metadata, created_at,
+        external_reference, unique_in, currency, decimals, amount, funded, released, refunded, held, holds,
+        whole_holds, held_back, retained, expires_at, metadata, created_at,
         updated_at FROM positions WHERE institution_id = n.institution_id AND state IN ('FUNDED',
         'PARTIALLY_RELEASED') LIMIT 1) AS p;
 
 -- Begin on PostgreSQL, positions
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
-        metadata, created_at, updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, holds, whole_holds,
+        held_back, retained, expires_at, metadata, created_at, updated_at
     FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
     JOIN positions USING (institution_id, id);
 
+-- Begin on SQLite, holds; Hold
+SELECT institution_id, id, lifted, position_id, kind, currency, decimals, amount, review_at, placed,
+        created_at, lifted_at
+    FROM holds
+    WHERE institution_id = $1 AND id = $2;
+
+-- Begin on SQLite, holds; HoldsOn, for each position
+SELECT institution_id, id, lifted, position_id, kind, currency, decimals, amount, review_at, placed,
+        created_at, lifted_at
+    FROM holds
+    WHERE institution_id = $1 AND position_id = $2 AND (lifted = 0) IS TRUE;
+
+-- Begin on PostgreSQL, holds; HoldsOn on PostgreSQL
+SELECT h.institution_id, h.id, h.lifted, h.position_id, h.kind, h.currency, h.decimals, h.amount,
+        h.review_at, h.placed, h.created_at, h.lifted_at
+    FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, position_id)
+    JOIN holds AS h ON h.institution_id = n.institution_id AND h.position_id = n.position_id
+    WHERE (h.lifted = 0) IS TRUE;
+
+-- Begin on PostgreSQL, holds
+SELECT institution_id, id, lifted, position_id, kind, currency, decimals, amount, review_at, placed,
+        created_at, lifted_at
+    FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
+    JOIN holds USING (institution_id, id);
+
 -- Begin on SQLite, erasures; Erasure
-SELECT institution_id, id, erased, open, retained, approvals_erased, approvals_pending, approvals_retained,
-        retained_until, complete, created_at
+SELECT institution_id, id, erased, open, retained, on_hold, approvals_erased, approvals_pending,
+        approvals_retained, retained_until, complete, created_at
     FROM erasures
     WHERE institution_id = $1 AND id = $2;
 
 -- Begin on PostgreSQL, erasures
-SELECT institution_id, id, erased, open, retained, approvals_erased, approvals_pending, approvals_retained,
-        retained_until, complete, created_at
+SELECT institution_id, id, erased, open, retained, on_hold, approvals_erased, approvals_pending,
+        approvals_retained, retained_until, complete, created_at
     FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
     JOIN erasures USING (institution_id, id);
 
@@ -260,15 +285,15 @@ SELECT institution_id, key, fingerprint, subject, sequence, refusal, nonce, requ
 
 -- Begin on SQLite, for templates with uniqueExternalReference
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
-        metadata, created_at, updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, holds, whole_holds,
+        held_back, retained, expires_at, metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1 AND unique_in = $2 AND external_reference = $3;
 
 -- Begin on PostgreSQL, for templates with uniqueExternalReference
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
-        metadata, created_at, updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, holds, whole_holds,
+        held_back, retained, expires_at, metadata, created_at, updated_at
     FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS n (institution_id, unique_in, external_reference)
     JOIN positions USING (institution_id, unique_in, external_reference);
 
@@ -392,28 +417,43 @@ INSERT INTO assets (institution_id, id, template_id, label, metadata, created_at
 
 -- Commit on SQLite, for each row
 INSERT INTO positions (institution_id, id, version, state, history_bytes, asset_id, holder_reference,
-        external_reference, unique_in, currency, decimals, amount, funded, released, refunded, held,
-        retained, expires_at, metadata, created_at, updated_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21);
+        external_reference, unique_in, currency, decimals, amount, funded, released, refunded, held, holds,
+        whole_holds, held_back, retained, expires_at, metadata, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+        $22, $23, $24);
 
 -- Commit on PostgreSQL
 INSERT INTO positions (institution_id, id, version, state, history_bytes, asset_id, holder_reference,
-        external_reference, unique_in, currency, decimals, amount, funded, released, refunded, held,
-        retained, expires_at, metadata, created_at, updated_at) SELECT * FROM unnest($1::uuid[], $2::uuid[],
-        $3::bigint[], $4::text[], $5::bigint[], $6::uuid[], $7::text[], $8::text[], $9::uuid[], $10::text[],
-        $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[],
-        $17::bigint[], $18::timestamptz[], $19::bytea[], $20::timestamptz[], $21::timestamptz[]);
+        external_reference, unique_in, currency, decimals, amount, funded, released, refunded, held, holds,
+        whole_holds, held_back, retained, expires_at, metadata, created_at,
+        updated_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::bigint[],
+        $6::uuid[], $7::text[], $8::text[], $9::uuid[], $10::text[], $11::bigint[], $12::bigint[],
+        $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[],
+        $19::bigint[], $20::bigint[], $21::timestamptz[], $22::bytea[], $23::timestamptz[],
+        $24::timestamptz[]);
 
 -- Commit on SQLite, for each row
-INSERT INTO erasures (institution_id, id, erased, open, retained, approvals_erased, approvals_pending,
-        approvals_retained, retained_until, complete, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+INSERT INTO holds (institution_id, id, lifted, position_id, kind, currency, decimals, amount, review_at,
+        placed, created_at, lifted_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
 -- Commit on PostgreSQL
-INSERT INTO erasures (institution_id, id, erased, open, retained, approvals_erased, approvals_pending,
-        approvals_retained, retained_until, complete, created_at) SELECT * FROM unnest($1::uuid[],
-        $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-        $9::timestamptz[], $10::bigint[], $11::timestamptz[]);
+INSERT INTO holds (institution_id, id, lifted, position_id, kind, currency, decimals, amount, review_at,
+        placed, created_at, lifted_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::uuid[],
+        $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::timestamptz[], $10::bigint[],
+        $11::timestamptz[], $12::timestamptz[]);
+
+-- Commit on SQLite, for each row
+INSERT INTO erasures (institution_id, id, erased, open, retained, on_hold, approvals_erased,
+        approvals_pending, approvals_retained, retained_until, complete, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+
+-- Commit on PostgreSQL
+INSERT INTO erasures (institution_id, id, erased, open, retained, on_hold, approvals_erased,
+        approvals_pending, approvals_retained, retained_until, complete,
+        created_at) SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[],
+        $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::timestamptz[], $11::bigint[],
+        $12::timestamptz[]);
 
 -- Commit on SQLite, for each row; CopyFrom on SQLite, for each row of secrets
 INSERT INTO secrets (institution_id, kind, subject, sealed, sealed_under)
@@ -597,16 +637,30 @@ UPDATE policies AS t
 -- Commit on SQLite, for each row
 UPDATE positions
     SET version = $3, state = $4, history_bytes = $5, funded = $6, released = $7, refunded = $8, held = $9,
-        updated_at = $10
+        holds = $10, whole_holds = $11, held_back = $12, updated_at = $13
     WHERE institution_id = $1 AND id = $2;
 
 -- Commit on PostgreSQL
 UPDATE positions AS t
     SET version = n.version, state = n.state, history_bytes = n.history_bytes, funded = n.funded,
-        released = n.released, refunded = n.refunded, held = n.held, updated_at = n.updated_at
+        released = n.released, refunded = n.refunded, held = n.held, holds = n.holds,
+        whole_holds = n.whole_holds, held_back = n.held_back, updated_at = n.updated_at
     FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[],
-        $8::bigint[], $9::bigint[], $10::timestamptz[]) AS n (institution_id, id, version, state,
-        history_bytes, funded, released, refunded, held, updated_at)
+        $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
+        $13::timestamptz[]) AS n (institution_id, id, version, state, history_bytes, funded, released,
+        refunded, held, holds, whole_holds, held_back, updated_at)
+    WHERE t.institution_id = n.institution_id AND t.id = n.id;
+
+-- Commit on SQLite, for each row
+UPDATE holds
+    SET lifted = $3, lifted_at = $4
+    WHERE institution_id = $1 AND id = $2;
+
+-- Commit on PostgreSQL
+UPDATE holds AS t
+    SET lifted = n.lifted, lifted_at = n.lifted_at
+    FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::timestamptz[]) AS n (institution_id, id, lifted,
+        lifted_at)
     WHERE t.institution_id = n.institution_id AND t.id = n.id;
 
 -- Commit on SQLite, for each row
@@ -945,6 +999,16 @@ SELECT institution_id, id, last_used_at, last_used_from
     FROM unnest($1::uuid[], $2::uuid[]) AS n (institution_id, id)
     JOIN api_key_uses USING (institution_id, id);
 
+-- AddHoldSteps, for each step
+SELECT body, private
+    FROM journal_entries
+    WHERE institution_id = $1 AND sequence = $2;
+
+-- AddHoldSteps on PostgreSQL
+SELECT body, private
+    FROM unnest($1::uuid[], $2::bigint[]) AS n (institution_id, sequence)
+    JOIN journal_entries USING (institution_id, sequence);
+
 -- Servers on PostgreSQL
 SELECT count(*)
     FROM pg_stat_activity
@@ -986,6 +1050,18 @@ SELECT institution_id, id, label, owner, role, permissions, restriction, allowed
         $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40,
         $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54, $55, $56, $57, $58, $59, $60,
         $61, $62, $63, $64);
+
+-- HoldRows
+SELECT institution_id, id, lifted, position_id, kind, currency, decimals, amount, review_at, placed,
+        created_at, lifted_at
+    FROM holds
+    WHERE institution_id = $1 AND position_id = $2
+    ORDER BY id;
+
+-- CountHolds
+SELECT count(*)
+    FROM holds
+    WHERE institution_id = $1 AND placed <= $2;
 
 -- KeyUses
 SELECT institution_id, id, last_used_at, last_used_from
@@ -1139,7 +1215,7 @@ SELECT body, private
 -- DuePositions
 SELECT institution_id, id
     FROM positions
-    WHERE expires_at <= $1 AND state IN ('CREATED', 'FUNDED', 'PARTIALLY_RELEASED')
+    WHERE expires_at <= $1 AND state IN ('CREATED', 'FUNDED', 'PARTIALLY_RELEASED') AND holds = 0
     ORDER BY expires_at LIMIT $2;
 
 -- FirstSequence, and lists of entries in a period; HaltIfLost; Positions, by their last steps; Positions, by their last steps, the last ones first; Entries, of a period
@@ -1321,6 +1397,12 @@ SELECT institution_id
 
 -- NextTenant
 SELECT institution_id
+    FROM holds
+    WHERE institution_id > $1
+    ORDER BY institution_id LIMIT 1;
+
+-- NextTenant
+SELECT institution_id
     FROM erasures
     WHERE institution_id > $1
     ORDER BY institution_id LIMIT 1;
@@ -1412,6 +1494,11 @@ SELECT institution_id
 -- TablesOfNobody
 SELECT institution_id
     FROM positions
+    WHERE institution_id <= $1 LIMIT 1;
+
+-- TablesOfNobody
+SELECT institution_id
+    FROM holds
     WHERE institution_id <= $1 LIMIT 1;
 
 -- TablesOfNobody
@@ -1578,8 +1665,8 @@ SELECT institution_id, id, template_id, label, metadata, created_at, version, cl
 
 -- BookTables, rows of positions
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
-        metadata, created_at, updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, holds, whole_holds,
+        held_back, retained, expires_at, metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 257;
@@ -1591,15 +1678,15 @@ SELECT id
 
 -- BookTables, rows of positions after a cursor
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
-        metadata, created_at, updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, holds, whole_holds,
+        held_back, retained, expires_at, metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1 AND id > $2
     ORDER BY id ASC LIMIT 257;
 
 -- BookTables, rows of erasures
-SELECT institution_id, id, erased, open, retained, approvals_erased, approvals_pending, approvals_retained,
-        retained_until, complete, created_at
+SELECT institution_id, id, erased, open, retained, on_hold, approvals_erased, approvals_pending,
+        approvals_retained, retained_until, complete, created_at
     FROM erasures
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 257;
@@ -1610,8 +1697,8 @@ SELECT id
     WHERE institution_id = $1 AND id <= $2 LIMIT 1;
 
 -- BookTables, rows of erasures after a cursor
-SELECT institution_id, id, erased, open, retained, approvals_erased, approvals_pending, approvals_retained,
-        retained_until, complete, created_at
+SELECT institution_id, id, erased, open, retained, on_hold, approvals_erased, approvals_pending,
+        approvals_retained, retained_until, complete, created_at
     FROM erasures
     WHERE institution_id = $1 AND id > $2
     ORDER BY id ASC LIMIT 257;
@@ -1851,24 +1938,24 @@ SELECT institution_id, id, template_id, label, metadata, created_at, version, cl
 
 -- Positions; Positions, counted; Positions, with events
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
-        metadata, created_at, updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, holds, whole_holds,
+        held_back, retained, expires_at, metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, after a cursor
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
-        metadata, created_at, updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, holds, whole_holds,
+        held_back, retained, expires_at, metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1 AND id > $2
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, before a cursor
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
-        metadata, created_at, updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, holds, whole_holds,
+        held_back, retained, expires_at, metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1 AND id < $2
     ORDER BY id DESC LIMIT 101;
@@ -1879,48 +1966,48 @@ SELECT count(*)
 
 -- Positions, of a period
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
-        metadata, created_at, updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, holds, whole_holds,
+        held_back, retained, expires_at, metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1 AND id >= $2 AND id < $3
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, on an asset
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
-        metadata, created_at, updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, holds, whole_holds,
+        held_back, retained, expires_at, metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1 AND asset_id = $2
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, of a holder
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
-        metadata, created_at, updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, holds, whole_holds,
+        held_back, retained, expires_at, metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1 AND holder_reference = $2
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, under a reference
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
-        metadata, created_at, updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, holds, whole_holds,
+        held_back, retained, expires_at, metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1 AND external_reference = $2
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, in one of some states
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
-        metadata, created_at, updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, holds, whole_holds,
+        held_back, retained, expires_at, metadata, created_at, updated_at
     FROM (SELECT * FROM (SELECT institution_id, id, version, state, history_bytes, asset_id,
         holder_reference, external_reference, unique_in, currency, decimals, amount, funded, released,
-        refunded, held, retained, expires_at, metadata, created_at,
+        refunded, held, holds, whole_holds, held_back, retained, expires_at, metadata, created_at,
         updated_at FROM positions WHERE institution_id = $1
         AND state = $2 ORDER BY id ASC LIMIT 101) AS list_1 UNION ALL SELECT * FROM (SELECT institution_id,
         id, version, state, history_bytes, asset_id, holder_reference, external_reference, unique_in,
-        currency, decimals, amount, funded, released, refunded, held, retained, expires_at, metadata,
-        created_at, updated_at FROM positions WHERE institution_id = $1
+        currency, decimals, amount, funded, released, refunded, held, holds, whole_holds, held_back,
+        retained, expires_at, metadata, created_at, updated_at FROM positions WHERE institution_id = $1
         AND state = $3 ORDER BY id ASC LIMIT 101) AS list_2) AS lists
     ORDER BY id ASC LIMIT 101;
 
@@ -1933,46 +2020,46 @@ SELECT sequence, at, subject
 
 -- Positions, in a state
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
-        metadata, created_at, updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, holds, whole_holds,
+        held_back, retained, expires_at, metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1 AND state = $2
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, in a currency
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
-        metadata, created_at, updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, holds, whole_holds,
+        held_back, retained, expires_at, metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1 AND currency = $2
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, within some assets
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
-        metadata, created_at, updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, holds, whole_holds,
+        held_back, retained, expires_at, metadata, created_at, updated_at
     FROM (SELECT * FROM (SELECT institution_id, id, version, state, history_bytes, asset_id,
         holder_reference, external_reference, unique_in, currency, decimals, amount, funded, released,
-        refunded, held, retained, expires_at, metadata, created_at,
+        refunded, held, holds, whole_holds, held_back, retained, expires_at, metadata, created_at,
         updated_at FROM positions WHERE institution_id = $1
-        AND asset_id = $2 ORDER BY id ASC LIMIT 101) AS list_1 UNION ALL SELECT * FROM (SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference, unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at FROM positions WHERE institution_id = $1 AND asset_id = $3 ORDER BY id ASC LIMIT 101) AS list_2) AS lists
+        AND asset_id = $2 ORDER BY id ASC LIMIT 101) AS list_1 UNION ALL SELECT * FROM (SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference, unique_in, currency, decimals, amount, funded, released, refunded, held, holds, whole_holds, held_back, retained, expires_at, metadata, created_at, updated_at FROM positions WHERE institution_id = $1 AND asset_id = $3 ORDER BY id ASC LIMIT 101) AS list_2) AS lists
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, within some holders
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
-        metadata, created_at, updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, holds, whole_holds,
+        held_back, retained, expires_at, metadata, created_at, updated_at
     FROM (SELECT * FROM (SELECT institution_id, id, version, state, history_bytes, asset_id,
         holder_reference, external_reference, unique_in, currency, decimals, amount, funded, released,
-        refunded, held, retained, expires_at, metadata, created_at,
+        refunded, held, holds, whole_holds, held_back, retained, expires_at, metadata, created_at,
         updated_at FROM positions WHERE institution_id = $1
-        AND holder_reference = $2 ORDER BY id ASC LIMIT 101) AS list_1 UNION ALL SELECT * FROM (SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference, unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at, metadata, created_at, updated_at FROM positions WHERE institution_id = $1 AND holder_reference = $3 ORDER BY id ASC LIMIT 101) AS list_2) AS lists
+        AND holder_reference = $2 ORDER BY id ASC LIMIT 101) AS list_1 UNION ALL SELECT * FROM (SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference, unique_in, currency, decimals, amount, funded, released, refunded, held, holds, whole_holds, held_back, retained, expires_at, metadata, created_at, updated_at FROM positions WHERE institution_id = $1 AND holder_reference = $3 ORDER BY id ASC LIMIT 101) AS list_2) AS lists
     ORDER BY id ASC LIMIT 101;
 
 -- Positions, within a template
 SELECT institution_id, id, version, state, history_bytes, asset_id, holder_reference, external_reference,
-        unique_in, currency, decimals, amount, funded, released, refunded, held, retained, expires_at,
-        metadata, created_at, updated_at
+        unique_in, currency, decimals, amount, funded, released, refunded, held, holds, whole_holds,
+        held_back, retained, expires_at, metadata, created_at, updated_at
     FROM positions
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 501;
@@ -2224,23 +2311,97 @@ SELECT institution_id, id, version, status, entry_subject, maker, request, priva
         AND status = $3 ORDER BY id ASC LIMIT 101) AS list_2) AS lists
     ORDER BY id ASC LIMIT 101;
 
+-- Holds
+SELECT institution_id, id, lifted, position_id, kind, currency, decimals, amount, review_at, placed,
+        created_at, lifted_at
+    FROM holds
+    WHERE institution_id = $1
+    ORDER BY id ASC LIMIT 101;
+
+-- Holds, after a cursor
+SELECT institution_id, id, lifted, position_id, kind, currency, decimals, amount, review_at, placed,
+        created_at, lifted_at
+    FROM holds
+    WHERE institution_id = $1 AND id > $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Holds, before a cursor
+SELECT institution_id, id, lifted, position_id, kind, currency, decimals, amount, review_at, placed,
+        created_at, lifted_at
+    FROM holds
+    WHERE institution_id = $1 AND id < $2
+    ORDER BY id DESC LIMIT 101;
+
+-- Holds, of a period
+SELECT institution_id, id, lifted, position_id, kind, currency, decimals, amount, review_at, placed,
+        created_at, lifted_at
+    FROM holds
+    WHERE institution_id = $1 AND id >= $2 AND id < $3
+    ORDER BY id ASC LIMIT 101;
+
+-- Holds, on a position
+SELECT institution_id, id, lifted, position_id, kind, currency, decimals, amount, review_at, placed,
+        created_at, lifted_at
+    FROM holds
+    WHERE institution_id = $1 AND position_id = $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Holds, of a kind
+SELECT institution_id, id, lifted, position_id, kind, currency, decimals, amount, review_at, placed,
+        created_at, lifted_at
+    FROM holds
+    WHERE institution_id = $1 AND kind = $2
+    ORDER BY id ASC LIMIT 101;
+
+-- Holds, of all kinds
+SELECT institution_id, id, lifted, position_id, kind, currency, decimals, amount, review_at, placed,
+        created_at, lifted_at
+    FROM (SELECT * FROM (SELECT institution_id, id, lifted, position_id, kind, currency, decimals, amount,
+        review_at, placed, created_at, lifted_at FROM holds WHERE institution_id = $1
+        AND kind = $2 ORDER BY id ASC LIMIT 101) AS list_1 UNION ALL SELECT * FROM (SELECT institution_id,
+        id, lifted, position_id, kind, currency, decimals, amount, review_at, placed, created_at,
+        lifted_at FROM holds WHERE institution_id = $1
+        AND kind = $3 ORDER BY id ASC LIMIT 101) AS list_2) AS lists
+    ORDER BY id ASC LIMIT 101;
+
+-- Holds, in force
+SELECT institution_id, id, lifted, position_id, kind, currency, decimals, amount, review_at, placed,
+        created_at, lifted_at
+    FROM holds
+    WHERE institution_id = $1 AND lifted = 0
+    ORDER BY id ASC LIMIT 101;
+
+-- Holds, lifted
+SELECT institution_id, id, lifted, position_id, kind, currency, decimals, amount, review_at, placed,
+        created_at, lifted_at
+    FROM holds
+    WHERE institution_id = $1 AND lifted > 0
+    ORDER BY id ASC LIMIT 101;
+
+-- Holds, to be reviewed
+SELECT institution_id, id, lifted, position_id, kind, currency, decimals, amount, review_at, placed,
+        created_at, lifted_at
+    FROM holds
+    WHERE institution_id = $1 AND review_at < $2
+    ORDER BY id ASC LIMIT 101;
+
 -- Erasures
-SELECT institution_id, id, erased, open, retained, approvals_erased, approvals_pending, approvals_retained,
-        retained_until, complete, created_at
+SELECT institution_id, id, erased, open, retained, on_hold, approvals_erased, approvals_pending,
+        approvals_retained, retained_until, complete, created_at
     FROM erasures
     WHERE institution_id = $1
     ORDER BY id ASC LIMIT 101;
 
 -- Erasures, after a cursor
-SELECT institution_id, id, erased, open, retained, approvals_erased, approvals_pending, approvals_retained,
-        retained_until, complete, created_at
+SELECT institution_id, id, erased, open, retained, on_hold, approvals_erased, approvals_pending,
+        approvals_retained, retained_until, complete, created_at
     FROM erasures
     WHERE institution_id = $1 AND id > $2
     ORDER BY id ASC LIMIT 101;
 
 -- Erasures, before a cursor
-SELECT institution_id, id, erased, open, retained, approvals_erased, approvals_pending, approvals_retained,
-        retained_until, complete, created_at
+SELECT institution_id, id, erased, open, retained, on_hold, approvals_erased, approvals_pending,
+        approvals_retained, retained_until, complete, created_at
     FROM erasures
     WHERE institution_id = $1 AND id < $2
     ORDER BY id DESC LIMIT 101;

@@ -1,0 +1,41 @@
+-- Holds: what keeps the money of a position where it is.
+
+-- +goose Up
+ALTER TABLE positions
+    -- The holds in force on a position, those of them that are on all that it holds, and what the others are on
+    -- together.
+    ADD COLUMN holds bigint NOT NULL DEFAULT 0,
+    ADD COLUMN whole_holds bigint NOT NULL DEFAULT 0,
+    ADD COLUMN held_back bigint NOT NULL DEFAULT 0,
+    ADD CONSTRAINT positions_holds CHECK (
+        held_back BETWEEN 0 AND held AND whole_holds BETWEEN 0 AND holds AND (holds > whole_holds) = (held_back > 0));
+
+-- What is on hold does not expire, and is not looked at again and again.
+DROP INDEX positions_due;
+CREATE INDEX positions_due ON positions (expires_at)
+    WHERE expires_at IS NOT NULL AND state IN ('CREATED', 'FUNDED', 'PARTIALLY_RELEASED') AND holds = 0;
+
+-- How many positions an erasure of a holder's data has kept because they are under a legal hold.
+ALTER TABLE erasures ADD COLUMN on_hold bigint NOT NULL DEFAULT 0 CHECK (on_hold >= 0);
+
+-- Why a hold was placed and lifted, and by whom, its entries tell.
+CREATE TABLE holds (
+    institution_id uuid NOT NULL,
+    id             uuid NOT NULL,
+    position_id    uuid NOT NULL,
+    kind           text COLLATE "C" NOT NULL CHECK (kind IN ('LEGAL', 'COMPLIANCE')),
+    currency       text COLLATE "C", -- NULL of a hold on all that the position holds
+    decimals       bigint NOT NULL CHECK (decimals BETWEEN 0 AND 4),
+    amount         bigint NOT NULL CHECK (amount >= 0), -- in minor units
+    review_at      timestamptz,
+    placed         bigint NOT NULL CHECK (placed > 0), -- the sequences of its entries
+    lifted         bigint NOT NULL CHECK (lifted = 0 OR lifted > placed), -- 0 while it is in force
+    created_at     timestamptz NOT NULL,
+    lifted_at      timestamptz,
+    PRIMARY KEY (institution_id, id),
+    CHECK ((currency IS NULL) = (amount = 0)),
+    CHECK ((lifted_at IS NULL) = (lifted = 0))
+);
+
+CREATE INDEX holds_position ON holds (institution_id, position_id, id);
+CREATE INDEX holds_in_force ON holds (institution_id, id) WHERE lifted = 0;
