@@ -19,7 +19,7 @@ const MaxPendingApprovals = 10_000
 // ReadBreakGlass checks why the operator does not wait for an approval; see Request.BreakGlass.
 func ReadBreakGlass(reason string) (string, Faults) {
 	var faults Faults
-	reason = faults.given("breakGlass.reason", reason, MaxCommentLength)
+	reason = faults.reason("breakGlass.reason", reason)
 	return reason, faults
 }
 

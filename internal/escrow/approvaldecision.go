@@ -38,7 +38,7 @@ type RejectApproval struct {
 // NewRejectApproval checks the input; the comment is required.
 func NewRejectApproval(approval ApprovalID, comment string) (RejectApproval, Faults) {
 	var faults Faults
-	return RejectApproval{approval, faults.given("comment", comment, MaxCommentLength)}, faults
+	return RejectApproval{approval, faults.reason("comment", comment)}, faults
 }
 
 // WithdrawApproval ends an approval that is pending, for who asked for it.

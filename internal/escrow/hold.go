@@ -151,7 +151,7 @@ func NewPlaceHold(position PositionID, in HoldInput, ifVersion []int64) (PlaceHo
 		position:  position,
 		kind:      word(&faults, "kind", in.Kind, HoldKinds()),
 		amount:    in.Amount,
-		reason:    faults.given("reason", in.Reason, MaxReasonLength),
+		reason:    faults.reason("reason", in.Reason),
 		reference: faults.optionalText("reference", in.Reference, MaxTextLength),
 		reviewAt:  faults.optionalTime("reviewAt", in.ReviewAt),
 		ifVersion: ifVersion,
@@ -263,7 +263,7 @@ type LiftHold struct {
 // NewLiftHold checks the input; the reason is required.
 func NewLiftHold(position PositionID, hold HoldID, reason string) (LiftHold, Faults) {
 	var faults Faults
-	return LiftHold{position: position, hold: hold, reason: faults.given("reason", reason, MaxReasonLength)}, faults
+	return LiftHold{position: position, hold: hold, reason: faults.reason("reason", reason)}, faults
 }
 
 // Needs implements Command.

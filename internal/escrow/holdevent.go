@@ -44,8 +44,8 @@ func (e holdPlaced) rewrites() Needs { return Needs{Positions: []PositionID{e.ID
 
 func (e holdPlaced) resource(b *Books, entry Entry) Resource { return holdAfter(b, e.HoldID, entry) }
 
-// step implements holding.
-func (e holdPlaced) step() (reason, reference privateText) { return e.Reason, e.Reference }
+// says implements holding.
+func (e holdPlaced) says() []privateText { return []privateText{e.Reason, e.Reference} }
 
 func (e holdPlaced) apply(b *Books, entry Entry) error {
 	if _, made := b.Holds.Get(e.HoldID); made {
@@ -135,8 +135,8 @@ func (e holdLifted) rewrites() Needs {
 
 func (e holdLifted) resource(b *Books, entry Entry) Resource { return holdAfter(b, e.HoldID, entry) }
 
-// step implements holding.
-func (e holdLifted) step() (reason, reference privateText) { return e.Reason, privateText{} }
+// says implements holding.
+func (e holdLifted) says() []privateText { return []privateText{e.Reason} }
 
 func (e holdLifted) apply(b *Books, entry Entry) error {
 	p, there := b.Positions.Get(e.ID)
@@ -162,7 +162,8 @@ func (e holdLifted) apply(b *Books, entry Entry) error {
 // holding is an event that places or lifts a hold.
 type holding interface {
 	event
-	step() (reason, reference privateText)
+	// says returns the reason and, where there can be one, the reference.
+	says() []privateText
 }
 
 // holdAfter returns a hold as the books have it, with the step of the entry that was applied last.
@@ -182,15 +183,15 @@ func (e Entry) HoldStep() (step HoldStep, ok bool) {
 		return step, false
 	}
 
-	reason, reference := recorded.step()
-	return HoldStep{
-		ID:        e.ID,
-		Sequence:  e.Sequence,
-		Actor:     e.Actor,
-		At:        e.At,
-		Reason:    reason.value,
-		Reference: reference.value,
-		Erased:    reason.unknown() || reference.unknown(),
-		Approval:  e.Approval,
-	}, true
+	said := recorded.says()
+	step = HoldStep{
+		ID: e.ID, Sequence: e.Sequence, Actor: e.Actor, At: e.At, Approval: e.Approval, Reason: said[0].value,
+	}
+	if len(said) > 1 {
+		step.Reference = said[1].value
+	}
+	for _, member := range said {
+		step.Erased = step.Erased || member.unknown()
+	}
+	return step, true
 }

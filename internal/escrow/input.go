@@ -121,12 +121,12 @@ func (f *Faults) text(field, value string) string {
 	return value
 }
 
-// given reads a required text of up to a limit: a reason or a comment.
-func (f *Faults) given(field, value string, limit int) string {
+// reason reads a reason or a comment that must be given, of up to MaxReasonLength characters.
+func (f *Faults) reason(field, value string) string {
 	if value == "" {
 		f.Add(field, "is required")
 	}
-	return f.optionalText(field, &value, limit)
+	return f.optionalText(field, &value, MaxReasonLength)
 }
 
 // change reads a text that takes the place of another, which nil leaves as it is.

@@ -66,8 +66,8 @@ const (
 	transitionPositionsExample = `{"atomic": false, "items": [{"positionId": "` + examplePosition + `", ` +
 		`"toState": "PARTIALLY_RELEASED", "amount": "5.00", "reason": "second floor is done"}]}`
 
-	placeHoldExample = `{"kind": "COMPLIANCE", "amount": "1.00", "reason": "Invoice under review"}`
-	liftHoldExample  = `{"reason": "The invoice is in order"}`
+	placeHoldExample  = `{"kind": "COMPLIANCE", "amount": "1.00", "reason": "Invoice under review"}`
+	liftHoldExample   = `{"reason": "The invoice is in order"}`
 	holdHolderExample = `{"holderReference": "ACME-4712", "kind": "LEGAL", "reason": "Freezing order of the High Court", ` +
 		`"reference": "HC-2027-000118"}`
 

@@ -139,10 +139,11 @@ func (s *Store) AddHoldSteps(ctx context.Context, institution escrow.Institution
 		return Failure(err)
 	}
 
-	for i, hold := range holds {
+	for i := range holds {
+		hold := &holds[i]
 		for _, sequence := range []int64{hold.Placed, hold.Lifted} {
 			if step, known := steps[sequence]; known {
-				holds[i].Steps = append(holds[i].Steps, step)
+				hold.Steps = append(hold.Steps, step)
 			}
 		}
 	}

@@ -67,7 +67,7 @@ func (d *database) holdsSince(
 	for length := min(count, len(history)); length <= len(history); length++ {
 		_, made, err := escrow.SubjectOf(history[:length])
 		if err != nil {
-			break // It will be found where the position is made anew.
+			return holds, nil //nolint:nilerr // It will be found where the position is made anew.
 		}
 		if holds = made; sameRows(rows, holds) {
 			break
