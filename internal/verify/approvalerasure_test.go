@@ -105,7 +105,7 @@ func TestBundlesOfErasedApprovals(t *testing.T) {
 	a := f.Writer.Approvals(f.Example)
 	before := f.entriesOn(a.Rejected.String())
 	erase(f.Writer, of, a.Rejected, new("article 17"))
-	f.Do(of, escrow.RecordErasure{Erasure: escrow.Erasure{ApprovalsErased: 1, ApprovalsPending: 2, ApprovalsRetained: 3, Complete: true}})
+	f.Ask(of, escrow.ActorRoot(), escrow.RecordErasure{Erasure: escrow.Erasure{ApprovalsErased: 1, ApprovalsPending: 2, ApprovalsRetained: 3, Complete: true}})
 	f.sign()
 	erasing := f.entriesOn(a.Rejected.String())[2].Sequence
 	waiting := f.entriesOn(a.Pending.String())[0].Sequence

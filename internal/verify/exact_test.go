@@ -95,7 +95,8 @@ func TestOtherBytesOfTheSameMeaningAreFoundInEveryColumn(t *testing.T) {
 					if err != nil && !column.key && column.name != "body" && column.name != "private" {
 						t.Errorf("%s.%s is %s: %v", table.name, column.name, r.what, err)
 					}
-					named := column.key || slices.ContainsFunc(report.Differences, func(d verify.Difference) bool {
+					// A hold on another position is missing on its own.
+					named := column.key || column.name == "position_id" || slices.ContainsFunc(report.Differences, func(d verify.Difference) bool {
 						return slices.Contains([]string{"body", "private", "note"}, column.name) || strings.Contains(d.String(), column.name)
 					})
 					if err == nil && (report.DifferenceCount == 0 || !named) {

@@ -100,6 +100,7 @@ func (w *Writer) do(of escrow.InstitutionID, requests ...escrow.Request) (made [
 			Now: time.Now(), Random: [2]uint64{w.count, w.count + 1}, Secret: escrow.Secret{1}.OfItem(int(w.count)),
 		})
 		if err != nil || outcome.Refusal != nil || outcome.Lacks != nil {
+			tx.Rollback(w.tb.Context())
 			w.tb.Fatal(err, outcome.Refusal, outcome.Lacks)
 		}
 		made = append(made, outcome.Resource)
