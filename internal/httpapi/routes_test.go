@@ -394,7 +394,7 @@ func (a agreed) targets() []target {
 // Ids that nothing has.
 const noInstitution = "inst_01jd8m3q5yf7wbt0x4a2k9r6ce"
 
-var resourceIDs = regexp.MustCompile(`\b(key|tmpl|ast|pos|ers|usr|ses|apr)_[0-9a-z]{26}`)
+var resourceIDs = regexp.MustCompile(`\b(key|tmpl|ast|pos|ers|usr|ses|apr|hld)_[0-9a-z]{26}`)
 
 // request makes a request for a target. The resources that it names are new where
 // the route uses them up.

@@ -36,8 +36,9 @@ func TestAPIGuideRuns(t *testing.T) {
 	run(t, "docs/api-guide.md", serve(t))
 }
 
-func TestTheWalkOfApprovalsRuns(t *testing.T) {
+func TestTheWalksRun(t *testing.T) {
 	run(t, "docs/approvals.md", serve(t))
+	run(t, "docs/holds.md", serve(t))
 }
 
 func TestREADMETourRuns(t *testing.T) {
@@ -280,7 +281,7 @@ func compare(t *testing.T, text string, shown block, printed []byte) string {
 // neutral takes out of a text what differs from run to run.
 func neutral(text string) string {
 	for _, changing := range []struct{ pattern, name string }{
-		{`\b(inst|key|tmpl|ast|pos|apr|entry)_[0-7][0-9a-hjkmnp-tv-z]{25}\b`, "${1}_ID"},
+		{`\b(inst|key|tmpl|ast|pos|apr|hld|entry)_[0-7][0-9a-hjkmnp-tv-z]{25}\b`, "${1}_ID"},
 		{`\breq_[a-z2-7]{26}\b`, "REQUEST_ID"},
 		{`\begk_[0-9A-Za-z]{49}\b`, "KEY"},
 		{`\b[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z`, "TIME"},
