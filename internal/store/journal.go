@@ -80,6 +80,8 @@ func scanEntry(r row) (escrow.Entry, error) {
 var (
 	ledgerKinds = "kind IN (" + quoted(escrow.LedgerKinds()) + ")"
 	otherKinds  = "kind NOT IN (" + quoted(escrow.LedgerKinds()) + ")"
+	// positionKinds are those of entries that a position is the subject of.
+	positionKinds = "kind IN (" + quoted(escrow.PositionKinds()) + ")"
 )
 
 // quoted lists words of the domain as SQL does.

@@ -26,12 +26,12 @@ const (
 
 var (
 	stepsBetween = "SELECT sequence, at, subject FROM journal_entries WHERE institution_id = $1" +
-		" AND sequence > $2 AND sequence < $3 AND " + ledgerKinds + " ORDER BY sequence "
+		" AND sequence > $2 AND sequence < $3 AND " + positionKinds + " ORDER BY sequence "
 	stepsForward  = stepsBetween + "ASC LIMIT $4"
 	stepsBackward = stepsBetween + "DESC LIMIT $4"
 )
 
-// step is an entry about a position.
+// step is an entry about a position: each of them changes it.
 type step struct {
 	sequence int64
 	at       time.Time

@@ -2015,7 +2015,7 @@ SELECT institution_id, id, version, state, history_bytes, asset_id, holder_refer
 SELECT sequence, at, subject
     FROM journal_entries
     WHERE institution_id = $1 AND sequence > $2 AND sequence < $3 AND kind IN ('POSITION_CREATED',
-        'POSITION_STATE_CHANGED')
+        'POSITION_STATE_CHANGED', 'POSITION_DATA_ERASED', 'HOLD_PLACED', 'HOLD_LIFTED')
     ORDER BY sequence ASC LIMIT $4;
 
 -- Positions, in a state
@@ -2068,7 +2068,7 @@ SELECT institution_id, id, version, state, history_bytes, asset_id, holder_refer
 SELECT sequence, at, subject
     FROM journal_entries
     WHERE institution_id = $1 AND sequence > $2 AND sequence < $3 AND kind IN ('POSITION_CREATED',
-        'POSITION_STATE_CHANGED')
+        'POSITION_STATE_CHANGED', 'POSITION_DATA_ERASED', 'HOLD_PLACED', 'HOLD_LIFTED')
     ORDER BY sequence DESC LIMIT $4;
 
 -- Entries
