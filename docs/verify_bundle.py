@@ -375,9 +375,9 @@ def apply(positions, entry):
 def apply_hold(p, entry, amount, decimals):
     """Applies the placing or the lifting of a hold to its position. A hold without an amount is on all that the position holds."""
     sequence, event = entry["sequence"], entry["event"]
-    require(p and event["kind"] in ("LEGAL", "COMPLIANCE"), f"entry {sequence} is on no position, or of no kind of hold that is known")
+    check_hold(entry, amount)
+    require(p, f"entry {sequence} is on no position")
     require("currency" not in event or event["currency"] == p["currency"] and decimals == p["decimals"], f"entry {sequence} has an amount of another currency")
-    require(("currency" in event) == ("amount" in event) and ("amount" in event) == (amount > 0), f"entry {sequence} has a currency or an amount alone")
     if entry["kind"] == "HOLD_PLACED":
         require(event["holdId"] not in p["placed"], f"entry {sequence} places {event['holdId']} again")
         require(amount <= p["held"] - sum(amount for _, amount in p["holds"].values()), f"entry {sequence} puts {amount} on hold")
@@ -387,6 +387,13 @@ def apply_hold(p, entry, amount, decimals):
     else:
         kind, held = p["holds"].pop(event["holdId"], (None, 0))
         require(kind == event["kind"] and amount == (held or p["amount"]), f"entry {sequence} lifts what is not on hold")
+
+
+def check_hold(entry, amount):
+    """Requires that an entry by itself tells of a hold that there can be."""
+    sequence, event = entry["sequence"], entry["event"]
+    require(event["kind"] in ("LEGAL", "COMPLIANCE"), f"entry {sequence} is of no kind of hold that is known")
+    require(("currency" in event) == ("amount" in event) and ("amount" in event) == (amount > 0), f"entry {sequence} has a currency or an amount alone")
 
 
 def available(p):
@@ -491,6 +498,8 @@ def read_disclosure(path):
         apply({}, entry)
     elif kind == "POSITION_STATE_CHANGED":
         require(event["toState"] in STEPS.get(event["fromState"], []), f"entry {sequence} is a step that no position can take")
+    elif kind in ("HOLD_PLACED", "HOLD_LIFTED"):
+        check_hold(entry, minor_units(event.get("amount", "0")))
     return disclosure, entry
 
 

@@ -70,6 +70,7 @@ type disclosedEvent struct {
 	ExpiresAt          string
 	FromState, ToState string
 	Entries            int64
+	Kind, HoldID       string
 }
 
 // describeProven says in words what a disclosure shows. verify_bundle.py says the same.
@@ -124,6 +125,15 @@ func (e disclosedEvent) happened(kind escrow.Kind) string {
 	}
 	if kind == escrow.KindPositionDataErased {
 		return fmt.Sprintf("had what is private of it erased, after %d entries", e.Entries)
+	}
+
+	if kind == escrow.KindHoldPlaced || kind == escrow.KindHoldLifted {
+		on := "all that it holds"
+		if e.Amount != "" {
+			on = e.Amount + " " + e.Currency
+		}
+		became := map[escrow.Kind]string{escrow.KindHoldPlaced: "placed", escrow.KindHoldLifted: "lifted"}[kind]
+		return fmt.Sprintf("had the %s hold %s on %s %s", e.Kind, e.HoldID, on, became)
 	}
 
 	moved := "no money moved"

@@ -175,6 +175,9 @@ func checkStep(entry escrow.Entry) error {
 		return position.CheckMoney()
 	}
 
+	if isHold, err := entry.CheckHold(); isHold {
+		return err
+	}
 	_, step, isStep := entry.PositionEvent()
 	if !entry.Erases() && (!isStep || !slices.Contains(step.From.Next(), step.To)) {
 		return errors.New("no position can take this step")

@@ -13,7 +13,7 @@ import (
 
 func TestADisclosureShowsAnEntryAndNothingElse(t *testing.T) {
 	t.Parallel()
-	j := newJournal(t)
+	j := held(t)
 	for name, test := range map[string]struct {
 		sequence int
 		members  []string
@@ -24,6 +24,8 @@ func TestADisclosureShowsAnEntryAndNothingElse(t *testing.T) {
 		"a release":                    {releasedEntry, []string{"reason", "metadata"}},
 		"a release without its reason": {releasedEntry, []string{"metadata"}},
 		"an erasure":                   {erasedEntry, []string{"reason"}},
+		"a hold":                       {heldEntry, []string{"reference"}},
+		"a lifting":                    {liftedEntry, nil},
 	} {
 		d := j.disclose(t, test.sequence, test.members...)
 		text := must(d.Text())

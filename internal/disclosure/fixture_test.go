@@ -38,6 +38,9 @@ const (
 	fundedEntry
 	releasedEntry
 	erasedEntry
+	// These two are of a journal that goes on; see held.
+	heldEntry
+	liftedEntry
 )
 
 // noon is when a journal begins; each of its entries is a second later.
@@ -65,6 +68,19 @@ func newJournal(tb testing.TB) *journal {
 		do(tb, j, valid(escrow.NewTransitionPosition(position.ID, step, nil)))
 	}
 	do(tb, j, valid(escrow.NewErasePosition(position.ID, new("article 17"), nil, 0)))
+	return j
+}
+
+// held is a journal that goes on with a hold on the position, which is lifted.
+func held(tb testing.TB) *journal {
+	tb.Helper()
+	j := newJournal(tb)
+	var position escrow.PositionID
+	if err := position.UnmarshalText([]byte(j.entries[createdEntry-1].Subject)); err != nil {
+		tb.Fatal(err)
+	}
+	hold := do(tb, j, valid(escrow.NewPlaceHold(position, escrow.HoldInput{Kind: "LEGAL", Reason: "an order", Reference: new("HC/7")}, nil))).(escrow.Hold)
+	do(tb, j, valid(escrow.NewLiftHold(position, hold.ID, "set aside")))
 	return j
 }
 

@@ -216,6 +216,22 @@ func TestLiesAreNoDisclosures(t *testing.T) {
 		lie("a creation "+name, j.replace(createdEntry, forged).disclose(t, createdEntry), nil)
 	}
 
+	further := held(t)
+	placed, lifted := string(further.entries[heldEntry-1].Body), string(further.entries[liftedEntry-1].Body)
+	for name, forged := range map[string]string{
+		"of no kind":       strings.Replace(placed, `"kind":"LEGAL"`, `"kind":"OTHER"`, 1),
+		"of nothing":       strings.Replace(placed, `"kind":"LEGAL"`, `"kind":"LEGAL","currency":"USD","amount":"0.00"`, 1),
+		"of a currency":    strings.Replace(placed, `"kind":"LEGAL"`, `"kind":"LEGAL","currency":"USD"`, 1),
+		"without currency": strings.Replace(placed, `"kind":"LEGAL"`, `"kind":"LEGAL","amount":"1.00"`, 1),
+	} {
+		lie("a hold "+name, further.replace(heldEntry, forged).disclose(t, heldEntry), nil)
+	}
+	nothing := strings.Replace(lifted, `"amount":"1000.00"`, `"amount":"0.00"`, 1)
+	if nothing == lifted {
+		t.Fatal("nothing was changed")
+	}
+	lie("a lifting of nothing", further.replace(liftedEntry, nothing).disclose(t, liftedEntry), nil)
+
 	_, stranger, err := translog.GenerateKey(signer.Name())
 	if err != nil {
 		t.Fatal(err)
@@ -245,8 +261,9 @@ func TestLiesAreNoDisclosures(t *testing.T) {
 		d.Note = note
 		truths[name] = shown{string(must(d.Text())), signer.VerifierKey()}
 	}
-	for sequence := createdEntry; sequence <= erasedEntry; sequence++ {
-		d := j.disclose(t, sequence, escrow.PrivateMembers()...)
+	further = held(t)
+	for sequence := createdEntry; sequence <= liftedEntry; sequence++ {
+		d := further.disclose(t, sequence, escrow.PrivateMembers()...)
 		truths[fmt.Sprint("entry ", sequence)] = shown{string(must(d.Text())), signer.VerifierKey()}
 	}
 	compare(t, truths, true)

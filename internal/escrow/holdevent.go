@@ -55,6 +55,9 @@ func (e holdPlaced) apply(b *Books, entry Entry) error {
 	if !ok {
 		return fmt.Errorf("there is no position %s to hold", e.ID)
 	}
+	if err := e.check(); err != nil {
+		return err
+	}
 	var reader storedReader
 	hold := Hold{
 		ID:            e.HoldID,
@@ -71,10 +74,6 @@ func (e holdPlaced) apply(b *Books, entry Entry) error {
 	}
 
 	switch {
-	case !slices.Contains(HoldKinds(), hold.Kind):
-		return fmt.Errorf("the kind of hold %q is not known", hold.Kind)
-	case hold.IsWhole() && (e.Amount != "" || e.Currency != ""):
-		return fmt.Errorf("hold %s is on an amount of nothing", hold.ID)
 	case !hold.IsWhole() && hold.Amount.Currency != p.Currency:
 		return fmt.Errorf("position %s has no amounts like %q %s", e.ID, e.Amount, e.Currency)
 	case hold.IsWhole() && p.State.Final() && hold.Kind != HoldLegal:
@@ -139,6 +138,9 @@ func (e holdLifted) resource(b *Books, entry Entry) Resource { return holdAfter(
 func (e holdLifted) says() []privateText { return []privateText{e.Reason} }
 
 func (e holdLifted) apply(b *Books, entry Entry) error {
+	if err := e.check(); err != nil {
+		return err
+	}
 	p, there := b.Positions.Get(e.ID)
 	hold, ok := b.Holds.Get(e.HoldID)
 	if !there || !ok || hold.PositionID != e.ID || !hold.InForce() || hold.Kind != e.Kind {
@@ -159,9 +161,37 @@ func (e holdLifted) apply(b *Books, entry Entry) error {
 	return nil
 }
 
+// check returns an error where the entry by itself tells of no hold that there can be.
+func (e holdPlaced) check() error {
+	switch {
+	case e.Amount == "" && e.Currency == "":
+		return checkHoldOf(e.Kind, nil)
+	case e.Currency == "":
+		return fmt.Errorf("%q is an amount of no currency", e.Amount)
+	}
+	return checkHoldOf(e.Kind, &e.Amount)
+}
+
+func (e holdLifted) check() error { return checkHoldOf(e.Kind, &e.Amount) }
+
+// checkHoldOf checks the kind and the amount of a hold, nil for one on all that the position holds.
+func checkHoldOf(kind HoldKind, amount *string) error {
+	if !slices.Contains(HoldKinds(), kind) {
+		return fmt.Errorf("the kind of hold %q is not known", kind)
+	}
+	if amount == nil {
+		return nil
+	}
+	if on, _, err := money.ParseFormatted(*amount); err != nil || on <= 0 {
+		return fmt.Errorf("%q is no amount of a hold", *amount)
+	}
+	return nil
+}
+
 // holding is an event that places or lifts a hold.
 type holding interface {
 	event
+	check() error
 	// says returns the reason and, where there can be one, the reference.
 	says() []privateText
 }
@@ -173,6 +203,16 @@ func holdAfter(b *Books, id HoldID, entry Entry) Hold {
 		hold.Steps = []HoldStep{step}
 	}
 	return hold
+}
+
+// CheckHold returns an error where the entry, which places or lifts a hold, by itself tells of none that there can be;
+// ok is false for an entry of another kind.
+func (e Entry) CheckHold() (ok bool, err error) {
+	recorded, ok := e.event.(holding)
+	if ok {
+		err = recorded.check()
+	}
+	return ok, err
 }
 
 // HoldStep returns the placing or the lifting of a hold that the entry records; ok is false for an entry of
