@@ -132,7 +132,10 @@ func (e disclosedEvent) happened(kind escrow.Kind) string {
 		if e.Amount != "" {
 			on = e.Amount + " " + e.Currency
 		}
-		became := map[escrow.Kind]string{escrow.KindHoldPlaced: "placed", escrow.KindHoldLifted: "lifted"}[kind]
+		became := "placed"
+		if kind == escrow.KindHoldLifted {
+			became = "lifted"
+		}
 		return fmt.Sprintf("had the %s hold %s on %s %s", e.Kind, e.HoldID, on, became)
 	}
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/escrowgrid/escrowgrid/internal/escrow"
@@ -22,7 +23,7 @@ type HolderHolds struct {
 	// Placed counts the positions on which it was placed, and Before those which were under it before: a hold of the
 	// same kind on all that they hold, with the same reference.
 	Placed, Before int64
-	// Refused are positions on which it was not placed, at most maxRefusedHolds of them.
+	// Refused are positions on which it was not placed, the first maxRefusedHolds of them.
 	Refused []RefusedHold
 	// Complete says that all open positions of the holder were looked at. Where not, the same request goes on.
 	Complete bool
@@ -39,14 +40,14 @@ const (
 	heldAtOnce = 100
 	// maxHeld bounds the positions that one request puts under a hold.
 	maxHeld = 10_000
-	// maxRefusedHolds bounds the refusals with which a request ends.
+	// maxRefusedHolds bounds the refusals that a request tells of.
 	maxRefusedHolds = 100
 )
 
 // HoldHolder puts a hold on all that a holder's open positions hold, a hundred of them at a time. To ask again is
-// safe: it passes over positions that are under the hold. It ends early, and is not complete, after maxHeld, after
-// maxRefusedHolds, or after half of the time that the context leaves. The answer's Resource is HolderHolds. Errors are
-// those of Do; what was placed before one stays.
+// safe: it passes over positions that are under the hold. It ends early, and is not complete, after maxHeld or half of
+// the time that the context leaves. The answer's Resource is HolderHolds. Errors are those of Do; what was placed
+// before one stays.
 func (e *Engine) HoldHolder(ctx context.Context, h HolderHold) (Answer, error) {
 	// What is answered before a command is carried out is judged by no lock.
 	if _, err := e.Institution(ctx, h.Request.Institution); err != nil {
@@ -80,7 +81,7 @@ func (e *Engine) holdAll(ctx context.Context, h HolderHold) (found HolderHolds, 
 	started := time.Now()
 	page := escrow.PageRequest{Limit: heldAtOnce}
 	filter := escrow.PositionFilter{HolderReference: h.HolderReference, States: escrow.OpenStates()}
-	for found.Placed < maxHeld && len(found.Refused) < maxRefusedHolds && !IsHalfOver(ctx, started) {
+	for found.Placed < maxHeld && !IsHalfOver(ctx, started) {
 		positions, err := e.Positions(ctx, h.Request.Institution, filter, page)
 		if err != nil {
 			return found, err
@@ -135,7 +136,7 @@ func (e *Engine) holdPage(
 			found.Placed++
 		case result.Refusal.Code == escrow.CodeHoldAmount:
 			// It came to its end meanwhile.
-		default:
+		case len(found.Refused) < maxRefusedHolds:
 			found.Refused = append(found.Refused, RefusedHold{ids[i], result.Refusal})
 		}
 	}
@@ -157,13 +158,17 @@ func (e *Engine) underHold(
 	if err == nil {
 		err = e.store.AddHoldSteps(ctx, h.Request.Institution, holds)
 	}
+	if err != nil {
+		return nil, err
+	}
+
 	under := make(map[escrow.PositionID]bool)
 	for _, hold := range holds {
 		if hold.IsWhole() && string(hold.Kind) == h.Hold.Kind && hold.Steps[0].Reference == referenceOf(h.Hold) {
 			under[hold.PositionID] = true
 		}
 	}
-	return under, err
+	return under, nil
 }
 
 // underLegalHold tells which of some positions are under a legal hold.
@@ -188,5 +193,5 @@ func referenceOf(in escrow.HoldInput) string {
 	if in.Reference == nil {
 		return ""
 	}
-	return *in.Reference
+	return strings.TrimSpace(*in.Reference) // As it is kept.
 }

@@ -116,6 +116,7 @@ func TestAHolderIsHeldInSteps(t *testing.T) {
 		if got := ask(servers[0], in); got.Placed != open || got.Before != 0 || len(got.Refused) != 0 || !got.Complete {
 			t.Errorf("asked once, %+v", got)
 		}
+		in.Reference = new(" HC/1 ")
 		if got := ask(servers[1], in); got.Placed != 0 || got.Before != open || !got.Complete {
 			t.Errorf("asked twice, %+v", got)
 		}

@@ -65,7 +65,7 @@ type Queries interface {
 	PendingOn(ctx context.Context, of escrow.InstitutionID, subjects []string) ([]escrow.ApprovalSubject, error)
 
 	// Hold returns one hold, or the refusal that there is none; Holds a page of them, both with their steps;
-	// AddHoldSteps adds these to holds; see the store for its bound.
+	// AddHoldSteps adds these to holds.
 	Hold(ctx context.Context, of escrow.InstitutionID, id escrow.HoldID) (escrow.Hold, error)
 	Holds(
 		ctx context.Context, of escrow.InstitutionID, filter escrow.HoldFilter, page escrow.PageRequest,

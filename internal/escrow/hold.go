@@ -239,7 +239,7 @@ func (c PlaceHold) amountOn(p Position) (money.Amount, *Error) {
 		return 0, invalid("amount", "%s", err)
 	case amount > free:
 		return 0, Errorf(CodeHoldAmount,
-			"The position holds %s %s that no amount is on hold of; without an amount, a hold is on all that it holds.",
+			"The position holds %s %s of which no amount is on hold; leave the amount out to hold all of it.",
 			free.Format(p.Currency), p.Currency)
 	}
 	return amount, nil

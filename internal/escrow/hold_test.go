@@ -144,7 +144,7 @@ func TestPlacingRefusesInItsDocumentedOrder(t *testing.T) {
 	}
 	d.actor = root
 	d.refuse(placing(past, 2), escrow.CodeInvalidInput)
-	want := "The position holds 10.00 USD that no amount is on hold of; without an amount, a hold is on all that it holds."
+	want := "The position holds 10.00 USD of which no amount is on hold; leave the amount out to hold all of it."
 	if got := d.refusal(placing(tooMuch, 2), escrow.CodeHoldAmount).Detail; got != want {
 		t.Errorf("the refusal is %q, want %q", got, want)
 	}

@@ -117,8 +117,17 @@ var entriesBySequence = statement{
 		JOIN journal_entries USING (institution_id, sequence)`,
 }
 
-// AddHoldSteps gives at most escrow.MaxPageSize holds of an institution their steps.
+// AddHoldSteps gives holds of an institution their steps.
 func (s *Store) AddHoldSteps(ctx context.Context, institution escrow.InstitutionID, holds []escrow.Hold) error {
+	for some := range slices.Chunk(holds, escrow.MaxPageSize) {
+		if err := s.addHoldSteps(ctx, institution, some); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) addHoldSteps(ctx context.Context, institution escrow.InstitutionID, holds []escrow.Hold) error {
 	var sequences []int64
 	for i, hold := range holds {
 		holds[i].Steps = nil

@@ -8,7 +8,8 @@ ALTER TABLE positions
     ADD COLUMN whole_holds bigint NOT NULL DEFAULT 0,
     ADD COLUMN held_back bigint NOT NULL DEFAULT 0,
     ADD CONSTRAINT positions_holds CHECK (
-        held_back BETWEEN 0 AND held AND whole_holds BETWEEN 0 AND holds AND (holds > whole_holds) = (held_back > 0));
+        held_back >= 0 AND held_back <= held AND whole_holds >= 0 AND whole_holds <= holds
+        AND (holds > whole_holds) = (held_back > 0));
 
 -- What is on hold does not expire, and is not looked at again and again.
 DROP INDEX positions_due;

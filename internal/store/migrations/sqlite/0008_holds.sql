@@ -6,7 +6,8 @@ ALTER TABLE positions ADD COLUMN holds integer NOT NULL DEFAULT 0;
 ALTER TABLE positions ADD COLUMN whole_holds integer NOT NULL DEFAULT 0;
 ALTER TABLE positions ADD COLUMN held_back integer NOT NULL DEFAULT 0
     CONSTRAINT positions_holds CHECK (
-        held_back BETWEEN 0 AND held AND whole_holds BETWEEN 0 AND holds AND (holds > whole_holds) = (held_back > 0));
+        held_back >= 0 AND held_back <= held AND whole_holds >= 0 AND whole_holds <= holds
+        AND (holds > whole_holds) = (held_back > 0));
 
 -- What is on hold does not expire, and is not looked at again and again.
 DROP INDEX positions_due;
